@@ -1,0 +1,47 @@
+"""``FrozenMap``: an ordered, hashable, immutable mapping for data that crosses boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+V = TypeVar("V")
+
+
+class FrozenMap(Mapping[str, V]):
+    """A mapping that keeps its order, cannot change and can be hashed.
+
+    Equality is that of mappings (order does not count); flags keep their order because rendering
+    iterates. Values must be hashable for the map to be.
+    """
+
+    __slots__ = ("_items",)
+    _items: dict[str, V]
+
+    def __init__(self, items: Mapping[str, V] | None = None, /, **more: V) -> None:
+        object.__setattr__(self, "_items", {**(items or {}), **more})
+
+    def __getitem__(self, key: str) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"FrozenMap is immutable; cannot set {name!r}")
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return f"FrozenMap({self._items!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (FrozenMap, (self._items,))
+
+    def updated(self, other: Mapping[str, V]) -> FrozenMap[V]:
+        """A new map in which `other` replaces or adds entries; replaced keys keep their place."""
+        return FrozenMap({**self._items, **other})

@@ -1,0 +1,79 @@
+"""Load levels, and the plan that chooses them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from .result import PointResult
+
+
+@attrs.frozen(kw_only=True)
+class LoadLevel:
+    """One concurrency (closed loop) or one rate (open loop); exactly one of the two is set.
+
+    `concurrency` counts requests (sessions, where `unit` is ``session``) in flight; `rate_per_s`
+    counts arrivals. `arrival` names the process of an open loop.
+    """
+
+    concurrency: int | None = None
+    rate_per_s: float | None = None
+    unit: str = "request"
+    arrival: str = "closed"
+
+    def __attrs_post_init__(self) -> None:
+        if (self.concurrency is None) == (self.rate_per_s is None):
+            raise ValueError("a load level has either a concurrency or a rate")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(
+                f"concurrency: expected at least 1, got {self.concurrency}"
+            )
+        if self.rate_per_s is not None and not self.rate_per_s > 0:
+            raise ValueError(f"rate_per_s: expected more than 0, got {self.rate_per_s}")
+
+    @property
+    def label(self) -> str:
+        """Short text for tables and folder names."""
+        if self.concurrency is not None:
+            return f"c{self.concurrency}"
+        return f"r{self.rate_per_s:g}"
+
+
+@attrs.frozen(kw_only=True)
+class Stop:
+    """When a phase stops sending: at the first limit reached. In-flight turns are drained."""
+
+    duration_s: float | None = None
+    requests: int | None = None
+    output_tokens: int | None = None
+
+
+class LoadPlan(ABC):
+    """Chooses the next load level from the results so far: the one loop of a run."""
+
+    @abstractmethod
+    def next(self, history: Sequence[PointResult]) -> LoadLevel | None:
+        """The next level, or None at the end. Pure: depends on `history` only."""
+
+    def known(self) -> Sequence[LoadLevel]:
+        """The levels that are certain beforehand, for `bench plan` and the ETA."""
+        return ()
+
+
+@attrs.frozen
+class FixedLoadPlan(LoadPlan):
+    """A fixed list of levels, in order."""
+
+    levels: tuple[LoadLevel, ...]
+
+    def next(self, history: Sequence[PointResult]) -> LoadLevel | None:
+        """The level after as many as there are results."""
+        return self.levels[len(history)] if len(history) < len(self.levels) else None
+
+    def known(self) -> Sequence[LoadLevel]:
+        """All of them."""
+        return self.levels

@@ -1,0 +1,93 @@
+"""Options of a plugin: one attrs class gives suite keys, command-line parameters and docs.
+
+Example::
+
+    @options
+    class RandomOptions:
+        input_tokens: int = option(default=1024, help="length of a prompt", unit="tokens")
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, dataclass_transform
+
+import attrs
+
+_NO_DEFAULT: Any = attrs.NOTHING
+T = TypeVar("T")
+
+
+def option(
+    *,
+    help: str,
+    default: Any = _NO_DEFAULT,
+    unit: str | None = None,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    secret: bool = False,
+    identity: bool = True,
+) -> Any:
+    """One option of a plugin.
+
+    Args:
+        help: what it does, shown in errors and docs; an option without help is refused.
+        default: value when the user gives none; without it the option is required.
+        unit: the unit of the value, for docs (`tokens`, `s`, ...).
+        choices: the only values allowed.
+        minimum: the smallest number allowed.
+        secret: never shown, stored or put in argv; give the NAME of an environment variable instead.
+        identity: False for a value that does not change what is measured (a URL, a path), and so is
+            left out of a point's identity.
+    """
+    if not help.strip():
+        raise TypeError("an option needs a help text")
+    metadata = {
+        "help": help,
+        "unit": unit,
+        "choices": choices,
+        "minimum": minimum,
+        "secret": secret,
+        "identity": identity,
+    }
+    return attrs.field(
+        default=default, metadata=metadata, validator=_check(choices, minimum)
+    )
+
+
+def _check(choices: tuple[str, ...] | None, minimum: float | None) -> Any:
+    def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None:
+            return
+        if choices is not None and value not in choices:
+            raise ValueError(
+                f"{attribute.name}: expected one of {', '.join(choices)}, got {value!r}"
+            )
+        if minimum is not None and value < minimum:
+            raise ValueError(
+                f"{attribute.name}: expected at least {minimum:g}, got {value!r}"
+            )
+
+    return validate
+
+
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(option,)
+)
+def options(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen, slotted, keyword-only options class.
+
+    Raises:
+        TypeError: a field was not made with :func:`option`, so it has no help.
+    """
+    made = attrs.frozen(kw_only=True, slots=True)(cls)
+    for field in attrs.fields(made):  # type: ignore[arg-type]
+        if "help" not in field.metadata:
+            raise TypeError(
+                f"{cls.__name__}.{field.name}: make it with option(help=...)"
+            )
+    return made
+
+
+@options
+class NoOptions:
+    """For plugins that have nothing to set."""

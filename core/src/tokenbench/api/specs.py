@@ -1,0 +1,107 @@
+"""What registration hooks return: frozen specs, light to make, with lazy factories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from .engine import Engine, EngineCapabilities, EngineContext
+from .eval import Eval
+from .hardware import Hardware
+from .launch import Launcher
+from .model import ModelSpec
+from .options import NoOptions
+from .report import Reporter
+from .wire import Codec
+from .workload import Workload
+
+
+@attrs.frozen(kw_only=True)
+class EngineSpec:
+    """An engine. `factory` gets an instance of `options` and the context."""
+
+    name: str
+    summary: str
+    factory: Callable[[Any, EngineContext], Engine]
+    options: type[Any] = NoOptions
+    capabilities: EngineCapabilities = EngineCapabilities()
+
+
+@attrs.frozen(kw_only=True)
+class HardwareSpec:
+    """A vendor's accelerators, or the host's CPU (`accelerated` False: it has no devices to
+    allocate, its unit is the host).
+    """
+
+    name: str
+    summary: str
+    factory: Callable[[Any], Hardware]
+    options: type[Any] = NoOptions
+    accelerated: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class WorkloadSpec:
+    """A kind of traffic. `exact_lengths`: it asks for exact output lengths. `multi_turn`: its
+    sessions have more than one turn.
+    """
+
+    name: str
+    summary: str
+    factory: Callable[[Any], Workload]
+    options: type[Any] = NoOptions
+    exact_lengths: bool = False
+    multi_turn: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class EvalSpec:
+    """An accuracy task."""
+
+    name: str
+    summary: str
+    factory: Callable[[Any], Eval]
+    options: type[Any] = NoOptions
+
+
+@attrs.frozen(kw_only=True)
+class ReporterSpec:
+    """A way to show results."""
+
+    name: str
+    summary: str
+    factory: Callable[[Any], Reporter]
+    options: type[Any] = NoOptions
+
+
+@attrs.frozen(kw_only=True)
+class LauncherSpec:
+    """A place to run processes."""
+
+    name: str
+    summary: str
+    factory: Callable[[Any], Launcher]
+    options: type[Any] = NoOptions
+
+
+@attrs.frozen(kw_only=True)
+class CodecSpec:
+    """A wire format, by the name that dialects and evals refer to."""
+
+    name: str
+    summary: str
+    factory: Callable[[], Codec]
+
+
+Spec = (
+    EngineSpec
+    | HardwareSpec
+    | ModelSpec
+    | WorkloadSpec
+    | EvalSpec
+    | ReporterSpec
+    | LauncherSpec
+    | CodecSpec
+)
