@@ -149,6 +149,13 @@ class Engine(ABC):
         """Whether it says that it serves. Core then proves it with a one-token generation."""
         return server.get("/health").status == 200
 
+    def planned_version(self) -> str | None:
+        """The version or image digest that a start would give, as far as that is known beforehand.
+
+        It is part of a point's identity; the version observed in the running server is recorded.
+        """
+        return None
+
     def version(self, server: Server) -> str | None:
         """The version as the running server tells it."""
         return None

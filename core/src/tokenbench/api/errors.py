@@ -32,9 +32,7 @@ class BenchError(Exception):
         return (_rebuild, (type(self), self.message, self.hint, self.log))
 
 
-def _rebuild(
-    kind: type[BenchError], message: str, hint: str, log: Path | None
-) -> BenchError:
+def _rebuild(kind: type[BenchError], message: str, hint: str, log: Path | None) -> BenchError:
     return kind(message, hint=hint, log=log)
 
 

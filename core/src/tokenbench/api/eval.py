@@ -110,9 +110,7 @@ class Eval(ABC):
         """The items to ask, sampled by `seed` where the options limit them."""
 
     @abstractmethod
-    def ask(
-        self, batch: Sequence[Question], server: EvalServer
-    ) -> Sequence[EvalSample]:
+    def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
         """Answers to a batch, one sample a question, in order. Core may stop between batches."""
 
     @abstractmethod

@@ -84,12 +84,14 @@ class LaunchPlan:
     """What an engine wants started, and where load and scrapes go.
 
     No processes means that the server is already up. The first endpoint takes the load.
-    `start_timeout_s` limits the time from start to the first generated token.
+    `start_timeout_s` limits the time from start to the first generated token. `served_name` is the
+    model name that requests must carry, None for the one of the engine request.
     """
 
     processes: tuple[ProcessSpec, ...] = ()
     endpoints: tuple[EndpointSpec, ...] = (EndpointSpec(),)
     start_timeout_s: float = 600.0
+    served_name: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -29,9 +29,7 @@ class LoadLevel:
         if (self.concurrency is None) == (self.rate_per_s is None):
             raise ValueError("a load level has either a concurrency or a rate")
         if self.concurrency is not None and self.concurrency < 1:
-            raise ValueError(
-                f"concurrency: expected at least 1, got {self.concurrency}"
-            )
+            raise ValueError(f"concurrency: expected at least 1, got {self.concurrency}")
         if self.rate_per_s is not None and not self.rate_per_s > 0:
             raise ValueError(f"rate_per_s: expected more than 0, got {self.rate_per_s}")
 

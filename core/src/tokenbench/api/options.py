@@ -49,9 +49,7 @@ def option(
         "secret": secret,
         "identity": identity,
     }
-    return attrs.field(
-        default=default, metadata=metadata, validator=_check(choices, minimum)
-    )
+    return attrs.field(default=default, metadata=metadata, validator=_check(choices, minimum))
 
 
 def _check(choices: tuple[str, ...] | None, minimum: float | None) -> Any:
@@ -63,16 +61,12 @@ def _check(choices: tuple[str, ...] | None, minimum: float | None) -> Any:
                 f"{attribute.name}: expected one of {', '.join(choices)}, got {value!r}"
             )
         if minimum is not None and value < minimum:
-            raise ValueError(
-                f"{attribute.name}: expected at least {minimum:g}, got {value!r}"
-            )
+            raise ValueError(f"{attribute.name}: expected at least {minimum:g}, got {value!r}")
 
     return validate
 
 
-@dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(option,)
-)
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
 def options(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, slotted, keyword-only options class.
 
@@ -82,9 +76,7 @@ def options(cls: type[T]) -> type[T]:
     made = attrs.frozen(kw_only=True, slots=True)(cls)
     for field in attrs.fields(made):  # type: ignore[arg-type]
         if "help" not in field.metadata:
-            raise TypeError(
-                f"{cls.__name__}.{field.name}: make it with option(help=...)"
-            )
+            raise TypeError(f"{cls.__name__}.{field.name}: make it with option(help=...)")
     return made
 
 

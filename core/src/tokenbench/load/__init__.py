@@ -1,1 +1,1 @@
-"""The load generator: sessions in, stamped records out. Nothing here imports a plugin or pyarrow."""
+"""The load generator: sessions in, stamped records out. It imports no plugin, no pyarrow."""

@@ -1,0 +1,63 @@
+"""The server as an eval sees it, over a control client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from tokenbench.api import Dialect, EngineError, FrozenMap, Generation, Target, Turn
+from tokenbench.load.codecs import find_codec
+from tokenbench.load.generate import generate
+
+if TYPE_CHECKING:
+    from .worker import EvalJob
+
+_TIMEOUT_S = 300.0
+
+
+class HttpEvalServer:
+    """Implements :class:`tokenbench.api.EvalServer`."""
+
+    def __init__(self, job: EvalJob) -> None:
+        self.base_url = job.base_url
+        self.model = job.model
+        self.concurrency = job.concurrency
+        self.scratch = job.scratch
+        self.api_key = os.environ.get(job.api_key_env) if job.api_key_env else None
+        self._codec = find_codec(job.wire, job.codec_plugin)
+        self._target = Target(model=job.model, dialect=_dialect(job.dialect))
+
+    def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
+        """The answers, in order."""
+        with ThreadPoolExecutor(max_workers=self.concurrency) as pool:
+            return list(pool.map(self._one, requests))
+
+    def _one(self, request: Generation) -> str:
+        extra: dict[str, Any] = {"stop": list(request.stop)} if request.stop else {}
+        turn = Turn(
+            prompt=request.prompt,
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            seed=request.seed,
+            extra_body=FrozenMap(extra),
+        )
+        reply = generate(
+            self.base_url, self._codec, turn, self._target, self.api_key, timeout_s=_TIMEOUT_S
+        )
+        if reply.error is not None:
+            raise EngineError(
+                f"the server did not answer a question: {reply.error}", hint="see the server's log"
+            )
+        return reply.text
+
+
+def _dialect(values: dict[str, Any]) -> Dialect:
+    return Dialect(
+        **{
+            **values,
+            "wires": tuple(values["wires"]),
+            "extra_body": FrozenMap(values["extra_body"]),
+        }
+    )

@@ -1,0 +1,179 @@
+"""A keep-alive HTTP/1.1 connection: bytes are stamped when they arrive, before any parsing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any, Protocol, cast
+
+import httptools
+
+from .exchange import Exchange
+from .records import Status
+
+
+class Pool(Protocol):
+    """What a connection needs of the pool it belongs to."""
+
+    def on_read(self, now_ns: int) -> None:
+        """A socket was read at `now_ns`."""
+
+    def on_tokens(self, now_ns: int, count: int) -> None:
+        """`count` token events arrived at `now_ns`."""
+
+    def release(self, connection: Connection) -> None:
+        """The connection is free for another exchange."""
+
+    def lost(self, connection: Connection, exchange: Exchange | None, reason: str) -> None:
+        """The connection is gone; `exchange` was under way on it and has had no byte."""
+
+
+class Connection(asyncio.Protocol):
+    """Carries one exchange at a time."""
+
+    def __init__(self, pool: Pool, head: Callable[[Exchange], bytes]) -> None:
+        self._pool = pool
+        self._head = head
+        self._exchange: Exchange | None = None
+        self._now_ns = 0
+        self._used = False
+        self._got_bytes = False
+        self._framed = False
+        self._error_body = bytearray()
+        self._parser: Any = None
+        self._transport: asyncio.Transport | None = None
+        self._fd: int | None = None
+        self.closed = False
+
+    # -- asyncio ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the socket: requests are written to it directly, to stamp the real write."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(0)
+        if transport.get_extra_info("sslcontext") is None:
+            self._fd = transport.get_extra_info("socket").fileno()
+        self._parser = httptools.HttpResponseParser(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp, then parse."""
+        now_ns = self._now_ns = monotonic_ns()
+        self._pool.on_read(now_ns)
+        self._got_bytes = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"not HTTP: {error}")
+        except ValueError as error:
+            self._fail(f"unreadable response: {error}")
+
+    def resume_writing(self) -> None:
+        """The rest of a request that did not fit the socket's buffer is out."""
+        if self._exchange is not None:
+            self._exchange.sent_last_ns = monotonic_ns()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End what was under way."""
+        self.closed = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and exchange.status is None:
+            now_ns = monotonic_ns()
+            if self._got_bytes and not self._framed and error is None and exchange.http_status > 0:
+                # A body without length or chunks ends with the connection.
+                exchange.complete(now_ns)
+            elif self._got_bytes or not exchange.reused:
+                exchange.end(now_ns, Status.BROKEN, f"connection closed: {error or 'by server'}")
+            else:
+                self._pool.lost(self, exchange, str(error or "closed by server"))
+                return
+        self._pool.lost(self, None, str(error or "closed"))
+
+    # -- httptools -------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A response begins."""
+        self._framed = False
+        self._error_body.clear()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Notice whether the body's end is marked."""
+        if name.lower() in (b"content-length", b"transfer-encoding"):
+            self._framed = True
+
+    def on_headers_complete(self) -> None:
+        """The status is known."""
+        if self._exchange is not None:
+            self._exchange.http_status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the body."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if exchange.http_status == 200:
+            tokens = exchange.on_body(body, self._now_ns)
+            if tokens:
+                self._pool.on_tokens(self._now_ns, tokens)
+        elif len(self._error_body) < 500:
+            self._error_body += body
+
+    def on_message_complete(self) -> None:
+        """The response is whole; the connection can carry another."""
+        exchange, self._exchange = self._exchange, None
+        keep = self._parser.should_keep_alive()
+        if not keep:
+            self.close()
+        else:
+            self._pool.release(self)
+        if exchange is not None:
+            if exchange.http_status != 200:
+                exchange.error = self._error_body[:500].decode(errors="replace")
+            exchange.complete(self._now_ns)
+
+    # -- the pool --------------------------------------------------------------------------------
+
+    def send(self, exchange: Exchange) -> None:
+        """Write the request; the stamps are those of the write itself."""
+        self._exchange = exchange
+        exchange.reused = self._used
+        self._used = True
+        self._got_bytes = False
+        data = self._head(exchange) + exchange.request.body
+        transport = self._transport
+        assert transport is not None
+        exchange.sent_first_ns = monotonic_ns()
+        if self._fd is None:
+            transport.write(data)
+            exchange.sent_last_ns = monotonic_ns()
+            return
+        try:
+            written = os.write(self._fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError as error:
+            self._exchange = None
+            transport.abort()
+            self._pool.lost(self, exchange, str(error))
+            return
+        exchange.sent_last_ns = monotonic_ns()
+        if written < len(data):
+            transport.write(data[written:])
+
+    def carries(self, exchange: Exchange) -> bool:
+        """Whether `exchange` is under way here."""
+        return self._exchange is exchange
+
+    def close(self) -> None:
+        """Close it; what is under way is ended by the caller."""
+        self.closed = True
+        self._exchange = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _fail(self, reason: str) -> None:
+        exchange = self._exchange
+        self.close()
+        if exchange is not None:
+            exchange.end(self._now_ns, Status.BROKEN, reason)

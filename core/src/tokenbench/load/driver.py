@@ -1,0 +1,186 @@
+"""Who sends when: the closed loop. An open loop is another driver with the same face."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from time import monotonic_ns
+
+from tokenbench.api import Codec, HttpRequest, Session, Target, Turn
+
+from .exchange import Exchange
+from .job import LoadJob
+from .pool import ConnectionPool
+from .recorder import Recorder
+from .records import ABSENT, Status
+from .sessions import SessionRun
+
+_KEPT_ERRORS = 20
+
+
+class ClosedLoop:
+    """Keeps `concurrency` sessions in flight until a stop rule holds, then drains.
+
+    A slot's next turn is `scheduled` at the arrival of the last byte that freed it (plus think
+    time), so whatever the client adds shows as dispatch delay.
+    """
+
+    def __init__(
+        self,
+        job: LoadJob,
+        codec: Codec,
+        pool: ConnectionPool,
+        recorder: Recorder,
+        sessions: Iterator[tuple[Session, HttpRequest | None]],
+    ) -> None:
+        self._job = job
+        self._codec = codec
+        self._pool = pool
+        self._recorder = recorder
+        self._sessions = sessions
+        self._target = Target(model=job.model, dialect=job.dialect)
+        self._loop = asyncio.get_running_loop()
+        self._runs: dict[int, tuple[SessionRun, HttpRequest | None]] = {}
+        self._open: set[Exchange] = set()
+        self._count = 0
+        self._freed_ns = 0
+        self._integrated_ns = 0
+        self.finished = asyncio.Event()
+        self.stopped_by: str | None = None
+        self.started_ns = self.dispatch_ended_ns = self.ended_ns = ABSENT
+        self.dispatched = self.turns = self.failed = self.output_tokens = 0
+        self.in_flight_ns = 0
+        self.errors: list[str] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Turns that have been dispatched and have not ended."""
+        return len(self._open)
+
+    def start(self) -> None:
+        """Start the clock and fill every slot."""
+        self.started_ns = self._freed_ns = self._integrated_ns = monotonic_ns()
+        if self._job.stop.duration_s is not None:
+            self._loop.call_later(self._job.stop.duration_s, self.stop, "duration")
+        for _ in range(self._job.concurrency):
+            self._next_session()
+        self._finish_if_empty()
+
+    def stop(self, reason: str) -> None:
+        """Dispatch nothing more; what is in flight is drained. The first reason stays."""
+        if self.stopped_by is None:
+            self._integrate(monotonic_ns())
+            self.stopped_by = reason
+            self.dispatch_ended_ns = monotonic_ns()
+            self._finish_if_empty()
+
+    def abort(self, reason: str, status: Status) -> None:
+        """Stop, and end what is in flight with `status`."""
+        self.stop(reason)
+        self.stopped_by = reason if reason in ("stalled", "fatal") else self.stopped_by
+        now_ns = monotonic_ns()
+        for exchange in tuple(self._open):
+            exchange.end(now_ns, status, reason)
+        self._runs.clear()
+        self._finish_if_empty()
+
+    def time_out(self, now_ns: int) -> None:
+        """End requests that are older than the time limit."""
+        limit_ns = int(self._job.request_timeout_s * 1e9)
+        for exchange in tuple(self._open):
+            if exchange.sent_first_ns != ABSENT and now_ns - exchange.sent_first_ns > limit_ns:
+                exchange.end(
+                    now_ns,
+                    Status.TIMEOUT,
+                    f"no end after {self._job.request_timeout_s:g} s",
+                )
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _next_session(self) -> None:
+        if self.stopped_by is not None:
+            return
+        item = next(self._sessions, None)
+        if item is None:
+            self.stop("sessions")
+            return
+        session, request = item
+        run = SessionRun(self._count, session, self._send)
+        self._count += 1
+        self._runs[run.index] = (run, request)
+        run.start()
+        self._end_if_over(run)
+
+    def _send(self, run: SessionRun, number: int, turn: Turn) -> None:
+        scheduled_ns = self._freed_ns
+        if turn.delay_s > 0:
+            scheduled_ns += int(turn.delay_s * 1e9)
+            delay_s = max(0.0, (scheduled_ns - monotonic_ns()) / 1e9)
+            self._loop.call_later(delay_s, self._dispatch, run, number, turn, scheduled_ns)
+        else:
+            self._dispatch(run, number, turn, scheduled_ns)
+
+    def _dispatch(self, run: SessionRun, number: int, turn: Turn, scheduled_ns: int) -> None:
+        request = self._runs[run.index][1] if run.index in self._runs else None
+        exchange = Exchange(
+            session=run.index,
+            number=number,
+            turn=turn,
+            request=request or self._codec.encode(turn, self._target),
+            codec=self._codec,
+            scheduled_ns=scheduled_ns,
+            keep_text=not run.one_turn,
+            on_end=self._ended_by(run),
+        )
+        self._integrate(monotonic_ns())
+        self._open.add(exchange)
+        self.dispatched += 1
+        self._pool.send(exchange)
+        limit = self._job.stop.requests
+        if limit is not None and self.dispatched >= limit:
+            self.stop("requests")
+
+    def _ended_by(self, run: SessionRun) -> Callable[[Exchange], None]:
+        def ended(exchange: Exchange) -> None:
+            self._ended(run, exchange)
+
+        return ended
+
+    def _ended(self, run: SessionRun, exchange: Exchange) -> None:
+        self._integrate(exchange.end_ns)
+        self._open.discard(exchange)
+        self.turns += 1
+        self._freed_ns = exchange.end_ns
+        if exchange.status is not Status.OK:
+            self._note_failure(exchange)
+        elif exchange.n_out != ABSENT:
+            self.output_tokens += exchange.n_out
+        if self.stopped_by is None and run.index in self._runs:
+            # Before recording: the freed slot's next request should not wait for it.
+            run.ended(exchange)
+            self._end_if_over(run)
+        self._recorder.add(exchange.row(self._job.worker), exchange.chunks)
+        limit = self._job.stop.output_tokens
+        if limit is not None and self.output_tokens >= limit:
+            self.stop("output_tokens")
+        self._finish_if_empty()
+
+    def _note_failure(self, exchange: Exchange) -> None:
+        self.failed += 1
+        if len(self.errors) < _KEPT_ERRORS:
+            name = exchange.status.name.lower() if exchange.status is not None else "unknown"
+            self.errors.append(f"{name}: {exchange.error}")
+
+    def _end_if_over(self, run: SessionRun) -> None:
+        if run.over and self._runs.pop(run.index, None) is not None:
+            self._next_session()
+
+    def _finish_if_empty(self) -> None:
+        if self.stopped_by is not None and not self._open and not self.finished.is_set():
+            self.ended_ns = monotonic_ns()
+            self.finished.set()
+
+    def _integrate(self, now_ns: int) -> None:
+        if self.stopped_by is None and now_ns > self._integrated_ns:
+            self.in_flight_ns += len(self._open) * (now_ns - self._integrated_ns)
+            self._integrated_ns = now_ns

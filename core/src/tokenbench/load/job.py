@@ -1,0 +1,62 @@
+"""The load job: all that a load worker needs, as data that can travel to another host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import msgspec
+
+from tokenbench.api import Dialect, FrozenMap, Stop
+
+
+@attrs.frozen(kw_only=True)
+class LoadJob:
+    """One phase (a warm-up or one repeat) for one worker.
+
+    `sessions` is a file of pickled sessions; `output` the folder for the records. `codec_plugin` is
+    the module that registers `codec`, None for a built-in. `api_key_env` names the variable that
+    holds the key; the key itself never travels.
+    """
+
+    url: str
+    codec: str
+    codec_plugin: str | None = None
+    model: str
+    dialect: Dialect
+    sessions: str
+    output: str
+    stop: Stop
+    concurrency: int
+    worker: int = 0
+    connect_timeout_s: float = 10.0
+    request_timeout_s: float = 600.0
+    stall_timeout_s: float = 120.0
+    drain_timeout_s: float = 600.0
+    api_key_env: str | None = None
+
+
+def encode(value: Any) -> bytes:
+    """JSON of a job, a summary or a message."""
+    return msgspec.json.encode(value, enc_hook=_to_json)
+
+
+def decode_job(data: bytes) -> LoadJob:
+    """A job from its JSON.
+
+    Raises:
+        msgspec.ValidationError: it is not one.
+    """
+    return msgspec.json.decode(data, type=LoadJob, dec_hook=_from_json)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, FrozenMap):
+        return dict(value)
+    raise TypeError(f"cannot write a {type(value).__name__} as JSON")
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    if kind is FrozenMap or getattr(kind, "__origin__", None) is FrozenMap:
+        return FrozenMap(value)
+    raise TypeError(f"cannot read a {kind!r} from JSON")

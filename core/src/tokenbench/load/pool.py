@@ -1,0 +1,148 @@
+"""The connections of one load worker, and what the loop itself was late for."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from array import array
+from time import monotonic_ns
+from urllib.parse import urlsplit
+
+from tokenbench.api import UsageError
+
+from .connection import Connection
+from .exchange import Exchange
+from .records import Status
+
+
+class ConnectionPool:
+    """Keep-alive connections to one endpoint.
+
+    `last_token_ns` is when any stream last brought a token; `loop_delays` has, for each read, the
+    nanoseconds between the poll that reported readiness and the read's stamp: all sockets that one
+    poll reported are read in one turn of the loop, so the first read of a turn marks the poll.
+    """
+
+    def __init__(self, url: str, *, connect_timeout_s: float, api_key: str | None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"not an http address: {url}", hint="use http://HOST:PORT")
+        self._host = parts.hostname
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._port = parts.port or (443 if self._tls else 80)
+        self._prefix = parts.path.rstrip("/")
+        self._connect_timeout_s = connect_timeout_s
+        self._fixed = (
+            f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nAccept: text/event-stream\r\n"
+            + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
+        )
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._turn_ns = 0
+        self.loop_delays = array("q")
+        self.last_token_ns = monotonic_ns()
+        self.tokens = 0
+        self.retries = 0
+
+    async def open(self, count: int) -> None:
+        """Connect ahead, so that no measured request waits for a connection."""
+        made = await asyncio.gather(*(self._connect() for _ in range(count)))
+        self._idle.extend(made)
+
+    def send(self, exchange: Exchange) -> None:
+        """Send on a free connection, at once where there is one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                connection.send(exchange)
+                return
+        task = self._loop.create_task(self._connect_and_send(exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def drop(self, exchange: Exchange) -> None:
+        """Close the connection that carries `exchange`, so that the server stops working on it."""
+        for connection in tuple(self._all):
+            if connection.carries(exchange):
+                connection.close()
+                self._all.discard(connection)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for task in self._tasks:
+            task.cancel()
+        for connection in tuple(self._all):
+            connection.close()
+        self._all.clear()
+        self._idle.clear()
+
+    # -- called by connections -------------------------------------------------------------------
+
+    def on_read(self, now_ns: int) -> None:
+        """Note how long after its poll this read came."""
+        if self._turn_ns == 0:
+            self._turn_ns = now_ns
+            self._loop.call_soon(self._end_turn)
+        self.loop_delays.append(now_ns - self._turn_ns)
+
+    def _end_turn(self) -> None:
+        self._turn_ns = 0
+
+    def on_tokens(self, now_ns: int, count: int) -> None:
+        """Note the tokens, for progress and the stall watchdog."""
+        self.last_token_ns = now_ns
+        self.tokens += count
+
+    def release(self, connection: Connection) -> None:
+        """Take a connection back."""
+        self._idle.append(connection)
+
+    def lost(self, connection: Connection, exchange: Exchange | None, reason: str) -> None:
+        """Forget a connection. A request that a server's idle time-out swallowed (no byte came, the
+        connection was an old one) is sent once more, on a new connection, with new stamps.
+        """
+        self._all.discard(connection)
+        if exchange is None:
+            return
+        if exchange.reused:
+            self.retries += 1
+            exchange.reused = False
+            task = self._loop.create_task(self._connect_and_send(exchange))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            exchange.end(monotonic_ns(), Status.BROKEN, f"connection closed: {reason}")
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _head(self, exchange: Exchange) -> bytes:
+        request = exchange.request
+        return (
+            f"{request.method} {self._prefix}{request.path}{self._fixed}"
+            f"Content-Type: {request.content_type}\r\nContent-Length: {len(request.body)}\r\n\r\n"
+        ).encode("latin-1")
+
+    async def _connect(self) -> Connection:
+        async with asyncio.timeout(self._connect_timeout_s):
+            _, connection = await self._loop.create_connection(
+                lambda: Connection(self, self._head),
+                self._host,
+                self._port,
+                ssl=self._tls,
+            )
+        self._all.add(connection)
+        return connection
+
+    async def _connect_and_send(self, exchange: Exchange) -> None:
+        try:
+            connection = await self._connect()
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or "no answer"
+            exchange.end(monotonic_ns(), Status.CONNECT, f"cannot connect: {reason}")
+            return
+        if exchange.status is None:
+            connection.send(exchange)
+        else:
+            self._idle.append(connection)

@@ -1,0 +1,103 @@
+"""Sessions under way: which turn may be sent when, and the files sessions travel in."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from tokenbench.api import Session, Turn, TurnResult
+
+from .exchange import Exchange
+from .records import ABSENT, Status
+
+
+def write_sessions(file: Path, sessions: Iterable[Session]) -> int:
+    """Write sessions for a load worker; returns their number."""
+    count = 0
+    with file.open("wb") as out:
+        for session in sessions:
+            pickle.dump(session, out, protocol=pickle.HIGHEST_PROTOCOL)
+            count += 1
+    return count
+
+
+def read_sessions(file: IO[bytes]) -> Iterator[Session]:
+    """Sessions of a file that :func:`write_sessions` of this very run has made."""
+    while True:
+        try:
+            yield cast("Session", pickle.load(file))
+        except EOFError:
+            return
+
+
+class SessionRun:
+    """One session under way.
+
+    `send(run, number, turn)` is called for each turn whose parents have ended; a turn's delay is
+    the caller's to wait. `over` is True when nothing is in flight and nothing waits.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_in_flight",
+        "_send",
+        "_session",
+        "_turns",
+        "_waiting",
+        "index",
+    )
+
+    def __init__(
+        self,
+        index: int,
+        session: Session,
+        send: Callable[[SessionRun, int, Turn], None],
+    ) -> None:
+        self.index = index
+        self._session = session
+        self._send = send
+        self._turns = 0
+        self._in_flight = 0
+        self._ended: set[int] = set()
+        self._waiting: list[tuple[int, Turn]] = []
+
+    @property
+    def one_turn(self) -> bool:
+        """Whether the text of an answer is of no further use."""
+        return self._session.one_turn
+
+    @property
+    def over(self) -> bool:
+        """Nothing in flight, nothing waiting for a parent."""
+        return self._in_flight == 0
+
+    def start(self) -> None:
+        """Ask for the first turn or turns."""
+        self._take(self._session.next(None))
+
+    def ended(self, exchange: Exchange) -> None:
+        """A turn ended: tell the session, send what became possible."""
+        self._in_flight -= 1
+        self._ended.add(exchange.number)
+        result = TurnResult(
+            number=exchange.number,
+            ok=exchange.status is Status.OK,
+            text="".join(exchange.text),
+            n_in=None if exchange.n_in == ABSENT else exchange.n_in,
+            n_out=None if exchange.n_out == ABSENT else exchange.n_out,
+        )
+        self._take(self._session.next(result))
+
+    def _take(self, turns: Turn | tuple[Turn, ...] | None) -> None:
+        new = (turns,) if isinstance(turns, Turn) else turns or ()
+        for turn in new:
+            self._waiting.append((self._turns, turn))
+            self._turns += 1
+        ready = [(n, turn) for n, turn in self._waiting if self._ended.issuperset(turn.parents)]
+        if ready:
+            self._waiting = [item for item in self._waiting if item not in ready]
+            self._in_flight += len(ready)
+            for number, turn in ready:
+                self._send(self, number, turn)

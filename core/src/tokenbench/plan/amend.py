@@ -1,0 +1,41 @@
+"""The amend hook's front: each plugin asked on its own, so that one failure names its plugin."""
+
+from __future__ import annotations
+
+from tokenbench.api import (
+    Amendment,
+    AmendRequest,
+    BenchError,
+    EngineRequest,
+    LaunchPlan,
+    PluginError,
+)
+from tokenbench.plugins.host import PluginHost
+
+
+def amendments_for(
+    host: PluginHost, engine: str, request: EngineRequest, plan: LaunchPlan
+) -> list[tuple[str, Amendment]]:
+    """What the loaded plugins want changed, by module name, in order of that name.
+
+    Raises:
+        PluginError: a plugin failed while it was asked.
+    """
+    asked = AmendRequest(engine=engine, request=request)
+    found = []
+    for name, module in sorted(host.plugins()):
+        amend = getattr(module, "bench_amend_launch", None)
+        if amend is None:
+            continue
+        try:
+            amendment = amend(request=asked, plan=plan)
+        except BenchError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{name} failed to amend the launch: {type(error).__name__}: {error}",
+                hint=f"leave it out with --no-plugin, or report it to the author of {name}",
+            ) from error
+        if amendment is not None:
+            found.append((name, amendment))
+    return found

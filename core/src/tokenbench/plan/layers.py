@@ -1,0 +1,150 @@
+"""Layers of settings: who set each flag and variable, and what it replaced.
+
+engine < recipe < amendments < suite. (Hardware, point and command-line layers join here when there
+is something in them.) A later layer replaces an earlier one; two amendments that disagree are
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from tokenbench.api import (
+    Amendment,
+    FlagValue,
+    FrozenMap,
+    LaunchPlan,
+    ProcessSpec,
+    Recipe,
+    UsageError,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """One flag or variable of one role, for ``bench plan --explain``."""
+
+    role: str
+    kind: str
+    name: str
+    value: FlagValue
+    layer: str
+    source: str
+    replaced: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Layer:
+    """Settings of one origin. `role` None is every role."""
+
+    name: str
+    source: str
+    role: str | None
+    flags: FrozenMap[FlagValue]
+    environment: FrozenMap[str]
+
+
+def recipe_layers(recipes: Iterable[Recipe]) -> list[Layer]:
+    """Recipes as layers, in the order given."""
+    return [
+        Layer(
+            name="recipe",
+            source=f"{recipe.source}, {recipe.date}",
+            role=recipe.role,
+            flags=recipe.flags,
+            environment=recipe.environment,
+        )
+        for recipe in recipes
+    ]
+
+
+def amendment_layers(amendments: Iterable[tuple[str, Amendment]]) -> list[Layer]:
+    """Amendments with the plugins they came from, as layers.
+
+    Raises:
+        UsageError: two of them give one setting different values.
+    """
+    layers: list[Layer] = []
+    seen: dict[tuple[str, str, str], tuple[str, Any]] = {}
+    for plugin, amendment in amendments:
+        roles = dict.fromkeys([*amendment.flags, *amendment.environment])
+        for role in roles:
+            flags = amendment.flags.get(role, FrozenMap())
+            environment = amendment.environment.get(role, FrozenMap())
+            for kind, settings in (("flag", flags), ("variable", environment)):
+                for name, value in settings.items():
+                    other = seen.setdefault((role, kind, name), (plugin, value))
+                    if other[1] != value:
+                        raise UsageError(
+                            f"{other[0]} wants {name} = {other[1]!r} and {plugin} wants {value!r}",
+                            hint=f"leave one of them out, or set {name} in the suite",
+                        )
+            layers.append(
+                Layer(
+                    name="amendment",
+                    source=f"{plugin}: {amendment.reason}",
+                    role=role,
+                    flags=flags,
+                    environment=environment,
+                )
+            )
+    return layers
+
+
+def merge(
+    plan: LaunchPlan, engine: str, layers: Iterable[Layer], amendments: Iterable[Amendment] = ()
+) -> tuple[LaunchPlan, tuple[Setting, ...]]:
+    """The plan with all layers laid over it, and where each setting came from."""
+    ordered = list(layers)
+    processes: list[ProcessSpec] = []
+    settings: list[Setting] = []
+    for process in plan.processes:
+        merged, explained = _merge_process(process, engine, ordered)
+        for amendment in amendments:
+            merged = attrs.evolve(
+                merged, files=merged.files + amendment.files.get(process.role, ())
+            )
+        processes.append(merged)
+        settings.extend(explained)
+    for amendment in amendments:
+        processes.extend(amendment.processes)
+    return attrs.evolve(plan, processes=tuple(processes)), tuple(settings)
+
+
+def _merge_process(
+    process: ProcessSpec, engine: str, layers: list[Layer]
+) -> tuple[ProcessSpec, list[Setting]]:
+    found: dict[tuple[str, str], Setting] = {}
+
+    def lay(kind: str, name: str, value: FlagValue, layer: str, source: str) -> None:
+        before = found.get((kind, name))
+        replaced: tuple[str, ...] = ()
+        if before is not None:
+            replaced = (f"{before.value!r} ({before.layer}: {before.source})", *before.replaced)
+        found[kind, name] = Setting(
+            role=process.role,
+            kind=kind,
+            name=name,
+            value=value,
+            layer=layer,
+            source=source,
+            replaced=replaced,
+        )
+
+    for name, value in process.flags.items():
+        lay("flag", name, value, "engine", engine)
+    for name, text in process.environment.items():
+        lay("variable", name, text, "engine", engine)
+    for layer in layers:
+        if layer.role not in (None, process.role):
+            continue
+        for name, value in layer.flags.items():
+            lay("flag", name, value, layer.name, layer.source)
+        for name, text in layer.environment.items():
+            lay("variable", name, text, layer.name, layer.source)
+    flags = FrozenMap({s.name: s.value for s in found.values() if s.kind == "flag"})
+    variables = FrozenMap({s.name: str(s.value) for s in found.values() if s.kind == "variable"})
+    return attrs.evolve(process, flags=flags, environment=variables), list(found.values())

@@ -1,0 +1,301 @@
+"""Suite to plan. Pure but for probing the hardware, which the caller hands in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from tokenbench.api import (
+    Architecture,
+    EngineRequest,
+    EngineSpec,
+    EvalNeeds,
+    FixedLoadPlan,
+    FrozenMap,
+    HardwareFacts,
+    Layout,
+    LoadLevel,
+    ModelSpec,
+    Pool,
+    Recipe,
+    ServingNeeds,
+    Stop,
+    Threshold,
+    UsageError,
+    Weights,
+)
+from tokenbench.measure.definitions import DEFINITIONS_VERSION
+from tokenbench.suite.schema import Chosen, DeploymentRequest, LoadRequest, Suite
+
+from .amend import amendments_for
+from .canonical import identity, plain
+from .catalog import Catalog
+from .layers import Layer, amendment_layers, merge, recipe_layers
+from .model import Plan, PlannedDeployment, PlannedEval, PlannedPoint
+
+Probe = Callable[[Chosen, int], HardwareFacts]
+DEFAULT_DURATION_S = 10.0
+
+
+def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
+    """The plan of a suite.
+
+    Args:
+        probe: gives the facts of the named hardware for so many accelerators.
+
+    Raises:
+        UsageError: the suite asks for what cannot be.
+        PluginError: a plugin that it names is broken.
+        HardwareAbsent: raised by `probe`.
+    """
+    for name in suite.use:
+        catalog.spec("amendment", name)
+    for reporter in suite.reporters:
+        catalog.options("reporter", reporter)
+    deployments = tuple(
+        _deployment(suite, index, asked, catalog, probe)
+        for index, asked in enumerate(suite.deployments)
+    )
+    return Plan(suite=suite, deployments=deployments)
+
+
+def _deployment(
+    suite: Suite, index: int, asked: DeploymentRequest, catalog: Catalog, probe: Probe
+) -> PlannedDeployment:
+    where = f"deployments[{index}]"
+    spec: EngineSpec = catalog.spec("engine", asked.engine.name)
+    engine = catalog.engine(asked.engine)
+    layout = (
+        Layout(pools=asked.pools) if asked.pools else Layout(pools=(Pool(topology=asked.topology),))
+    )
+    _check_axes(spec, layout, where)
+    model, weights = _model(asked, spec, catalog, where)
+    facts = probe(asked.hardware, layout.accelerators)
+    if spec.capabilities.hardware and facts.kind not in spec.capabilities.hardware:
+        raise UsageError(
+            f"{where}.hardware: the engine {spec.name!r} does not run on {facts.kind!r}",
+            hint=f"it runs on: {', '.join(spec.capabilities.hardware)}",
+        )
+    request = EngineRequest(
+        model=model.name if model else asked.engine.name,
+        served_name=model.name if model else "default",
+        weights=weights,
+        architecture=model.architecture if model else Architecture(),
+        hardware=facts,
+        layout=layout,
+        needs=_needs(suite, catalog),
+    )
+    recipes = _recipes(model, asked, facts, weights)
+    amendments = amendments_for(catalog.host, spec.name, request, engine.plan(request))
+    layers = [*recipe_layers(recipes), *amendment_layers(amendments), _suite_layer(asked)]
+    changes = [amendment for _, amendment in amendments]
+    launch, settings = merge(engine.plan(request), spec.name, layers, changes)
+    base = {
+        "definitions": DEFINITIONS_VERSION,
+        "engine": asked.engine.name,
+        "engine_options": catalog.identity_values("engine", asked.engine),
+        "engine_version": engine.planned_version(),
+        "processes": [_canonical_process(p) for p in launch.processes],
+        "hardware": facts,
+        "layout": layout,
+        "model": None if weights is None else [request.model, weights.precision, weights.revision],
+        "seed": suite.seed,
+    }
+    points = tuple(_points(suite, catalog, base))
+
+    def twin(needs: EvalNeeds) -> PlannedEval | None:
+        return _twin(request, needs, lambda r: merge(engine.plan(r), spec.name, layers, changes)[0])
+
+    return PlannedDeployment(
+        id=identity(base),
+        asked=asked,
+        request=attrs.evolve(request, served_name=launch.served_name or request.served_name),
+        launch=launch,
+        settings=settings,
+        points=points,
+        evals=tuple(_evals(suite, catalog, model, weights, twin)),
+    )
+
+
+def _canonical_process(process: Any) -> dict[str, Any]:
+    """What of a process belongs to identity: not its ports' numbers, paths or the interpreter."""
+    return {
+        "role": process.role,
+        "program": process.argv[1:],
+        "flags": process.flags,
+        "environment": process.environment,
+        "files": process.files,
+        "replicas": process.replicas,
+        "image": process.image,
+    }
+
+
+def _check_axes(spec: EngineSpec, layout: Layout, where: str) -> None:
+    for pool in layout.pools:
+        if pool.role not in spec.capabilities.roles:
+            raise UsageError(
+                f"{where}.pools: the engine {spec.name!r} has no role {pool.role!r}",
+                hint=f"its roles: {', '.join(spec.capabilities.roles)}",
+            )
+        for axis in ("tp", "pp", "ep", "dcp", "pcp", "dp_attention"):
+            value = getattr(pool.topology, axis)
+            if int(value) > (0 if axis == "dp_attention" else 1) and (
+                axis not in spec.capabilities.axes
+            ):
+                raise UsageError(
+                    f"{where}.topology.{axis}: the engine {spec.name!r} cannot do {axis}={value}",
+                    hint=f"degrees it knows: {', '.join(spec.capabilities.axes) or 'none'}",
+                )
+
+
+def _model(
+    asked: DeploymentRequest, spec: EngineSpec, catalog: Catalog, where: str
+) -> tuple[ModelSpec | None, Weights | None]:
+    if asked.model is None:
+        if spec.capabilities.weight_formats:
+            raise UsageError(
+                f"{where}.model: the engine {spec.name!r} needs a model",
+                hint=f"add --model; installed: {', '.join(catalog.host.names('model')) or 'none'}",
+            )
+        return None, None
+    model = catalog.model(asked.model)
+    if not spec.capabilities.weight_formats:
+        return model, None
+    for weights in model.weights:
+        if weights.format in spec.capabilities.weight_formats and (
+            asked.precision in (None, weights.precision)
+        ):
+            return model, weights
+    have = ", ".join(f"{w.precision} ({w.format})" for w in model.weights)
+    raise UsageError(
+        f"{where}.model: {model.name!r} has no weights"
+        + (f" of precision {asked.precision!r}" if asked.precision else "")
+        + f" that {spec.name!r} can load",
+        hint=f"it has: {have or 'none'}",
+    )
+
+
+def _needs(suite: Suite, catalog: Catalog) -> ServingNeeds:
+    contexts = [catalog.workload(chosen).context_tokens() for chosen in suite.workloads]
+    known = [context for context in contexts if context is not None]
+    return ServingNeeds(
+        context_tokens=max(known) if known and len(known) == len(contexts) else None,
+        concurrency=max(suite.load.concurrency),
+    )
+
+
+def _recipes(
+    model: ModelSpec | None, asked: DeploymentRequest, facts: HardwareFacts, weights: Weights | None
+) -> list[Recipe]:
+    """Recipes that match, the general ones first so that the special ones win."""
+    found = [
+        recipe
+        for recipe in (model.recipes if model else ())
+        if recipe.engine == asked.engine.name
+        and recipe.hardware in (None, facts.kind, facts.sku)
+        and (recipe.precision is None or (weights and recipe.precision == weights.precision))
+    ]
+    return sorted(found, key=lambda r: (r.hardware is not None) + (r.precision is not None))
+
+
+def _suite_layer(asked: DeploymentRequest) -> Layer:
+    return Layer(
+        name="suite", source="suite", role=None, flags=asked.flags, environment=asked.environment
+    )
+
+
+def _points(suite: Suite, catalog: Catalog, base: dict[str, Any]) -> list[PlannedPoint]:
+    points = []
+    for chosen in suite.workloads:
+        workload = catalog.workload(chosen)
+        part = {
+            **base,
+            "workload": chosen.name,
+            "workload_options": catalog.identity_values("workload", chosen),
+            "dataset": workload.dataset_hash(),
+        }
+        levels = FixedLoadPlan(tuple(LoadLevel(concurrency=c) for c in suite.load.concurrency))
+        points += [plan_point(suite.load, chosen, level, part) for level in levels.known()]
+    return points
+
+
+def plan_point(
+    load: LoadRequest, workload: Chosen, level: LoadLevel, part: dict[str, Any]
+) -> PlannedPoint:
+    """One point. The stop rule counts to its identity: it decides what is averaged over."""
+    slots = level.concurrency or 1
+    requests = load.requests
+    if load.requests_per_slot is not None:
+        by_slots = max(1, round(load.requests_per_slot * slots))
+        requests = by_slots if requests is None else min(requests, by_slots)
+    duration_s = load.duration_s
+    if duration_s is None and requests is None:
+        duration_s = DEFAULT_DURATION_S
+    stop = Stop(duration_s=duration_s, requests=requests)
+    canonical = FrozenMap(plain({**part, "level": level, "stop": stop}))
+    return PlannedPoint(
+        id=identity(canonical),
+        workload=workload,
+        level=level,
+        stop=stop,
+        warmup_requests=round(load.warmup_per_slot * slots),
+        repeats=load.repeats,
+        canonical=canonical,
+    )
+
+
+def _evals(
+    suite: Suite,
+    catalog: Catalog,
+    model: ModelSpec | None,
+    weights: Weights | None,
+    twin: Callable[[EvalNeeds], PlannedEval | None],
+) -> list[PlannedEval]:
+    planned = []
+    for chosen in suite.evals:
+        needs = catalog.evaluation(chosen).needs()
+        made = twin(needs)
+        base = made if made is not None else PlannedEval(chosen=chosen, threshold=None)
+        threshold = _threshold(model, weights, chosen.name)
+        planned.append(attrs.evolve(base, chosen=chosen, threshold=threshold))
+    return planned
+
+
+def _threshold(model: ModelSpec | None, weights: Weights | None, name: str) -> Threshold | None:
+    for threshold in model.thresholds if model else ():
+        if threshold.eval == name and (
+            threshold.precision is None or (weights and threshold.precision == weights.precision)
+        ):
+            return threshold
+    return None
+
+
+def _twin(
+    request: EngineRequest, needs: EvalNeeds, plan: Callable[[EngineRequest], Any]
+) -> PlannedEval | None:
+    """A server for an eval whose needs the measured one does not meet, or None."""
+    settings: list[str] = []
+    wanted = request.needs
+    have = wanted.context_tokens
+    if needs.context_tokens is not None and have is not None and needs.context_tokens > have:
+        settings.append(f"context_tokens: {have} -> {needs.context_tokens}")
+        wanted = attrs.evolve(wanted, context_tokens=needs.context_tokens)
+    if needs.logprobs and not wanted.logprobs:
+        settings.append("logprobs: off -> on")
+        wanted = attrs.evolve(wanted, logprobs=True)
+    if not settings:
+        return None
+    other = attrs.evolve(request, needs=wanted)
+    launch = plan(other)
+    if not launch.processes:
+        # A server that is already up cannot be started a second time; the eval asks it as it is.
+        return None
+    return PlannedEval(
+        chosen=Chosen("twin"),
+        threshold=None,
+        twin=launch,
+        twin_request=attrs.evolve(other, served_name=launch.served_name or other.served_name),
+        twin_settings=tuple(settings),
+    )

@@ -1,0 +1,77 @@
+"""A plan: everything that will run, as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from tokenbench.api import (
+    EngineRequest,
+    FrozenMap,
+    LaunchPlan,
+    LoadLevel,
+    Stop,
+    Threshold,
+)
+from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
+
+from .layers import Setting
+
+
+@attrs.frozen(kw_only=True)
+class PlannedPoint:
+    """One deployment x workload x load level. `id` is its identity; `canonical` what it hashes."""
+
+    id: str
+    workload: Chosen
+    level: LoadLevel
+    stop: Stop
+    warmup_requests: int
+    repeats: int
+    canonical: FrozenMap[Any]
+
+
+@attrs.frozen(kw_only=True)
+class PlannedEval:
+    """One eval on one deployment. With a `twin`, another server answers, which differs in
+    `twin_settings` only.
+    """
+
+    chosen: Chosen
+    threshold: Threshold | None
+    twin: LaunchPlan | None = None
+    twin_request: EngineRequest | None = None
+    twin_settings: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class PlannedDeployment:
+    """One server (with all its processes), the points it serves and the evals it answers."""
+
+    id: str
+    asked: DeploymentRequest
+    request: EngineRequest
+    launch: LaunchPlan
+    settings: tuple[Setting, ...]
+    points: tuple[PlannedPoint, ...]
+    evals: tuple[PlannedEval, ...]
+
+    @property
+    def label(self) -> str:
+        """Short text for tables and logs."""
+        parts = [self.asked.engine.name, self.asked.model or self.request.served_name]
+        return " / ".join(p for p in parts if p)
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """All deployments of a suite, in order."""
+
+    suite: Suite
+    deployments: tuple[PlannedDeployment, ...]
+
+    @property
+    def points(self) -> int:
+        """How many points are certain beforehand."""
+        return sum(len(deployment.points) for deployment in self.deployments)

@@ -1,0 +1,1 @@
+"""Finding, checking, loading and listing plugins. A broken one is a row, not a crash."""

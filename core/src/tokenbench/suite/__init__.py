@@ -1,0 +1,1 @@
+"""Reading a suite: YAML or flags to one frozen value, with precise errors."""

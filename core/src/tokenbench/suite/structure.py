@@ -1,0 +1,158 @@
+"""Plain data to a :class:`Suite`: strict types, unknown keys refused, errors with their path."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+from tokenbench.api import FrozenMap, Pool, Topology, UsageError
+
+from .choices import parse_choice
+from .schema import SUITE_VERSION, Chosen, DeploymentRequest, LoadRequest, Suite
+from .yaml_lines import Document, read
+
+_CLASSES = (Suite, DeploymentRequest, LoadRequest, Topology, Pool)
+
+
+def load_suite(file: Path) -> Suite:
+    """Read and check a suite file.
+
+    Raises:
+        UsageError: with ``file:line: path: what was expected, what was found``.
+    """
+    document = read(file)
+    if not isinstance(document.data, dict):
+        raise UsageError(f"{file}: a suite is a mapping of keys", hint="see docs/tutorials")
+    version = document.data.get("version", SUITE_VERSION)
+    if version != SUITE_VERSION:
+        raise UsageError(
+            f"{document.where('version')}: this bench reads suites of version {SUITE_VERSION}, "
+            f"not {version!r}",
+            hint="install a bench that knows that version",
+        )
+    return structure(document)
+
+
+def structure(document: Document) -> Suite:
+    """A suite from parsed data."""
+    try:
+        suite = _converter().structure(document.data, Suite)
+    except cattrs.BaseValidationError as error:
+        path, message = _first(error)
+        raise UsageError(f"{document.where(path)}: {message}", hint=_hint(path, message)) from None
+    if not suite.deployments:
+        raise UsageError(
+            f"{document.where('deployments')}: no deployment is asked for",
+            hint="list at least one, with an engine",
+        )
+    return suite
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind, name in ((int, "int"), (str, "text"), (bool, "true or false")):
+        converter.register_structure_hook(kind, _exact(kind, name))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(Chosen, _chosen)
+    converter.register_structure_hook_func(
+        lambda kind: getattr(kind, "__origin__", kind) is FrozenMap, _mapping
+    )
+    for cls in _CLASSES:
+        converter.register_structure_hook(
+            cls, make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+        )
+    return converter
+
+
+def _exact(kind: type[Any], name: str) -> Callable[[Any, Any], Any]:
+    def structure_it(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError(f"expected {name}, got {_shown(value)}")
+        return value
+
+    return structure_it
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"expected a number, got {_shown(value)}")
+    return float(value)
+
+
+def _mapping(value: Any, _: Any) -> FrozenMap[Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a mapping, got {_shown(value)}")
+    return FrozenMap({str(key): tuple(v) if isinstance(v, list) else v for key, v in value.items()})
+
+
+def _chosen(value: Any, _: Any) -> Chosen:
+    """``name``, ``name:key=value`` or ``{name: {key: value}}``."""
+    if isinstance(value, str):
+        try:
+            return parse_choice(value, where="here")
+        except UsageError as error:
+            raise ValueError(error.message.removeprefix("here: ")) from None
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, options),) = value.items()
+        if isinstance(options, dict) or options is None:
+            return Chosen(str(name), FrozenMap(options or {}))
+    raise ValueError(f"expected NAME or NAME: {{key: value}}, got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _first(error: cattrs.BaseValidationError) -> tuple[str, str]:
+    """Path and message of the first error found."""
+    text = cattrs.transform_error(error, path="", format_exception=_format)[0]
+    message, _, path = text.rpartition(" @ ")
+    path = path.removeprefix("$").removeprefix(".")
+    extra = re.match(r"unknown key (\S+)", message)
+    if extra:
+        path = f"{path}.{extra[1]}" if path else extra[1]
+    missing = re.match(r"required field missing: (\S+)", message)
+    if missing:
+        message = f"the key {missing[1]!r} is missing"
+    return path, message
+
+
+def _format(error: BaseException, kind: type[Any] | None) -> str:
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        return f"unknown key {sorted(error.extra_fields)[0]}"
+    if isinstance(error, KeyError):
+        return f"the key {error.args[0]!r} is missing"
+    if isinstance(error, ValueError | cattrs.StructureHandlerNotFoundError) and error.args:
+        return str(error.args[0])
+    if isinstance(error, TypeError):
+        return "expected a list" if "iterable" in str(error) else str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _hint(path: str, message: str) -> str:
+    if not message.startswith("unknown key"):
+        return "see `bench plan --help` and docs for the keys of a suite"
+    key = re.split(r"[.\[]", path)[-1]
+    parent = path[: -len(key)].rstrip(".")
+    cls = _class_at(parent)
+    names = [field.name for field in attrs.fields(cls)]
+    close = difflib.get_close_matches(key, names, n=1)
+    listed = f"keys here: {', '.join(names)}"
+    return f"did you mean {close[0]!r}? ({listed})" if close else listed
+
+
+def _class_at(path: str) -> Any:
+    last = re.sub(r"\[\d+\]", "", path).split(".")[-1]
+    return {
+        "deployments": DeploymentRequest,
+        "load": LoadRequest,
+        "topology": Topology,
+        "pools": Pool,
+    }.get(last, Suite)

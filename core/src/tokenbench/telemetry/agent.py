@@ -1,0 +1,64 @@
+"""The agent that samples hardware: ``python -m tokenbench.telemetry.agent``.
+
+Runs on every host of a deployment, imports one hardware plugin, and writes one JSON line a reading:
+``{"t": monotonic_ns, "w": wall_ns, "s": [sample, ...]}``. It ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import select
+import sys
+import time
+from typing import Any
+
+import attrs
+import msgspec
+
+from tokenbench.api import HardwareSpec
+
+
+def main() -> None:
+    """Sample until standard input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--module", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--devices", default="")
+    parser.add_argument("--interval-s", type=float, default=0.25)
+    args = parser.parse_args()
+    hardware = _spec(args.module, args.name)
+    devices = [int(part) for part in args.devices.split(",") if part]
+    sampler = hardware.sampler(devices)
+    if sampler is None:
+        return
+    try:
+        _sample(sampler, args.interval_s)
+    finally:
+        sampler.close()
+
+
+def _spec(module: str, name: str) -> Any:
+    for spec in importlib.import_module(module).bench_register_hardware():
+        if isinstance(spec, HardwareSpec) and spec.name == name:
+            return spec.factory(spec.options())
+    sys.exit(f"{module} registers no hardware called {name!r}")
+
+
+def _sample(sampler: Any, interval_s: float) -> None:
+    due = time.monotonic()
+    while True:
+        stamp, wall = time.monotonic_ns(), time.time_ns()
+        samples = [attrs.asdict(sample) for sample in sampler.sample()]
+        line = msgspec.json.encode({"t": stamp, "w": wall, "s": samples}) + b"\n"
+        while line:
+            line = line[os.write(1, line) :]
+        # A late reading is followed by the next one in rhythm, not by a burst.
+        due = max(due + interval_s, time.monotonic())
+        if select.select([0], [], [], max(0.0, due - time.monotonic()))[0] and not os.read(0, 4096):
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Run the agent beside a measurement and read what it wrote."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from tokenbench.api import Sample
+from tokenbench.launch.process import Process, start
+
+
+@attrs.frozen(kw_only=True)
+class Reading:
+    """One sample of one device at one time, on one host."""
+
+    monotonic_ns: int
+    wall_ns: int
+    host: str
+    role: str
+    sample: Sample
+
+
+class Telemetry:
+    """The agent of one host. Its samples go to a file as they come."""
+
+    def __init__(
+        self,
+        *,
+        module: str,
+        name: str,
+        devices: tuple[int, ...],
+        folder: Path,
+        host: str,
+        role: str,
+        cpus: tuple[int, ...] | None,
+    ) -> None:
+        self.file = folder / f"{host}-{name}.jsonl"
+        self._host, self._role = host, role
+        with self.file.open("wb") as out:
+            self._process: Process = start(
+                [
+                    *(sys.executable, "-m", "tokenbench.telemetry.agent"),
+                    *("--module", module, "--name", name),
+                    *("--devices", ",".join(map(str, devices))),
+                ],
+                cpus=cpus,
+                stdin="pipe",
+                stdout=out,
+                log=folder / f"{host}-{name}.log",
+                grace_s=2.0,
+            )
+
+    def close(self) -> None:
+        """End the agent. May be called twice."""
+        self._process.stop()
+
+    def readings(self, start_ns: int, end_ns: int, *, margin_s: float = 1.0) -> list[Reading]:
+        """Readings of a window and a little around it, oldest first."""
+        margin_ns = int(margin_s * 1e9)
+        found = []
+        for line in self.file.read_bytes().split(b"\n"):
+            item = _decode(line)
+            if item is None or not start_ns - margin_ns <= item["t"] <= end_ns + margin_ns:
+                continue
+            found += [
+                Reading(
+                    monotonic_ns=item["t"],
+                    wall_ns=item["w"],
+                    host=self._host,
+                    role=self._role,
+                    sample=_sample(values),
+                )
+                for values in item["s"]
+            ]
+        return found
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    """A line, or None for the last one while it is being written."""
+    try:
+        item: dict[str, Any] = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return None
+    return item
+
+
+def _sample(values: dict[str, Any]) -> Sample:
+    known = {field.name for field in attrs.fields(Sample)}
+    fields = {key: value for key, value in values.items() if key in known}
+    return Sample(**{**fields, "throttle": tuple(fields.get("throttle") or ())})
