@@ -1,0 +1,153 @@
+"""What `bench run` and `bench plan` share: a suite from a file or from flags, and its plan."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from tokenbench.api.errors import UsageError
+
+if TYPE_CHECKING:
+    from tokenbench.plan.catalog import Catalog
+    from tokenbench.plan.model import Plan
+    from tokenbench.suite.schema import Suite
+
+
+def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments that name what to measure; the command gets them as one `asked` mapping."""
+    names: list[str] = []
+
+    def add(*args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        names.append(next(a for a in args if not a.startswith("-")))
+        return click.option(*args, **kwargs)
+
+    decorators = [
+        click.argument("suite", required=False, type=click.Path(path_type=Path)),
+        add("--engine", "engine", multiple=True, metavar="NAME[:key=value,...]",
+            help="Engine; repeat to compare several."),
+        add("--model", "model", multiple=True, metavar="NAME", help="Model; repeat for several."),
+        add("--precision", "precision", metavar="NAME", help="Precision of the weights."),
+        add("--hardware", "hardware", metavar="NAME[:...]", help="Hardware (default: cpu)."),
+        add("--tp", "tp", type=int, help="Tensor parallel degree."),
+        add("--workload", "workload", multiple=True, metavar="NAME[:...]",
+            help="Workload; repeat for several."),
+        add("--concurrency", "concurrency", metavar="N,N,...", help="Closed-loop load levels."),
+        add("--repeats", "repeats", type=int, help="Repeats of each point."),
+        add("--duration", "duration", type=float, metavar="SECONDS", help="Length of a repeat."),
+        add("--requests", "requests", type=int, help="Requests of a repeat."),
+        add("--eval", "eval", multiple=True, metavar="NAME[:...]", help="Accuracy task."),
+        add("--reporter", "reporter", multiple=True, metavar="NAME[:...]", help="Report to make."),
+        add("--use", "use", multiple=True, metavar="NAME", help="Amendment plugin to apply."),
+        add("--seed", "seed", type=int, help="Base seed of all prompts."),
+        add("--name", "name", metavar="NAME", help="Name of the run."),
+    ]  # fmt: skip
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        asked = {name: kwargs.pop(name) for name in ("suite", *names)}
+        return command(*args, asked=asked, **kwargs)
+
+    result: Callable[..., Any] = wrapped
+    for decorate in reversed(decorators):
+        result = decorate(result)
+    return result
+
+
+def read_request(asked: dict[str, Any]) -> Suite:
+    """The suite of a file with the flags laid over it, or of the flags alone."""
+    from tokenbench.suite.structure import load_suite
+
+    if asked["suite"] is not None:
+        suite = load_suite(asked["suite"])
+        for flag in ("engine", "model", "precision", "hardware", "tp"):
+            if asked[flag]:
+                raise UsageError(
+                    f"--{flag} cannot be combined with a suite file",
+                    hint="change the suite, or give flags alone",
+                )
+    else:
+        suite = _from_flags(asked)
+    return _overlay(suite, asked)
+
+
+def _from_flags(asked: dict[str, Any]) -> Suite:
+    from tokenbench.api import Topology
+    from tokenbench.suite.choices import parse_choice
+    from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
+
+    if not asked["engine"]:
+        raise UsageError(
+            "nothing to run: neither a suite nor --engine was given",
+            hint="bench run suite.yaml, or bench run --engine NAME --model NAME",
+        )
+    hardware = asked["hardware"]
+    deployments = tuple(
+        DeploymentRequest(
+            engine=parse_choice(engine, where="--engine"),
+            model=model,
+            precision=asked["precision"],
+            hardware=parse_choice(hardware, where="--hardware") if hardware else Chosen("cpu"),
+            topology=Topology(tp=asked["tp"] or 1),
+        )
+        for engine, model in itertools.product(asked["engine"], asked["model"] or (None,))
+    )
+    return Suite(deployments=deployments)
+
+
+def _overlay(suite: Suite, asked: dict[str, Any]) -> Suite:
+    from tokenbench.suite.choices import parse_choice
+
+    def choices(flag: str) -> tuple[Any, ...]:
+        return tuple(parse_choice(text, where=f"--{flag}") for text in asked[flag])
+
+    changes: dict[str, Any] = {
+        "workloads": choices("workload"),
+        "evals": choices("eval"),
+        "reporters": choices("reporter"),
+        "use": asked["use"],
+        "name": asked["name"],
+    }
+    load: dict[str, Any] = {
+        "repeats": asked["repeats"],
+        "duration_s": asked["duration"],
+        "requests": asked["requests"],
+    }
+    if asked["concurrency"] is not None:
+        load["concurrency"] = _levels(asked["concurrency"])
+    try:
+        overlaid = attrs.evolve(
+            suite.load, **{key: value for key, value in load.items() if value is not None}
+        )
+    except ValueError as error:
+        raise UsageError(str(error), hint="see `bench run --help`") from None
+    kept = {key: value for key, value in changes.items() if value}
+    if asked["seed"] is not None:
+        kept["seed"] = asked["seed"]
+    return attrs.evolve(suite, load=overlaid, **kept)
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--concurrency: expected numbers, got {text!r}", hint="for example 1,2,4,8"
+        ) from None
+
+
+def plan_request(asked: dict[str, Any], without: tuple[str, ...]) -> tuple[Plan, Catalog]:
+    """The plan of what was asked for, and the plugins behind it."""
+    from tokenbench.plan.catalog import Catalog
+    from tokenbench.plan.make import make_plan
+    from tokenbench.plan.probe import prober
+    from tokenbench.plugins.host import PluginHost
+
+    suite = read_request(asked)
+    catalog = Catalog(PluginHost(without=without))
+    return make_plan(suite, catalog, prober(catalog)), catalog

@@ -1,0 +1,51 @@
+"""The hardware of this host, as facts for a plan."""
+
+from __future__ import annotations
+
+from tokenbench.api import HardwareAbsent, HardwareFacts, Probe
+from tokenbench.suite.schema import Chosen
+
+from .catalog import Catalog
+
+
+class Prober:
+    """Asks each hardware plugin once. Called with a choice and a number of accelerators."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.probes: dict[str, Probe] = {}
+
+    def __call__(self, chosen: Chosen, accelerators: int) -> HardwareFacts:
+        """The facts of `accelerators` devices (of the host, for hardware without devices).
+
+        Raises:
+            HardwareAbsent: there are fewer, or none.
+        """
+        spec = self._catalog.spec("hardware", chosen.name)
+        probe = self.probes.get(chosen.name)
+        if probe is None:
+            probe = self.probes[chosen.name] = self._catalog.hardware(chosen).probe()
+        if not probe.devices:
+            raise HardwareAbsent(
+                f"no {chosen.name} hardware on this machine: {probe.reason or 'none was found'}",
+                hint=probe.hint or "name other hardware with --hardware",
+            )
+        if not spec.accelerated:
+            return HardwareFacts(kind=chosen.name, sku=probe.devices[0].sku or chosen.name)
+        if len(probe.devices) < accelerators:
+            raise HardwareAbsent(
+                f"{accelerators} accelerators are asked for, {len(probe.devices)} are here",
+                hint="ask for a smaller topology",
+            )
+        names = {device.sku or device.name for device in probe.devices[:accelerators]}
+        if len(names) > 1:
+            raise HardwareAbsent(
+                f"the accelerators differ: {', '.join(sorted(names))}",
+                hint="hide the others from the driver (CUDA_VISIBLE_DEVICES)",
+            )
+        return HardwareFacts(kind=chosen.name, sku=names.pop(), count=accelerators)
+
+
+def prober(catalog: Catalog) -> Prober:
+    """A prober over the catalog's hardware plugins."""
+    return Prober(catalog)

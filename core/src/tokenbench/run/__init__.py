@@ -1,0 +1,1 @@
+"""One execution of a plan: deployments, points, evals, in order, with everything kept."""

@@ -1,0 +1,48 @@
+"""The observe hooks' front: one event, every observer on its own, failures logged, never raised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from tokenbench.api import (
+    DeploymentReady,
+    EvalFinished,
+    PointFinished,
+    PointStarted,
+    RunFinished,
+    RunStarted,
+)
+from tokenbench.plugins.host import PluginHost
+
+Event = RunStarted | DeploymentReady | PointStarted | PointFinished | EvalFinished | RunFinished
+
+_HOOKS: dict[type[Any], str] = {
+    RunStarted: "bench_run_started",
+    DeploymentReady: "bench_deployment_ready",
+    PointStarted: "bench_point_started",
+    PointFinished: "bench_point_finished",
+    EvalFinished: "bench_eval_finished",
+    RunFinished: "bench_run_finished",
+}
+
+
+class Observers:
+    """Tells loaded plugins what happened."""
+
+    def __init__(self, host: PluginHost) -> None:
+        self._host = host
+        self._log = structlog.get_logger("observers")
+
+    def tell(self, event: Event) -> None:
+        """Call the event's hook of every loaded plugin, in order of module name."""
+        hook = _HOOKS[type(event)]
+        for name, module in sorted(self._host.plugins()):
+            observe = getattr(module, hook, None)
+            if observe is None:
+                continue
+            try:
+                observe(event=event)
+            except Exception as error:
+                self._log.warning("observer failed", plugin=name, hook=hook, error=repr(error))

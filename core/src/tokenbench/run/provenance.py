@@ -1,0 +1,97 @@
+"""Everything that can change a number: versions, machine, command line, clocks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import tokenbench
+from tokenbench.api import API_VERSION
+from tokenbench.plugins.discovery import Candidate
+
+# Libraries whose version can change a number.
+_LIBRARIES = ("httptools", "msgspec", "numpy", "pyarrow", "uvloop")
+# Variables that change how engines and libraries run; values of others stay private.
+_PREFIXES = ("TOKENBENCH_", "CUDA_", "HIP_", "ROCR_", "NCCL_", "OMP_", "VLLM_", "SGLANG_", "LLAMA_")
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+
+
+def provenance(plugins: Iterable[Candidate], *, seed: int, argv: list[str]) -> dict[str, str]:
+    """Flat facts of this run: dotted key to text."""
+    facts = {
+        "bench.version": tokenbench.__version__,
+        "bench.api": ".".join(map(str, API_VERSION)),
+        "command": " ".join(argv),
+        "seed": str(seed),
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": cpu_model(),
+        "cpus": str(len(os.sched_getaffinity(0))),
+        "memory_bytes": str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "clock.wall_ns": str(time.time_ns()),
+        "clock.monotonic_ns": str(time.monotonic_ns()),
+    }
+    for candidate in plugins:
+        key = f"plugin.{candidate.kind}.{candidate.name}"
+        facts[key] = f"{candidate.distribution} {candidate.version}"
+    for library in _LIBRARIES:
+        facts[f"library.{library}"] = importlib.metadata.version(library)
+    for name, value in sorted(_environment(os.environ).items()):
+        facts[f"env.{name}"] = value
+    return {**facts, **_git(Path.cwd())}
+
+
+def cpu_model() -> str:
+    """The CPU's name as the kernel tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in variables.items()
+        if name.startswith(_PREFIXES) and not any(word in name.upper() for word in _SECRET_WORDS)
+    }
+
+
+def _git(folder: Path) -> dict[str, str]:
+    if shutil.which("git") is None:
+        return {}
+
+    def ask(*args: str) -> str | None:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *args],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=5,
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        commit = ask("rev-parse", "HEAD")
+        if commit is None:
+            return {}
+        return {"git.commit": commit, "git.dirty": str(bool(ask("status", "--porcelain"))).lower()}
+    except subprocess.TimeoutExpired:
+        return {}
+
+
+def command_line() -> list[str]:
+    """What the user typed, without the interpreter's path."""
+    return ["bench", *sys.argv[1:]]
