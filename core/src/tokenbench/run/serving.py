@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tokenbench.api import (
     CHAT,
@@ -47,6 +48,7 @@ class Serving:
         launcher: Launcher,
         codec: Callable[[str], Codec],
         interrupted: Callable[[], bool],
+        log_folder: Path,
         api_key_env: str | None = None,
     ) -> None:
         self.spec = spec
@@ -61,6 +63,7 @@ class Serving:
         self._launcher = launcher
         self._codec = codec
         self._interrupted = interrupted
+        self._log_folder = log_folder
         self._deployment: Deployment | None = None
         self._control: ControlClient | None = None
 
@@ -168,7 +171,7 @@ class Serving:
         """Wait until nothing runs in the server and empty its cache; False if it did not settle."""
         deadline = time.monotonic() + _QUIET_LIMIT_S
         try:
-            while (quiet := self.engine.quiescent(self.control)) is False:
+            while self.engine.quiescent(self.control) is False:
                 if time.monotonic() > deadline or self._interrupted() or not self.alive():
                     return False
                 time.sleep(_POLL_S)
@@ -176,7 +179,7 @@ class Serving:
                 self.engine.reset_cache(self.control)
         except ConnectionError:
             return False
-        return quiet is not False
+        return True
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -235,7 +238,7 @@ class Serving:
             raise EngineError(
                 f"the engine {self.spec.name!r} did not start: {death}",
                 hint="the end of its log says why",
-                log=self._log(),
+                log=self._log_folder,
             )
         if time.monotonic() > deadline:
             tail = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
@@ -243,13 +246,8 @@ class Serving:
                 f"the server {failing} within {self.plan.start_timeout_s:g} s"
                 + (f"; it last said: {tail}" if tail else ""),
                 hint="look at its log; a larger model may need more time",
-                log=self._log(),
+                log=self._log_folder,
             )
-
-    def _log(self) -> object:
-        return getattr(self.deployment, "log_file", lambda _: None)(
-            self.request.layout.pools[0].role
-        )
 
     def _ask_version(self) -> str | None:
         try:

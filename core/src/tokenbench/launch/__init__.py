@@ -1,0 +1,1 @@
+"""Processes: start, symbols, ports, logs, stop; nothing survives its command."""

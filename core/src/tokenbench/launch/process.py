@@ -1,0 +1,183 @@
+"""Start a command under a supervisor: whatever happens to `bench`, nothing of it survives."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from tokenbench.api import EngineError, MachineError
+
+_SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
+_START_LIMIT_S = 10.0
+_TAIL_BYTES = 64 * 1024
+
+_lock = threading.Lock()
+_lifeline: tuple[int, int] | None = None
+
+
+def _lifeline_fd() -> int:
+    """The read end of the one pipe whose write end lives and dies with this process."""
+    global _lifeline
+    with _lock:
+        if _lifeline is None or _lifeline[1] != os.getpid():
+            read, _write = os.pipe()  # both close on exec; the write end is never passed on
+            _lifeline = (read, os.getpid())
+        return _lifeline[0]
+
+
+class Process:
+    """A running command. `pid` is that of the command itself, not of its supervisor."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], pid: int, log: Path | None, grace_s: float):
+        self._popen = popen
+        self.pid = pid
+        self.log = log
+        self._grace_s = grace_s
+
+    @property
+    def stdin_fd(self) -> int:
+        """Descriptor of the command's standard input, where it is a pipe."""
+        assert self._popen.stdin is not None
+        return self._popen.stdin.fileno()
+
+    @property
+    def stdout_fd(self) -> int:
+        """Descriptor of the command's standard output, where it is a pipe."""
+        assert self._popen.stdout is not None
+        return self._popen.stdout.fileno()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The command's exit code (128 + N for a signal), None while it runs."""
+        code = self._popen.poll()
+        return None if code is None else (code if code >= 0 else 128 - code)
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for the end; None when it takes longer than `timeout_s`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout_s)
+        return self.exit_code
+
+    def stop(self) -> None:
+        """End the command and everything it started; returns when all is gone. Idempotent."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            if self.wait(self._grace_s + 12.0) is None:
+                # Should not happen: the supervisor bounds its own time. Its child dies with it.
+                self._popen.kill()
+                self._popen.wait()
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def log_tail(self, lines: int) -> str:
+        """The last lines of its log; empty without one."""
+        return tail(self.log, lines) if self.log is not None else ""
+
+
+def tail(file: Path, lines: int) -> str:
+    """The last lines of a file; empty where there is none."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    cpus: tuple[int, ...] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    stdout: str | IO[bytes] | None = None,
+    log: Path | None = None,
+    grace_s: float = 10.0,
+) -> Process:
+    """Start a command.
+
+    Args:
+        cpus: the CPU cores it may run on; None leaves them as they are.
+        env: its whole environment; None inherits ours.
+        stdin: ``"pipe"``, or None for an empty input.
+        stdout: ``"pipe"``, an open file, or None for the log.
+        log: the file that standard error (and standard output) is appended to.
+        grace_s: seconds between SIGTERM and SIGKILL.
+
+    Raises:
+        EngineError: the command does not exist or is not executable.
+        MachineError: no process or file could be made.
+    """
+    status_read, status_write = os.pipe()
+    lifeline = _lifeline_fd()
+    options = [f"lifeline={lifeline}", f"status={status_write}", f"grace={grace_s}"]
+    if cpus:
+        options.append("cpus=" + ",".join(map(str, cpus)))
+    if cwd is not None:
+        options.append(f"cwd={cwd}")
+    log_file: Any = subprocess.DEVNULL
+    try:
+        if log is not None:
+            log_file = log.open("ab")
+        output: Any = subprocess.PIPE if stdout == "pipe" else stdout or log_file
+        popen = subprocess.Popen(
+            [sys.executable, "-I", "-S", _SUPERVISOR, *options, "--", *argv],
+            stdin=subprocess.PIPE if stdin == "pipe" else subprocess.DEVNULL,
+            stdout=output,
+            stderr=log_file,
+            env=None if env is None else dict(env),
+            pass_fds=(lifeline, status_write),
+            start_new_session=True,
+        )
+    except OSError as error:
+        os.close(status_read)
+        raise MachineError(
+            f"cannot start a process: {error}", hint="check free space and process limits"
+        ) from error
+    finally:
+        os.close(status_write)
+        if log is not None and log_file is not subprocess.DEVNULL:
+            log_file.close()
+    try:
+        pid = _await_start(status_read, argv[0], popen)
+    finally:
+        os.close(status_read)
+    return Process(popen, pid, log, grace_s)
+
+
+def _await_start(status: int, program: str, popen: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + _START_LIMIT_S
+    said = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(status, selectors.EVENT_READ)
+        while b"\n" not in said and time.monotonic() < deadline:
+            if selector.select(deadline - time.monotonic()):
+                data = os.read(status, 4096)
+                if not data:
+                    break
+                said += data
+    word, _, rest = said.decode(errors="replace").partition("\n")[0].partition(" ")
+    if word == "started":
+        return int(rest)
+    popen.terminate()
+    popen.wait()
+    number, _, text = rest.partition(" ")
+    if number == str(errno.ENOENT):
+        raise EngineError(f"the command {program!r} does not exist", hint="is it installed?")
+    raise EngineError(
+        f"cannot execute {program!r}: {text or 'its supervisor did not answer'}",
+        hint="check the file and its rights",
+    )

@@ -1,0 +1,190 @@
+"""A process that outlives `bench` long enough to leave nothing behind.
+
+Started as ``python -I -S supervisor.py OPTIONS -- COMMAND...``; wraps one command. It becomes the
+reaper of all orphans below it, so grandchildren that detach (double fork, setsid) are still its
+descendants. It stops everything when the command ends, when it is told to (SIGTERM), and when its
+lifeline ends: a pipe whose write end only `bench` holds, which the kernel closes on any death.
+
+Standard library only, and little of it: this starts before each process we start.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+POLL_S = 0.02
+
+
+def main(argv: list[str]) -> None:
+    """Parse by hand: argparse would cost more than the rest."""
+    split = argv.index("--")
+    options = dict(item.split("=", 1) for item in argv[:split])
+    sys.exit(_supervise(options, argv[split + 1 :]))
+
+
+def _supervise(options: dict[str, str], command: list[str]) -> int:
+    lifeline = int(options["lifeline"])
+    status = int(options["status"])
+    grace_s = float(options.get("grace", "10"))
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write)
+    stopping: list[bool] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopping.append(True))
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    child = _start(options, command, (lifeline, status, wake_read, wake_write), status)
+    if child is None:
+        return 127
+    _say(status, f"started {child}")
+    code = None
+    while code is None and not stopping:
+        ready, _, _ = select.select([lifeline, wake_read], [], [], 1.0)
+        if wake_read in ready:
+            os.read(wake_read, 4096)
+        if lifeline in ready and not os.read(lifeline, 1):
+            stopping.append(True)
+        code = _reap(child)
+    if code is None:
+        code = _stop_gently(child, grace_s)
+    _kill_descendants()
+    _say(status, f"exited {code}")
+    return code
+
+
+def _start(
+    options: dict[str, str], command: list[str], inherited: tuple[int, ...], status: int
+) -> int | None:
+    """Fork and exec; None when the command cannot be executed."""
+    failed_read, failed_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            os.setsid()
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            for fd in inherited:
+                os.close(fd)
+            if options.get("cpus"):
+                os.sched_setaffinity(0, [int(cpu) for cpu in options["cpus"].split(",")])
+            if options.get("cwd"):
+                os.chdir(options["cwd"])
+            os.execvp(command[0], command)
+        except BaseException as error:
+            code = getattr(error, "errno", None) or 0
+            os.write(failed_write, b"%d %s" % (code, str(error).encode()))
+            os._exit(127)
+    os.close(failed_write)
+    failure = os.read(failed_read, 4096)
+    os.close(failed_read)
+    if failure:
+        os.waitpid(pid, 0)
+        _say(status, "failed " + failure.decode(errors="replace"))
+        return None
+    return pid
+
+
+def _reap(child: int) -> int | None:
+    """Collect whatever ended; the child's exit code (128 + N for a signal), None while it runs."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return 0
+        if pid == 0:
+            return None
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _stop_gently(child: int, grace_s: float) -> int:
+    _signal(-child, signal.SIGTERM)
+    _signal(child, signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    while time.monotonic() < deadline:
+        code = _reap(child)
+        if code is not None:
+            return code
+        time.sleep(POLL_S)
+    _signal(-child, signal.SIGKILL)
+    _signal(child, signal.SIGKILL)
+    while True:
+        code = _reap(child)
+        if code is not None:
+            return code
+        time.sleep(POLL_S)
+
+
+def _kill_descendants() -> None:
+    """Kill until none is left: a process may fork while we look."""
+    deadline = time.monotonic() + 10.0
+    while time.monotonic() < deadline:
+        left = _descendants()
+        if not left:
+            return
+        for pid in left:
+            _signal(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+        time.sleep(POLL_S / 4)
+
+
+def _descendants() -> list[int]:
+    """Living processes below this one, from /proc; none where there is no /proc."""
+    parents: dict[int, int] = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    for name in names:
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - import cost
+                    state, parent = file.read().rpartition(b")")[2].split()[:2]
+            except OSError:
+                continue
+            if state != b"Z":
+                parents[int(name)] = int(parent)
+    found: list[int] = []
+    wave = {os.getpid()}
+    while wave:
+        wave = {pid for pid, parent in parents.items() if parent in wave}
+        found.extend(wave)
+    return found
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _prctl(option: int, value: int) -> None:
+    try:
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    except (OSError, AttributeError):
+        pass  # no Linux: orphans that detach cannot be followed there
+
+
+def _say(fd: int, text: str) -> None:
+    try:
+        os.write(fd, text.encode() + b"\n")
+    except OSError:
+        pass  # bench is gone; nobody to tell
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
