@@ -4,6 +4,7 @@ The API has a version of its own; a plugin says in its metadata which one it was
 """
 
 from __future__ import annotations
+
 from .engine import (
     Counters,
     Engine,
@@ -68,8 +69,8 @@ from .launch import (
     Finished,
     FlagValue,
     Host,
-    LaunchPlan,
     Launcher,
+    LaunchPlan,
     Placement,
     ProcessSpec,
     ProcessState,
@@ -94,6 +95,7 @@ from .options import (
     option,
     options,
 )
+from .prometheus import parse_prometheus
 from .report import (
     Artifact,
     Reporter,
@@ -101,6 +103,7 @@ from .report import (
     View,
 )
 from .result import (
+    RESULT_SCHEMA_VERSION,
     Accuracy,
     Check,
     CheckOutcome,
@@ -110,7 +113,6 @@ from .result import (
     MetricDefinition,
     PointResult,
     PointState,
-    RESULT_SCHEMA_VERSION,
 )
 from .specs import (
     CodecSpec,
@@ -125,11 +127,11 @@ from .specs import (
 from .topology import (
     CLIENT,
     DECODE,
-    Layout,
     PREFILL,
-    Pool,
     ROUTER,
     SERVER,
+    Layout,
+    Pool,
     Topology,
 )
 from .wire import (
@@ -275,4 +277,5 @@ __all__ = [
     "hookimpl",
     "option",
     "options",
+    "parse_prometheus",
 ]

@@ -1,0 +1,94 @@
+"""Sessions of a phase: from a workload to the file that a load worker reads."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import attrs
+
+from tokenbench.api import (
+    CHAT,
+    COMPLETIONS,
+    ChatPrompt,
+    Dialect,
+    Session,
+    Stop,
+    Tokenizer,
+    TokenPrompt,
+    Turn,
+    UsageError,
+    Workload,
+    WorkloadContext,
+)
+from tokenbench.load.sessions import write_sessions
+
+# How many more sessions are prepared than the warm-up's speed says will be needed.
+_MARGIN = 2.0
+_LEAST = 64
+_BLIND_PER_SLOT = 200
+
+
+@attrs.frozen(kw_only=True)
+class Traffic:
+    """A workload as one server will get it: in its wire format, with its tokenizer."""
+
+    workload: Workload
+    context: WorkloadContext
+    wire: str
+
+    def write(self, file: Path, seed: int, count: int) -> int:
+        """Write the first `count` sessions of a seed; returns how many there were."""
+        sessions = self.workload.sessions(self.context, seed)
+        return write_sessions(file, itertools.islice(sessions, count))
+
+
+def traffic(
+    workload: Workload, dialect: Dialect, tokenizer: Tokenizer | None, context_tokens: int | None
+) -> Traffic:
+    """Choose the wire format: the server's preferred one that can carry the workload's prompts.
+
+    Raises:
+        UsageError: none can.
+    """
+    for wire in dialect.wires:
+        context = WorkloadContext(
+            tokenizer=tokenizer,
+            token_ids=dialect.token_id_prompts and wire != CHAT,
+            chat=wire == CHAT,
+            context_tokens=context_tokens,
+        )
+        first = next(iter(workload.sessions(context, 0)), None)
+        if first is None:
+            raise UsageError("the workload has no session", hint="check its options and data")
+        if _carries(wire, first):
+            return Traffic(workload=workload, context=context, wire=wire)
+    raise UsageError(
+        f"the server's wire formats ({', '.join(dialect.wires)}) cannot carry this workload",
+        hint="choose another workload or endpoint",
+    )
+
+
+def _carries(wire: str, session: Session) -> bool:
+    turns = session.next(None)
+    first = turns if isinstance(turns, Turn) else (turns or (None,))[0]
+    prompt = first.prompt if first is not None else None
+    if wire == COMPLETIONS:
+        return not isinstance(prompt, ChatPrompt)
+    if wire == CHAT:
+        return not isinstance(prompt, TokenPrompt)
+    return True
+
+
+def sessions_needed(stop: Stop, concurrency: int, turns_per_s: float | None) -> int:
+    """How many sessions to prepare for a phase.
+
+    Args:
+        turns_per_s: speed seen in the warm-up; None where there was none.
+    """
+    if stop.requests is not None:
+        return stop.requests + concurrency
+    if stop.duration_s is None or turns_per_s is None:
+        return max(_LEAST, _BLIND_PER_SLOT * concurrency)
+    return max(_LEAST, math.ceil(turns_per_s * stop.duration_s * _MARGIN)) + 4 * concurrency

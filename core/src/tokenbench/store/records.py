@@ -1,0 +1,116 @@
+"""Records on disk: from a load worker's raw rows to Parquet, and back to arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tokenbench.load.records import ABSENT, PhaseSummary
+from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
+
+from .files import guarded
+
+RECORD_SCHEMA_VERSION = 1
+_NEVER_ABSENT = frozenset({"session", "turn", "worker", "status", "reused", "exact_output"})
+
+
+def read_phase(folder: Path) -> PhaseSummary:
+    """The summary of a phase."""
+    return msgspec.json.decode((folder / "phase.json").read_bytes(), type=PhaseSummary)
+
+
+def read_raw(folder: Path) -> tuple[Rows, Rows]:
+    """Records and chunks as the load worker wrote them; a row that was cut is left out."""
+    return (
+        _rows(folder / "records.bin", RECORD_DTYPE),
+        _rows(folder / "chunks.bin", CHUNK_DTYPE),
+    )
+
+
+def _rows(file: Path, dtype: Any) -> Rows:
+    data = file.read_bytes()
+    whole: Rows = np.frombuffer(data[: len(data) - len(data) % dtype.itemsize], dtype)
+    return whole
+
+
+def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSummary) -> Path:
+    """Write ``records.parquet`` and remove the raw files, which it replaces.
+
+    Columns are those of ``RECORD_FIELDS`` (absent values null), and two lists a turn: `chunk_ns`
+    (arrival of each token-bearing chunk) and `chunk_tokens`. The phase's summary stands in the
+    file's metadata.
+
+    Raises:
+        MachineError: it cannot be written; the raw files stay.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {}
+    for name in RECORD_DTYPE.names or ():
+        if name == "chunk_offset":
+            continue
+        values = np.ascontiguousarray(records[name])
+        mask = None if name in _NEVER_ABSENT else values == ABSENT
+        columns[name] = pa.array(values, mask=mask)
+    offsets, order = _chunk_order(records, chunks)
+    columns["chunk_ns"] = pa.ListArray.from_arrays(
+        offsets, pa.array(np.ascontiguousarray(chunks["ns"][order]))
+    )
+    tokens = np.ascontiguousarray(chunks["tokens"][order])
+    columns["chunk_tokens"] = pa.ListArray.from_arrays(
+        offsets, pa.array(tokens, mask=tokens == ABSENT)
+    )
+    table = pa.table(columns).replace_schema_metadata(
+        {
+            "tokenbench.schema": f"records {RECORD_SCHEMA_VERSION}",
+            "tokenbench.phase": msgspec.json.encode(summary),
+        }
+    )
+    target = folder / "records.parquet"
+    draft = folder / ".records.parquet"
+    with guarded(target):
+        try:
+            pq.write_table(table, draft, compression="zstd")
+            draft.replace(target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    for name in ("records.bin", "chunks.bin"):
+        (folder / name).unlink(missing_ok=True)
+    return target
+
+
+def _chunk_order(records: Rows, chunks: Rows) -> tuple[Any, Any]:
+    """List offsets by turn, and the chunks' indices in the order of the turns."""
+    counts = records["chunks"].astype(np.int64)
+    starts = records["chunk_offset"].astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    total = int(offsets[-1])
+    order = np.arange(total) - np.repeat(offsets[:-1], counts) + np.repeat(starts, counts)
+    return offsets, order[order < len(chunks)]
+
+
+def read_parquet(file: Path) -> tuple[Rows, Rows, PhaseSummary]:
+    """Records, chunks and summary of a ``records.parquet``."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    metadata = table.schema.metadata or {}
+    summary = msgspec.json.decode(metadata[b"tokenbench.phase"], type=PhaseSummary)
+    records = np.zeros(table.num_rows, RECORD_DTYPE)
+    for name in RECORD_DTYPE.names or ():
+        if name == "chunk_offset":
+            continue
+        column = table[name].fill_null(ABSENT) if name not in _NEVER_ABSENT else table[name]
+        records[name] = column.to_numpy()
+    lists = table["chunk_ns"].combine_chunks()
+    records["chunk_offset"] = lists.offsets.to_numpy()[:-1]
+    chunks = np.zeros(len(lists.values), CHUNK_DTYPE)
+    chunks["ns"] = lists.values.to_numpy()
+    tokens = table["chunk_tokens"].combine_chunks().values
+    chunks["tokens"] = tokens.fill_null(ABSENT).to_numpy()
+    return records, chunks, summary

@@ -1,0 +1,164 @@
+"""Results as JSON lines and as one flat Parquet table, in a schema with a version."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenbench.api import (
+    RESULT_SCHEMA_VERSION,
+    EvalOutcome,
+    FrozenMap,
+    PointResult,
+    UsageError,
+)
+from tokenbench.plan.canonical import plain
+
+from .files import append_line, guarded, write_atomic
+
+if TYPE_CHECKING:
+    import cattrs
+
+# Columns of the flat table before the metrics; the metrics follow, sorted by name.
+_PLAIN = (
+    "point",
+    "run",
+    "deployment",
+    "engine",
+    "engine_version",
+    "model",
+    "precision",
+    "hardware",
+    "accelerators",
+    "layout",
+    "workload",
+    "state",
+    "repeats",
+    "measurement",
+    "accuracy",
+    "saturated",
+    "error",
+    "schema_version",
+    "definitions_version",
+)
+
+
+def to_json(value: PointResult | EvalOutcome) -> bytes:
+    """One line of JSON."""
+    return json.dumps(plain(value), separators=(",", ":"), allow_nan=False).encode()
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    import cattrs
+
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_structure_hook_func(
+        lambda kind: getattr(kind, "__origin__", kind) is FrozenMap,
+        lambda value, kind: FrozenMap(
+            {key: converter.structure(item, kind.__args__[0]) for key, item in value.items()}
+        ),
+    )
+    converter.register_structure_hook_func(
+        lambda kind: kind == str | int | float | bool | None, lambda value, _: value
+    )
+    return converter
+
+
+def from_json(line: bytes) -> PointResult:
+    """A result from its line.
+
+    Raises:
+        UsageError: a newer bench wrote it, or it is not a result.
+    """
+    data = json.loads(line)
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != RESULT_SCHEMA_VERSION:
+        raise UsageError(
+            f"results of schema version {version!r} cannot be read; this bench reads version "
+            f"{RESULT_SCHEMA_VERSION}",
+            hint="install the bench that wrote them, or a newer one",
+        )
+    try:
+        return _converter().structure(data, PointResult)
+    except Exception as error:
+        raise UsageError(f"not a result: {error}", hint="the file was changed or cut") from error
+
+
+def outcome_from_json(data: Any) -> EvalOutcome:
+    """An eval's outcome from its JSON data."""
+    return _converter().structure(data, EvalOutcome)
+
+
+def append_result(file: Path, result: PointResult) -> None:
+    """Add a finished point."""
+    append_line(file, to_json(result))
+
+
+def rewrite_results(file: Path, results: Iterable[PointResult]) -> None:
+    """Replace all lines, when accuracy became known."""
+    write_atomic(file, b"".join(to_json(result) + b"\n" for result in results))
+
+
+def read_results(file: Path) -> list[PointResult]:
+    """All results of a run; a last line that was cut is left out."""
+    if not file.exists():
+        return []
+    found = []
+    lines = file.read_bytes().split(b"\n")
+    for number, line in enumerate(lines):
+        if not line:
+            continue
+        try:
+            found.append(from_json(line))
+        except json.JSONDecodeError:
+            if number < len(lines) - 1:
+                raise UsageError(
+                    f"{file}:{number + 1} is damaged", hint="restore the file"
+                ) from None
+    return found
+
+
+def flat_row(result: PointResult) -> dict[str, Any]:
+    """One flat row: a metric's mean under its name, its half-width under `NAME.half_width`."""
+    row = {name: plain(getattr(result, name)) for name in _PLAIN}
+    row["workload_options"] = json.dumps(plain(result.workload_options), sort_keys=True)
+    row["concurrency"] = result.level.concurrency
+    row["rate_per_s"] = result.level.rate_per_s
+    for name in sorted(result.metrics):
+        row[name] = result.metrics[name].mean
+        row[f"{name}.half_width"] = result.metrics[name].half_width
+    return row
+
+
+def write_table(file: Path, results: Sequence[PointResult]) -> None:
+    """Write the flat table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [flat_row(result) for result in results]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    metrics = {
+        name for result in results for m in result.metrics for name in (m, f"{m}.half_width")
+    }
+    columns = {
+        name: pa.array(
+            [row.get(name) for row in rows],
+            type=pa.float64() if name in metrics or name == "rate_per_s" else None,
+        )
+        for name in names
+    }
+    table = pa.table(columns).replace_schema_metadata(
+        {"tokenbench.schema": f"results {RESULT_SCHEMA_VERSION}"}
+    )
+    draft = file.with_name(f".{file.name}")
+    with guarded(file):
+        try:
+            pq.write_table(table, draft, compression="zstd")
+            draft.replace(file)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise

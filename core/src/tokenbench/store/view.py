@@ -1,0 +1,40 @@
+"""A run directory as reporters see it; also of a run that was cut."""
+
+from __future__ import annotations
+
+from tokenbench.api import EvalOutcome, FrozenMap, RunView
+
+from .layout import RunDirectory
+from .results import outcome_from_json, read_results
+
+
+def read_view(directory: RunDirectory) -> RunView:
+    """What is known of a run.
+
+    Raises:
+        UsageError: its results are of another schema version, or damaged.
+    """
+    run = directory.read_json("run.json") or {}
+    provenance = directory.read_json("provenance.json") or {}
+    return RunView(
+        id=directory.id,
+        path=str(directory.path),
+        name=str(run.get("name", directory.id)),
+        started=str(run.get("started", "")),
+        finished=run.get("finished"),
+        state=str(run.get("state", "unknown")),
+        results=tuple(read_results(directory.results)),
+        evals=tuple(_evals(directory)),
+        provenance=FrozenMap({key: str(value) for key, value in provenance.items()}),
+        error=run.get("error"),
+        notes=tuple(run.get("notes") or ()),
+    )
+
+
+def _evals(directory: RunDirectory) -> list[EvalOutcome]:
+    found = []
+    for file in sorted((directory.path / "evals").glob("*/*/outcome.json")):
+        data = directory.read_json(str(file.relative_to(directory.path)))
+        if data is not None:
+            found.append(outcome_from_json(data))
+    return found

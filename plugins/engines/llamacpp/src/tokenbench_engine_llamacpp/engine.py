@@ -1,0 +1,158 @@
+"""What tokenbench must know of llama.cpp's server.
+
+Facts seen on xllamacpp 2026.10.11549 (2026-11-21): `/health` answers 503 while the model loads;
+`/props` tells the build; prompts as token ids get no BOS added, so usage counts them exactly; one
+stream chunk carries one token unless it ends inside a UTF-8 character.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenbench.api import (
+    CHAT,
+    COMPLETIONS,
+    Counters,
+    Dialect,
+    Engine,
+    EngineRequest,
+    FileSpec,
+    FrozenMap,
+    LaunchPlan,
+    ProcessSpec,
+    Server,
+    UsageError,
+    parse_prometheus,
+)
+
+if TYPE_CHECKING:
+    from .plugin import LlamaCppOptions
+
+_SERVER = str(Path(__file__).with_name("server.py"))
+# Smallest context that still serves readiness and a short eval.
+_LEAST_CONTEXT = 512
+_TEMPLATE = "chat-template.jinja"
+
+
+class LlamaCpp(Engine):
+    """One llama.cpp server with parallel slots and continuous batching."""
+
+    def __init__(self, options: LlamaCppOptions) -> None:
+        self._options = options
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """One process; `--ctx-size` is that of all slots together."""
+        options = self._options
+        slots = options.slots or request.needs.concurrency
+        context = options.context_tokens or max(request.needs.context_tokens or 0, _LEAST_CONTEXT)
+        limit = request.architecture.context_tokens
+        if limit is not None and context > limit:
+            raise UsageError(
+                f"a context of {context} tokens is needed, {request.model} has {limit}",
+                hint="ask for shorter prompts or outputs",
+            )
+        flags: dict[str, str | int | float | bool | None] = {
+            "--model": "{weights}",
+            "--alias": request.served_name,
+            "--host": "{host}",
+            "--port": "{port:http}",
+            "--ctx-size": context * slots,
+            "--parallel": slots,
+            "--threads": options.threads or "{cpus}",
+            "--batch-size": options.batch_tokens,
+            "--cache-prompt": options.prefix_caching,
+            "--load-timeout": options.start_timeout_s,
+            "--chat-template-file": f"{{file:{_TEMPLATE}}}" if options.chat_template_file else None,
+        }
+        server = ProcessSpec(
+            argv=(options.python or sys.executable, _SERVER),
+            flags=FrozenMap(flags),
+            files=self._files(),
+        )
+        return LaunchPlan(processes=(server,), start_timeout_s=options.start_timeout_s)
+
+    def _files(self) -> tuple[FileSpec, ...]:
+        path = self._options.chat_template_file
+        if path is None:
+            return ()
+        try:
+            content = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"cannot read the chat template {path}: {error.strerror}", hint="check the path"
+            ) from None
+        return (FileSpec(name=_TEMPLATE, content=content),)
+
+    def dialect(self, request: EngineRequest) -> Dialect:
+        """Completions first, because it takes token ids and so has exact lengths."""
+        return Dialect(
+            wires=(COMPLETIONS, CHAT),
+            token_id_prompts=True,
+            ignore_eos=True,
+            seed=True,
+            extra_body=FrozenMap({"cache_prompt": self._options.prefix_caching}),
+        )
+
+    def planned_version(self) -> str | None:
+        """Version of the package, where it is in this environment."""
+        if self._options.python is not None:
+            return None
+        try:
+            return f"xllamacpp {importlib.metadata.version('xllamacpp')}"
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def version(self, server: Server) -> str | None:
+        """The build as `/props` tells it; PyPI builds tell none, then the package's version."""
+        build = self._props(server).get("build_info")
+        planned = self.planned_version()
+        return " ".join(str(part) for part in (planned, build and f"({build})") if part) or None
+
+    def facts(self, server: Server) -> FrozenMap[str]:
+        """Slots, context and model as the server tells them."""
+        props = self._props(server)
+        facts = {name: str(props[name]) for name in ("total_slots", "model_alias") if name in props}
+        settings = props.get("default_generation_settings")
+        if isinstance(settings, dict) and "n_ctx" in settings:
+            facts["slot_context_tokens"] = str(settings["n_ctx"])
+        return FrozenMap(facts)
+
+    def quiescent(self, server: Server) -> bool | None:
+        """Nothing is processed or deferred."""
+        counters = self.counters(server.get("/metrics").text)
+        if counters.running is None or counters.waiting is None:
+            return None
+        return counters.running == 0 and counters.waiting == 0
+
+    def reset_cache(self, server: Server) -> bool:
+        """Erase every slot's cache; needed only where prompts may be reused at all."""
+        if not self._options.prefix_caching:
+            return True
+        slots = json.loads(server.get("/slots").text)
+        replies = [server.post(f"/slots/{slot['id']}?action=erase") for slot in slots]
+        return all(reply.status == 200 for reply in replies)
+
+    def counters(self, text: str) -> Counters:
+        """`prompt_tokens_total` counts computed tokens only; cached ones have a counter of their own."""
+        page = parse_prometheus(text)
+        computed = page.get("llamacpp:prompt_tokens_total")
+        cached = page.get("llamacpp:prompt_tokens_cached_total")
+        return Counters(
+            prompt_tokens=None if computed is None else computed + (cached or 0.0),
+            cached_prompt_tokens=cached,
+            generated_tokens=page.get("llamacpp:tokens_predicted_total"),
+            running=page.get("llamacpp:requests_processing"),
+            waiting=page.get("llamacpp:requests_deferred"),
+            draft_tokens=page.get("llamacpp:spec_decode_num_draft_tokens_total"),
+            accepted_draft_tokens=page.get("llamacpp:spec_decode_num_accepted_tokens_total"),
+        )
+
+    @staticmethod
+    def _props(server: Server) -> dict[str, object]:
+        reply = server.get("/props")
+        found = json.loads(reply.text) if reply.status == 200 else {}
+        return found if isinstance(found, dict) else {}
