@@ -1,0 +1,35 @@
+"""From right answers to a verdict: Wilson's interval against a threshold."""
+
+from __future__ import annotations
+
+import math
+
+from tokenbench.api import Accuracy
+
+# 97.5 % point of the normal distribution.
+_Z = 1.959963984540054
+
+
+def wilson(correct: float, n: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a share (E. B. Wilson, JASA 22, 1927).
+
+    Args:
+        correct: sum of the scores, each in [0, 1].
+        n: number of questions; 0 gives (0, 1).
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share = correct / n
+    centre = share + _Z**2 / (2 * n)
+    spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    scale = 1 + _Z**2 / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def judge(interval: tuple[float, float], minimum: float) -> Accuracy:
+    """Pass when the whole interval reaches the threshold, fail when none of it does."""
+    if interval[0] >= minimum:
+        return Accuracy.PASS
+    if interval[1] < minimum:
+        return Accuracy.FAIL
+    return Accuracy.UNDECIDED

@@ -1,0 +1,66 @@
+"""Repeats to estimates: mean and 95 % t-interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tokenbench.api import Estimate, FrozenMap
+
+from .repeat import Metrics
+
+LEAST_REPEATS = 3
+
+
+def combine(repeats: Sequence[Metrics]) -> FrozenMap[Estimate]:
+    """An estimate for each metric that any repeat has."""
+    names = dict.fromkeys(name for repeat in repeats for name in repeat)
+    return FrozenMap({name: estimate([repeat.get(name) for repeat in repeats]) for name in names})
+
+
+def estimate(values: Sequence[float | None]) -> Estimate:
+    """The mean of the values that were measured; an interval from three of them on."""
+    measured = [value for value in values if value is not None]
+    if not measured:
+        return Estimate(mean=None, half_width=None, values=tuple(values))
+    mean = math.fsum(measured) / len(measured)
+    half_width = None
+    if len(measured) >= LEAST_REPEATS:
+        variance = math.fsum((v - mean) ** 2 for v in measured) / (len(measured) - 1)
+        half_width = t_quantile_975(len(measured) - 1) * math.sqrt(variance / len(measured))
+    return Estimate(mean=mean, half_width=half_width, values=tuple(values))
+
+
+def t_quantile_975(degrees: int) -> float:
+    """The 97.5 % point of Student's t, by bisection of its distribution function.
+
+    The distribution function for whole degrees of freedom is a finite sum (Abramowitz and Stegun,
+    Handbook of Mathematical Functions, 1964, 26.7.3 and 26.7.4).
+    """
+    low, high = 0.0, 1000.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        if _t_two_sided(middle, degrees) < 0.95:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _t_two_sided(t: float, degrees: int) -> float:
+    """P(|T| < t)."""
+    theta = math.atan(t / math.sqrt(degrees))
+    cosine, sine = math.cos(theta), math.sin(theta)
+    if degrees % 2 == 0:
+        term = total = 1.0
+        for k in range(2, degrees - 1, 2):
+            term *= (k - 1) / k * cosine**2
+            total += term
+        return sine * total
+    if degrees == 1:
+        return 2 * theta / math.pi
+    term = total = cosine
+    for k in range(3, degrees - 1, 2):
+        term *= (k - 1) / k * cosine**2
+        total += term
+    return 2 / math.pi * (theta + sine * total)
