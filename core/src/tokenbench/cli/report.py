@@ -1,0 +1,94 @@
+"""``bench report``: a finished run, or several side by side, rendered again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tokenbench.api.errors import BenchError, PluginError
+
+if TYPE_CHECKING:
+    from tokenbench.api import Artifact, View
+    from tokenbench.plan.catalog import Catalog
+    from tokenbench.suite.schema import Chosen
+
+
+@click.command("report")
+@click.argument("run", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--reporter", "reporters", multiple=True, metavar="NAME[:...]", help="Instead of the run's own."
+)
+@click.pass_obj
+def command(obj: dict[str, Any], run: tuple[Path, ...], reporters: tuple[str, ...]) -> None:
+    """Render finished runs again, with the reporters of the (first) run or those named."""
+    from tokenbench.suite.choices import parse_choice
+
+    chosen = [parse_choice(text, where="--reporter") for text in reporters] or None
+    _render(run, chosen, obj["without"])
+
+
+def render(directory: Path, chosen: Sequence[Chosen] | None, without: tuple[str, ...]) -> None:
+    """Render one run; reporters None: those of its suite."""
+    _render((directory,), chosen, without)
+
+
+def _render(
+    runs: Sequence[Path], chosen: Sequence[Chosen] | None, without: tuple[str, ...]
+) -> None:
+    from tokenbench.api import View
+    from tokenbench.measure.definitions import DEFINITIONS
+    from tokenbench.plan.catalog import Catalog
+    from tokenbench.plugins.host import PluginHost
+    from tokenbench.store.layout import RunDirectory
+    from tokenbench.store.view import read_view
+
+    directories = [RunDirectory.open(path) for path in runs]
+    view = View(
+        runs=tuple(read_view(directory) for directory in directories),
+        definitions=DEFINITIONS,
+        width=shutil.get_terminal_size((120, 40)).columns,
+        color=sys.stdout.isatty(),
+    )
+    catalog = Catalog(PluginHost(without=without))
+    wanted = chosen if chosen is not None else _of_suite(directories[0].read_json("suite.json"))
+    for one in wanted:
+        for artifact in _artifacts(catalog, one, view):
+            _put(artifact, directories[0].path / "reports")
+
+
+def _of_suite(suite: Any) -> list[Chosen]:
+    from tokenbench.api import FrozenMap
+    from tokenbench.suite.schema import Chosen
+
+    listed = (suite or {}).get("reporters") or [{"name": "console", "options": {}}]
+    return [Chosen(item["name"], FrozenMap(item["options"])) for item in listed]
+
+
+def _artifacts(catalog: Catalog, chosen: Chosen, view: View) -> list[Artifact]:
+    reporter = catalog.reporter(chosen)
+    try:
+        return list(reporter.render(view))
+    except BenchError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the reporter {chosen.name!r} failed: {type(error).__name__}: {error}",
+            hint="the results are kept; try another reporter with `bench report`",
+        ) from error
+
+
+def _put(artifact: Artifact, folder: Path) -> None:
+    from tokenbench.store.files import write_atomic
+
+    if artifact.name is None:
+        sys.stdout.buffer.write(artifact.content)
+        sys.stdout.flush()
+        return
+    target = folder / Path(artifact.name).name
+    write_atomic(target, artifact.content)
+    click.echo(f"wrote {target}", err=True)

@@ -1,0 +1,98 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tokenbench.api.errors import BenchError, MeasurementInvalid
+
+from .display import configure_logging, display
+from .interrupt import Interrupt
+from .request import plan_request, suite_options
+
+if TYPE_CHECKING:
+    from tokenbench.run.runner import Outcome
+
+RUNS = Path("runs")
+
+
+@click.command("run")
+@suite_options
+@click.option(
+    "--runs",
+    "base",
+    type=click.Path(path_type=Path),
+    default=RUNS,
+    show_default=True,
+    help="Folder for run directories.",
+)
+@click.option("--allow-invalid", is_flag=True, help="Exit 0 although a measurement is invalid.")
+@click.pass_obj
+def command(obj: dict[str, Any], asked: dict[str, Any], base: Path, allow_invalid: bool) -> None:
+    """Start engines, load them, check accuracy, report.
+
+    SUITE is a YAML file; without it, the flags name what to run.
+    """
+    configure_logging()
+    with Interrupt() as interrupt:
+        outcome, directory = _run(obj, asked, base, interrupt)
+    _report(obj, directory)
+    if outcome.error is not None:
+        raise outcome.error
+    _judge(outcome, allow_invalid)
+
+
+def _run(
+    obj: dict[str, Any], asked: dict[str, Any], base: Path, interrupt: Interrupt
+) -> tuple[Outcome, Path]:
+    shown = display()
+    with (
+        shown if isinstance(shown, contextlib.AbstractContextManager) else contextlib.nullcontext()
+    ):
+        shown.note("planning")
+        from tokenbench.run.provenance import command_line, provenance
+        from tokenbench.run.runner import Runner
+        from tokenbench.store.layout import RunDirectory
+
+        plan, catalog = plan_request(asked, obj["without"])
+        directory = RunDirectory.create(base, plan.suite.name)
+        facts = provenance(catalog.host.loaded, seed=plan.suite.seed, argv=command_line())
+        runner = Runner(plan, catalog, directory, shown, interrupted=interrupt, facts=facts)
+        return runner.run(), directory.path
+
+
+def _report(obj: dict[str, Any], directory: Path) -> None:
+    """Report a run; a broken reporter must not hide what was measured."""
+    from .report import render
+
+    try:
+        render(directory, None, obj["without"])
+    except BenchError as error:
+        click.echo(f"warning: no report: {error.message} ({error.hint})", err=True)
+    click.echo(f"run directory: {directory}")
+
+
+def _judge(outcome: Outcome, allow_invalid: bool) -> None:
+    from tokenbench.api import Accuracy, CheckOutcome, Measurement
+
+    failed = [e for e in outcome.evals if e.accuracy is Accuracy.FAIL]
+    if failed:
+        e = failed[0]
+        raise MeasurementInvalid(
+            f"the accuracy gate failed: {e.eval} scored {e.value:.3f} on {e.n} questions, "
+            f"at least {e.threshold:g} is needed",
+            hint="the deployment answers wrongly: check weights, chat template and engine flags",
+        )
+    invalid = [r for r in outcome.results if r.measurement is Measurement.INVALID]
+    if invalid and not allow_invalid:
+        reasons = [c for c in invalid[0].checks if c.outcome is CheckOutcome.INVALID]
+        why = f": {reasons[0].name}: {reasons[0].evidence}" if reasons else ""
+        raise MeasurementInvalid(
+            f"{len(invalid)} of {len(outcome.results)} measurements are invalid "
+            f"({invalid[0].level.label}{why})",
+            hint="the report names the checks; --allow-invalid exits 0 all the same",
+        )
