@@ -65,7 +65,7 @@ def _of_suite(suite: Any) -> list[Chosen]:
     from tokenbench.api import FrozenMap
     from tokenbench.suite.schema import Chosen
 
-    listed = (suite or {}).get("reporters") or [{"name": "console", "options": {}}]
+    listed = (suite or {}).get("reporters", [])
     return [Chosen(item["name"], FrozenMap(item["options"])) for item in listed]
 
 

@@ -32,7 +32,7 @@ from tokenbench.api import (
 if TYPE_CHECKING:
     from .plugin import LlamaCppOptions
 
-_SERVER = str(Path(__file__).with_name("server.py"))
+_SERVER = "server.py"
 # Smallest context that still serves readiness and a short eval.
 _LEAST_CONTEXT = 512
 _TEMPLATE = "chat-template.jinja"
@@ -69,23 +69,26 @@ class LlamaCpp(Engine):
             "--chat-template-file": f"{{file:{_TEMPLATE}}}" if options.chat_template_file else None,
         }
         server = ProcessSpec(
-            argv=(options.python or sys.executable, _SERVER),
+            argv=(options.python or sys.executable, f"{{file:{_SERVER}}}"),
             flags=FrozenMap(flags),
             files=self._files(),
         )
         return LaunchPlan(processes=(server,), start_timeout_s=options.start_timeout_s)
 
     def _files(self) -> tuple[FileSpec, ...]:
+        """The server's own script travels as a file, so that any interpreter anywhere can run it."""
+        source = Path(__file__).with_name(_SERVER).read_text(encoding="utf-8")
+        server = FileSpec(name=_SERVER, content=source)
         path = self._options.chat_template_file
         if path is None:
-            return ()
+            return (server,)
         try:
             content = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise UsageError(
                 f"cannot read the chat template {path}: {error.strerror}", hint="check the path"
             ) from None
-        return (FileSpec(name=_TEMPLATE, content=content),)
+        return (server, FileSpec(name=_TEMPLATE, content=content))
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """Completions first, because it takes token ids and so has exact lengths."""
@@ -137,7 +140,7 @@ class LlamaCpp(Engine):
         return all(reply.status == 200 for reply in replies)
 
     def counters(self, text: str) -> Counters:
-        """`prompt_tokens_total` counts computed tokens only; cached ones have a counter of their own."""
+        """`prompt_tokens_total` counts computed tokens; cached ones have their own counter."""
         page = parse_prometheus(text)
         computed = page.get("llamacpp:prompt_tokens_total")
         cached = page.get("llamacpp:prompt_tokens_cached_total")

@@ -1,0 +1,1 @@
+"""Random prompts of asked lengths for tokenbench."""

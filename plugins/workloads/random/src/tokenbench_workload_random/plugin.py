@@ -1,0 +1,53 @@
+"""Registers the workload `random`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenbench.api import Workload, WorkloadSpec, hookimpl, option, options
+
+
+@options
+class RandomOptions:
+    """Options of the workload."""
+
+    input_tokens: int = option(
+        default=1024, minimum=1, unit="tokens", help="largest length of a prompt"
+    )
+    output_tokens: int = option(
+        default=1024, minimum=1, unit="tokens", help="largest length of an answer"
+    )
+    input_range: float = option(
+        default=1.0, minimum=0.0, help="prompt lengths are uniform integers in [range x L, L]"
+    )
+    output_range: float = option(
+        default=1.0, minimum=0.0, help="answer lengths are uniform integers in [range x L, L]"
+    )
+    prefix_tokens: int = option(
+        default=0, minimum=0, unit="tokens", help="tokens that all prompts of a run begin with"
+    )
+    format: str = option(
+        default="auto",
+        choices=("auto", "tokens", "text", "chat"),
+        help="what prompts are made of; auto: token ids where the server takes them",
+    )
+
+
+def _make(options: RandomOptions) -> Workload:
+    from .workload import RandomWorkload
+
+    return RandomWorkload(options)
+
+
+@hookimpl
+def bench_register_workloads() -> Sequence[WorkloadSpec]:
+    """The workload."""
+    return [
+        WorkloadSpec(
+            name="random",
+            summary="unpredictable prompts of asked lengths (the InferenceX protocol's traffic)",
+            options=RandomOptions,
+            factory=_make,
+            exact_lengths=True,
+        )
+    ]

@@ -1,0 +1,139 @@
+"""Random prompts: nothing in them can be predicted, cached or compressed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tokenbench.api import (
+    ChatPrompt,
+    Message,
+    Prompt,
+    Session,
+    SingleTurn,
+    TextPrompt,
+    Tokenizer,
+    TokenPrompt,
+    Turn,
+    UsageError,
+    Workload,
+    WorkloadContext,
+)
+
+from .text import TextMaker, guess_text
+
+if TYPE_CHECKING:
+    from .plugin import RandomOptions
+
+# What a chat template adds at most, in every model looked at; only the context is sized by it.
+_TEMPLATE_TOKENS = 64
+
+
+class RandomWorkload(Workload):
+    """One-turn sessions with prompts of random tokens."""
+
+    def __init__(self, options: RandomOptions) -> None:
+        self._options = options
+        for name in ("input_range", "output_range"):
+            if getattr(options, name) > 1:
+                raise UsageError(
+                    f"workload random: {name}: expected at most 1, got {getattr(options, name):g}",
+                    hint="lengths are drawn from [range x L, L]",
+                )
+        if options.prefix_tokens >= options.input_tokens:
+            raise UsageError(
+                "workload random: prefix_tokens leaves nothing of the prompt to be random",
+                hint=f"it must be less than input_tokens ({options.input_tokens})",
+            )
+
+    def context_tokens(self) -> int:
+        """The longest prompt and answer, with room for a chat template."""
+        return self._options.input_tokens + self._options.output_tokens + _TEMPLATE_TOKENS
+
+    def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
+        """An endless stream; the same seed gives the same prompts."""
+        options = self._options
+        draw = random.Random(seed)
+        make = _maker(context, options.format, draw, options.prefix_tokens)
+        while True:
+            n_in = _length(draw, options.input_tokens, options.input_range)
+            n_in = max(n_in, options.prefix_tokens + 1)
+            n_out = _length(draw, options.output_tokens, options.output_range)
+            prompt, exact = make(n_in)
+            yield SingleTurn(
+                Turn(
+                    prompt=prompt,
+                    n_in=n_in if exact else None,
+                    max_tokens=n_out,
+                    exact_output=True,
+                )
+            )
+
+
+def _length(draw: random.Random, longest: int, share: float) -> int:
+    return draw.randint(max(1, round(share * longest)), longest)
+
+
+class _Ids:
+    """Prompts as token ids: every ordinary id is equally likely."""
+
+    def __init__(self, tokenizer: Tokenizer, draw: random.Random, prefix: int) -> None:
+        special = tokenizer.special_ids
+        self._ids = [i for i in range(tokenizer.vocab_size) if i not in special]
+        self._draw = draw
+        self._prefix = tuple(draw.choices(self._ids, k=prefix))
+
+    def __call__(self, length: int) -> tuple[Prompt, bool]:
+        rest = self._draw.choices(self._ids, k=length - len(self._prefix))
+        return TokenPrompt((*self._prefix, *rest)), True
+
+
+class _Texts:
+    """Prompts as text whose encoding has the asked length."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, draw: random.Random, prefix: int, *, chat: bool
+    ) -> None:
+        self._maker = TextMaker(tokenizer, draw)
+        self._prefix = self._maker.text(prefix)[0] if prefix else ""
+        self._chat = chat
+
+    def __call__(self, length: int) -> tuple[Prompt, bool]:
+        text, exact = self._maker.text(length, self._prefix)
+        return _prompt(text, chat=self._chat), exact
+
+
+class _Guesses:
+    """Prompts as plain words, where no tokenizer is at hand; lengths are estimates."""
+
+    def __init__(self, draw: random.Random, prefix: int, *, chat: bool) -> None:
+        self._draw = draw
+        self._prefix = guess_text(draw, prefix)
+        self._length = prefix
+        self._chat = chat
+
+    def __call__(self, length: int) -> tuple[Prompt, bool]:
+        text = self._prefix + guess_text(self._draw, length - self._length)
+        return _prompt(text, chat=self._chat), False
+
+
+def _prompt(text: str, *, chat: bool) -> Prompt:
+    return ChatPrompt((Message("user", text),)) if chat else TextPrompt(text)
+
+
+def _maker(
+    context: WorkloadContext, form: str, draw: random.Random, prefix: int
+) -> _Ids | _Texts | _Guesses:
+    tokenizer = context.tokenizer
+    chat = context.chat or form == "chat"
+    if form == "tokens" and not (context.token_ids and tokenizer):
+        raise UsageError(
+            "workload random: format=tokens needs a server that takes token ids and a tokenizer",
+            hint="leave the format out, and name the model with --model",
+        )
+    if tokenizer is None:
+        return _Guesses(draw, prefix, chat=chat)
+    if context.token_ids and form in ("auto", "tokens"):
+        return _Ids(tokenizer, draw, prefix)
+    return _Texts(tokenizer, draw, prefix, chat=chat)
