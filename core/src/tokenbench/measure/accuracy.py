@@ -23,7 +23,10 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
     centre = share + _Z**2 / (2 * n)
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     scale = 1 + _Z**2 / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # The ends that are exact are said exactly: 0.9999999999999999 would fail a threshold of 1.
+    low = 0.0 if correct <= 0 else max(0.0, (centre - spread) / scale)
+    high = 1.0 if correct >= n else min(1.0, (centre + spread) / scale)
+    return low, high
 
 
 def judge(interval: tuple[float, float], minimum: float) -> Accuracy:

@@ -57,18 +57,29 @@ def cpu(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, share, limits.client_cpu_share, f"{share:.1%} of a core", "1")
 
 
-def client_coalesced_share(seen: Evidence) -> float:
-    """Share of token events that the client itself merged: it was later than their gap.
+# Share of reads that may have been later than each percentile of the loop's delay.
+_LATER_THAN = (0.5, 0.1, 0.01, 0.0)
 
-    Several events of one read while the loop was on time came merged from upstream.
+
+def client_coalesced_share(seen: Evidence) -> float:
+    """Share of token events that the client itself may have merged: it was later than their gap.
+
+    Several events of one read while the loop was on time came merged from upstream. Which reads
+    were late is not recorded, so this is the most it can have been: no more than the share of
+    reads whose delay exceeded the median gap between events, by the percentiles of the delay.
     """
     ok = seen.records[seen.records["status"] == Status.OK]
-    chunks = int(ok["chunks"].sum())
-    gap = seen.metrics.get("tpot_s.p50")
-    if not chunks or gap is None or len(seen.phase.loop_delay_ns) < 3:
+    events = int(ok["chunks"].sum())
+    streamed = ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
+    if not events or not len(streamed) or not seen.phase.loop_delay_ns:
         return 0.0
-    late = seen.phase.loop_delay_ns[2] / NS_PER_S > gap
-    return float(ok["coalesced"].sum()) / chunks if late else 0.0
+    gap_ns = np.median((streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1))
+    late = 1.0
+    for delay_ns, beyond in zip(seen.phase.loop_delay_ns, _LATER_THAN, strict=False):
+        if delay_ns <= gap_ns:
+            late = beyond
+            break
+    return min(float(ok["coalesced"].sum()) / events, late)
 
 
 def coalesced(seen: Evidence, limits: Thresholds) -> Check:
@@ -80,21 +91,25 @@ def coalesced(seen: Evidence, limits: Thresholds) -> Check:
     share = client_coalesced_share(seen)
     upstream = float(ok["coalesced"].sum()) / chunks - share
     text = f"{share:.2%} by the client, {upstream:.2%} upstream"
+    if share > limits.coalesced_withhold_itl:
+        text += "; ITL is withheld"
     return above("coalesced reads", share, limits.coalesced_share, text, "1")
 
 
 def offered_load(seen: Evidence, limits: Thresholds) -> Check:
-    """Closed loop: mean requests in flight over the target."""
+    """Closed loop: mean requests in flight over the target. Open: dispatched over scheduled."""
     name = "offered load"
     phase = seen.phase
     if phase.concurrency is None:
         if not phase.scheduled_turns:
             return not_assessed(name, "nothing was scheduled")
-        share = phase.turns / phase.scheduled_turns
-        text = f"{phase.turns} of {phase.scheduled_turns} scheduled requests were sent"
+        sent = int(np.count_nonzero(seen.records["sent_first_ns"] != ABSENT))
+        share = sent / phase.scheduled_turns
+        text = f"{sent} of {phase.scheduled_turns} scheduled requests were sent"
         return below(name, share, limits.offered_load, text, "1")
-    if not phase.target_ns_in_flight:
-        return not_assessed(name, "no time passed")
+    if not phase.target_ns_in_flight or seen.steady.seconds is None:
+        # With no more requests than slots, all that is seen is the slots being filled.
+        return not_assessed(name, "there is no steady state")
     share = phase.in_flight_ns / phase.target_ns_in_flight
     text = f"{share * phase.concurrency:.2f} in flight on average, target {phase.concurrency}"
     return below(name, share, limits.offered_load, text, "1")

@@ -9,6 +9,9 @@ import numpy as np
 
 from .arrays import NS_PER_S, Floats, Ints
 
+LONGEST_GAP_S = 3.0
+"""The farthest that a window's edge may lie outside the samples. Source: measurement definitions."""
+
 
 @attrs.frozen(kw_only=True)
 class Series:
@@ -61,25 +64,60 @@ def _total(parts: list[float | None]) -> float | None:
     return sum(p for p in parts if p is not None) if parts and None not in parts else None
 
 
+def _known(ns: Ints, values: Floats, start_ns: int, end_ns: int) -> tuple[Floats, Floats] | None:
+    """Seconds from the window's start and values, in order of time; None where they cannot stand
+    for the window: fewer than two, no window, or an edge too far outside.
+    """
+    known = ~np.isnan(values)
+    if np.count_nonzero(known) < 2 or end_ns <= start_ns:
+        return None
+    # Seconds from the start keep nanoseconds; monotonic stamps as floats would not.
+    seconds, values = (ns[known] - start_ns) / NS_PER_S, values[known]
+    order = np.argsort(seconds, kind="stable")
+    seconds, values = seconds[order], values[order]
+    outside = max(seconds[0], (end_ns - start_ns) / NS_PER_S - seconds[-1])
+    return None if outside > LONGEST_GAP_S else (seconds, values)
+
+
 def _trapezoid(ns: Ints, power_w: Floats, start_ns: int, end_ns: int) -> float | None:
     """Integral over the window, linear between samples and at the edges.
 
-    A window edge that no sample covers takes the nearest sample's power.
+    An edge that no sample lies beyond takes the nearest sample's power.
     """
-    known = ~np.isnan(power_w)
-    if np.count_nonzero(known) < 2 or end_ns <= start_ns:
+    known = _known(ns, power_w, start_ns, end_ns)
+    if known is None:
         return None
-    stamps, power = ns[known].astype(np.float64), power_w[known]
-    inside = (stamps > start_ns) & (stamps < end_ns)
-    at = np.concatenate([[start_ns], stamps[inside], [end_ns]])
-    values = np.interp(at, stamps, power)
-    return float(np.trapezoid(values, at) / NS_PER_S)
+    seconds, power = known
+    length = (end_ns - start_ns) / NS_PER_S
+    inside = seconds[(seconds > 0.0) & (seconds < length)]
+    at = np.concatenate([[0.0], inside, [length]])
+    return float(np.trapezoid(np.interp(at, seconds, power), at))
 
 
 def _difference(ns: Ints, energy_j: Floats, start_ns: int, end_ns: int) -> float | None:
-    known = ~np.isnan(energy_j)
-    if np.count_nonzero(known) < 2:
+    """What the counter rose by, linear at the edges; None where it ran backwards.
+
+    A part of the window that no sample lies beyond counts at the mean power of the rest.
+    """
+    known = _known(ns, energy_j, start_ns, end_ns)
+    if known is None or bool((np.diff(known[1]) < 0).any()):
         return None
-    stamps, energy = ns[known].astype(np.float64), energy_j[known]
-    low, high = np.interp([start_ns, end_ns], stamps, energy)
-    return float(high - low)
+    seconds, energy = known
+    length = (end_ns - start_ns) / NS_PER_S
+    low, high = max(0.0, seconds[0]), min(length, seconds[-1])
+    if high <= low:
+        return None
+    first, last = np.interp([low, high], seconds, energy)
+    return float((last - first) * length / (high - low))
+
+
+def slowest_of_peers(clocks_hz: Sequence[float]) -> float | None:
+    """The slowest device's clock over the median of all; None with fewer than two devices.
+
+    Args:
+        clocks_hz: each device's median clock over the window.
+    """
+    if len(clocks_hz) < 2:
+        return None
+    median = float(np.median(clocks_hz))
+    return min(clocks_hz) / median if median > 0 else None

@@ -61,9 +61,9 @@ def worst(checks: Sequence[Check]) -> Check:
 
 
 def verdict(checks: Sequence[Check]) -> Measurement:
-    """The measurement's verdict: its worst check."""
+    """The measurement's verdict: its worst check. What no check could judge is not certified."""
     outcomes = {check.outcome for check in checks}
-    if CheckOutcome.INVALID in outcomes:
+    if CheckOutcome.INVALID in outcomes or outcomes <= {CheckOutcome.NOT_ASSESSED}:
         return Measurement.INVALID
     if CheckOutcome.FLAGGED in outcomes:
         return Measurement.FLAGGED

@@ -35,14 +35,15 @@ class Window:
 def steady_window(records: Rows, phase: PhaseSummary) -> Window:
     """Closed loop: C-th dispatch to last dispatch. Open loop: first to last scheduled arrival."""
     if phase.concurrency is None:
-        stamps = records["scheduled_ns"]
+        # A session's later turns are not arrivals of the process.
+        stamps = records["scheduled_ns"][records["turn"] == 0]
         first = 0
     else:
-        stamps = np.sort(records["sent_first_ns"][records["sent_first_ns"] != ABSENT])
+        stamps = records["sent_first_ns"]
         first = phase.concurrency - 1
-    if len(stamps) <= first:
+    ordered = np.sort(stamps[stamps != ABSENT])
+    if len(ordered) <= first:
         return Window(start_ns=0, end_ns=0)
-    ordered = np.sort(stamps)
     return Window(start_ns=int(ordered[first]), end_ns=int(ordered[-1]))
 
 
@@ -54,18 +55,21 @@ def measure_repeat(
     accelerators: int,
     roles: dict[str, int] | None = None,
     withhold_itl: bool = False,
+    slo: Slo | None = None,
 ) -> Metrics:
-    """All metrics of a repeat, by name; None for what was not measured.
+    """All metrics of a repeat but energy, by name; None for what was not measured.
 
     Args:
+        records: rows of `RECORD_DTYPE`; `chunk_offset` and `chunks` must lie within `chunks`.
         accelerators: of the whole deployment; 0 where there are none to divide by.
         roles: accelerators by role (``prefill``, ``decode``) in a disaggregated deployment.
         withhold_itl: the client merged too many chunks itself for gaps to mean anything.
+        slo: what goodput asks of a request; None: there is no goodput.
     """
     ok = records[records["status"] == Status.OK]
     steady = steady_window(records, phase)
     whole = Window(start_ns=phase.started_ns, end_ns=phase.ended_ns)
-    tokens = _tokens_by_chunk(ok, chunks)
+    tokens = tokens_by_chunk(ok, chunks)
     failed = (records["status"] != Status.OK) & (records["status"] != Status.CANCELLED)
     metrics: Metrics = {
         "requests_ok": float(len(ok)),
@@ -76,7 +80,7 @@ def measure_repeat(
         "duration_s.whole": whole.seconds,
         "duration_s.steady": steady.seconds,
     }
-    metrics.update(_latencies(ok, tokens, chunks, withhold_itl))
+    metrics.update(_latencies(ok, tokens, withhold_itl))
     counts = {
         "whole": (
             whole.seconds,
@@ -88,12 +92,25 @@ def measure_repeat(
     }
     for name, (seconds, n_in, n_out, requests) in counts.items():
         metrics.update(_rates(name, seconds, n_in, n_out, requests, accelerators, roles))
+    metrics.update(_goodput(ok, slo, {"whole": whole, "steady": steady}))
     return metrics
+
+
+@attrs.frozen(kw_only=True)
+class Slo:
+    """What a request must keep to count as good; None: not asked."""
+
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    e2e_s: float | None = None
 
 
 @attrs.frozen
 class ChunkTokens:
-    """For each token-bearing chunk of successful turns: its turn, arrival and tokens."""
+    """For each token-bearing chunk of successful turns: its turn, arrival and tokens.
+
+    `known`: the server said how many tokens each chunk has, so nothing was spread.
+    """
 
     turn: Ints
     ns: Ints
@@ -101,22 +118,32 @@ class ChunkTokens:
     known: bool
 
 
-def _tokens_by_chunk(ok: Rows, chunks: Rows) -> ChunkTokens:
-    """Where the server does not say how many tokens a chunk has, the turn's are spread evenly."""
+def tokens_by_chunk(ok: Rows, chunks: Rows) -> ChunkTokens:
+    """Where the server does not say how many tokens each chunk of a turn has, the turn's are spread
+    evenly. A first chunk alone without a number has what the others leave of `n_out`.
+    """
     counts = ok["chunks"].astype(np.int64)
     turn = np.repeat(np.arange(len(ok)), counts)
     starts = np.cumsum(counts) - counts
     index = np.arange(int(counts.sum())) - np.repeat(starts, counts)
     index = index + np.repeat(ok["chunk_offset"].astype(np.int64), counts)
     said = chunks["tokens"][index].astype(np.float64)
+    first = starts[counts > 0]
+    total = np.bincount(turn, np.where(said >= 0, said, 0.0), minlength=len(ok))
+    left = (ok["n_out"] - total)[counts > 0]
+    said[first] = np.where(
+        (said[first] < 0) & (left > 0) & (ok["n_out"][counts > 0] > 0), left, said[first]
+    )
+    silent = np.bincount(turn, said < 0, minlength=len(ok)) > 0
     even = np.where(counts > 0, np.maximum(ok["n_out"], 0) / np.maximum(counts, 1), 0.0)
-    known = bool(len(said)) and bool((said >= 0).all())
-    return ChunkTokens(turn, chunks["ns"][index], said if known else even[turn], known)
+    known = bool(len(said)) and not silent.any()
+    tokens = np.where(silent[turn], even[turn], said)
+    return ChunkTokens(turn, chunks["ns"][index].astype(np.int64), tokens, known)
 
 
-def _latencies(ok: Rows, tokens: ChunkTokens, chunks: Rows, withhold_itl: bool) -> Metrics:
-    streamed = ok[(ok["first_ns"] != ABSENT) & (ok["last_ns"] > ok["first_ns"]) & (ok["n_out"] > 1)]
-    tpot = (streamed["last_ns"] - streamed["first_ns"]) / NS_PER_S / (streamed["n_out"] - 1)
+def _latencies(ok: Rows, tokens: ChunkTokens, withhold_itl: bool) -> Metrics:
+    tpot = _tpot_s(ok)
+    tpot = tpot[~np.isnan(tpot)]
     e2e = (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S
     counted = ok["n_out"] > 0
     normal = e2e[counted] / ok["n_out"][counted]
@@ -141,6 +168,33 @@ def _latencies(ok: Rows, tokens: ChunkTokens, chunks: Rows, withhold_itl: bool) 
     return metrics
 
 
+def _tpot_s(ok: Rows) -> Floats:
+    """TPOT of each turn, NaN where it has none."""
+    found = np.full(len(ok), np.nan)
+    has = (ok["last_ns"] > ok["first_ns"]) & (ok["first_ns"] != ABSENT) & (ok["n_out"] > 1)
+    some = ok[has]
+    found[has] = (some["last_ns"] - some["first_ns"]) / NS_PER_S / (some["n_out"] - 1)
+    return found
+
+
+def _goodput(ok: Rows, slo: Slo | None, windows: dict[str, Window]) -> Metrics:
+    """Requests within the SLOs, by the window in which they ended."""
+    good = np.ones(len(ok), np.bool_)
+    if slo is not None:
+        ttft = (ok["first_ns"] - ok["sent_first_ns"]) / NS_PER_S
+        e2e = (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S
+        for limit, values in ((slo.ttft_s, ttft), (slo.tpot_s, _tpot_s(ok)), (slo.e2e_s, e2e)):
+            if limit is not None:
+                # A turn without TPOT (one token) cannot break a limit on it.
+                good &= ~(values > limit)
+    found: Metrics = {}
+    for name, window in windows.items():
+        ended = good if name == "whole" else good & window.holds(ok["last_ns"])
+        count = float(np.count_nonzero(ended)) if slo is not None else None
+        found[f"goodput_req_s.{name}"] = _over(count, window.seconds)
+    return found
+
+
 def _gaps(tokens: ChunkTokens) -> tuple[Floats, Floats]:
     """Gaps between chunks, and between tokens (none where chunks' tokens are not known)."""
     if len(tokens.ns) < 2:
@@ -149,9 +203,12 @@ def _gaps(tokens: ChunkTokens) -> tuple[Floats, Floats]:
     gaps = (np.diff(tokens.ns) / NS_PER_S)[same]
     if not tokens.known:
         return gaps, np.empty(0)
-    counts = tokens.tokens[1:][same].astype(np.int64)
-    useful = counts > 0
-    return gaps, np.repeat(gaps[useful] / counts[useful], counts[useful])
+    # A chunk that the server says holds no token only makes the next token's gap longer.
+    held = tokens.tokens > 0
+    turn, ns, counts = tokens.turn[held], tokens.ns[held], tokens.tokens[held].astype(np.int64)
+    same = turn[1:] == turn[:-1]
+    counts = counts[1:][same]
+    return gaps, np.repeat((np.diff(ns) / NS_PER_S)[same] / counts, counts)
 
 
 def _spread(name: str, values: Floats) -> Metrics:

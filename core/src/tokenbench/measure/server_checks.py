@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 
+import attrs
 import numpy as np
 
 from tokenbench.api import Check, CheckOutcome
@@ -11,6 +12,7 @@ from tokenbench.load.records import ABSENT, Status
 
 from .evidence import Evidence
 from .outcome import above, below, not_assessed, worst
+from .repeat import tokens_by_chunk
 from .thresholds import Limits, Thresholds
 
 _THIRDS = 3
@@ -22,22 +24,37 @@ def lengths(seen: Evidence, limits: Thresholds) -> Check:
     name = "lengths"
     ok = seen.records[seen.records["status"] == Status.OK]
     asked = ok[(ok["exact_output"] == 1) & (ok["n_out"] != ABSENT)]
-    checks = []
+    checks: list[Check] = []
     if len(asked):
         share = float(np.mean(asked["n_out"] == asked["asked_out"]))
         text = f"{share:.1%} of {len(asked)} answers have the asked length"
         checks.append(below(name, share, limits.output_length_share, text, "1"))
-    prompts = ok[(ok["asked_in"] != ABSENT) & (ok["n_in"] != ABSENT)]
+    prompts = ok[(ok["asked_in"] > 0) & (ok["n_in"] != ABSENT)]
     if len(prompts):
-        # What every prompt has more of is the chat template, not the workload's error.
-        template = float(np.median(prompts["n_in"] - prompts["asked_in"]))
-        off = np.abs(prompts["n_in"] - prompts["asked_in"] - template) / prompts["asked_in"]
-        text = f"prompts are off by {off.mean():.2%} beyond a template of {template:.0f} tokens"
-        checks.append(above(name, float(off.mean()), limits.input_length_off, text, "1"))
+        template = _template_tokens(seen, limits)
+        expected = prompts["asked_in"] + template
+        off = float(np.mean(np.abs(prompts["n_in"] - expected) / expected))
+        text = f"prompts are off by {off:.2%} beyond a template of {template:.0f} tokens"
+        checks.append(above(name, off, limits.input_length_off, text, "1"))
     if not checks:
         return not_assessed(name, "the workload asks for no exact length")
-    bad = worst(checks)
-    return bad if bad.outcome is not CheckOutcome.OK else checks[0]
+    return attrs.evolve(worst(checks), evidence="; ".join(check.evidence for check in checks))
+
+
+def _template_tokens(seen: Evidence, limits: Thresholds) -> float:
+    """Tokens the chat template adds to each prompt.
+
+    Where nobody counted them: what every prompt has more of, but no more than a plausible
+    template, so that prompts of the wrong length do not pass as a long one.
+    """
+    if seen.template_tokens is not None:
+        return float(seen.template_tokens)
+    ok = seen.records[seen.records["status"] == Status.OK]
+    prompts = ok[(ok["asked_in"] > 0) & (ok["n_in"] != ABSENT)]
+    if not len(prompts):
+        return 0.0
+    more = float(np.median(prompts["n_in"] - prompts["asked_in"]))
+    return min(max(more, 0.0), float(limits.template_tokens_most))
 
 
 def failures(seen: Evidence, limits: Thresholds) -> Check:
@@ -46,7 +63,8 @@ def failures(seen: Evidence, limits: Thresholds) -> Check:
     status = seen.records["status"]
     judged = status[status != Status.CANCELLED]
     if not len(judged):
-        return not_assessed(name, "no request ended")
+        # Nothing was measured, and nothing may be certified.
+        return Check(name=name, outcome=CheckOutcome.INVALID, evidence="no request ended")
     failed = [Status(int(s)).name.lower() for s in judged if s != Status.OK]
     share = len(failed) / len(judged)
     kinds = ", ".join(f"{n} {kind}" for kind, n in collections.Counter(failed).items())
@@ -57,20 +75,29 @@ def failures(seen: Evidence, limits: Thresholds) -> Check:
 
 
 def prefix_cache(seen: Evidence, limits: Thresholds) -> Check:
-    """Prompt tokens read from a cache where the protocol says that none may be."""
+    """Prompt tokens read from a cache where the protocol says that none may be.
+
+    The template's tokens, which all prompts share, are taken off each request's hits.
+    """
     name = "prefix cache"
     if seen.caching_asked:
         return not_assessed(name, "prefix caching was asked for")
-    share, source = None, "counters"
+    hits = total = None
+    source = "counters"
     if seen.before is not None and seen.after is not None:
         hits = _delta(seen.before.cached_prompt_tokens, seen.after.cached_prompt_tokens)
         total = _delta(seen.before.prompt_tokens, seen.after.prompt_tokens)
-        share = hits / total if hits is not None and total else None
-    if share is None:
-        share, source = seen.metrics.get("cached_input_share"), "usage"
-    if share is None:
+    told = seen.records[(seen.records["n_cached"] != ABSENT) & (seen.records["n_in"] > 0)]
+    if hits is None or not total:
+        hits, total, source = float(told["n_cached"].sum()), float(told["n_in"].sum()), "usage"
+    if not total:
         return not_assessed(name, "the server tells no cache hits")
+    requests = len(told) if source == "usage" else np.count_nonzero(seen.records["n_in"] > 0)
+    shared = _template_tokens(seen, limits) * requests
+    share = max(0.0, hits - shared) / total
     text = f"{share:.2%} of prompt tokens came from a cache, by the server's {source}"
+    if hits and shared:
+        text += f", beyond {shared:.0f} of the shared template"
     return above(name, share, limits.prefix_cache_share, text, "1")
 
 
@@ -90,7 +117,9 @@ def server_agreement(seen: Evidence, limits: Thresholds) -> Check:
         server, client = _delta(before, after), seen.metrics.get(metric)
         if server is None or client is None:
             continue
-        off = max(off, abs(client - server) / max(server, client, 1.0))
+        if server < 0:
+            return not_assessed(name, "the server's counters went backwards: it was restarted")
+        off = max(off, abs(client - server) / max(server, 1.0))
         parts.append(f"{side} {client:.0f} here, {server:.0f} there")
     if not parts:
         return not_assessed(name, "one side did not count")
@@ -101,32 +130,32 @@ def stability(seen: Evidence, limits: Thresholds) -> Check:
     """Output by arrival in thirds of the steady state, against its own noise."""
     name = "stability"
     seconds = seen.steady.seconds or 0.0
-    generations = seen.phase.turns / (seen.phase.concurrency or 1)
+    e2e_s = seen.metrics.get("e2e_s.p50")
+    generations = seconds / e2e_s if e2e_s else 0.0
     if seconds < limits.stability_min_s or generations < limits.stability_min_generations:
         return not_assessed(
             name, f"{seconds:.0f} s and {generations:.1f} generations are too few to judge"
         )
-    stamps = seen.chunks["ns"]
+    ok = seen.records[seen.records["status"] == Status.OK]
+    arrived = tokens_by_chunk(ok, seen.chunks)
     edges = np.linspace(seen.steady.start_ns, seen.steady.end_ns, _BINS + 1)
-    bins, _ = np.histogram(stamps, edges)
+    bins, _ = np.histogram(arrived.ns, edges, weights=arrived.tokens)
     thirds = bins.reshape(_THIRDS, -1)
     means = thirds.mean(axis=1)
     if not bins.mean():
         return not_assessed(name, "no token arrived in the steady state")
     spread = float((means.max() - means.min()) / means.mean())
     noise = float(np.sqrt(thirds.var(axis=1, ddof=1).mean() / thirds.shape[1]))
-    beyond = bool(noise) and (means.max() - means.min()) / noise > limits.stability_noise
+    beyond = float(means.max() - means.min()) > limits.stability_noise * noise
     text = f"thirds differ by {spread:.1%}" + ("" if beyond else ", within their noise")
-    allowed = (
-        limits.stability_spread
-        if beyond
-        else Limits(flag=float("inf"), invalid=limits.stability_spread.invalid)
-    )
-    return above(name, spread, allowed, text, "1")
+    check = above(name, spread, limits.stability_spread, text, "1")
+    if check.outcome is CheckOutcome.FLAGGED and not beyond:
+        return attrs.evolve(check, outcome=CheckOutcome.OK)
+    return check
 
 
 def accelerators(seen: Evidence, limits: Thresholds) -> Check:
-    """Slowdown, lowered power limits and holes in the telemetry."""
+    """Slowdown, lowered power limits, clocks behind the peers', holes in the telemetry."""
     name = "accelerators"
     if not seen.accelerated:
         return not_assessed(name, "there is none")
@@ -137,6 +166,8 @@ def accelerators(seen: Evidence, limits: Thresholds) -> Check:
         found.append(f"slowed down {seen.throttled_share:.1%} of the time")
     if seen.longest_gap_s > limits.telemetry_gap_s:
         found.append(f"no sample for {seen.longest_gap_s:.1f} s")
+    if seen.clock_of_peers is not None and seen.clock_of_peers < limits.clock_of_peers:
+        found.append(f"a device's clock is {seen.clock_of_peers:.0%} of its peers'")
     if seen.power_limited:
         found.append("the power limit is below the board's default")
     text = "; ".join(found) or "no slowdown, no gap"

@@ -21,7 +21,9 @@ class Thresholds:
     """Limits of every check; shares are of 1, times in seconds.
 
     A delay's limit is the larger of its share (of median TPOT or TTFT) and its floor.
-    `min_requests`: below this many requests a percentile is not judged. `stability_noise` is the
+    `min_requests`: below this many requests a percentile is not judged. `template_tokens_most`:
+    the longest chat template that is believed without having been counted (our choice).
+    `stability_noise` is the
     95 % point of the studentised range of 3 means with 27 degrees of freedom (3.51; Tukey's
     tables give 3.53 for 24 and 3.49 for 30).
     """
@@ -53,3 +55,4 @@ class Thresholds:
     saturated_served_share: float = 0.95
     saturated_waiting_share: float = 0.5
     min_requests: int = 10
+    template_tokens_most: int = 64

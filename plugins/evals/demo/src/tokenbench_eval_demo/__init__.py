@@ -1,0 +1,1 @@
+"""A small accuracy gate that runs anywhere, for tokenbench."""

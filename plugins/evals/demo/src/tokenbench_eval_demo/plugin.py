@@ -1,0 +1,35 @@
+"""Registers the eval `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenbench.api import Eval, EvalSpec, hookimpl, option, options
+
+
+@options
+class DemoOptions:
+    """Options of the eval."""
+
+    limit: int | None = option(
+        default=None, minimum=1, unit="questions", help="ask so many, drawn by the run's seed"
+    )
+
+
+def _make(options: DemoOptions) -> Eval:
+    from .task import DemoEval
+
+    return DemoEval(options)
+
+
+@hookimpl
+def bench_register_evals() -> Sequence[EvalSpec]:
+    """The eval."""
+    return [
+        EvalSpec(
+            name="demo",
+            summary="220 short questions that a very small model answers, and a damaged one cannot",
+            options=DemoOptions,
+            factory=_make,
+        )
+    ]

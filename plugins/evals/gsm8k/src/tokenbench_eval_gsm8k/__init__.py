@@ -1,0 +1,1 @@
+"""GSM8K through lm-evaluation-harness, as a tokenbench eval."""

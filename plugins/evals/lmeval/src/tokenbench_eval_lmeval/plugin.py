@@ -1,0 +1,57 @@
+"""Registers the eval `lmeval`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenbench.api import Eval, EvalSpec, hookimpl, option, options
+
+
+@options
+class LmEvalOptions:
+    """Options of the eval."""
+
+    task: str = option(help="name of a task of lm-evaluation-harness that generates text")
+    include: str | None = option(
+        default=None, help="folder with task files of your own (lm-eval's --include_path)"
+    )
+    limit: int | None = option(
+        default=None, minimum=1, unit="questions", help="ask so many, drawn by the run's seed"
+    )
+    metric: str | None = option(
+        default=None, help="metric and filter to report (exact_match,strict-match); default: first"
+    )
+    max_tokens: int = option(
+        default=512, minimum=1, unit="tokens", help="longest answer where the task sets none"
+    )
+    context_tokens: int = option(
+        default=4096, minimum=1, unit="tokens", help="context that prompts and answers need"
+    )
+
+
+def _make(options: LmEvalOptions) -> Eval:
+    from .adapter import HarnessEval, HarnessTask
+
+    return HarnessEval(
+        HarnessTask(
+            name=options.task,
+            include=options.include,
+            metric=options.metric,
+            max_tokens=options.max_tokens,
+            context_tokens=options.context_tokens,
+        ),
+        limit=options.limit,
+    )
+
+
+@hookimpl
+def bench_register_evals() -> Sequence[EvalSpec]:
+    """The eval."""
+    return [
+        EvalSpec(
+            name="lmeval",
+            summary="any generation task of lm-evaluation-harness",
+            options=LmEvalOptions,
+            factory=_make,
+        )
+    ]

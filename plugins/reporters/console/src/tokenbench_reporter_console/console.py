@@ -1,0 +1,188 @@
+"""Runs as text for a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tokenbench.api import (
+    Accuracy,
+    Artifact,
+    CheckOutcome,
+    EvalOutcome,
+    Measurement,
+    PointResult,
+    PointState,
+    Reporter,
+    RunView,
+    View,
+)
+
+from .columns import COLUMNS, Column, cell, measured
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_STYLES = {"certified": "green", "flagged": "yellow", "invalid": "red"}
+_LEAST_REPEATS = 3
+_FIXED_WIDTH = 26
+
+
+class ConsoleReporter(Reporter):
+    """One block a run: what it was, its load levels, its evals, what to know about them."""
+
+    def __init__(self, *, show_all: bool = False) -> None:
+        self._show_all = show_all
+
+    def render(self, view: View) -> Iterable[Artifact]:
+        """One artifact, for the terminal."""
+        from rich.console import Console
+
+        out = io.StringIO()
+        console = Console(
+            file=out,
+            width=max(60, view.width),
+            force_terminal=view.color,
+            no_color=not view.color,
+            color_system="standard" if view.color else None,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+        for run in view.runs:
+            self._run(console, run)
+        yield Artifact(content=out.getvalue().encode())
+
+    def _run(self, console: Console, run: RunView) -> None:
+        console.print()
+        for group in _groups(run.results):
+            self._group(console, group)
+        if not run.results:
+            _say(console, "no point was measured")
+        for outcome in run.evals:
+            _say(console, _eval_line(outcome), _eval_style(outcome))
+        for note in run.notes:
+            _say(console, f"note: {note}", "dim")
+        if run.state != "complete":
+            _say(console, f"the run is {run.state}: {run.error or 'no reason was kept'}", "red")
+
+    def _group(self, console: Console, group: Sequence[PointResult]) -> None:
+        first = group[0]
+        options = ", ".join(f"{k} {v}" for k, v in first.workload_options.items() if v is not None)
+        engine = first.engine_version or first.engine
+        precision = f" {first.precision}" if first.precision else ""
+        _say(console, f"{first.model}{precision} on {first.engine} ({engine})", "bold")
+        _say(console, f"{first.accelerators} x {first.hardware}, {first.layout}", "dim")
+        _say(console, f"{first.workload}: {options}", "dim")
+        console.print()
+        hidden = [] if self._show_all else [r for r in group if _hidden(r)]
+        shown = [r for r in group if r not in hidden]
+        if shown:
+            console.print(_table(shown, console.width))
+        if any(r.repeats < _LEAST_REPEATS for r in shown):
+            _say(console, f"no interval below {_LEAST_REPEATS} repeats", "dim")
+        elif shown:
+            _say(console, "± is the half-width of the 95 % interval over repeats", "dim")
+        if hidden:
+            levels = ", ".join(f"{r.level.label} ({_why_hidden(r)})" for r in hidden)
+            _say(console, f"hidden: {levels}; show them with --reporter console:all=true", "yellow")
+        for result in group:
+            for reason in _reasons(result):
+                _say(console, f"{result.level.label}: {reason}", "yellow")
+        console.print()
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """One line of untrusted text: no markup, no control characters, never cut in the middle."""
+    from rich.text import Text
+
+    console.print(Text(_clean(text), style=style), soft_wrap=True)
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub("", text.replace("\n", " "))
+
+
+def _table(results: Sequence[PointResult], width: int) -> object:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("load", no_wrap=True)
+    columns = _fitting(results, width)
+    for column in columns:
+        table.add_column(f"{column.title}\n{column.unit}", justify="right", no_wrap=True)
+        table.add_column("", justify="left", no_wrap=True, style="dim")
+    table.add_column("measurement", no_wrap=True)
+    for result in results:
+        cells = [text for c in columns for text in cell(result.metrics.get(c.metric), c)]
+        table.add_row(result.level.label, *cells, _verdict(result))
+    return table
+
+
+def _fitting(results: Sequence[PointResult], width: int) -> list[Column]:
+    """Columns that any result has, the least important left out until the rest fits."""
+    columns = [c for c in COLUMNS if any(measured(r, c) for r in results)]
+    while len(columns) > 1 and _width(columns, results) > width:
+        columns.remove(max(columns, key=lambda c: c.rank))
+    return columns
+
+
+def _width(columns: Sequence[Column], results: Sequence[PointResult]) -> int:
+    total = _FIXED_WIDTH
+    for column in columns:
+        cells = [cell(r.metrics.get(column.metric), column) for r in results]
+        total += max(len(column.title), len(column.unit), *(len(v) for v, _ in cells)) + 2
+        total += max(len(h) for _, h in cells) + 2
+    return total
+
+
+def _verdict(result: PointResult) -> object:
+    from rich.text import Text
+
+    text = str(result.measurement)
+    if result.state is not PointState.DONE:
+        text = f"{text} ({result.state})"
+    return Text(text, style=_STYLES[str(result.measurement)])
+
+
+def _hidden(result: PointResult) -> bool:
+    return result.measurement is Measurement.INVALID or result.accuracy is Accuracy.FAIL
+
+
+def _why_hidden(result: PointResult) -> str:
+    return "invalid" if result.measurement is Measurement.INVALID else "accuracy failed"
+
+
+def _reasons(result: PointResult) -> list[str]:
+    bad = (CheckOutcome.FLAGGED, CheckOutcome.INVALID)
+    found = [f"{c.outcome}: {c.name}: {c.evidence}" for c in result.checks if c.outcome in bad]
+    return [*found, *([f"{result.state}: {result.error}"] if result.error else [])]
+
+
+def _groups(results: Sequence[PointResult]) -> list[list[PointResult]]:
+    groups: dict[object, list[PointResult]] = {}
+    for result in results:
+        key = (result.deployment, result.workload, result.workload_options)
+        groups.setdefault(key, []).append(result)
+    return list(groups.values())
+
+
+def _eval_line(outcome: EvalOutcome) -> str:
+    low, high = outcome.interval
+    gate = "no gate" if outcome.threshold is None else f"at least {outcome.threshold:.2f}"
+    twin = (
+        f", asked on a twin ({'; '.join(outcome.twin_settings)})" if outcome.twin_settings else ""
+    )
+    return (
+        f"eval {outcome.eval}: {outcome.accuracy}: {outcome.value:.3f} "
+        f"[{low:.3f}, {high:.3f}] of {outcome.n} questions, {gate}, "
+        f"{outcome.metric}, {outcome.variant}{twin}"
+    )
+
+
+def _eval_style(outcome: EvalOutcome) -> str:
+    return {Accuracy.PASS: "green", Accuracy.FAIL: "red"}.get(outcome.accuracy, "")

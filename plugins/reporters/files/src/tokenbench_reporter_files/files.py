@@ -1,0 +1,143 @@
+"""Results as files: one JSON document, one flat table."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from tokenbench.api import Artifact, PointResult, Reporter, RunView, UsageError, View
+
+# A spreadsheet runs a cell that begins so as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PLAIN = (
+    "run",
+    "point",
+    "engine",
+    "engine_version",
+    "model",
+    "precision",
+    "hardware",
+    "accelerators",
+    "layout",
+    "workload",
+    "state",
+    "repeats",
+    "measurement",
+    "accuracy",
+    "error",
+    "schema_version",
+    "definitions_version",
+)
+
+
+class FilesReporter(Reporter):
+    """Writes the formats asked for."""
+
+    def __init__(self, formats: Sequence[str]) -> None:
+        unknown = [name for name in formats if name not in _MAKERS]
+        if unknown:
+            raise UsageError(
+                f"reporter files: unknown format {unknown[0]!r}",
+                hint=f"formats: {', '.join(_MAKERS)}",
+            )
+        self._formats = tuple(formats)
+
+    def render(self, view: View) -> Iterable[Artifact]:
+        """One artifact a format."""
+        for name in self._formats:
+            yield _MAKERS[name](view)
+
+
+def _json(view: View) -> Artifact:
+    document = {
+        "schema": "tokenbench-report 1",
+        "runs": [_run(run) for run in view.runs],
+        "definitions": [_plain(definition) for definition in view.definitions],
+    }
+    content = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return Artifact(content=content.encode(), media_type="application/json", name="results.json")
+
+
+def _run(run: RunView) -> dict[str, Any]:
+    found: dict[str, Any] = _plain(run)
+    return found
+
+
+def _csv(view: View) -> Artifact:
+    rows = _rows(view)
+    names = _names(rows)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_safe(row.get(name)) for name in names])
+    return Artifact(content=out.getvalue().encode(), media_type="text/csv", name="results.csv")
+
+
+def _parquet(view: View) -> Artifact:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = _rows(view)
+    columns = {}
+    for name in _names(rows):
+        values = [row.get(name) for row in rows]
+        numbers = all(v is None or isinstance(v, float) for v in values)
+        columns[name] = pa.array(values, type=pa.float64() if numbers else None)
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out, compression="zstd")
+    return Artifact(
+        content=out.getvalue(), media_type="application/vnd.apache.parquet", name="results.parquet"
+    )
+
+
+_MAKERS: dict[str, Callable[[View], Artifact]] = {
+    "json": _json,
+    "csv": _csv,
+    "parquet": _parquet,
+}
+
+
+def _rows(view: View) -> list[dict[str, Any]]:
+    return [_row(result) for run in view.runs for result in run.results]
+
+
+def _row(result: PointResult) -> dict[str, Any]:
+    row: dict[str, Any] = {name: _plain(getattr(result, name)) for name in _PLAIN}
+    row["workload_options"] = json.dumps(_plain(result.workload_options), sort_keys=True)
+    row["concurrency"] = result.level.concurrency
+    row["rate_per_s"] = result.level.rate_per_s
+    for name in sorted(result.metrics):
+        row[name] = result.metrics[name].mean
+        row[f"{name}.half_width"] = result.metrics[name].half_width
+    return row
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _safe(value: Any) -> Any:
+    """A cell; None is empty, and text that a spreadsheet would run gets a quote before it."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if attrs.has(type(value)):
+        return {f.name: _plain(getattr(value, f.name)) for f in attrs.fields(type(value))}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,35 @@
+"""Registers the reporter `files`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenbench.api import Reporter, ReporterSpec, hookimpl, option, options
+
+
+@options
+class FilesOptions:
+    """Options of the reporter."""
+
+    formats: tuple[str, ...] = option(
+        default=("json", "csv"), help="which files to write: json, csv, parquet (json/csv)"
+    )
+
+
+def _make(options: FilesOptions) -> Reporter:
+    from .files import FilesReporter
+
+    return FilesReporter(options.formats)
+
+
+@hookimpl
+def bench_register_reporters() -> Sequence[ReporterSpec]:
+    """The reporter."""
+    return [
+        ReporterSpec(
+            name="files",
+            summary="results as JSON, CSV and Parquet files",
+            options=FilesOptions,
+            factory=_make,
+        )
+    ]
