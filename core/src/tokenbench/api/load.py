@@ -43,9 +43,13 @@ class LoadLevel:
 
 @attrs.frozen(kw_only=True)
 class Stop:
-    """When a phase stops sending: at the first limit reached. In-flight turns are drained."""
+    """When a phase stops sending: at the first limit reached. In-flight turns are drained.
+
+    The limit of time waits for `least_requests`, so that a slow server has a steady state too.
+    """
 
     duration_s: float | None = None
+    least_requests: int | None = None
     requests: int | None = None
     output_tokens: int | None = None
 

@@ -43,6 +43,7 @@ class ClosedLoop:
         self._runs: dict[int, tuple[SessionRun, HttpRequest | None]] = {}
         self._open: set[Exchange] = set()
         self._count = 0
+        self._late = False
         self._freed_ns = 0
         self._integrated_ns = 0
         self.finished = asyncio.Event()
@@ -61,7 +62,7 @@ class ClosedLoop:
         """Start the clock and fill every slot."""
         self.started_ns = self._freed_ns = self._integrated_ns = monotonic_ns()
         if self._job.stop.duration_s is not None:
-            self._loop.call_later(self._job.stop.duration_s, self.stop, "duration")
+            self._loop.call_later(self._job.stop.duration_s, self._time_is_up)
         for _ in range(self._job.concurrency):
             self._next_session()
         self._finish_if_empty()
@@ -73,6 +74,11 @@ class ClosedLoop:
             self.stopped_by = reason
             self.dispatch_ended_ns = monotonic_ns()
             self._finish_if_empty()
+
+    def _time_is_up(self) -> None:
+        self._late = True
+        if self.dispatched >= (self._job.stop.least_requests or 0):
+            self.stop("duration")
 
     def abort(self, reason: str, status: Status) -> None:
         """Stop, and end what is in flight with `status`."""
@@ -139,6 +145,8 @@ class ClosedLoop:
         limit = self._job.stop.requests
         if limit is not None and self.dispatched >= limit:
             self.stop("requests")
+        elif self._late:
+            self._time_is_up()
 
     def _ended_by(self, run: SessionRun) -> Callable[[Exchange], None]:
         def ended(exchange: Exchange) -> None:

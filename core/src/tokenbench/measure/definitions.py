@@ -192,15 +192,14 @@ _PLAIN = (
         "input_tokens",
         "input tokens",
         "tok",
-        "Prompt tokens of requests that succeeded, by the server's usage, else as the record says.",
+        "Prompt tokens of requests that succeeded, by the server's usage, else as recorded.",
         None,
     ),
     (
         "output_tokens",
         "output tokens",
         "tok",
-        "Generated tokens of requests that succeeded, by the server's usage, else as the record "
-        "says.",
+        "Generated tokens of requests that succeeded, by the server's usage, else as recorded.",
         None,
     ),
     (

@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import NS_PER_S, Floats, Ints
 
 LONGEST_GAP_S = 3.0
-"""The farthest that a window's edge may lie outside the samples. Source: measurement definitions."""
+"""The farthest that a window's edge may lie outside the samples (the flagged telemetry gap)."""
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from tokenbench.api import Counters
 from tokenbench.load.records import Status
 
 from .evidence import Evidence
+from .repeat import Window
 from .thresholds import Thresholds
 
 
@@ -19,7 +21,8 @@ def saturated(
     """Whether requests queued in the server; None where nothing tells.
 
     By the server's own gauge: requests waited in at least half of the scrapes taken in the steady
-    state. In an open loop also: it completed less than 95 % of what arrived in the steady state.
+    state. In an open loop also: in the second half of the steady state it completed less than 95 %
+    of what arrived, by more than chance would have it (two standard deviations of the arrivals).
 
     Args:
         scrapes: the engine's counters as read during the steady state.
@@ -36,13 +39,22 @@ def saturated(
 
 
 def _falls_behind(seen: Evidence, limits: Thresholds) -> bool | None:
-    """Open loop: completions over arrivals. A closed loop cannot fall behind."""
+    """Open loop: completions over arrivals. A closed loop cannot fall behind.
+
+    Only the second half is judged, and only if the first half was longer than a request: before,
+    completions lag behind arrivals in any server.
+    """
     if seen.phase.concurrency is not None or seen.steady.seconds is None:
         return None
     records = seen.records
-    ok = records[records["status"] == Status.OK]
-    arrived = np.count_nonzero(seen.steady.holds(records["scheduled_ns"]))
-    served = np.count_nonzero(seen.steady.holds(ok["last_ns"]))
+    start, end = seen.steady.start_ns, seen.steady.end_ns
+    middle = (start + end) // 2
+    half = Window(start_ns=middle, end_ns=end)
+    early = records[(records["status"] == Status.OK) & (records["scheduled_ns"] < middle)]
+    if not len(early) or np.median(early["last_ns"] - early["scheduled_ns"]) > middle - start:
+        return None
+    arrived = int(np.count_nonzero(half.holds(records["scheduled_ns"])))
     if arrived < limits.min_requests:
         return None
-    return bool(served < limits.saturated_served_share * arrived)
+    behind = arrived - int(np.count_nonzero(half.holds(records["end_ns"])))
+    return behind > max((1 - limits.saturated_served_share) * arrived, 2 * math.sqrt(arrived))

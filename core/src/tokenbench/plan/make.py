@@ -233,7 +233,8 @@ def plan_point(
     duration_s = load.duration_s
     if duration_s is None and requests is None:
         duration_s = DEFAULT_DURATION_S
-    stop = Stop(duration_s=duration_s, requests=requests)
+    least = round(load.least_per_slot * slots) or None
+    stop = Stop(duration_s=duration_s, requests=requests, least_requests=least)
     canonical = FrozenMap(plain({**part, "level": level, "stop": stop}))
     return PlannedPoint(
         id=identity(canonical),

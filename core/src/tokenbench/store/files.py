@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tokenbench.api import MachineError
 
+_BLOCK = 65536
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -52,23 +54,59 @@ def write_atomic(path: Path, data: bytes) -> None:
         try:
             with draft.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            settle(draft, path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
 
 
+def settle(draft: Path, path: Path) -> None:
+    """Give a finished draft its name, its content on disk before and its name after.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    _sync(draft)
+    draft.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def append_line(path: Path, data: bytes) -> None:
-    """Add one line, on disk when this returns. A failed write leaves the earlier lines whole."""
-    with guarded(path), path.open("ab") as file:
-        before = file.tell()
+    """Add one line, on disk when this returns. A failed write leaves the earlier lines whole.
+
+    A last line that an earlier crash cut is dropped first: this one must not be glued to it.
+    """
+    # Unbuffered: what a failed flush left in a buffer, closing would write after the truncation.
+    with guarded(path), path.open("a+b", buffering=0) as file:
+        before = _whole_lines(file)
+        file.truncate(before)
+        rest = data + b"\n"
         try:
-            file.write(data + b"\n")
-            file.flush()
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
             os.fsync(file.fileno())
-        except OSError:
+        except BaseException:
             with contextlib.suppress(OSError):
-                os.truncate(path, before)
+                file.truncate(before)
             raise
+
+
+def _whole_lines(file: io.FileIO) -> int:
+    """Bytes up to the end of the last line that has an end."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

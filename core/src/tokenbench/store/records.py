@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tokenbench.api import UsageError
 from tokenbench.load.records import ABSENT, PhaseSummary
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 
-from .files import guarded
+from .files import guarded, settle
 
 RECORD_SCHEMA_VERSION = 1
+_SCHEMA = f"records {RECORD_SCHEMA_VERSION}"
 _NEVER_ABSENT = frozenset({"session", "turn", "worker", "status", "reused", "exact_output"})
 
 
@@ -23,11 +25,32 @@ def read_phase(folder: Path) -> PhaseSummary:
 
 
 def read_raw(folder: Path) -> tuple[Rows, Rows]:
-    """Records and chunks as the load worker wrote them; a row that was cut is left out."""
-    return (
-        _rows(folder / "records.bin", RECORD_DTYPE),
-        _rows(folder / "chunks.bin", CHUNK_DTYPE),
-    )
+    """Records and chunks as the load worker wrote them.
+
+    A row that was cut is left out, and so is a record whose chunks did not reach the disk.
+    """
+    records = _rows(folder / "records.bin", RECORD_DTYPE)
+    chunks = _rows(folder / "chunks.bin", CHUNK_DTYPE)
+    whole = records["chunk_offset"] + records["chunks"] <= len(chunks)
+    return records[whole], chunks
+
+
+def read_records(folder: Path) -> tuple[Rows, Rows, PhaseSummary]:
+    """Records, chunks and summary of a phase, from its Parquet file or, before that, as written.
+
+    Raises:
+        UsageError: the phase left no records, or a newer bench wrote them.
+    """
+    parquet = folder / "records.parquet"
+    try:
+        if parquet.is_file():
+            return read_parquet(parquet)
+        return *read_raw(folder), read_phase(folder)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{folder} holds no whole records: {Path(error.filename or '?').name} is missing",
+            hint="the phase was cut before its end; measure the point again",
+        ) from error
 
 
 def _rows(file: Path, dtype: Any) -> Rows:
@@ -66,7 +89,7 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
     )
     table = pa.table(columns).replace_schema_metadata(
         {
-            "tokenbench.schema": f"records {RECORD_SCHEMA_VERSION}",
+            "tokenbench.schema": _SCHEMA,
             "tokenbench.phase": msgspec.json.encode(summary),
         }
     )
@@ -75,12 +98,12 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
     with guarded(target):
         try:
             pq.write_table(table, draft, compression="zstd")
-            draft.replace(target)
+            settle(draft, target)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-    for name in ("records.bin", "chunks.bin"):
-        (folder / name).unlink(missing_ok=True)
+        for name in ("records.bin", "chunks.bin"):
+            (folder / name).unlink(missing_ok=True)
     return target
 
 
@@ -91,15 +114,29 @@ def _chunk_order(records: Rows, chunks: Rows) -> tuple[Any, Any]:
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     total = int(offsets[-1])
     order = np.arange(total) - np.repeat(offsets[:-1], counts) + np.repeat(starts, counts)
-    return offsets, order[order < len(chunks)]
+    if total and int(order.max()) >= len(chunks):
+        raise ValueError("a record refers to chunks beyond the end of the chunks")
+    return offsets, order
 
 
 def read_parquet(file: Path) -> tuple[Rows, Rows, PhaseSummary]:
-    """Records, chunks and summary of a ``records.parquet``."""
+    """Records, chunks and summary of a ``records.parquet``.
+
+    Chunks are in the order of the records, whatever it was when they were written.
+
+    Raises:
+        UsageError: its schema is not one that this bench reads.
+    """
     import pyarrow.parquet as pq
 
     table = pq.read_table(file)
     metadata = table.schema.metadata or {}
+    schema = metadata.get(b"tokenbench.schema", b"unknown").decode()
+    if schema != _SCHEMA:
+        raise UsageError(
+            f"{file}: schema {schema!r} cannot be read; this bench reads {_SCHEMA!r}",
+            hint="install the bench that wrote it, or a newer one",
+        )
     summary = msgspec.json.decode(metadata[b"tokenbench.phase"], type=PhaseSummary)
     records = np.zeros(table.num_rows, RECORD_DTYPE)
     for name in RECORD_DTYPE.names or ():

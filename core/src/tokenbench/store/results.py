@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenbench.api import (
     RESULT_SCHEMA_VERSION,
@@ -17,33 +17,43 @@ from tokenbench.api import (
 )
 from tokenbench.plan.canonical import plain
 
-from .files import append_line, guarded, write_atomic
+from .files import append_line, guarded, settle, write_atomic
 
 if TYPE_CHECKING:
     import cattrs
 
-# Columns of the flat table before the metrics; the metrics follow, sorted by name.
-_PLAIN = (
-    "point",
-    "run",
-    "deployment",
-    "engine",
-    "engine_version",
-    "model",
-    "precision",
-    "hardware",
-    "accelerators",
-    "layout",
-    "workload",
-    "state",
-    "repeats",
-    "measurement",
-    "accuracy",
-    "saturated",
-    "error",
-    "schema_version",
-    "definitions_version",
-)
+_T = TypeVar("_T")
+
+# Columns of the flat table before the metrics, with their Arrow types, so that every run's file has
+# the same ones; the metrics follow, sorted by name.
+_PLAIN = {
+    "point": "string",
+    "run": "string",
+    "deployment": "string",
+    "engine": "string",
+    "engine_version": "string",
+    "model": "string",
+    "precision": "string",
+    "hardware": "string",
+    "accelerators": "int64",
+    "layout": "string",
+    "workload": "string",
+    "state": "string",
+    "repeats": "int64",
+    "measurement": "string",
+    "accuracy": "string",
+    "saturated": "bool",
+    "error": "string",
+    "schema_version": "int64",
+    "definitions_version": "int64",
+}
+_LEVEL = {
+    "workload_options": "string",
+    "concurrency": "int64",
+    "rate_per_s": "float64",
+    "unit": "string",
+    "arrival": "string",
+}
 
 
 def to_json(value: PointResult | EvalOutcome) -> bytes:
@@ -62,10 +72,26 @@ def _converter() -> cattrs.Converter:
             {key: converter.structure(item, kind.__args__[0]) for key, item in value.items()}
         ),
     )
+    for exact in (str, int, bool):
+        converter.register_structure_hook(exact, _exactly)
+    converter.register_structure_hook(float, _number)
     converter.register_structure_hook_func(
         lambda kind: kind == str | int | float | bool | None, lambda value, _: value
     )
     return converter
+
+
+def _exactly(value: Any, kind: type[_T]) -> _T:
+    """The value itself: a text is no number, whatever int() makes of it."""
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def _number(value: Any, _: type[float]) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"expected a number, got {value!r}")
+    return float(value)
 
 
 def from_json(line: bytes) -> PointResult:
@@ -82,15 +108,29 @@ def from_json(line: bytes) -> PointResult:
             f"{RESULT_SCHEMA_VERSION}",
             hint="install the bench that wrote them, or a newer one",
         )
-    try:
-        return _converter().structure(data, PointResult)
-    except Exception as error:
-        raise UsageError(f"not a result: {error}", hint="the file was changed or cut") from error
+    return _structured(data, PointResult)
 
 
 def outcome_from_json(data: Any) -> EvalOutcome:
-    """An eval's outcome from its JSON data."""
-    return _converter().structure(data, EvalOutcome)
+    """An eval's outcome from its JSON data.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    return _structured(data, EvalOutcome)
+
+
+def _structured(data: Any, kind: type[_T]) -> _T:
+    try:
+        return _converter().structure(data, kind)
+    except Exception as error:
+        import cattrs
+
+        reasons = cattrs.transform_error(error, path=kind.__name__)
+        raise UsageError(
+            f"not a {kind.__name__}: {'; '.join(reasons[:3])}",
+            hint="the file was changed, or a bench with other fields wrote it",
+        ) from error
 
 
 def append_result(file: Path, result: PointResult) -> None:
@@ -114,7 +154,8 @@ def read_results(file: Path) -> list[PointResult]:
             continue
         try:
             found.append(from_json(line))
-        except json.JSONDecodeError:
+        except ValueError:
+            # Not always JSONDecodeError: a lost page leaves zero bytes, read as another encoding.
             if number < len(lines) - 1:
                 raise UsageError(
                     f"{file}:{number + 1} is damaged", hint="restore the file"
@@ -128,6 +169,8 @@ def flat_row(result: PointResult) -> dict[str, Any]:
     row["workload_options"] = json.dumps(plain(result.workload_options), sort_keys=True)
     row["concurrency"] = result.level.concurrency
     row["rate_per_s"] = result.level.rate_per_s
+    row["unit"] = result.level.unit
+    row["arrival"] = result.level.arrival
     for name in sorted(result.metrics):
         row[name] = result.metrics[name].mean
         row[f"{name}.half_width"] = result.metrics[name].half_width
@@ -140,16 +183,12 @@ def write_table(file: Path, results: Sequence[PointResult]) -> None:
     import pyarrow.parquet as pq
 
     rows = [flat_row(result) for result in results]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    metrics = {
-        name for result in results for m in result.metrics for name in (m, f"{m}.half_width")
-    }
+    metrics = sorted({metric for result in results for metric in result.metrics})
+    types = {**_PLAIN, **_LEVEL}
+    types |= {name: "float64" for metric in metrics for name in (metric, f"{metric}.half_width")}
     columns = {
-        name: pa.array(
-            [row.get(name) for row in rows],
-            type=pa.float64() if name in metrics or name == "rate_per_s" else None,
-        )
-        for name in names
+        name: pa.array([row.get(name) for row in rows], type=pa.type_for_alias(kind))
+        for name, kind in types.items()
     }
     table = pa.table(columns).replace_schema_metadata(
         {"tokenbench.schema": f"results {RESULT_SCHEMA_VERSION}"}
@@ -158,7 +197,7 @@ def write_table(file: Path, results: Sequence[PointResult]) -> None:
     with guarded(file):
         try:
             pq.write_table(table, draft, compression="zstd")
-            draft.replace(file)
+            settle(draft, file)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise

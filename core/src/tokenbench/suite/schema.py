@@ -52,7 +52,8 @@ class LoadRequest:
     """Load levels and how long each is measured.
 
     A repeat ends after `duration_s`, or after `requests`, or after `requests_per_slot` times the
-    concurrency, whichever comes first of those given. The warm-up is `warmup_per_slot` times the
+    concurrency, whichever comes first of those given; the time limit waits until `least_per_slot`
+    times the concurrency are sent, because a steady state needs more than one. The warm-up is `warmup_per_slot` times the
     concurrency, distinct prompts, not measured.
     """
 
@@ -61,6 +62,7 @@ class LoadRequest:
     duration_s: float | None = attrs.field(default=None, validator=_at_least(0, above=True))
     requests: int | None = attrs.field(default=None, validator=_at_least(1))
     requests_per_slot: float | None = attrs.field(default=None, validator=_at_least(0, above=True))
+    least_per_slot: float = attrs.field(default=0.0, validator=_at_least(0))
     warmup_per_slot: float = attrs.field(default=2.0, validator=_at_least(0))
     stall_timeout_s: float = attrs.field(default=120.0, validator=_at_least(0, above=True))
     request_timeout_s: float = attrs.field(default=600.0, validator=_at_least(0, above=True))

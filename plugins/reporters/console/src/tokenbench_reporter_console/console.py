@@ -178,7 +178,7 @@ def _eval_line(outcome: EvalOutcome) -> str:
         f", asked on a twin ({'; '.join(outcome.twin_settings)})" if outcome.twin_settings else ""
     )
     return (
-        f"eval {outcome.eval}: {outcome.accuracy}: {outcome.value:.3f} "
+        f"eval {outcome.eval}: {_accuracy(outcome)}: {outcome.value:.3f} "
         f"[{low:.3f}, {high:.3f}] of {outcome.n} questions, {gate}, "
         f"{outcome.metric}, {outcome.variant}{twin}"
     )
@@ -186,3 +186,8 @@ def _eval_line(outcome: EvalOutcome) -> str:
 
 def _eval_style(outcome: EvalOutcome) -> str:
     return {Accuracy.PASS: "green", Accuracy.FAIL: "red"}.get(outcome.accuracy, "")
+
+
+def _accuracy(outcome: EvalOutcome) -> str:
+    """The verdict; a score that nothing is asked of is only a score."""
+    return "score" if outcome.threshold is None else str(outcome.accuracy)
