@@ -2,7 +2,8 @@
 
 Each error is two lines for the user (``error:``, ``hint:``) and one exit code. Anything else that
 escapes is a bug, shown as such. The codes: 0 ok, 1 the machine or bench itself failed, 2 usage,
-3 plugin, 4 hardware absent, 5 engine, 6 measurement invalid or accuracy gate failed, 130 interrupted.
+3 plugin, 4 hardware absent, 5 engine, 6 measurement invalid or accuracy gate failed, 130
+interrupted.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def option(
         unit: the unit of the value, for docs (`tokens`, `s`, ...).
         choices: the only values allowed.
         minimum: the smallest number allowed.
-        secret: never shown, stored or put in argv; give the NAME of an environment variable instead.
+        secret: never shown, stored or put in argv; an environment variable's NAME is better.
         identity: False for a value that does not change what is measured (a URL, a path), and so is
             left out of a point's identity.
     """

@@ -17,7 +17,7 @@ _SAMPLE = re.compile(
 
 
 def parse_prometheus(text: str) -> dict[str, float]:
-    """Values by metric name, summed over labels. Lines that are no samples, and NaN, are skipped."""
+    """Values by metric name, summed over labels; what is no sample, or NaN, is skipped."""
     sums: dict[str, float] = {}
     for line in text.splitlines():
         match = _SAMPLE.match(line.strip())

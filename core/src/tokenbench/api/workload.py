@@ -80,7 +80,7 @@ class TurnResult:
 
 
 class Session(ABC):
-    """A conversation. Picklable; runs in a load worker, between stamps; its time is the client's."""
+    """A conversation. Picklable; runs in a load worker between stamps, on the client's time."""
 
     __slots__ = ()
 

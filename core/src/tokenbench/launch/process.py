@@ -26,7 +26,7 @@ _lifeline: tuple[int, int] | None = None
 
 def _lifeline_fd() -> int:
     """The read end of the one pipe whose write end lives and dies with this process."""
-    global _lifeline
+    global _lifeline  # noqa: PLW0603 - one pipe a process, made when first needed
     with _lock:
         if _lifeline is None or _lifeline[1] != os.getpid():
             read, _write = os.pipe()  # both close on exec; the write end is never passed on
@@ -37,7 +37,9 @@ def _lifeline_fd() -> int:
 class Process:
     """A running command. `pid` is that of the command itself, not of its supervisor."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], pid: int, log: Path | None, grace_s: float):
+    def __init__(
+        self, popen: subprocess.Popen[bytes], pid: int, log: Path | None, grace_s: float
+    ) -> None:
         self._popen = popen
         self.pid = pid
         self.log = log

@@ -27,7 +27,7 @@ def read_sessions(file: IO[bytes]) -> Iterator[Session]:
     """Sessions of a file that :func:`write_sessions` of this very run has made."""
     while True:
         try:
-            yield cast("Session", pickle.load(file))
+            yield cast("Session", pickle.load(file))  # noqa: S301 - bench wrote it a moment ago
         except EOFError:
             return
 

@@ -145,7 +145,7 @@ class BodyReader:
 
 
 Reader = SseReader | LineReader | BodyReader
-READERS: dict[str, type[SseReader] | type[LineReader] | type[BodyReader]] = {
+READERS: dict[str, type[SseReader | LineReader | BodyReader]] = {
     "sse": SseReader,
     "lines": LineReader,
     "body": BodyReader,

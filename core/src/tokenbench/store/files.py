@@ -13,7 +13,11 @@ from pathlib import Path
 from tokenbench.api import MachineError
 
 _BLOCK = 65536
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file size limit is reached",
+}
 
 
 @contextlib.contextmanager
@@ -28,7 +32,7 @@ def guarded(path: Path) -> Iterator[None]:
 def machine_error(error: OSError, path: Path) -> MachineError:
     """What an error of the file system means to the user."""
     if error.errno in _FULL:
-        return MachineError(f"the disk is full: cannot write {path}", hint=_free(path))
+        return MachineError(f"{_FULL[error.errno]}: cannot write {path}", hint=_free(path))
     return MachineError(
         f"cannot write {path}: {error.strerror or error}",
         hint="check the rights of the run directory, or choose another with --runs",
@@ -39,7 +43,10 @@ def _free(path: Path) -> str:
     with contextlib.suppress(OSError):
         folder = next(parent for parent in path.parents if parent.exists())
         free = shutil.disk_usage(folder).free
-        return f"{free / 1e6:.0f} MB are free there; make room, or choose another with --runs"
+        return (
+            f"the disk has {free / 1e6:.0f} MB free; make room, or choose another run directory "
+            "with --runs"
+        )
     return "make room, or choose another run directory with --runs"
 
 

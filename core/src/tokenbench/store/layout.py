@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import secrets
 from pathlib import Path
@@ -14,7 +14,9 @@ from .files import guarded, write_atomic
 
 
 class RunDirectory:
-    """One run's folder::
+    """One run's folder.
+
+    ::
 
     run.json           state, times, error: what became of the run
     suite.json         the suite as resolved
@@ -39,7 +41,7 @@ class RunDirectory:
         Raises:
             MachineError: it cannot be made.
         """
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
         safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "run"
         path = base / f"{stamp}-{safe}-{secrets.token_hex(3)}"
         with guarded(path):
@@ -105,4 +107,4 @@ class RunDirectory:
 
 def now() -> str:
     """This moment, UTC, ISO 8601."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

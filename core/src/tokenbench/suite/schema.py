@@ -53,8 +53,8 @@ class LoadRequest:
 
     A repeat ends after `duration_s`, or after `requests`, or after `requests_per_slot` times the
     concurrency, whichever comes first of those given; the time limit waits until `least_per_slot`
-    times the concurrency are sent, because a steady state needs more than one. The warm-up is `warmup_per_slot` times the
-    concurrency, distinct prompts, not measured.
+    times the concurrency are sent, because a steady state needs more than one. The warm-up is
+    `warmup_per_slot` times the concurrency, distinct prompts, not measured.
     """
 
     concurrency: tuple[int, ...] = attrs.field(default=(1,), validator=_at_least(1))

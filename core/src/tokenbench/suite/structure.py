@@ -126,7 +126,7 @@ def _first(error: cattrs.BaseValidationError) -> tuple[str, str]:
 
 def _format(error: BaseException, kind: type[Any] | None) -> str:
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        return f"unknown key {sorted(error.extra_fields)[0]}"
+        return f"unknown key {min(error.extra_fields)}"
     if isinstance(error, KeyError):
         return f"the key {error.args[0]!r} is missing"
     if isinstance(error, ValueError | cattrs.StructureHandlerNotFoundError) and error.args:

@@ -76,7 +76,7 @@ class LlamaCpp(Engine):
         return LaunchPlan(processes=(server,), start_timeout_s=options.start_timeout_s)
 
     def _files(self) -> tuple[FileSpec, ...]:
-        """The server's own script travels as a file, so that any interpreter anywhere can run it."""
+        """The server's script travels as a file, so that any interpreter anywhere can run it."""
         source = Path(__file__).with_name(_SERVER).read_text(encoding="utf-8")
         server = FileSpec(name=_SERVER, content=source)
         path = self._options.chat_template_file
@@ -118,7 +118,9 @@ class LlamaCpp(Engine):
     def facts(self, server: Server) -> FrozenMap[str]:
         """Slots, context and model as the server tells them."""
         props = self._props(server)
-        facts = {name: str(props[name]) for name in ("total_slots", "model_alias") if name in props}
+        facts: dict[str, str] = {
+            name: str(props[name]) for name in ("total_slots", "model_alias") if name in props
+        }
         settings = props.get("default_generation_settings")
         if isinstance(settings, dict) and "n_ctx" in settings:
             facts["slot_context_tokens"] = str(settings["n_ctx"])

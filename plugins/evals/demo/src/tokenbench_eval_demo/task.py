@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 import attrs
+
 from tokenbench.api import (
     ChatPrompt,
     Eval,

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenbench.api import FrozenMap, UsageError
 from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask
+
+from tokenbench.api import FrozenMap, UsageError
 
 if TYPE_CHECKING:
     from .plugin import Gsm8kOptions

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+
 from tokenbench.api import (
     Eval,
     EvalNeeds,
@@ -73,9 +74,9 @@ class HarnessEval(Eval):
             apply_chat_template=True,
             bootstrap_iters=0,
         )
-        rows = {str(row["doc_id"]): [] for row in done["samples"][name]}
+        rows: dict[str, list[Any]] = {}
         for row in done["samples"][name]:
-            rows[str(row["doc_id"])].append(row)
+            rows.setdefault(str(row["doc_id"]), []).append(row)
         return [self._sample(question, rows[question.id]) for question in batch]
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:

@@ -24,7 +24,7 @@ class Package:
         self._sum = 0
 
     def energy_j(self) -> float:
-        """Joules since this object was made. Call it more often than the counter wraps (minutes)."""
+        """Joules since this object was made; to be called before the counter wraps (minutes)."""
         now = self._read()
         step = now - self._last
         self._sum += step if step >= 0 else step + self._range

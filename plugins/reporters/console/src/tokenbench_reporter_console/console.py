@@ -24,6 +24,7 @@ from .columns import COLUMNS, Column, cell, measured
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _STYLES = {"certified": "green", "flagged": "yellow", "invalid": "red"}
@@ -140,7 +141,7 @@ def _width(columns: Sequence[Column], results: Sequence[PointResult]) -> int:
     return total
 
 
-def _verdict(result: PointResult) -> object:
+def _verdict(result: PointResult) -> Text:
     from rich.text import Text
 
     text = str(result.measurement)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
+
 from tokenbench.api import Artifact, PointResult, Reporter, RunView, UsageError, View
 
 # A spreadsheet runs a cell that begins so as a formula.

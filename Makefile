@@ -1,0 +1,67 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both work from a clean checkout on a
+# machine that has Python (3.11 or newer, with pip and venv), make and git.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Folders of our own distributions: a new plugin is found here, and listed nowhere.
+OURS := core $(wildcard plugins/*/*)
+PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml)
+# A user's pip settings must not change what is installed or where.
+PIP := env -u PIP_USER -u PIP_REQUIRE_VIRTUALENV -u PIP_TARGET -u PIP_PREFIX \
+	$(BIN)/python -m pip --disable-pip-version-check -qq
+EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
+TESTS := core/tests plugins tests
+
+.PHONY: help demo test lint types unit format lock clean
+help:
+	@echo "make demo    set up, then measure a real model on this machine (about 4 minutes)"
+	@echo "make test    set up, then lint, type check and run every test"
+	@echo "make lint | types | unit | format    parts of it"
+	@echo "make lock    pin third-party packages anew    make clean    remove the environment"
+
+demo: $(VENV)/.run
+	@$(BIN)/bench run suites/demo.yaml
+
+test: lint types unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest $(TESTS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The environment, in three steps. Each ends with a stamp, so a step that was cut is done again.
+# The stamp of the first names the interpreter: another PYTHON makes another environment.
+$(VENV)/.python: FORCE
+	@$(PYTHON) tools/environment.py $(VENV)
+
+$(VENV)/.run: $(VENV)/.python requirements/run.txt $(PYPROJECTS)
+	@test -e $(VENV)/.dev && test $(VENV)/.dev -nt $(VENV)/.python \
+		&& test $(VENV)/.dev -nt requirements/run.txt \
+		|| { echo "installing what a run needs ..."; \
+		$(PIP) install --no-deps --require-hashes -r requirements/run.txt; }
+	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python requirements/dev.txt $(PYPROJECTS)
+	@echo "installing what the tests need ..."
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@ $(VENV)/.run
+
+lock: $(VENV)/.python
+	@$(PIP) install uv
+	$(BIN)/python tools/lock.py
+
+clean:
+	rm -rf $(VENV)
+
+FORCE:

@@ -1,0 +1,123 @@
+"""Builders of records and of the evidence of a repeat. Times are given in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, TokenSource
+from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
+from tokenbench.measure.evidence import Evidence
+from tokenbench.measure.repeat import measure_repeat, steady_window
+
+
+def _ns(seconds: float) -> int:
+    return ABSENT if seconds == ABSENT else round(seconds * 1e9)
+
+
+def build_turn(
+    sent: float,
+    arrivals: Sequence[float] = (),
+    *,
+    tokens: Sequence[int] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """A turn sent at `sent` whose chunks arrive at `arrivals`; `fields` are of RECORD_FIELDS, their
+    times in seconds and without ``_ns``.
+    """
+    count = len(arrivals)
+    turn: dict[str, Any] = {
+        "sent_first": sent,
+        "sent_last": sent,
+        "scheduled": sent,
+        "first": arrivals[0] if count else ABSENT,
+        "last": arrivals[-1] if count else ABSENT,
+        "end": arrivals[-1] if count else sent,
+        "n_in": 10,
+        "n_out": count if tokens is None else sum(tokens),
+        "n_cached": ABSENT,
+        "asked_in": ABSENT,
+        "asked_out": count if tokens is None else sum(tokens),
+        "status": Status.OK,
+        "http_status": 200,
+        "token_source": TokenSource.USAGE,
+    }
+    turn.update(fields)
+    turn["arrivals"] = list(arrivals)
+    turn["chunk_tokens"] = [ABSENT] * count if tokens is None else list(tokens)
+    return turn
+
+
+def build_records(turns: Sequence[dict[str, Any]]) -> tuple[Rows, Rows]:
+    """The arrays of turns, their chunks one after the other."""
+    records = np.zeros(len(turns), RECORD_DTYPE)
+    chunks: list[tuple[int, int]] = []
+    for row, turn in zip(records, turns, strict=True):
+        for name in RECORD_DTYPE.names or ():
+            if name.endswith("_ns"):
+                row[name] = _ns(turn[name[:-3]])
+            elif name in turn:
+                row[name] = turn[name]
+        row["chunks"], row["chunk_offset"] = len(turn["arrivals"]), len(chunks)
+        stamps = map(_ns, turn["arrivals"])
+        chunks += list(zip(stamps, turn["chunk_tokens"], strict=True))
+    return records, np.array(chunks, CHUNK_DTYPE)
+
+
+def build_phase(start: float, end: float, **changes: Any) -> PhaseSummary:
+    """A closed loop of one slot unless `changes` says otherwise."""
+    clock = ClockPair(wall_ns=0, monotonic_ns=0)
+    phase = PhaseSummary(
+        started_ns=_ns(start),
+        dispatch_ended_ns=_ns(end),
+        ended_ns=_ns(end),
+        clock_start=clock,
+        clock_end=clock,
+        stopped_by="requests",
+        turns=0,
+        concurrency=1,
+        wall_s=end - start,
+    )
+    return attrs.evolve(phase, **changes)
+
+
+def build_evidence(
+    turns: Sequence[dict[str, Any]], phase: PhaseSummary, **changes: Any
+) -> Evidence:
+    """The evidence as the runner makes it."""
+    records, chunks = build_records(turns)
+    return Evidence(
+        records=records,
+        chunks=chunks,
+        phase=phase,
+        steady=steady_window(records, phase),
+        **{"metrics": measure_repeat(records, chunks, phase, accelerators=1), **changes},
+    )
+
+
+@pytest.fixture(scope="session")
+def turn() -> Callable[..., dict[str, Any]]:
+    """:func:`build_turn`."""
+    return build_turn
+
+
+@pytest.fixture(scope="session")
+def arrays() -> Callable[..., tuple[Rows, Rows]]:
+    """:func:`build_records`."""
+    return build_records
+
+
+@pytest.fixture(scope="session")
+def phase() -> Callable[..., PhaseSummary]:
+    """:func:`build_phase`."""
+    return build_phase
+
+
+@pytest.fixture(scope="session")
+def evidence() -> Callable[..., Evidence]:
+    """:func:`build_evidence`."""
+    return build_evidence

@@ -1,0 +1,107 @@
+"""All checks together, the repeats, and the verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from tokenbench.api import Check, CheckOutcome, Estimate, FrozenMap, Measurement
+from tokenbench.load.records import Status
+from tokenbench.measure.certify import CHECKS, certify
+from tokenbench.measure.combine import combine
+from tokenbench.measure.outcome import above, below, verdict, worst
+from tokenbench.measure.thresholds import Limits, Thresholds
+
+OUTCOMES = {outcome.name: outcome for outcome in CheckOutcome}
+
+
+def _check(outcome: CheckOutcome, evidence: str = "") -> Check:
+    return Check(name="x", outcome=outcome, evidence=evidence)
+
+
+def test_limits_themselves_are_kept() -> None:
+    """More than the limit is beyond it, the limit itself is not; the same from below."""
+    limits = Limits(flag=0.05, invalid=0.2)
+    assert [above("x", v, limits, "").outcome.name for v in (0.05, 0.06, 0.2, 0.21)] == [
+        "OK", "FLAGGED", "FLAGGED", "INVALID",
+    ]  # fmt: skip
+    limits = Limits(flag=0.98, invalid=0.9)
+    assert [below("x", v, limits, "").outcome.name for v in (0.98, 0.97, 0.9, 0.89)] == [
+        "OK", "FLAGGED", "FLAGGED", "INVALID",
+    ]  # fmt: skip
+    assert above("x", 9.0, Limits(flag=1.0), "").outcome is CheckOutcome.FLAGGED
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["OK", "NOT_ASSESSED"], Measurement.CERTIFIED),
+        (["OK", "FLAGGED", "NOT_ASSESSED"], Measurement.FLAGGED),
+        (["FLAGGED", "INVALID", "OK"], Measurement.INVALID),
+        (["NOT_ASSESSED"], Measurement.INVALID),
+        ([], Measurement.INVALID),
+    ],
+)
+def test_verdict_is_the_worst_check(outcomes: list[str], expected: Measurement) -> None:
+    """What is not assessed flags nothing; where nothing was assessed nothing is certified."""
+    assert verdict([_check(OUTCOMES[name]) for name in outcomes]) is expected
+
+
+def test_worst_repeat_speaks_for_the_point() -> None:
+    """A good repeat does not average a bad one away."""
+    found = worst([_check(CheckOutcome.OK, "a"), _check(CheckOutcome.FLAGGED, "b")])
+    assert found.evidence == "b"
+
+
+def _estimates(half_width: float, count: int) -> FrozenMap[Estimate]:
+    values = (100.0,) * count
+    return FrozenMap(
+        {"output_tok_s.steady": Estimate(mean=100.0, half_width=half_width, values=values)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "half_width", "outcome"),
+    [
+        (2, 50.0, CheckOutcome.NOT_ASSESSED),
+        (3, 9.0, CheckOutcome.OK),
+        (4, 11.0, CheckOutcome.FLAGGED),
+        (5, 9.0, CheckOutcome.FLAGGED),
+        (5, 4.0, CheckOutcome.OK),
+    ],
+)
+def test_repeats(
+    turn: Any, evidence: Any, phase: Any, count: int, half_width: float, outcome: CheckOutcome
+) -> None:
+    """Half-width over mean: 10 % with 3 or 4 repeats, 5 % from 5 on, never invalid."""
+    seen = [evidence([turn(0.0, [1.0])], phase(0.0, 1.0))] * count
+    checks = {c.name: c for c in certify(seen, _estimates(half_width, count), Thresholds())}
+    assert checks["repeats"].outcome is outcome
+
+
+def test_clean_point_is_certified_and_one_bad_repeat_spoils_it(
+    turn: Any, evidence: Any, phase: Any
+) -> None:
+    """Each check appears once; the names of all are different."""
+    turns = [turn(k * 1.0, [k + 0.2 + i / 10 for i in range(9)], exact_output=1) for k in range(30)]
+    summary = phase(
+        0.0, 31.0, cpu_s=1.0, loop_delay_ns=(1000, 2000, 3000, 4000),
+        in_flight_ns=10**9, target_ns_in_flight=10**9,
+    )  # fmt: skip
+    good = evidence(turns, summary)
+    bad = evidence([*turns[:20], *(dict(t, status=Status.STALLED) for t in turns[20:])], summary)
+    checks = certify([good] * 3, combine([good.metrics] * 3), Thresholds())
+    assert len({check.name for check in checks}) == len(CHECKS) + 1
+    assert verdict(checks) is Measurement.CERTIFIED
+    spoiled = certify([good, bad, good], combine([good.metrics] * 3), Thresholds())
+    assert verdict(spoiled) is Measurement.INVALID
+    assert certify([], FrozenMap(), Thresholds()) == ()
+
+
+def test_thresholds_can_be_set() -> None:
+    """A suite may tighten one limit and keep the rest."""
+    strict = attrs.evolve(Thresholds(), failure_share=Limits(flag=0.0, invalid=0.01))
+    assert strict.failure_share.invalid == 0.01
+    assert strict.offered_load == Thresholds().offered_load

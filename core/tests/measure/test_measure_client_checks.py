@@ -1,0 +1,166 @@
+"""Each check of the client: a case for each outcome, with the limits of the certification table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tokenbench.api import CheckOutcome
+from tokenbench.measure import client_checks
+from tokenbench.measure.thresholds import Thresholds
+
+LIMITS = Thresholds()
+OK, FLAGGED, INVALID = CheckOutcome.OK, CheckOutcome.FLAGGED, CheckOutcome.INVALID
+NOT_ASSESSED = CheckOutcome.NOT_ASSESSED
+
+
+def _steady(turn: Any, *, tpot: float, delay: float = 0.0, count: int = 20, **fields: Any) -> Any:
+    """Requests one after the other; TTFT 0.1 s, 11 tokens, each dispatched `delay` late."""
+    turns, at = [], 0.0
+    for _ in range(count):
+        sent = at + delay
+        stamps = [sent + 0.1 + tpot * i for i in range(11)]
+        turns.append(turn(sent, stamps, scheduled=at, **fields))
+        at = stamps[-1]
+    return turns
+
+
+@pytest.mark.parametrize(
+    ("tpot", "p99_ms", "outcome"),
+    [
+        (0.010, 0.9, OK),  # limits 1 ms and 5 ms: the floors
+        (0.010, 1.1, FLAGGED),
+        (0.010, 5.1, INVALID),
+        (0.100, 4.9, OK),  # limits 5 ms and 20 ms: the shares
+        (0.100, 5.1, FLAGGED),
+        (0.100, 20.1, INVALID),
+    ],
+)
+def test_loop_delay(
+    turn: Any, evidence: Any, phase: Any, tpot: float, p99_ms: float, outcome: CheckOutcome
+) -> None:
+    """p99 against 5 % and 20 % of the median TPOT, and the floors under them."""
+    delays = (0, 0, round(p99_ms * 1e6), 10**9)
+    seen = evidence(_steady(turn, tpot=tpot), phase(0.0, 9.0, loop_delay_ns=delays))
+    assert client_checks.loop_delay(seen, LIMITS).outcome is outcome
+
+
+def test_loop_delay_without_reads(turn: Any, evidence: Any, phase: Any) -> None:
+    """Nothing read, nothing judged."""
+    seen = evidence([], phase(0.0, 9.0))
+    assert client_checks.loop_delay(seen, LIMITS).outcome is NOT_ASSESSED
+
+
+@pytest.mark.parametrize(
+    ("delay", "count", "outcome"),
+    [
+        (0.004, 20, OK),  # limits 5 ms and 20 ms: 5 % and 20 % of the TTFT of 0.1 s
+        (0.006, 20, FLAGGED),
+        (0.021, 20, INVALID),
+        (0.021, 5, NOT_ASSESSED),
+    ],
+)
+def test_dispatch_delay(
+    turn: Any, evidence: Any, phase: Any, delay: float, count: int, outcome: CheckOutcome
+) -> None:
+    """p99 of schedule to first byte, against the median TTFT; few requests are not judged."""
+    seen = evidence(_steady(turn, tpot=0.01, delay=delay, count=count), phase(0.0, 9.0))
+    assert client_checks.dispatch_delay(seen, LIMITS).outcome is outcome
+
+
+def test_dispatch_delay_outside_the_steady_state_does_not_count(
+    turn: Any, evidence: Any, phase: Any
+) -> None:
+    """Slots being filled at the start are late by nature: only from the C-th dispatch on."""
+    late = [turn(0.0, [0.5, 1.0], scheduled=-0.2) for _ in range(3)]
+    late += [turn(0.3, [0.5, 1.0], scheduled=0.3)]
+    rest = [turn(1.0 + k, [1.5 + k, 2.0 + k]) for k in range(20)]
+    seen = evidence(late + rest, phase(0.0, 22.0, concurrency=4))
+    assert client_checks.dispatch_delay(seen, LIMITS).outcome is OK
+
+
+@pytest.mark.parametrize(("cpu_s", "outcome"), [(8.4, OK), (8.6, FLAGGED), (9.8, INVALID)])
+def test_cpu(turn: Any, evidence: Any, phase: Any, cpu_s: float, outcome: CheckOutcome) -> None:
+    """85 % and 97 % of a core over 10 s."""
+    seen = evidence([], phase(0.0, 10.0, cpu_s=cpu_s))
+    assert client_checks.cpu(seen, LIMITS).outcome is outcome
+
+
+def test_cpu_of_no_time(evidence: Any, phase: Any) -> None:
+    """A phase without length has no share."""
+    assert client_checks.cpu(evidence([], phase(0.0, 0.0)), LIMITS).outcome is NOT_ASSESSED
+
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("coalesced", "delays_ms", "outcome", "share"),
+    [
+        (0, (20, 30, 40, 50), OK, 0.0),
+        (5, (0, 0, 1, 9), OK, 0.0),  # never later than the gap of 10 ms: upstream's doing
+        (5, (0, 1, 9, 50), OK, 0.01),  # at most 1 % of the reads were late
+        (5, (0, 9, 50, 50), FLAGGED, 0.1),  # at most 10 % were
+        (5, (20, 30, 50, 50), FLAGGED, 5 / 11),
+    ],
+)
+def test_coalesced(
+    turn: Any, evidence: Any, phase: Any,
+    coalesced: int, delays_ms: tuple[int, ...], outcome: CheckOutcome, share: float,
+) -> None:  # fmt: skip
+    """Merged events are the client's fault as far as its loop was later than their gap."""
+    turns = _steady(turn, tpot=0.01, coalesced=coalesced)
+    delays = tuple(delay * MS for delay in delays_ms)
+    seen = evidence(turns, phase(0.0, 9.0, loop_delay_ns=delays))
+    check = client_checks.coalesced(seen, LIMITS)
+    assert check.outcome is outcome
+    assert check.value == pytest.approx(share)
+    assert ("withheld" in check.evidence) == (share > LIMITS.coalesced_withhold_itl)
+
+
+def test_coalesced_without_tokens(evidence: Any, phase: Any) -> None:
+    """No event, nothing to merge."""
+    assert client_checks.coalesced(evidence([], phase(0.0, 1.0)), LIMITS).outcome is NOT_ASSESSED
+
+
+@pytest.mark.parametrize(("in_flight", "outcome"), [(3.95, OK), (3.9, FLAGGED), (3.5, INVALID)])
+def test_offered_load_closed(
+    turn: Any, evidence: Any, phase: Any, in_flight: float, outcome: CheckOutcome
+) -> None:
+    """Mean in flight over the target of 4: 98 % and 90 %."""
+    turns = [turn(k * 1.0, [k + 1.0]) for k in range(8)]
+    seen = evidence(
+        turns,
+        phase(
+            0.0,
+            8.0,
+            concurrency=4,
+            in_flight_ns=round(in_flight * 8e9),
+            target_ns_in_flight=round(4 * 8e9),
+        ),
+    )
+    assert client_checks.offered_load(seen, LIMITS).outcome is outcome
+
+
+def test_offered_load_needs_a_steady_state(turn: Any, evidence: Any, phase: Any) -> None:
+    """As many requests as slots: only the slots being filled was seen, half full on average."""
+    seen = evidence(
+        [turn(0.0, [1.0]) for _ in range(4)],
+        phase(0.0, 1.0, concurrency=4, in_flight_ns=400, target_ns_in_flight=800),
+    )
+    assert client_checks.offered_load(seen, LIMITS).outcome is NOT_ASSESSED
+
+
+@pytest.mark.parametrize(
+    ("sent", "scheduled", "outcome"),
+    [(99, 100, OK), (97, 100, FLAGGED), (89, 100, INVALID), (0, 0, NOT_ASSESSED)],
+)
+def test_offered_load_open(
+    turn: Any, evidence: Any, phase: Any, sent: int, scheduled: int, outcome: CheckOutcome
+) -> None:
+    """Requests dispatched over requests scheduled."""
+    turns = [turn(k / 10, [k / 10 + 0.1]) for k in range(sent)]
+    turns.append(turn(-1, [], scheduled=5.0))
+    summary = phase(0.0, 10.0, concurrency=None, rate_per_s=10.0, scheduled_turns=scheduled)
+    assert client_checks.offered_load(evidence(turns, summary), LIMITS).outcome is outcome

@@ -1,0 +1,244 @@
+"""Each check of the server's side: a case for each outcome."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tokenbench.api import CheckOutcome, Counters
+from tokenbench.load.records import ABSENT, Status
+from tokenbench.measure import server_checks
+from tokenbench.measure.thresholds import Thresholds
+
+LIMITS = Thresholds()
+OK, FLAGGED, INVALID = CheckOutcome.OK, CheckOutcome.FLAGGED, CheckOutcome.INVALID
+NOT_ASSESSED = CheckOutcome.NOT_ASSESSED
+
+
+def _exact(turn: Any, wrong: int, of: int = 200) -> list[Any]:
+    """`wrong` of `of` answers are one token short."""
+    return [
+        turn(float(k), [k + 0.5], n_out=99 if k < wrong else 100, asked_out=100, exact_output=1)
+        for k in range(of)
+    ]
+
+
+@pytest.mark.parametrize(("wrong", "outcome"), [(2, OK), (3, FLAGGED), (21, INVALID)])
+def test_output_lengths(
+    turn: Any, evidence: Any, phase: Any, wrong: int, outcome: CheckOutcome
+) -> None:
+    """Fewer than 99 % and 90 % of the answers as long as asked."""
+    seen = evidence(_exact(turn, wrong), phase(0.0, 200.0))
+    assert server_checks.lengths(seen, LIMITS).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("n_in", "template", "outcome"),
+    [
+        (129, 28, OK),  # 128 expected: off by 0.8 %
+        (132, 28, FLAGGED),  # 3.1 %
+        (145, 28, INVALID),  # 13 %
+        (128, None, OK),  # not counted: what all prompts have more of is the template
+        (200, None, INVALID),  # but no template is 100 tokens long
+        (50, None, INVALID),
+    ],
+)
+def test_input_lengths(
+    turn: Any, evidence: Any, phase: Any, n_in: int, template: int | None, outcome: CheckOutcome
+) -> None:
+    """Off by more than 2 % and 10 % of 100 asked tokens and the template's."""
+    turns = [turn(float(k), [k + 0.5], asked_in=100, n_in=n_in) for k in range(20)]
+    seen = evidence(turns, phase(0.0, 20.0), template_tokens=template)
+    assert server_checks.lengths(seen, LIMITS).outcome is outcome
+
+
+def test_lengths_show_both_sides_and_need_an_asked_one(
+    turn: Any, evidence: Any, phase: Any
+) -> None:
+    """Good answers do not hide bad prompts; a free workload is not judged."""
+    both = [
+        turn(float(k), [k + 0.5], asked_in=100, n_in=300, asked_out=1, exact_output=1)
+        for k in range(20)
+    ]
+    check = server_checks.lengths(evidence(both, phase(0.0, 20.0)), LIMITS)
+    assert check.outcome is INVALID
+    assert "100.0% of 20 answers" in check.evidence and "prompts are off" in check.evidence
+    free = evidence([turn(0.0, [1.0])], phase(0.0, 1.0))
+    assert server_checks.lengths(free, LIMITS).outcome is NOT_ASSESSED
+
+
+@pytest.mark.parametrize(("failed", "outcome"), [(0, OK), (1, FLAGGED), (6, INVALID)])
+def test_failures(turn: Any, evidence: Any, phase: Any, failed: int, outcome: CheckOutcome) -> None:
+    """Any failure flags, more than 5 % of 100 invalidate."""
+    turns = [
+        turn(float(k), [k + 0.5], status=Status.HTTP if k < failed else Status.OK)
+        for k in range(100)
+    ]
+    check = server_checks.failures(evidence(turns, phase(0.0, 100.0)), LIMITS)
+    assert check.outcome is outcome
+    assert ("http" in check.evidence) == (failed > 0)
+
+
+def test_failures_of_nothing_certify_nothing(turn: Any, evidence: Any, phase: Any) -> None:
+    """No request, or none that the client did not cancel: there is no measurement."""
+    assert server_checks.failures(evidence([], phase(0.0, 1.0)), LIMITS).outcome is INVALID
+    cancelled = [turn(0.0, [], status=Status.CANCELLED), turn(0.0, [1.0])]
+    assert server_checks.failures(evidence(cancelled, phase(0.0, 1.0)), LIMITS).outcome is OK
+    seen = evidence(cancelled[:1], phase(0.0, 1.0))
+    assert server_checks.failures(seen, LIMITS).outcome is INVALID
+
+
+@pytest.mark.parametrize(
+    ("hits", "template", "outcome"),
+    [
+        (10, 0, OK),  # of 2000 prompt tokens: 0.5 %
+        (30, 0, FLAGGED),
+        (300, 0, INVALID),
+        (300, 15, OK),  # 20 requests share a template of 15 tokens
+        (340, 15, FLAGGED),
+    ],
+)
+def test_prefix_cache_by_counters_and_by_usage(
+    turn: Any, evidence: Any, phase: Any, hits: int, template: int, outcome: CheckOutcome
+) -> None:
+    """Hits beyond the template's shared prefix, 1 % and 10 % of the prompt tokens."""
+    turns = [turn(float(k), [k + 0.5], n_in=100) for k in range(20)]
+    counted = evidence(
+        turns,
+        phase(0.0, 20.0),
+        before=Counters(prompt_tokens=7.0, cached_prompt_tokens=5.0),
+        after=Counters(prompt_tokens=2007.0, cached_prompt_tokens=5.0 + hits),
+        template_tokens=template,
+    )
+    assert server_checks.prefix_cache(counted, LIMITS).outcome is outcome
+    told = [dict(t, n_cached=hits // 20 + (k < hits % 20)) for k, t in enumerate(turns)]
+    by_usage = evidence(told, phase(0.0, 20.0), template_tokens=template)
+    assert server_checks.prefix_cache(by_usage, LIMITS).outcome is outcome
+
+
+def test_prefix_cache_where_it_was_asked_for_or_nobody_tells(
+    turn: Any, evidence: Any, phase: Any
+) -> None:
+    """Neither is a fault."""
+    turns = [turn(0.0, [1.0], n_cached=9)]
+    asked = evidence(turns, phase(0.0, 1.0), caching_asked=True)
+    assert server_checks.prefix_cache(asked, LIMITS).outcome is NOT_ASSESSED
+    silent = evidence([turn(0.0, [1.0])], phase(0.0, 1.0), before=Counters(), after=Counters())
+    assert server_checks.prefix_cache(silent, LIMITS).outcome is NOT_ASSESSED
+
+
+@pytest.mark.parametrize(
+    ("server_in", "server_out", "outcome"),
+    [
+        (2000, 1000, OK),
+        (2010, 1000, OK),  # 0.5 %
+        (2000, 985, FLAGGED),  # 1.5 %
+        (1800, 1000, INVALID),  # 11 %
+        (2000, 0, INVALID),
+        (2000, -50, NOT_ASSESSED),
+    ],
+)
+def test_server_agreement(
+    turn: Any, evidence: Any, phase: Any,
+    server_in: float, server_out: float, outcome: CheckOutcome,
+) -> None:  # fmt: skip
+    """The client has 2000 in and 1000 out; the worse side counts; a restart is not judged."""
+    turns = [turn(float(k), [k + 0.5], n_in=100, n_out=50) for k in range(20)]
+    seen = evidence(
+        turns,
+        phase(0.0, 20.0),
+        before=Counters(prompt_tokens=300.0, generated_tokens=500.0),
+        after=Counters(prompt_tokens=300.0 + server_in, generated_tokens=500.0 + server_out),
+    )
+    assert server_checks.server_agreement(seen, LIMITS).outcome is outcome
+
+
+def test_server_agreement_needs_both_sides(turn: Any, evidence: Any, phase: Any) -> None:
+    """No counters, counters of other things, or failed requests: not judged."""
+    turns = [turn(0.0, [1.0])]
+    around = {"before": Counters(generated_tokens=0.0), "after": Counters(generated_tokens=9.0)}
+    for seen in (
+        evidence(turns, phase(0.0, 1.0)),
+        evidence(turns, phase(0.0, 1.0), before=Counters(), after=Counters()),
+        evidence([turn(0.0, [1.0], status=Status.BROKEN)], phase(0.0, 1.0), **around),
+        evidence([turn(0.0, [1.0], n_out=ABSENT)], phase(0.0, 1.0), **around),
+    ):
+        assert server_checks.server_agreement(seen, LIMITS).outcome is NOT_ASSESSED
+
+
+def _flow(turn: Any, rates: list[float], *, third_s: float = 10.0, e2e_s: float = 1.0) -> Any:
+    """One request after the other; tokens per second as given for each third."""
+    turns, at = [], 0.0
+    for rate in rates:
+        for _ in range(round(third_s / e2e_s)):
+            count = round(rate * e2e_s)
+            turns.append(turn(at, [at + e2e_s * (i + 1) / count for i in range(count)]))
+            at += e2e_s
+    return [*turns, turn(at, [at + 0.1])]
+
+
+@pytest.mark.parametrize(
+    ("rates", "outcome"),
+    [
+        ([100, 100, 102], OK),
+        ([100, 100, 108], FLAGGED),
+        ([100, 90, 120], INVALID),
+    ],
+)
+def test_stability(
+    turn: Any, evidence: Any, phase: Any, rates: list[float], outcome: CheckOutcome
+) -> None:
+    """Thirds that differ by 2 %, 8 % and 29 % over 30 s; whatever comes out can be stored."""
+    seen = evidence(_flow(turn, rates), phase(0.0, 31.0))
+    check = server_checks.stability(seen, LIMITS)
+    assert check.outcome is outcome
+    json.dumps([check.value, check.flag_limit, check.invalid_limit], allow_nan=False)
+
+
+def test_stability_within_its_noise_is_not_flagged(turn: Any, evidence: Any, phase: Any) -> None:
+    """Bursts of random size: the thirds differ by more than 5 %, as chance has it."""
+    numbers = np.random.default_rng(5)
+    turns = []
+    for k in range(60):
+        count = int(numbers.integers(1, 200))
+        turns.append(turn(k * 0.5, [k * 0.5 + 0.4] * count))
+    turns.append(turn(30.0, [30.1]))
+    check = server_checks.stability(evidence(turns, phase(0.0, 31.0)), LIMITS)
+    assert check.value is not None and 0.05 < check.value < 0.20
+    assert check.outcome is OK and "noise" in check.evidence
+
+
+@pytest.mark.parametrize(
+    ("third_s", "e2e_s"),
+    [(5.0, 1.0), (10.0, 10.0)],
+)
+def test_stability_of_short_points_is_not_judged(
+    turn: Any, evidence: Any, phase: Any, third_s: float, e2e_s: float
+) -> None:
+    """15 s are too short; 30 s of 10 s requests hold fewer than 3 generations of them."""
+    turns = _flow(turn, [100, 50, 200], third_s=third_s, e2e_s=e2e_s)[:-1]
+    seen = evidence(turns, phase(0.0, 31.0))
+    assert server_checks.stability(seen, LIMITS).outcome is NOT_ASSESSED
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"longest_gap_s": 1.0, "throttled_share": 0.005, "clock_of_peers": 0.9}, OK),
+        ({"longest_gap_s": 3.5}, FLAGGED),
+        ({"longest_gap_s": 1.0, "throttled_share": 0.02}, FLAGGED),
+        ({"longest_gap_s": 1.0, "power_limited": True}, FLAGGED),
+        ({"longest_gap_s": 1.0, "clock_of_peers": 0.65}, FLAGGED),
+        ({}, NOT_ASSESSED),
+        ({"longest_gap_s": 9.0, "accelerated": False}, NOT_ASSESSED),
+    ],
+)
+def test_accelerators(
+    evidence: Any, phase: Any, changes: dict[str, Any], outcome: CheckOutcome
+) -> None:
+    """Each of the four faults flags alone; nothing is judged without telemetry or devices."""
+    seen = evidence([], phase(0.0, 1.0), **{"accelerated": True, **changes})
+    assert server_checks.accelerators(seen, LIMITS).outcome is outcome
