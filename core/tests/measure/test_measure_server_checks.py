@@ -203,7 +203,7 @@ def test_stability_within_its_noise_is_not_flagged(turn: Any, evidence: Any, pha
     numbers = np.random.default_rng(5)
     turns = []
     for k in range(60):
-        count = int(numbers.integers(1, 200))
+        count = int(numbers.integers(40, 160))
         turns.append(turn(k * 0.5, [k * 0.5 + 0.4] * count))
     turns.append(turn(30.0, [30.1]))
     check = server_checks.stability(evidence(turns, phase(0.0, 31.0)), LIMITS)

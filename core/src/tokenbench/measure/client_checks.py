@@ -78,7 +78,6 @@ def client_coalesced_share(seen: Evidence) -> float:
     for delay_ns, beyond in zip(seen.phase.loop_delay_ns, _LATER_THAN, strict=False):
         if delay_ns <= gap_ns:
             late = beyond
-            break
     return min(float(ok["coalesced"].sum()) / events, late)
 
 

@@ -24,8 +24,8 @@ class Thresholds:
     `min_requests`: below this many requests a percentile is not judged. `template_tokens_most`:
     the longest chat template that is believed without having been counted (our choice).
     `stability_noise` is the
-    95 % point of the studentised range of 3 means with 27 degrees of freedom (3.51; Tukey's
-    tables give 3.53 for 24 and 3.49 for 30).
+    95 % point of the studentised range of 3 means with 27 degrees of freedom (3.506 by
+    scipy.stats.studentized_range, version 1.17.1).
     """
 
     loop_delay_share: Limits = Limits(flag=0.05, invalid=0.20)

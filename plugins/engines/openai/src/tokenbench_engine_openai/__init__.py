@@ -1,0 +1,1 @@
+"""A server that is already up, as a tokenbench engine."""

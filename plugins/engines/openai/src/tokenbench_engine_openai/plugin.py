@@ -1,0 +1,61 @@
+"""Registers the engine `openai`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenbench.api import (
+    Engine,
+    EngineCapabilities,
+    EngineContext,
+    EngineSpec,
+    hookimpl,
+    option,
+    options,
+)
+
+
+@options
+class OpenAIOptions:
+    """Options of the engine."""
+
+    base_url: str = option(help="address of the server, as http://HOST:PORT", identity=False)
+    model: str = option(help="the model's name as the server knows it")
+    server: str = option(
+        default="generic",
+        help="what it is, which says what it understands: generic, vllm, sglang, llamacpp, dynamo",
+    )
+    wire: str | None = option(
+        default=None, choices=("chat", "completions"), help="the endpoint to load"
+    )
+    api_key_env: str | None = option(
+        default=None, identity=False, help="NAME of the environment variable that holds the key"
+    )
+    start_timeout_s: float = option(
+        default=30.0, minimum=1, unit="s", identity=False, help="how long to wait for an answer"
+    )
+
+
+def _make(options: OpenAIOptions, context: EngineContext) -> Engine:
+    from .engine import OpenAIServer
+
+    return OpenAIServer(options)
+
+
+@hookimpl
+def bench_register_engines() -> Sequence[EngineSpec]:
+    """The engine."""
+    return [
+        EngineSpec(
+            name="openai",
+            summary="a server that is already up and speaks the OpenAI protocol",
+            options=OpenAIOptions,
+            factory=_make,
+            capabilities=EngineCapabilities(
+                starts_server=False,
+                counters=True,
+                reset_cache=True,
+                axes=("tp", "pp", "ep", "dp_attention", "dcp", "pcp"),
+            ),
+        )
+    ]

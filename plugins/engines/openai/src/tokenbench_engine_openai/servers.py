@@ -1,0 +1,109 @@
+"""What known servers understand beyond the OpenAI API, as data."""
+
+from __future__ import annotations
+
+import attrs
+
+from tokenbench.api import FrozenMap
+
+
+@attrs.frozen(kw_only=True)
+class KnownServer:
+    """One kind of server. `counters` maps our counter's name to its metric; `source` and `date`
+    say where the facts come from.
+    """
+
+    source: str
+    date: str
+    token_id_prompts: bool = False
+    ignore_eos: bool = False
+    min_tokens: bool = False
+    continuous_usage: bool = False
+    seed: bool = True
+    health: str | None = "/health"
+    metrics: str | None = "/metrics"
+    version: str | None = None
+    reset_cache: str | None = None
+    extra_body: FrozenMap[str | int | float | bool | None] = FrozenMap()
+    counters: FrozenMap[str] = FrozenMap()
+
+
+SERVERS: dict[str, KnownServer] = {
+    "generic": KnownServer(
+        source="OpenAI API reference, chat completions",
+        date="2026-11-21",
+        seed=False,
+        health=None,
+        metrics=None,
+    ),
+    "vllm": KnownServer(
+        source="vLLM 0.32 OpenAI-compatible server, run on CPU",
+        date="2026-11-21",
+        token_id_prompts=True,
+        ignore_eos=True,
+        min_tokens=True,
+        continuous_usage=True,
+        version="/version",
+        # Only with VLLM_SERVER_DEV_MODE=1; elsewhere 404, which counts as "cannot".
+        reset_cache="/reset_prefix_cache",
+        counters=FrozenMap(
+            {
+                "prompt_tokens": "vllm:prompt_tokens_total",
+                "cached_prompt_tokens": "vllm:prefix_cache_hits_total",
+                "generated_tokens": "vllm:generation_tokens_total",
+                "running": "vllm:num_requests_running",
+                "waiting": "vllm:num_requests_waiting",
+                "preemptions": "vllm:num_preemptions_total",
+                "kv_usage": "vllm:kv_cache_usage_perc",
+                "draft_tokens": "vllm:spec_decode_num_draft_tokens_total",
+                "accepted_draft_tokens": "vllm:spec_decode_num_accepted_tokens_total",
+            }
+        ),
+    ),
+    "sglang": KnownServer(
+        source="SGLang 0.5.23 server, run on CPU",
+        date="2026-11-21",
+        token_id_prompts=True,
+        ignore_eos=True,
+        min_tokens=True,
+        version="/get_server_info",
+        reset_cache="/flush_cache",
+        counters=FrozenMap(
+            {
+                "prompt_tokens": "sglang:prompt_tokens_total",
+                "cached_prompt_tokens": "sglang:cached_tokens_total",
+                "generated_tokens": "sglang:generation_tokens_total",
+                "requests": "sglang:num_requests_total",
+                "running": "sglang:num_running_reqs",
+                "waiting": "sglang:num_queue_reqs",
+                "kv_usage": "sglang:token_usage",
+            }
+        ),
+    ),
+    "llamacpp": KnownServer(
+        source="llama.cpp server, xllamacpp 2026.10.11549",
+        date="2026-11-21",
+        token_id_prompts=True,
+        ignore_eos=True,
+        version="/props",
+        extra_body=FrozenMap({"cache_prompt": False}),
+        counters=FrozenMap(
+            {
+                # Computed tokens; cached ones are added by the engine.
+                "prompt_tokens": "llamacpp:prompt_tokens_total",
+                "cached_prompt_tokens": "llamacpp:prompt_tokens_cached_total",
+                "generated_tokens": "llamacpp:tokens_predicted_total",
+                "running": "llamacpp:requests_processing",
+                "waiting": "llamacpp:requests_deferred",
+            }
+        ),
+    ),
+    "dynamo": KnownServer(
+        source="Dynamo 1.6.1 frontend with mocker",
+        date="2026-11-21",
+        counters=FrozenMap({"running": "dynamo_frontend_inflight_requests"}),
+    ),
+}
+
+# Servers whose prompt counter leaves cached tokens out.
+COUNT_COMPUTED_ONLY = frozenset({"llamacpp"})

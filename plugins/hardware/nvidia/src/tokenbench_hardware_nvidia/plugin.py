@@ -1,0 +1,25 @@
+"""Registers the hardware `nvidia`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenbench.api import Hardware, HardwareSpec, NoOptions, hookimpl
+
+
+def _make(options: NoOptions) -> Hardware:
+    from .gpus import NvidiaGpus
+
+    return NvidiaGpus()
+
+
+@hookimpl
+def bench_register_hardware() -> Sequence[HardwareSpec]:
+    """NVIDIA's GPUs."""
+    return [
+        HardwareSpec(
+            name="nvidia",
+            summary="NVIDIA GPUs: power, energy, clocks and slowdowns through NVML",
+            factory=_make,
+        )
+    ]
