@@ -85,13 +85,15 @@ class LaunchPlan:
 
     No processes means that the server is already up. The first endpoint takes the load.
     `start_timeout_s` limits the time from start to the first generated token. `served_name` is the
-    model name that requests must carry, None for the one of the engine request.
+    model name that requests must carry, None for the one of the engine request. `api_key_env` is
+    the NAME of the environment variable that holds the key requests must carry, if they must.
     """
 
     processes: tuple[ProcessSpec, ...] = ()
     endpoints: tuple[EndpointSpec, ...] = (EndpointSpec(),)
     start_timeout_s: float = 600.0
     served_name: str | None = None
+    api_key_env: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -35,6 +35,7 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         add("--precision", "precision", metavar="NAME", help="Precision of the weights."),
         add("--hardware", "hardware", metavar="NAME[:...]", help="Hardware (default: cpu)."),
         add("--tp", "tp", type=int, help="Tensor parallel degree."),
+        add("--port", "port", type=click.IntRange(1, 65535), help="Port of the server."),
         add("--workload", "workload", multiple=True, metavar="NAME[:...]",
             help="Workload; repeat for several."),
         add("--concurrency", "concurrency", metavar="N,N,...", help="Closed-loop load levels."),
@@ -65,7 +66,7 @@ def read_request(asked: dict[str, Any]) -> Suite:
 
     if asked["suite"] is not None:
         suite = load_suite(asked["suite"])
-        for flag in ("engine", "model", "precision", "hardware", "tp"):
+        for flag in ("engine", "model", "precision", "hardware", "tp", "port"):
             if asked[flag]:
                 raise UsageError(
                     f"--{flag} cannot be combined with a suite file",
@@ -94,6 +95,7 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
             precision=asked["precision"],
             hardware=parse_choice(hardware, where="--hardware") if hardware else Chosen("cpu"),
             topology=Topology(tp=asked["tp"] or 1),
+            port=asked["port"],
         )
         for engine, model in itertools.product(asked["engine"], asked["model"] or (None,))
     )

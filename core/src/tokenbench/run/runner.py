@@ -152,7 +152,6 @@ class Runner:
     ) -> Serving:
         logs = self._directory.logs(f"{deployment.id}{'-' + kind if kind else ''}")
         asked = deployment.asked
-        options = self._catalog.options("engine", asked.engine)
         serving = Serving(
             spec=self._catalog.spec("engine", asked.engine.name),
             engine=self._catalog.engine(asked.engine),
@@ -163,12 +162,11 @@ class Runner:
                 devices=tuple(range(request.hardware.count)),
                 logs=logs,
                 weights=weights,
-                port=getattr(options, "port", None),
+                port=asked.port,
             ),
             codec=self._codec(deployment),
             interrupted=self._interrupted,
             log_folder=logs,
-            api_key_env=getattr(options, "api_key_env", None),
         )
         self._sink.note("starting the server", engine=asked.engine.name, kind=kind or "measured")
         stack.callback(serving.stop)

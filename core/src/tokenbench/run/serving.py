@@ -49,13 +49,12 @@ class Serving:
         codec: Callable[[str], Codec],
         interrupted: Callable[[], bool],
         log_folder: Path,
-        api_key_env: str | None = None,
     ) -> None:
         self.spec = spec
         self.engine = engine
         self.request = request
         self.plan = plan
-        self.api_key_env = api_key_env
+        self.api_key_env = plan.api_key_env
         self.dialect: Dialect = engine.dialect(request)
         self.version: str | None = None
         self.facts: dict[str, str] = {}
@@ -184,19 +183,15 @@ class Serving:
     # -- inside ----------------------------------------------------------------------------------
 
     def _wait_ready(self, deadline: float) -> None:
+        failing = "did not become ready"
         while True:
-            self._still_possible(deadline, "did not become ready")
+            self._still_possible(deadline, failing)
             try:
                 if self.engine.ready(self.control):
                     return
+                failing = "did not become ready"
             except ConnectionError:
-                if not self.plan.processes and time.monotonic() > deadline - (
-                    self.plan.start_timeout_s - _READY_TIMEOUT_S / 6
-                ):
-                    raise EngineError(
-                        f"no server answers at {self.url}",
-                        hint="start it first, or check the address",
-                    ) from None
+                failing = f"does not answer at {self.url}"
             time.sleep(_POLL_S)
 
     def _first_token(self, deadline: float) -> None:
@@ -241,13 +236,18 @@ class Serving:
                 log=self._log_folder,
             )
         if time.monotonic() > deadline:
-            tail = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
-            raise EngineError(
-                f"the server {failing} within {self.plan.start_timeout_s:g} s"
-                + (f"; it last said: {tail}" if tail else ""),
-                hint="look at its log; a larger model may need more time",
-                log=self._log_folder,
-            )
+            raise self._too_late(failing)
+
+    def _too_late(self, failing: str) -> EngineError:
+        message = f"the server {failing} within {self.plan.start_timeout_s:g} s"
+        if not self.plan.processes:
+            return EngineError(message, hint="start it first, or check the address")
+        said = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
+        return EngineError(
+            f"{message}; it last said: {said}",
+            hint="look at its log; a larger model may need more time",
+            log=self._log_folder,
+        )
 
     def _ask_version(self) -> str | None:
         try:

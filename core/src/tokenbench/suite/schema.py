@@ -23,7 +23,8 @@ class Chosen:
 class DeploymentRequest:
     """One deployment. `pools` replaces `topology` where prefill and decode run apart.
 
-    `flags` and `environment` override the engine's own settings, for every process.
+    `flags` and `environment` override the engine's own settings, for every process. `port` is the
+    first port of the first process, a free one by default; it is no part of a point's identity.
     """
 
     engine: Chosen
@@ -35,6 +36,7 @@ class DeploymentRequest:
     pools: tuple[Pool, ...] = ()
     flags: FrozenMap[FlagValue] = FrozenMap()
     environment: FrozenMap[str] = FrozenMap()
+    port: int | None = None
 
 
 def _at_least(limit: float, *, above: bool = False) -> Any:

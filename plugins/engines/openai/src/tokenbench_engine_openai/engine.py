@@ -50,13 +50,16 @@ class OpenAIServer(Engine):
         return LaunchPlan(
             endpoints=(endpoint,),
             served_name=self._options.model,
+            api_key_env=self._options.api_key_env,
             start_timeout_s=self._options.start_timeout_s,
         )
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """What the kind of server understands; exact lengths need a completions endpoint."""
         known = self._known
-        wires = (COMPLETIONS, CHAT) if known.token_id_prompts else (CHAT, COMPLETIONS)
+        wires: tuple[str, ...] = (CHAT, COMPLETIONS)
+        if known.token_id_prompts:
+            wires = (COMPLETIONS, CHAT)
         if self._options.wire is not None:
             wires = (CHAT,) if self._options.wire == "chat" else (COMPLETIONS,)
         return Dialect(
