@@ -208,8 +208,9 @@ class Runner:
         chosen = deployment.asked.hardware
         hardware = self._catalog.hardware(chosen)
         probe = hardware.probe()
-        for field, why in probe.notes.items():
-            note = f"{chosen.name}: {field} is not measured: {why}"
+        for why in dict.fromkeys(probe.notes.values()):
+            fields = " and ".join(field for field, text in probe.notes.items() if text == why)
+            note = f"{chosen.name}: {fields} not measured: {why}"
             if note not in self._notes:
                 self._notes.append(note)
         telemetry = Telemetry(

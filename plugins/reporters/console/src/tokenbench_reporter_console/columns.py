@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from tokenbench.api import Estimate, PointResult
@@ -41,11 +43,25 @@ def measured(result: PointResult, column: Column) -> bool:
     return estimate is not None and estimate.mean is not None
 
 
-def cell(estimate: Estimate | None, column: Column) -> tuple[str, str]:
-    """The value and its half-width as text; ``-`` for what was not measured."""
+def cells(results: Sequence[PointResult], column: Column) -> list[str]:
+    """A column's cells, values and half-widths aligned; ``-`` for what was not measured."""
+    parts = [_parts(result.metrics.get(column.metric), column) for result in results]
+    value_width = max(len(value) for value, _ in parts)
+    half_width = max(len(half) for _, half in parts)
+    if not half_width:
+        return [value.rjust(value_width) for value, _ in parts]
+    return [
+        f"{value.rjust(value_width)} ± {half.rjust(half_width)}"
+        if half
+        else value.rjust(value_width) + " " * (half_width + 3)
+        for value, half in parts
+    ]
+
+
+def _parts(estimate: Estimate | None, column: Column) -> tuple[str, str]:
     if estimate is None or estimate.mean is None:
         return "-", ""
     value = f"{estimate.mean * column.scale:,.{column.digits}f}"
     if estimate.half_width is None:
         return value, ""
-    return value, f"± {estimate.half_width * column.scale:,.{column.digits}f}"
+    return value, f"{estimate.half_width * column.scale:,.{column.digits}f}"

@@ -20,7 +20,7 @@ from tokenbench.api import (
     View,
 )
 
-from .columns import COLUMNS, Column, cell, measured
+from .columns import COLUMNS, Column, cells, measured
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,11 +116,10 @@ def _table(results: Sequence[PointResult], width: int) -> object:
     columns = _fitting(results, width)
     for column in columns:
         table.add_column(f"{column.title}\n{column.unit}", justify="right", no_wrap=True)
-        table.add_column("", justify="left", no_wrap=True, style="dim")
     table.add_column("measurement", no_wrap=True)
-    for result in results:
-        cells = [text for c in columns for text in cell(result.metrics.get(c.metric), c)]
-        table.add_row(result.level.label, *cells, _verdict(result))
+    texts = [cells(results, column) for column in columns]
+    for row, result in enumerate(results):
+        table.add_row(result.level.label, *(text[row] for text in texts), _verdict(result))
     return table
 
 
@@ -135,9 +134,7 @@ def _fitting(results: Sequence[PointResult], width: int) -> list[Column]:
 def _width(columns: Sequence[Column], results: Sequence[PointResult]) -> int:
     total = _FIXED_WIDTH
     for column in columns:
-        cells = [cell(r.metrics.get(column.metric), column) for r in results]
-        total += max(len(column.title), len(column.unit), *(len(v) for v, _ in cells)) + 2
-        total += max(len(h) for _, h in cells) + 2
+        total += max(len(column.title), len(column.unit), len(cells(results, column)[0])) + 2
     return total
 
 
