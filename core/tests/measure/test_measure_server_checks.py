@@ -211,6 +211,17 @@ def test_stability_within_its_noise_is_not_flagged(turn: Any, evidence: Any, pha
     assert check.outcome is OK and "noise" in check.evidence
 
 
+def test_stability_counts_tokens_and_not_chunks(turn: Any, evidence: Any, phase: Any) -> None:
+    """As many chunks in each third, but twice the tokens in the last (speculation sets in)."""
+    turns = [
+        turn(float(k), [k + 0.1 * i for i in range(1, 11)], tokens=[2 if k >= 20 else 1] * 10)
+        for k in range(31)
+    ]
+    check = server_checks.stability(evidence(turns, phase(0.0, 31.0)), LIMITS)
+    assert check.value == pytest.approx(0.75, abs=0.02)  # (20 - 10) / 13.3
+    assert check.outcome is INVALID
+
+
 @pytest.mark.parametrize(
     ("third_s", "e2e_s"),
     [(5.0, 1.0), (10.0, 10.0)],

@@ -52,11 +52,16 @@ class _Choice(msgspec.Struct, gc=False):
     token_ids: list[int] | None = None
 
 
+# A union with None would have to look inside; raw JSON is taken as it stands, `null` included.
+_ABSENT = msgspec.Raw(b"null")
+_NULL = b"null"
+
+
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
-    message: msgspec.Raw | None = None
+    error: msgspec.Raw = _ABSENT
+    message: msgspec.Raw = _ABSENT
     object: str | None = None
 
 
@@ -102,8 +107,9 @@ class _OpenAI(Codec):
         if event == b"[DONE]":
             return _DONE
         chunk = _decode(event)
-        if chunk.error is not None or chunk.object == "error":
-            return StreamEvent(error=bytes(chunk.error or chunk.message or event).decode()[:500])
+        if chunk.object == "error" or bytes(chunk.error) != _NULL:
+            said = next((b for b in map(bytes, (chunk.error, chunk.message)) if b != _NULL), event)
+            return StreamEvent(error=said.decode(errors="replace")[:500])
         usage = chunk.usage
         if not chunk.choices:
             return _NOTHING if usage is None else _with_usage(usage)

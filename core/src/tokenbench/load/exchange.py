@@ -107,8 +107,13 @@ class Exchange:
                     self.coalesced += 1
                 self.last_ns = now_ns
                 self.n_chunks += 1
-                if event.n_out is not None and count is None and self.n_out != ABSENT:
-                    count = event.n_out - self.n_out
+                if event.n_out is not None and count is None:
+                    # Continuous usage: what this chunk added. The first chunk added all so far;
+                    # usage that came only now, with many chunks before, says nothing of this one.
+                    if self.n_out != ABSENT:
+                        count = event.n_out - self.n_out
+                    elif self.n_chunks == 1:
+                        count = event.n_out
                 self.n_tokens = self.n_tokens + count if count is not None else self.n_tokens
                 self.chunks += _pack_chunk(now_ns, -1 if count is None else count)
                 if self.keep_text:

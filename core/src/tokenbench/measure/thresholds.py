@@ -23,9 +23,8 @@ class Thresholds:
     A delay's limit is the larger of its share (of median TPOT or TTFT) and its floor.
     `min_requests`: below this many requests a percentile is not judged. `template_tokens_most`:
     the longest chat template that is believed without having been counted (our choice).
-    `stability_noise` is the
-    95 % point of the studentised range of 3 means with 27 degrees of freedom (3.506 by
-    scipy.stats.studentized_range, version 1.17.1).
+    `stability_noise` is the 95 % point of the studentised range of 3 means with 27 degrees of
+    freedom (3.506 by scipy.stats.studentized_range, version 1.17.1).
     """
 
     loop_delay_share: Limits = Limits(flag=0.05, invalid=0.20)

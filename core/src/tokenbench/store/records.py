@@ -16,7 +16,9 @@ from .files import guarded, settle
 
 RECORD_SCHEMA_VERSION = 1
 _SCHEMA = f"records {RECORD_SCHEMA_VERSION}"
-_NEVER_ABSENT = frozenset({"session", "turn", "worker", "status", "reused", "exact_output"})
+_NEVER_ABSENT = frozenset(
+    {"session", "turn", "worker", "status", "reused", "exact_output", "token_source"}
+)
 
 
 def read_phase(folder: Path) -> PhaseSummary:

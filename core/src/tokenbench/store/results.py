@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import json
 from collections.abc import Iterable, Sequence
@@ -83,6 +84,9 @@ def _converter() -> cattrs.Converter:
 
 def _exactly(value: Any, kind: type[_T]) -> _T:
     """The value itself: a text is no number, whatever int() makes of it."""
+    if issubclass(kind, enum.Enum):
+        # A StrEnum is a str, and comes here too.
+        return kind(value)
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}, got {value!r}")
     return value

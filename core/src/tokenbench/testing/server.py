@@ -1,0 +1,198 @@
+"""A scripted server that speaks the OpenAI protocol: ``python -m tokenbench.testing.server``.
+
+It generates no language: it sends words on a schedule, counts what it sent, and misbehaves on
+demand. Use a real engine where one can run; this is for what a real engine cannot be asked to do.
+
+==================== ==============================================================================
+``--ttft-s``         time to the first token
+``--itl-s``          time between tokens
+``--never-ready``    `/health` answers 503 for ever
+``--hang-after N``   from request N on, accepts and sends nothing
+``--die-after N``    exits with code 7 in the middle of request N
+``--drop-share S``   cuts this share of streams after half of their tokens
+``--refuse``         answers every generation with HTTP 400
+``--extra-tokens N`` generates N tokens more than asked
+``--miscount F``     its counters count F times the tokens it sent
+``--no-done``        streams end without ``[DONE]``
+==================== ==============================================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+_HEAD_LIMIT = 64 * 1024
+
+
+class ScriptedServer:
+    """Serves one script. `requests`, `prompt_tokens` and `generated_tokens` are the truth."""
+
+    def __init__(self, script: argparse.Namespace) -> None:
+        self.script = script
+        self.requests = 0
+        self.running = 0
+        self.prompt_tokens = 0
+        self.generated_tokens = 0
+
+    async def serve(self) -> None:
+        """Serve until the process is told to stop."""
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self.script.port)
+        async with server:
+            print(f"listening on 127.0.0.1:{self.script.port}", file=sys.stderr, flush=True)  # noqa: T201
+            await server.serve_forever()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (request := await _read(reader)) is not None:
+                await self._answer(*request, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went away
+        finally:
+            writer.close()
+
+    async def _answer(self, path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        if path.startswith("/v1/") and body:
+            await self._generate(path, json.loads(body), writer)
+        elif path == "/health":
+            _plain(writer, 503 if self.script.never_ready else 200, "{}")
+        elif path == "/metrics":
+            _plain(writer, 200, self._metrics())
+        elif path == "/version":
+            _plain(writer, 200, json.dumps({"version": "scripted 1"}))
+        else:
+            _plain(writer, 404, "{}")
+        await writer.drain()
+
+    def _metrics(self) -> str:
+        factor = self.script.miscount
+        return (
+            f"scripted_prompt_tokens_total {self.prompt_tokens}\n"
+            f"scripted_generated_tokens_total {self.generated_tokens * factor}\n"
+            f"scripted_running {self.running}\n"
+        )
+
+    async def _generate(
+        self, path: str, request: dict[str, Any], writer: asyncio.StreamWriter
+    ) -> None:
+        script = self.script
+        number = self.requests
+        self.requests += 1
+        if script.refuse:
+            _plain(writer, 400, json.dumps({"error": {"message": "refused by script"}}))
+            return
+        if script.hang_after is not None and number >= script.hang_after:
+            await asyncio.sleep(3600)
+        self.running += 1
+        try:
+            await self._stream(path, request, writer, number)
+        finally:
+            self.running -= 1
+
+    async def _stream(
+        self, path: str, request: dict[str, Any], writer: asyncio.StreamWriter, number: int
+    ) -> None:
+        script = self.script
+        tokens = request["max_tokens"] + script.extra_tokens
+        n_in = _prompt_tokens(request)
+        dies = script.die_after is not None and number >= script.die_after
+        # The golden ratio spreads the cut streams evenly, whatever the share.
+        drops = (number * 0.6180339887) % 1.0 < script.drop_share
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        self.prompt_tokens += n_in
+        await asyncio.sleep(script.ttft_s)
+        for index in range(tokens):
+            if index and script.itl_s:
+                await asyncio.sleep(script.itl_s)
+            if dies and index >= tokens // 2:
+                os._exit(7)
+            if drops and index >= tokens // 2:
+                raise ConnectionResetError
+            _event(writer, _chunk(path, " word", None))
+            self.generated_tokens += 1
+            await writer.drain()
+        _event(writer, _chunk(path, None, "length"))
+        usage = {"prompt_tokens": n_in, "completion_tokens": tokens}
+        _event(writer, json.dumps({"choices": [], "usage": usage}))
+        if not script.no_done:
+            _event(writer, "[DONE]")
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
+    head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
+    if not head or len(head) > _HEAD_LIMIT:
+        return None
+    lines = head.decode("latin-1").split("\r\n")
+    length = 0
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            length = int(value)
+    return lines[0].split()[1], await reader.readexactly(length)
+
+
+def _prompt_tokens(request: dict[str, Any]) -> int:
+    prompt = request.get("prompt")
+    if isinstance(prompt, list):
+        return len(prompt)
+    if isinstance(prompt, str):
+        return len(prompt.split())
+    return sum(len(message["content"].split()) for message in request["messages"])
+
+
+def _chunk(path: str, text: str | None, finish: str | None) -> str:
+    if path.endswith("/chat/completions"):
+        delta = {} if text is None else {"content": text}
+        return json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    return json.dumps({"choices": [{"index": 0, "text": text or "", "finish_reason": finish}]})
+
+
+def _event(writer: asyncio.StreamWriter, data: str) -> None:
+    event = f"data: {data}\n\n".encode()
+    writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+
+
+def _plain(writer: asyncio.StreamWriter, status: int, text: str) -> None:
+    body = text.encode()
+    writer.write(
+        f"HTTP/1.1 {status} Scripted\r\nContent-Type: text/plain\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    found = argparse.ArgumentParser(prog="tokenbench.testing.server")
+    found.add_argument("--port", type=int, required=True)
+    found.add_argument("--ttft-s", type=float, default=0.005)
+    found.add_argument("--itl-s", type=float, default=0.002)
+    found.add_argument("--never-ready", action="store_true")
+    found.add_argument("--hang-after", type=int)
+    found.add_argument("--die-after", type=int)
+    found.add_argument("--drop-share", type=float, default=0.0)
+    found.add_argument("--refuse", action="store_true")
+    found.add_argument("--extra-tokens", type=int, default=0)
+    found.add_argument("--miscount", type=float, default=1.0)
+    found.add_argument("--no-done", action="store_true")
+    return found
+
+
+def main() -> None:
+    """Serve the script of the command line."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    asyncio.run(ScriptedServer(parser().parse_args()).serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""A scripted server and a load worker, both real processes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tokenbench.api import COMPLETIONS, Dialect, Session, SingleTurn, Stop, TextPrompt, Turn
+from tokenbench.launch.ports import free_port
+from tokenbench.load.client import LoadWorker
+from tokenbench.load.job import LoadJob
+from tokenbench.load.records import PhaseSummary
+from tokenbench.load.sessions import write_sessions
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a scripted server with the given options; returns its address."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str) -> str:
+        port = free_port()
+        command = [sys.executable, "-m", "tokenbench.testing.server", "--port", str(port)]
+        started.append(subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL))
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return f"http://127.0.0.1:{port}"
+            time.sleep(0.02)
+        raise TimeoutError("the scripted server did not start")
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[LoadWorker]:
+    """A load worker process."""
+    made = LoadWorker(cpus=None, log=tmp_path / "worker.log")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def drive(worker: LoadWorker, tmp_path: Path) -> Callable[..., PhaseSummary]:
+    """Run one phase of plain prompts and return its summary; records lie in `tmp_path`."""
+
+    def run(
+        url: str,
+        *,
+        concurrency: int = 4,
+        stop: Stop | None = None,
+        sessions: list[Session] | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+        wire: str = COMPLETIONS,
+        **more: object,
+    ) -> PhaseSummary:
+        made = sessions or [plain_session(i) for i in range(500)]
+        write_sessions(tmp_path / "sessions", made)
+        job = LoadJob(
+            url=url,
+            codec=wire,
+            model="scripted",
+            dialect=Dialect(wires=(wire,), ignore_eos=True),
+            sessions=str(tmp_path / "sessions"),
+            output=str(tmp_path),
+            stop=stop or Stop(requests=20),
+            concurrency=concurrency,
+            **more,  # type: ignore[arg-type]
+        )
+        return worker.run(
+            job,
+            tmp_path / "job.json",
+            on_progress=lambda _: None,
+            interrupted=interrupted,
+            alive=lambda: True,
+        )
+
+    return run
+
+
+def plain_session(number: int, tokens: int = 10) -> SingleTurn:
+    """A prompt of four words."""
+    return SingleTurn(
+        Turn(
+            prompt=TextPrompt(f"prompt number {number} here"),
+            max_tokens=tokens,
+            exact_output=True,
+            n_in=4,
+        )
+    )

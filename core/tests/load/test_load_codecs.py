@@ -1,0 +1,144 @@
+"""The built-in wire formats, on what real servers sent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tokenbench.api import (
+    ChatPrompt,
+    Dialect,
+    FrozenMap,
+    Message,
+    PluginError,
+    StreamEvent,
+    Target,
+    TextPrompt,
+    TokenPrompt,
+    Turn,
+    UsageError,
+)
+from tokenbench.load.codecs import ChatCodec, CompletionsCodec, find_codec
+
+# Captured from xllamacpp 2026.10.11549 on 2026-11-21; ids shortened.
+_ROLE = (
+    b'{"choices":[{"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}}],'
+    b'"created":1795238538,"id":"c","model":"smollm2","object":"chat.completion.chunk"}'
+)
+_TOKEN = (
+    b'{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"Hello"}}],'
+    b'"created":1795238538,"id":"c","model":"smollm2","object":"chat.completion.chunk"}'
+)
+_END = (
+    b'{"choices":[{"finish_reason":"length","index":0,"delta":{}}],"created":1795238538,"id":"c",'
+    b'"model":"smollm2","object":"chat.completion.chunk"}'
+)
+_USAGE = (
+    b'{"choices":[],"created":1795238538,"id":"c","model":"smollm2",'
+    b'"object":"chat.completion.chunk","usage":{"completion_tokens":3,"prompt_tokens":31,'
+    b'"total_tokens":34,"prompt_tokens_details":{"cached_tokens":0}},"timings":{"cache_n":0}}'
+)
+_COMPLETION_END = (
+    b'{"choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"length"}],"created":1,'
+    b'"model":"smollm2","object":"text_completion","usage":{"completion_tokens":5,'
+    b'"prompt_tokens":7,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":0}},"id":"c"}'
+)
+
+
+def test_roles_and_empty_deltas_are_no_tokens() -> None:
+    """Only generated content counts: the first and the last chunk of a chat carry none."""
+    codec = ChatCodec()
+    assert codec.classify(_ROLE) == StreamEvent()
+    assert codec.classify(_TOKEN) == StreamEvent(token=True, text="Hello")
+    assert codec.classify(_END) == StreamEvent(finish="length")
+    assert codec.classify(_USAGE) == StreamEvent(n_in=31, n_out=3, n_cached=0)
+    assert codec.classify(b"[DONE]").done
+
+
+def test_usage_may_come_with_the_last_choice() -> None:
+    """llama.cpp's completions endpoint sends usage beside an empty text."""
+    event = CompletionsCodec().classify(_COMPLETION_END)
+    assert (event.token, event.n_in, event.n_out, event.finish) == (False, 7, 5, "length")
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": "so"},
+        {"reasoning": "so"},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]},
+    ],
+)
+def test_reasoning_and_tool_calls_are_tokens(delta: dict[str, object]) -> None:
+    """Whatever the model generates is a token, not only visible text."""
+    event = ChatCodec().classify(json.dumps({"choices": [{"delta": delta}]}).encode())
+    assert event.token
+
+
+def test_token_ids_say_how_many_tokens() -> None:
+    """A chunk with three ids is three tokens, also without text."""
+    data = b'{"choices":[{"text":"","token_ids":[5,6,7]}]}'
+    assert CompletionsCodec().classify(data) == StreamEvent(token=True, n_tokens=3)
+
+
+@pytest.mark.parametrize("data", [b'{"error":{"message":"no"}}', b'{"object":"error"}'])
+def test_errors_inside_a_stream(data: bytes) -> None:
+    """A server that fails after it began to answer says so in an event."""
+    assert ChatCodec().classify(data).error
+
+
+def test_bytes_of_another_format_are_refused() -> None:
+    """A classified error, not a crash."""
+    with pytest.raises(ValueError):  # noqa: PT011 - msgspec's own, a ValueError
+        ChatCodec().classify(b"<html>")
+
+
+def test_only_claimed_fields_are_sent() -> None:
+    """A strict server answers unknown fields with 422, so nothing is sent that is not claimed."""
+    turn = Turn(prompt=TextPrompt("hi"), max_tokens=5, exact_output=True, seed=1)
+    plain = json.loads(CompletionsCodec().encode(turn, Target(model="m", dialect=Dialect())).body)
+    assert set(plain) == {
+        "model",
+        "prompt",
+        "stream",
+        "temperature",
+        "max_tokens",
+        "stream_options",
+    }
+    rich = Dialect(
+        ignore_eos=True,
+        min_tokens=True,
+        seed=True,
+        continuous_usage=True,
+        max_tokens_field="max_completion_tokens",
+        extra_body=FrozenMap({"cache_prompt": False}),
+    )
+    body = json.loads(CompletionsCodec().encode(turn, Target(model="m", dialect=rich)).body)
+    assert body["ignore_eos"] is True
+    assert body["min_tokens"] == 5
+    assert body["max_completion_tokens"] == 5
+    assert body["cache_prompt"] is False
+    assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+
+
+def test_prompts_go_where_they_can_be_said() -> None:
+    """Ids to completions that take them, messages to chat; anything else is the user's error."""
+    ids = Turn(prompt=TokenPrompt((1, 2)), max_tokens=1)
+    chat = Turn(prompt=ChatPrompt((Message("user", "hi"),)), max_tokens=1)
+    takes = Target(model="m", dialect=Dialect(token_id_prompts=True))
+    assert json.loads(CompletionsCodec().encode(ids, takes).body)["prompt"] == [1, 2]
+    assert json.loads(ChatCodec().encode(chat, takes).body)["messages"][0]["content"] == "hi"
+    for codec, turn, target in (
+        (CompletionsCodec(), ids, Target(model="m", dialect=Dialect())),
+        (CompletionsCodec(), chat, takes),
+        (ChatCodec(), ids, takes),
+    ):
+        with pytest.raises(UsageError):
+            codec.encode(turn, target)
+
+
+def test_an_unknown_codec_is_named() -> None:
+    """With what there is."""
+    with pytest.raises(PluginError, match="'nope'"):
+        find_codec("nope", None)

@@ -1,0 +1,182 @@
+"""The load worker as a process, against a server whose truth is known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tokenbench.api import CHAT, Session, SingleTurn, Stop, TextPrompt, Turn, TurnResult
+from tokenbench.load.records import Status
+from tokenbench.store.records import read_raw
+
+from .conftest import plain_session
+
+
+def _status(folder: Path) -> dict[str, int]:
+    records, _ = read_raw(folder)
+    names, counts = np.unique(records["status"], return_counts=True)
+    return {Status(int(n)).name: int(c) for n, c in zip(names, counts, strict=True)}
+
+
+def test_stamps_and_counts_are_right(serve, drive, tmp_path) -> None:
+    """TTFT, TPOT and token counts of a server with a known schedule; every stamp in order."""
+    summary = drive(serve("--ttft-s", "0.05", "--itl-s", "0.01"), concurrency=4)
+    records, chunks = read_raw(tmp_path)
+    assert summary.stopped_by == "requests"
+    assert len(records) == summary.turns == 20
+    assert set(records["n_out"]) == {10}
+    assert set(records["n_in"]) == {4}
+    assert len(chunks) == 200
+    order = ("scheduled_ns", "sent_first_ns", "sent_last_ns", "first_ns", "last_ns", "end_ns")
+    for before, after in zip(order, order[1:], strict=False):
+        assert (records[before] <= records[after]).all()
+    ttft = (records["first_ns"] - records["sent_first_ns"]) / 1e9
+    tpot = (records["last_ns"] - records["first_ns"]) / 1e9 / 9
+    # asyncio sleeps a little longer than asked, never shorter.
+    assert 0.05 <= np.median(ttft) < 0.08
+    assert 0.01 <= np.median(tpot) < 0.02
+
+
+def test_concurrency_is_held(serve, drive) -> None:
+    """The closed loop keeps its slots full while it dispatches."""
+    summary = drive(serve(), concurrency=8, stop=Stop(duration_s=1.0))
+    assert summary.stopped_by == "duration"
+    assert summary.in_flight_ns / summary.target_ns_in_flight > 0.98
+
+
+def test_time_waits_for_the_least_requests(serve, drive) -> None:
+    """A slow server still gets every slot refilled."""
+    summary = drive(
+        serve("--ttft-s", "0.4"), concurrency=2, stop=Stop(duration_s=0.1, least_requests=4)
+    )
+    assert (summary.turns, summary.stopped_by) == (4, "duration")
+
+
+def test_chat_endpoint(serve, drive, tmp_path) -> None:
+    """The other built-in wire."""
+    drive(serve(), wire=CHAT)
+    assert _status(tmp_path) == {"OK": 20}
+
+
+@pytest.mark.parametrize(
+    ("option", "status"), [("--drop-share=1.0", "BROKEN"), ("--refuse", "HTTP")]
+)
+def test_failures_are_classified(serve, drive, tmp_path, option: str, status: str) -> None:
+    """Each failure has one class, and the loop goes on."""
+    summary = drive(serve(option))
+    assert _status(tmp_path) == {status: 20}
+    assert summary.errors
+
+
+def test_no_server_is_a_failed_connection(drive, tmp_path) -> None:
+    """Nothing listens: classified, quickly over."""
+    drive("http://127.0.0.1:9", stop=Stop(requests=4))
+    assert _status(tmp_path) == {"CONNECT": 4}
+
+
+def test_a_stream_without_end_mark_but_with_usage_is_whole(serve, drive, tmp_path) -> None:
+    """transformers serve sends no [DONE]."""
+    drive(serve("--no-done"))
+    assert _status(tmp_path) == {"OK": 20}
+
+
+def test_stall_ends_the_phase(serve, drive, tmp_path) -> None:
+    """No token on any stream for the set time: what hung is recorded as stalled."""
+    begun = time.monotonic()
+    summary = drive(
+        serve("--hang-after", "3"), concurrency=2, stop=Stop(duration_s=60), stall_timeout_s=1.0
+    )
+    assert summary.stopped_by == "stalled"
+    assert time.monotonic() - begun < 10
+    assert _status(tmp_path)["STALLED"] == 2
+
+
+def test_request_time_out(serve, drive, tmp_path) -> None:
+    """A request that takes too long ends, and its slot goes on."""
+    drive(serve("--ttft-s", "5"), stop=Stop(requests=4), request_timeout_s=0.5)
+    assert _status(tmp_path) == {"TIMEOUT": 4}
+
+
+def test_interruption_keeps_what_was_measured(serve, drive, tmp_path) -> None:
+    """Cancelled turns are recorded as such, ended ones stay."""
+    begun = time.monotonic()
+    summary = drive(
+        serve("--itl-s", "0.05"),
+        stop=Stop(duration_s=60),
+        interrupted=lambda: time.monotonic() - begun > 1.5,
+    )
+    assert summary.stopped_by == "cancelled"
+    found = _status(tmp_path)
+    assert found["CANCELLED"] == 4
+    assert found["OK"] >= 4
+
+
+class Dialogue(Session):
+    """Two questions at once, then one that quotes both answers: a fork and a join."""
+
+    def __init__(self) -> None:
+        self.answers: list[str] = []
+
+    def next(self, previous: TurnResult | None) -> Turn | tuple[Turn, ...] | None:
+        """The fork, then the join once both ended."""
+        if previous is None:
+            return (_turn("first"), _turn("second"))
+        if previous.number < 2:
+            self.answers.append(previous.text)
+            if len(self.answers) == 2:
+                quoted = " ".join(self.answers)
+                return Turn(prompt=TextPrompt(quoted), max_tokens=3, parents=(0, 1), delay_s=0.1)
+        return None
+
+
+def _turn(text: str) -> Turn:
+    return Turn(prompt=TextPrompt(text), max_tokens=5)
+
+
+def test_a_later_turn_uses_earlier_answers(serve, drive, tmp_path) -> None:
+    """Fork, join and think time: the third prompt is made of the two answers, 0.1 s later."""
+    drive(serve(), concurrency=1, sessions=[Dialogue()], stop=Stop(requests=3))
+    records, _ = read_raw(tmp_path)
+    joined = records[records["turn"] == 2][0]
+    others = records[records["turn"] < 2]
+    assert joined["n_in"] == 10  # two answers of five words
+    assert joined["sent_first_ns"] - others["end_ns"].max() >= 100_000_000
+    assert joined["scheduled_ns"] - others["end_ns"].max() == 100_000_000
+
+
+def test_sessions_run_dry_is_said(serve, drive) -> None:
+    """Prompts are never used twice: the phase ends and says why."""
+    summary = drive(serve(), sessions=[plain_session(i) for i in range(6)], stop=Stop(requests=99))
+    assert (summary.turns, summary.stopped_by) == (6, "sessions")
+
+
+def test_keep_alive_connections_are_used_again(serve, drive, tmp_path) -> None:
+    """Each slot connects once."""
+    drive(serve(), concurrency=4, stop=Stop(requests=40))
+    records, _ = read_raw(tmp_path)
+    assert int((records["reused"] == 0).sum()) == 4
+
+
+def test_the_worker_imports_nothing_heavy() -> None:
+    """No pyarrow, no numpy, no httpx, no click in the process that measures."""
+    code = (
+        "import sys, tokenbench.load.worker;"
+        "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"pyarrow", "numpy", "httpx", "click", "rich", "torch", "lm_eval", "cattrs", "yaml"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_single_turn_sessions_end() -> None:
+    """A plain request is a session of one turn."""
+    session = plain_session(0)
+    assert isinstance(session, SingleTurn)
+    assert session.next(None) is session.turn
+    assert session.next(SimpleNamespace(number=0)) is None  # type: ignore[arg-type]

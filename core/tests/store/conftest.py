@@ -1,0 +1,132 @@
+"""A result with every field set, and raw records as a load worker leaves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tokenbench.api import (
+    Accuracy,
+    Check,
+    CheckOutcome,
+    Estimate,
+    EvalOutcome,
+    FrozenMap,
+    LoadLevel,
+    Measurement,
+    PointResult,
+    PointState,
+)
+from tokenbench.load.job import encode
+from tokenbench.load.records import ClockPair, PhaseSummary
+from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
+
+
+@pytest.fixture(scope="session")
+def outcome() -> EvalOutcome:
+    """An eval's outcome, on a twin."""
+    return EvalOutcome(
+        eval="gsm8k",
+        deployment="d1",
+        metric="exact_match",
+        value=0.5,
+        n=10,
+        variant="gsm8k v3",
+        interval=(0.236593, 0.763407),
+        accuracy=Accuracy.UNDECIDED,
+        threshold=0.4,
+        threshold_source="measured, 2026-11-21",
+        twin_settings=("context_tokens",),
+        seconds=12.5,
+    )
+
+
+@pytest.fixture(scope="session")
+def result(outcome: EvalOutcome) -> PointResult:
+    """No field has its default."""
+    return PointResult(
+        point="p1",
+        run="r1",
+        deployment="d1",
+        engine="llamacpp",
+        engine_version="b1",
+        model="smollm2",
+        precision="q8_0",
+        hardware="cpu",
+        accelerators=1,
+        layout="tp1",
+        workload="random",
+        workload_options=FrozenMap({"input_tokens": 128, "range": 0.8, "chat": True, "data": None}),
+        level=LoadLevel(concurrency=4, unit="session"),
+        state=PointState.DONE,
+        repeats=3,
+        metrics=FrozenMap(
+            {
+                "ttft_s.p50": Estimate(mean=0.5, half_width=0.1, values=(0.4, 0.5, 0.6)),
+                "energy_j.host": Estimate(mean=None, half_width=None, values=(None, None, None)),
+            }
+        ),
+        measurement=Measurement.FLAGGED,
+        checks=(
+            Check(
+                name="failures",
+                outcome=CheckOutcome.FLAGGED,
+                evidence="1 of 90 requests failed: http — é",
+                value=0.011,
+                flag_limit=0.0,
+                invalid_limit=0.05,
+                unit="1",
+            ),
+            Check(name="repeats", outcome=CheckOutcome.NOT_ASSESSED, evidence="why"),
+        ),
+        accuracy=Accuracy.UNDECIDED,
+        evals=(outcome,),
+        saturated=False,
+        error="none",
+        definitions_version=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def summary() -> PhaseSummary:
+    """A phase's summary with nested and optional parts."""
+    return PhaseSummary(
+        started_ns=1,
+        dispatch_ended_ns=2,
+        ended_ns=3,
+        clock_start=ClockPair(wall_ns=10, monotonic_ns=1),
+        clock_end=ClockPair(wall_ns=12, monotonic_ns=3),
+        stopped_by="requests",
+        turns=3,
+        concurrency=2,
+        loop_delay_ns=(1, 2, 3, 4),
+        errors=("http: 500",),
+    )
+
+
+@pytest.fixture
+def raw(tmp_path: Path, summary: PhaseSummary) -> Callable[..., tuple[Path, Rows, Rows]]:
+    """Writes the three files of a phase: three turns of 2, 0 and 3 chunks, in mixed order."""
+
+    def write() -> tuple[Path, Rows, Rows]:
+        records, chunks = np.zeros(3, RECORD_DTYPE), np.zeros(5, CHUNK_DTYPE)
+        records["session"], records["chunks"], records["chunk_offset"] = range(3), (2, 0, 3), 0
+        records["chunk_offset"] = (3, 3, 0)
+        records["n_out"], records["n_cached"], records["http_status"] = (
+            (2, -1, 4),
+            -1,
+            (200, -1, 200),
+        )
+        records["sent_first_ns"] = (5, -1, 7)
+        chunks["ns"], chunks["tokens"] = (70, 80, 90, 50, 60), (1, 2, 1, -1, 1)
+        folder = tmp_path / "repeat-0"
+        folder.mkdir()
+        (folder / "records.bin").write_bytes(records.tobytes())
+        (folder / "chunks.bin").write_bytes(chunks.tobytes())
+        (folder / "phase.json").write_bytes(encode(summary))
+        return folder, records, chunks
+
+    return write

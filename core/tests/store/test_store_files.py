@@ -1,0 +1,178 @@
+"""Writing on a machine that refuses: full disks, limits, rights."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tokenbench.api import MachineError, UsageError
+from tokenbench.store.files import append_line, machine_error, write_atomic
+from tokenbench.store.layout import RunDirectory
+
+
+def test_write_atomic_replaces_whole_files(tmp_path: Path) -> None:
+    """The new content is there, and no draft."""
+    file = tmp_path / "a.json"
+    write_atomic(file, b"old")
+    write_atomic(file, b"new")
+    assert file.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_append_drops_a_line_that_a_crash_cut(tmp_path: Path) -> None:
+    """The next line must not be glued to half of another, however long that half is."""
+    file = tmp_path / "a.jsonl"
+    append_line(file, b"one")
+    with file.open("ab") as half:
+        half.write(b"x" * 200_000)
+    append_line(file, b"two")
+    assert file.read_bytes() == b"one\ntwo\n"
+    file.write_bytes(b"only half")
+    append_line(file, b"three")
+    assert file.read_bytes() == b"three\n"
+
+
+# A process of its own, because the limit holds for all that it writes.
+_LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from tokenbench.api import MachineError
+from tokenbench.store import files
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = Path(sys.argv[1])
+files.append_line(folder / "a.jsonl", b"a" * 50)
+files.write_atomic(folder / "b.json", b"old")
+resource.setrlimit(resource.RLIMIT_FSIZE, (80, resource.RLIM_INFINITY))
+for write in (
+    lambda: files.append_line(folder / "a.jsonl", b"b" * 50),
+    lambda: files.write_atomic(folder / "b.json", b"c" * 100),
+):
+    try:
+        write()
+    except MachineError as error:
+        sys.stdout.write(error.message.split(":")[0] + "\\n")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+files.append_line(folder / "a.jsonl", b"c" * 3)
+"""
+
+
+def test_file_size_limit_leaves_earlier_content_whole(tmp_path: Path) -> None:
+    """A write that stops half-way is undone, and the next one follows the last whole line."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.split("\n")[:2] == ["the file size limit is reached"] * 2
+    assert (tmp_path / "a.jsonl").read_bytes() == b"a" * 50 + b"\nccc\n"
+    assert (tmp_path / "b.json").read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jsonl", "b.json"]
+
+
+@contextlib.contextmanager
+def _mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A small disk of its own; skipped where this user may not mount one."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ) if os.geteuid() == 0 else None  # fmt: skip
+    if done is None or done.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip() if done else 'not root'}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_says_what_is_free_and_leaves_nothing_half(tmp_path: Path) -> None:
+    """Atomic files, lines and run directories on a disk of 64 KiB."""
+    with _mounted(tmp_path, "size=64k") as disk:
+        append_line(disk / "a.jsonl", b"first")
+        for write in (
+            lambda: append_line(disk / "a.jsonl", b"b" * 100_000),
+            lambda: write_atomic(disk / "b.json", b"b" * 100_000),
+        ):
+            with pytest.raises(MachineError, match="the disk is full") as caught:
+                write()
+            assert "MB free" in caught.value.hint
+            assert [p.name for p in disk.iterdir()] == ["a.jsonl"]
+        assert (disk / "a.jsonl").read_bytes() == b"first\n"
+
+
+def test_parquet_on_a_full_disk_keeps_the_raw_files(tmp_path: Path) -> None:
+    """What was measured stays as it was written when there is no room for its final form."""
+    import numpy as np
+
+    from tokenbench.load.records import ClockPair, PhaseSummary
+    from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE
+    from tokenbench.store.records import write_parquet
+
+    clock = ClockPair(wall_ns=0, monotonic_ns=0)
+    summary = PhaseSummary(
+        started_ns=0, dispatch_ended_ns=0, ended_ns=0, clock_start=clock, clock_end=clock,
+        stopped_by="requests", turns=1,
+    )  # fmt: skip
+    records, chunks = np.zeros(1, RECORD_DTYPE), np.zeros(20_000, CHUNK_DTYPE)
+    records["chunks"] = len(chunks)
+    chunks["ns"] = np.random.default_rng(1).integers(0, 2**62, len(chunks))
+    with _mounted(tmp_path, "size=64k") as disk:
+        (disk / "records.bin").write_bytes(b"raw")
+        with pytest.raises(MachineError, match="the disk is full"):
+            write_parquet(disk, records, chunks, summary)
+        assert [p.name for p in disk.iterdir()] == ["records.bin"]
+
+
+def test_read_only_disk_is_a_machine_error(tmp_path: Path) -> None:
+    """EROFS names the run directory and a way out."""
+    with (
+        _mounted(tmp_path, "size=64k,ro") as disk,
+        pytest.raises(MachineError, match="Read-only") as caught,
+    ):
+        RunDirectory.create(disk, "x")
+    assert "--runs" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "quota"),
+        (errno.EFBIG, "size limit"),
+        (errno.EACCES, "Permission denied"),
+    ],
+)
+def test_each_error_has_its_own_words(tmp_path: Path, number: int, text: str) -> None:
+    """The path is named in each."""
+    error = machine_error(OSError(number, os.strerror(number)), tmp_path / "f")
+    assert text in error.message and str(tmp_path / "f") in error.message and error.hint
+
+
+def test_run_directories_are_unique_and_empty(tmp_path: Path) -> None:
+    """Two runs of one name at one time get two folders; odd names become safe ones."""
+    one, two = (RunDirectory.create(tmp_path / "runs", "a/../b c") for _ in range(2))
+    assert one.path != two.path
+    assert one.path.parent == two.path.parent == tmp_path / "runs"
+    assert not [p for p in one.path.rglob("*") if p.is_file()]
+
+
+def test_run_directory_keeps_json_and_is_found_again(tmp_path: Path) -> None:
+    """What was written is read; a missing or cut document is None; no run is an error."""
+    run = RunDirectory.create(tmp_path, "x")
+    with pytest.raises(UsageError):
+        RunDirectory.open(run.path)
+    run.write_json("run.json", {"state": "running"})
+    again = RunDirectory.open(run.path)
+    assert again.id == run.id
+    assert again.read_json("run.json") == {"state": "running"}
+    (run.path / "plan.json").write_text('{"cut')
+    assert again.read_json("plan.json") is None
+    assert again.read_json("nothing.json") is None
+    assert again.phase("p", "repeat-0").is_dir()

@@ -1,0 +1,187 @@
+"""Records: raw rows to Parquet and back, and what a crash in between leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenbench.api import MachineError, UsageError
+from tokenbench.load.records import PhaseSummary
+from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
+from tokenbench.store import files
+from tokenbench.store import records as store
+from tokenbench.store.records import read_parquet, read_raw, read_records, write_parquet
+
+Raw = Callable[..., tuple[Path, Rows, Rows]]
+
+
+def _chunks_of(records: Rows, chunks: Rows) -> list[list[tuple[int, int]]]:
+    """Each turn's own chunks, whatever their order in the file."""
+    return [
+        [tuple(c) for c in chunks[r["chunk_offset"] : r["chunk_offset"] + r["chunks"]].tolist()]
+        for r in records
+    ]
+
+
+def _same(left: Rows, right: Rows) -> None:
+    for name in RECORD_DTYPE.names or ():
+        if name != "chunk_offset":
+            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def test_round_trip_and_the_raw_files_go(raw: Raw, summary: PhaseSummary) -> None:
+    """Every field, every turn's own chunks and the summary come back; the bins are replaced."""
+    folder, records, chunks = raw()
+    file = write_parquet(folder, *read_raw(folder), summary)
+    assert sorted(p.name for p in folder.iterdir()) == ["phase.json", "records.parquet"]
+    again, chunks_again, summary_again = read_parquet(file)
+    _same(records, again)
+    assert _chunks_of(again, chunks_again) == _chunks_of(records, chunks)
+    assert summary_again == summary
+
+
+def test_absent_is_null_in_the_file(raw: Raw, summary: PhaseSummary) -> None:
+    """-1 stands for "not measured" in the raw files only."""
+    import pyarrow.parquet as pq
+
+    folder, *data = raw()
+    table = pq.read_table(write_parquet(folder, *data, summary))
+    assert table["n_out"].to_pylist() == [2, None, 4]
+    assert table["sent_first_ns"].to_pylist() == [5, None, 7]
+    assert table["chunk_tokens"].to_pylist() == [[None, 1], [], [1, 2, 1]]
+    assert table["chunk_ns"].to_pylist() == [[50, 60], [], [70, 80, 90]]
+    assert table["n_cached"].null_count == 3
+    assert table["status"].null_count == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_any_records_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, summary: PhaseSummary, data: Any
+) -> None:
+    """Any number of turns (none too), of chunks, of values."""
+    counts = data.draw(st.lists(st.integers(0, 4), max_size=6))
+    numbers = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    records = np.zeros(len(counts), RECORD_DTYPE)
+    for name in RECORD_DTYPE.names or ():
+        limits = np.iinfo(RECORD_DTYPE[name])
+        low = max(limits.min, -1)
+        records[name] = numbers.integers(low, limits.max, len(counts), RECORD_DTYPE[name])
+    records["chunks"] = counts
+    records["chunk_offset"] = np.cumsum([0, *counts])[:-1]
+    chunks = np.zeros(sum(counts), CHUNK_DTYPE)
+    chunks["ns"] = numbers.integers(0, 2**62, len(chunks))
+    chunks["tokens"] = numbers.integers(-1, 9, len(chunks))
+    folder = tmp_path_factory.mktemp("phase")
+    again, chunks_again, _ = read_parquet(write_parquet(folder, records, chunks, summary))
+    _same(records, again)
+    np.testing.assert_array_equal(chunks, chunks_again)
+
+
+def test_either_form_is_read(raw: Raw, summary: PhaseSummary) -> None:
+    """Before and after the conversion, and when a crash left both."""
+    folder, records, chunks = raw()
+    before = read_records(folder)
+    bins = {name: (folder / name).read_bytes() for name in ("records.bin", "chunks.bin")}
+    write_parquet(folder, records, chunks, summary)
+    after = read_records(folder)
+    for name, content in bins.items():
+        (folder / name).write_bytes(content)
+    both = read_records(folder)
+    for found in (before, after, both):
+        _same(found[0], records)
+        assert _chunks_of(found[0], found[1]) == _chunks_of(records, chunks)
+        assert found[2] == summary
+
+
+def test_crash_before_the_file_has_its_name_keeps_the_raw_files(
+    raw: Raw, summary: PhaseSummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Parquet file is either whole or not there, and until it is, the bins stay."""
+    folder, records, chunks = raw()
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    monkeypatch.setattr(store, "settle", cut)
+    with pytest.raises(PowerCut):
+        write_parquet(folder, records, chunks, summary)
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == ["chunks.bin", "phase.json", "records.bin"]
+    _same(read_records(folder)[0], records)
+
+
+def test_content_is_on_disk_before_the_raw_files_go(
+    raw: Raw, summary: PhaseSummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was renamed and not synced may be empty after a power cut."""
+    folder, records, chunks = raw()
+    seen: list[tuple[str, bool]] = []
+    real = files._sync
+
+    def note(path: Path) -> None:
+        seen.append((path.name, (folder / "records.bin").exists()))
+        real(path)
+
+    monkeypatch.setattr(files, "_sync", note)
+    write_parquet(folder, records, chunks, summary)
+    assert seen == [(".records.parquet", True), ("repeat-0", True)]
+
+
+def test_a_cut_raw_row_is_left_out(raw: Raw) -> None:
+    """Half a record, or one whose chunks did not reach the disk, is not a measurement."""
+    folder, *_ = raw()
+    data = (folder / "records.bin").read_bytes()
+    (folder / "records.bin").write_bytes(data[:-7])
+    assert list(read_raw(folder)[0]["session"]) == [0, 1]
+    (folder / "records.bin").write_bytes(data)
+    chunks = (folder / "chunks.bin").read_bytes()
+    (folder / "chunks.bin").write_bytes(chunks[:-3])
+    kept, _ = read_raw(folder)
+    # Turn 0's chunks are rows 3 and 4, of which the last was cut; turns 1 and 2 end before.
+    assert list(kept["session"]) == [1, 2]
+
+
+def test_missing_files_are_told(tmp_path: Path, raw: Raw) -> None:
+    """A phase that was cut before its summary says which file is not there."""
+    folder, *_ = raw()
+    (folder / "phase.json").unlink()
+    with pytest.raises(UsageError, match=r"phase\.json is missing"):
+        read_records(folder)
+    with pytest.raises(UsageError, match="missing"):
+        read_records(tmp_path / "nowhere")
+
+
+def test_newer_schema_is_refused_with_a_hint(raw: Raw, summary: PhaseSummary) -> None:
+    """A file of another version is not read as if it were this one's."""
+    import pyarrow.parquet as pq
+
+    folder, *data = raw()
+    file = write_parquet(folder, *data, summary)
+    table = pq.read_table(file)
+    metadata = {**table.schema.metadata, b"tokenbench.schema": b"records 2"}
+    pq.write_table(table.replace_schema_metadata(metadata), file)
+    with pytest.raises(UsageError, match="records 2") as caught:
+        read_parquet(file)
+    assert "newer" in caught.value.hint
+
+
+def test_a_folder_that_cannot_be_written_is_a_machine_error(
+    raw: Raw, summary: PhaseSummary
+) -> None:
+    """The target is a folder: the rename fails, the draft goes, the raw files stay."""
+    folder, records, chunks = raw()
+    (folder / "records.parquet").mkdir()
+    with pytest.raises(MachineError) as caught:
+        write_parquet(folder, records, chunks, summary)
+    assert str(folder / "records.parquet") in caught.value.message
+    assert (folder / "records.bin").exists() and not (folder / ".records.parquet").exists()
