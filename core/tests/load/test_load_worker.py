@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ def test_stamps_and_counts_are_right(serve, drive, tmp_path) -> None:
     assert set(records["n_in"]) == {4}
     assert len(chunks) == 200
     order = ("scheduled_ns", "sent_first_ns", "sent_last_ns", "first_ns", "last_ns", "end_ns")
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in itertools.pairwise(order):
         assert (records[before] <= records[after]).all()
     ttft = (records["first_ns"] - records["sent_first_ns"]) / 1e9
     tpot = (records["last_ns"] - records["first_ns"]) / 1e9 / 9

@@ -28,6 +28,7 @@ from tokenbench.measure.combine import combine
 from tokenbench.measure.evidence import Evidence
 from tokenbench.measure.outcome import verdict
 from tokenbench.measure.repeat import Metrics, measure_repeat, steady_window
+from tokenbench.measure.saturation import saturated
 from tokenbench.measure.thresholds import Thresholds
 from tokenbench.plan.canonical import derive_seed, plain
 from tokenbench.plan.model import PlannedDeployment, PlannedPoint
@@ -36,7 +37,7 @@ from tokenbench.store.layout import RunDirectory
 from tokenbench.store.records import read_phase, read_raw, write_parquet
 from tokenbench.telemetry.collect import Telemetry
 
-from .power import energy_metrics, energy_of, series_of, throttled_share
+from .power import clock_of_peers, energy_metrics, energy_of, series_of, throttled_share
 from .prompts import Traffic, sessions_needed
 from .serving import Serving
 from .sink import Sink, Step
@@ -58,6 +59,7 @@ class Bench:
     stall_timeout_s: float
     request_timeout_s: float
     codec_plugin: str | None = None
+    power_limited: bool | None = None
 
 
 def measure_point(
@@ -185,7 +187,8 @@ def _with_power(bench: Bench, evidence: Evidence) -> Evidence:
     phase = evidence.phase
     if bench.telemetry is None:
         return evidence
-    series = series_of(bench.telemetry.readings(phase.started_ns, phase.ended_ns))
+    readings = bench.telemetry.readings(phase.started_ns, phase.ended_ns)
+    series = series_of(readings)
     energy = energy_of(series, phase.started_ns, phase.ended_ns)
     domain = "accelerator" if bench.accelerated else "host"
     more: Metrics = energy_metrics(energy, evidence.metrics, domain)
@@ -193,6 +196,8 @@ def _with_power(bench: Bench, evidence: Evidence) -> Evidence:
         evidence,
         metrics={**evidence.metrics, **more},
         longest_gap_s=energy.longest_gap_s,
+        clock_of_peers=clock_of_peers(readings),
+        power_limited=bench.power_limited,
         throttled_share=throttled_share(series, phase.started_ns, phase.ended_ns),
     )
 
@@ -231,6 +236,7 @@ def _result(
         metrics=metrics,
         measurement=measurement,
         checks=checks,
+        saturated=saturated(seen[-1], Thresholds()) if seen else None,
         error=error,
     )
 

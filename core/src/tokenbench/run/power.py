@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tokenbench.measure.energy import Energy, Series, integrate
+from tokenbench.measure.energy import Energy, Series, integrate, slowest_of_peers
 from tokenbench.measure.repeat import Metrics
 from tokenbench.telemetry.collect import Reading
 
@@ -57,6 +57,16 @@ def energy_metrics(energy: Energy, metrics: Metrics, domain: str) -> Metrics:
         f"energy_j_per_request.{domain}": per(metrics["requests_ok"]),
         f"energy_counter_ratio.{domain}": energy.counter_ratio,
     }
+
+
+def clock_of_peers(readings: Sequence[Reading]) -> float | None:
+    """The slowest device's median clock over the median of all; None with fewer than two."""
+    clocks: dict[tuple[str, int], list[float]] = {}
+    for reading in readings:
+        if reading.sample.clock_hz is not None:
+            key = (reading.host, reading.sample.device)
+            clocks.setdefault(key, []).append(reading.sample.clock_hz)
+    return slowest_of_peers([float(np.median(values)) for values in clocks.values()])
 
 
 def energy_of(series: Sequence[Series], start_ns: int, end_ns: int) -> Energy:

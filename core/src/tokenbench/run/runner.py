@@ -24,6 +24,7 @@ from tokenbench.api import (
     PointResult,
     PointStarted,
     PointState,
+    Probe,
     RunFinished,
     RunStarted,
     Tokenizer,
@@ -251,6 +252,7 @@ class Runner:
             run_seed=self._plan.suite.seed,
             stall_timeout_s=load.stall_timeout_s,
             request_timeout_s=load.request_timeout_s,
+            power_limited=_power_limited(self._catalog.hardware(deployment.asked.hardware).probe()),
         )
         for points in _by_workload(deployment.points):
             made = traffic(
@@ -444,6 +446,16 @@ def worst_accuracy(evals: tuple[EvalOutcome, ...]) -> Accuracy:
         if verdict in found:
             return verdict
     return Accuracy.NOT_RUN
+
+
+def _power_limited(probe: Probe) -> bool | None:
+    """Whether a board's power limit is below its default; None where no board tells."""
+    limits = [
+        (device.power_limit_w, device.default_power_limit_w)
+        for device in probe.devices
+        if device.power_limit_w is not None and device.default_power_limit_w is not None
+    ]
+    return any(limit < default for limit, default in limits) if limits else None
 
 
 def _by_workload(points: tuple[PlannedPoint, ...]) -> list[list[PlannedPoint]]:

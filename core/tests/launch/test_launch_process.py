@@ -1,0 +1,151 @@
+"""Processes under a supervisor: whatever happens, nothing survives. Real processes only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tokenbench.api import EngineError
+from tokenbench.launch.process import start
+
+# Detaches twice, into a session of its own: what a careless engine's helper does.
+_DETACHING = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(sys.argv[1], "w").write(str(os.getpid()))
+        time.sleep(300)
+    os._exit(0)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _gone(pid: int, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not _alive(pid):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _read_pid(file: Path) -> int:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if file.exists() and file.read_text():
+            return int(file.read_text())
+        time.sleep(0.02)
+    raise TimeoutError(file)
+
+
+def test_exit_codes_and_output(tmp_path: Path) -> None:
+    """The command's own exit code, 128 + N for a signal, and its output in the log."""
+    process = start(["sh", "-c", "echo out; echo err >&2; exit 7"], log=tmp_path / "log")
+    assert process.wait(5) == 7
+    assert process.log_tail(5).splitlines() == ["out", "err"]
+    killed = start(["sh", "-c", "kill -9 $$"])
+    assert killed.wait(5) == 128 + signal.SIGKILL
+
+
+def test_a_command_that_does_not_exist_is_said_at_once(tmp_path: Path) -> None:
+    """Before anything waits for it."""
+    with pytest.raises(EngineError, match="does not exist"):
+        start(["no-such-command-here"])
+    script = tmp_path / "not-executable"
+    script.write_text("")
+    with pytest.raises(EngineError, match="cannot execute"):
+        start([str(script)])
+
+
+def test_stop_is_gentle_then_firm_and_may_be_repeated(tmp_path: Path) -> None:
+    """SIGTERM first; one that ignores it is killed after the grace time."""
+    gentle = start(["sleep", "60"])
+    gentle.stop()
+    gentle.stop()
+    assert gentle.exit_code == 128 + signal.SIGTERM
+    ignoring = "trap '' TERM; echo deaf; while :; do sleep 1; done"
+    stubborn = start(["sh", "-c", ignoring], grace_s=0.3, log=tmp_path / "log")
+    while "deaf" not in stubborn.log_tail(1):
+        time.sleep(0.02)
+    begun = time.monotonic()
+    stubborn.stop()
+    assert stubborn.exit_code == 128 + signal.SIGKILL
+    assert time.monotonic() - begun < 5
+
+
+def test_detached_grandchildren_go_with_a_stop(tmp_path: Path) -> None:
+    """Double fork and a session of its own do not help them."""
+    process = start([sys.executable, "-c", _DETACHING, str(tmp_path / "pid"), "60"])
+    grandchild = _read_pid(tmp_path / "pid")
+    process.stop()
+    assert _gone(grandchild)
+
+
+def test_detached_grandchildren_go_with_their_parent(tmp_path: Path) -> None:
+    """A command that ends by itself leaves nothing either."""
+    process = start([sys.executable, "-c", _DETACHING, str(tmp_path / "pid"), "0.5"])
+    grandchild = _read_pid(tmp_path / "pid")
+    assert process.wait(10) == 0
+    assert _gone(grandchild)
+
+
+@pytest.mark.parametrize("how", ["kill", "crash"])
+def test_nothing_survives_the_death_of_bench(tmp_path: Path, how: str) -> None:
+    """`kill -9` of the process that started it, or its own abort: the lifeline ends."""
+    program = textwrap.dedent(f"""
+        import os, sys, time
+        from tokenbench.launch.process import start
+        p = start([sys.executable, "-c", {_DETACHING!r}, {str(tmp_path / "pid")!r}, "60"])
+        open({str(tmp_path / "child")!r}, "w").write(str(p.pid))
+        time.sleep(0.5)
+        if {how!r} == "crash": os.abort()
+        time.sleep(60)
+    """)
+    bench = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    grandchild, child = _read_pid(tmp_path / "pid"), _read_pid(tmp_path / "child")
+    if how == "kill":
+        bench.kill()
+    bench.wait()
+    assert _gone(child)
+    assert _gone(grandchild)
+
+
+def test_the_child_goes_with_its_supervisor() -> None:
+    """`kill -9` of the supervisor itself takes the command with it."""
+    process = start(["sleep", "60"])
+    supervisor = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(supervisor, signal.SIGKILL)
+    assert _gone(process.pid)
+    process.stop()
+
+
+def test_confinement_to_cores_and_folder(tmp_path: Path) -> None:
+    """A command runs where it is told to."""
+    core = max(os.sched_getaffinity(0))
+    code = "import os; print(sorted(os.sched_getaffinity(0)), os.getcwd())"
+    process = start([sys.executable, "-c", code], cpus=(core,), cwd=tmp_path, log=tmp_path / "log")
+    assert process.wait(10) == 0
+    assert process.log_tail(1) == f"[{core}] {tmp_path}"
+
+
+def test_no_descriptor_is_passed_on(tmp_path: Path) -> None:
+    """A child that held the lifeline's other end would keep everything alive."""
+    process = start(["sh", "-c", "ls -l /proc/$$/fd | wc -l"], log=tmp_path / "log")
+    process.wait(5)
+    # "total", standard input, output and error; and ls's own parent keeps none of ours.
+    assert int(process.log_tail(1)) <= 5

@@ -1,0 +1,151 @@
+"""Symbols: what a plan leaves open is bound, everything else stays as it is."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenbench.api import (
+    EndpointSpec,
+    EngineError,
+    FileSpec,
+    FrozenMap,
+    HardwareAbsent,
+    LaunchPlan,
+    PluginError,
+    ProcessSpec,
+    Resources,
+)
+from tokenbench.launch.local import LocalLauncher
+from tokenbench.launch.ports import free_port, require_free
+from tokenbench.launch.symbols import bind, bind_process, render_flag, symbols
+
+_FACTS = {"host": "127.0.0.1", "port:http": "81", "decode.1.port:http": "82", "weights": "/w"}
+
+
+def test_each_symbol_is_bound_and_json_is_not_touched() -> None:
+    """Our symbols are replaced, other braces are literal."""
+    text = (
+        '{host}:{port:http} {decode.1.port:http} {weights} {"method": "ngram", "n": {"a": 1}} {x}'
+    )
+    assert bind(text, _FACTS, "here") == (
+        '127.0.0.1:81 82 /w {"method": "ngram", "n": {"a": 1}} {x}'
+    )
+
+
+@pytest.mark.parametrize("text", ["{port:nope}", "{decode.9.host}", "{scratch}", "{file:x}"])
+def test_unknown_symbols_are_errors(text: str) -> None:
+    """A plan that names what is not there is the plugin's mistake, with the place."""
+    with pytest.raises(PluginError, match="process server"):
+        bind(text, _FACTS, "process server.0, --flag")
+
+
+@given(st.text())
+def test_text_without_symbols_is_left_alone(text: str) -> None:
+    """Whatever a flag holds."""
+    if not symbols(text):
+        assert bind(text, {}, "here") == text
+
+
+def test_flags_are_rendered_last_and_in_order() -> None:
+    """True is the bare flag, False and None leave it out, a tuple gives several values."""
+    spec = ProcessSpec(
+        argv=("serve", "{weights}"),
+        flags=FrozenMap({"--b": 1, "--a": True, "--no": False, "--none": None, "--many": (1, 2)}),
+    )
+    bound = bind_process(spec, 0, _FACTS, {})
+    assert bound.argv == ("serve", "/w", "--b", "1", "--a", "--many", "1", "2")
+    assert render_flag("--x", 0) == ("--x", "0")
+
+
+def test_secrets_reach_the_environment_only() -> None:
+    """A key in argv would show in every process list."""
+    secret = {"KEY": "hush"}
+    spec = ProcessSpec(argv=("serve",), environment=FrozenMap({"API_KEY": "{secret:KEY}"}))
+    assert bind_process(spec, 0, _FACTS, secret).environment == {"API_KEY": "hush"}
+    for bad in (
+        ProcessSpec(argv=("serve", "{secret:KEY}")),
+        ProcessSpec(argv=("serve",), flags=FrozenMap({"--key": "{secret:KEY}"})),
+    ):
+        with pytest.raises(PluginError, match="the secret 'KEY' is not available here"):
+            bind_process(bad, 0, _FACTS, secret)
+
+
+def test_a_taken_port_names_its_holder() -> None:
+    """The error says who, the hint what to do."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(EngineError, match=f"port 127.0.0.1:{port} is already taken by .*pid"):
+            require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
+    assert free_port() != free_port()
+
+
+def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
+    """Files written, symbols bound, logs kept, scratch removed, ports free again."""
+    spec = ProcessSpec(
+        argv=("sh", "{file:run.sh}", "{scratch}"),
+        flags=FrozenMap({"--port": "{port:http}"}),
+        files=(FileSpec(name="run.sh", content='echo "$@"; sleep 60'),),
+    )
+    launcher = LocalLauncher(cpus=(), logs=tmp_path)
+    allocation = launcher.allocate(Resources(processes=(spec,)))
+    deployment = launcher.start(LaunchPlan(processes=(spec,)), allocation)
+    (endpoint,) = deployment.endpoints
+    port = allocation.placements[0].ports["http"]
+    assert endpoint.url == f"http://127.0.0.1:{port}"
+    assert endpoint.metrics_url == f"{endpoint.url}/metrics"
+    (state,) = deployment.status()
+    assert state.exit_code is None
+    while not (said := deployment.logs("server")):
+        pass
+    scratch, flag, shown = said.split()
+    assert (flag, shown) == ("--port", str(port))
+    assert Path(scratch).is_dir()
+    deployment.cancel()
+    deployment.cancel()
+    assert not Path(scratch).exists()
+    assert deployment.status()[0].exit_code is not None
+    require_free("127.0.0.1", port)
+
+
+def test_more_accelerators_than_there_are(tmp_path: Path) -> None:
+    """Said before anything starts."""
+    launcher = LocalLauncher(cpus=(), devices=(0, 1), logs=tmp_path)
+    with pytest.raises(HardwareAbsent, match="4 accelerators are needed, 2 are here"):
+        launcher.allocate(Resources(processes=(ProcessSpec(argv=("x",), accelerators=4),)))
+
+
+def test_devices_are_given_out_once(tmp_path: Path) -> None:
+    """Two replicas of two devices each get different ones."""
+    spec = ProcessSpec(argv=("sh", "-c", "echo {devices}; sleep 60"), replicas=2, accelerators=2)
+    launcher = LocalLauncher(cpus=(), devices=(0, 1, 2, 3), logs=tmp_path)
+    allocation = launcher.allocate(Resources(processes=(spec,)))
+    plan = LaunchPlan(processes=(spec,), endpoints=(EndpointSpec(metrics_path=None),))
+    deployment = launcher.start(plan, allocation)
+    try:
+        while len(said := deployment.logs("server").split()) < 2:
+            pass
+        assert said == ["0,1", "2,3"]
+    finally:
+        deployment.cancel()
+
+
+def test_short_commands_and_files(tmp_path: Path) -> None:
+    """The members that cluster launchers need more than this one."""
+    launcher = LocalLauncher(cpus=(), logs=tmp_path)
+    assert launcher.run_on("localhost", ["echo", "hi"], timeout_s=5).stdout == "hi\n"
+    (tmp_path / "a").write_text("x")
+    launcher.put("localhost", tmp_path / "a", str(tmp_path / "b"))
+    launcher.get("localhost", str(tmp_path / "b"), tmp_path / "c")
+    assert (tmp_path / "c").read_text() == "x"
+    with pytest.raises(EngineError, match="did not run"):
+        launcher.run_on("localhost", ["sleep", "9"], timeout_s=0.1)
+    with pytest.raises(EngineError, match="outlive"):
+        launcher.attach("local")
