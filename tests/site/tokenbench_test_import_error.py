@@ -1,0 +1,3 @@
+"""A plugin whose dependency is missing."""
+
+import a_module_that_does_not_exist  # noqa: F401

@@ -1,0 +1,268 @@
+"""Bad input and bad luck: two lines, the right exit code, nothing lost, nothing left running."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests_bench import SUITE, measured, wait_for
+
+REAL = ("--engine", "llamacpp", "--model")
+QUICK = ("--workload", "random:input_tokens=8,output_tokens=8", "--duration", "0.3")
+
+
+def _scripted(script: str, *more: str) -> tuple[str, ...]:
+    return ("run", "--engine", f"scripted:script='{script}'", *QUICK, *more)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "error", "hint"),
+    [
+        (["plan", "--engine", "llamacp"], 2, "no engine is called 'llamacp'", "mean 'llamacpp'"),
+        (["run", "--engine", "llamacpp"], 2, "needs a model", "--model"),
+        (["run"], 2, "nothing to run", "--engine"),
+        (["run", "nope.yaml"], 2, "cannot read the suite nope.yaml", "path"),
+        (["run", "--engine", "scripted:scipt=x"], 2, "unknown option 'scipt'", "mean 'script'"),
+        (["run", "--engine", "scripted:dies=maybe"], 2, "expected true or false", "dies:"),
+        (["run", "--engine", "scripted:dies"], 2, "expected key=value", "scripted:key=value"),
+        (["plan", *REAL, "smolm2"], 2, "no model is called 'smolm2'", "mean 'smollm2'"),
+        (["plan", *REAL, "smollm2", "--tp", "2"], 2, "cannot do tp=2", "none"),
+        (["plan", *REAL, "smollm2", "--precision", "fp4"], 2, "no weights of precision", "q4_1"),
+        (["plan", *REAL, "smollm2", "--concurrency", "a"], 2, "expected numbers", "1,2,4,8"),
+        (["plan", *REAL, "smollm2", "--concurrency", "0"], 2, "expected at least 1", "--help"),
+        (["plan", *REAL, "smollm2", "--workload", "random:input_tokens=9000"], 2, "8192", "short"),
+        (["plan", "--engine", "import-error"], 3, "is broken (import)", "--debug"),
+        (["plan", "--engine", "no-hook"], 3, "has no bench_register_engines", "hook"),
+        (["plan", "--engine", "misspelt"], 3, "bench_register_engine", "reference"),
+        (["report", "nowhere"], 2, "nowhere is no run directory", "run.json"),
+        (["frobnicate"], 2, "frobnicate", "--help"),
+        (["run", "--bogus"], 2, "bogus", "--help"),
+    ],
+)
+def test_usage(bench, args: list[str], code: int, error: str, hint: str) -> None:
+    """Each with what was wrong and what to do; no run directory is made."""
+    done = bench(*args)
+    said = done.complaint
+    assert (done.code, error in said[0], hint in said[1]) == (code, True, True), said
+    assert not (bench.folder / "runs").exists()
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is an NVIDIA GPU here")
+def test_hardware_that_is_not_here(bench) -> None:
+    """Exit code 4, and why nothing was found."""
+    done = bench("plan", *REAL, "smollm2", "--hardware", "nvidia")
+    assert done.code == 4
+    assert "no nvidia hardware on this machine" in done.complaint[0]
+    assert "nvidia" in done.complaint[1].lower()
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "hint"),
+    [
+        (
+            ("    model: smollm2", "    modle: smollm2"),
+            ":5: deployments[0].modle: unknown",
+            "model",
+        ),
+        (("tp: 1", 'tp: "four"'), ':7: deployments[0].topology.tp: expected int, got "four"', ""),
+        (("repeats: 1", "repeats: 0"), "repeats: expected at least 1", ""),
+        (("version: 1", "version: 99"), ":1: version: this bench reads suites of version 1", ""),
+        (("name: try", "name: try\nname: again"), ":3: not valid YAML: the key 'name'", ""),
+        (("[1]", "[1"), "not valid YAML", ""),
+    ],
+)
+def test_suite_errors_name_file_line_and_path(bench, change, where: str, hint: str) -> None:
+    """``suite.yaml:7: deployments[0].topology.tp: expected int, got "four"``."""
+    (bench.folder / "suite.yaml").write_text(SUITE.replace(*change))
+    done = bench("run", "suite.yaml")
+    error, said = done.complaint
+    assert done.code == 2
+    assert f"suite.yaml{where}" in error or where in error, error
+    assert hint in said
+
+
+def test_a_taken_port(bench) -> None:
+    """Said before the engine is started, with who holds it."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = bench("run", *REAL, "smollm2", *QUICK, "--port", str(port))
+    assert done.code == 5
+    assert f"port 127.0.0.1:{port} is already taken" in done.complaint[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("absent-package", "the package 'no-such-package-anywhere' is not installed"),
+        ("absent-file", "the weights are missing: /nonexistent/x.gguf"),
+        ("short-file", "the weights are corrupt"),
+        ("damaged-file", "is not a GGUF file"),
+    ],
+)
+def test_weights_missing_or_corrupt(bench, model: str, said: str) -> None:
+    """Missing package, missing file, wrong size, wrong content."""
+    file = bench.folder / "weights"
+    file.write_bytes(b"no gguf")
+    done = bench("run", *REAL, model, *QUICK, TOKENBENCH_TEST_WEIGHTS=str(file))
+    assert done.code == 5
+    assert said in done.complaint[0]
+
+
+@pytest.mark.real
+def test_truncated_weights_kill_the_real_engine_at_start(bench, weights: Path) -> None:
+    """llama.cpp itself refuses a cut file; its words are in the error."""
+    file = bench.folder / "cut.gguf"
+    file.write_bytes(weights.read_bytes()[: 10 << 20])
+    done = bench("run", *REAL, "damaged-file", *QUICK, TOKENBENCH_TEST_WEIGHTS=str(file))
+    assert done.code == 5
+    assert "the engine 'llamacpp' did not start" in done.complaint[0]
+
+
+def test_a_server_that_dies_at_start(bench) -> None:
+    """Its last words are part of the error."""
+    done = bench("run", "--engine", "scripted:dies=true", *QUICK)
+    assert done.code == 5
+    assert "did not start: server ended with exit code 3" in done.complaint[0]
+    assert "out of memory, says the engine" in done.complaint[0]
+
+
+def test_a_server_that_never_becomes_ready(bench) -> None:
+    """The time limit is the engine's, and is named."""
+    script = "script='--never-ready',start_timeout_s=1.5"
+    done = bench("run", "--engine", f"scripted:{script}", *QUICK)
+    assert done.code == 5
+    assert "did not become ready within 1.5 s" in done.complaint[0]
+
+
+def test_a_server_that_dies_in_the_middle_of_a_point(bench) -> None:
+    """The run ends with the engine's exit code; the point and its records are kept."""
+    done = bench(*_scripted("--die-after 9 --itl-s 0.02", "--duration", "20"))
+    assert done.code == 5
+    assert "the engine died: server ended with exit code 7" in done.complaint[0]
+    (result,) = measured(bench)
+    assert (result["state"], result["measurement"]) == ("failed", "invalid")
+    assert json.loads((bench.run_directory / "run.json").read_text())["state"] == "failed"
+    (records,) = bench.run_directory.glob("points/*/repeat-0/records.parquet")
+    assert records.stat().st_size > 0
+
+
+def test_a_server_that_hangs_without_a_token(bench) -> None:
+    """The watchdog ends the point as stalled, the server is started once more, then it is over."""
+    suite = """
+version: 1
+deployments: [{engine: {scripted: {script: "--hang-after 4"}}}]
+workloads: [{random: {input_tokens: 8, output_tokens: 8}}]
+load: {concurrency: [1, 2, 3], duration_s: 30, warmup_per_slot: 0, stall_timeout_s: 1}
+reporters: [console]
+"""
+    (bench.folder / "suite.yaml").write_text(suite)
+    done = bench("run", "suite.yaml")
+    assert done.code == 5
+    assert "stalled again" in done.complaint[0]
+    assert [r["state"] for r in measured(bench)] == ["stalled", "stalled"]
+
+
+def test_disk_full(bench) -> None:
+    """A limit on file size stands for a full disk: both end a write in the middle."""
+    code = (
+        "import resource, sys; from tokenbench.cli.main import main;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); main(sys.argv[1:])"
+    )
+    args = _scripted("--itl-s 0 --ttft-s 0", "--concurrency", "8", "--duration", "3")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        cwd=bench.folder,
+        env=bench.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[-2].startswith("error: ") and "runs/" in lines[-2], done.stderr
+    assert lines[-1].startswith("hint: ")
+    drafts = [f for f in bench.run_directory.rglob(".*") if f.is_file()]
+    assert not drafts, "a file half-written stayed"
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30_000
+
+
+STAGES = {
+    "starting": ("--ttft-s 3", "starting the server"),
+    "warm-up": ("--itl-s 0.3", "phase=warm-up"),
+    "repeat": ("--itl-s 0.1", 'phase="repeat 1/1"'),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c(bench, stage: str) -> None:
+    """Exit 130; what was measured is kept; the engine is gone."""
+    script, line = STAGES[stage]
+    process = bench.start(*_scripted(script, "--duration", "30"))
+    wait_for(process, line)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "error: interrupted" in err
+    assert json.loads((bench.run_directory / "run.json").read_text())["state"] == "interrupted"
+    if stage == "repeat":
+        assert measured(bench)[0]["state"] == "interrupted"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_kill_9(bench, stage: str) -> None:
+    """The supervisors end all that was started; what was written stays readable."""
+    script, line = STAGES[stage]
+    process = bench.start(*_scripted(script, "--duration", "30"))
+    wait_for(process, line)
+    time.sleep(0.7)
+    process.kill()
+    process.communicate()
+    assert bench.all_gone()
+    assert json.loads((bench.run_directory / "run.json").read_text())["state"] == "running"
+    assert bench("report", str(bench.run_directory), "--reporter", "console").code == 0
+
+
+def test_an_observer_that_fails_loses_nothing(bench) -> None:
+    """It is logged with its name; the run goes on."""
+    done = bench(*_scripted(""), TOKENBENCH_TEST_OBSERVER="1")
+    assert done.code == 0, done.err
+    assert "observer failed" in done.err and "tokenbench_test_plugins" in done.err
+
+
+def test_a_key_never_shows(bench) -> None:
+    """A key in the environment reaches requests only: no file, no output holds it."""
+    url = "base_url=http://127.0.0.1:9,model=m,api_key_env=MY_KEY,start_timeout_s=1"
+    done = bench("run", "--engine", f"openai:{url}", *QUICK, MY_KEY="sk-very-secret")
+    assert done.code == 5
+    written = b"".join(f.read_bytes() for f in bench.run_directory.rglob("*") if f.is_file())
+    assert "sk-very-secret" not in done.out + done.err
+    assert b"sk-very-secret" not in written
+
+
+def test_a_password_in_an_address_is_refused(bench) -> None:
+    """It would stand in the plan."""
+    done = bench("plan", "--engine", "openai:base_url=http://u:p@127.0.0.1:9,model=m")
+    assert done.code == 2
+    assert "api_key_env" in done.complaint[1]
+    assert "u:p" not in done.err
+
+
+def test_the_run_folder_cannot_be_written(bench) -> None:
+    """Said before an engine is started."""
+    blocked = bench.folder / "blocked"
+    blocked.write_text("a file, no folder")
+    done = bench(*_scripted(""), "--runs", str(blocked))
+    assert done.code == 1
+    assert "blocked" in done.complaint[0]
+    assert blocked.read_text() == "a file, no folder"

@@ -1,0 +1,168 @@
+"""`bench run` end to end: with the real engine and the real model, and on a scripted server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests_bench import measured
+
+QUICK = ("--workload", "random:input_tokens=16,output_tokens=8", "--duration", "0.4")
+
+
+@pytest.mark.real
+def test_a_real_model_is_measured_checked_and_reported(bench, weights: Path) -> None:
+    """The whole way: two load levels, an eval, both reporters, everything on disk."""
+    done = bench(
+        *("run", "--engine", "llamacpp", "--model", "smollm2", "--hardware", "cpu"),
+        *("--workload", "random:input_tokens=48,output_tokens=16", "--concurrency", "1,3"),
+        *("--requests", "6", "--repeats", "2", "--eval", "demo:limit=4"),
+        *("--reporter", "console", "--reporter", "files"),
+    )
+    assert done.code == 0, done.err
+    results = measured(bench)
+    assert [r["level"]["concurrency"] for r in results] == [1, 3]
+    for result in results:
+        _agrees(result, requests=6, n_in=48, n_out=16)
+        assert result["engine_version"].startswith("xllamacpp")
+        assert [e["eval"] for e in result["evals"]] == ["demo"]
+    run = bench.run_directory
+    assert done.out.strip().splitlines()[-1] == f"run directory: runs/{run.name}"
+    for name in ("suite.json", "plan.json", "provenance.json", "run.json", "results.parquet"):
+        assert (run / name).stat().st_size > 0
+    for name in ("results.json", "results.csv"):
+        assert (run / "reports" / name).stat().st_size > 0
+    table = pq.read_table(run / "results.parquet")
+    assert table.num_rows == 2
+    assert table["output_tok_s.whole"].to_pylist()[0] > 0
+    records = pq.read_table(next(run.glob("points/*/repeat-1/records.parquet")))
+    assert set(records["n_out"].to_pylist()) == {16}
+    facts = json.loads((run / "provenance.json").read_text())
+    assert "plugin.engine.llamacpp" in facts
+    assert any("utilization" in f.read_text() for f in run.glob("telemetry/*/*.jsonl"))
+    assert "listening on" in next(run.glob("logs/*/server-0.log")).read_text()
+
+
+def _agrees(result: dict, *, requests: int, n_in: int, n_out: int) -> None:  # type: ignore[type-arg]
+    """The client's counts are the server's own, and are what was asked for."""
+    checks = {check["name"]: check for check in result["checks"]}
+    agreement = checks["server agreement"]
+    assert agreement["outcome"] == "ok", agreement
+    assert agreement["value"] == 0.0, agreement
+    assert result["metrics"]["input_tokens"]["values"] == [requests * n_in] * 2
+    assert result["metrics"]["output_tokens"]["values"] == [requests * n_out] * 2
+    assert checks["lengths"]["outcome"] == "ok"
+    assert checks["prefix cache"]["outcome"] == "ok"
+
+
+@pytest.mark.real
+def test_gsm8k_through_the_harness(
+    bench, weights: Path, shared_data: Callable[[str], Path]
+) -> None:
+    """lm-eval asks the running server, offline, from a local file; a twin has the context."""
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed")
+    data = shared_data("evals/gsm8k_test.jsonl")
+    done = bench(
+        *("run", "--engine", "llamacpp", "--model", "smollm2", *QUICK),
+        *("--eval", f"gsm8k:data={data},limit=2,max_tokens=24", "--allow-invalid"),
+        timeout_s=200,
+    )
+    assert done.code == 0, done.err
+    (outcome,) = measured(bench)[0]["evals"]
+    assert outcome["n"] == 2
+    assert outcome["variant"] == "gsm8k_cot_zeroshot v3.0"
+    assert outcome["metric"] == "exact_match,flexible-extract"
+    assert outcome["accuracy"] == "not run"
+    assert any(text.startswith("context_tokens") for text in outcome["twin_settings"])
+    samples = next(bench.run_directory.glob("evals/*/gsm8k/samples.jsonl")).read_text()
+    assert len(samples.splitlines()) == 2
+
+
+def test_one_server_serves_all_points(bench) -> None:
+    """Started once, whatever the number of load levels and workloads."""
+    done = bench(
+        *("run", "--engine", "scripted", *QUICK, "--concurrency", "1,2,3", "--allow-invalid"),
+        *("--workload", "random:input_tokens=8,output_tokens=4"),
+    )
+    assert done.code == 0, done.err
+    assert len(measured(bench)) == 6
+    assert done.err.count("starting the server") == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "check"),
+    [("--extra-tokens 3", "lengths"), ("--miscount 1.5", "server agreement")],
+)
+def test_a_lying_server_is_caught(bench, script: str, check: str) -> None:
+    """Wrong lengths and wrong counters make a measurement invalid: exit code 6, with the check."""
+    args = ("run", "--engine", f"scripted:script='{script}'", *QUICK, "--concurrency", "2")
+    done = bench(*args)
+    assert done.code == 6
+    assert check in done.complaint[0]
+    (result,) = measured(bench)
+    bad = [c["name"] for c in result["checks"] if c["outcome"] in ("flagged", "invalid")]
+    assert bad == [check]
+    assert "hidden: c2 (invalid)" in done.out
+
+
+def test_a_plan_runs_nothing_and_is_stable(bench) -> None:
+    """The same arguments give the same identities, and no run directory."""
+    args = ("plan", "--engine", "scripted", *QUICK, "--concurrency", "1,2", "--json")
+    first, second = bench(*args), bench(*args)
+    assert first.code == 0, first.err
+    assert first.out == second.out
+    assert not (bench.folder / "runs").exists()
+    other = bench(*args, "--seed", "1")
+    ids = [point["id"] for point in json.loads(first.out)["deployments"][0]["points"]]
+    assert len(set(ids)) == 2
+    assert all(identity not in other.out for identity in ids)
+
+
+def test_explain_names_the_layer_of_each_setting(bench) -> None:
+    """A flag of the suite replaces the engine's, and says so."""
+    (bench.folder / "suite.yaml").write_text(
+        "version: 1\ndeployments: [{engine: llamacpp, model: smollm2, flags: {--threads: 1}}]\n"
+    )
+    done = bench("plan", "suite.yaml", "--explain")
+    assert "server flag --threads = 1  [suite: suite]" in done.out
+    assert "replaced '{cpus}' (engine: llamacpp)" in done.out
+
+
+def test_reports_can_be_made_again(bench) -> None:
+    """The same run, another reporter; several runs side by side."""
+    assert bench("run", "--engine", "scripted", *QUICK, "--allow-invalid").code == 0
+    run = str(bench.run_directory)
+    again = bench("report", run, run, "--reporter", "files:formats=csv")
+    assert again.code == 0
+    lines = (bench.run_directory / "reports" / "results.csv").read_text().splitlines()
+    assert len(lines) == 3
+
+
+def test_plugins_metrics_and_version(bench) -> None:
+    """The small commands."""
+    listed = json.loads(bench("plugins", "--json").out)
+    assert {"kind": "engine", "name": "llamacpp"}.items() <= next(
+        row.items() for row in listed if row["name"] == "llamacpp"
+    )
+    assert "ttft_s.p50" in bench("metrics", "ttft").out
+    assert bench("--version").out.startswith("bench, version 0.")
+    table = bench("plugins", "--check")
+    assert table.code == 0
+    assert "import: ModuleNotFoundError" in table.out
+
+
+def test_an_uninstalled_plugin_is_gone(bench, tmp_path: Path) -> None:
+    """Without its metadata it is in no list, and asking for it names what is left."""
+    before = bench("plugins").out
+    empty = tmp_path / "site"
+    empty.mkdir()
+    after = bench("plugins", PYTHONPATH=str(empty))
+    assert "scripted" in before
+    assert "scripted" not in after.out
+    done = bench("plan", "--engine", "scripted", PYTHONPATH=str(empty))
+    assert done.code == 2
+    assert "no engine is called 'scripted'" in done.complaint[0]
+    assert "scripted" not in bench("--no-plugin", "scripted", "plugins").out
