@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from tokenbench import __version__
-from tokenbench.api.errors import BenchError
 
 # Command name -> module in this package that holds a click command of that name.
 _COMMANDS = {
@@ -73,11 +72,6 @@ def main(args: list[str] | None = None) -> None:
     except click.ClickException as error:
         _say(error.format_message(), "see `bench --help`")
         sys.exit(error.exit_code)
-    except BenchError as error:
-        if debug:
-            traceback.print_exc()
-        _say(error.message, error.hint if error.log is None else f"{error.hint} (log: {error.log})")
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _say("interrupted", "run it again; nothing was left running")
         sys.exit(130)
@@ -85,13 +79,24 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(1)
     except Exception as error:
         if debug:
-            raise
-        _say(
-            f"this is a bug in bench: {type(error).__name__}: {error}",
-            "run again with --debug for the traceback, and report it",
-        )
-        sys.exit(1)
+            traceback.print_exc()
+        sys.exit(_explain(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong; returns the exit code. The API is imported here: `--help` needs none."""
+    from tokenbench.api.errors import BenchError
+
+    if isinstance(error, BenchError):
+        log = f" (log: {error.log})" if error.log is not None else ""
+        _say(error.message, error.hint + log)
+        return error.exit_code
+    _say(
+        f"this is a bug in bench: {type(error).__name__}: {error}",
+        "run again with --debug for the traceback, and report it",
+    )
+    return 1
 
 
 def _click_hint(error: click.UsageError) -> str:

@@ -1,0 +1,354 @@
+"""One deployment of a run: its server, its points, its evals."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import attrs
+
+from tokenbench.api import (
+    Accuracy,
+    BenchError,
+    Codec,
+    DeploymentReady,
+    EngineError,
+    EngineRequest,
+    EvalFinished,
+    EvalOutcome,
+    FixedLoadPlan,
+    Interrupted,
+    LaunchPlan,
+    PointFinished,
+    PointResult,
+    PointStarted,
+    PointState,
+    Probe,
+    Tokenizer,
+)
+from tokenbench.launch.local import LocalLauncher
+from tokenbench.load.client import LoadWorker
+from tokenbench.load.codecs import find_codec
+from tokenbench.plan.canonical import plain
+from tokenbench.plan.model import PlannedDeployment, PlannedEval, PlannedPoint
+from tokenbench.store.results import rewrite_results
+from tokenbench.telemetry.collect import Telemetry
+
+from .context import RunContext
+from .evaluate import run_eval
+from .point import Bench, engine_died, measure_point
+from .prompts import Traffic, traffic
+from .serving import Serving
+from .sink import Step
+from .weights import locate
+
+# A phase drains for about as long as a request takes; the ETA adds this share of its length.
+_DRAIN_SHARE = 0.25
+
+
+class DeploymentRun:
+    """Runs one deployment; what it measures goes into the context as it comes."""
+
+    def __init__(self, context: RunContext, deployment: PlannedDeployment) -> None:
+        self._run = context
+        self._deployment = deployment
+
+    def run(self) -> None:
+        """Serve it, measure its points, ask its evals, stop it."""
+        deployment = self._deployment
+        weights = self._weights(deployment)
+        with contextlib.ExitStack() as stack:
+            worker = LoadWorker(
+                cpus=self._run.cores.client,
+                log=self._run.directory.logs(deployment.id) / "load-worker.log",
+            )
+            stack.callback(worker.close)
+            serving = self._serve(stack, deployment, deployment.request, deployment.launch, weights)
+            telemetry = self._telemetry(stack, deployment)
+            self._points(stack, deployment, serving, worker, telemetry, weights)
+            own = [planned for planned in deployment.evals if planned.twin is None]
+            self._ask(deployment, own, serving)
+        for planned in deployment.evals:
+            if planned.twin is not None and planned.twin_request is not None:
+                with contextlib.ExitStack() as stack:
+                    twin = self._serve(
+                        stack, deployment, planned.twin_request, planned.twin, weights, "twin"
+                    )
+                    self._ask(deployment, [planned], twin)
+        self._set_accuracy(deployment)
+
+    def _weights(self, deployment: PlannedDeployment) -> str | None:
+        weights = deployment.request.weights
+        return None if weights is None else locate(weights)
+
+    def _serve(
+        self,
+        stack: contextlib.ExitStack,
+        deployment: PlannedDeployment,
+        request: EngineRequest,
+        launch: LaunchPlan,
+        weights: str | None,
+        kind: str = "",
+    ) -> Serving:
+        logs = self._run.directory.logs(f"{deployment.id}{'-' + kind if kind else ''}")
+        asked = deployment.asked
+        serving = Serving(
+            spec=self._run.catalog.spec("engine", asked.engine.name),
+            engine=self._run.catalog.engine(asked.engine),
+            request=request,
+            plan=launch,
+            launcher=LocalLauncher(
+                cpus=self._run.cores.engine,
+                devices=tuple(range(request.hardware.count)),
+                logs=logs,
+                weights=weights,
+                port=asked.port,
+            ),
+            codec=self._codec(deployment),
+            interrupted=self._run.interrupted,
+            log_folder=logs,
+        )
+        self._run.sink.note(
+            "starting the server", engine=asked.engine.name, kind=kind or "measured"
+        )
+        stack.callback(serving.stop)
+        serving.start()
+        self._run.facts[f"deployment.{deployment.id}.engine_version"] = serving.version or "unknown"
+        for key, value in serving.facts.items():
+            self._run.facts[f"deployment.{deployment.id}.{key}"] = value
+        self._run.directory.write_json("provenance.json", self._run.facts)
+        self._run.sink.note("the server is ready", seconds=round(serving.start_s, 2))
+        self._run.observers.tell(
+            DeploymentReady(
+                run=self._run.directory.id,
+                deployment=deployment.id,
+                engine=asked.engine.name,
+                engine_version=serving.version,
+                endpoints=serving.deployment.endpoints,
+                start_s=serving.start_s,
+            )
+        )
+        return serving
+
+    def _codec_plugin(self, deployment: PlannedDeployment) -> str:
+        return self._run.catalog.host.candidate("engine", deployment.asked.engine.name).module
+
+    def _codec(self, deployment: PlannedDeployment) -> Callable[[str], Codec]:
+        module = self._codec_plugin(deployment)
+
+        def find(name: str) -> Codec:
+            try:
+                return find_codec(name, None)
+            except BenchError:
+                return find_codec(name, module)
+
+        return find
+
+    def _telemetry(
+        self, stack: contextlib.ExitStack, deployment: PlannedDeployment
+    ) -> Telemetry | None:
+        chosen = deployment.asked.hardware
+        hardware = self._run.catalog.hardware(chosen)
+        probe = hardware.probe()
+        for why in dict.fromkeys(probe.notes.values()):
+            fields = " and ".join(field for field, text in probe.notes.items() if text == why)
+            self._run.note(f"{chosen.name}: {fields} not measured: {why}")
+        telemetry = Telemetry(
+            module=self._run.catalog.host.candidate("hardware", chosen.name).module,
+            name=chosen.name,
+            devices=tuple(range(deployment.request.hardware.count)),
+            folder=self._run.directory.telemetry(deployment.id),
+            host="localhost",
+            role="server",
+            cpus=self._run.cores.client,
+        )
+        stack.callback(telemetry.close)
+        return telemetry
+
+    # -- points ----------------------------------------------------------------------------------
+
+    def _points(
+        self,
+        stack: contextlib.ExitStack,
+        deployment: PlannedDeployment,
+        serving: Serving,
+        worker: LoadWorker,
+        telemetry: Telemetry | None,
+        weights: str | None,
+    ) -> None:
+        tokenizer = self._tokenizer(deployment, weights)
+        load = self._run.plan.suite.load
+        hardware = self._run.catalog.spec("hardware", deployment.asked.hardware.name)
+        bench = Bench(
+            directory=self._run.directory,
+            deployment=deployment,
+            serving=serving,
+            worker=worker,
+            telemetry=telemetry,
+            accelerated=hardware.accelerated,
+            sink=self._run.sink,
+            interrupted=self._run.interrupted,
+            run_seed=self._run.plan.suite.seed,
+            stall_timeout_s=load.stall_timeout_s,
+            request_timeout_s=load.request_timeout_s,
+            power_limited=_power_limited(
+                self._run.catalog.hardware(deployment.asked.hardware).probe()
+            ),
+        )
+        for points in _by_workload(deployment.points):
+            made = traffic(
+                self._run.catalog.workload(points[0].workload),
+                serving.dialect,
+                tokenizer,
+                deployment.request.needs.context_tokens,
+            )
+            plugin = None if made.wire.startswith("openai-") else self._codec_plugin(deployment)
+            self._measure(attrs.evolve(bench, codec_plugin=plugin), points, made, stack)
+
+    def _measure(
+        self,
+        bench: Bench,
+        points: list[PlannedPoint],
+        made: Traffic,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        """The one loop: the load plan names the next level from the results so far."""
+        levels = FixedLoadPlan(tuple(point.level for point in points))
+        history: list[PointResult] = []
+        restarted = False
+        while (level := levels.next(history)) is not None:
+            point = next(p for p in points if p.level == level)
+            self._run.number += 1
+            self._run.observers.tell(
+                PointStarted(
+                    run=self._run.directory.id, deployment=bench.deployment.id, point=point.id
+                )
+            )
+            result = measure_point(bench, point, made, self._step(bench))
+            history.append(result)
+            self._keep(result)
+            died = engine_died(result, self._run.directory.logs(bench.deployment.id))
+            if died is not None:
+                raise died
+            if result.state is PointState.INTERRUPTED:
+                raise Interrupted("interrupted by the user", hint="what was measured is kept")
+            if result.state is PointState.STALLED:
+                if restarted:
+                    raise EngineError(
+                        f"the server stalled again: {result.error}",
+                        hint="its log may say why; raise load.stall_timeout_s if it is only slow",
+                        log=self._run.directory.logs(bench.deployment.id),
+                    )
+                restarted = True
+                self._run.sink.note("the server stalled; it is started once more")
+                self._run.note(f"{bench.deployment.id}: restarted once after a stall")
+                bench.serving.stop()
+                bench.serving.start()
+
+    def _keep(self, result: PointResult) -> None:
+        self._run.keep(result)
+        self._run.observers.tell(PointFinished(run=self._run.directory.id, result=result))
+
+    def _step(self, bench: Bench) -> Callable[[str, PlannedPoint], Step]:
+        def step(phase: str, point: PlannedPoint) -> Step:
+            return Step(
+                deployment=bench.deployment.label,
+                label=f"{point.workload.name} {point.level.label}",
+                number=self._run.number,
+                points=self._run.plan.points,
+                phase=phase,
+                expected_s=point.stop.duration_s,
+                expected_turns=point.stop.requests,
+                left_s=self._left_s(phase),
+            )
+
+        return step
+
+    def _left_s(self, phase: str) -> float | None:
+        """Time that the points not yet begun take, where all are limited by time."""
+        points = [p for d in self._run.plan.deployments for p in d.points][self._run.number - 1 :]
+        if any(point.stop.duration_s is None for point in points):
+            return None
+        repeats = [point.repeats for point in points]
+        if repeats and phase.startswith("repeat"):
+            repeats[0] -= int(phase.split()[1].partition("/")[0]) - 1
+        return sum(
+            n * (p.stop.duration_s or 0.0) * (1 + _DRAIN_SHARE)
+            for n, p in zip(repeats, points, strict=True)
+        )
+
+    def _tokenizer(self, deployment: PlannedDeployment, weights: str | None) -> Tokenizer | None:
+        name = deployment.asked.model
+        model = self._run.catalog.model(name) if name is not None else None
+        if model is None or model.tokenizer is None:
+            return None
+        if weights is None:
+            weights = next((locate(w) for w in model.weights), None)
+        return model.tokenizer(weights) if weights is not None else None
+
+    # -- evals -----------------------------------------------------------------------------------
+
+    def _ask(
+        self, deployment: PlannedDeployment, evals: list[PlannedEval], serving: Serving
+    ) -> None:
+        for planned in evals:
+            if self._run.interrupted():
+                raise Interrupted("interrupted by the user", hint="what was measured is kept")
+            name = planned.chosen.name
+            folder = self._run.directory.evals(deployment.id, name)
+            outcome = run_eval(
+                planned,
+                catalog=self._run.catalog,
+                serving=serving,
+                deployment=deployment.id,
+                folder=folder,
+                seed=self._run.plan.suite.seed,
+                cpus=self._run.cores.client,
+                on_asked=lambda done, total, name=name: self._run.sink.asked(name, done, total),  # type: ignore[misc]
+                interrupted=self._run.interrupted,
+            )
+            where = folder.relative_to(self._run.directory.path)
+            self._run.directory.write_json(str(where / "outcome.json"), plain(outcome))
+            self._run.evals.append(outcome)
+            self._run.sink.outcome(outcome)
+            self._run.observers.tell(EvalFinished(run=self._run.directory.id, outcome=outcome))
+
+    def _set_accuracy(self, deployment: PlannedDeployment) -> None:
+        """Give every point of the deployment its accuracy verdict, and rewrite the results."""
+        evals = tuple(e for e in self._run.evals if e.deployment == deployment.id)
+        if not evals:
+            return
+        accuracy = worst_accuracy(evals)
+        self._run.results = [
+            attrs.evolve(result, accuracy=accuracy, evals=evals)
+            if result.deployment == deployment.id
+            else result
+            for result in self._run.results
+        ]
+        rewrite_results(self._run.directory.results, self._run.results)
+
+
+def worst_accuracy(evals: tuple[EvalOutcome, ...]) -> Accuracy:
+    """The verdict over several evals: one failure fails, one gate decides."""
+    found = {outcome.accuracy for outcome in evals}
+    for verdict in (Accuracy.FAIL, Accuracy.UNDECIDED, Accuracy.PASS):
+        if verdict in found:
+            return verdict
+    return Accuracy.NOT_RUN
+
+
+def _power_limited(probe: Probe) -> bool | None:
+    """Whether a board's power limit is below its default; None where no board tells."""
+    limits = [
+        (device.power_limit_w, device.default_power_limit_w)
+        for device in probe.devices
+        if device.power_limit_w is not None and device.default_power_limit_w is not None
+    ]
+    return any(limit < default for limit, default in limits) if limits else None
+
+
+def _by_workload(points: tuple[PlannedPoint, ...]) -> list[list[PlannedPoint]]:
+    groups: dict[object, list[PlannedPoint]] = {}
+    for point in points:
+        groups.setdefault(point.workload, []).append(point)
+    return list(groups.values())

@@ -1,0 +1,193 @@
+"""Rules of the house that hold for every distribution, found by glob: nothing is listed here."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/*/pyproject.toml"))
+OURS = [ROOT / "core", *PLUGINS]
+SINGULAR = {"hardware": "hardware"}
+FILE_LINES, FUNCTION_LINES, HOOK_MODULE_LINES = 400, 60, 110
+
+
+@cache
+def _project(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "pyproject.toml").read_text())
+
+
+def _kind(folder: Path) -> str:
+    plural = folder.parent.name
+    return SINGULAR.get(plural, plural.removesuffix("s"))
+
+
+def _sources() -> list[Path]:
+    return [file for folder in OURS for file in sorted((folder / "src").rglob("*.py"))]
+
+
+def _tracked() -> list[Path]:
+    done = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_there_are_plugins_of_every_kind() -> None:
+    """A glob that finds nothing would let every test below pass."""
+    kinds = {folder.parent.name for folder in PLUGINS}
+    assert kinds >= {"engines", "hardware", "models", "workloads", "evals", "reporters"}
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda f: f.name)
+def test_folder_distribution_and_module_names_derive_from_each_other(folder: Path) -> None:
+    """plugins/engines/vllm, tokenbench-engine-vllm, tokenbench_engine_vllm."""
+    project = _project(folder)["project"]
+    kind, name = _kind(folder), folder.name
+    module = f"tokenbench_{kind}_{name.replace('-', '_')}"
+    assert project["name"] == f"tokenbench-{kind}-{name}"
+    assert (folder / "src" / module / "py.typed").is_file()
+    groups = project["entry-points"]
+    assert groups[f"tokenbench.{folder.parent.name}"][name] == f"{module}.plugin"
+
+
+@pytest.mark.parametrize("folder", OURS, ids=lambda f: f.name)
+def test_metadata(folder: Path) -> None:
+    """Versions in lockstep, one licence, a README, the same oldest Python, tests beside it."""
+    project = _project(folder)["project"]
+    core = _project(ROOT / "core")["project"]
+    for key in ("version", "license", "requires-python"):
+        assert project[key] == core[key], key
+    assert (folder / project["readme"]).read_text().strip()
+    assert list((folder / "tests").glob("**/test_*.py")), "no tests beside it"
+    for need in project["dependencies"]:
+        if need.startswith("tokenbench"):
+            assert need.endswith(f"=={core['version']}"), need
+
+
+def test_no_tracked_file_names_a_registry_or_this_machine() -> None:
+    """No download address, no registry host, no absolute path of a developer's machine."""
+    hosts = ("pypi" + ".org", "python" + "hosted.org", "registry." + "npmjs", "deb.debian" + ".org")
+    paths = ("/wo" + "rk/main", "/ro" + "ot/", "/ho" + "me/")
+    bad = []
+    for file in _tracked():
+        text = file.read_bytes().decode(errors="ignore")
+        bad += [f"{file}: {word}" for word in (*hosts, *paths) if word in text]
+    assert not bad
+    names = {file.name for file in _tracked()}
+    assert not names & {"uv.lock", "poetry.lock", "package-lock.json", "Pipfile.lock"}
+
+
+def test_requirements_are_pinned_with_hashes_and_without_addresses() -> None:
+    """Every line is a pinned package or a hash; run.txt's pins are dev.txt's."""
+    pins = {}
+    for name in ("run", "dev"):
+        text = (ROOT / "requirements" / f"{name}.txt").read_text()
+        assert "://" not in text
+        assert not re.findall(r"^\s*-(?!-hash)", text, re.MULTILINE)
+        entries = re.findall(r"^([a-z0-9-]+==\S+)(?: ; .*?)? \\\n", text, re.MULTILINE)
+        assert len(entries) == text.count("==") - text.count("== '"), name
+        pins[name] = set(entries)
+    assert pins["run"] <= pins["dev"]
+
+
+def test_core_names_no_plugin() -> None:
+    """No string in the core's code is a plugin's name: it branches on capabilities only."""
+    names = {folder.name for folder in PLUGINS} - {"random", "cpu", "console", "files", "openai"}
+    found = []
+    for file in (ROOT / "core" / "src").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words = set(re.findall(r"[a-z0-9]+", node.value.lower()))
+                if id(node) not in docs and words & names:
+                    found.append(f"{file.name}:{node.lineno}: {node.value!r}")
+    assert not found
+
+
+@pytest.mark.parametrize("file", _sources(), ids=lambda f: f"{f.parent.name}/{f.name}")
+def test_files_and_functions_are_short(file: Path) -> None:
+    """A ratchet: split by responsibility before it is reached."""
+    text = file.read_text()
+    assert len(text.splitlines()) <= FILE_LINES
+    if file.name == "plugin.py":
+        assert len(text.splitlines()) <= HOOK_MODULE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES, f"{node.name}: {length} lines"
+
+
+def _tests() -> list[Path]:
+    return [f for f in _tracked() if f.name.startswith("test_") and f.suffix == ".py"]
+
+
+@pytest.mark.parametrize("file", _tests(), ids=lambda f: f.name)
+def test_each_test_says_what_it_proves(file: Path) -> None:
+    """A docstring on every test."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            assert ast.get_docstring(node), node.name
+
+
+def test_import_rules() -> None:
+    """Core imports no plugin; a plugin imports `tokenbench.api` and no other plugin.
+
+    An exception is data in the plugin's own pyproject: ``[tool.tokenbench] may-import``.
+    """
+    found = []
+    for folder in OURS:
+        own = f"tokenbench_{_kind(folder)}_{folder.name.replace('-', '_')}"
+        settings = _project(folder).get("tool", {}).get("tokenbench", {})
+        allowed = {own, *settings.get("may-import", [])}
+        for file in (folder / "src").rglob("*.py"):
+            for name in _imports(file):
+                top = name.partition(".")[0]
+                if top.startswith("tokenbench_") and (folder.name == "core" or top not in allowed):
+                    found.append(f"{file}: {name}")
+                inside = top == "tokenbench" and not (
+                    name == "tokenbench.api" or name.startswith("tokenbench.api.")
+                )
+                if inside and folder.name != "core":
+                    found.append(f"{file}: {name}")
+    assert not found
+
+
+def _imports(file: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.append(node.module)
+            if node.module == "tokenbench":
+                names += [f"tokenbench.{alias.name}" for alias in node.names]
+    return names
+
+
+def test_the_rooms_of_the_core_are_layered() -> None:
+    """import-linter: each room imports only those below it; the API and measure stay pure."""
+    done = subprocess.run(
+        ["lint-imports", "--config", "pyproject.toml", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": _venv_path(), "PYTHONPATH": str(ROOT / "core" / "src")},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _venv_path() -> str:
+    import os
+    import sys
+
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
