@@ -127,7 +127,8 @@ def _fitting(results: Sequence[PointResult], width: int) -> list[Column]:
     """Columns that any result has, the least important left out until the rest fits."""
     columns = [c for c in COLUMNS if any(measured(r, c) for r in results)]
     while len(columns) > 1 and _width(columns, results) > width:
-        columns.remove(max(columns, key=lambda c: c.rank))
+        # Of equal rank the last goes first: throughput and TTFT stay longest.
+        columns.remove(max(reversed(columns), key=lambda c: c.rank))
     return columns
 
 

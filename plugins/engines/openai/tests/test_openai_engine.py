@@ -1,0 +1,124 @@
+"""The engine for servers that are already up."""
+
+from __future__ import annotations
+
+import pytest
+from tokenbench_engine_openai.engine import base_url
+from tokenbench_engine_openai.plugin import OpenAIOptions, bench_register_engines
+from tokenbench_engine_openai.servers import SERVERS
+
+from tokenbench.api import (
+    CHAT,
+    COMPLETIONS,
+    Architecture,
+    Counters,
+    EngineContext,
+    EngineRequest,
+    HardwareFacts,
+    Layout,
+    Reply,
+    ServingNeeds,
+    UsageError,
+)
+
+REQUEST = EngineRequest(
+    model="openai",
+    served_name="default",
+    weights=None,
+    architecture=Architecture(),
+    hardware=HardwareFacts(kind="cpu", sku="cpu"),
+    layout=Layout(),
+    needs=ServingNeeds(),
+)
+# The shape of vLLM's page (labels, several engines), values made up.
+VLLM = """# TYPE vllm:prompt_tokens_total counter
+vllm:prompt_tokens_total{engine="0",model_name="a{b}\\"c"} 100.0
+vllm:prompt_tokens_total{engine="1",model_name="a"} 20.0
+vllm:generation_tokens_total{engine="0",model_name="a"} 7.0 1700000000
+vllm:num_requests_running{engine="0",model_name="a"} 1.0
+vllm:num_requests_waiting{engine="0",model_name="a"} NaN
+"""
+
+
+class Told:
+    """A control client that answers what it was told."""
+
+    endpoints = ()
+
+    def __init__(self, **replies: Reply) -> None:
+        self._replies = replies
+
+    def get(self, path: str, *, endpoint: int = 0) -> Reply:
+        """The reply of that name, or 404."""
+        return self._replies.get(path.strip("/").replace("/", "_"), Reply(status=404, text=""))
+
+    def post(self, path: str, json: object = None, *, endpoint: int = 0) -> Reply:
+        """Likewise."""
+        return self.get(path)
+
+
+def _engine(**options: object):  # noqa: ANN202
+    (spec,) = bench_register_engines()
+    options = {"base_url": "http://127.0.0.1:8000/v1/", "model": "m", **options}
+    return spec.factory(OpenAIOptions(**options), EngineContext(engine=lambda _: None))
+
+
+def test_nothing_is_started_and_the_address_is_as_named() -> None:
+    """No process; `/v1` is taken off; the model's name is the server's."""
+    plan = _engine(api_key_env="KEY").plan(REQUEST)
+    assert plan.processes == ()
+    assert plan.endpoints[0].url == "http://127.0.0.1:8000"
+    assert (plan.served_name, plan.api_key_env) == ("m", "KEY")
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "127.0.0.1:8000", "http://user:pw@host"])
+def test_bad_addresses(url: str) -> None:
+    """With what to write instead; a password is never echoed."""
+    with pytest.raises(UsageError) as caught:
+        base_url(url)
+    assert "pw" not in caught.value.message
+
+
+def test_what_a_server_understands_is_data() -> None:
+    """A plain server gets plain requests; vLLM gets exact lengths by token ids."""
+    plain, vllm = _engine().dialect(REQUEST), _engine(server="vllm").dialect(REQUEST)
+    assert plain.wires[0] == CHAT
+    assert not (plain.token_id_prompts or plain.ignore_eos)
+    assert vllm.wires[0] == COMPLETIONS
+    assert vllm.token_id_prompts and vllm.ignore_eos and vllm.continuous_usage
+    assert _engine(server="vllm", wire="chat").dialect(REQUEST).wires == (CHAT,)
+    with pytest.raises(UsageError, match="unknown server 'vlm'"):
+        _engine(server="vlm")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_every_known_server_has_a_source_and_known_counters(name: str) -> None:
+    """Facts carry source and date; counters are of our vocabulary."""
+    known = SERVERS[name]
+    assert known.source and known.date
+    Counters(**dict.fromkeys(known.counters, 1.0))
+
+
+def test_counters_are_summed_over_labels() -> None:
+    """Several engines behind one page; a NaN is no value."""
+    counters = _engine(server="vllm").counters(VLLM)
+    assert counters.prompt_tokens == 120
+    assert counters.generated_tokens == 7
+    assert counters.waiting is None
+    cached = "llamacpp:prompt_tokens_total 5\nllamacpp:prompt_tokens_cached_total 3\n"
+    assert _engine(server="llamacpp").counters(cached).prompt_tokens == 8
+
+
+def test_ready_version_and_quiescence() -> None:
+    """By the pages that the kind of server has."""
+    up = Told(health=Reply(status=200, text=""), version=Reply(status=200, text='{"version":"1"}'))
+    down = Told(health=Reply(status=503, text=""))
+    vllm = _engine(server="vllm")
+    assert vllm.ready(up)
+    assert not vllm.ready(down)
+    assert vllm.ready(Told())
+    assert vllm.version(up) == "vllm 1"
+    assert _engine().version(up) is None
+    assert vllm.quiescent(Told(metrics=Reply(status=200, text=VLLM))) is False
+    assert _engine().quiescent(up) is None
+    assert _engine().reset_cache(up) is False

@@ -1,0 +1,151 @@
+"""Random prompts: as long as asked, the same for the same seed, shared by no two."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenbench_workload_random.plugin import RandomOptions, bench_register_workloads
+
+from tokenbench.api import (
+    ChatPrompt,
+    TextPrompt,
+    Tokenizer,
+    TokenPrompt,
+    UsageError,
+    WorkloadContext,
+)
+
+
+class Bpe(Tokenizer):
+    """A real byte-level BPE, trained here on a few sentences."""
+
+    def __init__(self) -> None:
+        from tokenizers import Tokenizer as Fast
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        self._fast = Fast(models.BPE())
+        self._fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self._fast.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=600,
+            special_tokens=["<s>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        text = "the cat and the dog saw that the old man had one red hat and two big bags " * 20
+        self._fast.train_from_iterator([text, " a few more words for the road " * 20], trainer)
+
+    @property
+    def vocab_size(self) -> int:
+        """All ids."""
+        return int(self._fast.get_vocab_size())
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The two marks."""
+        return frozenset({0, 1})
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids."""
+        return tuple(self._fast.encode(text).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text."""
+        return str(self._fast.decode(list(ids), skip_special_tokens=False))
+
+
+BPE = Bpe()
+
+
+def _context(**changes: object) -> WorkloadContext:
+    facts = {"tokenizer": BPE, "token_ids": True, "chat": False, **changes}
+    return WorkloadContext(**facts)
+
+
+def _turns(
+    seed: int = 0, count: int = 20, context: WorkloadContext | None = None, **options: object
+) -> list[Any]:
+    (spec,) = bench_register_workloads()
+    workload = spec.factory(RandomOptions(**options))
+    sessions = workload.sessions(context or _context(), seed)
+    return [s.next(None) for s in itertools.islice(sessions, count)]
+
+
+def test_token_prompts_have_exactly_the_asked_length() -> None:
+    """Exact lengths, no special ids, exact outputs asked for."""
+    for turn in _turns(input_tokens=33, output_tokens=7):
+        assert isinstance(turn.prompt, TokenPrompt)
+        assert len(turn.prompt.ids) == turn.n_in == 33
+        assert not set(turn.prompt.ids) & BPE.special_ids
+        assert (turn.max_tokens, turn.exact_output) == (7, True)
+
+
+def test_lengths_are_uniform_integers_in_the_range() -> None:
+    """[0.8 L, L], both ends reached, as the InferenceX protocol has it."""
+    turns = _turns(count=4000, input_tokens=20, output_tokens=10, input_range=0.8, output_range=0.8)
+    assert {t.n_in for t in turns} == set(range(16, 21))
+    assert {t.max_tokens for t in turns} == {8, 9, 10}
+    share = sum(t.n_in == 16 for t in turns) / len(turns)
+    assert 0.16 < share < 0.24
+
+
+def test_a_seed_fixes_the_prompts_and_no_two_prompts_begin_alike() -> None:
+    """Nothing for a prefix cache to find, within a seed or between seeds."""
+    one, again, other = _turns(1), _turns(1), _turns(2)
+    assert one == again
+    starts = {turn.prompt.ids[:8] for turn in (*one, *other)}
+    assert len(starts) == len(one) + len(other)
+
+
+def test_a_shared_prefix_is_shared_where_it_is_asked_for() -> None:
+    """By all prompts of a seed, and counted in the length."""
+    turns = _turns(input_tokens=12, prefix_tokens=5)
+    assert len({turn.prompt.ids[:5] for turn in turns}) == 1
+    assert len({turn.prompt.ids[5:] for turn in turns}) == len(turns)
+    with pytest.raises(UsageError, match="leaves nothing"):
+        _turns(input_tokens=5, prefix_tokens=5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(length=st.integers(1, 300), seed=st.integers(0, 2**62), chat=st.booleans())
+def test_text_prompts_have_the_asked_length(length: int, seed: int, chat: bool) -> None:
+    """Encoded again, the text has exactly that many tokens, and says so."""
+    context = _context(token_ids=False, chat=chat)
+    (turn,) = _turns(seed, 1, context, input_tokens=length)
+    if chat:
+        assert isinstance(turn.prompt, ChatPrompt)
+        text = turn.prompt.messages[0].content
+    else:
+        assert isinstance(turn.prompt, TextPrompt)
+        text = turn.prompt.text
+    assert turn.n_in == length
+    assert len(BPE.encode(text)) == length
+
+
+def test_without_a_tokenizer_lengths_are_not_claimed() -> None:
+    """An estimate is not a measurement: n_in stays None."""
+    (turn,) = _turns(0, 1, _context(tokenizer=None), input_tokens=50)
+    assert turn.n_in is None
+    assert 30 < len(turn.prompt.text.split()) <= 50
+
+
+def test_sessions_travel_to_load_workers() -> None:
+    """They can be pickled."""
+    (spec,) = bench_register_workloads()
+    sessions = spec.factory(RandomOptions(input_tokens=4)).sessions(_context(), 0)
+    first = next(sessions)
+    assert pickle.loads(pickle.dumps(first)) == first
+
+
+def test_impossible_options() -> None:
+    """Each with a hint."""
+    with pytest.raises(UsageError, match="at most 1"):
+        _turns(input_range=1.5)
+    with pytest.raises(UsageError, match="format=tokens"):
+        _turns(context=_context(token_ids=False), format="tokens")
