@@ -31,7 +31,6 @@ class DeploymentRequest:
     model: str | None = None
     precision: str | None = None
     hardware: Chosen = Chosen("cpu")
-    launcher: Chosen | None = None
     topology: Topology = Topology()
     pools: tuple[Pool, ...] = ()
     flags: FrozenMap[FlagValue] = FrozenMap()
@@ -77,7 +76,6 @@ class Suite:
     version: int = SUITE_VERSION
     name: str = "run"
     seed: int = 0
-    requires: tuple[str, ...] = ()
     use: tuple[str, ...] = ()
     deployments: tuple[DeploymentRequest, ...]
     workloads: tuple[Chosen, ...] = (Chosen("random"),)
