@@ -1,4 +1,4 @@
-"""The documents say what is: their commands are planned, their suite is read, their links lead on."""
+"""The documents say what is: their commands are planned, their suite is read, links lead on."""
 
 from __future__ import annotations
 

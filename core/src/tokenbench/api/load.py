@@ -57,6 +57,8 @@ class Stop:
 class LoadPlan(ABC):
     """Chooses the next load level from the results so far: the one loop of a run."""
 
+    __slots__ = ()
+
     @abstractmethod
     def next(self, history: Sequence[PointResult]) -> LoadLevel | None:
         """The next level, or None at the end. Pure: depends on `history` only."""

@@ -10,6 +10,9 @@ import yaml
 
 from tokenbench.api import UsageError
 
+_MOST_NODES = 100_000
+_DEEPEST = 50
+
 
 @attrs.frozen
 class Document:
@@ -61,6 +64,9 @@ def read(file: Path) -> Document:
 
 
 def _convert(loader: Any, node: Any, path: str, lines: dict[str, int]) -> Any:
+    # Aliases may refer to what holds them, or multiply: a few lines can stand for endless data.
+    if len(lines) > _MOST_NODES or path.count(".") + path.count("[") > _DEEPEST:
+        raise yaml.MarkedYAMLError(problem="it is too large", problem_mark=node.start_mark)
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}

@@ -1,0 +1,151 @@
+"""Suites and choices: read exactly, refused precisely."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenbench.api import FrozenMap, Pool, Topology, UsageError, option, options
+from tokenbench.suite.choices import parse_choice
+from tokenbench.suite.options import build_options
+from tokenbench.suite.schema import Chosen
+from tokenbench.suite.structure import load_suite
+
+
+def _load(folder: Path, text: str):  # noqa: ANN202
+    file = folder / "suite.yaml"
+    file.write_text(text)
+    return load_suite(file)
+
+
+def test_three_ways_to_choose_a_plugin(tmp_path: Path) -> None:
+    """A name, a name with options as on the command line, a mapping."""
+    suite = _load(
+        tmp_path,
+        "deployments: [{engine: a}, {engine: 'a:x=1'}, {engine: {a: {x: 1, y: [1, 2]}}}]",
+    )
+    assert [d.engine for d in suite.deployments] == [
+        Chosen("a"),
+        Chosen("a", FrozenMap({"x": "1"})),
+        Chosen("a", FrozenMap({"x": 1, "y": (1, 2)})),
+    ]
+
+
+def test_pools_of_a_disaggregated_deployment(tmp_path: Path) -> None:
+    """Prefill and decode pools, each with its topology."""
+    text = """
+deployments:
+  - engine: a
+    pools:
+      - {role: prefill, replicas: 2, topology: {tp: 4}}
+      - {role: decode, topology: {tp: 8, ep: 8, dp_attention: true}}
+"""
+    (deployment,) = _load(tmp_path, text).deployments
+    assert deployment.pools == (
+        Pool(role="prefill", replicas=2, topology=Topology(tp=4)),
+        Pool(role="decode", topology=Topology(tp=8, ep=8, dp_attention=True)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("deployments:\n- engine: a\n  topolgy: {}", ":3: deployments[0].topolgy: unknown key"),
+        ("deployments:\n- engine: a\nload:\n  concurrency: 4", ":4: load.concurrency: expected a"),
+        ("deployments:\n- engine: a\nload:\n  repeats: 1.5", ":4: load.repeats: expected int"),
+        ("deployments:\n- engine: a\n  flags: 4", ":3: deployments[0].flags: expected a mapping"),
+        ("deployments: []", "no deployment"),
+        ("name: x", "'deployments' is missing"),
+        ("- 1", "a suite is a mapping"),
+        ("", "a suite is a mapping"),
+        ("deployments: [{engine: a, environment: !!python/object:os.system x}]", "not valid YAML"),
+        ("a: &a [*a]", "not valid YAML"),
+    ],
+)
+def test_errors_say_where_and_what(tmp_path: Path, text: str, said: str) -> None:
+    """File, line, path, what was expected; a tag runs no code."""
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, text)
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_choices_on_the_command_line() -> None:
+    """Quotes keep a comma, an equals sign in a value is the value's."""
+    assert parse_choice("a", where="--x") == Chosen("a")
+    chosen = parse_choice("a:b=1,c='x,y',url=http://h:1/?q=2", where="--x")
+    assert chosen.options == {"b": "1", "c": "x,y", "url": "http://h:1/?q=2"}
+    for bad in ("", ":a=1", "a:b", "a:b=1,b=2", "a:b='x", "a:=1"):
+        with pytest.raises(UsageError, match="--x"):
+            parse_choice(bad, where="--x")
+
+
+@given(st.text(alphabet="ab:=,'\"", max_size=12))
+def test_any_choice_is_parsed_or_refused(text: str) -> None:
+    """No text crashes it."""
+    with contextlib.suppress(UsageError):
+        parse_choice(text, where="--x")
+
+
+@options
+class Options:
+    """All kinds of options."""
+
+    number: int = option(help="a number", minimum=1, default=1)
+    share: float = option(help="a share", default=0.5)
+    flag: bool = option(help="a flag", default=False)
+    word: str | None = option(help="a word", default=None, choices=("x", "y"))
+    many: tuple[str, ...] = option(help="several", default=())
+    must: str = option(help="always given", unit="words")
+
+
+def test_options_from_strings_and_from_values() -> None:
+    """A flag gives strings, YAML gives values; both end as the declared types."""
+    typed = build_options(
+        Options,
+        {"number": "3", "share": "1e-3", "flag": "yes", "word": "x", "many": "a/b", "must": "m"},
+        where="here",
+    )
+    same = build_options(
+        Options,
+        {"number": 3, "share": 0.001, "flag": True, "word": "x", "many": ["a", "b"], "must": "m"},
+        where="here",
+    )
+    assert typed == same
+    assert (typed.number, typed.share, typed.flag, typed.many) == (3, 0.001, True, ("a", "b"))
+    assert build_options(Options, {"must": "m", "word": "none"}, where="here").word is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"must": "m", "numbr": 1}, "unknown option 'numbr'"),
+        ({"must": "m", "number": "four"}, "here.number: expected int, got 'four'"),
+        ({"must": "m", "number": True}, "here.number: expected int"),
+        ({"must": "m", "number": 0}, "number: expected at least 1"),
+        ({"must": "m", "word": "z"}, "word: expected one of x, y"),
+        ({"must": "m", "flag": "perhaps"}, "expected true or false"),
+        ({}, "the option 'must' is required"),
+        ({"must": 3}, "expected text"),
+    ],
+)
+def test_option_errors(raw: dict[str, object], said: str) -> None:
+    """Each with the option's own help as a hint."""
+    with pytest.raises(UsageError) as caught:
+        build_options(Options, raw, where="here")
+    assert said in caught.value.message
+
+
+def test_an_option_without_help_is_refused() -> None:
+    """While the plugin is written, not when it is used."""
+    with pytest.raises(TypeError, match="help"):
+        option(help=" ")
+    with pytest.raises(TypeError, match=r"make it with option"):
+
+        @options
+        class Bare:
+            x: int = 1
