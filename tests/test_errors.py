@@ -200,6 +200,7 @@ STAGES = {
     "starting": ("--ttft-s 3", "starting the server"),
     "warm-up": ("--itl-s 0.3", "phase=warm-up"),
     "repeat": ("--itl-s 0.1", 'phase="repeat 1/1"'),
+    "eval": ("--itl-s 0.05", "kind=twin"),
 }
 
 
@@ -207,7 +208,8 @@ STAGES = {
 def test_ctrl_c(bench, stage: str) -> None:
     """Exit 130; what was measured is kept; the engine is gone."""
     script, line = STAGES[stage]
-    process = bench.start(*_scripted(script, "--duration", "30"))
+    length = "0.3" if stage == "eval" else "30"
+    process = bench.start(*_scripted(script, "--duration", length, "--eval", "demo:limit=30"))
     wait_for(process, line)
     time.sleep(0.7)
     process.send_signal(signal.SIGINT)
@@ -223,7 +225,8 @@ def test_ctrl_c(bench, stage: str) -> None:
 def test_kill_9(bench, stage: str) -> None:
     """The supervisors end all that was started; what was written stays readable."""
     script, line = STAGES[stage]
-    process = bench.start(*_scripted(script, "--duration", "30"))
+    length = "0.3" if stage == "eval" else "30"
+    process = bench.start(*_scripted(script, "--duration", length, "--eval", "demo:limit=30"))
     wait_for(process, line)
     time.sleep(0.7)
     process.kill()

@@ -1,0 +1,170 @@
+"""The pure parts of a run, and its small worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tokenbench.api import (
+    CHAT,
+    COMPLETIONS,
+    Accuracy,
+    ChatPrompt,
+    Dialect,
+    EngineError,
+    EvalOutcome,
+    EvalScore,
+    Message,
+    SingleTurn,
+    Stop,
+    Threshold,
+    TokenPrompt,
+    Turn,
+    UsageError,
+    Weights,
+)
+from tokenbench.plan.model import PlannedEval
+from tokenbench.run.cores import split
+from tokenbench.run.deployment import worst_accuracy
+from tokenbench.run.evaluate import outcome
+from tokenbench.run.prompts import sessions_needed, traffic
+from tokenbench.run.provenance import provenance
+from tokenbench.run.serving import last_words
+from tokenbench.run.weights import locate
+from tokenbench.suite.schema import Chosen
+from tokenbench.telemetry.collect import Telemetry
+
+
+def test_engine_and_client_get_disjoint_cores() -> None:
+    """The last core measures; with one core they share it, and that is said."""
+    cores = split((0, 1, 2, 5))
+    assert (cores.engine, cores.client, cores.shared) == ((0, 1, 2), (5,), False)
+    alone = split((3,))
+    assert (alone.engine, alone.client, alone.shared) == ((3,), (3,), True)
+
+
+def test_enough_sessions_are_prepared() -> None:
+    """Twice what the warm-up's speed asks for; a fixed number where that is asked."""
+    assert sessions_needed(Stop(requests=50), 4, None) == 54
+    assert sessions_needed(Stop(duration_s=10), 8, 100.0) == 2000 + 32
+    assert sessions_needed(Stop(duration_s=10), 1, None) >= 64
+
+
+class One:
+    """A workload of one prompt."""
+
+    def __init__(self, prompt: object) -> None:
+        self.prompt = prompt
+
+    def sessions(self, context: object, seed: int):  # noqa: ANN201
+        """That prompt."""
+        yield SingleTurn(Turn(prompt=self.prompt, max_tokens=1))  # type: ignore[arg-type]
+
+
+def test_the_wire_is_the_first_that_carries_the_prompts() -> None:
+    """Messages need a chat endpoint even where completions are preferred."""
+    both = Dialect(wires=(COMPLETIONS, CHAT), token_id_prompts=True)
+    ids, chat = TokenPrompt((1,)), ChatPrompt((Message("user", "x"),))
+    assert traffic(One(ids), both, None, None).wire == COMPLETIONS  # type: ignore[arg-type]
+    made = traffic(One(chat), both, None, None)  # type: ignore[arg-type]
+    assert (made.wire, made.context.chat, made.context.token_ids) == (CHAT, True, False)
+    with pytest.raises(UsageError, match="cannot carry"):
+        traffic(One(ids), Dialect(wires=(CHAT,)), None, None)  # type: ignore[arg-type]
+
+
+def _planned(minimum: float | None, variant: str | None = None) -> PlannedEval:
+    threshold = None
+    if minimum is not None:
+        threshold = Threshold(eval="e", minimum=minimum, source="s", date="d", variant=variant)
+    return PlannedEval(chosen=Chosen("e"), threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("planned", "verdict"),
+    [
+        (_planned(0.3), Accuracy.PASS),
+        (_planned(0.9), Accuracy.FAIL),
+        (_planned(0.55), Accuracy.UNDECIDED),
+        (_planned(None), Accuracy.NOT_RUN),
+        (_planned(0.9, "another variant"), Accuracy.NOT_RUN),
+    ],
+)
+def test_an_evals_verdict(planned: PlannedEval, verdict: Accuracy) -> None:
+    """By interval against threshold; a threshold of another variant says nothing."""
+    score = EvalScore(metric="m", value=0.5, n=40, correct=20.0, variant="v")
+    assert outcome(score, planned, "d", 1.0).accuracy is verdict
+
+
+def test_one_failed_gate_fails_a_deployment() -> None:
+    """The worst of several evals counts; scores without a gate do not."""
+
+    def made(*verdicts: Accuracy) -> tuple[EvalOutcome, ...]:
+        return tuple(SimpleNamespace(accuracy=v) for v in verdicts)  # type: ignore[misc]
+
+    assert worst_accuracy(made(Accuracy.PASS, Accuracy.FAIL)) is Accuracy.FAIL
+    assert worst_accuracy(made(Accuracy.PASS, Accuracy.UNDECIDED)) is Accuracy.UNDECIDED
+    assert worst_accuracy(made(Accuracy.PASS, Accuracy.NOT_RUN)) is Accuracy.PASS
+    assert worst_accuracy(made(Accuracy.NOT_RUN)) is Accuracy.NOT_RUN
+
+
+def test_weights_are_checked_before_an_engine_is_started(tmp_path: Path) -> None:
+    """Size first, then content; a hub's name is passed on."""
+    file = tmp_path / "w"
+    file.write_bytes(b"abc")
+    good = hashlib.sha256(b"abc").hexdigest()
+
+    def weights(**facts: object) -> Weights:
+        return Weights(precision="p", format="f", source=f"file:{file}", revision="1", **facts)
+
+    assert locate(weights(size_bytes=3, sha256=good)) == str(file)
+    with pytest.raises(EngineError, match="has 3 bytes instead of 4"):
+        locate(weights(size_bytes=4))
+    with pytest.raises(EngineError, match="SHA-256"):
+        locate(weights(sha256="0" * 64))
+    hub = Weights(precision="p", format="f", source="hub:org/name", revision="1")
+    assert locate(hub) == "org/name"
+
+
+def test_provenance_holds_no_secret(monkeypatch) -> None:
+    """Variables of engines are kept, keys are not, whatever they are called."""
+    monkeypatch.setenv("VLLM_USE_V1", "1")
+    monkeypatch.setenv("VLLM_API_KEY", "hush")
+    monkeypatch.setenv("TOKENBENCH_TOKEN", "hush")
+    facts = provenance([], seed=3, argv=["bench", "run"])
+    assert facts["env.VLLM_USE_V1"] == "1"
+    assert "hush" not in facts.values()
+    assert {"cpu", "kernel", "library.uvloop", "clock.wall_ns", "seed"} <= set(facts)
+
+
+def test_last_words() -> None:
+    """The last lines that say something, on one line."""
+    assert last_words("a\n\n b \nc\nd\n\n") == "b | c | d"
+    assert last_words("\n") == "it said nothing"
+
+
+def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:
+    """A process of its own; readings of a window, on our clock; gone when closed."""
+    pytest.importorskip("tokenbench_hardware_cpu")
+    telemetry = Telemetry(
+        module="tokenbench_hardware_cpu.plugin",
+        name="cpu",
+        devices=(0,),
+        folder=tmp_path,
+        host="here",
+        role="server",
+        cpus=None,
+    )
+    begun = time.monotonic_ns()
+    time.sleep(1.5)
+    readings = telemetry.readings(begun, time.monotonic_ns(), margin_s=0)
+    telemetry.close()
+    telemetry.close()
+    assert 3 <= len(readings) <= 8
+    assert all(begun <= r.monotonic_ns <= time.monotonic_ns() for r in readings)
+    assert readings[-1].sample.utilization is not None
+    assert sys.platform == "linux"
