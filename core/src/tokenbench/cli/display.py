@@ -102,14 +102,13 @@ class Live:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
             console=self._console,
             transient=True,
         )
@@ -148,7 +147,7 @@ class Live:
         left = ""
         if step.left_s is not None:
             seconds = max(0.0, step.left_s - progress.elapsed_s)
-            left = f"  about {int(seconds // 60)}:{int(seconds % 60):02d} left"
+            left = f"  ETA {int(seconds // 60)}:{int(seconds % 60):02d}"
         failed = f"  {progress.failed} failed" if progress.failed else ""
         self._bar.update(
             self._task,
