@@ -1,10 +1,9 @@
-"""The demo gate: the sound model passes, a damaged template or damaged weights fail it."""
+"""The demo gate end to end; damaged weights on real servers are tested beside the eval."""
 
 from __future__ import annotations
 
 import json
 import math
-import random
 from pathlib import Path
 
 import pytest
@@ -12,30 +11,37 @@ from tokenbench_eval_demo.grading import is_right
 from tokenbench_eval_demo.task import items
 from tokenbench_model_smollm2.plugin import THRESHOLDS
 
-from tokenbench.measure.accuracy import wilson
+from tokenbench.api import Accuracy
+from tokenbench.measure.accuracy import judge, wilson
 
-ANSWERS = Path(__file__).parent.parent / "plugins/evals/demo/tests/data/smollm2_q4_1_answers.jsonl"
+DATA = Path(__file__).parent.parent / "plugins/evals/demo/tests/data"
 ASKED = 40
 WORKLOAD = ("--workload", "random:input_tokens=200,output_tokens=8", "--requests", "1")
 GATE = (*WORKLOAD, "--eval", f"demo:limit={ASKED}", "--allow-invalid")
 
 
-def test_the_threshold_follows_from_the_measured_answers() -> None:
-    """99.9 % of samples of 40 of the sound model's answers reach it with their whole interval."""
+def _share_of_samples(name: str, verdict: Accuracy, minimum: float) -> float:
+    """How many of all samples of 40 of a server's answers get this verdict."""
     accepted = {item.id: item.answers for item in items()}
-    answers = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
-    assert len(answers) == len(accepted) == 220
+    answers = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().splitlines()]
+    assert len(answers) == len(accepted)
     right = sum(is_right(a["answer"], accepted[a["question"]]) for a in answers)
-    total, cumulated, least = len(answers), 0.0, 0
-    for k in range(ASKED + 1):
-        ways = math.comb(right, k) * math.comb(total - right, ASKED - k)
-        cumulated += ways / math.comb(total, ASKED)
-        if cumulated > 0.001:
-            least = k
-            break
+    total = len(answers)
+    return sum(
+        math.comb(right, k) * math.comb(total - right, ASKED - k) / math.comb(total, ASKED)
+        for k in range(ASKED + 1)
+        if judge(wilson(k, ASKED), minimum) is verdict
+    )
+
+
+def test_the_threshold_follows_from_the_measured_answers() -> None:
+    """The sound model passes in 97 of 100 samples and never fails; damage does not pass."""
     (threshold,) = THRESHOLDS
-    assert right == 139
-    assert math.floor(wilson(least, ASKED)[0] * 100) / 100 == threshold.minimum
+    assert _share_of_samples("healthy", Accuracy.PASS, threshold.minimum) > 0.97
+    assert _share_of_samples("healthy", Accuracy.FAIL, threshold.minimum) < 1e-6
+    for name, fails in (("noroles", 0.75), ("llama2", 0.999), ("flipped", 0.999)):
+        assert _share_of_samples(name, Accuracy.FAIL, threshold.minimum) > fails
+        assert _share_of_samples(name, Accuracy.PASS, threshold.minimum) < 1e-4
 
 
 @pytest.mark.real
@@ -45,21 +51,5 @@ def test_a_damaged_chat_template_fails(bench, weights: Path) -> None:
     template.write_text("{% for m in messages %}<|im_start|>{{ m['role'] }}<|im_end|>{% endfor %}")
     engine = f"llamacpp:chat_template_file={template}"
     done = bench("run", "--engine", engine, "--model", "smollm2", *GATE, timeout_s=200)
-    assert done.code == 6, done.err
-    assert "the accuracy gate failed: demo" in done.complaint[0]
-
-
-@pytest.mark.real
-def test_damaged_weights_fail(bench, weights: Path) -> None:
-    """Noise in a thousandth of the tensor bytes: it still loads, and no longer answers."""
-    data = bytearray(weights.read_bytes())
-    draw = random.Random(1)
-    start = len(data) // 8  # behind the header and the vocabulary
-    for _ in range(len(data) // 1000):
-        data[draw.randrange(start, len(data))] = draw.randrange(256)
-    file = bench.folder / "damaged.gguf"
-    file.write_bytes(data)
-    args = ("run", "--engine", "llamacpp", "--model", "noisy-file", *GATE)
-    done = bench(*args, timeout_s=200, TOKENBENCH_TEST_WEIGHTS=str(file))
     assert done.code == 6, done.err
     assert "the accuracy gate failed: demo" in done.complaint[0]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import attrs
-
 from tokenbench.api import (
     COMPLETIONS,
     Counters,
@@ -19,7 +17,6 @@ from tokenbench.api import (
     ModelSpec,
     ProcessSpec,
     Server,
-    Threshold,
     Weights,
     hookimpl,
     option,
@@ -100,10 +97,6 @@ def bench_register_models():  # noqa: ANN201
         _model("absent-file", "file:/nonexistent/x.gguf"),
         _model("short-file", f"file:{file}", size_bytes=123_456_789),
         _model("damaged-file", f"file:{file}"),
-        attrs.evolve(
-            _model("noisy-file", f"file:{file}"),
-            thresholds=(Threshold(eval="demo", minimum=0.28, source="smollm2", date="2026-11-21"),),
-        ),
     ]
 
 

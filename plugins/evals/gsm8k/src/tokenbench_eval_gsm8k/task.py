@@ -37,6 +37,7 @@ def make(options: Gsm8kOptions) -> HarnessEval:
     return HarnessEval(
         HarnessTask(
             name=_TASKS[options.shots],
+            stock="gsm8k",
             metric=_METRIC,
             max_tokens=options.max_tokens,
             context_tokens=_PROMPT_TOKENS[options.shots] + options.max_tokens,

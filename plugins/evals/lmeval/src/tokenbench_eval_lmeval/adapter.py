@@ -1,16 +1,15 @@
 """lm-evaluation-harness behind tokenbench's Eval: its prompts, its filters, its metrics.
 
 Seen on lm-eval 0.4.13 (2026-11-21): ``evaluate(samples={task: [indices]}, log_samples=True)`` asks
-just those documents and returns each one's answer and metrics.
+just those documents and returns each one's answer and metrics, one row a document and filter.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import attrs
 
 from tokenbench.api import (
     Eval,
@@ -19,24 +18,18 @@ from tokenbench.api import (
     EvalScore,
     EvalServer,
     FrozenMap,
-    OptionalFeatureMissing,
+    PluginError,
     Question,
     UsageError,
 )
 
+from .calling import answers
+from .loading import HarnessTask, load
+
+__all__ = ["HarnessEval", "HarnessTask"]
+
 _FIRST = 100
-
-
-@attrs.frozen(kw_only=True)
-class HarnessTask:
-    """A task by name, with what is changed in its configuration (`overrides`)."""
-
-    name: str
-    include: str | None = None
-    metric: str | None = None
-    max_tokens: int = 512
-    context_tokens: int = 4096
-    overrides: FrozenMap[Any] = FrozenMap()
+Row = Mapping[str, Any]
 
 
 class HarnessEval(Eval):
@@ -59,29 +52,27 @@ class HarnessEval(Eval):
         indices = list(range(len(documents)))
         if self._limit is not None and self._limit < len(indices):
             indices = sorted(random.Random(seed).sample(indices, self._limit))
-        return [Question(id=str(i), text=str(documents[i])[:_FIRST]) for i in indices]
+        return [
+            Question(id=str(i), text=str(task.doc_to_text(documents[i]))[:_FIRST]) for i in indices
+        ]
 
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
         """Let the harness ask and grade these documents."""
-        from lm_eval.evaluator import evaluate
-
-        name = self._task.name
-        done = evaluate(
-            lm=self._harness_model(server),
-            task_dict={name: self._harness_task()},
-            samples={name: [int(question.id) for question in batch]},
-            log_samples=True,
-            apply_chat_template=True,
-            bootstrap_iters=0,
-        )
-        rows: dict[str, list[Any]] = {}
-        for row in done["samples"][name]:
-            rows.setdefault(str(row["doc_id"]), []).append(row)
-        return [self._sample(question, rows[question.id]) for question in batch]
+        task = self._harness_task()
+        if self._model is None:
+            self._model = _model(self._task, server)
+        indices = [int(question.id) for question in batch]
+        rows = answers(self._model, task, self._task.name, indices)
+        return samples_of(rows, batch, self._task, variant_of(self._task.name, task.config))
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
         """The mean of the chosen metric, as the harness graded each answer."""
-        scores = [sample.score or 0.0 for sample in samples]
+        scores = [sample.score for sample in samples if sample.score is not None]
+        if len(scores) != len(samples):
+            raise PluginError(
+                f"{len(samples) - len(scores)} answers of {self._task.name!r} have no grade",
+                hint="their samples were written by another version; ask them again",
+            )
         metric = samples[0].details["metric"] if samples else self._task.metric or "unknown"
         variant = samples[0].details["variant"] if samples else self._task.name
         return EvalScore(
@@ -92,52 +83,55 @@ class HarnessEval(Eval):
             variant=variant,
         )
 
-    # -- inside ----------------------------------------------------------------------------------
-
     def _harness_task(self) -> Any:
         if self._loaded is None:
-            self._loaded = _load(self._task)
+            self._loaded = load(self._task)
         return self._loaded
 
-    def _harness_model(self, server: EvalServer) -> Any:
-        if self._model is None:
-            from lm_eval.api.registry import get_model
 
-            # It reads the key from OPENAI_API_KEY; the worker's environment has it, or a dummy.
-            _set_key(server.api_key)
-            self._model = get_model("local-chat-completions").create_from_arg_obj(
-                {
-                    "model": server.model,
-                    "base_url": f"{server.base_url.rstrip('/')}/v1/chat/completions",
-                    "num_concurrent": server.concurrency,
-                    "max_gen_toks": self._task.max_tokens,
-                    "max_retries": 2,
-                    "tokenizer_backend": None,
-                    "tokenized_requests": False,
-                }
-            )
-        return self._model
+def variant_of(name: str, config: Any) -> str:
+    """The task's name and version, as the harness tells them apart."""
+    return f"{name} v{(config.metadata or {}).get('version', 'unknown')}"
 
-    def _sample(self, question: Question, rows: Sequence[Mapping[str, Any]]) -> EvalSample:
-        """One answer. A document has a row for each filter; the metric's name says which counts."""
-        config = self._harness_task().config
-        version = (config.metadata or {}).get("version", "unknown")
-        metric, row = _choose(self._task, rows)
-        return EvalSample(
-            question=question.id,
-            answer=str(rows[0]["resps"][0][0]),
-            score=float(row[metric.partition(",")[0]]),
-            details=FrozenMap(
-                {
-                    "metric": metric,
-                    "variant": f"{self._task.name} v{version}",
-                    "filtered": str(row["filtered_resps"][0])[:_FIRST],
-                }
-            ),
+
+def samples_of(
+    rows: Sequence[Row], batch: Sequence[Question], task: HarnessTask, variant: str
+) -> list[EvalSample]:
+    """One sample a question, in order, out of the harness's rows (one a document and filter).
+
+    Raises:
+        PluginError: the harness left a question out.
+        UsageError: the task does not have the metric that was asked for.
+    """
+    by_question: dict[str, list[Row]] = {}
+    for row in rows:
+        by_question.setdefault(str(row["doc_id"]), []).append(row)
+    missing = [question.id for question in batch if question.id not in by_question]
+    if missing:
+        raise PluginError(
+            f"lm-evaluation-harness left out {len(missing)} questions of {task.name!r}",
+            hint="report it with the version of lm-eval",
         )
+    return [_sample(question, by_question[question.id], task, variant) for question in batch]
 
 
-def _choose(task: HarnessTask, rows: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
+def _sample(question: Question, rows: Sequence[Row], task: HarnessTask, variant: str) -> EvalSample:
+    metric, row = _choose(task, rows)
+    return EvalSample(
+        question=question.id,
+        answer=str(row["resps"][0][0]),
+        score=float(row[metric.partition(",")[0]]),
+        details=FrozenMap(
+            {
+                "metric": metric,
+                "variant": variant,
+                "filtered": str(row["filtered_resps"][0])[:_FIRST],
+            }
+        ),
+    )
+
+
+def _choose(task: HarnessTask, rows: Sequence[Row]) -> tuple[str, Row]:
     """The metric to report, as ``metric,filter``, and its row."""
     found = {f"{metric},{row['filter']}": row for row in rows for metric in row["metrics"]}
     if task.metric is None:
@@ -151,44 +145,20 @@ def _choose(task: HarnessTask, rows: Sequence[Mapping[str, Any]]) -> tuple[str, 
     return task.metric, found[task.metric]
 
 
-def _load(task: HarnessTask) -> Any:
-    """The harness's task object.
+def _model(task: HarnessTask, server: EvalServer) -> Any:
+    from lm_eval.api.registry import get_model
 
-    Raises:
-        OptionalFeatureMissing: lm-eval is not installed.
-        UsageError: there is no such task, or its data cannot be read.
-    """
-    try:
-        from lm_eval.tasks import TaskManager, get_task_dict
-    except ImportError as error:
-        raise OptionalFeatureMissing(
-            f"lm-evaluation-harness is not installed ({error})",
-            hint='pip install "tokenbench-eval-lmeval[harness]"',
-        ) from error
-    manager = TaskManager(include_path=task.include)
-    if task.name not in manager.all_tasks:
-        raise UsageError(
-            f"lm-evaluation-harness has no task {task.name!r}",
-            hint="`lm-eval ls tasks` lists them; name your own folder with include=",
-        )
-    asked = {"task": task.name, **task.overrides} if task.overrides else task.name
-    try:
-        loaded = get_task_dict([asked], manager)
-    except Exception as error:
-        raise UsageError(
-            f"the task {task.name!r} cannot be loaded: {type(error).__name__}: {error}",
-            hint="its data must be local: nothing is fetched from a hub",
-        ) from error
-    found = loaded[task.name]
-    if found.config.output_type != "generate_until":
-        raise UsageError(
-            f"the task {task.name!r} reads log-probabilities ({found.config.output_type})",
-            hint="this adapter asks the chat endpoint; choose a task that generates text",
-        )
-    return found
-
-
-def _set_key(key: str | None) -> None:
-    import os
-
-    os.environ.setdefault("OPENAI_API_KEY", key or "none")
+    # The harness sends this variable's value to the server it asks: a key that the user has there
+    # for someone else must not reach it. The worker's own environment, so nobody else sees this.
+    os.environ["OPENAI_API_KEY"] = server.api_key or "none"
+    return get_model("local-chat-completions").create_from_arg_obj(
+        {
+            "model": server.model,
+            "base_url": f"{server.base_url.rstrip('/')}/v1/chat/completions",
+            "num_concurrent": server.concurrency,
+            "max_gen_toks": task.max_tokens,
+            "max_retries": 2,
+            "tokenizer_backend": None,
+            "tokenized_requests": False,
+        }
+    )

@@ -49,16 +49,16 @@ def bench_register_models() -> Sequence[ModelSpec]:
     ]
 
 
-# The undamaged model has 139 of the 220 questions right. Of its samples of 40, 99.9 % have at least
-# 17 right, whose 95 % interval begins at 0.285; a damaged template or damaged weights score below
-# 0.1. tests/test_gate.py derives the figure again from the captured answers.
+# The sound model has 245 of the 312 questions right. Of its samples of 40, 97 % have at least the
+# 27 right whose 95 % interval lies above 0.5; without its chat template it scores 0.29, with
+# damaged weights 0. tests/test_gate.py derives this again from the captured answers.
 THRESHOLDS = (
     Threshold(
         eval="demo",
         variant="demo-1",
         precision="q4_1",
-        minimum=0.28,
-        source="139 of 220 right on xllamacpp 2026.10.11549",
+        minimum=0.5,
+        source="245 of 312 right on xllamacpp 2026.10.11549",
         date="2026-11-21",
     ),
 )

@@ -1,0 +1,139 @@
+"""GSM8K: options, and the stock tasks of the real lm-eval with questions from a local file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenbench_eval_gsm8k.plugin import Gsm8kOptions, bench_register_evals
+from tokenbench_eval_gsm8k.task import DATA_VARIABLE, make
+
+from tokenbench.api import UsageError
+
+ROOT = Path(__file__).resolve().parents[4]
+SHARED = ROOT.parent / "shared" / "data" / "evals" / "gsm8k_test.jsonl"
+ROW = {"question": "A box holds 3 pens. How many pens do 4 boxes hold?", "answer": "12\n#### 12"}
+
+PRINT_TASK = """
+import json, sys
+from tokenbench_eval_gsm8k.plugin import Gsm8kOptions
+from tokenbench_eval_gsm8k.task import make
+made = make(Gsm8kOptions(data=sys.argv[1], shots=int(sys.argv[2])))
+questions = made.questions(0)
+task = made._harness_task()
+config = task.config
+examples = task.fewshot_context(task.eval_docs[0], config.num_fewshot or 0)
+print(json.dumps({
+    "n": len(questions), "first": questions[0].text, "prompt": examples,
+    "filters": [one["name"] for one in config.filter_list],
+    "stop": config.generation_kwargs["until"], "shots": config.num_fewshot,
+}))
+"""
+
+
+def loaded(file: Path, shots: int, scratch: Path) -> dict[str, Any]:
+    """What the harness made of the task, in an interpreter of its own, offline."""
+    if importlib.util.find_spec("lm_eval") is None:
+        pytest.skip("lm-eval is not installed (the extra `harness`)")
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_TASK, str(file), str(shots)],
+        env={
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_OFFLINE": "1",
+            "HF_HOME": str(scratch),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """A file like the data set's, with a question of our own."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(ROW) + "\n")
+    return file
+
+
+def test_zero_shots_are_the_stock_task(rows: Path, tmp_path: Path) -> None:
+    """Prompt, filters and stops are the harness's own; only the questions come from the file."""
+    task = loaded(rows, 0, tmp_path / "scratch")
+    assert task["n"] == 1
+    assert task["prompt"] == f"Q: {ROW['question']}\nA: Let's think step by step."
+    assert task["filters"] == ["strict-match", "flexible-extract"]
+    assert "Q:" in task["stop"]
+
+
+def test_eight_shots_bring_their_own_examples(rows: Path, tmp_path: Path) -> None:
+    """The worked examples are those of the task file, so no training split is needed."""
+    task = loaded(rows, 8, tmp_path / "scratch")
+    assert task["shots"] == 8
+    assert task["prompt"].count("The answer is") == 8
+    assert task["prompt"].count(ROW["question"]) == 1
+
+
+def test_the_real_test_set_loads(tmp_path: Path) -> None:
+    """The published test file has 1,319 questions, all of them asked."""
+    if not SHARED.exists():
+        pytest.skip("no ../shared/data/evals/gsm8k_test.jsonl beside this checkout")
+    assert loaded(SHARED, 0, tmp_path / "scratch")["n"] == 1319
+
+
+def test_no_data_is_the_users_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without data= and without the variable, the error says how to name the file."""
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    with pytest.raises(UsageError) as caught:
+        make(Gsm8kOptions())
+    assert DATA_VARIABLE in caught.value.hint
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A path that is not there is in the message."""
+    with pytest.raises(UsageError, match=r"there is no file .*absent\.jsonl"):
+        make(Gsm8kOptions(data=str(tmp_path / "absent.jsonl")))
+
+
+def test_the_variable_names_the_file(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment variable stands in for data=, and data= wins over it."""
+    monkeypatch.setenv(DATA_VARIABLE, str(rows))
+    made = make(Gsm8kOptions())
+    assert str(rows.resolve()) in str(made._task.overrides)
+    monkeypatch.setenv(DATA_VARIABLE, "absent.jsonl")
+    assert make(Gsm8kOptions(data=str(rows)))._task == made._task
+
+
+def test_only_zero_or_eight_shots(rows: Path) -> None:
+    """Another number of examples would be another task than the stock ones."""
+    with pytest.raises(UsageError, match="expected 0 or 8, got 5"):
+        make(Gsm8kOptions(data=str(rows), shots=5))
+
+
+def test_context_covers_prompt_and_answer(rows: Path) -> None:
+    """What the server must offer grows with the examples and the answer's length."""
+    plain = make(Gsm8kOptions(data=str(rows), max_tokens=100)).needs().context_tokens
+    worked = make(Gsm8kOptions(data=str(rows), max_tokens=100, shots=8)).needs().context_tokens
+    assert plain is not None and worked is not None
+    assert 100 < plain < worked
+
+
+def test_registering_imports_no_harness() -> None:
+    """Listing plugins must not cost the harness's import."""
+    code = (
+        "import sys, tokenbench_eval_gsm8k.plugin as p; p.bench_register_evals();"
+        "print(sorted({'lm_eval', 'datasets', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert [spec.name for spec in bench_register_evals()] == ["gsm8k"]

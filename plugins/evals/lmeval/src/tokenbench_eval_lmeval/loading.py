@@ -1,0 +1,94 @@
+"""Finding and loading one task of lm-evaluation-harness. The only module that looks it up.
+
+Seen on lm-eval 0.4.13 (2026-11-21): reading the index of all its task files takes 17 s, that of one
+folder 0.01 s; and overrides for a task by name are merged into the stock configuration only where
+the task is a member of a group (a bare ``{"task": name, ...}`` is taken for a new task instead).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tokenbench.api import FrozenMap, OptionalFeatureMissing, UsageError
+
+
+@attrs.frozen(kw_only=True)
+class HarnessTask:
+    """A task by name, with what is changed in its configuration.
+
+    `stock`: the folder of the harness's own tasks that has it (None: look in all, which is slow).
+    `include`: a folder with the user's task files. `metric`: metric and filter to report.
+    `overrides`: configuration keys set for this run, merged into the task's own.
+    """
+
+    name: str
+    include: str | None = None
+    stock: str | None = None
+    metric: str | None = None
+    max_tokens: int = 512
+    context_tokens: int = 4096
+    overrides: FrozenMap[Any] = FrozenMap()
+
+
+def load(task: HarnessTask) -> Any:
+    """The harness's task object, its data read from local files.
+
+    Raises:
+        OptionalFeatureMissing: lm-eval is not installed.
+        UsageError: there is no such task, it is a group, its data cannot be read, or it needs
+            log-probabilities.
+    """
+    manager = _manager(task)
+    member = {"task": task.name, **task.overrides}
+    asked: Any = {"group": "tokenbench", "task": [member]} if task.overrides else task.name
+    try:
+        tasks: dict[str, Any] = manager.load(asked)["tasks"]
+    except Exception as error:
+        raise UsageError(
+            f"the task {task.name!r} cannot be loaded: {type(error).__name__}: {error}",
+            hint="its data must be local: nothing is fetched from a hub",
+        ) from error
+    if set(tasks) != {task.name}:
+        raise UsageError(
+            f"{task.name!r} is a group of {len(tasks)} tasks",
+            hint=f"name one of them: {', '.join(sorted(tasks)[:5])}",
+        )
+    found = tasks[task.name]
+    if found.config.output_type != "generate_until":
+        raise UsageError(
+            f"the task {task.name!r} reads log-probabilities ({found.config.output_type})",
+            hint="this adapter asks the chat endpoint; choose a task that generates text",
+        )
+    return found
+
+
+def _manager(task: HarnessTask) -> Any:
+    """A task manager that knows the task, from as few folders as possible."""
+    try:
+        import lm_eval.tasks
+    except ImportError as error:
+        raise OptionalFeatureMissing(
+            f"lm-evaluation-harness is not installed ({error})",
+            hint='pip install "tokenbench-eval-lmeval[harness]"',
+        ) from error
+    if task.include is not None and not Path(task.include).is_dir():
+        raise UsageError(
+            f"there is no folder {task.include}", hint="include= names a folder of task files"
+        )
+    folders = [task.include] if task.include else []
+    if task.stock is not None:
+        folders.append(str(Path(lm_eval.tasks.__file__).parent / task.stock))
+    if folders:
+        manager = lm_eval.tasks.TaskManager(include_path=folders, include_defaults=False)
+        if task.name in manager.all_tasks:
+            return manager
+    manager = lm_eval.tasks.TaskManager(include_path=folders or None)
+    if task.name not in manager.all_tasks:
+        raise UsageError(
+            f"lm-evaluation-harness has no task {task.name!r}",
+            hint="`lm-eval ls tasks` lists them; name your own folder with include=",
+        )
+    return manager

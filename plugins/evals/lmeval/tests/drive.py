@@ -1,0 +1,71 @@
+"""Runs the adapter in an interpreter of its own, as the core's eval worker does.
+
+``python drive.py JOB``: a JSON object with `task` (arguments of HarnessTask), `limit`, `seed`,
+`batches` (how many of which size are asked), `reverse` (each of them backwards), `base_url`,
+`api_key`. Prints one JSON line: the questions, the samples, the score, or the error; and every
+address that Python looked up or connected to meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+
+SEEN: list[str] = []
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if event == "socket.getaddrinfo":
+        SEEN.append(f"{args[0]}:{args[1]}")
+    elif event == "socket.connect" and isinstance(args[1], tuple):
+        SEEN.append(f"{args[1][0]}:{args[1][1]}")
+
+
+def main(job: dict[str, Any]) -> dict[str, Any]:
+    """Do the job."""
+    from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask
+
+    from tokenbench.api import BenchError, FrozenMap
+
+    arguments = {**job["task"], "overrides": FrozenMap(job["task"].get("overrides") or {})}
+    evaluation = HarnessEval(HarnessTask(**arguments), limit=job.get("limit"))
+    server: Any = SimpleNamespace(
+        base_url=job.get("base_url"),
+        model="default",
+        concurrency=4,
+        scratch="",
+        api_key=job.get("api_key"),
+    )
+    out: dict[str, Any] = {}
+    try:
+        questions = list(evaluation.questions(job.get("seed", 0)))
+        out["questions"] = [attrs.asdict(question) for question in questions]
+        samples = []
+        for size in job.get("batches", ()):
+            batch, questions = questions[:size], questions[size:]
+            if job.get("reverse"):
+                batch.reverse()
+            samples += evaluation.ask(batch, server)
+        out["samples"] = [{**_plain(s), "details": dict(s.details)} for s in samples]
+        out["score"] = attrs.asdict(evaluation.score(samples))
+    except BenchError as error:
+        out["error"] = {
+            "kind": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+        }
+    return out
+
+
+def _plain(sample: Any) -> dict[str, Any]:
+    return attrs.asdict(sample, filter=lambda field, _: field.name != "details")
+
+
+if __name__ == "__main__":
+    sys.addaudithook(_audit)
+    result = main(json.loads(sys.argv[1]))
+    print(json.dumps({**result, "contacted": sorted(set(SEEN))}))
