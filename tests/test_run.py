@@ -73,7 +73,7 @@ def test_gsm8k_through_the_harness(
     assert done.code == 0, done.err
     (outcome,) = measured(bench)[0]["evals"]
     assert outcome["n"] == 2
-    assert outcome["variant"].startswith("gsm8k_cot_zeroshot v3.0, 0-shot, lm-eval ")
+    assert outcome["variant"].startswith("gsm8k_cot_zeroshot v3.0")
     assert outcome["metric"] == "exact_match,flexible-extract"
     assert outcome["accuracy"] == "not run"
     assert any(text.startswith("context_tokens") for text in outcome["twin_settings"])

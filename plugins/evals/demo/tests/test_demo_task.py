@@ -9,20 +9,40 @@ import pytest
 from tokenbench_eval_demo.plugin import DemoOptions, bench_register_evals
 from tokenbench_eval_demo.task import VARIANT, DemoEval, items
 
-from tokenbench.api import EvalSample
+from tokenbench.api import EvalSample, EvalScore
 
 DATA = Path(__file__).parent / "data"
 
 
-def test_captured_answers_give_the_measured_score() -> None:
-    """The answers of the sound server: 139 of 220 are right, whatever is changed in the grading."""
-    text = (DATA / "smollm2_q4_1_answers.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
-    samples = [EvalSample(question=row["question"], answer=row["answer"]) for row in rows]
+def captured(name: str) -> list[EvalSample]:
+    """The answers of one real server; data/README.md says which."""
+    lines = (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [EvalSample(**json.loads(line)) for line in lines]
+
+
+def scored(name: str) -> EvalScore:
+    """The score of captured answers to all items."""
+    samples = captured(name)
     assert [sample.question for sample in samples] == [item.id for item in items()]
-    score = DemoEval(DemoOptions()).score(samples)
-    assert (score.n, score.correct, score.variant) == (220, 139.0, VARIANT)
-    assert score.value == pytest.approx(139 / 220)
+    return DemoEval(DemoOptions()).score(samples)
+
+
+def test_healthy_answers_score_well_but_not_all() -> None:
+    """The captured answers of the sound server give the score that the README states."""
+    score = scored("healthy")
+    assert score.variant == VARIANT
+    assert score.n == len(items())
+    assert score.value == pytest.approx(0.785, abs=0.0005)
+    assert score.value == pytest.approx(score.correct / score.n)
+
+
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [("noroles", 0.288), ("llama2", 0.035), ("flipped", 0.0)],
+)
+def test_damaged_answers_score_far_below(name: str, stated: float) -> None:
+    """Answers of servers with a wrong chat template or flipped bits score as the README states."""
+    assert scored(name).value == pytest.approx(stated, abs=0.0005)
 
 
 def test_score_counts_each_sample_alone() -> None:

@@ -29,7 +29,7 @@ def test_batches_are_asked_and_graded_by_the_harness(
     texts = [f"{question['text']} It is 1." for question in done["questions"]]
     assert [sample["answer"] for sample in done["samples"]] == texts
     assert done["score"]["n"] == 6
-    assert done["score"]["variant"] == "tokenbench_sums v2.0"
+    assert done["score"]["variant"].startswith("tokenbench_sums v2.0, 0-shot, lm-eval ")
 
 
 def test_nothing_but_the_server_is_contacted(drive: Drive, sums: Sums, recorder: Any) -> None:

@@ -71,10 +71,10 @@ def test_an_ungraded_sample_is_no_zero() -> None:
 
 
 def test_variant_says_what_changes_scores() -> None:
-    """A task's version is part of its variant, and an unversioned task says so."""
-    config = SimpleNamespace(metadata={"version": 3.0})
-    assert variant_of("gsm8k_cot", config) == "gsm8k_cot v3.0"
-    assert variant_of("mine", SimpleNamespace(metadata=None)) == "mine vunknown"
+    """The task's version and its number of examples are in the variant."""
+    config = SimpleNamespace(metadata={"version": 3.0}, num_fewshot=8)
+    assert variant_of("gsm8k_cot", config) == "gsm8k_cot v3.0, 8-shot"
+    assert variant_of("x", SimpleNamespace(metadata=None, num_fewshot=None)) == "x vunknown, 0-shot"
 
 
 def test_registering_and_making_imports_no_harness() -> None:

@@ -28,7 +28,7 @@ def bench_register_evals() -> Sequence[EvalSpec]:
     return [
         EvalSpec(
             name="demo",
-            summary="220 short questions that a very small model answers, and a damaged one cannot",
+            summary="312 short questions that a very small model answers, and a damaged one cannot",
             options=DemoOptions,
             factory=_make,
         )

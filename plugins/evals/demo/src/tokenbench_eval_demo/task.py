@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VARIANT = "demo-1"
 ANSWER_TOKENS = 16
-# The longest question with SmolLM2's chat template has 60 tokens; room for wordier templates.
+# The longest question with SmolLM2's chat template has 42 tokens; room for wordier templates.
 _CONTEXT_TOKENS = 192
 
 

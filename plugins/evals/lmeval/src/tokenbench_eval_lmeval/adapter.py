@@ -24,7 +24,7 @@ from tokenbench.api import (
 )
 
 from .calling import answers
-from .loading import HarnessTask, load
+from .loading import HarnessTask, harness_version, load
 
 __all__ = ["HarnessEval", "HarnessTask"]
 
@@ -63,7 +63,8 @@ class HarnessEval(Eval):
             self._model = _model(self._task, server)
         indices = [int(question.id) for question in batch]
         rows = answers(self._model, task, self._task.name, indices)
-        return samples_of(rows, batch, self._task, variant_of(self._task.name, task.config))
+        variant = f"{variant_of(self._task.name, task.config)}, lm-eval {harness_version()}"
+        return samples_of(rows, batch, self._task, variant)
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
         """The mean of the chosen metric, as the harness graded each answer."""
@@ -90,8 +91,9 @@ class HarnessEval(Eval):
 
 
 def variant_of(name: str, config: Any) -> str:
-    """The task's name and version, as the harness tells them apart."""
-    return f"{name} v{(config.metadata or {}).get('version', 'unknown')}"
+    """What changes the scores of a task: its name, its version, the examples in its prompt."""
+    version = (config.metadata or {}).get("version", "unknown")
+    return f"{name} v{version}, {config.num_fewshot or 0}-shot"
 
 
 def samples_of(

@@ -65,6 +65,13 @@ def load(task: HarnessTask) -> Any:
     return found
 
 
+def harness_version() -> str:
+    """The installed version of lm-eval."""
+    from importlib.metadata import version
+
+    return version("lm-eval")
+
+
 def _manager(task: HarnessTask) -> Any:
     """A task manager that knows the task, from as few folders as possible."""
     try:
