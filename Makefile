@@ -9,6 +9,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml)
 # A user's pip settings must not change what is installed or where.
 PIP := env -u PIP_USER -u PIP_REQUIRE_VIRTUALENV -u PIP_TARGET -u PIP_PREFIX \
 	$(BIN)/python -m pip --disable-pip-version-check -qq
+PINNED := install --no-deps --no-build-isolation --require-hashes
 EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
 TESTS := core/tests plugins tests
 
@@ -38,22 +39,27 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The environment, in three steps. Each ends with a stamp, so a step that was cut is done again.
+# The environment, in steps. Each ends with a stamp, so a step that was cut is done again.
 # The stamp of the first names the interpreter: another PYTHON makes another environment.
 $(VENV)/.python: FORCE
 	@$(PYTHON) tools/environment.py $(VENV)
 
-$(VENV)/.run: $(VENV)/.python requirements/run.txt $(PYPROJECTS)
-	@test -e $(VENV)/.dev && test $(VENV)/.dev -nt $(VENV)/.python \
+$(VENV)/.build: $(VENV)/.python requirements/build.txt
+	@echo "installing what builds the packages ..."
+	@$(PIP) $(PINNED) -r requirements/build.txt
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.build requirements/run.txt $(PYPROJECTS)
+	@test -e $(VENV)/.dev && test $(VENV)/.dev -nt $(VENV)/.build \
 		&& test $(VENV)/.dev -nt requirements/run.txt \
 		|| { echo "installing what a run needs ..."; \
-		$(PIP) install --no-deps --require-hashes -r requirements/run.txt; }
+		$(PIP) $(PINNED) -r requirements/run.txt; }
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.python requirements/dev.txt $(PYPROJECTS)
+$(VENV)/.dev: $(VENV)/.build requirements/dev.txt $(PYPROJECTS)
 	@echo "installing what the tests need ..."
-	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
+	@$(PIP) $(PINNED) -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
 

@@ -88,7 +88,7 @@ def test_no_tracked_file_names_a_registry_or_this_machine() -> None:
 def test_requirements_are_pinned_with_hashes_and_without_addresses() -> None:
     """Every line is a pinned package or a hash; run.txt's pins are dev.txt's."""
     pins = {}
-    for name in ("run", "dev"):
+    for name in ("build", "run", "dev"):
         text = (ROOT / "requirements" / f"{name}.txt").read_text()
         assert "://" not in text
         assert not re.findall(r"^\s*-(?!-hash)", text, re.MULTILINE)

@@ -3,6 +3,7 @@
 Reads the dependencies of `core` and of every `plugins/*/*` (so a new plugin needs no entry here)
 and writes, without addresses and valid for every supported Python:
 
+* ``requirements/build.txt``: what builds our distributions, and third-party source packages;
 * ``requirements/run.txt``: what a run needs, with the extras that a plugin's
   ``[tool.tokenbench.lock] run-extras`` names;
 * ``requirements/dev.txt``: the same pins, all extras, and the tools of development.
@@ -23,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
-BUILD = ("hatchling", "editables")
+BUILD = ("hatchling", "editables", "setuptools", "wheel")
 TOOLS = (
     "build",
     "hypothesis",
@@ -43,11 +44,13 @@ def main() -> None:
     """Write both files."""
     run, extras, no_deps = _gather()
     alone = _compile(sorted(no_deps), "--no-deps")
-    pinned_run = _compile(sorted({*run, *BUILD}))
+    pinned_run = _compile(sorted(run))
     with tempfile.TemporaryDirectory() as folder:
         constraint = Path(folder) / "run.txt"
         constraint.write_text(pinned_run)
-        pinned_dev = _compile(sorted({*run, *extras, *BUILD, *TOOLS}), "-c", str(constraint))
+        pinned_dev = _compile(sorted({*run, *extras, *TOOLS}), "-c", str(constraint))
+        pinned_build = _compile(sorted(BUILD))
+    (ROOT / "requirements" / "build.txt").write_text(pinned_build)
     (ROOT / "requirements" / "run.txt").write_text(pinned_run + alone)
     (ROOT / "requirements" / "dev.txt").write_text(pinned_dev + alone)
 
