@@ -238,7 +238,7 @@ def test_kill_9(bench, stage: str) -> None:
 
 def test_an_observer_that_fails_loses_nothing(bench) -> None:
     """It is logged with its name; the run goes on."""
-    done = bench(*_scripted(""), TOKENBENCH_TEST_OBSERVER="1")
+    done = bench(*_scripted("", "--allow-invalid"), TOKENBENCH_TEST_OBSERVER="1")
     assert done.code == 0, done.err
     assert "observer failed" in done.err and "tokenbench_test_plugins" in done.err
 

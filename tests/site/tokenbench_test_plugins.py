@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 from tokenbench.api import (
     COMPLETIONS,
+    Amendment,
+    AmendRequest,
+    Codec,
+    CodecSpec,
     Counters,
     Dialect,
     Engine,
     EngineCapabilities,
     EngineRequest,
     EngineSpec,
+    FrozenMap,
+    HttpRequest,
     LaunchPlan,
     ModelSpec,
     ProcessSpec,
     Server,
+    StreamEvent,
+    Target,
+    TextPrompt,
+    Turn,
     Weights,
     hookimpl,
     option,
@@ -31,6 +42,7 @@ class ScriptedOptions:
 
     script: str = option(default="", help="options of tokenbench.testing.server, spaces between")
     start_timeout_s: float = option(default=20.0, help="time limit of the start", unit="s")
+    wire: str = option(default=COMPLETIONS, help="wire format: an OpenAI one, or scripted-lines")
     dies: bool = option(default=False, help="the process ends at once")
 
 
@@ -50,7 +62,7 @@ class Scripted(Engine):
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """Text completions."""
-        return Dialect(wires=(COMPLETIONS,), ignore_eos=True)
+        return Dialect(wires=(self._options.wire,), ignore_eos=True)
 
     def version(self, server: Server) -> str | None:
         """As the server says."""
@@ -67,6 +79,42 @@ class Scripted(Engine):
             prompt_tokens=page.get("scripted_prompt_tokens_total"),
             generated_tokens=page.get("scripted_generated_tokens_total"),
         )
+
+
+class Lines(Codec):
+    """The scripted server's own protocol: JSON lines."""
+
+    name = "scripted-lines"
+    framing = "lines"
+    ends_with_done = False
+
+    def encode(self, turn: Turn, target: Target) -> HttpRequest:
+        """Text and a number of tokens."""
+        assert isinstance(turn.prompt, TextPrompt)
+        body = {"text": turn.prompt.text, "tokens": turn.max_tokens}
+        return HttpRequest(path="/lines", body=json.dumps(body).encode())
+
+    def classify(self, event: bytes) -> StreamEvent:
+        """A word, or the counts."""
+        data = json.loads(event)
+        if "word" in data:
+            return StreamEvent(token=True, n_tokens=1, text=data["word"])
+        return StreamEvent(n_in=data["in"], n_out=data["out"], done=True)
+
+
+@hookimpl
+def bench_register_codecs():  # noqa: ANN201
+    """The codec."""
+    return [CodecSpec(name=Lines.name, summary="JSON lines", factory=Lines)]
+
+
+@hookimpl
+def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
+    """A slower server, where the test asks for it."""
+    if request.engine != "scripted" or not os.environ.get("TOKENBENCH_TEST_AMEND"):
+        return None
+    slower = FrozenMap({"server": FrozenMap({"--itl-s": 0.05})})
+    return Amendment(reason="the test wants it slower", flags=slower)
 
 
 @hookimpl

@@ -40,8 +40,8 @@ def test_stamps_and_counts_are_right(serve, drive, tmp_path) -> None:
     ttft = (records["first_ns"] - records["sent_first_ns"]) / 1e9
     tpot = (records["last_ns"] - records["first_ns"]) / 1e9 / 9
     # asyncio sleeps a little longer than asked, never shorter.
-    assert 0.05 <= np.median(ttft) < 0.08
-    assert 0.01 <= np.median(tpot) < 0.02
+    assert 0.05 <= np.median(ttft) < 0.12
+    assert 0.01 <= np.median(tpot) < 0.03
 
 
 def test_concurrency_is_held(serve, drive) -> None:

@@ -1,7 +1,8 @@
 """A scripted server that speaks the OpenAI protocol: ``python -m tokenbench.testing.server``.
 
 It generates no language: it sends words on a schedule, counts what it sent, and misbehaves on
-demand. Use a real engine where one can run; this is for what a real engine cannot be asked to do.
+demand. ``POST /lines`` answers in a protocol of its own, for tests of wire codecs. Use a real
+engine where one can run; this is for what a real engine cannot be asked to do.
 
 ==================== ==============================================================================
 ``--ttft-s``         time to the first token
@@ -57,7 +58,9 @@ class ScriptedServer:
             writer.close()
 
     async def _answer(self, path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
-        if path.startswith("/v1/") and body:
+        if path == "/lines":
+            await self._lines(json.loads(body), writer)
+        elif path.startswith("/v1/") and body:
             await self._generate(path, json.loads(body), writer)
         elif path == "/health":
             _plain(writer, 503 if self.script.never_ready else 200, "{}")
@@ -68,6 +71,20 @@ class ScriptedServer:
         else:
             _plain(writer, 404, "{}")
         await writer.drain()
+
+    async def _lines(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        """A protocol of its own: a line of JSON a token, the counts in the last one."""
+        self.requests += 1
+        words, tokens = len(request["text"].split()), request["tokens"]
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.prompt_tokens += words
+        for _ in range(tokens):
+            await asyncio.sleep(self.script.itl_s)
+            _chunked(writer, b'{"word": " word"}\n')
+            self.generated_tokens += 1
+            await writer.drain()
+        _chunked(writer, json.dumps({"in": words, "out": tokens}).encode() + b"\n")
+        writer.write(b"0\r\n\r\n")
 
     def _metrics(self) -> str:
         factor = self.script.miscount
@@ -158,8 +175,11 @@ def _chunk(path: str, text: str | None, finish: str | None) -> str:
 
 
 def _event(writer: asyncio.StreamWriter, data: str) -> None:
-    event = f"data: {data}\n\n".encode()
-    writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+    _chunked(writer, f"data: {data}\n\n".encode())
+
+
+def _chunked(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(b"%x\r\n%s\r\n" % (len(data), data))
 
 
 def _plain(writer: asyncio.StreamWriter, status: int, text: str) -> None:
