@@ -110,7 +110,14 @@ def test_nothing_survives_the_death_of_bench(tmp_path: Path, how: str) -> None:
     program = textwrap.dedent(f"""
         import os, sys, time
         from tokenbench.launch.process import start
-        p = start([sys.executable, "-c", {_DETACHING!r}, {str(tmp_path / "pid")!r}, "60"])
+        from pathlib import Path
+        scratch = Path({str(tmp_path / "around" / "scratch")!r})
+        scratch.mkdir(parents=True)
+        (scratch / "file").write_text("x")
+        p = start(
+            [sys.executable, "-c", {_DETACHING!r}, {str(tmp_path / "pid")!r}, "60"],
+            scratch=scratch,
+        )
         open({str(tmp_path / "child")!r}, "w").write(str(p.pid))
         time.sleep(0.5)
         if {how!r} == "crash": os.abort()
@@ -123,6 +130,10 @@ def test_nothing_survives_the_death_of_bench(tmp_path: Path, how: str) -> None:
     bench.wait()
     assert _gone(child)
     assert _gone(grandchild)
+    deadline = time.monotonic() + 5
+    while (tmp_path / "around").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not (tmp_path / "around").exists(), "its scratch folder stayed"
 
 
 def test_the_child_goes_with_its_supervisor() -> None:

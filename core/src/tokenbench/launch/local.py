@@ -171,6 +171,7 @@ class LocalLauncher(Launcher):
             cpus=self._host.cpus or None,
             env={**os.environ, **bound.environment},
             log=self._logs / f"{spec.role}-{index}.log",
+            scratch=folder,
         )
 
     def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:

@@ -107,6 +107,7 @@ def start(
     stdin: str | None = None,
     stdout: str | IO[bytes] | None = None,
     log: Path | None = None,
+    scratch: Path | None = None,
     grace_s: float = 10.0,
 ) -> Process:
     """Start a command.
@@ -117,6 +118,7 @@ def start(
         stdin: ``"pipe"``, or None for an empty input.
         stdout: ``"pipe"``, an open file, or None for the log.
         log: the file that standard error (and standard output) is appended to.
+        scratch: a folder that goes with the command, however it ends.
         grace_s: seconds between SIGTERM and SIGKILL.
 
     Raises:
@@ -130,6 +132,8 @@ def start(
         options.append("cpus=" + ",".join(map(str, cpus)))
     if cwd is not None:
         options.append(f"cwd={cwd}")
+    if scratch is not None:
+        options.append(f"scratch={scratch}")
     log_file: Any = subprocess.DEVNULL
     try:
         if log is not None:

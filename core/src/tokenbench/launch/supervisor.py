@@ -54,6 +54,8 @@ def _supervise(options: dict[str, str], command: list[str]) -> int:
     if code is None:
         code = _stop_gently(child, grace_s)
     _kill_descendants()
+    if options.get("scratch"):
+        _remove(options["scratch"])
     _say(status, f"exited {code}")
     return code
 
@@ -163,6 +165,17 @@ def _descendants() -> list[int]:
         wave = {pid for pid, parent in parents.items() if parent in wave}
         found.extend(wave)
     return found
+
+
+def _remove(folder: str) -> None:
+    """Delete a scratch folder, and the one around it when it was the last."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        os.rmdir(os.path.dirname(folder))
+    except OSError:
+        pass  # others are still in it
 
 
 def _signal(pid: int, number: int) -> None:
