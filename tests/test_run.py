@@ -185,6 +185,15 @@ def test_a_plugins_own_wire_format(bench) -> None:
     assert 0.01 <= itl < 0.04
 
 
+def test_an_engine_wraps_anothers_worker(bench) -> None:
+    """Through `context.engine`, as Dynamo and llm-d do; the wrapped process really runs."""
+    done = bench("run", "--engine", "wrapping", *QUICK, "--allow-invalid")
+    assert done.code == 0, done.err
+    (result,) = measured(bench)
+    assert (result["engine"], result["state"]) == ("wrapping", "done")
+    assert result["metrics"]["tpot_s.p50"]["mean"] >= 0.004
+
+
 def test_an_amendment_changes_the_launch_and_says_so(bench) -> None:
     """With its reason in the explanation, and in the identity of the points."""
     args = ("plan", "--engine", "scripted", *QUICK)

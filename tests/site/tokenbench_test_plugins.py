@@ -6,6 +6,8 @@ import json
 import os
 import sys
 
+import attrs
+
 from tokenbench.api import (
     COMPLETIONS,
     Amendment,
@@ -16,6 +18,7 @@ from tokenbench.api import (
     Dialect,
     Engine,
     EngineCapabilities,
+    EngineContext,
     EngineRequest,
     EngineSpec,
     FrozenMap,
@@ -81,6 +84,20 @@ class Scripted(Engine):
         )
 
 
+class Wrapping(Scripted):
+    """An orchestrator: its worker is another engine's, which it does not import."""
+
+    def __init__(self, options: ScriptedOptions, context: EngineContext) -> None:
+        super().__init__(options)
+        self._context = context
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """The other engine's process with a flag of its own."""
+        worker = self._context.engine("scripted").worker(request, "server")
+        flags = worker.flags.updated({"--itl-s": 0.004})
+        return LaunchPlan(processes=(attrs.evolve(worker, flags=flags),))
+
+
 class Lines(Codec):
     """The scripted server's own protocol: JSON lines."""
 
@@ -127,7 +144,14 @@ def bench_register_engines():  # noqa: ANN201
             options=ScriptedOptions,
             factory=lambda options, _: Scripted(options),
             capabilities=EngineCapabilities(counters=True),
-        )
+        ),
+        EngineSpec(
+            name="wrapping",
+            summary="wraps the worker of another engine",
+            options=ScriptedOptions,
+            factory=Wrapping,
+            capabilities=EngineCapabilities(counters=True, wraps=("server",)),
+        ),
     ]
 
 
