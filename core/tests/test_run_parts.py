@@ -160,11 +160,13 @@ def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:
         cpus=None,
     )
     begun = time.monotonic_ns()
-    time.sleep(1.5)
-    readings = telemetry.readings(begun, time.monotonic_ns(), margin_s=0)
+    readings = []
+    while len(readings) < 3 and time.monotonic_ns() - begun < 20e9:
+        time.sleep(0.1)
+        readings = telemetry.readings(begun, time.monotonic_ns(), margin_s=0)
     telemetry.close()
     telemetry.close()
-    assert 3 <= len(readings) <= 8
+    assert len(readings) >= 3
     assert all(begun <= r.monotonic_ns <= time.monotonic_ns() for r in readings)
     assert readings[-1].sample.utilization is not None
     assert sys.platform == "linux"

@@ -48,7 +48,8 @@ def test_concurrency_is_held(serve, drive) -> None:
     """The closed loop keeps its slots full while it dispatches."""
     summary = drive(serve(), concurrency=8, stop=Stop(duration_s=1.0))
     assert summary.stopped_by == "duration"
-    assert summary.in_flight_ns / summary.target_ns_in_flight > 0.98
+    # A busy machine costs some; a loop that forgot a slot would cost an eighth.
+    assert summary.in_flight_ns / summary.target_ns_in_flight > 0.93
 
 
 def test_time_waits_for_the_least_requests(serve, drive) -> None:
