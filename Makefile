@@ -13,11 +13,12 @@ PINNED := install --no-deps --no-build-isolation --require-hashes
 EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
 TESTS := core/tests plugins tests
 
-.PHONY: help demo test lint types unit format lock clean
+.PHONY: help demo test lint types unit format dist lock clean
 help:
 	@echo "make demo    set up, then measure a real model on this machine (about 4 minutes)"
 	@echo "make test    set up, then lint, type check and run every test"
 	@echo "make lint | types | unit | format    parts of it"
+	@echo "make dist    build all distributions and try the wheels in a clean environment"
 	@echo "make lock    pin third-party packages anew    make clean    remove the environment"
 
 demo: $(VENV)/.run
@@ -62,6 +63,9 @@ $(VENV)/.dev: $(VENV)/.build requirements/dev.txt $(PYPROJECTS)
 	@$(PIP) $(PINNED) -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
+
+dist: $(VENV)/.dev
+	@$(BIN)/python tools/dist.py
 
 lock: $(VENV)/.python
 	@$(PIP) install uv
