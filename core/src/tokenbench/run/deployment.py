@@ -150,8 +150,12 @@ class DeploymentRun:
         chosen = deployment.asked.hardware
         hardware = self._run.catalog.hardware(chosen)
         probe = hardware.probe()
-        for why in dict.fromkeys(probe.notes.values()):
-            fields = " and ".join(field for field, text in probe.notes.items() if text == why)
+        for field, why in probe.notes.items():
+            self._run.facts[f"not_measured.{chosen.name}.{field}"] = why
+        # The reports have columns of power and energy only, so only those need an explanation.
+        missing = {f: probe.notes[f] for f in ("power_w", "energy_j") if f in probe.notes}
+        for why in dict.fromkeys(missing.values()):
+            fields = " and ".join(field for field, text in missing.items() if text == why)
             self._run.note(f"{chosen.name}: {fields} not measured: {why}")
         telemetry = Telemetry(
             module=self._run.catalog.host.candidate("hardware", chosen.name).module,

@@ -1,40 +1,67 @@
-/* A stand-in for the driver's NVML, for tests without a GPU: two boards, a growing energy counter,
- * and one function (temperature) left out, as old drivers do. Signatures as in nvml.h. */
+/* A stand-in for the driver's NVML, for tests without a GPU. Signatures and codes as in nvml.h.
+ * Eight boards of 700 W; board 1 does not support the energy counter. Environment:
+ *   NVML_STUB_RC      what opening returns            NVML_STUB_BOARDS  how many boards (8)
+ *   NVML_STUB_LOST=I:FILE  board I is lost while FILE exists     NVML_STUB_MIG=I  MIG mode on
+ * -DOLD_DRIVER leaves functions out, as a driver older than nvidia-ml-py does. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+typedef unsigned int u32;
+typedef unsigned long long u64;
 typedef void *device_t;
-typedef struct { unsigned int gpu, memory; } utilization_t;
-typedef struct { unsigned long long total, free, used; } memory_t;
+typedef struct { u32 gpu, memory; } utilization_t;
+typedef struct { u64 total, free, used; } memory_t;
+enum { OK = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, LOST = 15 };
 
-static int fail(void) { const char *rc = getenv("NVML_STUB_RC"); return rc ? atoi(rc) : 0; }
+int stub_energy_refusals = 0, stub_shutdowns = 0; /* read by the tests */
 
-int nvmlInitWithFlags(unsigned int flags) { (void)flags; return fail(); }
-int nvmlInit_v2(void) { return fail(); }
-int nvmlShutdown(void) { return 0; }
-const char *nvmlErrorString(int code) { return code == 9 ? "Driver Not Loaded" : "stub error"; }
-int nvmlSystemGetDriverVersion(char *text, unsigned int size) { strncpy(text, "580.1", size); return 0; }
-int nvmlDeviceGetCount_v2(unsigned int *count) { *count = 2; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned int index, device_t *device) {
-    if (index > 1) return 2;
-    *device = (device_t)(size_t)(index + 1);
-    return 0;
+static int number(const char *name, int otherwise) { const char *v = getenv(name); return v ? atoi(v) : otherwise; }
+static int id(device_t d) { return (int)(size_t)d - 1; }
+static int gone(int board) {
+    const char *lost = getenv("NVML_STUB_LOST");
+    return lost && atoi(lost) == board && access(strchr(lost, ':') + 1, F_OK) == 0;
 }
-int nvmlDeviceGetName(device_t d, char *text, unsigned int size) { (void)d; strncpy(text, "NVIDIA H200", size); return 0; }
-int nvmlDeviceGetUUID(device_t d, char *text, unsigned int size) { (void)d; strncpy(text, "GPU-stub", size); return 0; }
-int nvmlDeviceGetPowerUsage(device_t d, unsigned int *mw) { *mw = 500000 + 100000 * (unsigned)(size_t)d; return 0; }
-int nvmlDeviceGetTotalEnergyConsumption(device_t d, unsigned long long *mj) {
+static int give(device_t d, u32 *place, u32 value) { if (gone(id(d))) return LOST; *place = value; return OK; }
+static int mig(device_t d) { return number("NVML_STUB_MIG", -1) == id(d); }
+
+int nvmlInitWithFlags(u32 flags) { (void)flags; return number("NVML_STUB_RC", OK); }
+int nvmlInit_v2(void) { return number("NVML_STUB_RC", OK); }
+int nvmlShutdown(void) { stub_shutdowns++; return OK; }
+const char *nvmlErrorString(int code) { (void)code; return "words of the stub"; }
+int nvmlSystemGetDriverVersion(char *text, u32 size) { strncpy(text, "580.95.05", size); return OK; }
+int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13020; return OK; }
+int nvmlDeviceGetCount_v2(u32 *count) { *count = (u32)number("NVML_STUB_BOARDS", 8); return OK; }
+int nvmlDeviceGetHandleByIndex_v2(u32 index, device_t *d) {
+    if (index >= (u32)number("NVML_STUB_BOARDS", 8)) return INVALID_ARGUMENT;
+    if (gone((int)index)) return LOST;
+    *d = (device_t)(size_t)(index + 1);
+    return OK;
+}
+int nvmlDeviceGetName(device_t d, char *text, u32 size) { (void)d; strncpy(text, "NVIDIA H200", size); return OK; }
+int nvmlDeviceGetUUID(device_t d, char *text, u32 size) { strncpy(text, "GPU-stub-0", size); text[9] += id(d); return OK; }
+int nvmlDeviceGetPowerUsage(device_t d, u32 *mw) { return give(d, mw, 700000); }
+int nvmlDeviceGetTotalEnergyConsumption(device_t d, u64 *mj) {
     struct timespec now;
-    if ((size_t)d == 2) return 3; /* the second board does not support it */
+    if (gone(id(d))) return LOST;
+    if (id(d) == 1) { stub_energy_refusals++; return NOT_SUPPORTED; }
     clock_gettime(CLOCK_MONOTONIC, &now);
-    *mj = (unsigned long long)now.tv_sec * 600000ull + (unsigned long long)now.tv_nsec / 1667ull;
-    return 0;
+    *mj = (u64)now.tv_sec * 700000 + (u64)now.tv_nsec * 7 / 10000;
+    return OK;
 }
-int nvmlDeviceGetUtilizationRates(device_t d, utilization_t *u) { (void)d; u->gpu = 77; u->memory = 12; return 0; }
-int nvmlDeviceGetMemoryInfo(device_t d, memory_t *m) { (void)d; m->total = 150ull << 30; m->used = 5ull << 30; m->free = m->total - m->used; return 0; }
-int nvmlDeviceGetClockInfo(device_t d, int kind, unsigned int *mhz) { (void)d; (void)kind; *mhz = 1980; return 0; }
-int nvmlDeviceGetPowerManagementLimit(device_t d, unsigned int *mw) { (void)d; *mw = 600000; return 0; }
-int nvmlDeviceGetPowerManagementDefaultLimit(device_t d, unsigned int *mw) { (void)d; *mw = 700000; return 0; }
-int nvmlDeviceGetCurrentClocksThrottleReasons(device_t d, unsigned long long *bits) { (void)d; *bits = 0x44; return 0; }
-int nvmlDeviceGetCurrentClocksEventReasons(device_t d, unsigned long long *bits) { (void)d; *bits = 0x44; return 0; }
+int nvmlDeviceGetUtilizationRates(device_t d, utilization_t *u) { u->memory = 12; return mig(d) ? NOT_SUPPORTED : give(d, &u->gpu, 77); }
+int nvmlDeviceGetMemoryInfo(device_t d, memory_t *m) {
+    if (gone(id(d))) return LOST;
+    m->total = 143771ull << 20; m->used = 5ull << 30; m->free = m->total - m->used;
+    return OK;
+}
+int nvmlDeviceGetClockInfo(device_t d, int kind, u32 *mhz) { return give(d, mhz, kind == 1 ? 1980 : 1); }
+int nvmlDeviceGetPowerManagementLimit(device_t d, u32 *mw) { return give(d, mw, id(d) == 2 ? 600000 : 700000); }
+int nvmlDeviceGetPowerManagementDefaultLimit(device_t d, u32 *mw) { return give(d, mw, 700000); }
+int nvmlDeviceGetMigMode(device_t d, u32 *now, u32 *next) { *next = 0; return give(d, now, (u32)mig(d)); }
+int nvmlDeviceGetCurrentClocksThrottleReasons(device_t d, u64 *bits) { *bits = id(d) ? 0x4 : 0x44; return gone(id(d)) ? LOST : OK; }
+#ifndef OLD_DRIVER
+int nvmlDeviceGetCurrentClocksEventReasons(device_t d, u64 *bits) { return nvmlDeviceGetCurrentClocksThrottleReasons(d, bits); }
+int nvmlDeviceGetTemperature(device_t d, int sensor, u32 *celsius) { return give(d, celsius, sensor == 0 ? 61 : 0); }
+#endif

@@ -1,9 +1,11 @@
 """Energy of CPU packages through Linux' powercap interface (RAPL).
 
 Kernel documentation, "Power Capping Framework" (docs.kernel.org/power/powercap, read 2026-11):
-``/sys/class/powercap/intel-rapl:N`` is package N, `energy_uj` counts microjoules and wraps at
-`max_energy_range_uj`. AMD packages show under the same name. Since 2020 the counter is readable by
-root only (CVE-2020-8694).
+``/sys/class/powercap/intel-rapl:N`` is a package, `energy_uj` counts microjoules and wraps at
+`max_energy_range_uj`. AMD packages show under the same name. Domains inside a package (``core``,
+``dram``: ``intel-rapl:N:M``), the whole board (``psys``) and the same packages seen through MMIO
+(``intel-rapl-mmio:N``) are left out: adding them would count joules twice. Memory is not in it.
+Since 2020 the counter is readable by root only (CVE-2020-8694).
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ CLASS = "class/powercap"
 
 
 class Package:
-    """One package's counter, unwrapped."""
+    """One package's counter, unwrapped.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "energy_uj"
@@ -36,18 +42,26 @@ class Package:
 
 
 def packages(sys: Path) -> tuple[list[Package], str | None]:
-    """The packages that can be read, or why there is none."""
+    """All packages, or why there is none and what would help. One unreadable package means none:
+    a sum over some sockets would be wrong.
+    """
     folders = sorted(
         folder
         for folder in (sys / CLASS).glob("intel-rapl:*")
-        if folder.name.count(":") == 1 and _name(folder).startswith("package")
+        if _name(folder).startswith("package")
     )
     if not folders:
-        return [], f"no RAPL package under {sys / CLASS} (a virtual machine, or no driver)"
+        return [], (
+            f"no RAPL package under {sys / CLASS} "
+            "(a virtual machine hides it; on bare metal try: modprobe intel_rapl_msr)"
+        )
     try:
         return [Package(folder) for folder in folders], None
     except PermissionError as error:
-        return [], f"{error.filename} is readable by root only"
+        return [], (
+            f"{error.filename} is readable by root only "
+            f"(run as root, or: chmod a+r {sys / CLASS}/intel-rapl:*/energy_uj)"
+        )
     except (OSError, ValueError) as error:
         return [], f"RAPL cannot be read: {error}"
 

@@ -1,0 +1,69 @@
+"""Readings of the host while it works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenbench.api import Sample, Sampler
+
+from . import procfs, rapl, sensors
+
+# RAPL counters move about once a millisecond: over less than ten of them watts are noise.
+SHORTEST_POWER_S = 0.01
+
+
+class HostSampler(Sampler):
+    """Utilisation and power are differences between two readings; the first one has no power."""
+
+    def __init__(self, proc: Path, sys: Path) -> None:
+        self._proc = proc
+        self._packages, _ = rapl.packages(sys)
+        self._thermometers = sensors.thermometers(sys)
+        self._clocks = sensors.clocks(sys)
+        self._ticks = procfs.ticks(proc)
+        self._energy: tuple[float, float] | None = None
+
+    def sample(self) -> Sequence[Sample]:
+        """One reading of the host."""
+        energy, power = self._read_energy()
+        return [
+            Sample(
+                device=0,
+                power_w=power,
+                energy_j=energy,
+                utilization=self._read_utilization(),
+                memory_used_bytes=procfs.memory_bytes(self._proc)[1],
+                temperature_c=sensors.temperature_c(self._thermometers),
+                clock_hz=sensors.clock_hz(self._clocks),
+            )
+        ]
+
+    def _read_utilization(self) -> float | None:
+        """Share of all cores since the last reading; None within one clock tick of it."""
+        (busy_before, before), (busy, now) = self._ticks, procfs.ticks(self._proc)
+        if now <= before:
+            return None
+        self._ticks = busy, now
+        # iowait may run backwards (proc(5)).
+        return min(1.0, max(0.0, (busy - busy_before) / (now - before)))
+
+    def _read_energy(self) -> tuple[float | None, float | None]:
+        """Joules since the start, and watts since the last reading."""
+        if not self._packages:
+            return None, None
+        now = time.monotonic()
+        try:
+            energy = sum(package.energy_j() for package in self._packages)
+        except (OSError, ValueError):
+            # A counter that went away for once: the next reading bridges the gap.
+            return None, None
+        if self._energy is None:
+            self._energy = now, energy
+            return energy, None
+        then, before = self._energy
+        if now - then < SHORTEST_POWER_S:
+            return energy, None
+        self._energy = now, energy
+        return energy, (energy - before) / (now - then)

@@ -1,0 +1,97 @@
+"""A host laid out as Linux lays it out: two Xeon packages, RAPL, hwmon and cpufreq.
+
+Layout: docs.kernel.org, power/powercap and hwmon/coretemp; names and ranges as a two-socket Xeon
+Gold server shows them (`grep . /sys/class/powercap/*/name`). Files are plain, so that tests can
+move the counters as the kernel would.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+RANGE_UJ = 262143328850
+CPUINFO = """\
+processor\t: 0
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Xeon(R) Gold 6338 CPU @  2.00GHz
+cpu MHz\t\t: 2000.000
+
+processor\t: 1
+model name\t: Intel(R) Xeon(R) Gold 6338 CPU @  2.00GHz
+"""
+
+
+class Host:
+    """The trees' roots, and what the kernel would change in them."""
+
+    def __init__(self, root: Path) -> None:
+        self.proc, self.sys = root / "proc", root / "sys"
+        self.put(self.proc / "cpuinfo", CPUINFO)
+        self.put(self.proc / "meminfo", "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 400 kB\n")
+        self.put(self.proc / "sys/kernel/osrelease", "6.1.0-18-amd64\n")
+        self.stat(user=1000, idle=9000)
+
+    def put(self, file: Path, text: str) -> Path:
+        """A file with its folders."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def stat(self, *, user: int, idle: int, iowait: int = 0, guest: int = 0) -> None:
+        """The ticks of all cores: user nice system idle iowait irq softirq steal guest gnice."""
+        first = f"cpu  {user} 0 0 {idle} {iowait} 0 0 0 {guest} 0\n"
+        self.put(self.proc / "stat", f"{first}cpu0 1 0 0 1 0 0 0 0 0 0\nbtime 1\n")
+
+    def energy(self, domain: str, microjoules: int) -> Path:
+        """A counter's value."""
+        return self.put(self._powercap(domain) / "energy_uj", f"{microjoules}\n")
+
+    def rapl(self) -> None:
+        """Domains of two packages: each with its memory, the board, and package 0 through MMIO."""
+        domains = {
+            "intel-rapl:0": "package-0",
+            "intel-rapl:0:0": "dram",
+            "intel-rapl:1": "package-1",
+            "intel-rapl:1:0": "dram",
+            "intel-rapl:2": "psys",
+            "intel-rapl-mmio:0": "package-0",
+        }
+        links = self.sys / "class/powercap"
+        links.mkdir(parents=True)
+        for domain, name in domains.items():
+            folder = self._powercap(domain)
+            self.put(folder / "name", f"{name}\n")
+            self.put(folder / "max_energy_range_uj", f"{RANGE_UJ}\n")
+            self.energy(domain, 5_000_000)
+            (links / domain).symlink_to(folder)
+        control = self._powercap("intel-rapl")
+        self.put(control / "enabled", "1\n")
+        (links / "intel-rapl").symlink_to(control)
+
+    def sensors(self) -> None:
+        """Two packages of a coretemp chip each, another chip, and 20 frequency policies."""
+        hwmon = self.sys / "class/hwmon"
+        for number, heat in enumerate((51000, 63000)):
+            chip = hwmon / f"hwmon{number}"
+            self.put(chip / "name", "coretemp\n")
+            self.put(chip / "temp1_label", f"Package id {number}\n")
+            self.put(chip / "temp1_input", f"{heat}\n")
+            self.put(chip / "temp2_label", "Core 0\n")
+            self.put(chip / "temp2_input", "90000\n")
+        self.put(hwmon / "hwmon2/name", "nvme\n")
+        self.put(hwmon / "hwmon2/temp1_input", "99000\n")
+        for number in range(20):
+            policy = self.sys / f"devices/system/cpu/cpufreq/policy{number}"
+            self.put(policy / "scaling_cur_freq", f"{2_000_000 + number * 1000}\n")
+            self.put(policy / "scaling_governor", "performance\n")
+
+    def _powercap(self, domain: str) -> Path:
+        return self.sys / "devices/virtual/powercap" / domain
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host without sensors, as a virtual machine shows itself."""
+    return Host(tmp_path)
