@@ -128,12 +128,7 @@ def start(
     status_read, status_write = os.pipe()
     lifeline = _lifeline_fd()
     options = [f"lifeline={lifeline}", f"status={status_write}", f"grace={grace_s}"]
-    if cpus:
-        options.append("cpus=" + ",".join(map(str, cpus)))
-    if cwd is not None:
-        options.append(f"cwd={cwd}")
-    if scratch is not None:
-        options.append(f"scratch={scratch}")
+    options += _options(cpus, cwd, scratch)
     log_file: Any = subprocess.DEVNULL
     try:
         if log is not None:
@@ -162,6 +157,12 @@ def start(
     finally:
         os.close(status_read)
     return Process(popen, pid, log, grace_s)
+
+
+def _options(cpus: tuple[int, ...] | None, cwd: Path | None, scratch: Path | None) -> list[str]:
+    """The supervisor's options that are given only where they are wanted."""
+    wanted = {"cpus": ",".join(map(str, cpus or ())), "cwd": cwd, "scratch": scratch}
+    return [f"{name}={value}" for name, value in wanted.items() if value]
 
 
 def _await_start(status: int, program: str, popen: subprocess.Popen[bytes]) -> int:

@@ -41,7 +41,7 @@ class Prober:
         if len(names) > 1:
             raise HardwareAbsent(
                 f"the accelerators differ: {', '.join(sorted(names))}",
-                hint="hide the others from the driver (CUDA_VISIBLE_DEVICES)",
+                hint="ask for fewer, so that those of one kind are enough",
             )
         return HardwareFacts(kind=chosen.name, sku=names.pop(), count=accelerators)
 

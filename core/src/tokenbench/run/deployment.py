@@ -99,7 +99,7 @@ class DeploymentRun:
             plan=launch,
             launcher=LocalLauncher(
                 cpus=self._run.cores.engine,
-                devices=tuple(range(request.hardware.count)),
+                devices=self._devices(),
                 logs=logs,
                 weights=weights,
                 port=asked.port,
@@ -144,6 +144,12 @@ class DeploymentRun:
 
         return find
 
+    def _devices(self) -> tuple[int, ...]:
+        """The devices that the plan counted, by the driver's own numbers: a lost one is skipped."""
+        probe = self._run.catalog.hardware(self._deployment.asked.hardware).probe()
+        count = self._deployment.request.hardware.count
+        return tuple(device.index for device in probe.devices[:count])
+
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
     ) -> Telemetry | None:
@@ -160,7 +166,7 @@ class DeploymentRun:
         telemetry = Telemetry(
             module=self._run.catalog.host.candidate("hardware", chosen.name).module,
             name=chosen.name,
-            devices=tuple(range(deployment.request.hardware.count)),
+            devices=self._devices(),
             folder=self._run.directory.telemetry(deployment.id),
             host="localhost",
             role="server",
