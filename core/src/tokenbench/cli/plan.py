@@ -37,7 +37,8 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
     facts = request.hardware
     click.echo(f"deployment {deployment.id}  {deployment.label}  on {facts.count} x {facts.sku}")
     for process in deployment.launch.processes:
-        flags = " ".join(_flag(name, value) for name, value in process.flags.items())
+        shown = (_flag(name, value) for name, value in process.flags.items())
+        flags = " ".join(text for text in shown if text)
         click.echo(f"  {process.role}: {' '.join(process.argv[1:])} {flags}".rstrip())
     if not deployment.launch.processes:
         click.echo(f"  already up: {deployment.launch.endpoints[0].url}")
