@@ -8,6 +8,7 @@ completion", read 2026-11); `reasoning_content`, `reasoning` and `token_ids` as 
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from typing import Any
 
 import msgspec
@@ -99,8 +100,9 @@ class _OpenAI(Codec):
         body.update(turn.extra_body)
         return HttpRequest(path=self.path, body=msgspec.json.encode(body))
 
+    @abstractmethod
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
-        raise NotImplementedError
+        """The fields that carry the prompt."""
 
     def classify(self, event: bytes) -> StreamEvent:
         """What one event means; see :class:`tokenbench.api.StreamEvent`."""
