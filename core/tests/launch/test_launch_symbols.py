@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -44,11 +45,49 @@ def test_unknown_symbols_are_errors(text: str) -> None:
         bind(text, _FACTS, "process server.0, --flag")
 
 
-@given(st.text())
-def test_text_without_symbols_is_left_alone(text: str) -> None:
-    """Whatever a flag holds."""
-    if not symbols(text):
-        assert bind(text, {}, "here") == text
+_WORD = st.sampled_from([*_FACTS, "x", "", "{}", "a b", "\n"])
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | _WORD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_WORD, inner, max_size=3),
+    max_leaves=8,
+)
+_LITERAL = st.text(alphabet=st.sampled_from('ab:. "|$')) | st.sampled_from(
+    ["{}", "{{", "}}", "{x}", '{"host": 1}', "{ host }", "{HOST}", "{0}", "${A}"]
+)
+
+
+@given(st.dictionaries(_WORD, _JSON, max_size=4), st.booleans())
+def test_json_is_left_alone(value: object, compact: bool) -> None:
+    """A flag's JSON reaches the engine as it is, also where a key is spelt like a symbol."""
+    text = json.dumps(value, separators=(",", ":") if compact else None)
+    assert bind(text, {}, "here") == text
+
+
+@given(st.lists(st.tuples(_LITERAL, st.sampled_from(sorted(_FACTS)))), _LITERAL)
+def test_symbols_are_bound_wherever_they_stand(parts: list[tuple[str, str]], end: str) -> None:
+    """Between any literals, in any number and order; the text between them does not change."""
+    text = "".join(f"{literal}|{{{symbol}}}" for literal, symbol in parts) + "|" + end
+    bound = "".join(f"{literal}|{_FACTS[symbol]}" for literal, symbol in parts) + "|" + end
+    assert bind(text, _FACTS, "here") == bound
+    assert symbols(text) == tuple(symbol for _, symbol in parts)
+
+
+def test_a_value_is_not_bound_again() -> None:
+    """A path or key that happens to hold braces is a value, not a template."""
+    assert bind("{weights}", {"weights": "{host}", "host": "x"}, "here") == "{host}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{port:http2}", "{port:kv-events}", "{decode2.0.host}", "{kv-store.0.host}"),
+        *("{decode.0.hots}", "{server.0.port}", "{file:none}", "{secret:A-B}"),
+    ],
+)
+def test_misspelt_symbols_are_errors(text: str) -> None:
+    """What looks like one of ours must not reach an engine as text."""
+    with pytest.raises(PluginError, match="process server"):
+        bind(text, _FACTS, "process server.0, --flag")
 
 
 def test_flags_are_rendered_last_and_in_order() -> None:
@@ -66,7 +105,9 @@ def test_secrets_reach_the_environment_only() -> None:
     """A key in argv would show in every process list."""
     secret = {"KEY": "hush"}
     spec = ProcessSpec(argv=("serve",), environment=FrozenMap({"API_KEY": "{secret:KEY}"}))
-    assert bind_process(spec, 0, _FACTS, secret).environment == {"API_KEY": "hush"}
+    bound = bind_process(spec, 0, _FACTS, secret)
+    assert bound.environment == {"API_KEY": "hush"}
+    assert "hush" not in repr(bound)
     for bad in (
         ProcessSpec(argv=("serve", "{secret:KEY}")),
         ProcessSpec(argv=("serve",), flags=FrozenMap({"--key": "{secret:KEY}"})),
@@ -145,7 +186,7 @@ def test_short_commands_and_files(tmp_path: Path) -> None:
     launcher.put("localhost", tmp_path / "a", str(tmp_path / "b"))
     launcher.get("localhost", str(tmp_path / "b"), tmp_path / "c")
     assert (tmp_path / "c").read_text() == "x"
-    with pytest.raises(EngineError, match="did not run"):
+    with pytest.raises(EngineError, match=r"did not end within 0\.1 s"):
         launcher.run_on("localhost", ["sleep", "9"], timeout_s=0.1)
     with pytest.raises(EngineError, match="outlive"):
         launcher.attach("local")

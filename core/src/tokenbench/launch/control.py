@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
-from tokenbench.api import Endpoint, Reply
+from tokenbench.api import Endpoint, Reply, UsageError
 
 if TYPE_CHECKING:
     import httpx
@@ -14,11 +15,24 @@ _TIMEOUT_S = 5.0
 
 
 class ControlClient:
-    """Implements :class:`tokenbench.api.Server`. The key never shows in errors or logs."""
+    """Implements :class:`tokenbench.api.Server`. The key never shows in errors or logs.
 
-    def __init__(self, endpoints: tuple[Endpoint, ...], *, api_key_env: str | None = None) -> None:
+    Args:
+        endpoints: whom to ask.
+        api_key_env: name of the variable that holds the key, if there is one.
+        timeout_s: limit of each step of a call, and of reading its answer as a whole.
+    """
+
+    def __init__(
+        self,
+        endpoints: tuple[Endpoint, ...],
+        *,
+        api_key_env: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> None:
         self._endpoints = endpoints
         self._api_key_env = api_key_env
+        self._timeout_s = timeout_s
         self._client: httpx.Client | None = None
 
     @property
@@ -50,12 +64,37 @@ class ControlClient:
 
         if self._client is None:
             # A proxy of the user's must not stand between bench and a server on this machine.
-            self._client = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
-        key = self.api_key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+            self._client = httpx.Client(timeout=self._timeout_s, trust_env=False)
         url = self._endpoints[endpoint].url.rstrip("/") + path
         try:
-            reply = self._client.request(method, url, json=json, headers=headers)
+            with self._client.stream(method, url, json=json, headers=self._headers()) as reply:
+                # httpx limits each read: a server that drips would keep us for ever.
+                deadline = time.monotonic() + self._timeout_s
+                body = b""
+                for chunk in reply.iter_bytes():
+                    body += chunk
+                    if time.monotonic() > deadline:
+                        raise httpx.ReadTimeout("the answer does not end")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ConnectionError(f"no answer from {url}: {type(error).__name__}") from None
-        return Reply(status=reply.status_code, text=reply.text)
+            # Neither the error's text (it may hold a header) nor a password in the URL.
+            shown = _without_password(url)
+            raise ConnectionError(f"no answer from {shown}: {type(error).__name__}") from None
+        text = body.decode(reply.encoding or "utf-8", errors="replace")
+        return Reply(status=reply.status_code, text=text)
+
+    def _headers(self) -> dict[str, str]:
+        key = self.api_key
+        if not key:
+            return {}
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError(
+                f"the key in the variable {self._api_key_env} cannot be sent in a header",
+                hint="it may hold printable ASCII characters only; look for a line break in it",
+            )
+        return {"Authorization": f"Bearer {key}"}
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"

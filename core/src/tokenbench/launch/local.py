@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +14,16 @@ from tokenbench.api import (
     Deployment,
     Endpoint,
     EngineError,
+    FileSpec,
     Finished,
     FrozenMap,
     HardwareAbsent,
     Host,
     Launcher,
     LaunchPlan,
+    MachineError,
     Placement,
+    PluginError,
     ProcessSpec,
     ProcessState,
     Resources,
@@ -72,11 +75,15 @@ class LocalDeployment(Deployment):
         return "\n".join(tail(file, lines) for file in files)
 
     def cancel(self) -> None:
-        """Stop everything, in reverse order of starting."""
-        for _, _, process in reversed(self._processes):
-            process.stop()
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        """Stop everything, in reverse order of starting; all end at a time."""
+        try:
+            for _, _, process in reversed(self._processes):
+                process.ask_to_stop()
+            for _, _, process in reversed(self._processes):
+                process.stop()
+        finally:
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 class LocalLauncher(Launcher):
@@ -87,7 +94,7 @@ class LocalLauncher(Launcher):
         devices: the accelerators that may be used.
         logs: the folder for logs.
         weights: what ``{weights}`` stands for.
-        port: a fixed first port, None for free ones.
+        port: a fixed first port of each allocation, None for free ones.
     """
 
     def __init__(
@@ -112,19 +119,27 @@ class LocalLauncher(Launcher):
                 f"{wanted} accelerators are needed, {len(self._host.devices)} are here",
                 hint="ask for a smaller topology",
             )
+        fixed = self._port
         placements = []
         for process in resources.processes:
             for index in range(process.replicas):
-                ports = FrozenMap({name: self._next_port() for name in process.ports})
+                ports: dict[str, int] = {}
+                for name in process.ports:
+                    if fixed is not None:
+                        require_free(ADDRESS, fixed)
+                    ports[name] = free_port(ADDRESS) if fixed is None else fixed
+                    fixed = None
                 placements.append(
-                    Placement(role=process.role, index=index, host=self._host, ports=ports)
+                    Placement(
+                        role=process.role, index=index, host=self._host, ports=FrozenMap(ports)
+                    )
                 )
         return Allocation(id="local", hosts=(self._host,), placements=tuple(placements))
 
     def start(self, plan: LaunchPlan, allocation: Allocation) -> LocalDeployment:
         """Bind symbols and start the plan's processes."""
         facts = _facts(allocation)
-        scratch = Path(tempfile.mkdtemp(prefix="tokenbench-")) if plan.processes else None
+        scratch = _scratch(plan)
         started: list[tuple[str, int, Process]] = []
         devices = list(self._host.devices)
         try:
@@ -149,22 +164,19 @@ class LocalLauncher(Launcher):
     ) -> Process:
         own = f"{spec.role}.{index}."
         folder = scratch / f"{spec.role}-{index}"
-        folder.mkdir()
         facts = {
             **shared,
             **{
                 key.removeprefix(own): value for key, value in shared.items() if key.startswith(own)
             },
-            "cpus": str(len(self._host.cpus)),
+            "cpus": str(len(self._host.cpus) or _usable_cpus()),
             "devices": ",".join(map(str, devices)),
             "scratch": str(folder),
         }
         if self._weights is not None:
             facts["weights"] = self._weights
         for file in spec.files:
-            path = folder / file.name
-            path.write_text(file.content, encoding="utf-8")
-            facts[f"file:{file.name}"] = str(path)
+            facts[f"file:{file.name}"] = str(_write(file, folder))
         bound = bind_process(spec, index, facts, dict(os.environ))
         return start(
             bound.argv,
@@ -175,22 +187,30 @@ class LocalLauncher(Launcher):
         )
 
     def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
-        """Run a short command here."""
-        try:
-            done = subprocess.run(
-                list(argv), capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise EngineError(f"{argv[0]} did not run: {error}", hint="see the message") from error
-        return Finished(exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        """Run a short command here; what it started ends with it, or when its time is up."""
+        with tempfile.TemporaryDirectory(prefix="tokenbench-") as name:
+            said, complained = Path(name, "stdout"), Path(name, "stderr")
+            with said.open("wb") as out:
+                process = start(argv, stdout=out, log=complained, grace_s=1.0)
+            try:
+                code = process.wait(timeout_s)
+            finally:
+                process.stop()
+            if code is None:
+                raise EngineError(
+                    f"{argv[0]} did not end within {timeout_s:g} s",
+                    hint="run it by hand to see why",
+                )
+            texts = [file.read_text("utf-8", errors="replace") for file in (said, complained)]
+        return Finished(exit_code=code, stdout=texts[0], stderr=texts[1])
 
     def put(self, host: str, local: Path, remote: str) -> None:
         """Copy a file."""
-        shutil.copyfile(local, remote)
+        _copy(local, Path(remote))
 
     def get(self, host: str, remote: str, local: Path) -> None:
         """Copy a file."""
-        shutil.copyfile(remote, local)
+        _copy(Path(remote), local)
 
     def attach(self, id: str) -> Deployment:
         """Local deployments end with their command; there is none to find again."""
@@ -198,12 +218,11 @@ class LocalLauncher(Launcher):
             "a local deployment does not outlive its command", hint="run the suite again"
         )
 
-    def _next_port(self) -> int:
-        if self._port is None:
-            return free_port(ADDRESS)
-        port, self._port = self._port, None
-        require_free(ADDRESS, port)
-        return port
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _facts(allocation: Allocation) -> dict[str, str]:
@@ -218,7 +237,51 @@ def _facts(allocation: Allocation) -> dict[str, str]:
 
 def _endpoints(plan: LaunchPlan, facts: dict[str, str]) -> tuple[Endpoint, ...]:
     bound = []
-    for index, endpoint in enumerate(plan.endpoints):
+    seen: Counter[str] = Counter()
+    for endpoint in plan.endpoints:
         url, metrics_url = bind_url(endpoint, facts)
+        index = seen[endpoint.role]
         bound.append(Endpoint(role=endpoint.role, index=index, url=url, metrics_url=metrics_url))
+        seen[endpoint.role] += 1
     return tuple(bound)
+
+
+def _scratch(plan: LaunchPlan) -> Path | None:
+    """A folder with one for each process. All are made before the first process starts: the last
+    to go takes the outer one along, and that may be the first to die.
+    """
+    if not plan.processes:
+        return None
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix="tokenbench-"))
+        for spec in plan.processes:
+            for index in range(spec.replicas):
+                (scratch / f"{spec.role}-{index}").mkdir()
+    except OSError as error:
+        raise MachineError(
+            f"cannot make a scratch folder: {error}", hint="check free space; TMPDIR names another"
+        ) from error
+    return scratch
+
+
+def _write(file: FileSpec, folder: Path) -> Path:
+    if file.name in {"", ".", ".."} or "/" in file.name:
+        raise PluginError(
+            f"{file.name!r} is not the name of a file", hint="a FileSpec's name has no folder"
+        )
+    path = folder / file.name
+    try:
+        path.write_text(file.content, encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"cannot write {path}: {error}", hint="check free space") from error
+    return path
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        if not (target.exists() and source.samefile(target)):  # the same machine, after all
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise MachineError(
+            f"cannot copy {source} to {target}: {error.strerror}", hint="check paths and free space"
+        ) from error

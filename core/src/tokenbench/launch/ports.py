@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 import threading
 from pathlib import Path
 
-from tokenbench.api import EngineError
+from tokenbench.api import EngineError, UsageError
 
 _given: set[int] = set()
 _lock = threading.Lock()
@@ -29,14 +31,22 @@ def require_free(address: str, port: int) -> None:
     """Check that a port can be bound.
 
     Raises:
-        EngineError: it is taken; the hint names the holder where the kernel tells.
+        EngineError: it is taken (named with its holder where the kernel tells) or not ours to use.
+        UsageError: there is no such port.
     """
+    if not 1 <= port <= 65535:
+        raise UsageError(f"port {port} does not exist", hint="use one from 1 to 65535")
     with socket.socket() as probe:
         # As servers do it: a socket in TIME_WAIT must not count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise EngineError(
+                    f"port {address}:{port} cannot be used: {error.strerror}",
+                    hint="ports below 1024 need rights; leave the port out to get a free one",
+                ) from error
             holder = _holder(port)
             raise EngineError(
                 f"port {address}:{port} is already taken" + (f" by {holder}" if holder else ""),
@@ -57,10 +67,22 @@ def _holder(port: int) -> str | None:
             if parts[3] == "0A" and int(parts[1].rpartition(":")[2], 16) == port:
                 inodes.add(f"socket:[{parts[9]}]")
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            for link in (folder / "fd").iterdir():
-                if os.readlink(link) in inodes:  # noqa: PTH115 - a socket is no path
-                    return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
-        except OSError:
-            continue
+        if any(target in inodes for target in _descriptors(folder)):
+            try:
+                return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
+            except OSError:
+                return f"pid {folder.name}"
     return None
+
+
+def _descriptors(process: Path) -> list[str]:
+    """What a process has open; each may be closed while we look, or be none of our business."""
+    try:
+        links = list((process / "fd").iterdir())
+    except OSError:
+        return []
+    found = []
+    for link in links:
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(link))  # noqa: PTH115 - a socket is no path
+    return found

@@ -21,17 +21,29 @@ _START_LIMIT_S = 10.0
 _TAIL_BYTES = 64 * 1024
 
 _lock = threading.Lock()
-_lifeline: tuple[int, int] | None = None
+_lifeline: tuple[int, int] | None = None  # read end, write end
 
 
 def _lifeline_fd() -> int:
     """The read end of the one pipe whose write end lives and dies with this process."""
     global _lifeline  # noqa: PLW0603 - one pipe a process, made when first needed
     with _lock:
-        if _lifeline is None or _lifeline[1] != os.getpid():
-            read, _write = os.pipe()  # both close on exec; the write end is never passed on
-            _lifeline = (read, os.getpid())
+        if _lifeline is None:
+            _lifeline = os.pipe()  # both close on exec; the write end is never passed on
         return _lifeline[0]
+
+
+def _after_fork_in_child() -> None:
+    """A fork that does not exec must not hold the write end: it is no `bench`."""
+    global _lifeline, _lock  # noqa: PLW0603 - see above
+    _lock = threading.Lock()
+    if _lifeline is not None:
+        for fd in _lifeline:
+            os.close(fd)
+        _lifeline = None
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Process:
@@ -72,15 +84,16 @@ class Process:
     def stop(self) -> None:
         """End the command and everything it started; returns when all is gone. Idempotent."""
         if self._popen.poll() is None:
-            self._popen.terminate()
+            self.ask_to_stop()
             if self.wait(self._grace_s + 12.0) is None:
                 # Should not happen: the supervisor bounds its own time. Its child dies with it.
                 self._popen.kill()
                 self._popen.wait()
-        for stream in (self._popen.stdin, self._popen.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        _close_streams(self._popen)
+
+    def ask_to_stop(self) -> None:
+        """Begin what :meth:`stop` waits for, so that several processes can end at a time."""
+        self._popen.terminate()
 
     def log_tail(self, lines: int) -> str:
         """The last lines of its log; empty without one."""
@@ -125,38 +138,53 @@ def start(
         EngineError: the command does not exist or is not executable.
         MachineError: no process or file could be made.
     """
-    status_read, status_write = os.pipe()
     lifeline = _lifeline_fd()
+    status_read, status_write = os.pipe()
     options = [f"lifeline={lifeline}", f"status={status_write}", f"grace={grace_s}"]
     options += _options(cpus, cwd, scratch)
-    log_file: Any = subprocess.DEVNULL
+    command = [sys.executable, "-I", "-S", _SUPERVISOR, *options, "--", *argv]
     try:
-        if log is not None:
-            log_file = log.open("ab")
-        output: Any = subprocess.PIPE if stdout == "pipe" else stdout or log_file
-        popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", _SUPERVISOR, *options, "--", *argv],
-            stdin=subprocess.PIPE if stdin == "pipe" else subprocess.DEVNULL,
-            stdout=output,
-            stderr=log_file,
-            env=None if env is None else dict(env),
-            pass_fds=(lifeline, status_write),
-            start_new_session=True,
-        )
-    except OSError as error:
-        os.close(status_read)
-        raise MachineError(
-            f"cannot start a process: {error}", hint="check free space and process limits"
-        ) from error
-    finally:
-        os.close(status_write)
-        if log is not None and log_file is not subprocess.DEVNULL:
-            log_file.close()
-    try:
-        pid = _await_start(status_read, argv[0], popen)
+        try:
+            popen = _spawn(command, env, stdin, stdout, log, (lifeline, status_write))
+        finally:
+            os.close(status_write)
+        try:
+            pid = _await_start(status_read, argv[0], cpus, cwd)
+        except BaseException:
+            _give_up(popen)
+            raise
     finally:
         os.close(status_read)
     return Process(popen, pid, log, grace_s)
+
+
+def _spawn(
+    command: list[str],
+    env: Mapping[str, str] | None,
+    stdin: str | None,
+    stdout: str | IO[bytes] | None,
+    log: Path | None,
+    inherited: tuple[int, ...],
+) -> subprocess.Popen[bytes]:
+    with contextlib.ExitStack() as stack:
+        log_file: Any = subprocess.DEVNULL
+        try:
+            if log is not None:
+                log_file = stack.enter_context(log.open("ab"))
+            output: Any = subprocess.PIPE if stdout == "pipe" else stdout or log_file
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if stdin == "pipe" else subprocess.DEVNULL,
+                stdout=output,
+                stderr=log_file,
+                env=None if env is None else dict(env),
+                pass_fds=inherited,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise MachineError(
+                f"cannot start a process: {error}", hint="check free space and process limits"
+            ) from error
 
 
 def _options(cpus: tuple[int, ...] | None, cwd: Path | None, scratch: Path | None) -> list[str]:
@@ -165,7 +193,21 @@ def _options(cpus: tuple[int, ...] | None, cwd: Path | None, scratch: Path | Non
     return [f"{name}={value}" for name, value in wanted.items() if value]
 
 
-def _await_start(status: int, program: str, popen: subprocess.Popen[bytes]) -> int:
+def _give_up(popen: subprocess.Popen[bytes]) -> None:
+    """End a supervisor whose command did not start, or that nobody waits for any more."""
+    popen.terminate()
+    popen.wait()
+    _close_streams(popen)
+
+
+def _close_streams(popen: subprocess.Popen[bytes]) -> None:
+    for stream in (popen.stdin, popen.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def _await_start(status: int, program: str, cpus: tuple[int, ...] | None, cwd: Path | None) -> int:
     deadline = time.monotonic() + _START_LIMIT_S
     said = b""
     with selectors.DefaultSelector() as selector:
@@ -179,11 +221,17 @@ def _await_start(status: int, program: str, popen: subprocess.Popen[bytes]) -> i
     word, _, rest = said.decode(errors="replace").partition("\n")[0].partition(" ")
     if word == "started":
         return int(rest)
-    popen.terminate()
-    popen.wait()
-    number, _, text = rest.partition(" ")
-    if number == str(errno.ENOENT):
+    number, stage, text = [*rest.split(" ", 2), "", "", ""][:3]
+    if stage == "cwd":
+        raise MachineError(f"cannot run in the folder {cwd}: {text}", hint="does it exist?")
+    if stage == "cpus":
+        raise MachineError(
+            f"cannot run on the CPU cores {cpus}: {text}", hint="does this machine let us use them?"
+        )
+    if number == str(errno.ENOENT) and not ("/" in program and Path(program).exists()):
         raise EngineError(f"the command {program!r} does not exist", hint="is it installed?")
+    if number == str(errno.ENOENT):
+        text = "the interpreter named in its first line does not exist"
     raise EngineError(
         f"cannot execute {program!r}: {text or 'its supervisor did not answer'}",
         hint="check the file and its rights",

@@ -5,6 +5,10 @@ reaper of all orphans below it, so grandchildren that detach (double fork, setsi
 descendants. It stops everything when the command ends, when it is told to (SIGTERM), and when its
 lifeline ends: a pipe whose write end only `bench` holds, which the kernel closes on any death.
 
+Options: ``lifeline=FD``, ``status=FD``, ``grace=SECONDS``, ``cpus=0,2``, ``cwd=FOLDER``,
+``scratch=FOLDER``. To the status descriptor it says ``started PID`` or ``failed ERRNO STAGE TEXT``
+(stage: cpus, cwd or exec), and at the end ``exited CODE``.
+
 Standard library only, and little of it: this starts before each process we start.
 """
 
@@ -18,6 +22,10 @@ import time
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.02
+KILL_LIMIT_S = 10.0
+# Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays so over exec: an engine's
+# ``a | head`` would then never end.
+RESET = ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD", "SIGPIPE", "SIGXFSZ")
 
 
 def main(argv: list[str]) -> None:
@@ -39,8 +47,9 @@ def _supervise(options: dict[str, str], command: list[str]) -> int:
         signal.signal(number, lambda *_: stopping.append(True))
     signal.signal(signal.SIGCHLD, lambda *_: None)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    child = _start(options, command, (lifeline, status, wake_read, wake_write), status)
-    if child is None:
+    child, failure = _start(options, command, (lifeline, status, wake_read, wake_write))
+    if failure:
+        _say(status, f"failed {failure}")
         return 127
     _say(status, f"started {child}")
     code = None
@@ -53,7 +62,7 @@ def _supervise(options: dict[str, str], command: list[str]) -> int:
         code = _reap(child)
     if code is None:
         code = _stop_gently(child, grace_s)
-    _kill_descendants()
+    _kill_descendants(child)
     if options.get("scratch"):
         _remove(options["scratch"])
     _say(status, f"exited {code}")
@@ -61,37 +70,54 @@ def _supervise(options: dict[str, str], command: list[str]) -> int:
 
 
 def _start(
-    options: dict[str, str], command: list[str], inherited: tuple[int, ...], status: int
-) -> int | None:
-    """Fork and exec; None when the command cannot be executed."""
-    failed_read, failed_write = os.pipe()
+    options: dict[str, str], command: list[str], inherited: tuple[int, ...]
+) -> tuple[int, str]:
+    """Fork and exec; the pid, and what failed if the command could not be executed."""
+    failed_read, failed_write = os.pipe()  # both close on exec: silence is success
+    supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            signal.set_wakeup_fd(-1)
-            os.setsid()
-            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            for fd in inherited:
-                os.close(fd)
-            if options.get("cpus"):
-                os.sched_setaffinity(0, [int(cpu) for cpu in options["cpus"].split(",")])
-            if options.get("cwd"):
-                os.chdir(options["cwd"])
-            os.execvp(command[0], command)
-        except BaseException as error:
-            code = getattr(error, "errno", None) or 0
-            os.write(failed_write, b"%d %s" % (code, str(error).encode()))
-            os._exit(127)
+            _prepare(supervisor, inherited)
+            failure = _become(options, command)
+            os.write(failed_write, failure.encode(errors="replace"))
+        finally:
+            os._exit(127)  # never back into the supervisor's own code
     os.close(failed_write)
-    failure = os.read(failed_read, 4096)
+    failed = os.read(failed_read, 4096).decode(errors="replace")
     os.close(failed_read)
-    if failure:
+    if failed:
         os.waitpid(pid, 0)
-        _say(status, "failed " + failure.decode(errors="replace"))
-        return None
-    return pid
+    return pid, failed
+
+
+def _prepare(supervisor: int, inherited: tuple[int, ...]) -> None:
+    signal.set_wakeup_fd(-1)
+    for name in RESET:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    os.setsid()
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(127)  # it died before the line above could take us along
+    for fd in inherited:
+        os.close(fd)
+
+
+def _become(options: dict[str, str], command: list[str]) -> str:
+    """Exec; returns only to say what failed."""
+    stage = "cpus"
+    try:
+        if options.get("cpus") and hasattr(os, "sched_setaffinity"):  # not on macOS
+            os.sched_setaffinity(0, [int(cpu) for cpu in options["cpus"].split(",")])
+        stage = "cwd"
+        if options.get("cwd"):
+            os.chdir(options["cwd"])
+        stage = "exec"
+        os.execvp(command[0], command)
+    except OSError as error:
+        return f"{error.errno or 0} {stage} {error.strerror or error}"
+    except Exception as error:
+        return f"0 {stage} {error}"
 
 
 def _reap(child: int) -> int | None:
@@ -126,21 +152,25 @@ def _stop_gently(child: int, grace_s: float) -> int:
         time.sleep(POLL_S)
 
 
-def _kill_descendants() -> None:
-    """Kill until none is left: a process may fork while we look."""
-    deadline = time.monotonic() + 10.0
+def _kill_descendants(child: int) -> None:
+    """Kill until none is left: a process may fork while we look.
+
+    What is killed leaves its children to us, so to have no child is to have no descendant.
+    """
+    if not os.path.isdir("/proc/self"):
+        _signal(-child, signal.SIGKILL)  # the best there is without /proc
+    deadline = time.monotonic() + KILL_LIMIT_S
+    pause_s = 0.0  # none at first: one that keeps forking must be met before its next fork
     while time.monotonic() < deadline:
-        left = _descendants()
-        if not left:
-            return
-        for pid in left:
+        for pid in _descendants():
             _signal(pid, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            pass
-        time.sleep(POLL_S / 4)
+            return
+        time.sleep(pause_s)
+        pause_s = min(POLL_S, pause_s + POLL_S / 100)
 
 
 def _descendants() -> list[int]:

@@ -9,11 +9,13 @@ import attrs
 
 from tokenbench.api import EndpointSpec, FlagValue, PluginError, ProcessSpec
 
-# What looks like one of our symbols; any other brace is literal, so JSON needs no escaping.
+# What looks like one of our symbols, also a misspelt one, which must be an error and not reach an
+# engine as text; any other brace is literal, so JSON needs no escaping (its keys are quoted).
+_NAME = r"[A-Za-z0-9_.-]+"
 _SYMBOL = re.compile(
     r"\{(host|weights|cpus|devices|scratch"
-    r"|port:[a-z_]+|file:[A-Za-z0-9_.-]+|secret:[A-Za-z0-9_]+"
-    r"|[a-z_]+\.\d+\.(?:host|port:[a-z_]+))\}"
+    rf"|(?:port|file|secret):{_NAME}"
+    rf"|[A-Za-z][A-Za-z0-9_-]*\.\d+\.[a-z]+(?::{_NAME})?)\}}"
 )
 
 
@@ -24,7 +26,8 @@ class BoundProcess:
     role: str
     index: int
     argv: tuple[str, ...]
-    environment: dict[str, str]
+    # Secrets are bound in it: never shown by repr, so neither by a traceback nor by a log.
+    environment: dict[str, str] = attrs.field(repr=False)
 
 
 def bind_process(

@@ -27,6 +27,12 @@ class ConnectionPool:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"not an http address: {url}", hint="use http://HOST:PORT")
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            # A line break in it would be a header of its own.
+            raise UsageError(
+                "the API key cannot be sent in a header",
+                hint="it may hold printable ASCII characters only; look for a line break in it",
+            )
         self._host = parts.hostname
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)

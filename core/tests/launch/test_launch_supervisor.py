@@ -1,0 +1,188 @@
+"""The supervisor against processes that do not want to end, and its manners towards the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tokenbench.api import EngineError, MachineError
+from tokenbench.launch import supervisor
+from tokenbench.launch.process import Process, start
+
+Started = Callable[[], list[int]]
+
+# A helper in a session of its own, every 20 ms.
+_FORKING = """
+import os, time
+while True:
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(300)
+    time.sleep(0.02)
+"""
+# One process at a time, but never the same for long: each forks the next one and exits.
+_HOPPING = """
+import os, time
+os.setsid()
+while True:
+    if os.fork():
+        os._exit(0)
+    time.sleep(0.001)
+"""
+
+
+def _until(true: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def _supervisor_of(process: Process) -> int:
+    stat = Path(f"/proc/{process.pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def _descriptors() -> set[Path]:
+    return set(Path("/proc/self/fd").iterdir())
+
+
+def test_one_that_keeps_forking_ends_with_all_it_forked(started: Started) -> None:
+    """Children that appear while others are killed are met too."""
+    process = start([sys.executable, "-c", _FORKING])
+    _until(lambda: len(started()) > 10)
+    process.stop()
+    assert started() == []
+
+
+def test_one_that_hops_from_pid_to_pid_is_caught(started: Started) -> None:
+    """A chain of processes that each live a millisecond, outside of the command's own group."""
+    process = start(["sh", "-c", f"{sys.executable} -c '{_HOPPING}' & exec sleep 300"])
+    _until(lambda: len(started()) > 2)
+    time.sleep(0.2)
+    process.stop()
+    assert started() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_supervisor_is_a_gentle_stop(tmp_path: Path, number: int) -> None:
+    """The command gets SIGTERM and may end in its own way."""
+    script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    process = start(["sh", "-c", script], log=tmp_path / "log")
+    _until(lambda: "ready" in process.log_tail(1))
+    os.kill(_supervisor_of(process), number)
+    assert process.wait(10) == 3
+    assert process.log_tail(1) == "bye"
+
+
+def test_what_the_supervisor_says(tmp_path: Path) -> None:
+    """The lines on the status descriptor: the child's pid, then its exit code."""
+    lifeline, held = os.pipe()
+    read, status = os.pipe()
+    options = [f"lifeline={lifeline}", f"status={status}"]
+    for command, said in (
+        (["sh", "-c", "echo $$; exit 7"], "started {}\nexited 7\n"),
+        (["no-such-command"], "failed 2 exec No such file or directory\n"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", supervisor.__file__, *options, "--", *command],
+            pass_fds=(lifeline, status),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert os.read(read, 4096).decode() == said.format(done.stdout.strip())
+        assert done.returncode == (7 if "exited" in said else 127)
+    for fd in (lifeline, held, read, status):
+        os.close(fd)
+
+
+def test_a_fork_of_bench_does_not_hold_its_lifeline(tmp_path: Path, started: Started) -> None:
+    """A fork without exec survives `bench`; the processes of `bench` must not."""
+    program = textwrap.dedent(f"""
+        import os, time
+        from pathlib import Path
+        from tokenbench.launch.process import start
+        p = start(["sleep", "300"])
+        if os.fork():
+            Path({str(tmp_path / "child")!r}).write_text(f"{{p.pid}}.")
+        else:
+            Path({str(tmp_path / "fork")!r}).write_text(f"{{os.getpid()}}.")
+        time.sleep(300)
+    """)
+    bench = subprocess.Popen([sys.executable, "-c", program])
+    pids = {}
+    for name in ("child", "fork"):
+        file = tmp_path / name
+        _until(lambda file=file: file.exists() and file.read_text().endswith("."))
+        pids[name] = int(file.read_text()[:-1])
+    bench.kill()
+    bench.wait()
+    try:
+        _until(lambda: pids["child"] not in started())
+        assert pids["fork"] in started()
+    finally:
+        os.kill(pids["fork"], signal.SIGKILL)
+
+
+def test_signals_are_as_a_command_expects_them(tmp_path: Path) -> None:
+    """Python ignores SIGPIPE; a command that inherited that would not end with its reader."""
+    process = start(["grep", "SigIgn", "/proc/self/status"], log=tmp_path / "log")
+    assert process.wait(5) == 0
+    ignored = int(process.log_tail(1).split()[1], 16)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGHUP):
+        assert not ignored >> (number - 1) & 1, number
+
+
+def test_what_cannot_be_started_is_said_as_it_is(tmp_path: Path) -> None:
+    """A folder or core that is not there is not a command that is not there."""
+    with pytest.raises(MachineError, match=r"cannot run in the folder .*nope"):
+        start(["true"], cwd=tmp_path / "nope")
+    with pytest.raises(MachineError, match=r"cannot run on the CPU cores \(1000,\)"):
+        start(["true"], cpus=(1000,))
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    with pytest.raises(EngineError, match="interpreter named in its first line"):
+        start([str(script)])
+    with pytest.raises(MachineError, match="cannot start a process"):
+        start(["true"], log=tmp_path / "nope" / "log")
+
+
+def test_descriptors_are_given_back(tmp_path: Path) -> None:
+    """By a process that ran, and by every way not to run."""
+    start(["true"]).stop()  # makes the lifeline, which stays
+    before = _descriptors()
+    start(["cat"], stdin="pipe", stdout="pipe", log=tmp_path / "log").stop()
+    for argv, error in ((["no-such-command"], EngineError), (["nul\0"], ValueError)):
+        with pytest.raises(error):
+            start(argv, stdin="pipe", stdout="pipe")
+    assert _descriptors() == before
+
+
+def test_a_command_inherits_three_descriptors(tmp_path: Path) -> None:
+    """Neither end of the lifeline, nor the supervisor's own pipes."""
+    code = "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])"
+    process = start([sys.executable, "-c", code], log=tmp_path / "log")
+    assert process.wait(10) == 0
+    assert process.log_tail(1) == "[0, 1, 2]"
+
+
+def test_starting_is_quick() -> None:
+    """About 30 ms on two cores, 10 of them Python's own; the limit is for a busy machine."""
+    took = []
+    for _ in range(7):
+        begun = time.perf_counter()
+        process = start(["true"])
+        took.append(time.perf_counter() - begun)
+        process.stop()
+    assert statistics.median(took) < 0.5
