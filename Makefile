@@ -4,10 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Folders of our own distributions: a new plugin is found here, and listed nowhere.
-OURS := core $(wildcard plugins/*/*)
-PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml)
-# A user's pip settings must not change what is installed or where.
-PIP := env -u PIP_USER -u PIP_REQUIRE_VIRTUALENV -u PIP_TARGET -u PIP_PREFIX \
+# A folder without a pyproject is what a branch with one more plugin left behind.
+PYPROJECTS := $(sort $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml))
+OURS := $(PYPROJECTS:/pyproject.toml=)
+# A user's pip settings must not change what is installed or where; index, proxy, certificates and
+# cache stay theirs. PIP_USER=0 also overrules `user = true` in a pip.conf.
+PIP := env $(foreach name,BUILD_CONSTRAINT CONSTRAINT DRY_RUN NO_BINARY ONLY_BINARY PREFIX PYTHON \
+	REQUIRE_HASHES REQUIRE_VIRTUALENV ROOT TARGET,-u PIP_$(name)) PIP_USER=0 \
 	$(BIN)/python -m pip --disable-pip-version-check -qq
 PINNED := install --no-deps --no-build-isolation --require-hashes
 EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
@@ -45,12 +48,16 @@ format: $(VENV)/.dev
 $(VENV)/.python: FORCE
 	@$(PYTHON) tools/environment.py $(VENV)
 
+# Changes when a folder comes or goes, however old its files are.
+$(VENV)/.ours: $(VENV)/.python FORCE
+	@test "$$(cat $@ 2>/dev/null)" = "$(OURS)" || echo "$(OURS)" > $@
+
 $(VENV)/.build: $(VENV)/.python requirements/build.txt
 	@echo "installing what builds the packages ..."
 	@$(PIP) $(PINNED) -r requirements/build.txt
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.build requirements/run.txt $(PYPROJECTS)
+$(VENV)/.run: $(VENV)/.build $(VENV)/.ours requirements/run.txt $(PYPROJECTS)
 	@test -e $(VENV)/.dev && test $(VENV)/.dev -nt $(VENV)/.build \
 		&& test $(VENV)/.dev -nt requirements/run.txt \
 		|| { echo "installing what a run needs ..."; \
@@ -58,7 +65,7 @@ $(VENV)/.run: $(VENV)/.build requirements/run.txt $(PYPROJECTS)
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.build requirements/dev.txt $(PYPROJECTS)
+$(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS)
 	@echo "installing what the tests need ..."
 	@$(PIP) $(PINNED) -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)

@@ -141,6 +141,8 @@ def test_each_test_says_what_it_proves(file: Path) -> None:
 def test_import_rules() -> None:
     """Core imports no plugin; a plugin imports `tokenbench.api` and no other plugin.
 
+    Its tests may import `tokenbench.testing` as well.
+
     An exception is data in the plugin's own pyproject: ``[tool.tokenbench] may-import``.
     """
     found = []
@@ -148,16 +150,16 @@ def test_import_rules() -> None:
         own = f"tokenbench_{_kind(folder)}_{folder.name.replace('-', '_')}"
         settings = _project(folder).get("tool", {}).get("tokenbench", {})
         allowed = {own, *settings.get("may-import", [])}
-        for file in (folder / "src").rglob("*.py"):
-            for name in _imports(file):
-                top = name.partition(".")[0]
-                if top.startswith("tokenbench_") and (folder.name == "core" or top not in allowed):
-                    found.append(f"{file}: {name}")
-                inside = top == "tokenbench" and not (
-                    name == "tokenbench.api" or name.startswith("tokenbench.api.")
-                )
-                if inside and folder.name != "core":
-                    found.append(f"{file}: {name}")
+        core = folder.name == "core"
+        for part, rooms in (("src", {"api"}), ("tests", {"api", "testing"})):
+            for file in (folder / part).rglob("*.py"):
+                for name in _imports(file):
+                    top, _, inside = name.partition(".")
+                    if top.startswith("tokenbench_") and (core or top not in allowed):
+                        found.append(f"{file}: {name}")
+                    room = inside.partition(".")[0]
+                    if top == "tokenbench" and not core and room not in rooms:
+                        found.append(f"{file}: {name}")
     assert not found
 
 
