@@ -153,6 +153,7 @@ def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:
     telemetry = Telemetry(
         module="tokenbench_hardware_cpu.plugin",
         name="cpu",
+        options={},
         devices=(0,),
         folder=tmp_path,
         host="here",

@@ -15,6 +15,7 @@ from tokenbench.api import (
     EndpointSpec,
     EngineError,
     FileSpec,
+    LauncherContext,
     LaunchPlan,
     MachineError,
     PluginError,
@@ -42,7 +43,7 @@ def _wait_for_lines(deployment: LocalDeployment, role: str, count: int) -> list[
 def test_a_fixed_port_is_used_at_every_start(tmp_path: Path) -> None:
     """A server that is started once more after a stall comes back where the user wants it."""
     port = free_port()
-    launcher = LocalLauncher(cpus=(), logs=tmp_path, port=port)
+    launcher = LocalLauncher(LauncherContext(logs=tmp_path, port=port))
     spec = ProcessSpec(argv=("x",), ports=("http", "metrics"))
     for _ in range(2):
         (place,) = launcher.allocate(Resources(processes=(spec,))).placements
@@ -65,7 +66,7 @@ def test_endpoints_are_counted_by_role(tmp_path: Path) -> None:
             for role, port in (("router", 1), ("decode", 2), ("decode", 3))
         )
     )
-    launcher = LocalLauncher(cpus=(), logs=tmp_path)
+    launcher = LocalLauncher(LauncherContext(logs=tmp_path))
     deployment = launcher.start(plan, Allocation(id="x", hosts=()))
     assert [(e.role, e.index) for e in deployment.endpoints] == [
         *(("router", 0), ("decode", 0), ("decode", 1))
@@ -80,7 +81,7 @@ def test_a_replica_that_dies_at_once_harms_no_other(tmp_path: Path) -> None:
         ProcessSpec(role="dying", argv=("true",), replicas=4),
         ProcessSpec(role="living", argv=("sh", "-c", "ls -d {scratch}; exec sleep 60")),
     )
-    deployment = _start(LocalLauncher(cpus=(), logs=tmp_path), *specs)
+    deployment = _start(LocalLauncher(LauncherContext(logs=tmp_path)), *specs)
     try:
         (scratch,) = _wait_for_lines(deployment, "living", 1)
         assert Path(scratch).is_dir()
@@ -93,7 +94,8 @@ def test_replicas_end_at_a_time(tmp_path: Path) -> None:
     """Four that take a second each to say goodbye take about one, not four."""
     script = "trap 'sleep 1; exit' TERM; echo ready; while :; do sleep 0.05; done"
     deployment = _start(
-        LocalLauncher(cpus=(), logs=tmp_path), ProcessSpec(argv=("sh", "-c", script), replicas=4)
+        LocalLauncher(LauncherContext(logs=tmp_path)),
+        ProcessSpec(argv=("sh", "-c", script), replicas=4),
     )
     _wait_for_lines(deployment, "server", 4)
     begun = time.monotonic()
@@ -112,7 +114,7 @@ def test_a_start_that_fails_leaves_nothing(
         ProcessSpec(role="bad", argv=("no-such-command",)),
     )
     with pytest.raises(EngineError, match="does not exist"):
-        _start(LocalLauncher(cpus=(), logs=tmp_path), *specs)
+        _start(LocalLauncher(LauncherContext(logs=tmp_path)), *specs)
     assert started() == []
     assert not list(tmp_path.glob("tokenbench-*"))
 
@@ -122,20 +124,20 @@ def test_files_stay_in_their_scratch_folder(tmp_path: Path, name: str) -> None:
     """A plugin's file has a name, not a path."""
     spec = ProcessSpec(argv=("true",), files=(FileSpec(name=name, content="x"),))
     with pytest.raises(PluginError, match="is not the name of a file"):
-        _start(LocalLauncher(cpus=(), logs=tmp_path), spec)
+        _start(LocalLauncher(LauncherContext(logs=tmp_path)), spec)
 
 
 def test_no_place_for_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two lines for the user, no traceback."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nope"))
     with pytest.raises(MachineError, match="cannot make a scratch folder"):
-        _start(LocalLauncher(cpus=(), logs=tmp_path), ProcessSpec(argv=("true",)))
+        _start(LocalLauncher(LauncherContext(logs=tmp_path)), ProcessSpec(argv=("true",)))
 
 
 def test_unconfined_processes_may_use_all_cores(tmp_path: Path) -> None:
     """An engine told to use zero threads would not start, or be slow."""
     spec = ProcessSpec(argv=("echo", "{cpus}"))
-    deployment = _start(LocalLauncher(cpus=(), logs=tmp_path), spec)
+    deployment = _start(LocalLauncher(LauncherContext(logs=tmp_path)), spec)
     said = _wait_for_lines(deployment, "server", 1)
     deployment.cancel()
     assert said == [str(len(os.sched_getaffinity(0)))]
@@ -145,7 +147,7 @@ def test_a_short_command_is_held_to_its_time(
     tmp_path: Path, started: Callable[[], list[int]]
 ) -> None:
     """Also where it left the work to a child, which ends with it."""
-    launcher = LocalLauncher(cpus=(), logs=tmp_path)
+    launcher = LocalLauncher(LauncherContext(logs=tmp_path))
     begun = time.monotonic()
     with pytest.raises(EngineError, match="did not end within"):
         launcher.run_on("localhost", ["sh", "-c", "sleep 60 & wait"], timeout_s=0.2)
@@ -159,7 +161,7 @@ def test_a_short_command_is_held_to_its_time(
 
 def test_copies(tmp_path: Path) -> None:
     """To itself is done already; what cannot be copied is said in two lines."""
-    launcher = LocalLauncher(cpus=(), logs=tmp_path)
+    launcher = LocalLauncher(LauncherContext(logs=tmp_path))
     file = tmp_path / "file"
     file.write_text("x")
     launcher.put("localhost", file, str(file))

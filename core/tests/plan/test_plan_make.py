@@ -109,6 +109,10 @@ class FakeCatalog:
         """The model."""
         return MODEL
 
+    def hardware(self, chosen: Chosen) -> Any:
+        """Hardware that asks for a variable."""
+        return SimpleNamespace(environment=lambda: FrozenMap({"VISIBLE": "{devices}"}))
+
     def workload(self, chosen: Chosen) -> Workload:
         """The workload."""
         return Fixed()

@@ -5,6 +5,7 @@ The API has a version of its own; a plugin says in its metadata which one it was
 
 from __future__ import annotations
 
+from .binding import BoundProcess, bind_process, bind_url
 from .engine import (
     Counters,
     Engine,
@@ -70,6 +71,7 @@ from .launch import (
     FlagValue,
     Host,
     Launcher,
+    LauncherContext,
     LaunchPlan,
     Placement,
     ProcessSpec,
@@ -176,6 +178,7 @@ __all__ = [
     "Architecture",
     "Artifact",
     "BenchError",
+    "BoundProcess",
     "ChatPrompt",
     "Check",
     "CheckOutcome",
@@ -218,6 +221,7 @@ __all__ = [
     "Interrupted",
     "LaunchPlan",
     "Launcher",
+    "LauncherContext",
     "LauncherSpec",
     "Layout",
     "LoadLevel",
@@ -274,6 +278,8 @@ __all__ = [
     "Workload",
     "WorkloadContext",
     "WorkloadSpec",
+    "bind_process",
+    "bind_url",
     "hookimpl",
     "option",
     "options",

@@ -21,8 +21,9 @@ class EngineCapabilities:
 
     `starts_server`: False for a server that is already up. `weight_formats`: what it can load
     (empty: it brings its own model). `axes`: parallel degrees of a Topology that may exceed 1.
-    `wraps`: roles whose processes come from another engine through `context.engine`.
-    `isolated_cores`: it accepts being confined to CPU cores by the launcher.
+    `roles`: the pools it can be spread over. `wraps`: roles whose processes come from another
+    engine through `context.engine`. `hardware`: kinds it runs on (empty: any). `counters`,
+    `reset_cache`: the methods of that name do something.
     """
 
     starts_server: bool = True

@@ -30,10 +30,15 @@ class Sku:
 
 @attrs.frozen(kw_only=True)
 class DeviceInfo:
-    """One device found by a probe. `index` is what a launcher may hand out."""
+    """One device found by a probe.
+
+    `index` is its number in samples; `handle` how a process is told to use it (a UUID, the name of
+    a partition), None where that is the index.
+    """
 
     index: int
     name: str
+    handle: str | None = None
     sku: str | None = None
     uuid: str | None = None
     memory_bytes: int | None = None
@@ -61,7 +66,7 @@ class Sample:
     """One reading of one device; None for what it does not tell. The agent adds time and host.
 
     `energy_j` counts up from an arbitrary start; `utilization` is a share in [0, 1]; `throttle`
-    names slowdown reasons in force; `clock_hz` is the compute clock.
+    names slowdown reasons in force (empty: none is); `clock_hz` is the compute clock.
     """
 
     device: int
@@ -71,7 +76,7 @@ class Sample:
     memory_used_bytes: int | None = None
     temperature_c: float | None = None
     clock_hz: float | None = None
-    throttle: tuple[str, ...] = ()
+    throttle: tuple[str, ...] | None = None
 
 
 class Sampler(ABC):
@@ -95,6 +100,13 @@ class Hardware(ABC):
     @abstractmethod
     def probe(self) -> Probe:
         """What is on this host. Absence is a Probe with a reason, never an exception."""
+
+    def environment(self) -> FrozenMap[str]:
+        """Variables of every process that has accelerators, so that it uses its own and no others.
+
+        Values may hold symbols: ``{"CUDA_VISIBLE_DEVICES": "{devices}"}``. Pure.
+        """
+        return FrozenMap()
 
     def sampler(self, devices: Sequence[int]) -> Sampler | None:
         """A sampler of these devices; None where this host can tell nothing."""

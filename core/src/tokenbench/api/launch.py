@@ -10,7 +10,7 @@ hashed for identity, and can be bound by a launcher that learns hosts and ports 
 ``{decode.0.port:http}`` its port
 ``{weights}``            local path (or hub name) of the model weights
 ``{cpus}``               number of CPU cores given to this process
-``{devices}``            comma-separated device indices given to this process
+``{devices}``            the devices given to this process, comma-separated (see DeviceInfo.handle)
 ``{scratch}``            a folder of this process's own, removed after the run
 ``{file:NAME}``          path of the :class:`FileSpec` called NAME
 ``{secret:NAME}``        environment variable NAME; allowed in environment only, never in argv
@@ -45,7 +45,10 @@ def _env(value: Mapping[str, str]) -> FrozenMap[str]:
 
 @attrs.frozen(kw_only=True)
 class FileSpec:
-    """A file that core writes before a process starts (a config, a chat template)."""
+    """A file that core writes before a process starts (a config, a chat template).
+
+    `content` is written as it stands: symbols in it are not bound. `name` has no folder in it.
+    """
 
     name: str
     content: str
@@ -57,6 +60,8 @@ class ProcessSpec:
 
     `argv` is the program and its fixed arguments; `flags` is an ordered mapping rendered after it,
     last of all, so that layers can merge and explain each flag. `ports` names the ports it needs.
+    `accelerators` counts those of one replica. `mounts` (host paths) and `devices` (device nodes)
+    matter to launchers that confine processes, `image` to those that run containers.
     """
 
     role: str = SERVER
@@ -68,6 +73,8 @@ class ProcessSpec:
     replicas: int = 1
     accelerators: int = 0
     image: str | None = None
+    mounts: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -100,8 +107,8 @@ class LaunchPlan:
 class Amendment:
     """A change that another plugin asks of a launch plan, always with its reason.
 
-    `flags` and `environment` are by role. A contradiction between two amendments is refused by
-    core, naming both.
+    `flags`, `environment` and `files` are by role; `mounts` and `devices` go to every process;
+    `processes` are added. A contradiction between two amendments is refused by core, naming both.
     """
 
     reason: str
@@ -119,29 +126,40 @@ class Resources:
 
     processes: tuple[ProcessSpec, ...]
     accelerator_sku: str | None = None
-    accelerators: int = 0
     duration_s: float | None = None
     client: bool = False
+
+    @property
+    def accelerators(self) -> int:
+        """Accelerators of all replicas of all processes."""
+        return sum(process.accelerators * process.replicas for process in self.processes)
 
 
 @attrs.frozen(kw_only=True)
 class Host:
-    """A machine as the launcher names it, with the CPU cores and devices that may be used."""
+    """A machine as the launcher names it, with the CPU cores and devices that may be used.
+
+    `devices` are handles (see DeviceInfo.handle).
+    """
 
     name: str
     address: str
     cpus: tuple[int, ...] = ()
-    devices: tuple[int, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class Placement:
-    """One replica's place: known when allocated, or (ports, on a cluster) only once it runs."""
+    """One replica's place: known when allocated, or (ports, on a cluster) only once it runs.
+
+    `devices` are the handles of the accelerators given to it.
+    """
 
     role: str
     index: int
     host: Host
     ports: FrozenMap[int] = FrozenMap()
+    devices: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -182,6 +200,24 @@ class Finished:
     exit_code: int
     stdout: str
     stderr: str
+
+
+@attrs.frozen(kw_only=True)
+class LauncherContext:
+    """What core gives a launcher besides its options.
+
+    `logs`: a folder of this machine; the log of each process belongs there as ``ROLE-INDEX.log``.
+    `weights`: what ``{weights}`` stands for on this machine, a path or a hub name; a launcher whose
+    processes run elsewhere brings the file to them and binds its path there. `port`: the first port
+    that the user asked for, None for any free one. `cpus` and `devices`: what servers may use of
+    this machine, for launchers that use this machine.
+    """
+
+    logs: Path
+    weights: str | None = None
+    port: int | None = None
+    cpus: tuple[int, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 class Deployment(ABC):

@@ -10,7 +10,7 @@ import attrs
 from .engine import Engine, EngineCapabilities, EngineContext
 from .eval import Eval
 from .hardware import Hardware
-from .launch import Launcher
+from .launch import Launcher, LauncherContext
 from .model import ModelSpec
 from .options import NoOptions
 from .report import Reporter
@@ -78,11 +78,11 @@ class ReporterSpec:
 
 @attrs.frozen(kw_only=True)
 class LauncherSpec:
-    """A place to run processes."""
+    """A place to run processes. `factory` gets an instance of `options` and the context."""
 
     name: str
     summary: str
-    factory: Callable[[Any], Launcher]
+    factory: Callable[[Any, LauncherContext], Launcher]
     options: type[Any] = NoOptions
 
 

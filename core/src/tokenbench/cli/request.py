@@ -34,6 +34,8 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         add("--model", "model", multiple=True, metavar="NAME", help="Model; repeat for several."),
         add("--precision", "precision", metavar="NAME", help="Precision of the weights."),
         add("--hardware", "hardware", metavar="NAME[:...]", help="Hardware (default: cpu)."),
+        add("--launcher", "launcher", metavar="NAME[:...]",
+            help="Where processes run (default: local)."),
         add("--tp", "tp", type=int, help="Tensor parallel degree."),
         add("--port", "port", type=click.IntRange(1, 65535), help="Port of the server."),
         add("--workload", "workload", multiple=True, metavar="NAME[:...]",
@@ -66,7 +68,7 @@ def read_request(asked: dict[str, Any]) -> Suite:
 
     if asked["suite"] is not None:
         suite = load_suite(asked["suite"])
-        for flag in ("engine", "model", "precision", "hardware", "tp", "port"):
+        for flag in ("engine", "model", "precision", "hardware", "launcher", "tp", "port"):
             if asked[flag]:
                 raise UsageError(
                     f"--{flag} cannot be combined with a suite file",
@@ -87,13 +89,14 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
             "nothing to run: neither a suite nor --engine was given",
             hint="bench run suite.yaml, or bench run --engine NAME --model NAME",
         )
-    hardware = asked["hardware"]
+    hardware, launcher = asked["hardware"], asked["launcher"]
     deployments = tuple(
         DeploymentRequest(
             engine=parse_choice(engine, where="--engine"),
             model=model,
             precision=asked["precision"],
             hardware=parse_choice(hardware, where="--hardware") if hardware else Chosen("cpu"),
+            launcher=parse_choice(launcher, where="--launcher") if launcher else Chosen("local"),
             topology=Topology(tp=asked["tp"] or 1),
             port=asked["port"],
         )

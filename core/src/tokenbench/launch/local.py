@@ -20,6 +20,7 @@ from tokenbench.api import (
     HardwareAbsent,
     Host,
     Launcher,
+    LauncherContext,
     LaunchPlan,
     MachineError,
     Placement,
@@ -27,11 +28,12 @@ from tokenbench.api import (
     ProcessSpec,
     ProcessState,
     Resources,
+    bind_process,
+    bind_url,
 )
 
 from .ports import free_port, require_free
 from .process import Process, start, tail
-from .symbols import bind_process, bind_url
 
 ADDRESS = "127.0.0.1"
 
@@ -87,39 +89,24 @@ class LocalDeployment(Deployment):
 
 
 class LocalLauncher(Launcher):
-    """Starts processes on this machine.
+    """Starts processes on this machine."""
 
-    Args:
-        cpus: the CPU cores that servers may use.
-        devices: the accelerators that may be used.
-        logs: the folder for logs.
-        weights: what ``{weights}`` stands for.
-        port: a fixed first port of each allocation, None for free ones.
-    """
-
-    def __init__(
-        self,
-        *,
-        cpus: tuple[int, ...],
-        devices: tuple[int, ...] = (),
-        logs: Path,
-        weights: str | None = None,
-        port: int | None = None,
-    ) -> None:
-        self._host = Host(name="localhost", address=ADDRESS, cpus=cpus, devices=devices)
-        self._logs = logs
-        self._weights = weights
-        self._port = port
+    def __init__(self, context: LauncherContext) -> None:
+        self._host = Host(
+            name="localhost", address=ADDRESS, cpus=context.cpus, devices=context.devices
+        )
+        self._context = context
 
     def allocate(self, resources: Resources) -> Allocation:
         """This machine, if it has enough accelerators."""
-        wanted = sum(p.accelerators * p.replicas for p in resources.processes)
+        wanted = resources.accelerators
         if wanted > len(self._host.devices):
             raise HardwareAbsent(
                 f"{wanted} accelerators are needed, {len(self._host.devices)} are here",
                 hint="ask for a smaller topology",
             )
-        fixed = self._port
+        fixed = self._context.port
+        devices = list(self._host.devices)
         placements = []
         for process in resources.processes:
             for index in range(process.replicas):
@@ -131,9 +118,14 @@ class LocalLauncher(Launcher):
                     fixed = None
                 placements.append(
                     Placement(
-                        role=process.role, index=index, host=self._host, ports=FrozenMap(ports)
+                        role=process.role,
+                        index=index,
+                        host=self._host,
+                        ports=FrozenMap(ports),
+                        devices=tuple(devices[: process.accelerators]),
                     )
                 )
+                devices = devices[process.accelerators :]
         return Allocation(id="local", hosts=(self._host,), placements=tuple(placements))
 
     def start(self, plan: LaunchPlan, allocation: Allocation) -> LocalDeployment:
@@ -141,11 +133,11 @@ class LocalLauncher(Launcher):
         facts = _facts(allocation)
         scratch = _scratch(plan)
         started: list[tuple[str, int, Process]] = []
-        devices = list(self._host.devices)
+        devices = {(place.role, place.index): place.devices for place in allocation.placements}
         try:
             for spec in plan.processes:
                 for index in range(spec.replicas):
-                    mine, devices = devices[: spec.accelerators], devices[spec.accelerators :]
+                    mine = devices.get((spec.role, index), ())
                     assert scratch is not None
                     process = self._start_one(spec, index, facts, mine, scratch)
                     started.append((spec.role, index, process))
@@ -159,7 +151,7 @@ class LocalLauncher(Launcher):
         spec: ProcessSpec,
         index: int,
         shared: dict[str, str],
-        devices: list[int],
+        devices: tuple[str, ...],
         scratch: Path,
     ) -> Process:
         own = f"{spec.role}.{index}."
@@ -170,11 +162,11 @@ class LocalLauncher(Launcher):
                 key.removeprefix(own): value for key, value in shared.items() if key.startswith(own)
             },
             "cpus": str(len(self._host.cpus) or _usable_cpus()),
-            "devices": ",".join(map(str, devices)),
+            "devices": ",".join(devices),
             "scratch": str(folder),
         }
-        if self._weights is not None:
-            facts["weights"] = self._weights
+        if self._context.weights is not None:
+            facts["weights"] = self._context.weights
         for file in spec.files:
             facts[f"file:{file.name}"] = str(_write(file, folder))
         bound = bind_process(spec, index, facts, dict(os.environ))
@@ -182,7 +174,7 @@ class LocalLauncher(Launcher):
             bound.argv,
             cpus=self._host.cpus or None,
             env={**os.environ, **bound.environment},
-            log=self._logs / f"{spec.role}-{index}.log",
+            log=self._context.logs / f"{spec.role}-{index}.log",
             scratch=folder,
         )
 

@@ -23,7 +23,7 @@ class Series:
     ns: Ints
     power_w: Floats
     energy_j: Floats
-    throttled: tuple[tuple[str, ...], ...] = ()
+    throttled: tuple[tuple[str, ...] | None, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,8 @@ from tokenbench.api import (
     Eval,
     FrozenMap,
     Hardware,
+    Launcher,
+    LauncherContext,
     ModelSpec,
     Reporter,
     Workload,
@@ -27,7 +29,7 @@ class Catalog:
     def __init__(self, host: PluginHost) -> None:
         self.host = host
         self._made: dict[tuple[str, Chosen], Any] = {}
-        self._context = EngineContext(engine=lambda name: self.engine(Chosen(name)))
+        self._context = EngineContext(engine=lambda name: self.engine(Chosen.of(name)))
 
     def spec(self, kind: str, name: str) -> Any:
         """The spec of a plugin; raises as :meth:`PluginHost.spec` does."""
@@ -35,7 +37,7 @@ class Catalog:
 
     def options(self, kind: str, chosen: Chosen) -> Any:
         """The options instance of a choice, checked."""
-        spec = self.spec(kind, chosen.name)
+        spec = self.spec(kind, chosen.key)
         return build_options(spec.options, chosen.options, where=f"{kind} {chosen.name}")
 
     def option_values(self, kind: str, chosen: Chosen) -> FrozenMap[Any]:
@@ -79,6 +81,16 @@ class Catalog:
         made: Reporter = self._make("reporter", chosen)
         return made
 
+    def launcher(self, chosen: Chosen, context: LauncherContext) -> Launcher:
+        """A launcher for one deployment."""
+        spec = self.spec("launcher", chosen.key)
+        made: Launcher = spec.factory(self.options("launcher", chosen), context)
+        return made
+
+    def module(self, kind: str, name: str) -> str:
+        """The module behind a plugin, for worker processes that import it themselves."""
+        return self.host.candidate(kind, name).module
+
     def model(self, name: str) -> ModelSpec:
         """A model's data."""
         spec: ModelSpec = self.spec("model", name)
@@ -87,6 +99,6 @@ class Catalog:
     def _make(self, kind: str, chosen: Chosen, *more: Any) -> Any:
         key = (kind, chosen)
         if key not in self._made:
-            spec = self.spec(kind, chosen.name)
+            spec = self.spec(kind, chosen.key)
             self._made[key] = spec.factory(self.options(kind, chosen), *more)
         return self._made[key]

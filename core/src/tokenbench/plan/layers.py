@@ -1,13 +1,13 @@
 """Layers of settings: who set each flag and variable, and what it replaced.
 
-engine < recipe < amendments < suite. (Hardware, point and command-line layers join here when there
+engine < hardware < recipe < amendments < suite. (Point and command-line layers join here when there
 is something in them.) A later layer replaces an earlier one; two amendments that disagree are
 refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -38,13 +38,19 @@ class Setting:
 
 @attrs.frozen(kw_only=True)
 class Layer:
-    """Settings of one origin. `role` None is every role."""
+    """Settings of one origin. `role` None is every role; `accelerated` those with accelerators."""
 
     name: str
     source: str
-    role: str | None
-    flags: FrozenMap[FlagValue]
-    environment: FrozenMap[str]
+    role: str | None = None
+    flags: FrozenMap[FlagValue] = FrozenMap()
+    environment: FrozenMap[str] = FrozenMap()
+    accelerated: bool = False
+
+
+def hardware_layer(kind: str, environment: FrozenMap[str]) -> Layer:
+    """What the hardware tells every process that has accelerators."""
+    return Layer(name="hardware", source=kind, environment=environment, accelerated=True)
 
 
 def recipe_layers(recipes: Iterable[Recipe]) -> list[Layer]:
@@ -95,22 +101,24 @@ def amendment_layers(amendments: Iterable[tuple[str, Amendment]]) -> list[Layer]
 
 
 def merge(
-    plan: LaunchPlan, engine: str, layers: Iterable[Layer], amendments: Iterable[Amendment] = ()
+    plan: LaunchPlan, engine: str, layers: Iterable[Layer], amendments: Sequence[Amendment] = ()
 ) -> tuple[LaunchPlan, tuple[Setting, ...]]:
     """The plan with all layers laid over it, and where each setting came from."""
     ordered = list(layers)
     processes: list[ProcessSpec] = []
     settings: list[Setting] = []
-    for process in plan.processes:
+    added = tuple(process for amendment in amendments for process in amendment.processes)
+    for process in (*plan.processes, *added):
         merged, explained = _merge_process(process, engine, ordered)
         for amendment in amendments:
             merged = attrs.evolve(
-                merged, files=merged.files + amendment.files.get(process.role, ())
+                merged,
+                files=merged.files + amendment.files.get(process.role, ()),
+                mounts=merged.mounts + amendment.mounts,
+                devices=merged.devices + amendment.devices,
             )
         processes.append(merged)
         settings.extend(explained)
-    for amendment in amendments:
-        processes.extend(amendment.processes)
     return attrs.evolve(plan, processes=tuple(processes)), tuple(settings)
 
 
@@ -140,6 +148,8 @@ def _merge_process(
         lay("variable", name, text, "engine", engine)
     for layer in layers:
         if layer.role not in (None, process.role):
+            continue
+        if layer.accelerated and not process.accelerators:
             continue
         for name, value in layer.flags.items():
             lay("flag", name, value, layer.name, layer.source)

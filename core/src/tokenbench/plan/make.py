@@ -32,7 +32,7 @@ from tokenbench.suite.schema import Chosen, DeploymentRequest, LoadRequest, Suit
 from .amend import amendments_for
 from .canonical import identity, plain
 from .catalog import Catalog
-from .layers import Layer, amendment_layers, merge, recipe_layers
+from .layers import Layer, amendment_layers, hardware_layer, merge, recipe_layers
 from .model import Plan, PlannedDeployment, PlannedEval, PlannedPoint
 
 Probe = Callable[[Chosen, int], HardwareFacts]
@@ -54,6 +54,8 @@ def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
         catalog.spec("amendment", name)
     for reporter in suite.reporters:
         catalog.options("reporter", reporter)
+    for asked in suite.deployments:
+        catalog.options("launcher", asked.launcher)
     deployments = tuple(
         _deployment(suite, index, asked, catalog, probe)
         for index, asked in enumerate(suite.deployments)
@@ -65,7 +67,7 @@ def _deployment(
     suite: Suite, index: int, asked: DeploymentRequest, catalog: Catalog, probe: Probe
 ) -> PlannedDeployment:
     where = f"deployments[{index}]"
-    spec: EngineSpec = catalog.spec("engine", asked.engine.name)
+    spec: EngineSpec = catalog.spec("engine", asked.engine.key)
     engine = catalog.engine(asked.engine)
     layout = (
         Layout(pools=asked.pools) if asked.pools else Layout(pools=(Pool(topology=asked.topology),))
@@ -87,9 +89,13 @@ def _deployment(
         layout=layout,
         needs=_needs(suite, catalog),
     )
-    recipes = _recipes(model, asked, facts, weights)
     amendments = amendments_for(catalog.host, spec.name, request, engine.plan(request))
-    layers = [*recipe_layers(recipes), *amendment_layers(amendments), _suite_layer(asked)]
+    layers = [
+        hardware_layer(facts.kind, catalog.hardware(asked.hardware).environment()),
+        *recipe_layers(_recipes(model, asked, facts, weights)),
+        *amendment_layers(amendments),
+        Layer(name="suite", source="suite", flags=asked.flags, environment=asked.environment),
+    ]
     changes = [amendment for _, amendment in amendments]
     launch, settings = merge(engine.plan(request), spec.name, layers, changes)
     base = {
@@ -198,12 +204,6 @@ def _recipes(
         and (recipe.precision is None or (weights and recipe.precision == weights.precision))
     ]
     return sorted(found, key=lambda r: (r.hardware is not None) + (r.precision is not None))
-
-
-def _suite_layer(asked: DeploymentRequest) -> Layer:
-    return Layer(
-        name="suite", source="suite", role=None, flags=asked.flags, environment=asked.environment
-    )
 
 
 def _points(suite: Suite, catalog: Catalog, base: dict[str, Any]) -> list[PlannedPoint]:

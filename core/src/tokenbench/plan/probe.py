@@ -13,7 +13,7 @@ class Prober:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self.probes: dict[str, Probe] = {}
+        self.probes: dict[Chosen, Probe] = {}
 
     def __call__(self, chosen: Chosen, accelerators: int) -> HardwareFacts:
         """The facts of `accelerators` devices (of the host, for hardware without devices).
@@ -21,10 +21,10 @@ class Prober:
         Raises:
             HardwareAbsent: there are fewer, or none.
         """
-        spec = self._catalog.spec("hardware", chosen.name)
-        probe = self.probes.get(chosen.name)
+        spec = self._catalog.spec("hardware", chosen.key)
+        probe = self.probes.get(chosen)
         if probe is None:
-            probe = self.probes[chosen.name] = self._catalog.hardware(chosen).probe()
+            probe = self.probes[chosen] = self._catalog.hardware(chosen).probe()
         if not probe.devices:
             raise HardwareAbsent(
                 f"no {chosen.name} hardware on this machine: {probe.reason or 'none was found'}",

@@ -9,15 +9,16 @@ import attrs
 
 from tokenbench.api import (
     Accuracy,
-    BenchError,
     Codec,
     DeploymentReady,
+    DeviceInfo,
     EngineError,
     EngineRequest,
     EvalFinished,
     EvalOutcome,
     FixedLoadPlan,
     Interrupted,
+    LauncherContext,
     LaunchPlan,
     PointFinished,
     PointResult,
@@ -26,7 +27,6 @@ from tokenbench.api import (
     Probe,
     Tokenizer,
 )
-from tokenbench.launch.local import LocalLauncher
 from tokenbench.load.client import LoadWorker
 from tokenbench.load.codecs import find_codec
 from tokenbench.plan.canonical import plain
@@ -41,6 +41,7 @@ from .prompts import Traffic, traffic
 from .serving import Serving
 from .sink import Step
 from .weights import locate
+from .wires import codec_plugin
 
 # A phase drains for about as long as a request takes; the ETA adds this share of its length.
 _DRAIN_SHARE = 0.25
@@ -93,18 +94,21 @@ class DeploymentRun:
         logs = self._run.directory.logs(f"{deployment.id}{'-' + kind if kind else ''}")
         asked = deployment.asked
         serving = Serving(
-            spec=self._run.catalog.spec("engine", asked.engine.name),
+            spec=self._run.catalog.spec("engine", asked.engine.key),
             engine=self._run.catalog.engine(asked.engine),
             request=request,
             plan=launch,
-            launcher=LocalLauncher(
-                cpus=self._run.cores.engine,
-                devices=self._devices(),
-                logs=logs,
-                weights=weights,
-                port=asked.port,
+            launcher=self._run.catalog.launcher(
+                asked.launcher,
+                LauncherContext(
+                    logs=logs,
+                    weights=weights,
+                    port=asked.port,
+                    cpus=self._run.cores.engine,
+                    devices=tuple(d.handle or str(d.index) for d in self._devices()),
+                ),
             ),
-            codec=self._codec(deployment),
+            codec=self._codec,
             interrupted=self._run.interrupted,
             log_folder=logs,
         )
@@ -130,25 +134,13 @@ class DeploymentRun:
         )
         return serving
 
-    def _codec_plugin(self, deployment: PlannedDeployment) -> str:
-        return self._run.catalog.host.candidate("engine", deployment.asked.engine.name).module
+    def _codec(self, name: str) -> Codec:
+        return find_codec(name, codec_plugin(self._run.catalog, name))
 
-    def _codec(self, deployment: PlannedDeployment) -> Callable[[str], Codec]:
-        module = self._codec_plugin(deployment)
-
-        def find(name: str) -> Codec:
-            try:
-                return find_codec(name, None)
-            except BenchError:
-                return find_codec(name, module)
-
-        return find
-
-    def _devices(self) -> tuple[int, ...]:
-        """The devices that the plan counted, by the driver's own numbers: a lost one is skipped."""
+    def _devices(self) -> tuple[DeviceInfo, ...]:
+        """The devices that the plan counted."""
         probe = self._run.catalog.hardware(self._deployment.asked.hardware).probe()
-        count = self._deployment.request.hardware.count
-        return tuple(device.index for device in probe.devices[:count])
+        return probe.devices[: self._deployment.request.hardware.count]
 
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
@@ -164,9 +156,10 @@ class DeploymentRun:
             fields = " and ".join(field for field, text in missing.items() if text == why)
             self._run.note(f"{chosen.name}: {fields} not measured: {why}")
         telemetry = Telemetry(
-            module=self._run.catalog.host.candidate("hardware", chosen.name).module,
+            module=self._run.catalog.module("hardware", chosen.key),
             name=chosen.name,
-            devices=self._devices(),
+            options=dict(chosen.options),
+            devices=tuple(device.index for device in self._devices()),
             folder=self._run.directory.telemetry(deployment.id),
             host="localhost",
             role="server",
@@ -188,7 +181,7 @@ class DeploymentRun:
     ) -> None:
         tokenizer = self._tokenizer(deployment, weights)
         load = self._run.plan.suite.load
-        hardware = self._run.catalog.spec("hardware", deployment.asked.hardware.name)
+        hardware = self._run.catalog.spec("hardware", deployment.asked.hardware.key)
         bench = Bench(
             directory=self._run.directory,
             deployment=deployment,
@@ -212,7 +205,7 @@ class DeploymentRun:
                 tokenizer,
                 deployment.request.needs.context_tokens,
             )
-            plugin = None if made.wire.startswith("openai-") else self._codec_plugin(deployment)
+            plugin = codec_plugin(self._run.catalog, made.wire)
             self._measure(attrs.evolve(bench, codec_plugin=plugin), points, made, stack)
 
     def _measure(

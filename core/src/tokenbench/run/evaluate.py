@@ -33,6 +33,7 @@ from tokenbench.plan.catalog import Catalog
 from tokenbench.plan.model import PlannedEval
 
 from .serving import Serving
+from .wires import codec_plugin
 
 
 def run_eval(
@@ -58,14 +59,14 @@ def run_eval(
     needs: EvalNeeds = catalog.evaluation(chosen).needs()
     with tempfile.TemporaryDirectory(prefix="tokenbench-eval-") as scratch:
         job = EvalJob(
-            module=catalog.host.candidate("eval", chosen.name).module,
+            module=catalog.module("eval", chosen.key),
             name=chosen.name,
             options=dict(chosen.options),
             seed=seed,
             base_url=serving.url,
             model=serving.target().model,
             wire=needs.endpoint,
-            codec_plugin=None,
+            codec_plugin=codec_plugin(catalog, needs.endpoint),
             dialect={
                 **attrs.asdict(serving.dialect),
                 "extra_body": dict(serving.dialect.extra_body),

@@ -79,7 +79,7 @@ def throttled_share(series: Sequence[Series], start_ns: int, end_ns: int) -> flo
     seen = slowed = 0
     for one in series:
         for stamp, reasons in zip(one.ns, one.throttled, strict=True):
-            if start_ns <= stamp <= end_ns:
+            if reasons is not None and start_ns <= stamp <= end_ns:
                 seen += 1
                 slowed += any(word in reason for reason in reasons for word in _SLOWDOWNS)
     return slowed / seen if seen else None

@@ -76,12 +76,10 @@ class Serving:
             Interrupted: the user stopped the run meanwhile.
         """
         begun = time.monotonic()
-        layout = self.request.layout
         allocation = self._launcher.allocate(
             Resources(
                 processes=self.plan.processes,
                 accelerator_sku=self.request.hardware.sku,
-                accelerators=layout.accelerators,
             )
         )
         self._deployment = self._launcher.start(self.plan, allocation)

@@ -33,7 +33,7 @@ def parse_choice(text: str, *, where: str) -> Chosen:
         if key in options:
             raise UsageError(f"{where}: {key!r} is given twice", hint="give it once")
         options[key] = _unquote(value.strip())
-    return Chosen(name, FrozenMap(options))
+    return Chosen.of(name, FrozenMap(options))
 
 
 def _split(text: str, where: str) -> list[str]:

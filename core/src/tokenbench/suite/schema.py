@@ -13,10 +13,25 @@ SUITE_VERSION = 1
 
 @attrs.frozen
 class Chosen:
-    """A plugin by name, with the options as given (strings from flags, values from YAML)."""
+    """A plugin by name, with the options as given (strings from flags, values from YAML).
+
+    `distribution` is set where the user wrote ``DIST/NAME`` because two offer one name.
+    """
 
     name: str
     options: FrozenMap[Any] = FrozenMap()
+    distribution: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What finds the plugin: ``NAME`` or ``DIST/NAME``."""
+        return self.name if self.distribution is None else f"{self.distribution}/{self.name}"
+
+    @classmethod
+    def of(cls, key: str, options: FrozenMap[Any] | None = None) -> Chosen:
+        """From what the user wrote before the colon."""
+        distribution, _, name = key.rpartition("/")
+        return cls(name, options if options is not None else FrozenMap(), distribution or None)
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +46,7 @@ class DeploymentRequest:
     model: str | None = None
     precision: str | None = None
     hardware: Chosen = Chosen("cpu")
+    launcher: Chosen = Chosen("local")
     topology: Topology = Topology()
     pools: tuple[Pool, ...] = ()
     flags: FrozenMap[FlagValue] = FrozenMap()

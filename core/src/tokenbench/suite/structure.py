@@ -102,7 +102,7 @@ def _chosen(value: Any, _: Any) -> Chosen:
     if isinstance(value, dict) and len(value) == 1:
         ((name, options),) = value.items()
         if isinstance(options, dict) or options is None:
-            return Chosen(str(name), _mapping(options or {}, None))
+            return Chosen.of(str(name), _mapping(options or {}, None))
     raise ValueError(f"expected NAME or NAME: {{key: value}}, got {_shown(value)}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import select
 import sys
@@ -18,6 +19,7 @@ import attrs
 import msgspec
 
 from tokenbench.api import HardwareSpec
+from tokenbench.suite.options import build_options
 
 
 def main() -> None:
@@ -25,10 +27,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--module", required=True)
     parser.add_argument("--name", required=True)
+    parser.add_argument("--options", default="{}", help="as the user gave them, in JSON")
     parser.add_argument("--devices", default="")
     parser.add_argument("--interval-s", type=float, default=0.25)
     args = parser.parse_args()
-    hardware = _spec(args.module, args.name)
+    hardware = _hardware(args.module, args.name, json.loads(args.options))
     devices = [int(part) for part in args.devices.split(",") if part]
     sampler = hardware.sampler(devices)
     if sampler is None:
@@ -39,10 +42,10 @@ def main() -> None:
         sampler.close()
 
 
-def _spec(module: str, name: str) -> Any:
+def _hardware(module: str, name: str, options: dict[str, Any]) -> Any:
     for spec in importlib.import_module(module).bench_register_hardware():
         if isinstance(spec, HardwareSpec) and spec.name == name:
-            return spec.factory(spec.options())
+            return spec.factory(build_options(spec.options, options, where=f"hardware {name}"))
     sys.exit(f"{module} registers no hardware called {name!r}")
 
 

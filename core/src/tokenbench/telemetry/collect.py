@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Telemetry:
         *,
         module: str,
         name: str,
+        options: dict[str, Any],
         devices: tuple[int, ...],
         folder: Path,
         host: str,
@@ -45,6 +47,7 @@ class Telemetry:
                 [
                     *(sys.executable, "-m", "tokenbench.telemetry.agent"),
                     *("--module", module, "--name", name),
+                    *("--options", json.dumps(options)),
                     *("--devices", ",".join(map(str, devices))),
                 ],
                 cpus=cpus,
@@ -91,4 +94,5 @@ def _decode(line: bytes) -> dict[str, Any] | None:
 def _sample(values: dict[str, Any]) -> Sample:
     known = {field.name for field in attrs.fields(Sample)}
     fields = {key: value for key, value in values.items() if key in known}
-    return Sample(**{**fields, "throttle": tuple(fields.get("throttle") or ())})
+    throttle = fields.pop("throttle", None)
+    return Sample(**fields, throttle=None if throttle is None else tuple(throttle))

@@ -33,6 +33,13 @@ class NvidiaGpus(Hardware):
         finally:
             nvml.close()
 
+    def environment(self) -> FrozenMap[str]:
+        """CUDA numbers GPUs by speed unless told to number them as the driver does.
+
+        CUDA C++ Programming Guide, "CUDA Environment Variables" (read 2026-11).
+        """
+        return FrozenMap({"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "{devices}"})
+
     def sampler(self, devices: Sequence[int]) -> Sampler | None:
         """A sampler of these GPUs; None without a driver."""
         nvml = open_nvml()

@@ -93,8 +93,7 @@ class Board:
     def read(self) -> Sample:
         """One reading; None for each field it does not tell."""
         found = {reading.field: self._field(reading) for reading in READINGS}
-        throttle = found.pop("throttle")
-        return Sample(device=self.index, throttle=throttle or (), **found)
+        return Sample(device=self.index, **found)
 
     def _field(self, reading: Reading) -> Any:
         functions = self._working[reading.field]

@@ -1,4 +1,7 @@
-"""Binding of symbols: from a plan that holds no facts of a machine to what is executed. Pure."""
+"""Binding of symbols: from a plan that holds no facts of a machine to what is executed. Pure.
+
+Launchers use it once they know hosts and ports, however late that is.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from tokenbench.api import EndpointSpec, FlagValue, PluginError, ProcessSpec
+from .errors import PluginError
+from .launch import EndpointSpec, FlagValue, ProcessSpec
 
 # What looks like one of our symbols, also a misspelt one, which must be an error and not reach an
 # engine as text; any other brace is literal, so JSON needs no escaping (its keys are quoted).

@@ -16,14 +16,15 @@ from tokenbench.api import (
     FileSpec,
     FrozenMap,
     HardwareAbsent,
+    LauncherContext,
     LaunchPlan,
     PluginError,
     ProcessSpec,
     Resources,
 )
+from tokenbench.api.binding import bind, bind_process, render_flag, symbols
 from tokenbench.launch.local import LocalLauncher
 from tokenbench.launch.ports import free_port, require_free
-from tokenbench.launch.symbols import bind, bind_process, render_flag, symbols
 
 _FACTS = {"host": "127.0.0.1", "port:http": "81", "decode.1.port:http": "82", "weights": "/w"}
 
@@ -135,7 +136,7 @@ def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
         flags=FrozenMap({"--port": "{port:http}"}),
         files=(FileSpec(name="run.sh", content='echo "$@"; sleep 60'),),
     )
-    launcher = LocalLauncher(cpus=(), logs=tmp_path)
+    launcher = LocalLauncher(LauncherContext(logs=tmp_path))
     allocation = launcher.allocate(Resources(processes=(spec,)))
     deployment = launcher.start(LaunchPlan(processes=(spec,)), allocation)
     (endpoint,) = deployment.endpoints
@@ -158,7 +159,7 @@ def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
 
 def test_more_accelerators_than_there_are(tmp_path: Path) -> None:
     """Said before anything starts."""
-    launcher = LocalLauncher(cpus=(), devices=(0, 1), logs=tmp_path)
+    launcher = LocalLauncher(LauncherContext(devices=("0", "1"), logs=tmp_path))
     with pytest.raises(HardwareAbsent, match="4 accelerators are needed, 2 are here"):
         launcher.allocate(Resources(processes=(ProcessSpec(argv=("x",), accelerators=4),)))
 
@@ -166,7 +167,7 @@ def test_more_accelerators_than_there_are(tmp_path: Path) -> None:
 def test_devices_are_given_out_once(tmp_path: Path) -> None:
     """Two replicas of two devices each get different ones."""
     spec = ProcessSpec(argv=("sh", "-c", "echo {devices}; sleep 60"), replicas=2, accelerators=2)
-    launcher = LocalLauncher(cpus=(), devices=(0, 1, 2, 3), logs=tmp_path)
+    launcher = LocalLauncher(LauncherContext(devices=("0", "1", "2", "3"), logs=tmp_path))
     allocation = launcher.allocate(Resources(processes=(spec,)))
     plan = LaunchPlan(processes=(spec,), endpoints=(EndpointSpec(metrics_path=None),))
     deployment = launcher.start(plan, allocation)
@@ -180,7 +181,7 @@ def test_devices_are_given_out_once(tmp_path: Path) -> None:
 
 def test_short_commands_and_files(tmp_path: Path) -> None:
     """The members that cluster launchers need more than this one."""
-    launcher = LocalLauncher(cpus=(), logs=tmp_path)
+    launcher = LocalLauncher(LauncherContext(logs=tmp_path))
     assert launcher.run_on("localhost", ["echo", "hi"], timeout_s=5).stdout == "hi\n"
     (tmp_path / "a").write_text("x")
     launcher.put("localhost", tmp_path / "a", str(tmp_path / "b"))
