@@ -45,7 +45,7 @@ class ScriptedServer:
         """Serve until the process is told to stop."""
         server = await asyncio.start_server(self._connection, "127.0.0.1", self.script.port)
         async with server:
-            print(f"listening on 127.0.0.1:{self.script.port}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"listening on 127.0.0.1:{self.script.port}", file=sys.stderr, flush=True)
             await server.serve_forever()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

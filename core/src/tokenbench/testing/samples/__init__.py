@@ -1,0 +1,1 @@
+"""Sample data that the checks feed to plugins: requests, views, events, prompts."""

@@ -1,0 +1,36 @@
+"""From a plugin's name to what the checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tokenbench.plugins.host import PluginHost
+from tokenbench.suite.options import build_options
+
+from .kit import Subject
+
+
+def subject_of(
+    kind: str, name: str, given: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> Subject:
+    """An installed plugin as a subject.
+
+    Raises:
+        UsageError: there is none of that name, or its options are wrong.
+        PluginError: it is broken.
+    """
+    host = PluginHost()
+    candidate = host.candidate(kind, name)
+    spec = host.spec(kind, name)
+    options = getattr(spec, "options", None)
+    return Subject(
+        kind=kind,
+        name=candidate.name,
+        module=candidate.module,
+        distribution=candidate.distribution,
+        spec=spec,
+        options=build_options(options, given, where=f"{kind} {name}") if options else None,
+        given=dict(given),
+        data=dict(data or {}),
+    )

@@ -1,0 +1,19 @@
+"""Sound plugins, and for every check of the kit one that it must refuse.
+
+Each module has ``GOOD``, a list of subjects that no check refuses; ``BAD``, check name to a subject
+that this check refuses; and ``ALSO``, check name to the names of other checks that cannot but
+refuse the same subject.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+
+
+def modules() -> Iterator[ModuleType]:
+    """All modules of this package."""
+    for found in pkgutil.iter_modules(__path__):
+        yield importlib.import_module(f"{__name__}.{found.name}")

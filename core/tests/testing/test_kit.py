@@ -1,0 +1,49 @@
+"""The kit is tested too: every check refuses a plugin made bad for it, and nothing else does."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import bad_plugins
+import pytest
+
+from tokenbench.testing.kit import Subject, Verdict, all_checks, checks_of, examine
+
+MODULES = list(bad_plugins.modules())
+GOOD = [
+    pytest.param(subject, id=f"{module.__name__.rpartition('.')[2]}-{subject.kind}-{subject.name}")
+    for module in MODULES
+    for subject in module.GOOD
+]
+BAD = [
+    pytest.param(name, subject, module.ALSO.get(name, set()), id=name)
+    for module in MODULES
+    for name, subject in module.BAD.items()
+]
+
+
+def _refused(subject: Subject) -> dict[str, str]:
+    findings = [examine(item, subject) for item in checks_of(subject.kind, range(4))]
+    return {f.check.name: f.reason for f in findings if f.verdict is Verdict.REFUSED}
+
+
+@pytest.mark.parametrize("subject", GOOD)
+def test_a_sound_plugin_passes(subject: Subject) -> None:
+    """No check refuses it."""
+    assert _refused(subject) == {}
+
+
+@pytest.mark.parametrize(("name", "subject", "also"), BAD)
+def test_a_bad_plugin_is_refused_by_its_own_check(
+    name: str, subject: Subject, also: set[str]
+) -> None:
+    """By that check, and by no other but those that cannot help it."""
+    assert set(_refused(subject)) == {name} | also
+
+
+def test_every_check_has_a_plugin_that_it_refuses() -> None:
+    """1:1; printed with `pytest -s`."""
+    names = Counter(name for module in MODULES for name in module.BAD)
+    assert set(names) == {item.name for item in all_checks() if item.level < 4}
+    assert set(names.values()) == {1}
+    print(f"{len(names)} checks below level 4, {len(BAD)} bad plugins refused")
