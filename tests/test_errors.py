@@ -40,7 +40,12 @@ def _scripted(script: str, *more: str) -> tuple[str, ...]:
         (["plan", *REAL, "smollm2", "--workload", "random:input_tokens=9000"], 2, "8192", "short"),
         (["plan", "--engine", "import-error"], 3, "is broken (import)", "--debug"),
         (["plan", "--engine", "no-hook"], 3, "has no bench_register_engines", "hook"),
-        (["plan", "--engine", "misspelt"], 3, "bench_register_engine", "reference"),
+        (
+            ["plan", "--engine", "misspelt"],
+            3,
+            "bench_register_engine",
+            "did you mean bench_register_engines",
+        ),
         (["report", "nowhere"], 2, "nowhere is no run directory", "run.json"),
         (["frobnicate"], 2, "frobnicate", "--help"),
         (["run", "--bogus"], 2, "bogus", "--help"),

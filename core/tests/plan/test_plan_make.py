@@ -85,7 +85,7 @@ class FakeCatalog:
         facts = {"weight_formats": ("gguf",), "axes": ("tp",), **capabilities}
         self.capabilities = EngineCapabilities(**facts)
         self.needs = EvalNeeds(context_tokens=100)
-        self.host = SimpleNamespace(names=lambda kind: ("m",), plugins=list)
+        self.host = SimpleNamespace(names=lambda kind: ("m",), implementations=lambda hook: ())
 
     def spec(self, kind: str, name: str) -> Any:
         """The engine's spec."""

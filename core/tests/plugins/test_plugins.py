@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tokenbench.api import PluginError, UsageError
+from tokenbench.api import PluginError, SingleTurn, UsageError
+from tokenbench.api.deprecation import DEPRECATED, Deprecated
 from tokenbench.plugins.discovery import discover
 from tokenbench.plugins.host import PluginHost
 from tokenbench.plugins.kinds import KINDS
+from tokenbench.plugins.requirements import check_requirements
+from tokenbench.plugins.state import Broken, Loaded
+from tokenbench.plugins.versions import OURS
 
 GOOD = """
 from tokenbench.api import WorkloadSpec, hookimpl
@@ -34,12 +38,17 @@ def bench_register_workloads():
 """
 
 
-def _install(site: Path, dist: str, module: str, source: str, **entries: str) -> None:
+def _install(
+    site: Path, dist: str, module: str, source: str, *, api: str | None = OURS, **entries: str
+) -> None:
     info = site / f"{dist.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
     lines = [f"{name} = {module}" for name in entries.values()]
-    (info / "entry_points.txt").write_text("[tokenbench.workloads]\n" + "\n".join(lines) + "\n")
+    said = f"[tokenbench.api]\n{api} = tokenbench.api\n" if api else ""
+    (info / "entry_points.txt").write_text(
+        said + "[tokenbench.workloads]\n" + "\n".join(lines) + "\n"
+    )
     (site / f"{module}.py").write_text(source)
 
 
@@ -92,7 +101,7 @@ def test_each_way_to_be_broken_has_its_stage(site: Path, source: str, stage: str
     host = PluginHost()
     (candidate,) = [c for c in host.candidates if c.distribution == "bad"]
     broken = host.check(candidate)
-    assert broken is not None
+    assert isinstance(broken, Broken)
     assert broken.stage == stage
     with pytest.raises(PluginError, match=f"is broken \\({stage}\\)"):
         host.spec("workload", "w")
@@ -104,9 +113,9 @@ def test_allow_list_and_leaving_out(site: Path, monkeypatch) -> None:
     _install(site, "one", "plug_allow", GOOD, a="w")
     assert not [c for c in discover(without=["w"]) if c.name == "w"]
     monkeypatch.setenv("TOKENBENCH_PLUGINS", "w")
-    assert [c.name for c in discover()] == ["w"]
+    assert [c.name for c in discover() if c.distribution != "tokenbench"] == ["w"]
     monkeypatch.setenv("TOKENBENCH_PLUGINS", "")
-    assert discover() == ()
+    assert {c.distribution for c in discover()} == {"tokenbench"}
 
 
 def test_unknown_names_suggest(site: Path) -> None:
@@ -121,3 +130,105 @@ def test_kinds_are_one_table() -> None:
     """Each kind has a group of its own; those with specs have a hook."""
     assert len({kind.group for kind in KINDS}) == len(KINDS)
     assert all((kind.hook is None) == (kind.spec is None) for kind in KINDS)
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        (None, "does not say which API version"),
+        ("0.2", "was written for API 0.2, this bench has 0.1"),
+        ("9.0", "was written for API 9.0"),
+        ("latest", "is not MAJOR.MINOR"),
+    ],
+)
+def test_another_api_version_is_refused_before_anything_is_imported(
+    site: Path, declared: str | None, said: str
+) -> None:
+    """The module would fail if it were imported."""
+    _install(site, "old", f"plug_api_{declared}", "raise SystemExit", api=declared, a="w")
+    host = PluginHost()
+    (candidate,) = [c for c in host.candidates if c.distribution == "old"]
+    assert candidate.api == declared
+    broken = host.check(candidate)
+    assert isinstance(broken, Broken) and broken.stage == "api" and said in broken.message
+
+
+def test_a_hook_without_its_mark_is_told(site: Path) -> None:
+    """pluggy would pass over it in silence."""
+    _install(site, "one", "plug_unmarked", GOOD + "\ndef bench_run_started(event): pass\n", a="w")
+    with pytest.raises(PluginError, match="bench_run_started looks like a hook") as caught:
+        PluginHost().spec("workload", "w")
+    assert "@hookimpl" in caught.value.hint
+
+
+def test_a_broken_plugin_answers_no_hook(site: Path) -> None:
+    """Its registration is rolled back, at whatever stage it failed; a sound neighbour in the same
+    module keeps its hooks.
+    """
+    observer = "\n@hookimpl\ndef bench_run_started(event):\n    return None\n"
+    _install(site, "one", "plug_rolled", GOOD + observer, a="w", b="missing")
+    host = PluginHost()
+    with pytest.raises(PluginError, match="no specs called 'missing'"):
+        host.spec("workload", "missing")
+    assert host.implementations("bench_run_started") == ()
+    host.spec("workload", "w")
+    with pytest.raises(PluginError):
+        host.spec("workload", "missing")
+    assert [i.plugin for i in host.implementations("bench_run_started")] == ["plug_rolled"]
+
+
+def test_a_hook_gets_the_arguments_that_it_names(site: Path) -> None:
+    """As pluggy promises: an implementation may ask for fewer."""
+    source = GOOD + "\n@hookimpl\ndef bench_amend_launch(plan):\n    return plan\n"
+    _install(site, "one", "plug_fewer", source, a="w")
+    host = PluginHost()
+    host.spec("workload", "w")
+    (amend,) = host.implementations("bench_amend_launch")
+    assert amend(request=1, plan=2) == 2
+
+
+def test_the_traceback_is_kept(site: Path, monkeypatch, tmp_path: Path) -> None:
+    """The error names the log; the log holds the traceback."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    _install(site, "one", "plug_log", "raise SystemError('deep inside')", a="w")
+    with pytest.raises(PluginError) as caught:
+        PluginHost().spec("workload", "w")
+    assert caught.value.log is not None
+    text = caught.value.log.read_text()
+    assert "Traceback" in text and "deep inside" in text and "one/w" in text
+
+
+def test_every_call_into_a_plugin_can_be_traced(site: Path, monkeypatch, capsys) -> None:
+    """TOKENBENCH_TRACE=1 says what was called and what came back, on standard error."""
+    _install(site, "one", "plug_traced", GOOD, a="w")
+    PluginHost().spec("workload", "w")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("TOKENBENCH_TRACE", "1")
+    PluginHost().spec("workload", "w")
+    said = capsys.readouterr().err
+    assert "trace: plug_traced bench_register_workloads() -> [WorkloadSpec(name='w'" in said
+
+
+def test_a_deprecated_name_warns_and_still_works(site: Path, monkeypatch) -> None:
+    """It stays importable for one minor; the row of a plugin that uses it says so."""
+    gone = Deprecated(since="0.1", gone_in="0.2", instead="SingleTurn", value=SingleTurn)
+    monkeypatch.setitem(DEPRECATED, "OneTurn", gone)
+    _install(site, "one", "plug_old", "from tokenbench.api import OneTurn\n" + GOOD, a="w")
+    host = PluginHost()
+    (candidate,) = [c for c in host.candidates if c.distribution == "one"]
+    outcome = host.check(candidate)
+    assert isinstance(outcome, Loaded)
+    assert outcome.deprecated == (
+        "tokenbench.api.OneTurn is deprecated since API 0.1 and gone in 0.2: use SingleTurn",
+    )
+
+
+def test_requirements_of_a_suite(site: Path) -> None:
+    """Met, missing and too old; all that fail are named at once, with what to install."""
+    _install(site, "one", "plug_required", GOOD, a="w")
+    check_requirements(["one>=1.0", "one==1.0"])
+    with pytest.raises(PluginError, match=r"one is 1\.0, not >=2; two is not installed") as caught:
+        check_requirements(["one>=2", "two"])
+    assert caught.value.hint == "pip install 'one>=2' 'two'"
+    with pytest.raises(UsageError, match="is no requirement"):
+        check_requirements(["one >> 2"])

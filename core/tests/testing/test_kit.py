@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import ModuleType
 
 import bad_plugins
 import pytest
@@ -10,35 +11,45 @@ import pytest
 from tokenbench.testing.kit import Subject, Verdict, all_checks, checks_of, examine
 
 MODULES = list(bad_plugins.modules())
+
+
+def _levels(module: ModuleType) -> tuple[int, ...]:
+    return getattr(module, "LEVELS", (0, 1, 2, 3))
+
+
 GOOD = [
-    pytest.param(subject, id=f"{module.__name__.rpartition('.')[2]}-{subject.kind}-{subject.name}")
+    pytest.param(
+        subject,
+        _levels(module),
+        id=f"{module.__name__.rpartition('.')[2]}-{subject.kind}-{subject.name}",
+    )
     for module in MODULES
     for subject in module.GOOD
 ]
 BAD = [
-    pytest.param(name, subject, module.ALSO.get(name, set()), id=name)
+    pytest.param(name, subject, _levels(module), module.ALSO.get(name, set()), id=name)
     for module in MODULES
     for name, subject in module.BAD.items()
 ]
 
 
-def _refused(subject: Subject) -> dict[str, str]:
-    findings = [examine(item, subject) for item in checks_of(subject.kind, range(4))]
+def _refused(subject: Subject, levels: tuple[int, ...]) -> dict[str, str]:
+    findings = [examine(item, subject) for item in checks_of(subject.kind, levels)]
     return {f.check.name: f.reason for f in findings if f.verdict is Verdict.REFUSED}
 
 
-@pytest.mark.parametrize("subject", GOOD)
-def test_a_sound_plugin_passes(subject: Subject) -> None:
+@pytest.mark.parametrize(("subject", "levels"), GOOD)
+def test_a_sound_plugin_passes(subject: Subject, levels: tuple[int, ...]) -> None:
     """No check refuses it."""
-    assert _refused(subject) == {}
+    assert _refused(subject, levels) == {}
 
 
-@pytest.mark.parametrize(("name", "subject", "also"), BAD)
+@pytest.mark.parametrize(("name", "subject", "levels", "also"), BAD)
 def test_a_bad_plugin_is_refused_by_its_own_check(
-    name: str, subject: Subject, also: set[str]
+    name: str, subject: Subject, levels: tuple[int, ...], also: set[str]
 ) -> None:
     """By that check, and by no other but those that cannot help it."""
-    assert set(_refused(subject)) == {name} | also
+    assert set(_refused(subject, levels)) == {name} | also
 
 
 def test_every_check_has_a_plugin_that_it_refuses() -> None:

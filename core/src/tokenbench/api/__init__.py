@@ -5,7 +5,8 @@ The API has a version of its own; a plugin says in its metadata which one it was
 
 from __future__ import annotations
 
-from .binding import BoundProcess, bind_process, bind_url
+from .binding import BoundProcess, bind_process, bind_url, facts_of
+from .deprecation import DEPRECATED, deprecated_name
 from .engine import (
     Counters,
     Engine,
@@ -161,6 +162,12 @@ from .workload import (
 
 API_VERSION = (0, 1)
 
+
+def __getattr__(name: str) -> object:
+    """Names that were deprecated and still work."""
+    return deprecated_name(name, DEPRECATED)
+
+
 __all__ = [
     "API_VERSION",
     "CHAT",
@@ -280,6 +287,7 @@ __all__ = [
     "WorkloadSpec",
     "bind_process",
     "bind_url",
+    "facts_of",
     "hookimpl",
     "option",
     "options",

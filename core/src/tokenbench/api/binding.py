@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from .errors import PluginError
-from .launch import EndpointSpec, FlagValue, ProcessSpec
+from .launch import Allocation, EndpointSpec, FlagValue, ProcessSpec
 
 # What looks like one of our symbols, also a misspelt one, which must be an error and not reach an
 # engine as text; any other brace is literal, so JSON needs no escaping (its keys are quoted).
@@ -85,6 +85,22 @@ def bind(text: str, facts: Mapping[str, str], where: str) -> str:
 def symbols(text: str) -> tuple[str, ...]:
     """The symbols in a text, without braces."""
     return tuple(match[1] for match in _SYMBOL.finditer(text))
+
+
+def facts_of(allocation: Allocation, role: str, index: int) -> dict[str, str]:
+    """Values by symbol for one replica, as far as its allocation tells: every replica's host and
+    ports, its own without a prefix, and its devices.
+
+    A launcher adds ``cpus``, ``scratch``, ``weights`` and ``file:NAME``.
+    """
+    facts = {}
+    for place in allocation.placements:
+        mine = {"host": place.host.address}
+        mine |= {f"port:{name}": str(number) for name, number in place.ports.items()}
+        facts |= {f"{place.role}.{place.index}.{key}": value for key, value in mine.items()}
+        if (place.role, place.index) == (role, index):
+            facts |= mine | {"devices": ",".join(place.devices)}
+    return facts
 
 
 def render_flag(flag: str, value: FlagValue) -> tuple[str, ...]:

@@ -49,7 +49,12 @@ def option(
         "secret": secret,
         "identity": identity,
     }
-    return attrs.field(default=default, metadata=metadata, validator=_check(choices, minimum))
+    return attrs.field(
+        default=default,
+        metadata=metadata,
+        validator=_check(choices, minimum),
+        repr=not secret,
+    )
 
 
 def _check(choices: tuple[str, ...] | None, minimum: float | None) -> Any:

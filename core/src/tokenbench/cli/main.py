@@ -22,7 +22,7 @@ _COMMANDS = {
 _HELP = {
     "run": "Measure: start engines, load them, check accuracy, report.",
     "plan": "Show what `bench run` would do, without doing it.",
-    "plugins": "List installed plugins.",
+    "plugins": "List, check and make plugins.",
     "report": "Render a finished run again.",
     "metrics": "Print the definition of every metric.",
 }

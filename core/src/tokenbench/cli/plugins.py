@@ -1,58 +1,157 @@
-"""``bench plugins``: what is installed, from metadata alone unless asked to check."""
+"""``bench plugins``: what is installed, whether it is sound, and a start for a new one."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from tokenbench.plugins.discovery import Candidate
+    from tokenbench.plugins.state import Outcome
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List installed plugins, check them, make a new one. Alone: list."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_command)
+
+
+@command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-@click.option("--check", is_flag=True, help="Also import each plugin and say what is wrong.")
+@click.option(
+    "--check", is_flag=True, help="Also import each in a process of its own: state, capabilities."
+)
 @click.pass_obj
-def command(obj: dict[str, tuple[str, ...]], as_json: bool, check: bool) -> None:
-    """List installed plugins."""
+def list_command(
+    obj: dict[str, tuple[str, ...]], as_json: bool = False, check: bool = False
+) -> None:
+    """What is installed, from metadata alone unless --check is given."""
     from tokenbench.plugins.discovery import discover
 
     candidates = discover(without=obj["without"])
-    states = _check(obj["without"], candidates) if check else {}
+    outcomes = _outcomes(candidates) if check else {}
     if as_json:
-        rows = [
-            {
-                "kind": c.kind,
-                "name": c.name,
-                "distribution": c.distribution,
-                "version": c.version,
-                **({"state": states[c]} if check else {}),
-            }
-            for c in candidates
-        ]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps([_row(c, outcomes.get(c)) for c in candidates], indent=2))
         return
     if not candidates:
         click.echo("no plugin is installed")
         return
-    table = [("KIND", "NAME", "DISTRIBUTION", "VERSION", *(("STATE",) if check else ()))]
-    table += [
-        (c.kind, c.name, c.distribution, c.version, *((states[c],) if check else ()))
-        for c in candidates
-    ]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    table = [["KIND", "NAME", "DISTRIBUTION", "VERSION", "API", *(["STATE"] if check else [])]]
+    for c in candidates:
+        state = [_state(outcomes[c])] if check else []
+        table.append([c.kind, c.name, c.distribution, c.version, c.api or "-", *state])
+    _print_table(table)
+
+
+def _print_table(table: list[list[str]]) -> None:
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
     for row in table:
-        click.echo("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())
 
 
-def _check(without: tuple[str, ...], candidates: tuple[Candidate, ...]) -> dict[Candidate, str]:
+def _outcomes(candidates: tuple[Candidate, ...]) -> dict[Candidate, Outcome]:
+    from tokenbench.plugins.checking import check_all
+
+    return check_all(candidates)
+
+
+def _state(outcome: Outcome) -> str:
+    from tokenbench.plugins.state import Broken
+
+    if isinstance(outcome, Broken):
+        return _printable(f"{outcome.stage}: {outcome.message} ({outcome.hint})")
+    words = [f"uses what is deprecated: {text}" for text in outcome.deprecated]
+    for name, value in outcome.capabilities.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        words.append(name if shown is True else f"{name}: {shown}")
+    return _printable("; ".join(["ok", *words]))
+
+
+def _printable(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _row(candidate: Candidate, outcome: Outcome | None) -> dict[str, Any]:
+    from tokenbench.plugins.state import Broken
+
+    row: dict[str, Any] = {
+        "kind": candidate.kind,
+        "name": candidate.name,
+        "distribution": candidate.distribution,
+        "version": candidate.version,
+        "api": candidate.api,
+    }
+    if isinstance(outcome, Broken):
+        row["state"] = "broken"
+        row["stage"], row["message"], row["hint"] = outcome.stage, outcome.message, outcome.hint
+        row["log"] = str(outcome.log) if outcome.log else None
+    elif outcome is not None:
+        row["state"] = "ok"
+        row["capabilities"], row["deprecated"] = outcome.capabilities, list(outcome.deprecated)
+    return row
+
+
+@command.command("show")
+@click.argument("name", metavar="NAME")
+@click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
+@click.pass_obj
+def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> None:
+    """The page of a plugin: what it is, its options, its capabilities."""
     from tokenbench.plugins.host import PluginHost
+    from tokenbench.plugins.page import page
 
-    host = PluginHost(without=without)
-    states = {}
-    for candidate in candidates:
-        broken = host.check(candidate)
-        states[candidate] = "ok" if broken is None else f"{broken.stage}: {broken.message}"
-    return states
+    host = PluginHost(without=obj["without"])
+    for found in host.kinds_of(name, kind):
+        click.echo(page(host.candidate(found, name), host.spec(found, name)))
+
+
+@command.command("check")
+@click.argument("name", metavar="NAME[:key=value,...]")
+@click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
+@click.pass_obj
+def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> int:
+    """Run the conformance kit's checks that need no author's data (levels 0 to 2)."""
+    from tokenbench.plugins.host import PluginHost
+    from tokenbench.suite.choices import parse_choice
+    from tokenbench.testing.kit import Verdict, checks_of, examine
+    from tokenbench.testing.subject import subject_of
+
+    chosen = parse_choice(name, where="NAME")
+    code = 0
+    for found in PluginHost(without=obj["without"]).kinds_of(chosen.key, kind):
+        subject = subject_of(found, chosen.key, chosen.options)
+        findings = [examine(item, subject) for item in checks_of(found, (0, 1, 2))]
+        _print_table(
+            [
+                [str(f.check.level), f.check.name, f.verdict.value, _printable(f.reason)]
+                for f in findings
+            ]
+        )
+        counts = {v: sum(f.verdict is v for f in findings) for v in Verdict}
+        said = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
+        click.echo(f"{found} {subject.name} of {subject.distribution}: {said}")
+        code = 3 if counts[Verdict.REFUSED] else code
+    return code
+
+
+@command.command("new")
+@click.argument("kind")
+@click.argument("name")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where to write it (default: its own name)."
+)
+def new_command(kind: str, name: str, folder: Path | None) -> None:
+    """Write a complete package for a new plugin: it installs and passes the kit as it stands."""
+    from tokenbench.plugins.scaffold import write_package
+
+    made = write_package(kind, name, folder)
+    click.echo(f"wrote {made.folder}/")
+    for file in made.files:
+        click.echo(f"  {file}")
+    click.echo(f"next: pip install -e {made.folder} && bench plugins check {name}")

@@ -30,6 +30,7 @@ from tokenbench.api import (
     Resources,
     bind_process,
     bind_url,
+    facts_of,
 )
 
 from .ports import free_port, require_free
@@ -130,41 +131,30 @@ class LocalLauncher(Launcher):
 
     def start(self, plan: LaunchPlan, allocation: Allocation) -> LocalDeployment:
         """Bind symbols and start the plan's processes."""
-        facts = _facts(allocation)
         scratch = _scratch(plan)
         started: list[tuple[str, int, Process]] = []
-        devices = {(place.role, place.index): place.devices for place in allocation.placements}
         try:
             for spec in plan.processes:
                 for index in range(spec.replicas):
-                    mine = devices.get((spec.role, index), ())
                     assert scratch is not None
-                    process = self._start_one(spec, index, facts, mine, scratch)
+                    facts = facts_of(allocation, spec.role, index)
+                    process = self._start_one(spec, index, facts, scratch)
                     started.append((spec.role, index, process))
         except BaseException:
             LocalDeployment("local", (), started, scratch).cancel()
             raise
-        return LocalDeployment(allocation.id, _endpoints(plan, facts), started, scratch)
+        return LocalDeployment(allocation.id, _endpoints(plan, allocation), started, scratch)
 
     def _start_one(
         self,
         spec: ProcessSpec,
         index: int,
-        shared: dict[str, str],
-        devices: tuple[str, ...],
+        facts: dict[str, str],
         scratch: Path,
     ) -> Process:
-        own = f"{spec.role}.{index}."
         folder = scratch / f"{spec.role}-{index}"
-        facts = {
-            **shared,
-            **{
-                key.removeprefix(own): value for key, value in shared.items() if key.startswith(own)
-            },
-            "cpus": str(len(self._host.cpus) or _usable_cpus()),
-            "devices": ",".join(devices),
-            "scratch": str(folder),
-        }
+        facts["cpus"] = str(len(self._host.cpus) or _usable_cpus())
+        facts["scratch"] = str(folder)
         if self._context.weights is not None:
             facts["weights"] = self._context.weights
         for file in spec.files:
@@ -217,17 +207,8 @@ def _usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _facts(allocation: Allocation) -> dict[str, str]:
-    facts = {}
-    for place in allocation.placements:
-        name = f"{place.role}.{place.index}"
-        facts[f"{name}.host"] = place.host.address
-        for port, number in place.ports.items():
-            facts[f"{name}.port:{port}"] = str(number)
-    return facts
-
-
-def _endpoints(plan: LaunchPlan, facts: dict[str, str]) -> tuple[Endpoint, ...]:
+def _endpoints(plan: LaunchPlan, allocation: Allocation) -> tuple[Endpoint, ...]:
+    facts = facts_of(allocation, "", 0)
     bound = []
     seen: Counter[str] = Counter()
     for endpoint in plan.endpoints:

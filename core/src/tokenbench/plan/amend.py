@@ -23,10 +23,8 @@ def amendments_for(
     """
     asked = AmendRequest(engine=engine, request=request)
     found = []
-    for name, module in sorted(host.plugins()):
-        amend = getattr(module, "bench_amend_launch", None)
-        if amend is None:
-            continue
+    for amend in host.implementations("bench_amend_launch"):
+        name = amend.plugin
         try:
             amendment = amend(request=asked, plan=plan)
         except BenchError:

@@ -27,6 +27,7 @@ from tokenbench.api import (
     Weights,
 )
 from tokenbench.measure.definitions import DEFINITIONS_VERSION
+from tokenbench.plugins.requirements import check_requirements
 from tokenbench.suite.schema import Chosen, DeploymentRequest, LoadRequest, Suite
 
 from .amend import amendments_for
@@ -50,6 +51,7 @@ def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
         PluginError: a plugin that it names is broken.
         HardwareAbsent: raised by `probe`.
     """
+    check_requirements(suite.requires)
     for name in suite.use:
         catalog.spec("amendment", name)
     for reporter in suite.reporters:

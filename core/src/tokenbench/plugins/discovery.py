@@ -11,42 +11,77 @@ import attrs
 from .kinds import BY_GROUP
 
 ALLOW_VARIABLE = "TOKENBENCH_PLUGINS"
+CORE = "tokenbench"
+API_GROUP = "tokenbench.api"
 
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """An entry point that says it is a plugin."""
+    """An entry point that says it is a plugin. `api` is the API version its distribution was
+    written for, as text; None where it does not say.
+    """
 
     kind: str
     name: str
     distribution: str
     version: str
     module: str
+    api: str | None = None
+
+    @property
+    def key(self) -> str:
+        """``DIST/NAME``: names it whatever else is installed."""
+        return f"{self.distribution}/{self.name}"
 
 
 def discover(*, without: Iterable[str] = ()) -> tuple[Candidate, ...]:
     """All candidates, sorted by kind and name.
 
     `without` leaves out names; the environment variable ``TOKENBENCH_PLUGINS``, where set, is a
-    comma-separated list of the only names allowed.
+    comma-separated list of the only names allowed besides the core's own.
     """
     only = os.environ.get(ALLOW_VARIABLE)
     allowed = None if only is None else {name.strip() for name in only.split(",")}
     left_out = set(without)
-    found: set[Candidate] = set()
     entries = importlib.metadata.entry_points()
+    facts = _Distributions(entries.select(group=API_GROUP))
+    found: set[Candidate] = set()
     for group, kind in BY_GROUP.items():
         for entry in entries.select(group=group):
-            if entry.name in left_out or (allowed is not None and entry.name not in allowed):
+            distribution, version, api = facts.of(entry)
+            if entry.name in left_out:
                 continue
-            dist = entry.dist
+            if allowed is not None and entry.name not in allowed and distribution != CORE:
+                continue
             found.add(
                 Candidate(
                     kind=kind.name,
                     name=entry.name,
-                    distribution=dist.name if dist is not None else "unknown",
-                    version=dist.version if dist is not None else "unknown",
+                    distribution=distribution,
+                    version=version,
                     module=entry.value,
+                    api=api,
                 )
             )
     return tuple(sorted(found, key=lambda c: (c.kind, c.name, c.distribution)))
+
+
+class _Distributions:
+    """Name, version and API version of each distribution; metadata is parsed once."""
+
+    def __init__(self, api_entries: Iterable[importlib.metadata.EntryPoint]) -> None:
+        self._known: dict[int, tuple[str, str]] = {}
+        self._api = {self._name(entry)[0]: entry.name for entry in api_entries}
+
+    def of(self, entry: importlib.metadata.EntryPoint) -> tuple[str, str, str | None]:
+        name, version = self._name(entry)
+        return name, version, self._api.get(name)
+
+    def _name(self, entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
+        dist = entry.dist
+        if dist is None:
+            return "unknown", "unknown"
+        if id(dist) not in self._known:
+            metadata = dist.metadata
+            self._known[id(dist)] = (metadata["Name"], metadata["Version"])
+        return self._known[id(dist)]

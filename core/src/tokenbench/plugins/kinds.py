@@ -6,28 +6,38 @@ from typing import Any
 
 import attrs
 
-from tokenbench import api
-
 
 @attrs.frozen
 class Kind:
-    """One kind. `spec` is None for plugins that only amend or observe."""
+    """One kind. `hook` and `spec_name` are None for plugins that only amend or observe."""
 
     name: str
     group: str
     hook: str | None
-    spec: type[Any] | None
+    spec_name: str | None
+
+    @property
+    def spec(self) -> type[Any] | None:
+        """The class of its specs. The API is imported here: a list of what is installed needs
+        none of it.
+        """
+        if self.spec_name is None:
+            return None
+        from tokenbench import api
+
+        found: type[Any] = getattr(api, self.spec_name)
+        return found
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("engine", "tokenbench.engines", "bench_register_engines", api.EngineSpec),
-    Kind("hardware", "tokenbench.hardware", "bench_register_hardware", api.HardwareSpec),
-    Kind("model", "tokenbench.models", "bench_register_models", api.ModelSpec),
-    Kind("workload", "tokenbench.workloads", "bench_register_workloads", api.WorkloadSpec),
-    Kind("eval", "tokenbench.evals", "bench_register_evals", api.EvalSpec),
-    Kind("launcher", "tokenbench.launchers", "bench_register_launchers", api.LauncherSpec),
-    Kind("reporter", "tokenbench.reporters", "bench_register_reporters", api.ReporterSpec),
-    Kind("codec", "tokenbench.codecs", "bench_register_codecs", api.CodecSpec),
+    Kind("engine", "tokenbench.engines", "bench_register_engines", "EngineSpec"),
+    Kind("hardware", "tokenbench.hardware", "bench_register_hardware", "HardwareSpec"),
+    Kind("model", "tokenbench.models", "bench_register_models", "ModelSpec"),
+    Kind("workload", "tokenbench.workloads", "bench_register_workloads", "WorkloadSpec"),
+    Kind("eval", "tokenbench.evals", "bench_register_evals", "EvalSpec"),
+    Kind("launcher", "tokenbench.launchers", "bench_register_launchers", "LauncherSpec"),
+    Kind("reporter", "tokenbench.reporters", "bench_register_reporters", "ReporterSpec"),
+    Kind("codec", "tokenbench.codecs", "bench_register_codecs", "CodecSpec"),
     Kind("amendment", "tokenbench.amendments", None, None),
     Kind("observer", "tokenbench.observers", None, None),
 )

@@ -38,11 +38,10 @@ class Observers:
     def tell(self, event: Event) -> None:
         """Call the event's hook of every loaded plugin, in order of module name."""
         hook = _HOOKS[type(event)]
-        for name, module in sorted(self._host.plugins()):
-            observe = getattr(module, hook, None)
-            if observe is None:
-                continue
+        for observe in self._host.implementations(hook):
             try:
                 observe(event=event)
             except Exception as error:
-                self._log.warning("observer failed", plugin=name, hook=hook, error=repr(error))
+                self._log.warning(
+                    "observer failed", plugin=observe.plugin, hook=hook, error=repr(error)
+                )

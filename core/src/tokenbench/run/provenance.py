@@ -42,7 +42,7 @@ def provenance(plugins: Iterable[Candidate], *, seed: int, argv: list[str]) -> d
     }
     for candidate in plugins:
         key = f"plugin.{candidate.kind}.{candidate.name}"
-        facts[key] = f"{candidate.distribution} {candidate.version}"
+        facts[key] = f"{candidate.distribution} {candidate.version} (API {candidate.api})"
     for library in _LIBRARIES:
         facts[f"library.{library}"] = importlib.metadata.version(library)
     for name, value in sorted(_environment(os.environ).items()):

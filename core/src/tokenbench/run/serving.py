@@ -93,6 +93,8 @@ class Serving:
 
     def stop(self) -> None:
         """Stop every process. May be called twice."""
+        if self._control is not None:
+            self._control.close()
         if self._deployment is not None:
             self._deployment.cancel()
 

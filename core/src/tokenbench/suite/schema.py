@@ -87,11 +87,12 @@ class LoadRequest:
 
 @attrs.frozen(kw_only=True)
 class Suite:
-    """All that one run is asked to do."""
+    """All that one run is asked to do. `requires`: distributions it needs, as for pip."""
 
     version: int = SUITE_VERSION
     name: str = "run"
     seed: int = 0
+    requires: tuple[str, ...] = ()
     use: tuple[str, ...] = ()
     deployments: tuple[DeploymentRequest, ...]
     workloads: tuple[Chosen, ...] = (Chosen("random"),)

@@ -7,7 +7,7 @@ engine where one can run; this is for what a real engine cannot be asked to do.
 ==================== ==============================================================================
 ``--ttft-s``         time to the first token
 ``--itl-s``          time between tokens
-``--never-ready``    `/health` answers 503 for ever
+``--never-ready``    answers 503 to everything, as a server that is loading does
 ``--hang-after N``   from request N on, accepts and sends nothing
 ``--die-after N``    exits with code 7 in the middle of request N
 ``--drop-share S``   cuts this share of streams after half of their tokens
@@ -58,12 +58,14 @@ class ScriptedServer:
             writer.close()
 
     async def _answer(self, path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
-        if path == "/lines":
+        if self.script.never_ready:
+            _plain(writer, 503, "{}")
+        elif path == "/lines":
             await self._lines(json.loads(body), writer)
         elif path.startswith("/v1/") and body:
             await self._generate(path, json.loads(body), writer)
         elif path == "/health":
-            _plain(writer, 503 if self.script.never_ready else 200, "{}")
+            _plain(writer, 200, "{}")
         elif path == "/metrics":
             _plain(writer, 200, self._metrics())
         elif path == "/version":

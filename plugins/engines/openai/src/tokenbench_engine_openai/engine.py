@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _VERSION_KEYS = ("version", "sglang_version", "build_info")
 _NOT_FOUND = 404
+# From here on a status says that the server cannot answer, whatever was asked.
+_UNABLE = 500
 
 
 class OpenAIServer(Engine):
@@ -73,13 +75,12 @@ class OpenAIServer(Engine):
         )
 
     def ready(self, server: Server) -> bool:
-        """Its health page says so; one that has none must answer at all."""
+        """Its health page says so; one that has none must answer, and not that it is unable."""
         if self._known.health is not None:
             reply = server.get(self._known.health)
             if reply.status != _NOT_FOUND:
                 return reply.status == 200
-        server.get("/v1/models")
-        return True
+        return server.get("/v1/models").status < _UNABLE
 
     def version(self, server: Server) -> str | None:
         """What its version page tells."""

@@ -1,0 +1,112 @@
+"""Engine requests made from what an engine declares: every capability is asked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from tokenbench.api import (
+    DECODE,
+    PREFILL,
+    Allocation,
+    Architecture,
+    EngineCapabilities,
+    EngineRequest,
+    FrozenMap,
+    HardwareFacts,
+    Host,
+    LaunchPlan,
+    Layout,
+    Placement,
+    Pool,
+    ServingNeeds,
+    Topology,
+    Weights,
+)
+
+_AXES = {
+    "tp": Topology(tp=2),
+    "pp": Topology(pp=2),
+    "ep": Topology(tp=2, ep=2),
+    "dp_attention": Topology(tp=2, dp_attention=True),
+    "dcp": Topology(tp=2, dcp=2),
+    "pcp": Topology(pcp=2),
+}
+
+
+def base_request(capabilities: EngineCapabilities) -> EngineRequest:
+    """The smallest thing that the engine says it can do."""
+    formats = capabilities.weight_formats
+    return EngineRequest(
+        model="sample",
+        served_name="sample",
+        weights=_weights(formats[0]) if formats else None,
+        architecture=Architecture(context_tokens=32768, layers=4, heads=8, kv_heads=8, experts=8),
+        hardware=HardwareFacts(kind=(*capabilities.hardware, "sample")[0], sku="sample-1"),
+        layout=_layouts(capabilities)[0],
+        needs=ServingNeeds(context_tokens=2048, concurrency=4),
+    )
+
+
+def requests_of(capabilities: EngineCapabilities) -> Iterator[tuple[str, EngineRequest]]:
+    """What is exercised, and the request that does."""
+    base = base_request(capabilities)
+    yield "base", base
+    for fmt in capabilities.weight_formats[1:]:
+        yield f"weight format {fmt}", attrs.evolve(base, weights=_weights(fmt))
+    for kind in capabilities.hardware[1:]:
+        facts = HardwareFacts(kind=kind, sku="sample-1")
+        yield f"hardware {kind}", attrs.evolve(base, hardware=facts)
+    for axis in capabilities.axes:
+        if axis in _AXES:
+            pools = tuple(attrs.evolve(p, topology=_AXES[axis]) for p in base.layout.pools)
+            yield f"axis {axis}", _with_layout(base, Layout(pools=pools))
+    for layout in _layouts(capabilities)[1:]:
+        yield f"roles {' and '.join(p.role for p in layout.pools)}", _with_layout(base, layout)
+    needs = ServingNeeds(context_tokens=8192, concurrency=64, prefix_caching=True, logprobs=True)
+    yield "larger needs", attrs.evolve(base, needs=needs)
+    yield "unknown needs", attrs.evolve(base, needs=ServingNeeds())
+
+
+def _weights(fmt: str) -> Weights:
+    return Weights(precision="p", format=fmt, source="hub:o/sample", revision="1")
+
+
+def _with_layout(base: EngineRequest, layout: Layout) -> EngineRequest:
+    facts = attrs.evolve(base.hardware, count=layout.accelerators)
+    return attrs.evolve(base, layout=layout, hardware=facts)
+
+
+def _layouts(capabilities: EngineCapabilities) -> list[Layout]:
+    """One pool of each role that stands alone, and prefill with decode where both are there."""
+    roles = capabilities.roles
+    apart = {PREFILL, DECODE}
+    layouts = [Layout(pools=(Pool(role=role),)) for role in roles if role not in apart]
+    if apart <= set(roles):
+        layouts.append(Layout(pools=(Pool(role=PREFILL), Pool(role=DECODE, replicas=2))))
+    return layouts or [Layout()]
+
+
+def allocation_for(plan: LaunchPlan) -> Allocation:
+    """A place for every replica of a plan: ports and device handles are distinct."""
+    host = Host(name="sample", address="127.0.0.1", cpus=(0, 1))
+    placements = []
+    port, device = 20_000, 0
+    for process in plan.processes:
+        for index in range(process.replicas):
+            ports = {}
+            for name in process.ports:
+                ports[name], port = port, port + 1
+            handles = tuple(str(device + n) for n in range(process.accelerators))
+            device += process.accelerators
+            placements.append(
+                Placement(
+                    role=process.role,
+                    index=index,
+                    host=host,
+                    ports=FrozenMap(ports),
+                    devices=handles,
+                )
+            )
+    return Allocation(id="sample", hosts=(host,), placements=tuple(placements))

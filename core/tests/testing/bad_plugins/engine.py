@@ -1,0 +1,255 @@
+"""Level 2 and 3: engines, each with one thing wrong."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Any
+
+import attrs
+
+from tokenbench.api import (
+    COMPLETIONS,
+    Counters,
+    Dialect,
+    EndpointSpec,
+    Engine,
+    EngineCapabilities,
+    EngineContext,
+    EngineRequest,
+    EngineSpec,
+    FrozenMap,
+    LaunchPlan,
+    NoOptions,
+    ProcessSpec,
+    Server,
+    option,
+    options,
+    parse_prometheus,
+)
+from tokenbench.testing.kit import Subject
+
+_PAGE = "served_tokens_total 12\n"
+_FLAGS = {"--host": "{host}", "--port": "{port:http}", "--model": "{weights}"}
+
+
+@options
+class Keyed:
+    """An option that names a secret."""
+
+    key_env: str | None = option(default=None, help="NAME of the variable with the key")
+
+
+class Sound(Engine):
+    """Nothing wrong."""
+
+    flags: dict[str, Any] = _FLAGS
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """One process."""
+        tp = request.layout.pools[0].topology.tp
+        flags = {**self.flags, **({"--tp": tp} if tp > 1 else {})}
+        process = ProcessSpec(
+            argv=("serve",), flags=FrozenMap(flags), accelerators=request.layout.accelerators
+        )
+        return LaunchPlan(processes=(self.amend(process),))
+
+    def amend(self, process: ProcessSpec) -> ProcessSpec:
+        """For those that are bad in one thing."""
+        return process
+
+    def dialect(self, request: EngineRequest) -> Dialect:
+        """Completions."""
+        return Dialect(wires=(COMPLETIONS,))
+
+    def counters(self, text: str) -> Counters:
+        """One."""
+        return Counters(generated_tokens=parse_prometheus(text).get("served_tokens_total"))
+
+
+class Random(Sound):
+    """Another plan each time."""
+
+    numbers = itertools.count()
+
+    def amend(self, process: ProcessSpec) -> ProcessSpec:
+        """A counter."""
+        return attrs.evolve(process, flags=process.flags.updated({"--id": next(self.numbers)}))
+
+
+class Deaf(Sound):
+    """Ignores the degree that it declares."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """Always the same, without accelerators."""
+        return LaunchPlan(processes=(ProcessSpec(argv=("serve",), flags=FrozenMap(_FLAGS)),))
+
+
+class Unbound(Sound):
+    """A port that it does not have."""
+
+    flags = {**_FLAGS, "--metrics-port": "{port:metrics}"}
+
+
+class Telling(Sound):
+    """The key's value in the command line."""
+
+    def amend(self, process: ProcessSpec) -> ProcessSpec:
+        """Reads the variable itself."""
+        key = os.environ.get(self.given.key_env or "", "")
+        return attrs.evolve(process, flags=process.flags.updated({"--api-key": key}))
+
+
+class Public(Sound):
+    """Every address."""
+
+    flags = {**_FLAGS, "--host": "0.0.0.0"}
+
+
+class Twice(Sound):
+    """Two processes of one role."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """The same again."""
+        plan = super().plan(request)
+        spare = attrs.evolve(plan.processes[0], accelerators=0)
+        return attrs.evolve(plan, processes=(*plan.processes, spare))
+
+
+class Idle(Sound):
+    """Says that it starts a server."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """Nothing, or something that depends on the degree."""
+        tp = request.layout.pools[0].topology.tp
+        return LaunchPlan(endpoints=(EndpointSpec(url=f"http://127.0.0.1:{tp}"),))
+
+
+class Greedy(Sound):
+    """More accelerators than asked for."""
+
+    def amend(self, process: ProcessSpec) -> ProcessSpec:
+        """Eight."""
+        return attrs.evolve(process, accelerators=process.accelerators + 8)
+
+
+class Unwrappable(Sound):
+    """A worker of another role."""
+
+    def worker(self, request: EngineRequest, role: str) -> ProcessSpec:
+        """Whatever is asked for."""
+        return attrs.evolve(self.plan(request).processes[0], role="other")
+
+
+class Babel(Sound):
+    """A wire format that nobody registers."""
+
+    def dialect(self, request: EngineRequest) -> Dialect:
+        """Unknown."""
+        return Dialect(wires=("no-such-wire",))
+
+
+class Zero(Sound):
+    """0 for what is not measured."""
+
+    def counters(self, text: str) -> Counters:
+        """A default that lies."""
+        page = parse_prometheus(text)
+        return Counters(generated_tokens=page.get("served_tokens_total", 0.0))
+
+
+class Misread(Sound):
+    """Reads the page wrong."""
+
+    def counters(self, text: str) -> Counters:
+        """Into another counter."""
+        return Counters(prompt_tokens=parse_prometheus(text).get("served_tokens_total"))
+
+
+class Listing(Sound):
+    """A list in the plan."""
+
+    def amend(self, process: ProcessSpec) -> ProcessSpec:
+        """As a flag's value."""
+        return attrs.evolve(process, flags=process.flags.updated({"--x": [1]}))  # type: ignore[dict-item]
+
+
+class Hasty(Sound):
+    """Ready whatever the server says."""
+
+    def ready(self, server: Server) -> bool:
+        """It answers."""
+        return server.get("/health").status > 0
+
+
+class Trusting(Sound):
+    """Reads an answer without looking at its status."""
+
+    def version(self, server: Server) -> str | None:
+        """Of a path that is not there."""
+        import json
+
+        reply = server.get("/about")
+        return str(json.loads(reply.text)["version"])
+
+
+class Startled(Sound):
+    """Turns a lost connection into something else."""
+
+    def quiescent(self, server: Server) -> bool | None:
+        """Looks it up."""
+        try:
+            server.get("/metrics")
+        except ConnectionError:
+            raise KeyError("metrics") from None
+        return None
+
+
+def _subject(engine: type[Sound], cls: type[Any] = NoOptions, **declared: Any) -> Subject:
+    facts = {"weight_formats": ("safetensors",), "axes": ("tp",), "counters": True, **declared}
+
+    def factory(given: Any, context: EngineContext) -> Engine:
+        return engine(given)
+
+    spec = EngineSpec(
+        name="e",
+        summary="a server",
+        factory=factory,
+        options=cls,
+        capabilities=EngineCapabilities(**facts),
+    )
+    return Subject(
+        kind="engine",
+        name="e",
+        module="bad_plugins.engine",
+        spec=spec,
+        options=cls(),
+        data={"metrics_page": _PAGE, "counters": Counters(generated_tokens=12.0)},
+    )
+
+
+GOOD = [_subject(Sound), _subject(Sound, Keyed)]
+BAD = {
+    "plan-is-pure": _subject(Random),
+    "capabilities-are-true": _subject(Deaf),
+    "symbols-bind": _subject(Unbound),
+    "no-secret-in-the-command-line": _subject(Telling, Keyed),
+    "binds-to-its-own-host": _subject(Public),
+    "roles-are-unique": _subject(Twice),
+    "starts-what-it-says": _subject(Idle),
+    "accelerators-are-counted": _subject(Greedy),
+    "workers-can-be-wrapped": _subject(Unwrappable),
+    "dialect-is-sound": _subject(Babel),
+    "counters-survive-any-page": _subject(Zero),
+    "counters-are-read": _subject(Misread),
+    "declared-methods-are-there": _subject(Sound, reset_cache=True),
+    "a-plan-can-be-hashed": _subject(Listing),
+    "ready-means-ready": _subject(Hasty),
+    "ignorant-servers-are-survived": _subject(Trusting),
+    "dead-servers-are-survived": _subject(Startled),
+}
+# It reads no status, so a lost connection is the only error that it lets pass.
+ALSO: dict[str, set[str]] = {}

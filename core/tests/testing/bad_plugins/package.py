@@ -1,0 +1,68 @@
+"""Level 0: distributions on disk, each with one thing wrong."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tokenbench.api import WorkloadSpec
+from tokenbench.testing.kit import Subject
+
+_SITE = Path(tempfile.mkdtemp(prefix="tokenbench-bad-"))
+atexit.register(shutil.rmtree, _SITE, ignore_errors=True)
+sys.path.append(str(_SITE))
+
+_SOUND = """
+from tokenbench.api import WorkloadSpec, hookimpl
+
+@hookimpl
+def bench_register_workloads():
+    return [WorkloadSpec(name="w", summary="s", factory=lambda options: None)]
+"""
+_METADATA = """Metadata-Version: 2.4
+Name: {name}
+Version: 1.0
+Summary: a workload
+License-Expression: MIT
+Requires-Python: >=3.11
+Requires-Dist: tokenbench>=0.1
+"""
+
+
+def _subject(
+    name: str, source: str = "", *, metadata: str = _METADATA, api: str = "0.1"
+) -> Subject:
+    """A distribution on disk, its module with `source` put before the sound registration."""
+    module = f"bad_{name}"
+    info = _SITE / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(metadata.format(name=module))
+    (info / "entry_points.txt").write_text(
+        f"[tokenbench.workloads]\nw = {module}\n[tokenbench.api]\n{api} = tokenbench.api\n"
+    )
+    (_SITE / f"{module}.py").write_text(source + _SOUND)
+    spec = WorkloadSpec(name="w", summary="s", factory=lambda options: None)
+    return Subject(kind="workload", name="w", module=module, distribution=module, spec=spec)
+
+
+(_SITE / "tokenbench_other.py").write_text("")
+(_SITE / "sglang.py").write_text('"""Stands for the library of that name."""')
+
+BAD = {
+    "metadata-is-complete": _subject(
+        "bare", metadata="Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    ),
+    "api-version-fits": _subject("future", api="7.0"),
+    "imports-alone": _subject("absent", "import nothing_like_that\n"),
+    "imports-quickly": _subject("slow", "sum(i * i for i in range(20_000_000))\n"),
+    "imports-nothing-heavy": _subject("heavy", "import sglang\n"),
+    "imports-only-the-api": _subject("nosy", "import tokenbench_other\n"),
+    "registers-quietly": _subject("loud", "import socket\nsocket.socket().close()\n"),
+    "prints-nothing": _subject("chatty", "print('hello')\n"),
+}
+GOOD = [_subject("sound")]
+ALSO: dict[str, set[str]] = {}
+LEVELS = (0,)
