@@ -16,12 +16,13 @@ PINNED := install --no-deps --no-build-isolation --require-hashes
 EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
 TESTS := core/tests plugins tests
 
-.PHONY: help demo test lint types unit format dist lock clean
+.PHONY: help demo test lint types unit format reference dist lock clean
 help:
 	@echo "make demo    set up, then measure a real model on this machine (about 4 minutes)"
 	@echo "make test    set up, then lint, type check and run every test"
 	@echo "make lint | types | unit | format    parts of it"
 	@echo "make dist    build all distributions and try the wheels in a clean environment"
+	@echo "make reference    write docs/reference from docstrings"
 	@echo "make lock    pin third-party packages anew    make clean    remove the environment"
 
 demo: $(VENV)/.run
@@ -70,6 +71,9 @@ $(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS)
 	@$(PIP) $(PINNED) -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
+
+reference: $(VENV)/.dev
+	@$(BIN)/python tools/reference.py
 
 dist: $(VENV)/.dev
 	@$(BIN)/python tools/dist.py

@@ -2,6 +2,8 @@
 
 Example::
 
+    from tokenbench.api import option, options
+
     @options
     class RandomOptions:
         input_tokens: int = option(default=1024, help="length of a prompt", unit="tokens")

@@ -45,8 +45,8 @@ def metadata_is_complete(subject: Subject) -> None:
     """
     metadata = _metadata(subject).metadata
     licences = ("License-Expression", "License", "License-File")
-    missing = [key for key in ("Summary", "Requires-Python") if not metadata.get(key)]
-    if not any(metadata.get(key) for key in licences) and not any(
+    missing = [key for key in ("Summary", "Requires-Python") if not metadata.get_all(key)]
+    if not any(metadata.get_all(key) for key in licences) and not any(
         text.startswith("License ::") for text in metadata.get_all("Classifier") or ()
     ):
         missing.append("License-Expression")

@@ -1,0 +1,125 @@
+"""The reference is made from docstrings, complete, and its examples run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tokenbench import api
+from tokenbench.api import hookspecs
+from tokenbench.plugins.kinds import KINDS
+from tokenbench.suite.structure import load_suite
+from tokenbench.testing.samples.events import events
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TOOL = _tool()
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """As `make reference` would write it now."""
+    for path, text in TOOL.all_pages().items():
+        assert path.is_file() and path.read_text() == text, f"{path.name}: make reference"
+
+
+def test_every_hook_has_a_section_with_its_signature() -> None:
+    """When it is called, by whom, what must not happen, an example."""
+    text = (ROOT / "docs/reference/hooks.md").read_text()
+    for name in TOOL.hooks():
+        section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        asked = ", ".join(inspect.signature(getattr(hookspecs, name)).parameters)
+        assert re.search(rf"{name}\({asked and '.*'}\) -> ", section), name
+        for wanted in ("by the ", "Must not:", "Example:", "@hookimpl"):
+            assert wanted in section, (name, wanted)
+        assert re.search(r"^Called ", section, re.MULTILINE), name
+
+
+def test_every_name_of_the_api_has_a_section() -> None:
+    """Classes and functions by heading, members by heading with their class; none without words."""
+    text = "\n".join(page.read_text() for page in (ROOT / "docs/reference/api").glob("*.md"))
+    for name in api.__all__:
+        value = getattr(api, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert f"\n## {name}\n" in text, name
+    for member in TOOL.members():
+        section = text.partition(f"\n### {member}\n")[2].partition("\n##")[0]
+        assert len(section.partition("```\n")[2].strip()) > 10, f"{member} has no words"
+
+
+def _covered() -> dict[str, list[str]]:
+    """Members that tests say they prove, by ``pytest.mark.covers``."""
+    found: dict[str, list[str]] = {}
+    for folder in ("core/tests", "tests", "plugins"):
+        for file in (ROOT / folder).rglob("test_*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.FunctionDef):
+                    for mark in node.decorator_list:
+                        if ast.unparse(mark).startswith("pytest.mark.covers("):
+                            assert isinstance(mark, ast.Call)
+                            for arg in mark.args:
+                                found.setdefault(ast.literal_eval(arg), []).append(node.name)
+    return found
+
+
+def test_every_hook_and_member_has_a_test_of_its_own() -> None:
+    """Named by the test that proves it; a name that is no member is a slip."""
+    covered = _covered()
+    wanted = {*TOOL.hooks(), *TOOL.members()}
+    assert not wanted - set(covered), "no test covers these"
+    assert not set(covered) - wanted, "these are no members"
+
+
+def _blocks(language: str) -> list[Any]:
+    found = []
+    for page in PAGES:
+        texts = re.findall(
+            rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+        )
+        found += [
+            pytest.param(text, id=f"{page.stem}-{number}") for number, text in enumerate(texts)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("code", _blocks("python"))
+def test_python_in_the_documents_runs(code: str, tmp_path: Path, monkeypatch) -> None:
+    """Each block is a module: it runs, and the hooks in it give what their kind needs."""
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("example")
+    monkeypatch.setitem(sys.modules, "example", module)
+    exec(compile(code, "example", "exec"), vars(module))
+    for kind in KINDS:
+        register = getattr(module, kind.hook or "", None)
+        if register is not None and kind.spec is not None:
+            specs = register()
+            assert specs and all(isinstance(spec, kind.spec) for spec in specs)
+    for hook, event in events(str(tmp_path)).items():
+        observe = getattr(module, hook, None)
+        if observe is not None:
+            assert observe(event=event) is None
+
+
+@pytest.mark.parametrize("text", _blocks("yaml"))
+def test_suites_in_the_documents_are_read(text: str, tmp_path: Path) -> None:
+    """Every YAML block is a whole suite."""
+    file = tmp_path / "suite.yaml"
+    file.write_text(text)
+    assert load_suite(file).deployments
