@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+_BLOCK = re.MULTILINE | re.DOTALL
+
+
 def _tool() -> ModuleType:
     spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
     assert spec is not None and spec.loader is not None
@@ -90,9 +93,9 @@ def test_every_hook_and_member_has_a_test_of_its_own() -> None:
 def _blocks(language: str) -> list[Any]:
     found = []
     for page in PAGES:
-        texts = re.findall(
-            rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
-        )
+        # A block that is a file of the repository is run where that file is.
+        own = re.sub(r"<!-- file: .*? -->\s+```.*?^```", "", page.read_text(), flags=_BLOCK)
+        texts = re.findall(rf"^```{language}\n(.*?)^```", own, _BLOCK)
         found += [
             pytest.param(text, id=f"{page.stem}-{number}") for number, text in enumerate(texts)
         ]
