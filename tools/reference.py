@@ -156,7 +156,9 @@ def _signature(name: str, value: Any) -> str:
 def _fields(cls: type[Any]) -> str:
     lines = ["| field | type | default |", "|---|---|---|"]
     if attrs.has(cls):
-        rows = [(f.name, str(f.type), f.default, attrs.NOTHING) for f in attrs.fields(cls)]
+        rows: list[tuple[str, str, Any, Any]] = [
+            (f.name, str(f.type), f.default, attrs.NOTHING) for f in attrs.fields(cls)
+        ]
     else:
         rows = [
             (f.name, cls.__annotations__.get(f.name, "str"), f.default, msgspec.NODEFAULT)

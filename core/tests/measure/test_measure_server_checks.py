@@ -243,6 +243,8 @@ def test_stability_of_short_points_is_not_judged(
         ({"longest_gap_s": 1.0, "throttled_share": 0.02}, FLAGGED),
         ({"longest_gap_s": 1.0, "power_limited": True}, FLAGGED),
         ({"longest_gap_s": 1.0, "clock_of_peers": 0.65}, FLAGGED),
+        ({"longest_gap_s": 1.0, "metrics": {"energy_counter_ratio.accelerator": 0.0}}, FLAGGED),
+        ({"longest_gap_s": 1.0, "metrics": {"energy_counter_ratio.accelerator": 1.1}}, OK),
         ({}, NOT_ASSESSED),
         ({"longest_gap_s": 9.0, "accelerated": False}, NOT_ASSESSED),
     ],
@@ -250,6 +252,6 @@ def test_stability_of_short_points_is_not_judged(
 def test_accelerators(
     evidence: Any, phase: Any, changes: dict[str, Any], outcome: CheckOutcome
 ) -> None:
-    """Each of the four faults flags alone; nothing is judged without telemetry or devices."""
+    """Each of the five faults flags alone; nothing is judged without telemetry or devices."""
     seen = evidence([], phase(0.0, 1.0), **{"accelerated": True, **changes})
     assert server_checks.accelerators(seen, LIMITS).outcome is outcome

@@ -93,7 +93,7 @@ def facts_of(allocation: Allocation, role: str, index: int) -> dict[str, str]:
 
     A launcher adds ``cpus``, ``scratch``, ``weights`` and ``file:NAME``.
     """
-    facts = {}
+    facts: dict[str, str] = {}
     for place in allocation.placements:
         mine = {"host": place.host.address}
         mine |= {f"port:{name}": str(number) for name, number in place.ports.items()}

@@ -111,7 +111,10 @@ class Eval(ABC):
 
     @abstractmethod
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample a question, in order. Core may stop between batches."""
+        """Answers to a batch, one sample a question, in order. Core may stop between batches.
+
+        One instance is asked with one server only.
+        """
 
     @abstractmethod
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:

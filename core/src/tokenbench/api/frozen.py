@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
+W = TypeVar("W")
 
 
-class FrozenMap(Mapping[str, V]):
+class FrozenMap(Mapping[str, V_co]):
     """A mapping that keeps its order, cannot change and can be hashed.
 
     Equality is that of mappings (order does not count); flags keep their order because rendering
@@ -16,12 +17,12 @@ class FrozenMap(Mapping[str, V]):
     """
 
     __slots__ = ("_items",)
-    _items: dict[str, V]
+    _items: dict[str, V_co]
 
-    def __init__(self, items: Mapping[str, V] | None = None, /, **more: V) -> None:
+    def __init__(self, items: Mapping[str, V_co] | None = None, /, **more: V_co) -> None:
         object.__setattr__(self, "_items", {**(items or {}), **more})
 
-    def __getitem__(self, key: str) -> V:
+    def __getitem__(self, key: str) -> V_co:
         return self._items[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -42,6 +43,6 @@ class FrozenMap(Mapping[str, V]):
     def __reduce__(self) -> tuple[object, ...]:
         return (FrozenMap, (self._items,))
 
-    def updated(self, other: Mapping[str, V]) -> FrozenMap[V]:
+    def updated(self, other: Mapping[str, W]) -> FrozenMap[V_co | W]:
         """A new map in which `other` replaces or adds entries; replaced keys keep their place."""
         return FrozenMap({**self._items, **other})

@@ -14,6 +14,7 @@ COMPLETIONS = "openai-completions"
 CHAT = "openai-chat"
 
 JsonScalar = str | int | float | bool | None
+JsonValue = JsonScalar | tuple[JsonScalar, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +35,7 @@ class Dialect:
     seed: bool = False
     chunk_is_token: bool = False
     max_tokens_field: str = "max_tokens"
-    extra_body: FrozenMap[JsonScalar] = FrozenMap()
+    extra_body: FrozenMap[JsonValue] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)

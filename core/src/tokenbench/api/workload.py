@@ -65,7 +65,7 @@ class Turn:
     affinity: str | None = None
     temperature: float = 0.0
     seed: int | None = None
-    extra_body: FrozenMap[str | int | float | bool | None] = FrozenMap()
+    extra_body: FrozenMap[str | int | float | bool | tuple[str, ...] | None] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
@@ -91,9 +91,10 @@ class Session(ABC):
     def next(self, previous: TurnResult | None) -> Turn | tuple[Turn, ...] | None:
         """The turn, or turns, that become possible once `previous` ended.
 
-        Called once with None, then once for each ended turn. Several turns are a fork; None or an
-        empty tuple means nothing more from this branch. The session is over when no turn is in
-        flight and none is waiting.
+        Called with None to begin, then once for each ended turn. Several turns are a fork; None or
+        an empty tuple means nothing more from this branch. The session is over when no turn is in
+        flight and none is waiting. A session with `one_turn` is begun twice: once to encode its
+        turn before the clock starts, once when it is sent.
         """
 
 

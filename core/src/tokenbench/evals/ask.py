@@ -35,7 +35,7 @@ class HttpEvalServer:
             return list(pool.map(self._one, requests))
 
     def _one(self, request: Generation) -> str:
-        extra: dict[str, Any] = {"stop": list(request.stop)} if request.stop else {}
+        extra: dict[str, Any] = {"stop": request.stop} if request.stop else {}
         turn = Turn(
             prompt=request.prompt,
             max_tokens=request.max_tokens,

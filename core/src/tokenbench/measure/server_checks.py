@@ -155,7 +155,7 @@ def stability(seen: Evidence, limits: Thresholds) -> Check:
 
 
 def accelerators(seen: Evidence, limits: Thresholds) -> Check:
-    """Slowdown, lowered power limits, clocks behind the peers', holes in the telemetry."""
+    """Slowdown, lowered limits, clocks behind the peers', holes or contradictions in telemetry."""
     name = "accelerators"
     if not seen.accelerated:
         return not_assessed(name, "there is none")
@@ -170,6 +170,9 @@ def accelerators(seen: Evidence, limits: Thresholds) -> Check:
         found.append(f"a device's clock is {seen.clock_of_peers:.0%} of its peers'")
     if seen.power_limited:
         found.append("the power limit is below the board's default")
+    ratio = seen.metrics.get("energy_counter_ratio.accelerator")
+    if ratio is not None and abs(ratio - 1.0) > limits.energy_counter_off:
+        found.append(f"the energy counter says {ratio:.0%} of what power samples add up to")
     text = "; ".join(found) or "no slowdown, no gap"
     value = float(len(found))
     return above(name, value, Limits(flag=0.0), text)

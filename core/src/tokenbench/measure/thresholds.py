@@ -23,6 +23,8 @@ class Thresholds:
     A delay's limit is the larger of its share (of median TPOT or TTFT) and its floor.
     `min_requests`: below this many requests a percentile is not judged. `template_tokens_most`:
     the longest chat template that is believed without having been counted (our choice).
+    `energy_counter_off`: how far a device's energy counter may be from the integral of its power
+    (our choice: a counter that stands still, or counts in another unit, is far beyond it).
     `stability_noise` is the 95 % point of the studentised range of 3 means with 27 degrees of
     freedom (3.506 by scipy.stats.studentized_range, version 1.17.1).
     """
@@ -51,6 +53,7 @@ class Thresholds:
     slowdown_share: float = 0.01
     clock_of_peers: float = 0.7
     telemetry_gap_s: float = 3.0
+    energy_counter_off: float = 0.2
     saturated_served_share: float = 0.95
     saturated_waiting_share: float = 0.5
     min_requests: int = 10

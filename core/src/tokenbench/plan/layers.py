@@ -38,7 +38,9 @@ class Setting:
 
 @attrs.frozen(kw_only=True)
 class Layer:
-    """Settings of one origin. `role` None is every role; `accelerated` those with accelerators."""
+    """Settings of one origin. `role` None is every role of the engine's own plan; `accelerated`
+    every process with accelerators, whoever planned it.
+    """
 
     name: str
     source: str
@@ -107,9 +109,11 @@ def merge(
     ordered = list(layers)
     processes: list[ProcessSpec] = []
     settings: list[Setting] = []
-    added = tuple(process for amendment in amendments for process in amendment.processes)
-    for process in (*plan.processes, *added):
-        merged, explained = _merge_process(process, engine, ordered)
+    origins = [(process, "engine", engine) for process in plan.processes]
+    origins += [(p, "amendment", a.reason) for a in amendments for p in a.processes]
+    for process, origin, source in origins:
+        mine = [layer for layer in ordered if _applies(layer, process, origin)]
+        merged, explained = _merge_process(process, origin, source, mine)
         for amendment in amendments:
             merged = attrs.evolve(
                 merged,
@@ -122,8 +126,15 @@ def merge(
     return attrs.evolve(plan, processes=tuple(processes)), tuple(settings)
 
 
+def _applies(layer: Layer, process: ProcessSpec, origin: str) -> bool:
+    """A sidecar of an amendment gets no flags that were meant for the engine."""
+    if layer.accelerated:
+        return bool(process.accelerators)
+    return layer.role == process.role or (layer.role is None and origin == "engine")
+
+
 def _merge_process(
-    process: ProcessSpec, engine: str, layers: list[Layer]
+    process: ProcessSpec, origin: str, source: str, layers: list[Layer]
 ) -> tuple[ProcessSpec, list[Setting]]:
     found: dict[tuple[str, str], Setting] = {}
 
@@ -143,14 +154,10 @@ def _merge_process(
         )
 
     for name, value in process.flags.items():
-        lay("flag", name, value, "engine", engine)
+        lay("flag", name, value, origin, source)
     for name, text in process.environment.items():
-        lay("variable", name, text, "engine", engine)
+        lay("variable", name, text, origin, source)
     for layer in layers:
-        if layer.role not in (None, process.role):
-            continue
-        if layer.accelerated and not process.accelerators:
-            continue
         for name, value in layer.flags.items():
             lay("flag", name, value, layer.name, layer.source)
         for name, text in layer.environment.items():

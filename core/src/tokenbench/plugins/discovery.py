@@ -82,6 +82,7 @@ class _Distributions:
         if dist is None:
             return "unknown", "unknown"
         if id(dist) not in self._known:
-            metadata = dist.metadata
-            self._known[id(dist)] = (metadata["Name"], metadata["Version"])
+            # A half-removed distribution may tell neither.
+            name, version = dist.metadata["Name"], dist.metadata["Version"]
+            self._known[id(dist)] = (name or "unknown", version or "unknown")
         return self._known[id(dist)]

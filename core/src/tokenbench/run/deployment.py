@@ -38,6 +38,7 @@ from .context import RunContext
 from .evaluate import run_eval
 from .point import Bench, engine_died, measure_point
 from .prompts import Traffic, traffic
+from .provenance import plugin_facts
 from .serving import Serving
 from .sink import Step
 from .weights import locate
@@ -120,6 +121,7 @@ class DeploymentRun:
         self._run.facts[f"deployment.{deployment.id}.engine_version"] = serving.version or "unknown"
         for key, value in serving.facts.items():
             self._run.facts[f"deployment.{deployment.id}.{key}"] = value
+        self._run.facts.update(plugin_facts(self._run.catalog.host.loaded))
         self._run.directory.write_json("provenance.json", self._run.facts)
         self._run.sink.note("the server is ready", seconds=round(serving.start_s, 2))
         self._run.observers.tell(

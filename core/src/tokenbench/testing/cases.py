@@ -130,7 +130,9 @@ class WorkloadKit(Kit, base=True):
 class EvalKit(Kit, base=True):
     """For evals.
 
-    `right`, `wrong`, `unparseable`: answers with what they are worth, each a question and a sample.
+    `right`, `wrong`, `unparseable`: answers by what they are worth, each a question and a sample.
+    A sample with a score counts as it was graded; without one the question is put to a scripted
+    server that gives this answer, so that a harness grades it too.
     """
 
     kind = "eval"
@@ -166,10 +168,15 @@ class CodecKit(Kit, base=True):
 
 
 class AmendmentKit(Kit, base=True):
-    """For distributions that amend launches. `amends`: engines whose plans they must change."""
+    """For distributions that amend launches.
+
+    `amends`: engines whose plans they must change. `requests`: more requests to ask with than the
+    kit's own, where the answer depends on hardware, model or layout.
+    """
 
     kind = "amendment"
     amends: ClassVar[Sequence[str]] = ()
+    requests: ClassVar[Sequence[EngineRequest]] = ()
 
 
 class ObserverKit(Kit, base=True):

@@ -146,7 +146,12 @@ def the_real_server_serves(subject: Subject) -> None:
     plan = make_plan(Suite(deployments=(asked,)), catalog, prober(catalog)).deployments[0]
     with tempfile.TemporaryDirectory(prefix="tokenbench-kit-") as logs:
         weights = plan.request.weights
-        context = LauncherContext(logs=Path(logs), weights=locate(weights) if weights else None)
+        devices = catalog.hardware(asked.hardware).probe().devices[: plan.request.hardware.count]
+        context = LauncherContext(
+            logs=Path(logs),
+            weights=locate(weights) if weights else None,
+            devices=tuple(d.handle or str(d.index) for d in devices),
+        )
         serving = Serving(
             spec=subject.spec,
             engine=catalog.engine(asked.engine),

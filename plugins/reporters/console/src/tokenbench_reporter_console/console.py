@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+# Some terminals take \x9b for \x1b[, and the other codes up to \x9f for controls as well.
+_CONTROL = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"certified": "green", "flagged": "yellow", "invalid": "red"}
 _LEAST_REPEATS = 3
 _FIXED_WIDTH = 26

@@ -1,0 +1,109 @@
+"""A server for evals that answers what it is told to: in memory, and over HTTP for harnesses.
+
+It generates no language; it lets a kit check see how given answers are asked for and graded.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import attrs
+
+from tokenbench.api import Generation
+
+API_KEY = "kit-key-that-nobody-may-store"
+
+
+@attrs.define(kw_only=True)
+class ScriptedEvalServer:
+    """Implements :class:`tokenbench.api.EvalServer`; every answer is `answer`."""
+
+    answer: str
+    base_url: str = ""
+    model: str = "kit"
+    concurrency: int = 2
+    scratch: str = ""
+    api_key: str | None = API_KEY
+
+    def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
+        """The answers, in order."""
+        return [self.answer for _ in requests]
+
+
+@contextlib.contextmanager
+def eval_server(answer: str) -> Iterator[ScriptedEvalServer]:
+    """The server, for as long as it is used."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = json.dumps(_reply(answer, chat="chat" in self.path)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """A kit prints nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http, evaluating() as scratch:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{http.server_port}"
+            yield ScriptedEvalServer(answer=answer, base_url=url, scratch=scratch)
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+def _reply(answer: str, *, chat: bool) -> dict[str, Any]:
+    text: dict[str, Any] = {"text": answer}
+    if chat:
+        text = {"message": {"role": "assistant", "content": answer}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    return {"id": "kit", "choices": [{"index": 0, "finish_reason": "stop", **text}], "usage": usage}
+
+
+@contextlib.contextmanager
+def evaluating() -> Iterator[str]:
+    """As in the eval worker: nothing is fetched from a hub, caches go into a folder that is removed
+    afterwards; what an eval sets in the environment is undone. Harnesses may warn.
+    """
+    before = dict(os.environ)
+    with (
+        tempfile.TemporaryDirectory(prefix="tokenbench-kit-") as scratch,
+        warnings.catch_warnings(),
+        open(os.devnull, "w") as nowhere,  # noqa: PTH123 - no path of ours
+        contextlib.redirect_stderr(nowhere),  # progress bars
+    ):
+        warnings.simplefilter("ignore")
+        # As core starts the worker; the library reads them when it is imported first.
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=_home())
+        try:
+            yield scratch
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@functools.cache
+def _home() -> str:
+    """One folder for the whole process: libraries look at the variable once. Removed at exit."""
+    folder = tempfile.mkdtemp(prefix="tokenbench-kit-home-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

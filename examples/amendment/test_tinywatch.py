@@ -1,0 +1,20 @@
+"""The conformance kit: it must change a plan of tinyengine on a Tiny chip."""
+
+from tokenbench.api import Architecture, EngineRequest, HardwareFacts, Layout, ServingNeeds
+from tokenbench.testing import AmendmentKit
+
+
+class TestTinyWatch(AmendmentKit):
+    name = "tinywatch"
+    amends = ("tinyengine",)
+    requests = (
+        EngineRequest(
+            model="tinymodel",
+            served_name="tinymodel",
+            weights=None,
+            architecture=Architecture(),
+            hardware=HardwareFacts(kind="tinychip", sku="tiny-t1"),
+            layout=Layout(),
+            needs=ServingNeeds(),
+        ),
+    )

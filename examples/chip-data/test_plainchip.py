@@ -1,0 +1,7 @@
+"""The conformance kit."""
+
+from tokenbench.testing import HardwareKit
+
+
+class TestPlainChip(HardwareKit):
+    name = "plainchip"

@@ -1,0 +1,1 @@
+"""A word server as a tokenbench engine."""

@@ -1,0 +1,40 @@
+"""Tinymodel: the words of a small text, each followed by a word that follows it there. All data."""
+
+from tokenbench import api
+
+WORDS = api.Weights(
+    precision="words",
+    format="word-pairs",
+    source="package:tinymodel/tinymodel/words.txt",
+    revision="tinymodel 0.1.0",
+    size_bytes=519,
+    sha256="bbb312ddc613d84f728a6b2a457a3d4874d56699fb0847f02fa521cc01770c8e",
+    license="Apache-2.0",
+)
+# Counted in words.txt on 2026-11-21: 77 different pairs of 39 different words.
+SHAPE = api.Architecture(parameters=77, layers=1, vocabulary=39)
+FAST = api.Recipe(
+    engine="tinyengine",
+    hardware="tinychip",
+    role="server",
+    flags=api.FrozenMap({"--slots": 8}),
+    source="T1 data sheet: 8 streams",
+    date="2026-10-01",
+)
+CHANCE = api.Threshold(
+    eval="gsm8k", minimum=0.0, source="chance: word pairs cannot calculate", date="2026-11-21"
+)
+
+
+@api.hookimpl
+def bench_register_models() -> list[api.ModelSpec]:
+    return [
+        api.ModelSpec(
+            name="tinymodel",
+            summary="39 words and which may follow which",
+            weights=(WORDS,),
+            architecture=SHAPE,
+            recipes=(FAST,),
+            thresholds=(CHANCE,),
+        )
+    ]

@@ -1,0 +1,44 @@
+"""A Markdown table with a line for each load level, written to a file."""
+
+from tokenbench import api
+
+
+@api.options
+class Options:
+    file: str = api.option(default="tiny.md", help="its name in the run's reports folder")
+
+
+class TinyReport(api.Reporter):
+    def __init__(self, options: Options) -> None:
+        self._file = options.file
+
+    def render(self, view: api.View) -> list[api.Artifact]:
+        lines = ["| run | load | state | output tok/s | power W |", "|---|---|---|---|---|"]
+        for run in view.runs:
+            for result in run.results:
+                numbers = (_mean(result, "output_tok_s.whole"), _mean(result, "power_w."))
+                cells = (run.name, result.level.label, result.state.value, *numbers)
+                lines.append(f"| {' | '.join(map(_cell, cells))} |")
+        text = "\n".join(lines) + "\n"
+        return [api.Artifact(content=text.encode(), media_type="text/markdown", name=self._file)]
+
+
+def _cell(text: str) -> str:
+    """A run may be called anything; a table has no room for bars and line ends."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _mean(result: api.PointResult, start: str) -> str:
+    """The first measured metric whose name begins so; a dash where there is none."""
+    for name, estimate in result.metrics.items():
+        if name.startswith(start) and estimate.mean is not None:
+            return f"{estimate.mean:.4g}"
+    return "-"
+
+
+@api.hookimpl
+def bench_register_reporters() -> list[api.ReporterSpec]:
+    spec = api.ReporterSpec(
+        name="tinyreport", summary="a Markdown table", options=Options, factory=TinyReport
+    )
+    return [spec]

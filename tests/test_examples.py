@@ -1,0 +1,333 @@
+"""The examples as third parties would use them: wheels, a clean environment, all at once.
+
+The tutorials include the examples literally and their commands run here.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from wheels import EXAMPLES, FIRST_PARTY, ROOT, CleanEnvironment, build, clean_environment
+
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("first-[!r]*.md"))
+SUITE = """version: 1
+name: tiny
+requires: ["tinychip>=0.1", "tinyengine>=0.1,<1"]
+use: [tinywatch]
+deployments:
+  - engine: tinyengine
+    model: tinymodel
+    hardware: {tinychip: {readings: readings.txt}}
+workloads:
+  - tinytalk: {answer_tokens: 12}
+load: {concurrency: [2], duration_s: 2.5}
+reporters: [console, {tinyreport: {file: summary.md}}]
+"""
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> CleanEnvironment:
+    """Every distribution and every example, installed from wheels where no checkout is."""
+    folder = tmp_path_factory.mktemp("clean")
+    return clean_environment(folder, build([*FIRST_PARTY, *EXAMPLES], folder / "wheels"))
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Path]:
+    """What the Tiny T1's driver does: a file of readings, 42 W, joules counting up."""
+    file = tmp_path / "readings.txt"
+    over, begun = threading.Event(), time.monotonic()
+
+    def write() -> None:
+        draft = file.with_suffix(".new")
+        draft.write_text(f"0 42.0 {1000 + 42 * (time.monotonic() - begun):.3f}\n")
+        draft.replace(file)
+
+    def work() -> None:
+        while not over.wait(0.02):
+            write()
+
+    write()
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield file
+    over.set()
+    thread.join()
+
+
+# -- all six at once -----------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_no_checkout_is_near(clean: CleanEnvironment, tmp_path: Path) -> None:
+    """What the clean environment imports comes from its own wheels, examples included."""
+    names = ["tokenbench", *(module for folder in EXAMPLES for module in _modules(folder))]
+    code = (
+        "import importlib, sys\nfor n in sys.argv[1:]: print(importlib.import_module(n).__file__)"
+    )
+    done = clean("python", "-c", code, *names, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = done.stdout.split()
+    assert len(files) == len(names) > 7
+    assert all(Path(file).is_relative_to(clean.folder) for file in files), files
+
+
+@pytest.mark.real
+def test_one_run_with_all_examples(clean: CleanEnvironment, driver: Path, bench) -> None:
+    """Chip, model, engine, conversation, reporter and amendment of third parties in one run."""
+    folder = driver.parent
+    (folder / "tiny.yaml").write_text(SUITE)
+    mark = {"TOKENBENCH_TEST_MARK": bench.mark}
+    explained = clean("bench", "plan", "tiny.yaml", "--explain", cwd=folder)
+    assert explained.returncode == 0, explained.stderr
+    _explains(explained.stdout)
+    done = clean("bench", "run", "tiny.yaml", "--allow-invalid", cwd=folder, **mark)
+    assert done.returncode == 0, done.stderr
+    (run,) = (folder / "runs").iterdir()
+    (result,) = map(json.loads, (run / "results.jsonl").read_text().splitlines())
+    _counts_agree(result)
+    _power_is_the_drivers(result)
+    _second_turns_use_first_answers(run)
+    _amendment_was_in_force(run)
+    table = (run / "reports" / "summary.md").read_text().splitlines()
+    assert table[2].startswith("| tiny | c2 | done | ")
+    assert table[2].endswith(" | 42 |")
+    facts = json.loads((run / "provenance.json").read_text())
+    told = {key: text for key, text in facts.items() if key.startswith("plugin.")}
+    for kind, name in (
+        *(("hardware", "tinychip"), ("model", "tinymodel"), ("engine", "tinyengine")),
+        *(("workload", "tinytalk"), ("reporter", "tinyreport"), ("amendment", "tinywatch")),
+    ):
+        assert told[f"plugin.{kind}.{name}"] == f"{name} 0.1.0 (API 0.1)"
+
+
+def _explains(text: str) -> None:
+    """Each setting names its origin: the chip, the model's recipe, the amendment."""
+    lines = text.splitlines()
+    (log,) = [line for line in lines if "server flag --log = True" in line]
+    assert "[amendment: tinywatch: a T1 sleeps after 5 s without a heartbeat" in log
+    (awake,) = [line for line in lines if "variable TINY_KEEP_AWAKE = '1'" in line]
+    assert "[amendment: tinywatch: " in awake
+    (devices,) = [line for line in lines if "TINY_VISIBLE_DEVICES" in line]
+    assert devices.endswith("= '{devices}'  [hardware: tinychip]")
+    (slots,) = [i for i, line in enumerate(lines) if "server flag --slots = 8  [recipe: " in line]
+    assert lines[slots + 1].strip() == "replaced 2 (engine: tinyengine)"
+    assert any(
+        line.startswith("  sidecar: -m tinywatch --watch http://{server.0.") for line in lines
+    )
+
+
+def _counts_agree(result: dict[str, Any]) -> None:
+    """The client's tokens are those that the engine's own counters tell."""
+    assert (result["state"], result["error"]) == ("done", None)
+    assert (result["engine"], result["model"], result["hardware"]) == (
+        *("tinyengine", "tinymodel"),
+        "tiny-t1",
+    )
+    assert result["engine_version"] == "tinyengine 0.1.0"
+    agreement = next(c for c in result["checks"] if c["name"] == "server agreement")
+    assert (agreement["outcome"], agreement["value"]) == ("ok", 0.0), agreement
+    (requests,) = result["metrics"]["requests_ok"]["values"]
+    assert requests > 10
+    assert result["metrics"]["output_tokens"]["values"] == [12 * requests]
+    assert result["metrics"]["ttft_s.p50"]["mean"] > 0
+
+
+def _power_is_the_drivers(result: dict[str, Any]) -> None:
+    """42 W by the samples, and by the counter too."""
+    metrics = result["metrics"]
+    assert metrics["power_w.accelerator"]["mean"] == pytest.approx(42.0, abs=0.01)
+    assert metrics["energy_counter_ratio.accelerator"]["mean"] == pytest.approx(1.0, abs=0.15)
+    assert metrics["energy_j_per_output_token.accelerator"]["mean"] > 0
+
+
+def _second_turns_use_first_answers(run: Path) -> None:
+    """By the server's own log, word for word, and by the lengths in the records."""
+    log = next(run.glob("logs/*/server-0.log")).read_text().splitlines()
+    talk = [json.loads(line) for line in log if line.startswith('{"asked"')]
+    answers = {one["asked"]: one["said"] for one in talk if "\n" not in one["asked"]}
+    seconds = [one["asked"].split("\n") for one in talk if "\n" in one["asked"]]
+    assert len(seconds) > 5
+    assert len(set(answers.values())) > 5, "answers depend on the question"
+    for question, answer, again in seconds:
+        assert answer.strip() == answers[question]
+        assert again == f"what about {answer.split()[-1]}"
+    table = pq.read_table(next(run.glob("points/*/repeat-0/records.parquet"))).to_pylist()
+    turns = {(row["session"], row["turn"]): row for row in table}
+    follow_ups = [row for (_, turn), row in turns.items() if turn == 1]
+    assert len(follow_ups) > 5
+    for row in follow_ups:
+        first = turns[row["session"], 0]
+        assert row["n_in"] == first["n_in"] + first["n_out"] + len(["what", "about", "it"])
+
+
+def _amendment_was_in_force(run: Path) -> None:
+    """The added process ran beside the server, at the address that was known only then."""
+    beats = next(run.glob("logs/*/sidecar-0.log")).read_text().splitlines()
+    assert sum(line.endswith(": ok") for line in beats) >= 2, beats
+
+
+# -- each on its own -----------------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda f: f.name)
+def test_example_passes_its_kit(clean: CleanEnvironment, tmp_path: Path, folder: Path) -> None:
+    """Its own test, as its author runs it: against what is installed, away from its source."""
+    for file in (*folder.glob("test_*.py"), *folder.glob("*.txt")):
+        shutil.copy(file, tmp_path)
+    done = clean("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", ".", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"(\d+) passed", done.stdout)
+    assert found is not None
+    assert int(found[1]) >= 15, done.stdout
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda f: f.name)
+def test_example_stands_alone(folder: Path) -> None:
+    """It needs nothing but the API of a range of versions, and says which one it was made for."""
+    facts = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert facts["dependencies"] == ["tokenbench>=0.1,<0.2"]
+    assert "0.1" in facts["entry-points"]["tokenbench.api"]
+    own = {module.partition(".")[0] for module in _modules(folder)}
+    for file in folder.rglob("*.py"):
+        allowed = {"tokenbench", "tokenbench.api"}
+        if file.name.startswith("test_"):
+            allowed |= {"tokenbench.testing"}
+        else:
+            allowed |= own
+        for name in _imports(file):
+            top = name.partition(".")[0]
+            assert name in allowed or top in sys.stdlib_module_names, f"{file}: {name}"
+
+
+def _modules(folder: Path) -> list[str]:
+    """The modules that its entry points name."""
+    facts = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    groups = facts["entry-points"]
+    return sorted({m for g, entries in groups.items() for m in entries.values() if g[11:] != "api"})
+
+
+def _imports(file: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return names
+
+
+# -- how short -----------------------------------------------------------------------------------
+
+# Python lines that are not blank, docstrings and comments included, tests left out.
+CEILINGS = {"chip-data": 20, "chip": 45, "engine": 120, "model": 50}
+
+
+def test_the_examples_are_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prints the lines of each example, pyproject and Python apart; none is over its ceiling."""
+    rows = []
+    for folder in EXAMPLES:
+        project = (folder / "pyproject.toml").read_text().splitlines()
+        lines = [line for file in _code(folder) for line in file.read_text().splitlines()]
+        rows.append((folder.name, _filled(project), _filled(lines), len(lines)))
+    with capsys.disabled():
+        print("\nlines, not blank     pyproject   Python   (with blank ones)")
+        for name, project_lines, python_lines, everything in rows:
+            print(f"  examples/{name:<14}{project_lines:>6}{python_lines:>9}{everything:>9}")
+    found = {name: python_lines for name, _, python_lines, _ in rows}
+    assert all(found[name] <= ceiling for name, ceiling in CEILINGS.items()), found
+
+
+def test_the_model_is_data() -> None:
+    """Its module has no function but the hook, and no class."""
+    (file,) = _code(ROOT / "examples" / "model")
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    made = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, kinds)]
+    assert [getattr(node, "name", "lambda") for node in made] == ["bench_register_models"]
+
+
+def _code(folder: Path) -> list[Path]:
+    return [f for f in sorted(folder.rglob("*.py")) if not f.name.startswith("test_")]
+
+
+def _filled(lines: list[str]) -> int:
+    return sum(bool(line.strip()) for line in lines)
+
+
+# -- the tutorials -------------------------------------------------------------------------------
+
+
+def _included() -> list[tuple[Path, str, str]]:
+    """Page, path and text of every file that a tutorial includes."""
+    block = re.compile(r"^<!-- file: (\S+) -->\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [(page, *found) for page in TUTORIALS for found in block.findall(page.read_text())]
+
+
+@pytest.mark.parametrize(("page", "path", "text"), _included(), ids=lambda v: str(v)[-30:])
+def test_tutorials_include_files_literally(page: Path, path: str, text: str) -> None:
+    """A block that says it is a file is that file, byte for byte."""
+    assert (ROOT / path).read_text() == text
+
+
+def test_tutorials_include_whole_examples() -> None:
+    """Every marked block was found, and nothing of the three examples is left out."""
+    shown = {path for _, path, _ in _included()}
+    marks = sum(page.read_text().count("<!-- file:") for page in TUTORIALS)
+    assert len(TUTORIALS) == 3
+    assert marks == len(_included())
+    for name in ("chip-data", "chip", "engine", "model"):
+        folder = ROOT / "examples" / name
+        for file in (*folder.rglob("*.py"), folder / "pyproject.toml"):
+            if "__pycache__" not in file.parts and file.read_text().count("\n") > 1:
+                assert str(file.relative_to(ROOT)) in shown, file
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: p.stem)
+def test_tutorial_commands_say_what_it_shows(
+    clean: CleanEnvironment, tmp_path: Path, page: Path
+) -> None:
+    """Each `bench` command of the page works, and prints the lines shown below it; `...` stands
+    for what differs from run to run.
+    """
+    shutil.copy(ROOT / "examples" / "chip" / "readings.txt", tmp_path)
+    asked = 0
+    for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\(env\) \$ ", block, flags=re.MULTILINE)[1:]:
+            command, *shown = part.rstrip("\n").split("\n")
+            words = shlex.split(command)
+            if words[0] != "bench":
+                continue
+            asked += 1
+            # How busy this machine is, is not what the page is about.
+            words += ["--allow-invalid"] if words[1] == "run" else []
+            done = clean(*words, cwd=tmp_path, COLUMNS="140")
+            refused = any(line.startswith("error: ") for line in shown)
+            assert (done.returncode != 0) == refused, done.stdout + done.stderr
+            _shows(done, shown)
+    assert asked >= 3
+
+
+def _shows(done: subprocess.CompletedProcess[str], shown: list[str]) -> None:
+    """The lines stand in the output, in this order; a line of dots stands for any."""
+    said = iter(line.rstrip() for line in (done.stderr + done.stdout).splitlines())
+    for line in shown:
+        if line.strip() == "...":
+            continue
+        wanted = re.compile(".*".join(re.escape(piece) for piece in line.rstrip().split("...")))
+        assert any(wanted.fullmatch(text) for text in said), f"{line!r} is not in\n{done.stdout}"

@@ -1,0 +1,119 @@
+"""Wheels of every distribution in a clean environment: what a user has, with no checkout near.
+
+Built and installed once a test session (some 30 s); third-party packages are the pinned ones, from
+the package index or pip's cache.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted(file.parent for file in ROOT.glob("examples/*/pyproject.toml"))
+FIRST_PARTY = [
+    ROOT / "core",
+    *sorted(file.parent for file in ROOT.glob("plugins/*/*/pyproject.toml")),
+]
+# What the conformance kit needs besides the core; pinned in requirements/dev.txt.
+_FOR_TESTING = ("pytest", "iniconfig")
+# A user's pip settings must not change what is installed or where (see the Makefile).
+_PIP_NOISE = ("PIP_CONSTRAINT", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_BINARY")
+
+
+@attrs.frozen
+class CleanEnvironment:
+    """A virtual environment without a checkout; `home` keeps what `bench` writes about itself."""
+
+    folder: Path
+    home: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """Variables for its commands: nothing of Python's, bench's or this test run's own."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "PYTEST", "TOKENBENCH_", "VIRTUAL_ENV", "XDG_"))
+        }
+        path = f"{self.folder / 'bin'}{os.pathsep}{kept['PATH']}"
+        home = {"XDG_STATE_HOME": str(self.home), "XDG_CACHE_HOME": str(self.home)}
+        return {**kept, **home, "PATH": path, "VIRTUAL_ENV": str(self.folder), **more}
+
+    def __call__(
+        self, *command: str, cwd: Path, timeout_s: float = 120.0, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of its commands to the end."""
+        return subprocess.run(
+            [str(self.folder / "bin" / command[0]), *command[1:]],
+            cwd=cwd,
+            env=self.variables(**more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+
+
+def build(folders: Sequence[Path], out: Path) -> list[Path]:
+    """A wheel of each folder, two at a time; hatchling runs without isolation."""
+    waiting, running = list(folders), []
+    command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out))
+    while waiting or running:
+        while waiting and len(running) < 2:
+            running.append(
+                subprocess.Popen(
+                    command, cwd=waiting.pop(0), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                )
+            )
+        done = running.pop(0)
+        said = done.communicate()[0].decode()
+        assert done.returncode == 0, said
+    wheels = sorted(out.glob("*.whl"))
+    assert len(wheels) == len(folders)
+    return wheels
+
+
+def clean_environment(folder: Path, wheels: Sequence[Path]) -> CleanEnvironment:
+    """An environment with the pinned packages of a run, pytest, and these wheels."""
+    venv.create(folder / "env", with_pip=False)
+    made = CleanEnvironment(folder=folder / "env", home=folder / "home")
+    pins = folder / "pins.txt"
+    requirements = ROOT / "requirements"
+    pins.write_text((requirements / "run.txt").read_text() + _pins(requirements / "dev.txt"))
+    _pip(made, "--require-hashes", "-r", str(pins))
+    _pip(made, *map(str, wheels))
+    return made
+
+
+def _pins(file: Path) -> str:
+    """The entries of the packages that the kit needs, with their hashes."""
+    entries = re.findall(r"^([a-z0-9-]+)(==.*(?:\n\s+--hash.*)+\n)", file.read_text(), re.MULTILINE)
+    found = [name + rest for name, rest in entries if name in _FOR_TESTING]
+    assert len(found) == len(_FOR_TESTING), f"{file.name} pins not all of {_FOR_TESTING}"
+    return "".join(found)
+
+
+def _pip(made: CleanEnvironment, *arguments: str) -> None:
+    """Install without dependencies, with the pip of this environment."""
+    command = (sys.executable, "-m", "pip", "--python", str(made.python), "-qq")
+    options = ("--disable-pip-version-check", "install", "--no-deps", "--no-compile")
+    done = subprocess.run(
+        [*command, *options, *arguments],
+        env={name: v for name, v in os.environ.items() if name not in _PIP_NOISE},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
