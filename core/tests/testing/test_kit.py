@@ -33,6 +33,13 @@ BAD = [
 ]
 
 
+REAL = [
+    pytest.param(name, subject, id=name)
+    for module in MODULES
+    for name, subject in getattr(module, "REAL", {}).items()
+]
+
+
 def _refused(subject: Subject, levels: tuple[int, ...], only: str | None = None) -> dict[str, str]:
     """What refuses it, and why. Life cycles take seconds, so of those only `only` is run."""
     wanted = [c for c in checks_of(subject.kind, levels) if only in (None, c.name) or c.level < 3]
@@ -52,6 +59,12 @@ def test_a_bad_plugin_is_refused_by_its_own_check(
 ) -> None:
     """By that check, and by no other but those that cannot help it."""
     assert set(_refused(subject, levels, name)) == {name} | also
+
+
+@pytest.mark.parametrize(("name", "subject"), REAL)
+def test_a_bad_real_thing_is_refused(name: str, subject: Subject) -> None:
+    """Level 4 too, where a bad thing can be made without the real one."""
+    assert set(_refused(subject, (4,))) == {name}
 
 
 def test_every_check_has_a_plugin_that_it_refuses() -> None:

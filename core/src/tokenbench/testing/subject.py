@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenbench.plugins.host import PluginHost
+from tokenbench.plugins.kinds import BY_NAME
 from tokenbench.suite.options import build_options
 
 from .kit import Subject
@@ -23,7 +24,8 @@ def subject_of(
     host = PluginHost()
     candidate = host.candidate(kind, name)
     spec = host.spec(kind, name)
-    options = getattr(spec, "options", None)
+    # A module that only amends or observes may have imported a name that reads like its options.
+    options = getattr(spec, "options", None) if BY_NAME[kind].spec_name else None
     return Subject(
         kind=kind,
         name=candidate.name,

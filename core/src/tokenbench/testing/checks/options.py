@@ -7,13 +7,14 @@ from typing import Any
 import attrs
 
 from tokenbench.api import UsageError
+from tokenbench.plugins.kinds import BY_NAME
 from tokenbench.suite.options import build_options
 from tokenbench.testing.kit import Subject, check, refuse, skip
 
 
 def _options(subject: Subject) -> type[Any]:
     options = getattr(subject.spec, "options", None)
-    if options is None:
+    if options is None or BY_NAME[subject.kind].spec_name is None:
         skip("this kind has no options")
     found: type[Any] = options
     return found
