@@ -67,7 +67,7 @@ def drive(worker: LoadWorker, tmp_path: Path) -> Callable[..., PhaseSummary]:
         **more: object,
     ) -> PhaseSummary:
         made = sessions or [plain_session(i) for i in range(500)]
-        write_sessions(tmp_path / "sessions", made)
+        write_sessions(made, tmp_path / "sessions")
         job = LoadJob(
             url=url,
             codec=wire,

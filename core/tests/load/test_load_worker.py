@@ -141,6 +141,7 @@ def _turn(text: str) -> Turn:
     return Turn(prompt=TextPrompt(text), max_tokens=5)
 
 
+@pytest.mark.covers("Session.next")
 def test_a_later_turn_uses_earlier_answers(serve, drive, tmp_path) -> None:
     """Fork, join and think time: the third prompt is made of the two answers, 0.1 s later."""
     drive(serve(), concurrency=1, sessions=[Dialogue()], stop=Stop(requests=3))
@@ -176,6 +177,7 @@ def test_the_worker_imports_nothing_heavy() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+@pytest.mark.covers("SingleTurn.next")
 def test_single_turn_sessions_end() -> None:
     """A plain request is a session of one turn."""
     session = plain_session(0)

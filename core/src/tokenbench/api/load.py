@@ -12,18 +12,28 @@ if TYPE_CHECKING:
     from .result import PointResult
 
 
+ARRIVALS = ("constant", "poisson", "gamma", "ramp", "replay")
+"""Arrival processes of an open loop."""
+
+
 @attrs.frozen(kw_only=True)
 class LoadLevel:
     """One concurrency (closed loop) or one rate (open loop); exactly one of the two is set.
 
     `concurrency` counts requests (sessions, where `unit` is ``session``) in flight; `rate_per_s`
-    counts arrivals. `arrival` names the process of an open loop.
+    counts arrivals a second. `arrival` names the process of an open loop (:data:`ARRIVALS`):
+    ``constant``, ``poisson``, ``gamma`` with `burstiness` (its shape: 1 is Poisson, below 1 is
+    burstier), ``ramp`` from `ramp_from_per_s` to the rate over the phase, or ``replay`` of a
+    trace's time stamps, scaled to the rate; `trace` is the SHA-256 of those stamps.
     """
 
     concurrency: int | None = None
     rate_per_s: float | None = None
     unit: str = "request"
     arrival: str = "closed"
+    burstiness: float = 1.0
+    ramp_from_per_s: float | None = None
+    trace: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if (self.concurrency is None) == (self.rate_per_s is None):
@@ -32,13 +42,22 @@ class LoadLevel:
             raise ValueError(f"concurrency: expected at least 1, got {self.concurrency}")
         if self.rate_per_s is not None and not self.rate_per_s > 0:
             raise ValueError(f"rate_per_s: expected more than 0, got {self.rate_per_s}")
+        if (self.rate_per_s is not None) != (self.arrival in ARRIVALS):
+            raise ValueError(f"arrival: {self.arrival!r} does not go with a {self._what}")
+        if not self.burstiness > 0:
+            raise ValueError(f"burstiness: expected more than 0, got {self.burstiness:g}")
+
+    @property
+    def _what(self) -> str:
+        return "concurrency" if self.rate_per_s is None else "rate"
 
     @property
     def label(self) -> str:
         """Short text for tables and folder names."""
         if self.concurrency is not None:
             return f"c{self.concurrency}"
-        return f"r{self.rate_per_s:g}"
+        kind = "" if self.arrival == "poisson" else f"-{self.arrival}"
+        return f"r{self.rate_per_s:g}{kind}"
 
 
 @attrs.frozen(kw_only=True)

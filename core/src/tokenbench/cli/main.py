@@ -18,6 +18,8 @@ _COMMANDS = {
     "plugins": "plugins",
     "report": "report",
     "metrics": "metrics",
+    "load-worker": "load_worker",
+    "calibrate": "calibrate",
 }
 _HELP = {
     "run": "Measure: start engines, load them, check accuracy, report.",
@@ -25,6 +27,8 @@ _HELP = {
     "plugins": "List, check and make plugins.",
     "report": "Render a finished run again.",
     "metrics": "Print the definition of every metric.",
+    "load-worker": "Run a load job, on this host or for another.",
+    "calibrate": "Measure the load generator itself, on this machine.",
 }
 
 

@@ -41,6 +41,17 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         add("--workload", "workload", multiple=True, metavar="NAME[:...]",
             help="Workload; repeat for several."),
         add("--concurrency", "concurrency", metavar="N,N,...", help="Closed-loop load levels."),
+        add("--rate", "rate", metavar="R,R,...", help="Open-loop levels, arrivals a second."),
+        add("--arrival", "arrival", metavar="NAME",
+            help="constant, poisson (default), gamma, ramp or replay."),
+        add("--burstiness", "burstiness", type=float, help="Shape of gamma arrivals."),
+        add("--trace", "trace", metavar="FILE", help="Time stamps to replay."),
+        add("--slo", "slo", metavar="ttft_p99<200ms,...",
+            help="Objectives, for goodput and --find."),
+        add("--find", "find", type=click.Choice(["max-rate", "max-concurrency"]),
+            help="Find the largest load that holds the objectives."),
+        add("--from", "lowest", type=float, help="Where --find begins."),
+        add("--to", "highest", type=float, help="Where --find ends at the latest."),
         add("--repeats", "repeats", type=int, help="Repeats of each point."),
         add("--duration", "duration", type=float, metavar="SECONDS", help="Length of a repeat."),
         add("--requests", "requests", type=int, help="Requests of a repeat."),
@@ -107,6 +118,7 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
 
 def _overlay(suite: Suite, asked: dict[str, Any]) -> Suite:
     from tokenbench.suite.choices import parse_choice
+    from tokenbench.suite.schema import FindRequest
 
     def choices(flag: str) -> tuple[Any, ...]:
         return tuple(parse_choice(text, where=f"--{flag}") for text in asked[flag])
@@ -122,10 +134,19 @@ def _overlay(suite: Suite, asked: dict[str, Any]) -> Suite:
         "repeats": asked["repeats"],
         "duration_s": asked["duration"],
         "requests": asked["requests"],
+        "arrival": asked["arrival"] or ("replay" if asked["trace"] else None),
+        "burstiness": asked["burstiness"],
+        "trace": asked["trace"],
+        "slo": asked["slo"],
     }
     if asked["concurrency"] is not None:
-        load["concurrency"] = _levels(asked["concurrency"])
+        load["concurrency"] = _levels(asked["concurrency"], "--concurrency", int)
+    if asked["rate"] is not None:
+        load["rate"] = _levels(asked["rate"], "--rate", float)
     try:
+        if asked["find"] is not None:
+            limits = {name: asked[name] for name in ("lowest", "highest") if asked[name]}
+            load["find"] = FindRequest(what=asked["find"], **limits)
         overlaid = attrs.evolve(
             suite.load, **{key: value for key, value in load.items() if value is not None}
         )
@@ -137,12 +158,12 @@ def _overlay(suite: Suite, asked: dict[str, Any]) -> Suite:
     return attrs.evolve(suite, load=overlaid, **kept)
 
 
-def _levels(text: str) -> tuple[int, ...]:
+def _levels(text: str, flag: str, kind: type[Any]) -> tuple[Any, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
-            f"--concurrency: expected numbers, got {text!r}", hint="for example 1,2,4,8"
+            f"{flag}: expected numbers, got {text!r}", hint="for example 1,2,4,8"
         ) from None
 
 

@@ -1,8 +1,9 @@
-"""Who sends when: the closed loop. An open loop is another driver with the same face."""
+"""What both loops share: exchanges in flight, their ends, stop rules, what is counted."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from time import monotonic_ns
 
@@ -14,15 +15,18 @@ from .pool import ConnectionPool
 from .recorder import Recorder
 from .records import ABSENT, Status
 from .sessions import SessionRun
+from .timers import Timers
 
 _KEPT_ERRORS = 20
+NS_PER_S = 1_000_000_000
 
 
-class ClosedLoop:
-    """Keeps `concurrency` sessions in flight until a stop rule holds, then drains.
+class Driver(ABC):
+    """Begins sessions, sends their turns when they are due, and drains when a stop rule holds.
 
-    A slot's next turn is `scheduled` at the arrival of the last byte that freed it (plus think
-    time), so whatever the client adds shows as dispatch delay.
+    A turn is `scheduled` when the arrival process wants it (open loop), or at the arrival of the
+    last byte that made it possible (closed loop, and every later turn of a session), plus its think
+    time; so whatever the client adds shows as dispatch delay.
     """
 
     def __init__(
@@ -32,17 +36,19 @@ class ClosedLoop:
         pool: ConnectionPool,
         recorder: Recorder,
         sessions: Iterator[tuple[Session, HttpRequest | None]],
+        timers: Timers,
     ) -> None:
         self._job = job
         self._codec = codec
         self._pool = pool
         self._recorder = recorder
         self._sessions = sessions
+        self._timers = timers
         self._target = Target(model=job.model, dialect=job.dialect)
-        self._loop = asyncio.get_running_loop()
         self._runs: dict[int, tuple[SessionRun, HttpRequest | None]] = {}
         self._open: set[Exchange] = set()
-        self._count = 0
+        # Sessions of several workers have numbers of their own.
+        self._next_number = job.worker
         self._late = False
         self._freed_ns = 0
         self._integrated_ns = 0
@@ -58,14 +64,27 @@ class ClosedLoop:
         """Turns that have been dispatched and have not ended."""
         return len(self._open)
 
+    @property
+    @abstractmethod
+    def scheduled_turns(self) -> int:
+        """Turns that should have been sent until now."""
+
     def start(self) -> None:
-        """Start the clock and fill every slot."""
+        """Start the clock."""
         self.started_ns = self._freed_ns = self._integrated_ns = monotonic_ns()
-        if self._job.stop.duration_s is not None:
-            self._loop.call_later(self._job.stop.duration_s, self._time_is_up)
-        for _ in range(self._job.concurrency):
-            self._next_session()
+        stop = self._job.stop
+        if stop.duration_s is not None:
+            self._timers.at(self.started_ns + int(stop.duration_s * NS_PER_S), self._time_is_up)
+        self._begin()
         self._finish_if_empty()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Send the first requests, or arrange for them."""
+
+    @abstractmethod
+    def _session_over(self) -> None:
+        """A session ended and no stop rule holds."""
 
     def stop(self, reason: str) -> None:
         """Dispatch nothing more; what is in flight is drained. The first reason stays."""
@@ -73,6 +92,7 @@ class ClosedLoop:
             self._integrate(monotonic_ns())
             self.stopped_by = reason
             self.dispatch_ended_ns = monotonic_ns()
+            self._timers.clear()
             self._finish_if_empty()
 
     def _time_is_up(self) -> None:
@@ -91,10 +111,11 @@ class ClosedLoop:
         self._finish_if_empty()
 
     def time_out(self, now_ns: int) -> None:
-        """End requests that are older than the time limit."""
-        limit_ns = int(self._job.request_timeout_s * 1e9)
+        """End requests that are older than the time limit, and free their connections."""
+        limit_ns = int(self._job.request_timeout_s * NS_PER_S)
         for exchange in tuple(self._open):
             if exchange.sent_first_ns != ABSENT and now_ns - exchange.sent_first_ns > limit_ns:
+                self._pool.drop(exchange)
                 exchange.end(
                     now_ns,
                     Status.TIMEOUT,
@@ -103,26 +124,26 @@ class ClosedLoop:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _next_session(self) -> None:
-        if self.stopped_by is not None:
-            return
+    def _next_session(self, scheduled_ns: int) -> bool:
+        """Begin another session; False where there is none left."""
         item = next(self._sessions, None)
         if item is None:
             self.stop("sessions")
-            return
+            return False
         session, request = item
-        run = SessionRun(self._count, session, self._send)
-        self._count += 1
+        run = SessionRun(self._next_number, session, self._send)
+        self._next_number += self._job.workers
         self._runs[run.index] = (run, request)
+        self._freed_ns = scheduled_ns
         run.start()
         self._end_if_over(run)
+        return True
 
     def _send(self, run: SessionRun, number: int, turn: Turn) -> None:
         scheduled_ns = self._freed_ns
         if turn.delay_s > 0:
-            scheduled_ns += int(turn.delay_s * 1e9)
-            delay_s = max(0.0, (scheduled_ns - monotonic_ns()) / 1e9)
-            self._loop.call_later(delay_s, self._dispatch, run, number, turn, scheduled_ns)
+            scheduled_ns += int(turn.delay_s * NS_PER_S)
+            self._timers.at(scheduled_ns, self._dispatch, run, number, turn, scheduled_ns)
         else:
             self._dispatch(run, number, turn, scheduled_ns)
 
@@ -158,14 +179,15 @@ class ClosedLoop:
         self._integrate(exchange.end_ns)
         self._open.discard(exchange)
         self.turns += 1
-        self._freed_ns = exchange.end_ns
         if exchange.status is not Status.OK:
             self._note_failure(exchange)
         elif exchange.n_out != ABSENT:
             self.output_tokens += exchange.n_out
         if self.stopped_by is None and run.index in self._runs:
             # Before recording: the freed slot's next request should not wait for it.
+            self._freed_ns = exchange.end_ns
             run.ended(exchange)
+            self._freed_ns = exchange.end_ns
             self._end_if_over(run)
         self._recorder.add(exchange.row(self._job.worker), exchange.chunks)
         limit = self._job.stop.output_tokens
@@ -180,8 +202,9 @@ class ClosedLoop:
             self.errors.append(f"{name}: {exchange.error}")
 
     def _end_if_over(self, run: SessionRun) -> None:
-        if run.over and self._runs.pop(run.index, None) is not None:
-            self._next_session()
+        over = run.over and self._runs.pop(run.index, None) is not None
+        if over and self.stopped_by is None:
+            self._session_over()
 
     def _finish_if_empty(self) -> None:
         if self.stopped_by is not None and not self._open and not self.finished.is_set():

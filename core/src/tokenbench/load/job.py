@@ -12,11 +12,13 @@ from tokenbench.api import Dialect, FrozenMap, Stop
 
 @attrs.frozen(kw_only=True)
 class LoadJob:
-    """One phase (a warm-up or one repeat) for one worker.
+    """One phase (a warm-up or one repeat) for one worker, number `worker` of `workers`.
 
     `sessions` is a file of pickled sessions; `output` the folder for the records. `codec_plugin` is
     the module that registers `codec`, None for a built-in. `api_key_env` names the variable that
-    holds the key; the key itself never travels.
+    holds the key; the key itself never travels. Closed loop: `concurrency` is this worker's share.
+    Open loop: `arrivals` is a file of 64-bit integers, nanoseconds from the start, this worker's
+    share of the schedule; `rate_per_s` is the whole level's, for the records.
     """
 
     url: str
@@ -27,8 +29,11 @@ class LoadJob:
     sessions: str
     output: str
     stop: Stop
-    concurrency: int
+    concurrency: int | None = None
+    arrivals: str | None = None
+    rate_per_s: float | None = None
     worker: int = 0
+    workers: int = 1
     connect_timeout_s: float = 10.0
     request_timeout_s: float = 600.0
     stall_timeout_s: float = 120.0

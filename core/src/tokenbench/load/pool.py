@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from array import array
+from collections.abc import Coroutine
 from time import monotonic_ns
+from typing import Any
 from urllib.parse import urlsplit
 
 from tokenbench.api import UsageError
 
 from .connection import Connection
+from .delays import Delays
 from .exchange import Exchange
 from .records import Status
 
@@ -18,9 +20,11 @@ from .records import Status
 class ConnectionPool:
     """Keep-alive connections to one endpoint.
 
-    `last_token_ns` is when any stream last brought a token; `loop_delays` has, for each read, the
-    nanoseconds between the poll that reported readiness and the read's stamp: all sockets that one
-    poll reported are read in one turn of the loop, so the first read of a turn marks the poll.
+    `spare` is how many idle connections are kept ahead, for an open loop, so that an arrival finds
+    one. `last_token_ns` is when any stream last brought a token; `loop_delays` samples, over all
+    reads, the nanoseconds between the poll that reported readiness and the read's stamp: all
+    sockets that one poll reported are read in one turn of the loop, so the first read of a turn
+    marks the poll.
     """
 
     def __init__(self, url: str, *, connect_timeout_s: float, api_key: str | None) -> None:
@@ -45,9 +49,11 @@ class ConnectionPool:
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connecting = 0
         self._loop = asyncio.get_running_loop()
         self._turn_ns = 0
-        self.loop_delays = array("q")
+        self.spare = 0
+        self.loop_delays = Delays()
         self.last_token_ns = monotonic_ns()
         self.tokens = 0
         self.retries = 0
@@ -59,12 +65,17 @@ class ConnectionPool:
 
     def send(self, exchange: Exchange) -> None:
         """Send on a free connection, at once where there is one."""
+        if len(self._idle) <= self.spare and self._connecting < self.spare:
+            self._start(self._connect_spare())
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
                 connection.send(exchange)
                 return
-        task = self._loop.create_task(self._connect_and_send(exchange))
+        self._start(self._connect_and_send(exchange))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -91,7 +102,7 @@ class ConnectionPool:
         if self._turn_ns == 0:
             self._turn_ns = now_ns
             self._loop.call_soon(self._end_turn)
-        self.loop_delays.append(now_ns - self._turn_ns)
+        self.loop_delays.add(now_ns - self._turn_ns)
 
     def _end_turn(self) -> None:
         self._turn_ns = 0
@@ -115,9 +126,7 @@ class ConnectionPool:
         if exchange.reused:
             self.retries += 1
             exchange.reused = False
-            task = self._loop.create_task(self._connect_and_send(exchange))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._connect_and_send(exchange))
         else:
             exchange.end(monotonic_ns(), Status.BROKEN, f"connection closed: {reason}")
 
@@ -140,6 +149,16 @@ class ConnectionPool:
             )
         self._all.add(connection)
         return connection
+
+    async def _connect_spare(self) -> None:
+        """One more idle connection; a server that refuses it will refuse requests, which tell."""
+        self._connecting += 1
+        try:
+            self._idle.append(await self._connect())
+        except (OSError, TimeoutError):
+            return
+        finally:
+            self._connecting -= 1
 
     async def _connect_and_send(self, exchange: Exchange) -> None:
         try:

@@ -6,6 +6,8 @@ A phase (a warm-up or one repeat) leaves three files:
 * ``chunks.bin``: one row a token-bearing chunk, :data:`CHUNK`, those of a turn side by side;
 * ``phase.json``: :class:`PhaseSummary`.
 
+Workers after the first write ``records.N.bin`` and ``chunks.N.bin``, with offsets of their own.
+
 Stamps are monotonic nanoseconds of the measuring host; -1 stands for "not measured" in these
 files only. The layout is little-endian whatever the machine.
 """
@@ -99,8 +101,9 @@ class PhaseSummary:
 
     `target_ns_in_flight` and `in_flight_ns` integrate the wanted and the real number of requests in
     flight over the dispatching time. `loop_delay_ns` holds percentiles (p50, p90, p99, max) of the
-    time from the poll that reported a socket ready to that socket's stamp. `stopped_by` says which
-    limit ended dispatching: duration, requests, output_tokens, sessions, stalled, cancelled, fatal.
+    time from the poll that reported a socket ready to that socket's stamp. `stopped_by` says what
+    ended dispatching: duration, requests, output_tokens, sessions, schedule, stalled, cancelled,
+    drain, fatal. Of several `workers`, `cpu_s`, `wall_s` and delays are those of the worst.
     """
 
     started_ns: int
@@ -120,3 +123,4 @@ class PhaseSummary:
     loop_delay_ns: tuple[int, ...] = ()
     max_rss_bytes: int = 0
     errors: tuple[str, ...] = ()
+    workers: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,13 +14,16 @@ from .exchange import Exchange
 from .records import ABSENT, Status
 
 
-def write_sessions(file: Path, sessions: Iterable[Session]) -> int:
-    """Write sessions for a load worker; returns their number."""
+def write_sessions(sessions: Iterable[Session], *files: Path) -> int:
+    """Write sessions for load workers, session k for worker k modulo their number; returns how many
+    there were. They are written one by one: a long phase's prompts are never in memory together.
+    """
     count = 0
-    with file.open("wb") as out:
-        for session in sessions:
+    with contextlib.ExitStack() as stack:
+        outs = [stack.enter_context(file.open("wb")) for file in files]
+        for count, session in enumerate(sessions, 1):
+            out = outs[(count - 1) % len(outs)]
             pickle.dump(session, out, protocol=pickle.HIGHEST_PROTOCOL)
-            count += 1
     return count
 
 

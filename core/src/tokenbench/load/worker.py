@@ -1,248 +1,130 @@
 """The load worker: a process of its own that runs phases, one after the other.
 
-Talks in JSON lines. In: ``{"job": PATH}`` runs the phase of that job file, ``{"cancel": true}``
-ends it; the end of the input ends the worker. Out: ``{"ready": ...}`` once, ``{"progress": ...}`` a
-few times a second, ``{"finished": PhaseSummary}`` or ``{"error": ..., "hint": ...}`` once a phase.
+Talks in JSON lines. In: ``{"job": PATH}`` prepares the phase of that job file, ``{"go": true}``
+starts its clock, ``{"cancel": true}`` ends it; the end of the input ends the worker. Out:
+``{"ready": ...}`` once, ``{"prepared": true}``, ``{"progress": ...}`` a few times a second,
+``{"finished": PhaseSummary}`` or ``{"error": ..., "hint": ...}`` once a phase.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import itertools
+import contextlib
 import os
 import resource
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic_ns, process_time, time_ns
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
-from tokenbench.api import BenchError, Codec, HttpRequest, Session, Target
+from tokenbench.api import BenchError, UsageError
 
-from .codecs import find_codec
-from .driver import ClosedLoop
-from .job import LoadJob, decode_job, encode
-from .pool import ConnectionPool
-from .recorder import Recorder
-from .records import ClockPair, PhaseSummary, Status
-from .sessions import SessionRun, read_sessions
-
-_PROGRESS_S = 0.25
-_PREPARED = 4096
+from .job import decode_job, encode
+from .phase import Phase
+from .records import PhaseSummary
 
 
 def main() -> None:
-    """Entry point of ``python -m tokenbench.load.worker`` and of ``bench load-worker``."""
+    """Entry point of ``python -m tokenbench.load.worker``."""
     import uvloop
 
+    _allow_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve())
+        runner.run(_Worker().serve())
 
 
-async def _serve() -> None:
-    commands: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-    phase: _Phase | None = None
+def run_job(file: Path) -> str:
+    """Run the job of a file alone, without commands; its summary as JSON, also left as
+    ``phase.json`` beside the records.
 
-    def on_line(line: bytes) -> None:
-        message = msgspec.json.decode(line)
-        if message.get("cancel"):
-            if phase is not None:
-                phase.cancel()
-        else:
-            commands.put_nowait(message)
+    Raises:
+        UsageError: the file cannot be read or holds no job.
+        BenchError: the phase could not be run.
+    """
+    import uvloop
 
-    def on_end() -> None:
-        commands.put_nowait(None)
-        if phase is not None:
-            phase.cancel()
+    try:
+        job = decode_job(file.read_bytes())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot read the job {file}: {reason}", hint="check the path") from None
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{file} holds no load job: {error}", hint="see bench run") from None
+    _allow_many_files()
 
-    _listen(on_line, on_end)
-    _say({"ready": os.getpid()})
-    while (message := await commands.get()) is not None:
-        try:
-            phase = _Phase(decode_job(Path(message["job"]).read_bytes()))
-            _say({"finished": await phase.run()})
-        except BenchError as error:
-            _say(
-                {
-                    "error": error.message,
-                    "hint": error.hint,
-                    "kind": type(error).__name__,
-                }
-            )
-        except OSError as error:
-            text = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
-            _say({"error": text, "errno": error.errno, "hint": "", "kind": "OSError"})
-        finally:
-            phase = None
+    async def run() -> PhaseSummary:
+        phase = Phase(job, lambda message: None)
+        phase.go.set()
+        return await phase.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        summary = encode(runner.run(run()))
+    (Path(job.output) / "phase.json").write_bytes(summary)
+    return summary.decode()
 
 
-def _listen(on_line: Any, on_end: Any) -> None:
-    """Read commands in lines from standard input without a thread."""
-    buffer = b""
-    loop = asyncio.get_running_loop()
+def _allow_many_files() -> None:
+    """A stream is a file; the usual soft limit of 1024 is below what one worker drives."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 20)), hard))
 
-    def readable() -> None:
-        nonlocal buffer
+
+class _Worker:
+    """Commands in, phases one by one, answers out."""
+
+    def __init__(self) -> None:
+        self._commands: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._phase: Phase | None = None
+        self._buffer = b""
+
+    async def serve(self) -> None:
+        """Until the input ends."""
+        asyncio.get_running_loop().add_reader(0, self._readable)
+        _say({"ready": os.getpid()})
+        while (message := await self._commands.get()) is not None:
+            try:
+                self._phase = Phase(decode_job(Path(message["job"]).read_bytes()), _say)
+                _say({"finished": await self._phase.run()})
+            except BenchError as error:
+                kind = type(error).__name__
+                _say({"error": error.message, "hint": error.hint, "kind": kind})
+            except OSError as error:
+                text = str(error.strerror or error)
+                text += f" ({error.filename})" if error.filename else ""
+                _say({"error": text, "errno": error.errno, "hint": "", "kind": "OSError"})
+            finally:
+                self._phase = None
+
+    def _readable(self) -> None:
+        """Read commands in lines from standard input without a thread."""
         data = os.read(0, 65536)
         if not data:
-            loop.remove_reader(0)
-            on_end()
+            asyncio.get_running_loop().remove_reader(0)
+            self._commands.put_nowait(None)
+            if self._phase is not None:
+                self._phase.cancel()
             return
-        *lines, buffer = (buffer + data).split(b"\n")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            on_line(line)
+            self._take(msgspec.json.decode(line))
 
-    loop.add_reader(0, readable)
+    def _take(self, message: dict[str, Any]) -> None:
+        if "job" in message:
+            self._commands.put_nowait(message)
+        elif self._phase is None:
+            return
+        elif message.get("cancel"):
+            self._phase.cancel()
+        elif message.get("go"):
+            self._phase.go.set()
 
 
 def _say(message: dict[str, Any]) -> None:
     data = encode(message) + b"\n"
     while data:
         data = data[os.write(1, data) :]
-
-
-class _Phase:
-    """One job, run to its end."""
-
-    def __init__(self, job: LoadJob) -> None:
-        self._job = job
-        self._driver: ClosedLoop | None = None
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """End the phase; turns in flight are recorded as cancelled."""
-        self._cancelled = True
-        if self._driver is not None:
-            self._driver.abort("cancelled", Status.CANCELLED)
-
-    async def run(self) -> PhaseSummary:
-        """Prepare, then start the clock."""
-        job = self._job
-        codec = find_codec(job.codec, job.codec_plugin)
-        folder = Path(job.output)
-        key = os.environ.get(job.api_key_env) if job.api_key_env else None
-        recorder = Recorder(folder, worker=job.worker)
-        pool = ConnectionPool(job.url, connect_timeout_s=job.connect_timeout_s, api_key=key)
-        try:
-            with Path(job.sessions).open("rb") as file:
-                sessions = _prepared(file, codec, Target(model=job.model, dialect=job.dialect))
-                driver = ClosedLoop(job, codec, pool, recorder, sessions)
-                await _open(pool, job)
-                # Garbage of the preparation is gone, and its survivors are never looked at again.
-                gc.collect()
-                gc.freeze()
-                self._driver = driver
-                summary = await self._drive(driver, pool, recorder)
-        finally:
-            gc.unfreeze()
-            pool.close()
-            recorder.close()
-        (folder / "phase.json").write_bytes(encode(summary))
-        return summary
-
-    async def _drive(
-        self, driver: ClosedLoop, pool: ConnectionPool, recorder: Recorder
-    ) -> PhaseSummary:
-        clock_start, cpu_start = _clocks(), process_time()
-        driver.start()
-        if self._cancelled:
-            self.cancel()
-        watch = asyncio.create_task(self._watch(driver, pool, recorder))
-        await driver.finished.wait()
-        watch.cancel()
-        cpu_s = process_time() - cpu_start
-        target = self._job.concurrency * (driver.dispatch_ended_ns - driver.started_ns)
-        return PhaseSummary(
-            started_ns=driver.started_ns,
-            dispatch_ended_ns=driver.dispatch_ended_ns,
-            ended_ns=driver.ended_ns,
-            clock_start=clock_start,
-            clock_end=_clocks(),
-            stopped_by=driver.stopped_by or "",
-            turns=driver.turns,
-            scheduled_turns=driver.dispatched,
-            concurrency=self._job.concurrency,
-            cpu_s=cpu_s,
-            wall_s=(driver.ended_ns - driver.started_ns) / 1e9,
-            in_flight_ns=driver.in_flight_ns,
-            target_ns_in_flight=target,
-            loop_delay_ns=_percentiles(pool.loop_delays),
-            max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            errors=tuple(driver.errors),
-        )
-
-    async def _watch(self, driver: ClosedLoop, pool: ConnectionPool, recorder: Recorder) -> None:
-        """Progress for the terminal; the stall watchdog; time-outs; a disk that refuses."""
-        job = self._job
-        stall_ns = int(job.stall_timeout_s * 1e9)
-        pool.last_token_ns = monotonic_ns()
-        while True:
-            await asyncio.sleep(_PROGRESS_S)
-            now_ns = monotonic_ns()
-            driver.time_out(now_ns)
-            if driver.in_flight and now_ns - pool.last_token_ns > stall_ns:
-                driver.abort("stalled", Status.STALLED)
-            if recorder.failure is not None:
-                driver.abort("fatal", Status.CANCELLED)
-            ended = driver.dispatch_ended_ns
-            if ended > 0 and now_ns - ended > job.drain_timeout_s * 1e9:
-                driver.abort("drain", Status.TIMEOUT)
-            _say(
-                {
-                    "progress": {
-                        "elapsed_s": (now_ns - driver.started_ns) / 1e9,
-                        "turns": driver.turns,
-                        "failed": driver.failed,
-                        "in_flight": driver.in_flight,
-                        "tokens": pool.tokens,
-                    }
-                }
-            )
-
-
-async def _open(pool: ConnectionPool, job: LoadJob) -> None:
-    try:
-        await pool.open(job.concurrency)
-    except (OSError, TimeoutError):
-        # The requests themselves will fail one by one, each classified as what it is.
-        return
-
-
-def _prepared(
-    file: IO[bytes], codec: Codec, target: Target
-) -> Iterator[tuple[Session, HttpRequest | None]]:
-    """Sessions with the encoded request of those whose one turn is known beforehand.
-
-    The first few thousand are made before the clock starts; more would only cost memory, and are
-    made one by one as slots become free (tens of microseconds, booked as dispatch delay).
-    """
-
-    def prepare(session: Session) -> tuple[Session, HttpRequest | None]:
-        if not session.one_turn:
-            return session, None
-        turns: list[Any] = []
-        SessionRun(0, session, lambda _run, _number, turn: turns.append(turn)).start()
-        return session, codec.encode(turns[0], target)
-
-    items = map(prepare, read_sessions(file))
-    return itertools.chain(list(itertools.islice(items, _PREPARED)), items)
-
-
-def _clocks() -> ClockPair:
-    return ClockPair(wall_ns=time_ns(), monotonic_ns=monotonic_ns())
-
-
-def _percentiles(values: Any) -> tuple[int, ...]:
-    """p50, p90, p99 and maximum, nearest rank; empty where nothing was read."""
-    if not values:
-        return ()
-    ordered = sorted(values)
-    last = len(ordered) - 1
-    return tuple(ordered[round(last * share)] for share in (0.5, 0.9, 0.99, 1.0))
 
 
 if __name__ == "__main__":

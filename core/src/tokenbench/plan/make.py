@@ -12,32 +12,29 @@ from tokenbench.api import (
     EngineRequest,
     EngineSpec,
     EvalNeeds,
-    FixedLoadPlan,
     FrozenMap,
     HardwareFacts,
     Layout,
-    LoadLevel,
     ModelSpec,
     Pool,
     Recipe,
     ServingNeeds,
-    Stop,
     Threshold,
     UsageError,
     Weights,
 )
 from tokenbench.measure.definitions import DEFINITIONS_VERSION
 from tokenbench.plugins.requirements import check_requirements
-from tokenbench.suite.schema import Chosen, DeploymentRequest, LoadRequest, Suite
+from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
 
 from .amend import amendments_for
 from .canonical import identity, plain
 from .catalog import Catalog
 from .layers import Layer, amendment_layers, hardware_layer, merge, recipe_layers
-from .model import Plan, PlannedDeployment, PlannedEval, PlannedPoint
+from .model import Plan, PlannedDeployment, PlannedEval
+from .series import PlannedSeries, load_plan, server_slots
 
 Probe = Callable[[Chosen, int], HardwareFacts]
-DEFAULT_DURATION_S = 10.0
 
 
 def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
@@ -111,7 +108,6 @@ def _deployment(
         "model": None if weights is None else [request.model, weights.precision, weights.revision],
         "seed": suite.seed,
     }
-    points = tuple(_points(suite, catalog, base))
 
     def twin(needs: EvalNeeds) -> PlannedEval | None:
         return _twin(request, needs, lambda r: merge(engine.plan(r), spec.name, layers, changes)[0])
@@ -122,7 +118,7 @@ def _deployment(
         request=attrs.evolve(request, served_name=launch.served_name or request.served_name),
         launch=launch,
         settings=settings,
-        points=points,
+        series=tuple(_series(suite, catalog, base)),
         evals=tuple(_evals(suite, catalog, model, weights, twin)),
     )
 
@@ -190,7 +186,7 @@ def _needs(suite: Suite, catalog: Catalog) -> ServingNeeds:
     known = [context for context in contexts if context is not None]
     return ServingNeeds(
         context_tokens=max(known) if known and len(known) == len(contexts) else None,
-        concurrency=max(suite.load.concurrency),
+        concurrency=server_slots(suite.load),
     )
 
 
@@ -208,45 +204,26 @@ def _recipes(
     return sorted(found, key=lambda r: (r.hardware is not None) + (r.precision is not None))
 
 
-def _points(suite: Suite, catalog: Catalog, base: dict[str, Any]) -> list[PlannedPoint]:
-    points = []
-    for chosen in suite.workloads:
-        workload = catalog.workload(chosen)
-        part = {
-            **base,
-            "workload": chosen.name,
-            "workload_options": catalog.identity_values("workload", chosen),
-            "dataset": workload.dataset_hash(),
-        }
-        levels = FixedLoadPlan(tuple(LoadLevel(concurrency=c) for c in suite.load.concurrency))
-        points += [plan_point(suite.load, chosen, level, part) for level in levels.known()]
-    return points
-
-
-def plan_point(
-    load: LoadRequest, workload: Chosen, level: LoadLevel, part: dict[str, Any]
-) -> PlannedPoint:
-    """One point. The stop rule counts to its identity: it decides what is averaged over."""
-    slots = level.concurrency or 1
-    requests = load.requests
-    if load.requests_per_slot is not None:
-        by_slots = max(1, round(load.requests_per_slot * slots))
-        requests = by_slots if requests is None else min(requests, by_slots)
-    duration_s = load.duration_s
-    if duration_s is None and requests is None:
-        duration_s = DEFAULT_DURATION_S
-    least = round(load.least_per_slot * slots) or None
-    stop = Stop(duration_s=duration_s, requests=requests, least_requests=least)
-    canonical = FrozenMap(plain({**part, "level": level, "stop": stop}))
-    return PlannedPoint(
-        id=identity(canonical),
-        workload=workload,
-        level=level,
-        stop=stop,
-        warmup_requests=round(load.warmup_per_slot * slots),
-        repeats=load.repeats,
-        canonical=canonical,
-    )
+def _series(suite: Suite, catalog: Catalog, base: dict[str, Any]) -> list[PlannedSeries]:
+    levels = load_plan(suite.load)
+    return [
+        PlannedSeries(
+            workload=chosen,
+            load=suite.load,
+            levels=levels,
+            part=FrozenMap(
+                plain(
+                    {
+                        **base,
+                        "workload": chosen.name,
+                        "workload_options": catalog.identity_values("workload", chosen),
+                        "dataset": catalog.workload(chosen).dataset_hash(),
+                    }
+                )
+            ),
+        )
+        for chosen in suite.workloads
+    ]
 
 
 def _evals(

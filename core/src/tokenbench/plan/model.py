@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 from tokenbench.api import (
     EngineRequest,
-    FrozenMap,
     LaunchPlan,
-    LoadLevel,
-    Stop,
     Threshold,
 )
 from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
 
 from .layers import Setting
-
-
-@attrs.frozen(kw_only=True)
-class PlannedPoint:
-    """One deployment x workload x load level. `id` is its identity; `canonical` what it hashes."""
-
-    id: str
-    workload: Chosen
-    level: LoadLevel
-    stop: Stop
-    warmup_requests: int
-    repeats: int
-    canonical: FrozenMap[Any]
+from .series import PlannedPoint, PlannedSeries
 
 
 @attrs.frozen(kw_only=True)
@@ -54,8 +37,13 @@ class PlannedDeployment:
     request: EngineRequest
     launch: LaunchPlan
     settings: tuple[Setting, ...]
-    points: tuple[PlannedPoint, ...]
+    series: tuple[PlannedSeries, ...]
     evals: tuple[PlannedEval, ...]
+
+    @property
+    def points(self) -> tuple[PlannedPoint, ...]:
+        """The points that are certain beforehand."""
+        return tuple(point for series in self.series for point in series.points)
 
     @property
     def label(self) -> str:

@@ -16,7 +16,6 @@ from tokenbench.api import (
     EngineRequest,
     EvalFinished,
     EvalOutcome,
-    FixedLoadPlan,
     Interrupted,
     LauncherContext,
     LaunchPlan,
@@ -27,10 +26,11 @@ from tokenbench.api import (
     Probe,
     Tokenizer,
 )
-from tokenbench.load.client import LoadWorker
 from tokenbench.load.codecs import find_codec
+from tokenbench.load.crew import LoadCrew
 from tokenbench.plan.canonical import plain
-from tokenbench.plan.model import PlannedDeployment, PlannedEval, PlannedPoint
+from tokenbench.plan.model import PlannedDeployment, PlannedEval
+from tokenbench.plan.series import PlannedPoint, PlannedSeries, objectives
 from tokenbench.store.results import rewrite_results
 from tokenbench.telemetry.collect import Telemetry
 
@@ -39,6 +39,7 @@ from .evaluate import run_eval
 from .point import Bench, engine_died, measure_point
 from .prompts import Traffic, traffic
 from .provenance import plugin_facts
+from .search import slo_of, tell_search
 from .serving import Serving
 from .sink import Step
 from .weights import locate
@@ -60,14 +61,13 @@ class DeploymentRun:
         deployment = self._deployment
         weights = self._weights(deployment)
         with contextlib.ExitStack() as stack:
-            worker = LoadWorker(
-                cpus=self._run.cores.client,
-                log=self._run.directory.logs(deployment.id) / "load-worker.log",
+            crew = LoadCrew(
+                cpus=self._run.cores.client, logs=self._run.directory.logs(deployment.id)
             )
-            stack.callback(worker.close)
+            stack.callback(crew.close)
             serving = self._serve(stack, deployment, deployment.request, deployment.launch, weights)
             telemetry = self._telemetry(stack, deployment)
-            self._points(stack, deployment, serving, worker, telemetry, weights)
+            self._points(stack, deployment, serving, crew, telemetry, weights)
             own = [planned for planned in deployment.evals if planned.twin is None]
             self._ask(deployment, own, serving)
         for planned in deployment.evals:
@@ -177,7 +177,7 @@ class DeploymentRun:
         stack: contextlib.ExitStack,
         deployment: PlannedDeployment,
         serving: Serving,
-        worker: LoadWorker,
+        crew: LoadCrew,
         telemetry: Telemetry | None,
         weights: str | None,
     ) -> None:
@@ -188,41 +188,41 @@ class DeploymentRun:
             directory=self._run.directory,
             deployment=deployment,
             serving=serving,
-            worker=worker,
+            crew=crew,
             telemetry=telemetry,
             accelerated=hardware.accelerated,
             sink=self._run.sink,
             interrupted=self._run.interrupted,
             run_seed=self._run.plan.suite.seed,
+            slo=slo_of(objectives(load)),
+            trace=load.trace,
             stall_timeout_s=load.stall_timeout_s,
             request_timeout_s=load.request_timeout_s,
             power_limited=_power_limited(
                 self._run.catalog.hardware(deployment.asked.hardware).probe()
             ),
         )
-        for points in _by_workload(deployment.points):
+        for series in deployment.series:
             made = traffic(
-                self._run.catalog.workload(points[0].workload),
+                self._run.catalog.workload(series.workload),
                 serving.dialect,
                 tokenizer,
                 deployment.request.needs.context_tokens,
             )
             plugin = codec_plugin(self._run.catalog, made.wire)
-            self._measure(attrs.evolve(bench, codec_plugin=plugin), points, made, stack)
+            self._measure(attrs.evolve(bench, codec_plugin=plugin), series, made)
 
     def _measure(
         self,
         bench: Bench,
-        points: list[PlannedPoint],
+        series: PlannedSeries,
         made: Traffic,
-        stack: contextlib.ExitStack,
     ) -> None:
         """The one loop: the load plan names the next level from the results so far."""
-        levels = FixedLoadPlan(tuple(point.level for point in points))
         history: list[PointResult] = []
         restarted = False
-        while (level := levels.next(history)) is not None:
-            point = next(p for p in points if p.level == level)
+        while (level := series.levels.next(history)) is not None:
+            point = series.point(level)
             self._run.number += 1
             self._run.observers.tell(
                 PointStarted(
@@ -249,6 +249,7 @@ class DeploymentRun:
                 self._run.note(f"{bench.deployment.id}: restarted once after a stall")
                 bench.serving.stop()
                 bench.serving.start()
+        tell_search(self._run, bench.deployment.id, series, history)
 
     def _keep(self, result: PointResult) -> None:
         self._run.keep(result)
@@ -350,10 +351,3 @@ def _power_limited(probe: Probe) -> bool | None:
         if device.power_limit_w is not None and device.default_power_limit_w is not None
     ]
     return any(limit < default for limit, default in limits) if limits else None
-
-
-def _by_workload(points: tuple[PlannedPoint, ...]) -> list[list[PlannedPoint]]:
-    groups: dict[object, list[PlannedPoint]] = {}
-    for point in points:
-        groups.setdefault(point.workload, []).append(point)
-    return list(groups.values())

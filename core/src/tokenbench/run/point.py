@@ -14,12 +14,14 @@ from tokenbench.api import (
     Counters,
     EngineError,
     FrozenMap,
+    LoadLevel,
     Measurement,
     PointResult,
     PointState,
     Stop,
 )
-from tokenbench.load.client import LoadWorker
+from tokenbench.load.arrivals import arrival_times, read_stamps
+from tokenbench.load.crew import LoadCrew
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary
 from tokenbench.measure.certify import certify
@@ -27,11 +29,12 @@ from tokenbench.measure.client_checks import client_coalesced_share
 from tokenbench.measure.combine import combine
 from tokenbench.measure.evidence import Evidence
 from tokenbench.measure.outcome import verdict
-from tokenbench.measure.repeat import Metrics, measure_repeat, steady_window
+from tokenbench.measure.repeat import Metrics, Slo, measure_repeat, steady_window
 from tokenbench.measure.saturation import saturated
 from tokenbench.measure.thresholds import Thresholds
 from tokenbench.plan.canonical import derive_seed, plain
-from tokenbench.plan.model import PlannedDeployment, PlannedPoint
+from tokenbench.plan.model import PlannedDeployment
+from tokenbench.plan.series import PlannedPoint
 from tokenbench.store.files import guarded, write_atomic
 from tokenbench.store.layout import RunDirectory
 from tokenbench.store.records import read_phase, read_raw, write_parquet
@@ -50,12 +53,14 @@ class Bench:
     directory: RunDirectory
     deployment: PlannedDeployment
     serving: Serving
-    worker: LoadWorker
+    crew: LoadCrew
     telemetry: Telemetry | None
     accelerated: bool
     sink: Sink
     interrupted: Callable[[], bool]
     run_seed: int
+    slo: Slo | None
+    trace: str | None
     stall_timeout_s: float
     request_timeout_s: float
     codec_plugin: str | None = None
@@ -74,7 +79,11 @@ def measure_point(
     seen: list[Evidence] = []
     state, error = PointState.DONE, None
     if point.warmup_requests:
-        warmup = attrs.evolve(point, stop=Stop(requests=point.warmup_requests))
+        warmup = attrs.evolve(
+            point,
+            level=LoadLevel(concurrency=point.slots),
+            stop=Stop(requests=point.warmup_requests),
+        )
         bench.sink.step(step("warm-up", warmup))
         summary = _phase(bench, warmup, traffic, "warmup", None)
         turns_per_s = summary.turns / summary.wall_s if summary.wall_s else None
@@ -99,36 +108,40 @@ def _phase(
     bench: Bench, point: PlannedPoint, traffic: Traffic, phase: str, turns_per_s: float | None
 ) -> PhaseSummary:
     folder = bench.directory.phase(point.id, phase)
-    slots = point.level.concurrency or 1
-    sessions = folder / "sessions.pickle"
-    seed = derive_seed(bench.run_seed, point.workload.name, point.level.label, phase)
-    with guarded(sessions):
-        traffic.write(sessions, seed, sessions_needed(point.stop, slots, turns_per_s))
+    level = point.level
+    seed = derive_seed(bench.run_seed, point.workload.name, level.label, phase)
+    arrivals = None
+    if level.rate_per_s is not None:
+        stamps = read_stamps(Path(bench.trace)) if bench.trace is not None else ()
+        arrivals = arrival_times(level, point.stop, derive_seed(seed, "arrivals"), stamps)
+        count = len(arrivals)
+    else:
+        count = sessions_needed(point.stop, point.slots, turns_per_s)
+    with guarded(folder / "sessions"):
         job = LoadJob(
             url=bench.serving.url,
             codec=traffic.wire,
             codec_plugin=bench.codec_plugin,
             model=bench.serving.target().model,
             dialect=bench.serving.dialect,
-            sessions=str(sessions),
+            sessions="",
             output=str(folder),
             stop=point.stop,
-            concurrency=slots,
+            concurrency=level.concurrency,
+            rate_per_s=level.rate_per_s,
             request_timeout_s=bench.request_timeout_s,
             stall_timeout_s=bench.stall_timeout_s,
             drain_timeout_s=bench.request_timeout_s,
             api_key_env=bench.serving.api_key_env,
         )
-        try:
-            return bench.worker.run(
-                job,
-                folder / "job.json",
-                on_progress=bench.sink.progress,
-                interrupted=bench.interrupted,
-                alive=bench.serving.alive,
-            )
-        finally:
-            sessions.unlink(missing_ok=True)
+        return bench.crew.run(
+            job,
+            traffic.sessions(seed, count),
+            arrivals,
+            on_progress=bench.sink.progress,
+            interrupted=bench.interrupted,
+            alive=bench.serving.alive,
+        )
 
 
 def _state(bench: Bench, summary: PhaseSummary) -> tuple[PointState, str | None]:
@@ -165,7 +178,9 @@ def _evidence(
         {pool.role: pool.accelerators for pool in layout.pools} if layout.disaggregated else None
     )
     accelerators = bench.deployment.request.hardware.count
-    metrics = measure_repeat(records, chunks, summary, accelerators=accelerators, roles=roles)
+    metrics = measure_repeat(
+        records, chunks, summary, accelerators=accelerators, roles=roles, slo=bench.slo
+    )
     evidence = Evidence(
         records=records,
         chunks=chunks,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
+from collections.abc import Iterator
 
 import attrs
 
@@ -22,7 +22,6 @@ from tokenbench.api import (
     Workload,
     WorkloadContext,
 )
-from tokenbench.load.sessions import write_sessions
 
 # How many more sessions are prepared than the warm-up's speed says will be needed.
 _MARGIN = 2.0
@@ -38,10 +37,9 @@ class Traffic:
     context: WorkloadContext
     wire: str
 
-    def write(self, file: Path, seed: int, count: int) -> int:
-        """Write the first `count` sessions of a seed; returns how many there were."""
-        sessions = self.workload.sessions(self.context, seed)
-        return write_sessions(file, itertools.islice(sessions, count))
+    def sessions(self, seed: int, count: int) -> Iterator[Session]:
+        """The first `count` sessions of a seed."""
+        return itertools.islice(self.workload.sessions(self.context, seed), count)
 
 
 def traffic(

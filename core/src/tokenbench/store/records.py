@@ -29,12 +29,24 @@ def read_phase(folder: Path) -> PhaseSummary:
 def read_raw(folder: Path) -> tuple[Rows, Rows]:
     """Records and chunks as the load worker wrote them.
 
-    A row that was cut is left out, and so is a record whose chunks did not reach the disk.
+    Those of several workers are put one after the other. A row that was cut is left out, and so is
+    a record whose chunks did not reach the disk.
     """
-    records = _rows(folder / "records.bin", RECORD_DTYPE)
-    chunks = _rows(folder / "chunks.bin", CHUNK_DTYPE)
-    whole = records["chunk_offset"] + records["chunks"] <= len(chunks)
-    return records[whole], chunks
+    found, pieces, offset = [], [], 0
+    for file in raw_files(folder, "records"):
+        records = _rows(file, RECORD_DTYPE)
+        chunks = _rows(file.with_name(file.name.replace("records", "chunks")), CHUNK_DTYPE)
+        records = records[records["chunk_offset"] + records["chunks"] <= len(chunks)].copy()
+        records["chunk_offset"] += offset
+        offset += len(chunks)
+        found.append(records)
+        pieces.append(chunks)
+    return np.concatenate(found), np.concatenate(pieces)
+
+
+def raw_files(folder: Path, name: str) -> list[Path]:
+    """The workers' files of that name; the first worker's stands for none at all."""
+    return [folder / f"{name}.bin", *sorted(folder.glob(f"{name}.[0-9]*.bin"))]
 
 
 def read_records(folder: Path) -> tuple[Rows, Rows, PhaseSummary]:
@@ -104,8 +116,9 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        for name in ("records.bin", "chunks.bin"):
-            (folder / name).unlink(missing_ok=True)
+        for name in ("records", "chunks"):
+            for file in raw_files(folder, name):
+                file.unlink(missing_ok=True)
     return target
 
 

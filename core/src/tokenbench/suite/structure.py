@@ -15,10 +15,17 @@ from cattrs.gen import make_dict_structure_fn
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError
 
 from .choices import parse_choice
-from .schema import SUITE_VERSION, Chosen, DeploymentRequest, LoadRequest, Suite
+from .schema import (
+    SUITE_VERSION,
+    Chosen,
+    DeploymentRequest,
+    FindRequest,
+    LoadRequest,
+    Suite,
+)
 from .yaml_lines import Document, read
 
-_CLASSES = (Suite, DeploymentRequest, LoadRequest, Topology, Pool)
+_CLASSES = (Suite, DeploymentRequest, LoadRequest, FindRequest, Topology, Pool)
 
 
 def load_suite(file: Path) -> Suite:
@@ -153,6 +160,7 @@ def _class_at(path: str) -> Any:
     return {
         "deployments": DeploymentRequest,
         "load": LoadRequest,
+        "find": FindRequest,
         "topology": Topology,
         "pools": Pool,
     }.get(last, Suite)

@@ -1,0 +1,145 @@
+"""Arrival processes of an open loop: when each session begins, computed ahead, from a seed.
+
+Times are nanoseconds from the phase's start, rising. The same arguments always give the same times,
+whatever the number of workers that share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import random
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tokenbench.api import LoadLevel, Stop, UsageError
+
+NS_PER_S = 1_000_000_000
+MOST = 10_000_000
+"""Arrivals of one phase; more would be a slip of the keyboard."""
+
+
+def arrival_times(
+    level: LoadLevel, stop: Stop, seed: int, stamps: Sequence[float] = ()
+) -> array[int]:
+    """The arrivals of a phase.
+
+    Args:
+        stamps: of the trace that is replayed, in seconds.
+
+    Raises:
+        UsageError: neither a time nor a number of requests ends them, or there are too many.
+    """
+    if stop.duration_s is None and stop.requests is None and level.arrival != "replay":
+        raise UsageError("an open loop needs an end", hint="set load.duration_s or load.requests")
+    limit_s = stop.duration_s if stop.duration_s is not None else float("inf")
+    most = stop.requests if stop.requests is not None else MOST + 1
+    if level.arrival == "replay":
+        process = _replay(level, stamps)
+    else:
+        process = _PROCESSES[level.arrival](level, stop, seed)
+    times = itertools.takewhile(lambda t: t < limit_s, process)
+    found = array("q", (round(t * NS_PER_S) for t in itertools.islice(times, most)))
+    if len(found) > MOST:
+        raise UsageError(f"more than {MOST:,} arrivals in one phase", hint="lower the rate")
+    return found
+
+
+def read_stamps(file: Path) -> tuple[float, ...]:
+    """Time stamps of a trace, in seconds: one a line, blank lines left out.
+
+    Raises:
+        UsageError: it cannot be read, a line is no number, or there are fewer than two.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"cannot read the trace {file}: {reason}", hint="check it") from None
+    stamps = [_stamp(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if len(stamps) < 2 or not all(math.isfinite(stamp) for stamp in stamps):
+        raise UsageError(
+            f"{file} holds {len(stamps)} time stamps", hint="at least two, all of them finite"
+        )
+    return tuple(stamps)
+
+
+def _stamp(line: str, where: str) -> float:
+    try:
+        return float(line)
+    except ValueError:
+        raise UsageError(
+            f"{where}: {line.strip()[:40]!r} is no time stamp",
+            hint="a trace holds a number of seconds a line",
+        ) from None
+
+
+def stamps_hash(stamps: Sequence[float]) -> str:
+    """SHA-256 of a trace's stamps: part of a point's identity."""
+    return hashlib.sha256(array("d", stamps).tobytes()).hexdigest()
+
+
+def _rate(level: LoadLevel) -> float:
+    assert level.rate_per_s is not None
+    return level.rate_per_s
+
+
+def _constant(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
+    """One every 1 / rate."""
+    gap_s = 1.0 / _rate(level)
+    return (number * gap_s for number in itertools.count())
+
+
+def _gamma(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
+    """Independent gaps, gamma distributed with shape `burstiness` and mean 1 / rate.
+
+    A shape of 1 is a Poisson process, below 1 is burstier, above 1 more regular (the coefficient of
+    variation of a gap is 1 / sqrt(shape)); the meaning of vLLM's ``--burstiness``.
+    """
+    draw = random.Random(seed)
+    shape = level.burstiness if level.arrival == "gamma" else 1.0
+    scale_s = 1.0 / (_rate(level) * shape)
+    return itertools.accumulate(draw.gammavariate(shape, scale_s) for _ in itertools.count())
+
+
+def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
+    """A Poisson process whose rate rises (or falls) from `ramp_from_per_s` to the level's rate over
+    the phase's duration, evenly.
+
+    Arrivals of a unit-rate process are mapped through the inverse of the expected count
+    (Cinlar 1975, time change of a Poisson process).
+    """
+    if stop.duration_s is None:
+        raise UsageError("a ramp needs a duration", hint="set load.duration_s")
+    draw = random.Random(seed)
+    begin, end = level.ramp_from_per_s or 0.0, _rate(level)
+    slope = (end - begin) / stop.duration_s
+    for count in itertools.accumulate(draw.expovariate(1.0) for _ in itertools.count()):
+        # begin * t + slope * t^2 / 2 = count
+        if abs(slope) < 1e-12:
+            yield count / begin
+            continue
+        root = begin * begin + 2.0 * slope * count
+        if root < 0:
+            return
+        yield (root**0.5 - begin) / slope
+
+
+def _replay(level: LoadLevel, stamps: Sequence[float]) -> Iterator[float]:
+    """The stamps of a trace, from its first, stretched so that their mean rate is the level's."""
+    ordered = sorted(stamps)
+    if len(ordered) < 2 or ordered[0] == ordered[-1]:
+        return (0.0 for _ in ordered)
+    first, span = ordered[0], ordered[-1] - ordered[0]
+    factor = (len(ordered) - 1) / span / _rate(level)
+    return ((stamp - first) * factor for stamp in ordered)
+
+
+_PROCESSES = {
+    "constant": _constant,
+    "poisson": _gamma,
+    "gamma": _gamma,
+    "ramp": _ramp,
+}

@@ -1,0 +1,48 @@
+"""What several workers saw of one phase, as one summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from .records import PhaseSummary
+
+# Reasons that outweigh others: a phase is stalled if one worker's share of it is.
+_WORST = ("fatal", "stalled", "cancelled", "drain")
+
+
+def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
+    """Counts are added; the span is that from the first start to the last end; of delays and CPU
+    shares the worst worker's stand, so that a check of the whole is a check of each.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    busiest = max(parts, key=lambda part: part.cpu_s / part.wall_s if part.wall_s else 0.0)
+    reasons = [part.stopped_by for part in parts]
+    started = min(part.started_ns for part in parts)
+    ended = max(part.ended_ns for part in parts)
+    delays = [part.loop_delay_ns for part in parts if part.loop_delay_ns]
+    return attrs.evolve(
+        parts[0],
+        started_ns=started,
+        dispatch_ended_ns=max(part.dispatch_ended_ns for part in parts),
+        ended_ns=ended,
+        stopped_by=next((r for r in _WORST if r in reasons), reasons[0]),
+        turns=sum(part.turns for part in parts),
+        scheduled_turns=sum(part.scheduled_turns for part in parts),
+        concurrency=_sum([part.concurrency for part in parts]),
+        cpu_s=busiest.cpu_s,
+        wall_s=busiest.wall_s,
+        in_flight_ns=sum(part.in_flight_ns for part in parts),
+        target_ns_in_flight=sum(part.target_ns_in_flight for part in parts),
+        loop_delay_ns=tuple(max(values) for values in zip(*delays, strict=False)),
+        max_rss_bytes=max(part.max_rss_bytes for part in parts),
+        errors=tuple(error for part in parts for error in part.errors),
+        workers=len(parts),
+    )
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,197 @@
+"""One phase in a load worker: prepared before the clock starts, watched while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import os
+import resource
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic_ns, process_time, time_ns
+from typing import IO, Any
+
+import attrs
+
+from tokenbench.api import Codec, HttpRequest, Session, SingleTurn, Target, TextPrompt, Turn
+
+from .codecs import find_codec
+from .driver import Driver
+from .job import LoadJob
+from .loops import ClosedLoop, OpenLoop, Prepared
+from .pool import ConnectionPool
+from .recorder import Recorder
+from .records import ClockPair, PhaseSummary, Status
+from .sessions import SessionRun, read_sessions
+from .timers import Timers
+
+_PROGRESS_S = 0.25
+_PREPARED = 4096
+_PREPARED_BYTES = 32 * 1024 * 1024
+_ENCODED = TextPrompt("")
+# Connections that an open loop keeps ahead of its arrivals.
+_SPARE = 64
+
+
+class Phase:
+    """One job, run to its end."""
+
+    def __init__(self, job: LoadJob, say: Callable[[dict[str, Any]], None]) -> None:
+        self._job = job
+        self._say = say
+        self._driver: Driver | None = None
+        self._cancelled = False
+        self.go = asyncio.Event()
+
+    def cancel(self) -> None:
+        """End the phase; turns in flight are recorded as cancelled."""
+        self._cancelled = True
+        self.go.set()
+        if self._driver is not None:
+            self._driver.abort("cancelled", Status.CANCELLED)
+
+    async def run(self) -> PhaseSummary:
+        """Prepare, then start the clock."""
+        job = self._job
+        codec = find_codec(job.codec, job.codec_plugin)
+        folder = Path(job.output)
+        key = os.environ.get(job.api_key_env) if job.api_key_env else None
+        recorder = Recorder(folder, worker=job.worker)
+        timers = Timers(asyncio.get_running_loop())
+        pool = ConnectionPool(job.url, connect_timeout_s=job.connect_timeout_s, api_key=key)
+        try:
+            with Path(job.sessions).open("rb") as file:
+                sessions = _prepared(file, codec, Target(model=job.model, dialect=job.dialect))
+                driver = _driver(job, codec, pool, recorder, sessions, timers)
+                await _open(pool, job)
+                # Garbage of the preparation is gone, and its survivors are never looked at again.
+                gc.collect()
+                gc.freeze()
+                self._say({"prepared": True})
+                await self.go.wait()
+                self._driver = driver
+                summary = await self._drive(driver, pool, recorder)
+        finally:
+            gc.unfreeze()
+            timers.close()
+            pool.close()
+            recorder.close()
+        return summary
+
+    async def _drive(
+        self, driver: Driver, pool: ConnectionPool, recorder: Recorder
+    ) -> PhaseSummary:
+        clock_start, cpu_start = _clocks(), process_time()
+        driver.start()
+        if self._cancelled:
+            self.cancel()
+        watch = asyncio.create_task(self._watch(driver, pool, recorder))
+        await driver.finished.wait()
+        watch.cancel()
+        cpu_s = process_time() - cpu_start
+        slots = self._job.concurrency or 0
+        target = slots * (driver.dispatch_ended_ns - driver.started_ns)
+        return PhaseSummary(
+            started_ns=driver.started_ns,
+            dispatch_ended_ns=driver.dispatch_ended_ns,
+            ended_ns=driver.ended_ns,
+            clock_start=clock_start,
+            clock_end=_clocks(),
+            stopped_by=driver.stopped_by or "",
+            turns=driver.turns,
+            scheduled_turns=driver.scheduled_turns,
+            concurrency=self._job.concurrency,
+            rate_per_s=self._job.rate_per_s,
+            cpu_s=cpu_s,
+            wall_s=(driver.ended_ns - driver.started_ns) / 1e9,
+            in_flight_ns=driver.in_flight_ns,
+            target_ns_in_flight=target,
+            loop_delay_ns=pool.loop_delays.percentiles(),
+            max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            errors=tuple(driver.errors),
+        )
+
+    async def _watch(self, driver: Driver, pool: ConnectionPool, recorder: Recorder) -> None:
+        """Progress for the terminal; the stall watchdog; time-outs; a disk that refuses."""
+        job = self._job
+        stall_ns = int(job.stall_timeout_s * 1e9)
+        pool.last_token_ns = monotonic_ns()
+        while True:
+            await asyncio.sleep(_PROGRESS_S)
+            now_ns = monotonic_ns()
+            driver.time_out(now_ns)
+            if driver.in_flight and now_ns - pool.last_token_ns > stall_ns:
+                driver.abort("stalled", Status.STALLED)
+            if recorder.failure is not None:
+                driver.abort("fatal", Status.CANCELLED)
+            ended = driver.dispatch_ended_ns
+            if ended > 0 and now_ns - ended > job.drain_timeout_s * 1e9:
+                driver.abort("drain", Status.TIMEOUT)
+            self._say(
+                {
+                    "progress": {
+                        "elapsed_s": (now_ns - driver.started_ns) / 1e9,
+                        "turns": driver.turns,
+                        "failed": driver.failed,
+                        "in_flight": driver.in_flight,
+                        "tokens": pool.tokens,
+                    }
+                }
+            )
+
+
+def _driver(
+    job: LoadJob,
+    codec: Codec,
+    pool: ConnectionPool,
+    recorder: Recorder,
+    sessions: Prepared,
+    timers: Timers,
+) -> Driver:
+    if job.arrivals is None:
+        return ClosedLoop(job, codec, pool, recorder, sessions, timers)
+    schedule = array("q", Path(job.arrivals).read_bytes())
+    pool.spare = min(_SPARE, len(schedule))
+    return OpenLoop(job, codec, pool, recorder, sessions, timers, schedule)
+
+
+async def _open(pool: ConnectionPool, job: LoadJob) -> None:
+    try:
+        await pool.open(job.concurrency or pool.spare)
+    except (OSError, TimeoutError):
+        # The requests themselves will fail one by one, each classified as what it is.
+        return
+
+
+def _prepared(
+    file: IO[bytes], codec: Codec, target: Target
+) -> Iterator[tuple[Session, HttpRequest | None]]:
+    """Sessions with the encoded request of those whose one turn is known beforehand.
+
+    The first of them are made before the clock starts; more would only cost memory, and are made
+    one by one as slots become free (tens of microseconds, booked as dispatch delay). An encoded
+    request is all that is kept of its prompt.
+    """
+
+    def prepare(session: Session) -> tuple[Session, HttpRequest | None]:
+        if not session.one_turn:
+            return session, None
+        turns: list[Turn] = []
+        SessionRun(0, session, lambda _run, _number, turn: turns.append(turn)).start()
+        request = codec.encode(turns[0], target)
+        return SingleTurn(attrs.evolve(turns[0], prompt=_ENCODED)), request
+
+    items = map(prepare, read_sessions(file))
+    ready, size = [], 0
+    for item in items:
+        ready.append(item)
+        size += len(item[1].body) if item[1] is not None else 0
+        if len(ready) >= _PREPARED or size >= _PREPARED_BYTES:
+            break
+    return itertools.chain(ready, items)
+
+
+def _clocks() -> ClockPair:
+    return ClockPair(wall_ns=time_ns(), monotonic_ns=monotonic_ns())

@@ -1,0 +1,118 @@
+"""A load plan that looks for the largest load at which objectives hold.
+
+It doubles from the lowest load until one fails, then halves the gap between the largest that held
+and the smallest that failed, until that gap is within the tolerance. Each load is measured with its
+repeats; a load holds when every objective holds in their mean, nothing failed, and the measurement
+may be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from tokenbench.api import LoadLevel, LoadPlan, Measurement, PointResult, PointState
+from tokenbench.suite.slo import Objective
+
+_MOST_STEPS = 40
+
+
+@attrs.frozen(kw_only=True)
+class Trial:
+    """One load of a search, and what it came to. `why` says what did not hold."""
+
+    value: float
+    holds: bool
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class Bisection(LoadPlan):
+    """The search. `like` is the level whose rate or concurrency is varied.
+
+    `lowest` is where it begins, `highest` where it ends at the latest (None: open), `tolerance` the
+    relative gap at which it is found.
+    """
+
+    like: LoadLevel
+    objectives: tuple[Objective, ...]
+    lowest: float
+    highest: float | None = None
+    tolerance: float = 0.05
+
+    @property
+    def _whole(self) -> bool:
+        return self.like.concurrency is not None
+
+    def next(self, history: Sequence[PointResult]) -> LoadLevel | None:
+        """The next load to try, None once the largest is known."""
+        value = self._next_value([self.trial(result) for result in history])
+        return None if value is None else self._level(value)
+
+    def known(self) -> Sequence[LoadLevel]:
+        """Only the first is certain."""
+        return (self._level(self.lowest),)
+
+    def trial(self, result: PointResult) -> Trial:
+        """What one result says of its load."""
+        level = result.level
+        value = float(level.concurrency or level.rate_per_s or 0.0)
+        why = _fault(result, self.objectives)
+        return Trial(value=value, holds=why is None, why=why or "")
+
+    def found(self, history: Sequence[PointResult]) -> float | None:
+        """The largest load that held; None where none did."""
+        held = [trial.value for trial in map(self.trial, history) if trial.holds]
+        return max(held) if held else None
+
+    def _next_value(self, trials: list[Trial]) -> float | None:
+        if not trials:
+            return self.lowest
+        if len(trials) >= _MOST_STEPS:
+            return None
+        failed = min((t.value for t in trials if not t.holds), default=None)
+        below = [t.value for t in trials if t.holds and (failed is None or t.value < failed)]
+        held = max(below, default=None)
+        if failed is None:
+            assert held is not None
+            if self.highest is not None and held >= self.highest:
+                return None
+            wanted = held * 2
+            return wanted if self.highest is None else min(wanted, self.highest)
+        if held is None:
+            return self._halve(failed)
+        if self._whole:
+            middle = (held + failed) // 2
+            done = failed - held <= max(1.0, self.tolerance * held)
+            return None if done else middle
+        return None if failed / held <= 1 + self.tolerance else (held * failed) ** 0.5
+
+    def _halve(self, failed: float) -> float | None:
+        """Below the lowest load, which did not hold: a few steps down, then it is hopeless."""
+        if self._whole:
+            return failed // 2 if failed > 1 else None
+        return failed / 2 if failed > self.lowest / 64 else None
+
+    def _level(self, value: float) -> LoadLevel:
+        if self._whole:
+            return attrs.evolve(self.like, concurrency=max(1, round(value)))
+        return attrs.evolve(self.like, rate_per_s=float(f"{value:.4g}"))
+
+
+def _fault(result: PointResult, objectives: Sequence[Objective]) -> str | None:
+    """Why a load does not hold, or None."""
+    if result.state is not PointState.DONE:
+        return f"{result.state}: {result.error}"
+    for check in result.checks:
+        if check.name == "failures" and check.outcome != "ok":
+            return f"failures: {check.evidence}"
+    for objective in objectives:
+        estimate = result.metrics.get(objective.name)
+        if estimate is None or estimate.mean is None:
+            return f"{objective}: not measured"
+        if estimate.mean > objective.limit_s:
+            return f"{objective}: {estimate.mean * 1e3:.4g} ms"
+    if result.measurement is Measurement.INVALID:
+        return "the measurement is invalid"
+    return None

@@ -1,0 +1,146 @@
+"""The points of one workload on one deployment: which loads, how long, what identifies each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tokenbench.api import FixedLoadPlan, FrozenMap, LoadLevel, LoadPlan, Stop, UsageError
+from tokenbench.load.arrivals import read_stamps, stamps_hash
+from tokenbench.suite.schema import Chosen, LoadRequest
+from tokenbench.suite.slo import Objective, parse_objectives
+
+from .canonical import identity, plain
+from .search import Bisection
+
+DEFAULT_DURATION_S = 10.0
+_OPEN_LOOP_SLOTS = 16
+_SEARCH_SLOTS = 64
+
+
+@attrs.frozen(kw_only=True)
+class PlannedPoint:
+    """One deployment x workload x load level. `id` is its identity; `canonical` what it hashes.
+
+    `slots` is the concurrency of its warm-up: its own, or what the server is sized for.
+    """
+
+    id: str
+    workload: Chosen
+    level: LoadLevel
+    stop: Stop
+    slots: int
+    warmup_requests: int
+    repeats: int
+    canonical: FrozenMap[Any]
+
+
+@attrs.frozen(kw_only=True)
+class PlannedSeries:
+    """One workload's loads on one deployment. `part` is what the identities of its points share."""
+
+    workload: Chosen
+    load: LoadRequest
+    levels: LoadPlan
+    part: FrozenMap[Any]
+
+    @property
+    def points(self) -> tuple[PlannedPoint, ...]:
+        """The points that are certain beforehand."""
+        return tuple(self.point(level) for level in self.levels.known())
+
+    def point(self, level: LoadLevel) -> PlannedPoint:
+        """The point of a level. The stop rule counts to its identity: it decides what is averaged
+        over.
+        """
+        load = self.load
+        slots = level.concurrency or server_slots(load)
+        stop = _stop(load, slots)
+        canonical = FrozenMap(plain({**self.part, "level": level, "stop": stop}))
+        return PlannedPoint(
+            id=identity(canonical),
+            workload=self.workload,
+            level=level,
+            stop=stop,
+            slots=slots,
+            warmup_requests=round(load.warmup_per_slot * slots),
+            repeats=load.repeats,
+            canonical=canonical,
+        )
+
+
+def _stop(load: LoadRequest, slots: int) -> Stop:
+    requests = load.requests
+    if load.requests_per_slot is not None:
+        by_slots = max(1, round(load.requests_per_slot * slots))
+        requests = by_slots if requests is None else min(requests, by_slots)
+    duration_s = load.duration_s
+    if duration_s is None and requests is None:
+        duration_s = DEFAULT_DURATION_S
+    least = round(load.least_per_slot * slots) or None
+    return Stop(duration_s=duration_s, requests=requests, least_requests=least)
+
+
+def server_slots(load: LoadRequest) -> int:
+    """How many sequences in flight the server is sized for."""
+    if load.server_slots is not None:
+        return load.server_slots
+    if load.find is not None and load.find.what == "max-concurrency":
+        return int(load.find.highest or _SEARCH_SLOTS)
+    least = _OPEN_LOOP_SLOTS if load.rate or load.find is not None else 1
+    return max(least, *load.concurrencies, 1)
+
+
+def load_plan(load: LoadRequest) -> LoadPlan:
+    """The levels of a load, fixed or found.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if load.find is None:
+        closed = [LoadLevel(concurrency=c) for c in load.concurrencies]
+        return FixedLoadPlan((*closed, *(_open(load, rate) for rate in load.rate)))
+    if load.rate or load.concurrency is not None:
+        raise UsageError(
+            "load.find looks for the load, so no rate or concurrency can be given",
+            hint="set load.find.lowest and load.find.highest instead",
+        )
+    goals = objectives(load)
+    if not goals:
+        raise UsageError(
+            "load.find needs objectives", hint="set load.slo, for example ttft_p99<200ms"
+        )
+    find = load.find
+    rate = find.what == "max-rate"
+    return Bisection(
+        like=_open(load, find.lowest) if rate else LoadLevel(concurrency=max(1, int(find.lowest))),
+        objectives=goals,
+        lowest=find.lowest,
+        highest=find.highest,
+        tolerance=find.tolerance,
+    )
+
+
+def objectives(load: LoadRequest) -> tuple[Objective, ...]:
+    """What the load must hold; none where nothing was asked."""
+    return parse_objectives(load.slo, where="load.slo") if load.slo else ()
+
+
+def _open(load: LoadRequest, rate: float) -> LoadLevel:
+    arrival = load.arrival
+    trace = None
+    if arrival == "replay":
+        if load.trace is None:
+            raise UsageError(
+                "load.arrival: replay needs a trace", hint="set load.trace to a file of time stamps"
+            )
+        trace = stamps_hash(read_stamps(Path(load.trace)))
+    return LoadLevel(
+        rate_per_s=rate,
+        arrival=arrival,
+        burstiness=load.burstiness if arrival == "gamma" else 1.0,
+        ramp_from_per_s=load.ramp_from if arrival == "ramp" else None,
+        trace=trace,
+    )

@@ -1,0 +1,75 @@
+"""Service-level objectives as typed: ``ttft_p99<200ms,tpot_p99<30ms``."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from tokenbench.api import UsageError
+
+METRICS = {"ttft": "ttft_s", "tpot": "tpot_s", "e2e": "e2e_s"}
+"""What an objective may be about, and the metric behind it."""
+_PERCENTILES = ("mean", "p50", "p75", "p90", "p95", "p99", "p99.9")
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_FORM = re.compile(r"\s*([a-z0-9]+)(?:_(mean|p[0-9.]+))?\s*<=?\s*([0-9.]+)\s*(us|ms|s)\s*")
+_EXAMPLE = "for example ttft_p99<200ms,tpot_p99<30ms"
+
+
+@attrs.frozen(kw_only=True)
+class Objective:
+    """One objective: the metric's percentile over a repeat must not exceed `limit_s`.
+
+    Goodput counts the requests whose own value is within the limit.
+    """
+
+    metric: str
+    percentile: str
+    limit_s: float
+
+    @property
+    def name(self) -> str:
+        """The metric that is looked at, as results name it."""
+        return f"{METRICS[self.metric]}.{self.percentile}"
+
+    def __str__(self) -> str:
+        return f"{self.metric}_{self.percentile}<{self.limit_s * 1e3:g}ms"
+
+
+def parse_objectives(text: str, *, where: str) -> tuple[Objective, ...]:
+    """Objectives from their text; the percentile is p99 where none is named.
+
+    Raises:
+        UsageError: it is not of that form, or one metric has two limits.
+    """
+    found = tuple(_one(part, where) for part in text.split(",") if part.strip())
+    if not found:
+        raise UsageError(f"{where}: no objective in {text!r}", hint=_EXAMPLE)
+    metrics = [objective.metric for objective in found]
+    twice = [metric for metric in metrics if metrics.count(metric) > 1]
+    if twice:
+        raise UsageError(
+            f"{where}: {twice[0]} has two objectives", hint="give each metric one limit"
+        )
+    return found
+
+
+def _one(text: str, where: str) -> Objective:
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{where}: {text.strip()!r} is no objective", hint=_EXAMPLE)
+    metric, percentile, limit, unit = match.groups()
+    if metric not in METRICS:
+        raise UsageError(
+            f"{where}: no objective is about {metric!r}", hint=f"it may be {', '.join(METRICS)}"
+        )
+    percentile = percentile or "p99"
+    if percentile not in _PERCENTILES:
+        raise UsageError(
+            f"{where}: {percentile!r} is not computed", hint=f"one of {', '.join(_PERCENTILES)}"
+        )
+    try:
+        limit_s = float(limit) * _UNITS[unit]
+    except ValueError:
+        raise UsageError(f"{where}: {limit!r} is no number", hint=_EXAMPLE) from None
+    return Objective(metric=metric, percentile=percentile, limit_s=limit_s)

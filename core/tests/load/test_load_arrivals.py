@@ -1,0 +1,112 @@
+"""Arrival processes: what they promise, for every seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenbench.api import LoadLevel, Stop, UsageError
+from tokenbench.load.arrivals import arrival_times, read_stamps, stamps_hash
+
+LONG = Stop(duration_s=1000.0)
+
+
+def _gaps(level: LoadLevel, seed: int = 1) -> np.ndarray:
+    return np.diff(np.array(arrival_times(level, LONG, seed))) / 1e9
+
+
+@pytest.mark.parametrize("arrival", ["constant", "poisson", "gamma", "ramp"])
+@given(seed=st.integers(0, 2**63 - 1))
+def test_arrivals_rise_and_repeat(arrival: str, seed: int) -> None:
+    """Never back in time, all within the duration, the same again for the same seed."""
+    level = LoadLevel(rate_per_s=20.0, arrival=arrival, ramp_from_per_s=1.0)
+    times = arrival_times(level, Stop(duration_s=5.0), seed)
+    assert list(times) == sorted(times)
+    assert all(0 <= t < 5e9 for t in times)
+    assert times == arrival_times(level, Stop(duration_s=5.0), seed)
+    if arrival != "constant":
+        assert times != arrival_times(level, Stop(duration_s=5.0), seed + 1)
+
+
+def test_constant_arrivals_are_even() -> None:
+    """One every 1 / rate, the first at once."""
+    assert list(
+        arrival_times(LoadLevel(rate_per_s=4.0, arrival="constant"), Stop(requests=3), 0)
+    ) == [
+        0,
+        250_000_000,
+        500_000_000,
+    ]
+
+
+@pytest.mark.parametrize(("arrival", "shape"), [("poisson", 1.0), ("gamma", 0.25), ("gamma", 4.0)])
+def test_gaps_have_the_mean_and_spread_asked_for(arrival: str, shape: float) -> None:
+    """Mean 1 / rate, coefficient of variation 1 / sqrt(shape), to within sampling error."""
+    gaps = _gaps(LoadLevel(rate_per_s=50.0, arrival=arrival, burstiness=shape))
+    assert gaps.mean() == pytest.approx(1 / 50, rel=0.03)
+    assert gaps.std() / gaps.mean() == pytest.approx(shape**-0.5, rel=0.05)
+
+
+def test_gaps_of_a_poisson_process_are_independent() -> None:
+    """No correlation between one gap and the next beyond chance."""
+    gaps = _gaps(LoadLevel(rate_per_s=50.0, arrival="poisson"))
+    assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 4 / len(gaps) ** 0.5
+
+
+def test_a_ramp_rises_evenly() -> None:
+    """From 0 to 40 a second over 1000 s: a quarter of the arrivals in the first half."""
+    level = LoadLevel(rate_per_s=40.0, arrival="ramp", ramp_from_per_s=0.0)
+    times = np.array(arrival_times(level, LONG, 3))
+    assert len(times) == pytest.approx(20_000, rel=0.03)
+    assert np.mean(times < 500e9) == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_trace_is_replayed_at_the_rate(tmp_path: Path) -> None:
+    """Its own rhythm from its first stamp, stretched; its hash follows the stamps, not the file."""
+    file = tmp_path / "trace.txt"
+    file.write_text("100\n101\n\n104\n")
+    stamps = read_stamps(file)
+    level = LoadLevel(rate_per_s=1.0, arrival="replay")
+    assert list(arrival_times(level, Stop(), 0, stamps)) == [0, 500_000_000, 2_000_000_000]
+    assert stamps_hash(stamps) != stamps_hash((1.0, 2.0))
+
+
+@pytest.mark.parametrize("text", ["1\n", "", "1\nx\n", "nan\n1\n"])
+def test_a_bad_trace_is_refused(tmp_path: Path, text: str) -> None:
+    """Too short, no number, not finite; and a file that is not there."""
+    file = tmp_path / "trace.txt"
+    file.write_text(text)
+    with pytest.raises(UsageError):
+        read_stamps(file)
+    with pytest.raises(UsageError, match="cannot read the trace"):
+        read_stamps(tmp_path / "absent")
+
+
+def test_an_open_loop_has_an_end() -> None:
+    """Neither time nor number, or far too many: refused before anything is sent."""
+    level = LoadLevel(rate_per_s=1.0, arrival="poisson")
+    with pytest.raises(UsageError, match="needs an end"):
+        arrival_times(level, Stop(), 0)
+    with pytest.raises(UsageError, match="arrivals in one phase"):
+        arrival_times(LoadLevel(rate_per_s=1e8, arrival="constant"), LONG, 0)
+    with pytest.raises(UsageError, match="needs a duration"):
+        arrival_times(LoadLevel(rate_per_s=1.0, arrival="ramp"), Stop(requests=3), 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"concurrency": 1, "arrival": "poisson"},
+        {"rate_per_s": 1.0},
+        {"rate_per_s": 1.0, "arrival": "weekly"},
+        {"rate_per_s": 1.0, "arrival": "gamma", "burstiness": 0.0},
+    ],
+)
+def test_a_level_is_one_loop_or_the_other(wrong: dict[str, float | str]) -> None:
+    """A concurrency has no arrival process, a rate has one that exists."""
+    with pytest.raises(ValueError, match="arrival|burstiness"):
+        LoadLevel(**wrong)

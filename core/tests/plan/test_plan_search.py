@@ -1,0 +1,148 @@
+"""The search for the largest load: against servers whose limit is known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenbench.api import (
+    Estimate,
+    FrozenMap,
+    LoadLevel,
+    Measurement,
+    PointResult,
+    PointState,
+    UsageError,
+)
+from tokenbench.plan.search import Bisection
+from tokenbench.plan.series import load_plan
+from tokenbench.suite.schema import FindRequest, LoadRequest
+from tokenbench.suite.slo import parse_objectives
+
+GOALS = parse_objectives("ttft_p99<200ms", where="here")
+
+
+def _result(level: LoadLevel, ttft_s: float | None, **changes: Any) -> PointResult:
+    metrics = {"ttft_s.p99": Estimate(mean=ttft_s, half_width=None, values=(ttft_s,))}
+    facts: dict[str, Any] = {
+        **dict.fromkeys(("point", "run", "deployment", "engine", "model", "hardware"), "x"),
+        "layout": "tp1",
+        "workload": "w",
+        "workload_options": FrozenMap(),
+        "level": level,
+        "engine_version": None,
+        "precision": None,
+        "accelerators": 1,
+        "repeats": 1,
+        "state": PointState.DONE,
+        "measurement": Measurement.CERTIFIED,
+        "checks": (),
+        "metrics": FrozenMap(metrics),
+    }
+    return PointResult(**{**facts, **changes})
+
+
+def _search(search: Bisection, limit: float) -> tuple[float | None, int]:
+    """Drive it against a server that holds up to `limit`; what was found, in how many steps."""
+    history: list[PointResult] = []
+    while (level := search.next(history)) is not None:
+        load = level.concurrency or level.rate_per_s
+        assert load is not None
+        history.append(_result(level, 0.1 if load <= limit else 0.5))
+        assert len(history) <= 40
+    return search.found(history), len(history)
+
+
+@given(limit=st.floats(0.02, 5000))
+def test_the_largest_rate_is_found(limit: float) -> None:
+    """To within the tolerance below the limit, in steps that grow with its logarithm."""
+    like = LoadLevel(rate_per_s=1.0, arrival="poisson")
+    search = Bisection(like=like, objectives=GOALS, lowest=1.0, tolerance=0.05)
+    found, steps = _search(search, limit)
+    assert found is not None
+    assert limit / 1.052 <= found <= limit * 1.001
+    assert steps <= 2 * abs(math.log2(limit)) + 12
+
+
+@given(limit=st.integers(1, 3000))
+def test_the_largest_concurrency_is_found(limit: int) -> None:
+    """Exactly where one more is more than the tolerance; whole numbers only."""
+    search = Bisection(like=LoadLevel(concurrency=1), objectives=GOALS, lowest=1.0, tolerance=0.02)
+    found, _ = _search(search, limit)
+    assert found is not None
+    assert limit / 1.021 - 1 <= found <= limit
+
+
+def test_what_never_holds_and_what_always_does() -> None:
+    """Nothing found, in a few steps; or the highest that was allowed."""
+    like = LoadLevel(rate_per_s=1.0, arrival="poisson")
+    assert _search(Bisection(like=like, objectives=GOALS, lowest=1.0), 0.0) == (None, 7)
+    high = Bisection(like=like, objectives=GOALS, lowest=1.0, highest=24.0)
+    assert _search(high, 1e9)[0] == 24.0
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (_result(LoadLevel(concurrency=1), 0.3), "ttft_p99<200ms: 300 ms"),
+        (_result(LoadLevel(concurrency=1), None), "ttft_p99<200ms: not measured"),
+        (
+            _result(LoadLevel(concurrency=1), 0.1, state=PointState.STALLED, error="no token"),
+            "stalled: no token",
+        ),
+        (
+            _result(LoadLevel(concurrency=1), 0.1, measurement=Measurement.INVALID),
+            "the measurement is invalid",
+        ),
+    ],
+)
+def test_a_load_does_not_hold_for_a_reason(result: PointResult, why: str) -> None:
+    """Each reason is told."""
+    trial = Bisection(like=result.level, objectives=GOALS, lowest=1.0).trial(result)
+    assert (trial.holds, trial.why) == (False, why)
+
+
+def test_objectives_are_read() -> None:
+    """Metric, percentile (p99 where none is named), limit with its unit."""
+    found = parse_objectives("ttft_p99<200ms, tpot < 0.03s,e2e_mean<=5s", where="--slo")
+    assert [(g.name, g.limit_s) for g in found] == [
+        ("ttft_s.p99", 0.2),
+        ("tpot_s.p99", 0.03),
+        ("e2e_s.mean", 5.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "ttft", "ttft<200", "speed<2s", "ttft_p98<1s", "ttft<1s,ttft_p50<1s", "ttft<1.1.1s"],
+)
+def test_objectives_that_are_none(text: str) -> None:
+    """Each with what it should look like."""
+    with pytest.raises(UsageError, match="--slo"):
+        parse_objectives(text, where="--slo")
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (LoadRequest(find=FindRequest(what="max-rate")), "needs objectives"),
+        (LoadRequest(find=FindRequest(what="max-rate"), slo="ttft<1s", rate=(1.0,)), "no rate"),
+        (LoadRequest(arrival="replay", rate=(1.0,)), "needs a trace"),
+    ],
+)
+def test_loads_that_contradict_themselves(load: LoadRequest, said: str) -> None:
+    """Refused while planning."""
+    with pytest.raises(UsageError, match=said):
+        load_plan(load)
+
+
+def test_levels_of_a_fixed_load() -> None:
+    """Closed loops, then open ones; one request at a time where nothing was asked."""
+    assert [level.label for level in load_plan(LoadRequest()).known()] == ["c1"]
+    both = LoadRequest(concurrency=(1, 2), rate=(3.0,))
+    assert [level.label for level in load_plan(both).known()] == ["c1", "c2", "r3"]
+    assert [level.label for level in load_plan(LoadRequest(rate=(3.0,))).known()] == ["r3"]
