@@ -170,6 +170,7 @@ def test_an_uninstalled_plugin_is_gone(bench, tmp_path: Path) -> None:
     assert "scripted" not in bench("--no-plugin", "scripted", "plugins").out
 
 
+@pytest.mark.covers("Codec.encode", "Codec.classify")
 def test_a_plugins_own_wire_format(bench) -> None:
     """An engine with a protocol of its own is measured like any other, per-token ITL included."""
     engine = "scripted:wire=scripted-lines,script='--itl-s 0.01'"
@@ -185,6 +186,7 @@ def test_a_plugins_own_wire_format(bench) -> None:
     assert 0.01 <= itl < 0.04
 
 
+@pytest.mark.covers("Engine.worker")
 def test_an_engine_wraps_anothers_worker(bench) -> None:
     """Through `context.engine`, as Dynamo and llm-d do; the wrapped process really runs."""
     done = bench("run", "--engine", "wrapping", *QUICK, "--allow-invalid")
@@ -194,6 +196,7 @@ def test_an_engine_wraps_anothers_worker(bench) -> None:
     assert result["metrics"]["tpot_s.p50"]["mean"] >= 0.004
 
 
+@pytest.mark.covers("bench_amend_launch")
 def test_an_amendment_changes_the_launch_and_says_so(bench) -> None:
     """With its reason in the explanation, and in the identity of the points."""
     args = ("plan", "--engine", "scripted", *QUICK)

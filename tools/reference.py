@@ -157,7 +157,7 @@ def _fields(cls: type[Any]) -> str:
     lines = ["| field | type | default |", "|---|---|---|"]
     if attrs.has(cls):
         rows: list[tuple[str, str, Any, Any]] = [
-            (f.name, str(f.type), f.default, attrs.NOTHING) for f in attrs.fields(cls)
+            (f.name, _annotation(cls, f.name), f.default, attrs.NOTHING) for f in attrs.fields(cls)
         ]
     else:
         rows = [
@@ -168,6 +168,15 @@ def _fields(cls: type[Any]) -> str:
         shown = "required" if default is nothing else f"`{_default(default)}`"
         lines.append(f"| `{name}` | `{_escape(kind)}` | {shown} |")
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _annotation(cls: type[Any], field: str) -> str:
+    """As the source has it, whether or not somebody has resolved it meanwhile."""
+    for base in cls.__mro__:
+        found = inspect.get_annotations(base).get(field)
+        if found is not None:
+            return found if isinstance(found, str) else getattr(found, "__name__", str(found))
+    return "Any"
 
 
 def _default(value: object) -> str:

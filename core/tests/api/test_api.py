@@ -101,6 +101,7 @@ def test_a_level_is_a_concurrency_or_a_rate(bad: dict[str, float]) -> None:
         LoadLevel(**bad)
 
 
+@pytest.mark.covers("FixedLoadPlan.next")
 def test_a_load_plan_ends() -> None:
     """One level a result, then None."""
     levels = (LoadLevel(concurrency=1), LoadLevel(rate_per_s=2.5))
@@ -137,6 +138,7 @@ class Answers:
     post = get
 
 
+@pytest.mark.covers("Engine.worker")
 def test_an_engines_defaults_say_does_not() -> None:
     """Workers come from the plan; what it cannot tell is None, what it cannot do is False."""
     engine, request = Bare(), None

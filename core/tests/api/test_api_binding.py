@@ -129,6 +129,14 @@ def test_a_taken_port_names_its_holder() -> None:
     assert free_port() != free_port()
 
 
+@pytest.mark.covers(
+    "Launcher.allocate",
+    "Launcher.start",
+    "Deployment.endpoints",
+    "Deployment.status",
+    "Deployment.logs",
+    "Deployment.cancel",
+)
 def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
     """Files written, symbols bound, logs kept, scratch removed, ports free again."""
     spec = ProcessSpec(
@@ -157,6 +165,7 @@ def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
     require_free("127.0.0.1", port)
 
 
+@pytest.mark.covers("Launcher.allocate")
 def test_more_accelerators_than_there_are(tmp_path: Path) -> None:
     """Said before anything starts."""
     launcher = LocalLauncher(LauncherContext(devices=("0", "1"), logs=tmp_path))
@@ -179,6 +188,7 @@ def test_devices_are_given_out_once(tmp_path: Path) -> None:
         deployment.cancel()
 
 
+@pytest.mark.covers("Launcher.run_on", "Launcher.put", "Launcher.get", "Launcher.attach")
 def test_short_commands_and_files(tmp_path: Path) -> None:
     """The members that cluster launchers need more than this one."""
     launcher = LocalLauncher(LauncherContext(logs=tmp_path))

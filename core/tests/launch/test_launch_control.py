@@ -73,6 +73,7 @@ def _client(*urls: str, **more: Any) -> ControlClient:
     return ControlClient(endpoints, **more)
 
 
+@pytest.mark.covers("Server.get", "Server.post")
 def test_answers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status and text as they come, the endpoint asked for, and no proxy in between."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
@@ -86,6 +87,7 @@ def test_answers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client.close()
 
 
+@pytest.mark.covers("Server.get")
 def test_no_answer_is_a_connection_error(url: str) -> None:
     """Nobody there, or somebody who does not speak HTTP."""
     client = _client(f"http://127.0.0.1:{free_port()}", url)

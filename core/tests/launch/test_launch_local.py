@@ -90,6 +90,7 @@ def test_a_replica_that_dies_at_once_harms_no_other(tmp_path: Path) -> None:
     assert not Path(scratch).parent.exists()
 
 
+@pytest.mark.covers("Deployment.cancel")
 def test_replicas_end_at_a_time(tmp_path: Path) -> None:
     """Four that take a second each to say goodbye take about one, not four."""
     script = "trap 'sleep 1; exit' TERM; echo ready; while :; do sleep 0.05; done"
@@ -143,6 +144,7 @@ def test_unconfined_processes_may_use_all_cores(tmp_path: Path) -> None:
     assert said == [str(len(os.sched_getaffinity(0)))]
 
 
+@pytest.mark.covers("Launcher.run_on")
 def test_a_short_command_is_held_to_its_time(
     tmp_path: Path, started: Callable[[], list[int]]
 ) -> None:
@@ -159,6 +161,7 @@ def test_a_short_command_is_held_to_its_time(
         launcher.run_on("localhost", ["no-such-command"], timeout_s=5)
 
 
+@pytest.mark.covers("Launcher.put", "Launcher.get")
 def test_copies(tmp_path: Path) -> None:
     """To itself is done already; what cannot be copied is said in two lines."""
     launcher = LocalLauncher(LauncherContext(logs=tmp_path))

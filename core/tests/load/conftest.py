@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tokenbench.api import COMPLETIONS, Dialect, Session, SingleTurn, Stop, TextPrompt, Turn
+from tokenbench.api import COMPLETIONS, Dialect, Session, SingleTurn, Stop, Target, TextPrompt, Turn
 from tokenbench.launch.ports import free_port
 from tokenbench.load.client import LoadWorker
+from tokenbench.load.codecs import find_codec
 from tokenbench.load.job import LoadJob
+from tokenbench.load.prepared import write_sessions
 from tokenbench.load.records import PhaseSummary
-from tokenbench.load.sessions import write_sessions
 
 Serve = Callable[..., str]
 
@@ -67,7 +68,6 @@ def drive(worker: LoadWorker, tmp_path: Path) -> Callable[..., PhaseSummary]:
         **more: object,
     ) -> PhaseSummary:
         made = sessions or [plain_session(i) for i in range(500)]
-        write_sessions(made, tmp_path / "sessions")
         job = LoadJob(
             url=url,
             codec=wire,
@@ -79,6 +79,9 @@ def drive(worker: LoadWorker, tmp_path: Path) -> Callable[..., PhaseSummary]:
             concurrency=concurrency,
             **more,  # type: ignore[arg-type]
         )
+        target = Target(model=job.model, dialect=job.dialect)
+        codec = find_codec(wire, job.codec_plugin)
+        write_sessions(made, codec, target, [tmp_path / "sessions"])
         return worker.run(
             job,
             tmp_path / "job.json",

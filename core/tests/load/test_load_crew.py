@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenbench.api import COMPLETIONS, Dialect, SingleTurn, Stop, TextPrompt, Turn
+from tokenbench.api import COMPLETIONS, Dialect, SingleTurn, Stop, Target, TextPrompt, Turn
+from tokenbench.load.codecs import CompletionsCodec
 from tokenbench.load.crew import LoadCrew, split
 from tokenbench.load.delays import Delays
 from tokenbench.load.job import LoadJob
@@ -188,9 +189,10 @@ def test_a_job_runs_alone_from_its_file(serve, tmp_path: Path) -> None:
     import sys
 
     from tokenbench.load.job import encode
-    from tokenbench.load.sessions import write_sessions
+    from tokenbench.load.prepared import write_sessions
 
-    write_sessions(_sessions(6), tmp_path / "s.pickle")
+    target = Target(model="m", dialect=JOB.dialect)
+    write_sessions(_sessions(6), CompletionsCodec(), target, [tmp_path / "s.pickle"])
     job = attrs.evolve(JOB, url=serve(), sessions=str(tmp_path / "s.pickle"), output=str(tmp_path))
     job = attrs.evolve(job, stop=Stop(requests=6))
     (tmp_path / "job.json").write_bytes(encode(job))

@@ -30,10 +30,14 @@ class LoadLevel:
     concurrency: int | None = None
     rate_per_s: float | None = None
     unit: str = "request"
-    arrival: str = "closed"
+    arrival: str = attrs.field()
     burstiness: float = 1.0
     ramp_from_per_s: float | None = None
     trace: str | None = None
+
+    @arrival.default
+    def _usual(self) -> str:
+        return "closed" if self.rate_per_s is None else "poisson"
 
     def __attrs_post_init__(self) -> None:
         if (self.concurrency is None) == (self.rate_per_s is None):

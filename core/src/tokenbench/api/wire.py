@@ -80,11 +80,16 @@ class Codec(ABC):
     `framing` says how events are cut out of the body: ``sse`` (data of one server-sent event),
     ``lines`` (one line each), ``body`` (the whole body is one event). `ends_with_done` says whether
     a complete stream must carry an event with `done`.
+
+    `text_marks`: for formats of JSON events, the bytes right after which the generated text begins,
+    as a JSON string: ``"text":"``. Of two events that differ inside that string only, the second
+    need not be decoded: it means what the first meant, but for the text. Empty: decode every event.
     """
 
     name: str
     framing: str = "sse"
     ends_with_done: bool = True
+    text_marks: tuple[bytes, ...] = ()
 
     @abstractmethod
     def encode(self, turn: Turn, target: Target) -> HttpRequest:

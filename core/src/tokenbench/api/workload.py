@@ -93,8 +93,8 @@ class Session(ABC):
 
         Called with None to begin, then once for each ended turn. Several turns are a fork; None or
         an empty tuple means nothing more from this branch. The session is over when no turn is in
-        flight and none is waiting. A session with `one_turn` is begun twice: once to encode its
-        turn before the clock starts, once when it is sent.
+        flight and none is waiting. A session with `one_turn` is asked once, before the clock
+        starts. Once a stop rule of the phase holds, nothing more is asked.
         """
 
 

@@ -57,7 +57,8 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         add("--requests", "requests", type=int, help="Requests of a repeat."),
         add("--eval", "eval", multiple=True, metavar="NAME[:...]", help="Accuracy task."),
         add("--reporter", "reporter", multiple=True, metavar="NAME[:...]", help="Report to make."),
-        add("--use", "use", multiple=True, metavar="NAME", help="Amendment plugin to apply."),
+        add("--use", "use", multiple=True, metavar="NAME",
+            help="Amendment or observer plugin to use."),
         add("--seed", "seed", type=int, help="Base seed of all prompts."),
         add("--name", "name", metavar="NAME", help="Name of the run."),
     ]  # fmt: skip

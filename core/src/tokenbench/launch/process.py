@@ -81,6 +81,13 @@ class Process:
             self._popen.wait(timeout_s)
         return self.exit_code
 
+    def end_input(self, timeout_s: float) -> None:
+        """Close the command's standard input and give it that time to end by itself."""
+        assert self._popen.stdin is not None
+        with contextlib.suppress(OSError):
+            self._popen.stdin.close()
+        self.wait(timeout_s)
+
     def stop(self) -> None:
         """End the command and everything it started; returns when all is gone. Idempotent."""
         if self._popen.poll() is None:

@@ -167,6 +167,7 @@ class CompletionsCodec(_OpenAI):
 
     name = COMPLETIONS
     path = "/v1/completions"
+    text_marks = (b'"text":"', b'"text": "')
 
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
         prompt = turn.prompt
@@ -190,6 +191,7 @@ class ChatCodec(_OpenAI):
 
     name = CHAT
     path = "/v1/chat/completions"
+    text_marks = (b'"content":"', b'"content": "')
 
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
         prompt = turn.prompt

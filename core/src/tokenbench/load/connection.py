@@ -12,16 +12,25 @@ import httptools
 
 from .exchange import Exchange
 from .records import Status
+from .stencil import body_bytes
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
 
 
 class Pool(Protocol):
     """What a connection needs of the pool it belongs to."""
 
-    def on_read(self, now_ns: int) -> None:
-        """A socket was read at `now_ns`."""
+    watching: bool
+    next_watch_ns: int
+    last_token_ns: int
+    tokens: int
 
-    def on_tokens(self, now_ns: int, count: int) -> None:
-        """`count` token events arrived at `now_ns`."""
+    def on_read(self, now_ns: int) -> None:
+        """A socket was read at `now_ns`, while reads are watched."""
+
+    def watch(self, now_ns: int) -> None:
+        """Begin to watch reads."""
 
     def release(self, connection: Connection) -> None:
         """The connection is free for another exchange."""
@@ -41,6 +50,8 @@ class Connection(asyncio.Protocol):
         self._used = False
         self._got_bytes = False
         self._framed = False
+        self._between = False
+        self._lead = self._tail = b""
         self._error_body = bytearray()
         self._parser: Any = None
         self._transport: asyncio.Transport | None = None
@@ -58,16 +69,40 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Stamp, then parse."""
+        """Stamp, then look; only what is not plainly a token is parsed."""
         now_ns = self._now_ns = monotonic_ns()
-        self._pool.on_read(now_ns)
+        pool = self._pool
+        if pool.watching:
+            pool.on_read(now_ns)
+        elif now_ns >= pool.next_watch_ns:
+            pool.watch(now_ns)
+        if self._lead:
+            exchange = self._exchange
+            size = body_bytes(data, self._lead, self._tail)
+            if size and exchange is not None:
+                exchange.plain_token(size, now_ns)
+                pool.last_token_ns = now_ns
+                pool.tokens += 1
+                return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         self._got_bytes = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"not HTTP: {error}")
-        except ValueError as error:
-            self._fail(f"unreadable response: {error}")
+            # What a callback raises, the parser wraps.
+            cause = error.__context__
+            said = f"unreadable response: {cause}" if isinstance(cause, ValueError) else None
+            self._fail(said or f"not HTTP: {error}")
+            return
+        exchange = self._exchange
+        self._lead = b""
+        if exchange is None or exchange.stencil is None or not self._between:
+            return
+        # The parser and the reader both stand between two chunks: they need not see plain tokens.
+        if data.endswith(b"\n\r\n") and exchange.reader.clean:
+            self._lead, self._tail = exchange.stencil
 
     def resume_writing(self) -> None:
         """The rest of a request that did not fit the socket's buffer is out."""
@@ -99,8 +134,16 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Notice whether the body's end is marked."""
-        if name.lower() in (b"content-length", b"transfer-encoding"):
+        if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING:
             self._framed = True
+
+    def on_chunk_header(self) -> None:
+        """A chunk of the body begins."""
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk of the body is whole."""
+        self._between = True
 
     def on_headers_complete(self) -> None:
         """The status is known."""
@@ -115,13 +158,15 @@ class Connection(asyncio.Protocol):
         if exchange.http_status == 200:
             tokens = exchange.on_body(body, self._now_ns)
             if tokens:
-                self._pool.on_tokens(self._now_ns, tokens)
+                self._pool.last_token_ns = self._now_ns
+                self._pool.tokens += tokens
         elif len(self._error_body) < 500:
             self._error_body += body
 
     def on_message_complete(self) -> None:
         """The response is whole; the connection can carry another."""
         exchange, self._exchange = self._exchange, None
+        self._lead = b""
         keep = self._parser.should_keep_alive()
         if not keep:
             self.close()
@@ -139,7 +184,7 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         exchange.reused = self._used
         self._used = True
-        self._got_bytes = False
+        self._got_bytes = self._between = False
         data = self._head(exchange) + exchange.request.body
         transport = self._transport
         assert transport is not None

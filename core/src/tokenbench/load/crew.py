@@ -10,12 +10,13 @@ from types import TracebackType
 
 import attrs
 
-from tokenbench.api import Session, Stop
+from tokenbench.api import Session, Stop, Target
 
 from .client import LoadWorker, Progress, run_phase
+from .codecs import find_codec
 from .job import LoadJob
+from .prepared import write_sessions
 from .records import PhaseSummary
-from .sessions import write_sessions
 
 
 class LoadCrew:
@@ -75,7 +76,9 @@ class LoadCrew:
         files = [folder / f"sessions-{share.worker}.pickle" for share in shares]
         schedules = [folder / f"arrivals-{share.worker}.bin" for share in shares]
         try:
-            write_sessions(sessions, *files)
+            codec = find_codec(job.codec, job.codec_plugin)
+            target = Target(model=job.model, dialect=job.dialect)
+            write_sessions(sessions, codec, target, files)
             jobs = []
             for share, file, schedule in zip(shares, files, schedules, strict=True):
                 own = attrs.evolve(share, sessions=str(file))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from time import monotonic_ns
 
-from tokenbench.api import Codec, HttpRequest, Session, Target, Turn
+from tokenbench.api import Codec, HttpRequest, Target, Turn
 
-from .exchange import Exchange
+from .exchange import Asked, Exchange
 from .job import LoadJob
 from .pool import ConnectionPool
+from .prepared import Item, Prepared, asked_of
 from .recorder import Recorder
 from .records import ABSENT, Status
 from .sessions import SessionRun
@@ -35,7 +36,7 @@ class Driver(ABC):
         codec: Codec,
         pool: ConnectionPool,
         recorder: Recorder,
-        sessions: Iterator[tuple[Session, HttpRequest | None]],
+        sessions: Iterator[Item],
         timers: Timers,
     ) -> None:
         self._job = job
@@ -45,7 +46,8 @@ class Driver(ABC):
         self._sessions = sessions
         self._timers = timers
         self._target = Target(model=job.model, dialect=job.dialect)
-        self._runs: dict[int, tuple[SessionRun, HttpRequest | None]] = {}
+        self._runs: dict[int, SessionRun] = {}
+        self._waiting = 0
         self._open: set[Exchange] = set()
         # Sessions of several workers have numbers of their own.
         self._next_number = job.worker
@@ -53,6 +55,7 @@ class Driver(ABC):
         self._freed_ns = 0
         self._integrated_ns = 0
         self.finished = asyncio.Event()
+        self.failure: Exception | None = None
         self.stopped_by: str | None = None
         self.started_ns = self.dispatch_ended_ns = self.ended_ns = ABSENT
         self.dispatched = self.turns = self.failed = self.output_tokens = 0
@@ -130,34 +133,63 @@ class Driver(ABC):
         if item is None:
             self.stop("sessions")
             return False
-        session, request = item
-        run = SessionRun(self._next_number, session, self._send)
+        number = self._next_number
         self._next_number += self._job.workers
-        self._runs[run.index] = (run, request)
+        if isinstance(item, Prepared):
+            self._begin_prepared(item, number, scheduled_ns)
+            return True
+        run = self._runs[number] = SessionRun(number, item, self._send)
         self._freed_ns = scheduled_ns
-        run.start()
+        try:
+            run.start()
+        except Exception as error:
+            self._fail(error)
+            return False
         self._end_if_over(run)
         return True
 
+    def _begin_prepared(self, item: Prepared, number: int, scheduled_ns: int) -> None:
+        if item.delay_s > 0:
+            scheduled_ns += int(item.delay_s * NS_PER_S)
+            self._waiting += 1
+            self._timers.at(scheduled_ns, self._after_wait, item, number, scheduled_ns)
+        else:
+            self._dispatch(None, number, 0, item.request, item.asked, scheduled_ns)
+
+    def _after_wait(self, item: Prepared, number: int, scheduled_ns: int) -> None:
+        self._waiting -= 1
+        self._dispatch(None, number, 0, item.request, item.asked, scheduled_ns)
+
     def _send(self, run: SessionRun, number: int, turn: Turn) -> None:
+        """A turn of a session became possible."""
         scheduled_ns = self._freed_ns
         if turn.delay_s > 0:
             scheduled_ns += int(turn.delay_s * NS_PER_S)
-            self._timers.at(scheduled_ns, self._dispatch, run, number, turn, scheduled_ns)
+            self._timers.at(scheduled_ns, self._send_turn, run, number, turn, scheduled_ns)
         else:
-            self._dispatch(run, number, turn, scheduled_ns)
+            self._send_turn(run, number, turn, scheduled_ns)
 
-    def _dispatch(self, run: SessionRun, number: int, turn: Turn, scheduled_ns: int) -> None:
-        request = self._runs[run.index][1] if run.index in self._runs else None
+    def _send_turn(self, run: SessionRun, number: int, turn: Turn, scheduled_ns: int) -> None:
+        if self.stopped_by is not None:
+            return
+        try:
+            request = self._codec.encode(turn, self._target)
+        except Exception as error:
+            self._fail(error)
+            return
+        self._dispatch(run, run.index, number, request, asked_of(turn), scheduled_ns)
+
+    def _dispatch(
+        self,
+        run: SessionRun | None,
+        session: int,
+        number: int,
+        request: HttpRequest,
+        asked: Asked,
+        scheduled_ns: int,
+    ) -> None:
         exchange = Exchange(
-            session=run.index,
-            number=number,
-            turn=turn,
-            request=request or self._codec.encode(turn, self._target),
-            codec=self._codec,
-            scheduled_ns=scheduled_ns,
-            keep_text=not run.one_turn,
-            on_end=self._ended_by(run),
+            session, number, request, asked, self._codec, scheduled_ns, run, self._ended
         )
         self._integrate(monotonic_ns())
         self._open.add(exchange)
@@ -169,13 +201,7 @@ class Driver(ABC):
         elif self._late:
             self._time_is_up()
 
-    def _ended_by(self, run: SessionRun) -> Callable[[Exchange], None]:
-        def ended(exchange: Exchange) -> None:
-            self._ended(run, exchange)
-
-        return ended
-
-    def _ended(self, run: SessionRun, exchange: Exchange) -> None:
+    def _ended(self, exchange: Exchange) -> None:
         self._integrate(exchange.end_ns)
         self._open.discard(exchange)
         self.turns += 1
@@ -183,17 +209,33 @@ class Driver(ABC):
             self._note_failure(exchange)
         elif exchange.n_out != ABSENT:
             self.output_tokens += exchange.n_out
-        if self.stopped_by is None and run.index in self._runs:
+        if self.stopped_by is None:
             # Before recording: the freed slot's next request should not wait for it.
-            self._freed_ns = exchange.end_ns
-            run.ended(exchange)
-            self._freed_ns = exchange.end_ns
-            self._end_if_over(run)
+            self._go_on(exchange)
         self._recorder.add(exchange.row(self._job.worker), exchange.chunks)
         limit = self._job.stop.output_tokens
         if limit is not None and self.output_tokens >= limit:
             self.stop("output_tokens")
         self._finish_if_empty()
+
+    def _go_on(self, exchange: Exchange) -> None:
+        run = exchange.run
+        self._freed_ns = exchange.end_ns
+        if run is None:
+            self._session_over()
+        elif run.index in self._runs:
+            try:
+                run.ended(exchange)
+            except Exception as error:
+                self._fail(error)
+                return
+            self._freed_ns = exchange.end_ns
+            self._end_if_over(run)
+
+    def _fail(self, error: Exception) -> None:
+        """A plugin's code failed between two turns: what was measured is kept, the phase ends."""
+        self.failure = self.failure or error
+        self.abort("fatal", Status.CANCELLED)
 
     def _note_failure(self, exchange: Exchange) -> None:
         self.failed += 1

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from tokenbench.api import Codec, HttpRequest, Turn
+from tokenbench.api import Codec, HttpRequest
 
 from .records import ABSENT, CHUNK, Status, TokenSource
 from .sse import READERS, Reader
+from .stencil import stencil_of
+
+if TYPE_CHECKING:
+    from .sessions import SessionRun
+
+Asked = tuple[int, int, bool]
+"""What a turn asked for: prompt tokens (-1 where unknown), output limit, exactly that many."""
 
 _pack_chunk = CHUNK.pack
 
@@ -15,20 +23,23 @@ _pack_chunk = CHUNK.pack
 class Exchange:
     """A request and its response. Made by a driver, fed by a connection, ended once.
 
-    `text` is collected only where `keep_text` is set, because a later turn may need it.
+    `run` is the session that it belongs to, None for a request that is a session of its own; only
+    where there is one, `text` is collected, because a later turn may need it. `stencil` is what
+    recognises further tokens, None before the first and where there is none.
     """
 
     __slots__ = (
-        "_classify",
-        "_ends_with_done",
+        "_codec",
         "_on_end",
-        "_reader",
+        "asked_in",
+        "asked_out",
         "bytes_in",
         "chunks",
         "coalesced",
         "done",
         "end_ns",
         "error",
+        "exact",
         "first_ns",
         "http_status",
         "keep_text",
@@ -39,39 +50,40 @@ class Exchange:
         "n_out",
         "n_tokens",
         "number",
+        "reader",
         "request",
         "reused",
+        "run",
         "scheduled_ns",
         "sent_first_ns",
         "sent_last_ns",
         "session",
         "status",
+        "stencil",
         "text",
-        "turn",
     )
 
     def __init__(
         self,
-        *,
         session: int,
         number: int,
-        turn: Turn,
         request: HttpRequest,
+        asked: Asked,
         codec: Codec,
         scheduled_ns: int,
-        keep_text: bool,
+        run: SessionRun | None,
         on_end: Callable[[Exchange], None],
     ) -> None:
         self.session = session
         self.number = number
-        self.turn = turn
         self.request = request
+        self.asked_in, self.asked_out, self.exact = asked
         self.scheduled_ns = scheduled_ns
-        self.keep_text = keep_text
+        self.run = run
+        self.keep_text = run is not None
         self._on_end = on_end
-        self._classify = codec.classify
-        self._ends_with_done = codec.ends_with_done
-        self._reader: Reader = READERS[codec.framing]()
+        self._codec = codec
+        self.reader: Reader = READERS[codec.framing]()
         self.sent_first_ns = self.sent_last_ns = ABSENT
         self.first_ns = self.last_ns = self.end_ns = ABSENT
         self.n_in = self.n_out = self.n_cached = ABSENT
@@ -82,8 +94,18 @@ class Exchange:
         self.done = False
         self.status: Status | None = None
         self.error: str | None = None
+        self.stencil: tuple[bytes, bytes] | None = None
         self.chunks = bytearray()
         self.text: list[str] = []
+
+    def plain_token(self, size: int, now_ns: int) -> None:
+        """A token that a stencil has recognised, not the first of this exchange."""
+        self.bytes_in += size
+        self.n_chunks += 1
+        if self.last_ns == now_ns:
+            self.coalesced += 1
+        self.last_ns = now_ns
+        self.chunks += _pack_chunk(now_ns, -1)
 
     def on_body(self, data: bytes, now_ns: int) -> int:
         """Bytes of a response with status 200. Returns how many token events they held.
@@ -92,12 +114,12 @@ class Exchange:
             ValueError: the bytes are not of the codec's format.
         """
         self.bytes_in += len(data)
-        return self._take(self._reader.feed(data), now_ns)
+        return self._take(self.reader.feed(data), now_ns)
 
     def _take(self, events: list[bytes], now_ns: int) -> int:  # noqa: C901, PLR0912 - one pass, per token
         tokens = 0
         for data in events:
-            event = self._classify(data)
+            event = self._codec.classify(data)
             if event.token:
                 tokens += 1
                 count = event.n_tokens
@@ -118,6 +140,8 @@ class Exchange:
                 self.chunks += _pack_chunk(now_ns, -1 if count is None else count)
                 if self.keep_text:
                     self.text.append(event.text)
+                else:
+                    self.stencil = stencil_of(data, event, self._codec.text_marks)
             if event.n_out is not None:
                 self.n_out = event.n_out
             if event.n_in is not None:
@@ -140,7 +164,7 @@ class Exchange:
             )
             return
         try:
-            self._take(self._reader.finish(), now_ns)
+            self._take(self.reader.finish(), now_ns)
         except ValueError as error:
             self.end(now_ns, Status.BROKEN, f"unreadable response: {error}")
             return
@@ -148,7 +172,7 @@ class Exchange:
             self.end(now_ns, Status.ERROR_EVENT, self.error)
         elif self.first_ns == ABSENT:
             self.end(now_ns, Status.EMPTY, "the response carried no token")
-        elif self._ends_with_done and not self.done and self.n_out == ABSENT:
+        elif self._codec.ends_with_done and not self.done and self.n_out == ABSENT:
             # transformers serve ends without [DONE]; its usage tells that the stream is whole.
             self.end(now_ns, Status.BROKEN, "the stream ended without its end mark")
         else:
@@ -169,7 +193,6 @@ class Exchange:
         n_out = self.n_out
         if n_out == ABSENT and self.n_tokens:
             source, n_out = TokenSource.CHUNKS, self.n_tokens
-        turn = self.turn
         return [
             self.session,
             self.number,
@@ -177,7 +200,7 @@ class Exchange:
             int(self.status if self.status is not None else Status.CANCELLED),
             self.http_status,
             int(self.reused),
-            int(turn.exact_output),
+            int(self.exact),
             int(source),
             self.scheduled_ns,
             self.sent_first_ns,
@@ -188,8 +211,8 @@ class Exchange:
             self.n_in,
             n_out,
             self.n_cached,
-            ABSENT if turn.n_in is None else turn.n_in,
-            turn.max_tokens,
+            self.asked_in,
+            self.asked_out,
             self.n_chunks,
             0,
             self.coalesced,

@@ -7,15 +7,14 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from time import monotonic_ns
 
-from tokenbench.api import Codec, HttpRequest, Session
+from tokenbench.api import Codec
 
 from .driver import Driver
 from .job import LoadJob
 from .pool import ConnectionPool
+from .prepared import Item
 from .recorder import Recorder
 from .timers import Timers
-
-Prepared = Iterator[tuple[Session, HttpRequest | None]]
 
 
 class ClosedLoop(Driver):
@@ -44,7 +43,7 @@ class OpenLoop(Driver):
         codec: Codec,
         pool: ConnectionPool,
         recorder: Recorder,
-        sessions: Prepared,
+        sessions: Iterator[Item],
         timers: Timers,
         schedule: array[int],
     ) -> None:
@@ -77,7 +76,7 @@ class OpenLoop(Driver):
 
     def _all_arrived(self) -> None:
         """Nothing more arrives. Later turns of sessions under way still count."""
-        if self.stopped_by is None and not self._runs:
+        if self.stopped_by is None and not self._runs and not self._waiting:
             self.stop("schedule")
 
     def _session_over(self) -> None:

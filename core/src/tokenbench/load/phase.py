@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import os
 import resource
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic_ns, process_time, time_ns
-from typing import IO, Any
+from typing import Any
 
-import attrs
-
-from tokenbench.api import Codec, HttpRequest, Session, SingleTurn, Target, TextPrompt, Turn
+from tokenbench.api import BenchError, Codec, PluginError
 
 from .codecs import find_codec
 from .driver import Driver
 from .job import LoadJob
-from .loops import ClosedLoop, OpenLoop, Prepared
+from .loops import ClosedLoop, OpenLoop
 from .pool import ConnectionPool
+from .prepared import Item, read_sessions
 from .recorder import Recorder
 from .records import ClockPair, PhaseSummary, Status
-from .sessions import SessionRun, read_sessions
 from .timers import Timers
 
 _PROGRESS_S = 0.25
-_PREPARED = 4096
-_PREPARED_BYTES = 32 * 1024 * 1024
-_ENCODED = TextPrompt("")
 # Connections that an open loop keeps ahead of its arrivals.
 _SPARE = 64
 
@@ -63,18 +57,17 @@ class Phase:
         pool = ConnectionPool(job.url, connect_timeout_s=job.connect_timeout_s, api_key=key)
         try:
             with Path(job.sessions).open("rb") as file:
-                sessions = _prepared(file, codec, Target(model=job.model, dialect=job.dialect))
-                driver = _driver(job, codec, pool, recorder, sessions, timers)
+                driver = _driver(job, codec, pool, recorder, read_sessions(file), timers)
                 await _open(pool, job)
-                # Garbage of the preparation is gone, and its survivors are never looked at again.
+                # Nothing in the request path makes cycles, so nothing would be found by looking.
                 gc.collect()
-                gc.freeze()
+                gc.disable()
                 self._say({"prepared": True})
                 await self.go.wait()
                 self._driver = driver
                 summary = await self._drive(driver, pool, recorder)
         finally:
-            gc.unfreeze()
+            gc.enable()
             timers.close()
             pool.close()
             recorder.close()
@@ -91,6 +84,8 @@ class Phase:
         await driver.finished.wait()
         watch.cancel()
         cpu_s = process_time() - cpu_start
+        if driver.failure is not None:
+            raise _plugin_error(driver.failure)
         slots = self._job.concurrency or 0
         target = slots * (driver.dispatch_ended_ns - driver.started_ns)
         return PhaseSummary(
@@ -147,7 +142,7 @@ def _driver(
     codec: Codec,
     pool: ConnectionPool,
     recorder: Recorder,
-    sessions: Prepared,
+    sessions: Iterator[Item],
     timers: Timers,
 ) -> Driver:
     if job.arrivals is None:
@@ -157,40 +152,21 @@ def _driver(
     return OpenLoop(job, codec, pool, recorder, sessions, timers, schedule)
 
 
+def _plugin_error(error: Exception) -> BenchError:
+    if isinstance(error, BenchError):
+        return error
+    return PluginError(
+        f"a session of the workload failed: {type(error).__name__}: {error}",
+        hint="report it to the author of the workload",
+    )
+
+
 async def _open(pool: ConnectionPool, job: LoadJob) -> None:
     try:
         await pool.open(job.concurrency or pool.spare)
     except (OSError, TimeoutError):
         # The requests themselves will fail one by one, each classified as what it is.
         return
-
-
-def _prepared(
-    file: IO[bytes], codec: Codec, target: Target
-) -> Iterator[tuple[Session, HttpRequest | None]]:
-    """Sessions with the encoded request of those whose one turn is known beforehand.
-
-    The first of them are made before the clock starts; more would only cost memory, and are made
-    one by one as slots become free (tens of microseconds, booked as dispatch delay). An encoded
-    request is all that is kept of its prompt.
-    """
-
-    def prepare(session: Session) -> tuple[Session, HttpRequest | None]:
-        if not session.one_turn:
-            return session, None
-        turns: list[Turn] = []
-        SessionRun(0, session, lambda _run, _number, turn: turns.append(turn)).start()
-        request = codec.encode(turns[0], target)
-        return SingleTurn(attrs.evolve(turns[0], prompt=_ENCODED)), request
-
-    items = map(prepare, read_sessions(file))
-    ready, size = [], 0
-    for item in items:
-        ready.append(item)
-        size += len(item[1].body) if item[1] is not None else 0
-        if len(ready) >= _PREPARED or size >= _PREPARED_BYTES:
-            break
-    return itertools.chain(ready, items)
 
 
 def _clocks() -> ClockPair:

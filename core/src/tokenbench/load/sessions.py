@@ -1,39 +1,13 @@
-"""Sessions under way: which turn may be sent when, and the files sessions travel in."""
+"""Sessions under way: which turn may be sent when."""
 
 from __future__ import annotations
 
-import contextlib
-import pickle
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import IO, cast
+from collections.abc import Callable
 
 from tokenbench.api import Session, Turn, TurnResult
 
 from .exchange import Exchange
 from .records import ABSENT, Status
-
-
-def write_sessions(sessions: Iterable[Session], *files: Path) -> int:
-    """Write sessions for load workers, session k for worker k modulo their number; returns how many
-    there were. They are written one by one: a long phase's prompts are never in memory together.
-    """
-    count = 0
-    with contextlib.ExitStack() as stack:
-        outs = [stack.enter_context(file.open("wb")) for file in files]
-        for count, session in enumerate(sessions, 1):
-            out = outs[(count - 1) % len(outs)]
-            pickle.dump(session, out, protocol=pickle.HIGHEST_PROTOCOL)
-    return count
-
-
-def read_sessions(file: IO[bytes]) -> Iterator[Session]:
-    """Sessions of a file that :func:`write_sessions` of this very run has made."""
-    while True:
-        try:
-            yield cast("Session", pickle.load(file))  # noqa: S301 - bench wrote it a moment ago
-        except EOFError:
-            return
 
 
 class SessionRun:

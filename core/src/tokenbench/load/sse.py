@@ -45,6 +45,11 @@ class SseReader:
                 return [part[6:] for part in parts]
         return self._slow(chunk)
 
+    @property
+    def clean(self) -> bool:
+        """Whether it stands between two events, with nothing of the next one seen."""
+        return self._started and not (self._buffer or self._data or self._after_cr)
+
     def finish(self) -> list[bytes]:
         """The event that the end of the body completes, if its last line had no blank line after.
 
@@ -104,6 +109,7 @@ class LineReader:
     """Cuts a body into lines (newline-delimited JSON)."""
 
     __slots__ = ("_buffer",)
+    clean = False
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -125,6 +131,7 @@ class BodyReader:
     """Takes the whole body as one event."""
 
     __slots__ = ("_parts", "_size")
+    clean = False
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

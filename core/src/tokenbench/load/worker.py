@@ -54,7 +54,7 @@ def run_job(file: Path) -> str:
     _allow_many_files()
 
     async def run() -> PhaseSummary:
-        phase = Phase(job, lambda message: None)
+        phase = Phase(job, lambda _: None)
         phase.go.set()
         return await phase.run()
 

@@ -50,7 +50,7 @@ def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
     """
     check_requirements(suite.requires)
     for name in suite.use:
-        catalog.spec("amendment", name)
+        catalog.spec(_kind_of(name, catalog), name)
     for reporter in suite.reporters:
         catalog.options("reporter", reporter)
     for asked in suite.deployments:
@@ -60,6 +60,12 @@ def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
         for index, asked in enumerate(suite.deployments)
     )
     return Plan(suite=suite, deployments=deployments)
+
+
+def _kind_of(name: str, catalog: Catalog) -> str:
+    """What `use` names: amendments, or observers."""
+    plain_name = name.rpartition("/")[2]
+    return "observer" if plain_name in catalog.host.names("observer") else "amendment"
 
 
 def _deployment(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tokenbench.api import HardwareAbsent, HardwareFacts, Probe
+import attrs
+
+from tokenbench.api import Hardware, HardwareAbsent, HardwareFacts, Probe
 from tokenbench.suite.schema import Chosen
 
 from .catalog import Catalog
@@ -24,7 +26,7 @@ class Prober:
         spec = self._catalog.spec("hardware", chosen.key)
         probe = self.probes.get(chosen)
         if probe is None:
-            probe = self.probes[chosen] = self._catalog.hardware(chosen).probe()
+            probe = self.probes[chosen] = _known(self._catalog.hardware(chosen))
         if not probe.devices:
             raise HardwareAbsent(
                 f"no {chosen.name} hardware on this machine: {probe.reason or 'none was found'}",
@@ -44,6 +46,17 @@ class Prober:
                 hint="ask for fewer, so that those of one kind are enough",
             )
         return HardwareFacts(kind=chosen.name, sku=names.pop(), count=accelerators)
+
+
+def _known(hardware: Hardware) -> Probe:
+    """A probe in which devices that only have a driver's name are found in the catalogue."""
+    probe = hardware.probe()
+    names = {alias: sku.name for sku in hardware.catalogue() for alias in sku.aliases}
+    devices = tuple(
+        attrs.evolve(device, sku=device.sku or names.get(device.name.lower()))
+        for device in probe.devices
+    )
+    return attrs.evolve(probe, devices=devices)
 
 
 def prober(catalog: Catalog) -> Prober:

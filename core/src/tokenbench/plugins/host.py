@@ -47,6 +47,7 @@ class PluginHost:
         self._manager.add_hookspecs(hookspecs)
         self._users: dict[str, set[Candidate]] = {}
         self._specs: dict[Candidate, Any] = {}
+        self._registered: dict[tuple[str, str], Any] = {}
 
     def implementations(self, hook: str) -> tuple[Implementation, ...]:
         """The loaded plugins' implementations of a hook, by module name: each is called alone, so
@@ -182,7 +183,11 @@ class PluginHost:
                 f"its module has no {kind.hook}",
                 "implement the hook of its group",
             )
-        specs = _call("register", candidate, register)
+        # One module may serve several names; its hook is called once.
+        key = (candidate.module, kind.hook)
+        if key not in self._registered:
+            self._registered[key] = _call("register", candidate, register)
+        specs = self._registered[key]
         try:
             return spec_called(candidate.name, specs, kind)
         except ValueError as error:

@@ -192,6 +192,7 @@ class DeploymentRun:
             telemetry=telemetry,
             accelerated=hardware.accelerated,
             sink=self._run.sink,
+            note=self._run.note,
             interrupted=self._run.interrupted,
             run_seed=self._run.plan.suite.seed,
             slo=slo_of(objectives(load)),

@@ -57,6 +57,7 @@ class Bench:
     telemetry: Telemetry | None
     accelerated: bool
     sink: Sink
+    note: Callable[[str], None]
     interrupted: Callable[[], bool]
     run_seed: int
     slo: Slo | None
@@ -92,7 +93,10 @@ def measure_point(
         if state is not PointState.DONE:
             break
         bench.sink.step(step(f"repeat {repeat + 1}/{point.repeats}", point))
-        bench.serving.settle()
+        if not bench.serving.settle():
+            bench.note(
+                f"{point.level.label}: the server was busy, or kept its cache, before a repeat"
+            )
         before = bench.serving.counters()
         summary = _phase(bench, point, traffic, f"repeat-{repeat}", turns_per_s)
         state, error = _state(bench, summary)

@@ -83,12 +83,13 @@ class Serving:
             )
         )
         self._deployment = self._launcher.start(self.plan, allocation)
-        self._control = ControlClient(self._deployment.endpoints, api_key_env=self.api_key_env)
         deadline = begun + self.plan.start_timeout_s
+        self._wait_endpoints(deadline)
+        self._control = ControlClient(self._deployment.endpoints, api_key_env=self.api_key_env)
         self._wait_ready(deadline)
         self._first_token(deadline)
         self.version = self._ask_version()
-        self.facts = dict(self.engine.facts(self._control))
+        self.facts = self._ask_facts()
         self.start_s = time.monotonic() - begun
 
     def stop(self) -> None:
@@ -167,7 +168,9 @@ class Serving:
         return self.engine.counters("\n".join(pages)) if pages else None
 
     def settle(self) -> bool:
-        """Wait until nothing runs in the server and empty its cache; False if it did not settle."""
+        """Wait until nothing runs in the server and empty its cache; False if it did not settle,
+        or says that its cache could not be emptied.
+        """
         deadline = time.monotonic() + _QUIET_LIMIT_S
         try:
             while self.engine.quiescent(self.control) is False:
@@ -175,12 +178,18 @@ class Serving:
                     return False
                 time.sleep(_POLL_S)
             if self.spec.capabilities.reset_cache:
-                self.engine.reset_cache(self.control)
+                return self.engine.reset_cache(self.control)
         except ConnectionError:
             return False
         return True
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _wait_endpoints(self, deadline: float) -> None:
+        """A launcher may learn hosts and ports only once the processes run."""
+        while not self.deployment.endpoints:
+            self._still_possible(deadline, "has no address yet")
+            time.sleep(_POLL_S)
 
     def _wait_ready(self, deadline: float) -> None:
         failing = "did not become ready"
@@ -248,6 +257,12 @@ class Serving:
             hint="look at its log; a larger model may need more time",
             log=self._log_folder,
         )
+
+    def _ask_facts(self) -> dict[str, str]:
+        try:
+            return dict(self.engine.facts(self.control))
+        except ConnectionError:
+            return {}
 
     def _ask_version(self) -> str | None:
         try:

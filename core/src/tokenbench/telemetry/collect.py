@@ -13,6 +13,8 @@ import msgspec
 from tokenbench.api import Sample
 from tokenbench.launch.process import Process, start
 
+_CLOSE_S = 2.0
+
 
 @attrs.frozen(kw_only=True)
 class Reading:
@@ -58,7 +60,9 @@ class Telemetry:
             )
 
     def close(self) -> None:
-        """End the agent. May be called twice."""
+        """End the agent, which lets go of its driver first. May be called twice."""
+        if self._process.exit_code is None:
+            self._process.end_input(_CLOSE_S)
         self._process.stop()
 
     def readings(self, start_ns: int, end_ns: int, *, margin_s: float = 1.0) -> list[Reading]:

@@ -4,18 +4,21 @@ It generates no language: it sends words on a schedule, counts what it sent, and
 demand. ``POST /lines`` answers in a protocol of its own, for tests of wire codecs. Use a real
 engine where one can run; this is for what a real engine cannot be asked to do.
 
-==================== ==============================================================================
-``--ttft-s``         time to the first token
-``--itl-s``          time between tokens
-``--never-ready``    answers 503 to everything, as a server that is loading does
-``--hang-after N``   from request N on, accepts and sends nothing
-``--die-after N``    exits with code 7 in the middle of request N
-``--drop-share S``   cuts this share of streams after half of their tokens
-``--refuse``         answers every generation with HTTP 400
-``--extra-tokens N`` generates N tokens more than asked
-``--miscount F``     its counters count F times the tokens it sent
-``--no-done``        streams end without ``[DONE]``
-==================== ==============================================================================
+======================== ======================================================================
+``--ttft-s``             time to the first token
+``--itl-s``              time between tokens
+``--never-ready``        answers 503 to everything, as a server that is loading does
+``--hang-after N``       from request N on, accepts and sends nothing
+``--die-after N``        exits with code 7 in the middle of request N
+``--drop-share S``       cuts this share of streams after half of their tokens
+``--refuse``             answers every generation with HTTP 400
+``--extra-tokens N``     generates N tokens more than asked, or fewer, where N is negative
+``--miscount F``         its counters count F times the tokens it sent
+``--cached-share S``     says that this share of each prompt came from its cache
+``--coalesce N``         holds back events, and writes N of them at once
+``--tokens-per-chunk N`` puts N tokens in each event
+``--no-done``            streams end without ``[DONE]``
+======================== ======================================================================
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ class ScriptedServer:
         self.running = 0
         self.prompt_tokens = 0
         self.generated_tokens = 0
+        self.cached_tokens = 0
 
     async def serve(self) -> None:
         """Serve until the process is told to stop."""
@@ -93,6 +97,7 @@ class ScriptedServer:
         return (
             f"scripted_prompt_tokens_total {self.prompt_tokens}\n"
             f"scripted_generated_tokens_total {self.generated_tokens * factor}\n"
+            f"scripted_cached_prompt_tokens_total {self.cached_tokens}\n"
             f"scripted_running {self.running}\n"
         )
 
@@ -117,8 +122,9 @@ class ScriptedServer:
         self, path: str, request: dict[str, Any], writer: asyncio.StreamWriter, number: int
     ) -> None:
         script = self.script
-        tokens = request["max_tokens"] + script.extra_tokens
+        tokens = max(1, request["max_tokens"] + script.extra_tokens)
         n_in = _prompt_tokens(request)
+        cached = int(n_in * script.cached_share)
         dies = script.die_after is not None and number >= script.die_after
         # The golden ratio spreads the cut streams evenly, whatever the share.
         drops = (number * 0.6180339887) % 1.0 < script.drop_share
@@ -127,7 +133,9 @@ class ScriptedServer:
             b"Transfer-Encoding: chunked\r\n\r\n"
         )
         self.prompt_tokens += n_in
+        self.cached_tokens += cached
         await asyncio.sleep(script.ttft_s)
+        held: list[str] = []
         for index in range(tokens):
             if index and script.itl_s:
                 await asyncio.sleep(script.itl_s)
@@ -135,14 +143,24 @@ class ScriptedServer:
                 os._exit(7)
             if drops and index >= tokens // 2:
                 raise ConnectionResetError
-            _event(writer, _chunk(path, " word", None))
             self.generated_tokens += 1
-            await writer.drain()
-        _event(writer, _chunk(path, None, "length"))
-        usage = {"prompt_tokens": n_in, "completion_tokens": tokens}
-        _event(writer, json.dumps({"choices": [], "usage": usage}))
+            last = index + 1 == tokens
+            if last or (index + 1) % script.tokens_per_chunk == 0:
+                words = index % script.tokens_per_chunk + 1
+                held.append(_chunk(path, " word" * words, None))
+            if last or len(held) >= script.coalesce:
+                _events(writer, held)
+                held.clear()
+                await writer.drain()
+        _events(writer, [_chunk(path, None, "length")])
+        usage = {
+            "prompt_tokens": n_in,
+            "completion_tokens": tokens,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+        _events(writer, [json.dumps({"choices": [], "usage": usage})])
         if not script.no_done:
-            _event(writer, "[DONE]")
+            _events(writer, ["[DONE]"])
         writer.write(b"0\r\n\r\n")
         await writer.drain()
 
@@ -176,8 +194,10 @@ def _chunk(path: str, text: str | None, finish: str | None) -> str:
     return json.dumps({"choices": [{"index": 0, "text": text or "", "finish_reason": finish}]})
 
 
-def _event(writer: asyncio.StreamWriter, data: str) -> None:
-    _chunked(writer, f"data: {data}\n\n".encode())
+def _events(writer: asyncio.StreamWriter, events: list[str]) -> None:
+    """In one write, as a router or TLS would join them."""
+    if events:
+        _chunked(writer, "".join(f"data: {data}\n\n" for data in events).encode())
 
 
 def _chunked(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -206,6 +226,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--refuse", action="store_true")
     found.add_argument("--extra-tokens", type=int, default=0)
     found.add_argument("--miscount", type=float, default=1.0)
+    found.add_argument("--cached-share", type=float, default=0.0)
+    found.add_argument("--coalesce", type=int, default=1)
+    found.add_argument("--tokens-per-chunk", type=int, default=1)
     found.add_argument("--no-done", action="store_true")
     return found
 

@@ -1,0 +1,1 @@
+"""A plugin of every kind that notes how core calls it, in whatever process that is."""

@@ -1,0 +1,220 @@
+"""Every hook, noted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tokenbench.api import (
+    Amendment,
+    AmendRequest,
+    Artifact,
+    CodecSpec,
+    EngineCapabilities,
+    EngineSpec,
+    EvalSpec,
+    FileSpec,
+    FrozenMap,
+    HardwareSpec,
+    LauncherSpec,
+    LaunchPlan,
+    ModelSpec,
+    ProcessSpec,
+    Reporter,
+    ReporterSpec,
+    UsageError,
+    View,
+    Weights,
+    WorkloadSpec,
+    hookimpl,
+    option,
+    options,
+)
+
+from .asking import EvalOptions, RecordingEval, RecordingWorkload, Words, WorkloadOptions
+from .machine import HardwareOptions, RecordingHardware
+from .notes import note
+from .serving import (
+    EngineOptions,
+    GarbageCodec,
+    LauncherOptions,
+    LinesCodec,
+    RecordingEngine,
+    RecordingLauncher,
+)
+
+FAILING = "RECORDING_FAILS"
+AMENDING = "RECORDING_AMENDS"
+
+
+def _registered(hook: str, *specs: Any) -> Sequence[Any]:
+    note(hook)
+    if os.environ.get(FAILING) == hook:
+        raise RuntimeError("failed on purpose")
+    return specs
+
+
+@options
+class ReporterOptions:
+    """How it goes wrong."""
+
+    fails: bool = option(default=False, help="raises in the middle")
+
+
+class RecordingReporter(Reporter):
+    """A page and a line."""
+
+    def __init__(self, options: ReporterOptions) -> None:
+        self._fails = options.fails
+
+    def render(self, view: View) -> Iterator[Artifact]:
+        note(
+            "Reporter.render",
+            runs=[(run.id, run.state, len(run.results), len(run.evals)) for run in view.runs],
+            definitions=[definition.name for definition in view.definitions],
+            color=view.color,
+        )
+        yield Artifact(content=b"a line\n")
+        if self._fails:
+            raise RuntimeError("failed on purpose")
+        yield Artifact(content=b"a page", name="../page.txt")
+
+
+@hookimpl
+def bench_register_engines() -> Sequence[EngineSpec]:
+    able = EngineCapabilities(weight_formats=("recorded",), counters=True, reset_cache=True)
+    bare = EngineCapabilities(weight_formats=("recorded",))
+    return _registered(
+        "bench_register_engines",
+        *(
+            EngineSpec(
+                name=name,
+                summary="notes its calls",
+                options=EngineOptions,
+                factory=lambda options, _: RecordingEngine(options),
+                capabilities=capabilities,
+            )
+            for name, capabilities in (("recording", able), ("recording-bare", bare))
+        ),
+    )
+
+
+@hookimpl
+def bench_register_hardware() -> Sequence[HardwareSpec]:
+    return _registered(
+        "bench_register_hardware",
+        HardwareSpec(
+            name="recording", summary="", options=HardwareOptions, factory=RecordingHardware
+        ),
+    )
+
+
+@hookimpl
+def bench_register_models() -> Sequence[ModelSpec]:
+    weights = Weights(precision="w1", format="recorded", source="hub:rec/weights", revision="1")
+    return _registered(
+        "bench_register_models",
+        ModelSpec(name="recording", summary="", weights=(weights,), tokenizer=Words),
+    )
+
+
+@hookimpl
+def bench_register_workloads() -> Sequence[WorkloadSpec]:
+    return _registered(
+        "bench_register_workloads",
+        WorkloadSpec(
+            name="recording", summary="", options=WorkloadOptions, factory=RecordingWorkload
+        ),
+    )
+
+
+@hookimpl
+def bench_register_evals() -> Sequence[EvalSpec]:
+    spec = EvalSpec(name="recording", summary="", options=EvalOptions, factory=RecordingEval)
+    return _registered("bench_register_evals", spec)
+
+
+@hookimpl
+def bench_register_reporters() -> Sequence[ReporterSpec]:
+    return _registered(
+        "bench_register_reporters",
+        ReporterSpec(
+            name="recording", summary="", options=ReporterOptions, factory=RecordingReporter
+        ),
+    )
+
+
+@hookimpl
+def bench_register_launchers() -> Sequence[LauncherSpec]:
+    return _registered(
+        "bench_register_launchers",
+        LauncherSpec(
+            name="recording", summary="", options=LauncherOptions, factory=RecordingLauncher
+        ),
+    )
+
+
+@hookimpl
+def bench_register_codecs() -> Sequence[CodecSpec]:
+    codecs = (LinesCodec, GarbageCodec)
+    return _registered(
+        "bench_register_codecs", *(CodecSpec(name=c.name, summary="", factory=c) for c in codecs)
+    )
+
+
+@hookimpl
+def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
+    note("bench_amend_launch", engine=request.engine, request=request.request, plan=plan)
+    how = os.environ.get(AMENDING)
+    if how == "fails":
+        raise RuntimeError("failed on purpose")
+    if how == "refuses":
+        raise UsageError("refused on purpose", hint="leave it out")
+    if how is None:
+        return None
+    return Amendment(
+        reason="everything at once",
+        flags=FrozenMap({"server": FrozenMap({"--ttft-s": 0.003, "--itl-s": 0.002})}),
+        environment=FrozenMap({"server": FrozenMap({"AMENDED": "1"})}),
+        files=FrozenMap({"server": (FileSpec(name="amended.json", content="{}"),)}),
+        processes=(ProcessSpec(role="helper", argv=("sleep", "60"), ports=()),),
+        mounts=("/opt/amended",),
+        devices=("/dev/amended",),
+    )
+
+
+def _observed(hook: str, event: Any) -> None:
+    note(hook, event=event)
+    if os.environ.get(FAILING) == hook:
+        raise RuntimeError("failed on purpose")
+
+
+@hookimpl
+def bench_run_started(event: Any) -> None:
+    _observed("bench_run_started", event)
+
+
+@hookimpl
+def bench_deployment_ready(event: Any) -> None:
+    _observed("bench_deployment_ready", event)
+
+
+@hookimpl
+def bench_point_started(event: Any) -> None:
+    _observed("bench_point_started", event)
+
+
+@hookimpl
+def bench_point_finished(event: Any) -> None:
+    _observed("bench_point_finished", event)
+
+
+@hookimpl
+def bench_eval_finished(event: Any) -> None:
+    _observed("bench_eval_finished", event)
+
+
+@hookimpl
+def bench_run_finished(event: Any) -> None:
+    _observed("bench_run_finished", event)

@@ -1,0 +1,236 @@
+"""Engine and Server: when core calls each member, with what, and what becomes of the answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+
+from tokenbench.api import Endpoint, EndpointSpec, EngineError, UsageError
+from tokenbench.launch.control import ControlClient
+from tokenbench.launch.ports import free_port
+from tokenbench.suite.schema import LoadRequest, Suite
+
+from .conftest import WholeRun, plan_of, suite
+
+
+@pytest.mark.covers("Engine.plan")
+def test_a_plan_is_asked_for_with_everything_known_and_started(whole_run: WholeRun) -> None:
+    """Model, hardware and needs go in; what comes out is what the launcher gets."""
+    request = whole_run.notes.of("Engine.plan")[0]["request"]
+    assert (request["model"], request["served_name"]) == ("recording", "recording")
+    assert request["weights"]["source"] == "hub:rec/weights"
+    assert request["hardware"] == {"kind": "recording", "sku": "REC-1", "count": 1}
+    assert request["needs"]["context_tokens"] == 64
+    assert request["needs"]["concurrency"] == 2
+    assert request["layout"]["pools"][0]["role"] == "server"
+    (started,) = whole_run.notes.of("Launcher.start")
+    (process,) = started["plan"]["processes"]
+    assert process["argv"][1:3] == ["-m", "tokenbench.testing.server"]
+    assert process["flags"] == {"--itl-s": 0.001}
+    assert started["plan"]["served_name"] == "recorded"
+
+
+def test_the_same_request_gives_every_call_of_plan(notes) -> None:
+    """Core asks more than once, always with the same request: the plan must be pure."""
+    plan_of(suite(evals=False))
+    first, *others = notes.of("Engine.plan")
+    assert others and all(call == first for call in others)
+
+
+def test_an_engine_that_cannot_says_so_as_it_is(notes) -> None:
+    """UsageError reaches the user with its hint."""
+    with pytest.raises(UsageError, match="refused on purpose") as caught:
+        plan_of(_with_engine(refuses=True))
+    assert caught.value.hint == "leave out refuses"
+
+
+def _with_engine(*, name: str = "recording", **options: Any) -> Suite:
+    """A suite whose engine has these options."""
+    return suite(named=name, engine=options, evals=False)
+
+
+@pytest.mark.covers("Engine.dialect")
+def test_the_dialect_decides_what_is_sent(whole_run: WholeRun) -> None:
+    """Its wire is used, its claims reach every request; it is asked about what was planned."""
+    (call,) = whole_run.notes.of("Engine.dialect")
+    assert call["request"]["served_name"] == "recorded"
+    assert call["request"]["needs"]["concurrency"] == 2
+    (point, _) = whole_run.plan.deployments[0].points
+    folder = whole_run.directory.phase(point.id, "repeat-0")
+    (file,) = folder.glob("job*.json")
+    job = json.loads(file.read_text())
+    assert job["codec"] == "recording-lines"
+    targets = [call["target"] for call in whole_run.notes.of("Codec.encode")]
+    assert all(target["dialect"]["extra_body"] == {"marked": True} for target in targets)
+    assert {target["model"] for target in targets} == {"recorded"}
+
+
+@pytest.mark.covers("Engine.ready")
+def test_ready_is_asked_until_it_says_so(serving, notes) -> None:
+    """False and no answer mean "not yet"; then one token is generated, not before."""
+    made = serving(_with_engine(ready="no/gone/no/yes"))
+    made.start()
+    assert len(notes.of("Engine.ready")) == 4
+    order = notes.order("Engine.ready", "Codec.encode", "Engine.version")
+    assert order == [*["Engine.ready"] * 4, "Codec.encode", "Engine.version"]
+    assert notes.of("Codec.encode")[0]["turn"]["max_tokens"] == 1
+
+
+def test_never_ready_is_an_error_in_time(serving, notes) -> None:
+    """Within the plan's own limit, with the end of the log."""
+    made = serving(_with_engine(ready="no", start_timeout_s=1.0))
+    with pytest.raises(EngineError, match=r"did not become ready within 1 s; .*recording"):
+        made.start()
+    assert not notes.of("Codec.encode")
+
+
+@pytest.mark.covers("Engine.planned_version")
+def test_the_planned_version_is_part_of_the_identity(notes) -> None:
+    """Another version is another point."""
+    one = plan_of(_with_engine())[0].deployments[0].points[0]
+    other = plan_of(_with_engine(planned="planned 2"))[0].deployments[0].points[0]
+    assert one.canonical["engine_version"] == "planned 1"
+    assert other.canonical["engine_version"] == "planned 2"
+    assert one.canonical["engine_options"] == other.canonical["engine_options"]
+    assert one.id != other.id
+    assert notes.of("Engine.planned_version")
+
+
+@pytest.mark.covers("Engine.version", "Engine.facts")
+def test_what_the_running_server_tells_is_kept(whole_run: WholeRun) -> None:
+    """The version in every result and event, both in the provenance."""
+    assert {r.engine_version for r in whole_run.outcome.results} == {"scripted 1"}
+    (ready,) = whole_run.notes.of("bench_deployment_ready")
+    assert ready["event"]["engine_version"] == "scripted 1"
+    facts = json.loads((whole_run.directory.path / "provenance.json").read_text())
+    prefix = f"deployment.{whole_run.plan.deployments[0].id}"
+    assert facts[f"{prefix}.engine_version"] == "scripted 1"
+    assert facts[f"{prefix}.build"] == "build 7"
+    order = whole_run.notes.order("Engine.ready", "Engine.version", "Engine.facts")
+    assert order == ["Engine.ready", "Engine.version", "Engine.facts"]
+
+
+def test_a_version_that_cannot_be_asked_is_unknown(serving) -> None:
+    """A server without that path still serves."""
+    made = serving(_with_engine(silent="version"))
+    made.start()
+    assert made.version is None
+    assert made.facts == {"build": "build 7"}
+
+
+def test_facts_that_cannot_be_asked_are_left_out(serving) -> None:
+    """A server without that path still serves."""
+    made = serving(_with_engine(silent="facts"))
+    made.start()
+    assert made.facts == {}
+
+
+@pytest.mark.covers("Engine.quiescent")
+def test_a_busy_server_is_waited_for(serving, notes) -> None:
+    """As long as it says no; one that cannot tell is taken at its word."""
+    made = serving(_with_engine(quiet="no/no/yes"))
+    made.start()
+    assert made.settle() is True
+    assert len(notes.of("Engine.quiescent")) == 3
+    unknown = serving(_with_engine(quiet="unknown"))
+    unknown.start()
+    assert unknown.settle() is True
+    assert len(notes.of("Engine.quiescent")) == 4
+    gone = serving(_with_engine(quiet="gone"))
+    gone.start()
+    assert gone.settle() is False
+
+
+@pytest.mark.covers("Engine.reset_cache")
+def test_the_cache_is_emptied_between_measurements(whole_run: WholeRun) -> None:
+    """Before each repeat (two of two points) and after it, each time in a quiet server."""
+    order = whole_run.notes.order("Engine.quiescent", "Engine.reset_cache")
+    assert order == ["Engine.quiescent", "Engine.reset_cache"] * 8
+    members = ("Engine.reset_cache", "Workload.sessions", "Engine.counters")
+    calls = whole_run.notes.order(*members, "bench_point_started", "bench_point_finished")
+    begin = calls.index("bench_point_started")
+    settled = ["Engine.reset_cache", "Engine.counters"]
+    assert calls[begin : begin + 7] == [
+        *("bench_point_started", "Workload.sessions"),
+        *settled,
+        *("Workload.sessions", *settled),
+    ]
+
+
+def test_what_an_engine_cannot_is_not_asked_of_it(serving, notes) -> None:
+    """Without the capabilities, neither counters nor the cache."""
+    made = serving(_with_engine(name="recording-bare"))
+    made.start()
+    assert made.settle() is True
+    assert made.counters() is None
+    assert not notes.of("Engine.reset_cache") and not notes.of("Engine.counters")
+
+
+def test_a_cache_that_was_not_emptied_is_noticed(serving) -> None:
+    """False is not taken for true."""
+    made = serving(_with_engine(empties=False))
+    made.start()
+    assert made.settle() is False
+
+
+@pytest.mark.covers("Engine.counters")
+def test_counters_are_scraped_around_each_repeat_and_compared(whole_run: WholeRun) -> None:
+    """The page goes in as it came; what comes out is on disk and held against the client."""
+    calls = whole_run.notes.of("Engine.counters")
+    assert len(calls) == 8
+    assert all("scripted_generated_tokens_total" in call["text"] for call in calls)
+    (point, _) = whole_run.plan.deployments[0].points
+    folder = whole_run.directory.phase(point.id, "repeat-0")
+    scrapes = json.loads((folder / "counters.json").read_text())
+    assert scrapes["before"]["preemptions"] == scrapes["after"]["preemptions"] == 3
+    sent = scrapes["after"]["generated_tokens"] - scrapes["before"]["generated_tokens"]
+    assert sent > 0
+    # The codec says 100 input tokens more than the server counts, and that is caught.
+    checks = {check.name: check for check in whole_run.outcome.results[0].checks}
+    assert checks["server agreement"].outcome.value == "invalid"
+
+
+def test_counters_are_those_of_all_endpoints(serving, notes) -> None:
+    """One page after the other, the ones without metrics left out."""
+    made = serving(_with_engine())
+    more = (EndpointSpec(), EndpointSpec(metrics_path=None), EndpointSpec())
+    made.plan = attrs.evolve(made.plan, endpoints=more)
+    made.start()
+    assert made.counters() is not None
+    (call,) = notes.of("Engine.counters")
+    assert call["text"].count("scripted_running") == 2
+
+
+@pytest.mark.covers("Server.endpoints")
+def test_an_engine_sees_all_endpoints_the_loaded_one_first(serving, notes) -> None:
+    """In every call that talks to the server."""
+    made = serving(_with_engine(ready="no/yes"))
+    more = (EndpointSpec(), EndpointSpec(role="router", url="http://127.0.0.1:1"))
+    made.plan = attrs.evolve(made.plan, endpoints=more)
+    made.start()
+    made.settle()
+    for member in ("ready", "version", "facts", "quiescent", "reset_cache"):
+        for call in notes.of(f"Engine.{member}"):
+            first, second = call["endpoints"]
+            assert first["url"] == made.url and first["role"] == "server"
+            assert (second["role"], second["index"]) == ("router", 0)
+
+
+@pytest.mark.covers("Server.post")
+def test_a_post_without_an_answer_is_a_connection_error() -> None:
+    """As a GET's is."""
+    endpoint = Endpoint(role="server", index=0, url=f"http://127.0.0.1:{free_port()}")
+    client = ControlClient((endpoint,))
+    with pytest.raises(ConnectionError, match="no answer from"):
+        client.post("/reset", {"all": True})
+    client.close()
+
+
+def test_needs_are_those_of_the_largest_level_and_context(notes) -> None:
+    """What the engine is asked for follows from the suite."""
+    asked = attrs.evolve(suite(evals=False), load=LoadRequest(concurrency=(4, 16, 8)))
+    (deployment,) = plan_of(asked)[0].deployments
+    assert deployment.request.needs.concurrency == 16

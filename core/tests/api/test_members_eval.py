@@ -1,0 +1,180 @@
+"""Eval and EvalServer: an eval worker as core starts it, against a scripted server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+
+from tokenbench.api import COMPLETIONS, Dialect
+from tokenbench.evals.worker import EvalJob, read_samples
+from tokenbench.launch.ports import free_port
+from tokenbench.launch.process import start
+
+from .conftest import PLUGIN, Notes, WholeRun, plan_of, suite
+
+Ask = Callable[..., list[dict[str, Any]]]
+ALL = [str(number) for number in range(1, 11)]
+
+
+@pytest.fixture
+def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
+    """Run an eval worker; returns what it said, the last message last."""
+    port = free_port()
+    script = ("--port", str(port))
+    server = []
+
+    def run(*, refuse: bool = False, key: str | None = None, **more: Any) -> list[dict[str, Any]]:
+        command = (sys.executable, "-m", "tokenbench.testing.server", *script)
+        log = tmp_path / f"server-{len(server)}.log"
+        server.append(start((*command, *(("--refuse",) if refuse else ())), log=log))
+        while "listening" not in server[-1].log_tail(1):
+            assert server[-1].exit_code is None
+            time.sleep(0.01)
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        job = EvalJob(
+            module=PLUGIN,
+            name="recording",
+            seed=7,
+            base_url=f"http://127.0.0.1:{port}",
+            model="served",
+            wire=COMPLETIONS,
+            codec_plugin=None,
+            dialect=attrs.asdict(Dialect(wires=(COMPLETIONS,))) | {"extra_body": {}},
+            scratch=str(tmp_path / "scratch"),
+            samples=str(tmp_path / "samples.jsonl"),
+            api_key_env="RECORDING_KEY" if key else None,
+            **{"options": {}, "concurrency": 3, **more},
+        )
+        (tmp_path / "job.json").write_bytes(msgspec.json.encode(job))
+        done = subprocess.run(
+            [sys.executable, "-m", "tokenbench.evals.worker", str(tmp_path / "job.json")],
+            env={**os.environ, **({"RECORDING_KEY": key} if key else {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        server[-1].stop()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    yield run
+    for one in server:
+        one.stop()
+
+
+@pytest.mark.covers("Eval.needs")
+def test_needs_are_asked_while_planning_and_kept_by_a_twin(notes) -> None:
+    """More context than the measured server has: a twin that has it, and says so."""
+    (deployment,) = plan_of(suite())[0].deployments
+    assert notes.of("Eval.needs")
+    assert deployment.evals[0].twin is None
+    (deployment,) = plan_of(suite(eval={"needs_context": 999}))[0].deployments
+    (planned,) = deployment.evals
+    assert planned.twin_settings == ("context_tokens: 64 -> 999",)
+    assert notes.of("Engine.plan")[-1]["request"]["needs"]["context_tokens"] == 999
+    assert planned.twin_request is not None
+    assert planned.twin_request.needs.context_tokens == 999
+
+
+def test_the_needed_endpoint_carries_the_questions(whole_run: WholeRun) -> None:
+    """The eval's codec, although the measured requests use another one."""
+    folder = whole_run.directory.evals(whole_run.plan.deployments[0].id, "recording")
+    job = json.loads((folder / "job.json").read_text())
+    assert (job["wire"], job["codec_plugin"]) == (COMPLETIONS, None)
+
+
+@pytest.mark.covers("Eval.questions", "Eval.ask", "Eval.score")
+def test_questions_are_asked_in_batches_and_all_answers_scored(ask, notes) -> None:
+    """Sampled by the run's seed, in order, each batch once; the score is handed on as it is."""
+    said = ask()
+    assert [call["seed"] for call in notes.of("Eval.questions")] == [7]
+    assert [call["batch"] for call in notes.of("Eval.ask")] == [ALL[:8], ALL[8:]]
+    (scored,) = notes.of("Eval.score")
+    assert list(scored["answers"]) == ALL
+    assert said[0] == {"questions": 10}
+    assert said[1:3] == [{"asked": 8}, {"asked": 10}]
+    assert said[3] == {
+        "score": {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"}
+    }
+
+
+def test_what_is_answered_already_is_not_asked_again(ask, notes, tmp_path) -> None:
+    """Core may stop between batches, and goes on where it was."""
+    ask()
+    lines = (tmp_path / "samples.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "samples.jsonl").write_text("".join(lines[:8]))
+    notes.file.unlink()
+    said = ask()
+    assert [call["batch"] for call in notes.of("Eval.ask")] == [ALL[8:]]
+    assert list(notes.of("Eval.score")[0]["answers"]) == ALL
+    assert said[-1]["score"]["n"] == 10
+    assert [s.question for s in read_samples(tmp_path / "samples.jsonl")] == ALL
+
+
+def test_an_answer_too_few_is_the_plugins_error(ask, notes) -> None:
+    """One sample a question, in order, or nothing is scored."""
+    said = ask(options={"short": True})
+    assert (said[-1]["kind"], said[-1]["error"]) == (
+        "PluginError",
+        "the eval did not give one answer a question, in order",
+    )
+    assert not notes.of("Eval.score")
+
+
+@pytest.mark.covers("EvalServer.base_url", "EvalServer.model", "EvalServer.concurrency")
+def test_an_eval_is_told_whom_to_ask(whole_run: WholeRun) -> None:
+    """The measured server's address and name; no more in flight than it was planned for."""
+    (ready,) = whole_run.notes.of("bench_deployment_ready")
+    for call in whole_run.notes.of("Eval.ask"):
+        assert call["base_url"] == ready["event"]["endpoints"][0]["url"]
+        assert (call["model"], call["concurrency"]) == ("recorded", 2)
+
+
+@pytest.mark.covers("EvalServer.scratch")
+def test_scratch_is_one_folder_that_goes(whole_run: WholeRun) -> None:
+    """It could be written to in every batch, and is gone after the run."""
+    calls = whole_run.notes.of("Eval.ask")
+    assert len(calls) == 2
+    (scratch,) = {call["scratch"] for call in calls}
+    assert not Path(scratch).exists()
+
+
+@pytest.mark.covers("EvalServer.api_key")
+def test_a_key_comes_from_the_environment(ask, notes, tmp_path) -> None:
+    """Only where the plan names a variable; it is in no file of the job."""
+    ask()
+    assert [call["keyed"] for call in notes.of("Eval.ask")] == [False, False]
+    (tmp_path / "samples.jsonl").unlink()
+    ask(key="sk-eval-key")
+    assert [call["keyed"] for call in notes.of("Eval.ask")][2:] == [True, True]
+    assert "sk-eval-key" not in (tmp_path / "job.json").read_text()
+
+
+@pytest.mark.covers("EvalServer.generate")
+def test_answers_come_in_order_or_as_an_error(ask, notes, tmp_path) -> None:
+    """Whatever their length, with several in flight; a server that refuses is an EngineError."""
+    ask(concurrency=5)
+    answers = notes.of("Eval.score")[0]["answers"]
+    assert {n: len(text.split()) for n, text in answers.items()} == {n: int(n) for n in ALL}
+    (tmp_path / "samples.jsonl").unlink()
+    said = ask(refuse=True)
+    assert said[-1]["kind"] == "EngineError"
+    assert said[-1]["error"].startswith("the server did not answer a question: HTTP 400")
+
+
+def test_the_verdict_is_the_scores(whole_run: WholeRun) -> None:
+    """What score() gave stands in the outcome, and on disk."""
+    (outcome,) = whole_run.outcome.evals
+    assert (outcome.metric, outcome.value, outcome.n) == ("words", 1.0, 10)
+    assert outcome.variant == "v1"
+    folder = whole_run.directory.evals(whole_run.plan.deployments[0].id, "recording")
+    assert json.loads((folder / "outcome.json").read_text())["value"] == 1.0

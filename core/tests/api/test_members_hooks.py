@@ -1,0 +1,214 @@
+"""Hooks: when the loader, the planner and the runner call them, and what becomes of the answer."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import pytest
+
+from tokenbench.api import (
+    DeploymentReady,
+    EvalFinished,
+    FileSpec,
+    FrozenMap,
+    PluginError,
+    PointFinished,
+    PointStarted,
+    RunFinished,
+    RunStarted,
+    UsageError,
+)
+from tokenbench.plan.canonical import plain
+from tokenbench.plan.model import PlannedDeployment
+from tokenbench.plugins.host import PluginHost
+from tokenbench.plugins.kinds import BY_NAME
+from tokenbench.run.observers import Observers
+
+from .conftest import WholeRun, plan_of, suite
+
+OBSERVE = {
+    "bench_run_started": RunStarted,
+    "bench_deployment_ready": DeploymentReady,
+    "bench_point_started": PointStarted,
+    "bench_point_finished": PointFinished,
+    "bench_eval_finished": EvalFinished,
+    "bench_run_finished": RunFinished,
+}
+REGISTERED = {
+    **dict.fromkeys(
+        ("engine", "hardware", "model", "workload", "eval", "reporter", "launcher"), "recording"
+    ),
+    "codec": "recording-lines",
+}
+
+
+# -- register ------------------------------------------------------------------------------------
+
+
+@pytest.mark.covers(
+    "bench_register_engines",
+    "bench_register_hardware",
+    "bench_register_models",
+    "bench_register_workloads",
+    "bench_register_evals",
+    "bench_register_reporters",
+    "bench_register_launchers",
+    "bench_register_codecs",
+)
+@pytest.mark.parametrize(("kind", "name"), REGISTERED.items())
+def test_a_registration_hook_is_called_when_its_plugin_is_named(
+    notes, monkeypatch, kind: str, name: str
+) -> None:
+    """Not for a list, not for another kind, not twice; what it returns is what core works with;
+    what it raises makes the plugin broken.
+    """
+    hook = BY_NAME[kind].hook
+    host = PluginHost()
+    assert name in host.names(kind)
+    assert not notes.all()
+    spec = host.spec(kind, name)
+    assert host.spec(kind, name) is spec
+    assert [call["member"] for call in notes.all()] == [hook]
+    assert isinstance(spec, BY_NAME[kind].spec or type(None))
+    assert spec.name == name
+    monkeypatch.setenv("RECORDING_FAILS", str(hook))
+    with pytest.raises(PluginError, match=r"broken \(register\): RuntimeError: failed on purpose"):
+        PluginHost().spec(kind, name)
+
+
+def test_two_plugins_of_a_module_are_one_call(notes) -> None:
+    """Called once, when a plugin of the module is first named."""
+    host = PluginHost()
+    host.spec("engine", "recording")
+    host.spec("engine", "recording-bare")
+    assert len(notes.of("bench_register_engines")) == 1
+
+
+def test_worker_processes_call_the_hooks_of_what_they_need(whole_run: WholeRun) -> None:
+    """The agent for hardware, the eval worker for evals, a load worker for codecs each phase."""
+    assert len(whole_run.notes.of("bench_register_hardware")) == 2
+    assert len(whole_run.notes.of("bench_register_evals")) == 2
+    assert len(whole_run.notes.of("bench_register_codecs")) >= 1 + 2 * 3
+
+
+# -- amend ---------------------------------------------------------------------------------------
+
+
+def _planned() -> PlannedDeployment:
+    (deployment,) = plan_of(suite(evals=False))[0].deployments
+    return deployment
+
+
+@pytest.mark.covers("bench_amend_launch")
+def test_all_of_an_amendment_reaches_the_launch_plan(notes, monkeypatch) -> None:
+    """Asked once a deployment, with the engine's own plan; every field of the answer counts."""
+    plain_one = _planned()
+    (call,) = notes.of("bench_amend_launch")
+    assert call["engine"] == "recording"
+    assert call["request"]["hardware"]["sku"] == "REC-1"
+    assert call["plan"]["processes"][0]["flags"] == {"--itl-s": 0.001}
+    # Not the hardware's variables: an amendment sees what the engine made.
+    assert call["plan"]["processes"][0]["environment"] == {}
+    monkeypatch.setenv("RECORDING_AMENDS", "everything")
+    amended = _planned()
+    server, helper = amended.launch.processes
+    (before,) = plain_one.launch.processes
+    assert server == attrs.evolve(
+        before,
+        flags=FrozenMap({"--itl-s": 0.002, "--ttft-s": 0.003}),
+        environment=before.environment.updated({"AMENDED": "1"}),
+        files=(FileSpec(name="amended.json", content="{}"),),
+        mounts=("/opt/amended",),
+        devices=("/dev/amended",),
+    )
+    assert (helper.role, helper.argv) == ("helper", ("sleep", "60"))
+    assert (helper.mounts, helper.devices) == (("/opt/amended",), ("/dev/amended",))
+    said = {s.name: s for s in amended.settings}
+    assert said["--itl-s"].source == "recording.plugin: everything at once"
+    assert said["--itl-s"].replaced == ("0.001 (engine: recording)",)
+    assert amended.id != plain_one.id
+
+
+def test_no_opinion_changes_nothing(notes) -> None:
+    """None, for an engine that the plugin does not know."""
+    (process,) = _planned().launch.processes
+    assert notes.of("bench_amend_launch")
+    assert process.flags == {"--itl-s": 0.001}
+    assert (process.files, process.mounts, process.devices) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "said"),
+    [
+        ("fails", PluginError, r"recording\.plugin failed to amend the launch: RuntimeError"),
+        ("refuses", UsageError, "refused on purpose"),
+    ],
+)
+def test_an_amendment_that_raises_ends_the_plan(
+    notes, monkeypatch, how: str, kind: type[Exception], said: str
+) -> None:
+    """A fault with the plugin's name; an error of the API as it is."""
+    monkeypatch.setenv("RECORDING_AMENDS", how)
+    with pytest.raises(kind, match=said):
+        _planned()
+
+
+def test_an_added_process_is_started_and_stopped(serving, monkeypatch) -> None:
+    """Beside the server, by the same launcher."""
+    monkeypatch.setenv("RECORDING_AMENDS", "everything")
+    made = serving(suite(evals=False))
+    made.start()
+    assert [(s.role, s.exit_code) for s in made.deployment.status()] == [
+        *(("server", None), ("helper", None))
+    ]
+    made.stop()
+    assert all(s.exit_code is not None for s in made.deployment.status())
+
+
+# -- observe -------------------------------------------------------------------------------------
+
+
+@pytest.mark.covers(
+    "bench_run_started",
+    "bench_deployment_ready",
+    "bench_point_started",
+    "bench_point_finished",
+    "bench_eval_finished",
+    "bench_run_finished",
+)
+def test_each_event_is_told_once_with_what_happened(whole_run: WholeRun) -> None:
+    """Points, versions, verdicts as they stand in the results."""
+    events = {hook: [c["event"] for c in whole_run.notes.of(hook)] for hook in OBSERVE}
+    run, results = whole_run.directory.id, whole_run.outcome.results
+    path = str(whole_run.directory.path)
+    assert events["bench_run_started"] == [{"run": run, "path": path, "points": 2}]
+    (ready,) = events["bench_deployment_ready"]
+    (deployment,) = whole_run.plan.deployments
+    assert (ready["run"], ready["deployment"]) == (run, deployment.id)
+    assert ready["start_s"] > 0
+    started = [(e["deployment"], e["point"]) for e in events["bench_point_started"]]
+    assert started == [(deployment.id, point.id) for point in deployment.points]
+    finished = [e["result"] for e in events["bench_point_finished"]]
+    assert [r["point"] for r in finished] == [r.point for r in results]
+    assert [r["metrics"] for r in finished] == [plain(r.metrics) for r in results]
+    (evaluated,) = events["bench_eval_finished"]
+    assert evaluated["outcome"] == json.loads(json.dumps(plain(whole_run.outcome.evals[0])))
+    assert events["bench_run_finished"] == [
+        {"run": run, "path": path, "state": "complete", "exit_code": 0}
+    ]
+
+
+@pytest.mark.parametrize("hook", OBSERVE)
+def test_an_observer_that_fails_is_logged_by_name(notes, monkeypatch, capsys, hook: str) -> None:
+    """Every observe hook; nothing is raised."""
+    host = PluginHost()
+    host.spec("observer", "recording")
+    monkeypatch.setenv("RECORDING_FAILS", hook)
+    cls = OBSERVE[hook]
+    event = cls(**{field.name: None for field in attrs.fields(cls)})
+    Observers(host).tell(event)
+    assert len(notes.of(hook)) == 1
+    said = capsys.readouterr()
+    assert "observer failed" in said.out + said.err
+    assert "recording.plugin" in said.out + said.err and hook in said.out + said.err

@@ -1,0 +1,251 @@
+"""Workload, Session, Tokenizer, Codec and LoadPlan: when core calls each member, and with what."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from tokenbench.api import (
+    BenchError,
+    Dialect,
+    FixedLoadPlan,
+    FrozenMap,
+    LoadLevel,
+    LoadPlan,
+    SingleTurn,
+    Stop,
+    Target,
+    TextPrompt,
+    Turn,
+    UsageError,
+)
+from tokenbench.launch.ports import free_port
+from tokenbench.launch.process import start
+from tokenbench.load.client import LoadWorker
+from tokenbench.load.codecs import find_codec
+from tokenbench.load.job import LoadJob
+from tokenbench.load.prepared import write_sessions
+from tokenbench.load.records import PhaseSummary, Status
+from tokenbench.plan import make
+from tokenbench.store.records import read_raw
+from tokenbench.suite.schema import Chosen, LoadRequest
+
+from .conftest import PLUGIN, Notes, WholeRun, plan_of, run_of, suite
+
+Drive = Callable[..., PhaseSummary]
+
+
+@pytest.fixture
+def drive(notes: Notes, tmp_path: Path) -> Iterator[Drive]:
+    """Run one phase against a scripted server, in a load worker, with the recording codec."""
+    port = free_port()
+    command = (sys.executable, "-m", "tokenbench.testing.server", "--port", str(port))
+    server = start(command, log=tmp_path / "server.log")
+    while "listening" not in server.log_tail(1):
+        assert server.exit_code is None
+    worker = LoadWorker(cpus=None, log=tmp_path / "worker.log")
+
+    def run(*sessions: Any, codec: str = "recording-lines", **more: Any) -> PhaseSummary:
+        job = LoadJob(
+            url=f"http://127.0.0.1:{port}",
+            codec=codec,
+            codec_plugin=PLUGIN,
+            model="served",
+            dialect=Dialect(wires=(codec,), extra_body=FrozenMap({"a": 1})),
+            sessions=str(tmp_path / "sessions"),
+            output=str(tmp_path),
+            concurrency=1,
+            **{"stop": Stop(requests=99), **more},
+        )
+        target = Target(model=job.model, dialect=job.dialect)
+        write_sessions(sessions, find_codec(codec, PLUGIN), target, [tmp_path / "sessions"])
+        deadline = time.monotonic() + 10
+        return worker.run(
+            job,
+            tmp_path / "job.json",
+            on_progress=lambda _: None,
+            interrupted=lambda: time.monotonic() > deadline,
+            alive=lambda: True,
+        )
+
+    yield run
+    worker.close()
+    server.stop()
+
+
+def _talk(name: str, first: str = "what is asked", **options: Any) -> Any:
+    from recording.asking import Talk, WorkloadOptions  # type: ignore[import-not-found]
+
+    return Talk(name, first, WorkloadOptions(**options))
+
+
+@pytest.mark.covers("Session.next")
+def test_a_session_is_asked_once_and_then_after_each_turn(drive, notes) -> None:
+    """First with None, then with what came back; its turns are sent until it has none."""
+    summary = drive(_talk("one"), _talk("two"))
+    assert (summary.turns, summary.stopped_by) == (4, "sessions")
+    first, second, third = [c["previous"] for c in notes.of("Session.next")][:3]
+    assert first is None
+    assert second == {"number": 0, "ok": True, "text": " word word word", "n_in": 103, "n_out": 3}
+    assert third == {"number": 1, "ok": True, "text": " word word", "n_in": 104, "n_out": 2}
+    assert [c["session"] for c in notes.of("Session.next")] == [*["one"] * 3, *["two"] * 3]
+    asked = [c["turn"]["prompt"]["text"] for c in notes.of("Codec.encode")]
+    assert asked == ["what is asked", " word word word again"] * 2
+
+
+def test_a_session_is_told_of_a_turn_that_failed(drive, notes) -> None:
+    """And decides itself what follows."""
+    drive(_talk("one"), codec="recording-garbage", stop=Stop(requests=9))
+    results = [c["previous"] for c in notes.of("Session.next")]
+    assert [r and r["ok"] for r in results] == [None, False, False]
+
+
+def test_a_session_of_one_turn_is_asked_once_as_well(drive, notes) -> None:
+    """Before the clock starts; nothing depends on what comes back."""
+    drive(_talk("one", one_turn=True))
+    assert [c["previous"] is None for c in notes.of("Session.next")] == [True]
+
+
+def test_a_session_that_raises_ends_the_phase(drive) -> None:
+    """A fault of a plugin is an error, not a worker that waits for ever."""
+    with pytest.raises(BenchError, match="failed on purpose"):
+        drive(_talk("one", fails=True))
+
+
+@pytest.mark.covers("Codec.encode")
+def test_a_codec_encodes_each_turn_for_its_target(drive, notes) -> None:
+    """With the server's name of the model and its dialect; what cannot be said is an error."""
+    drive(_talk("one"))
+    first, second = notes.of("Codec.encode")
+    assert first["target"]["model"] == "served"
+    assert first["target"]["dialect"]["extra_body"] == {"a": 1}
+    assert (first["turn"]["max_tokens"], second["turn"]["max_tokens"]) == (3, 2)
+    with pytest.raises(UsageError, match="unsayable on purpose"):
+        drive(_talk("two", "unsayable"))
+
+
+@pytest.mark.covers("Codec.classify")
+def test_a_codec_says_what_each_event_means(drive, notes, tmp_path) -> None:
+    """Each line once; its counts are the record's; bytes it refuses break that turn only."""
+    drive(_talk("one"))
+    events = [c["event"] for c in notes.of("Codec.classify")]
+    assert len(events) == (3 + 1) + (2 + 1)
+    assert events[:4] == [*['{"word": " word"}'] * 3, '{"in": 3, "out": 3}']
+    records, chunks = read_raw(tmp_path)
+    assert (records["n_in"].tolist(), records["n_out"].tolist()) == ([103, 104], [3, 2])
+    assert len(chunks) == 5
+    turn = SingleTurn(Turn(prompt=TextPrompt("a"), max_tokens=2))
+    summary = drive(turn, turn, codec="recording-garbage")
+    records, _ = read_raw(tmp_path)
+    assert set(np.unique(records["status"])) == {int(Status.BROKEN)}
+    assert len(summary.errors) == 2
+
+
+def test_why_a_codec_refused_an_event_is_said(drive) -> None:
+    """In the codec's own words."""
+    turn = SingleTurn(Turn(prompt=TextPrompt("a"), max_tokens=2))
+    summary = drive(turn, codec="recording-garbage")
+    assert summary.errors == ("broken: unreadable response: unreadable on purpose",)
+
+
+@pytest.mark.covers("Workload.context_tokens")
+def test_the_context_of_the_workloads_is_asked_of_the_engine(notes) -> None:
+    """The largest; unknown as soon as one is unknown."""
+
+    def asked(*contexts: int) -> int | None:
+        chosen = tuple(Chosen("recording", FrozenMap({"context": c})) for c in contexts)
+        plan, _ = plan_of(attrs.evolve(suite(evals=False), workloads=chosen))
+        return plan.deployments[0].request.needs.context_tokens
+
+    assert asked(64) == 64
+    assert asked(64, 512, 128) == 512
+    assert asked(64, 0) is None
+
+
+@pytest.mark.covers("Workload.dataset_hash")
+def test_other_data_are_another_point(notes) -> None:
+    """The hash is part of the identity."""
+    one = plan_of(suite(evals=False))[0].deployments[0].points[0]
+    asked = suite(evals=False, workload={"data": "hash of other data"})
+    other = plan_of(asked)[0].deployments[0].points[0]
+    assert one.canonical["dataset"] == "hash of the data"
+    assert one.canonical["workload_options"] == other.canonical["workload_options"]
+    assert one.id != other.id
+
+
+@pytest.mark.covers("Workload.sessions")
+def test_a_workload_is_asked_for_each_phase_with_a_seed_of_its_own(whole_run: WholeRun) -> None:
+    """It is told what the server takes; its sessions are those that run."""
+    choosing, *phases = whole_run.notes.of("Workload.sessions")
+    assert len(phases) == 2 * (1 + 2)
+    assert len({call["seed"] for call in phases}) == len(phases)
+    for call in (choosing, *phases):
+        assert (call["token_ids"], call["chat"], call["context_tokens"]) == (False, False, 64)
+    ran = {call["session"].partition("-")[0] for call in whole_run.notes.of("Session.next")}
+    assert ran == {str(call["seed"]) for call in whole_run.notes.of("Workload.sessions")}
+
+
+def test_the_same_suite_asks_for_the_same_sessions(whole_run, notes, tmp_path) -> None:
+    """Seeds follow from the suite's seed, the level and the phase alone."""
+    load = LoadRequest(concurrency=(1, 2), repeats=2, requests=2, warmup_per_slot=2)
+    run_of(suite(load=load, evals=False), tmp_path, notes)
+    seeds = [c["seed"] for c in notes.of("Workload.sessions")]
+    assert seeds == [c["seed"] for c in whole_run.notes.of("Workload.sessions")]
+
+
+@pytest.mark.covers(
+    "Tokenizer.vocab_size", "Tokenizer.special_ids", "Tokenizer.encode", "Tokenizer.decode"
+)
+def test_a_models_tokenizer_reaches_the_workload(whole_run: WholeRun) -> None:
+    """Made once, of the chosen weights; a workload asks it as it is, nothing stands between."""
+    (made,) = whole_run.notes.of("ModelSpec.tokenizer")
+    assert made["path"] == "rec/weights"
+    for call in whole_run.notes.of("Workload.sessions"):
+        assert (call["vocab_size"], call["special_ids"]) == (5, [0])
+        assert (call["ids"], call["text"]) == ([1, 2, 3], "what is asked")
+
+
+@pytest.mark.covers("FixedLoadPlan.known", "LoadPlan.known")
+def test_known_levels_are_the_points_of_a_plan(notes, monkeypatch) -> None:
+    """All of a fixed list; what a plan does not know beforehand is not planned."""
+    levels = (LoadLevel(concurrency=2), LoadLevel(concurrency=1))
+    assert FixedLoadPlan(levels).known() == levels
+    asked = attrs.evolve(suite(evals=False), load=LoadRequest(concurrency=(2, 1)))
+    (deployment,) = plan_of(asked)[0].deployments
+    assert tuple(point.level for point in deployment.points) == levels
+
+    class Half(FixedLoadPlan):
+        def known(self) -> tuple[LoadLevel, ...]:
+            return self.levels[:1]
+
+    monkeypatch.setattr(make, "load_plan", lambda load: Half(levels))
+    (deployment,) = plan_of(asked)[0].deployments
+    assert tuple(point.level for point in deployment.points) == levels[:1]
+
+
+@pytest.mark.covers("LoadPlan.next")
+def test_the_next_level_is_chosen_from_the_results_so_far(notes, monkeypatch, tmp_path) -> None:
+    """Asked before each point with all results; None ends the loop. What is not known beforehand
+    is measured all the same.
+    """
+    seen: list[list[str]] = []
+
+    @attrs.frozen
+    class Doubling(LoadPlan):
+        def next(self, history: Any) -> LoadLevel | None:
+            seen.append([result.level.label for result in history])
+            return LoadLevel(concurrency=2 ** len(history)) if len(history) < 2 else None
+
+    monkeypatch.setattr(make, "load_plan", lambda load: Doubling())
+    load = LoadRequest(requests=2, warmup_per_slot=0)
+    ran = run_of(suite(load=load, evals=False), tmp_path, notes)
+    assert ran.plan.points == 0
+    assert seen == [[], ["c1"], ["c1", "c2"]]
+    assert [result.level.label for result in ran.outcome.results] == ["c1", "c2"]
