@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,6 +15,9 @@ from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, Tok
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 from tokenbench.measure.evidence import Evidence
 from tokenbench.measure.repeat import measure_repeat, steady_window
+
+# For the simulator, which stands beside the tests.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def _ns(seconds: float) -> int:

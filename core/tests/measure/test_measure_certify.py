@@ -76,9 +76,33 @@ def test_repeats(
     turn: Any, evidence: Any, phase: Any, count: int, half_width: float, outcome: CheckOutcome
 ) -> None:
     """Half-width over mean: 10 % with 3 or 4 repeats, 5 % from 5 on, never invalid."""
-    seen = [evidence([turn(0.0, [1.0])], phase(0.0, 1.0))] * count
+    turns = [turn(float(k), [k + 0.5, k + 1.0]) for k in range(20)]
+    seen = [evidence(turns, phase(0.0, 20.0))] * count
     checks = {c.name: c for c in certify(seen, _estimates(half_width, count), Thresholds())}
     assert checks["repeats"].outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("turns", "lengths"),
+    [(6, (10, 10)), (40, (2, 18))],
+    ids=["fewer than 10 requests", "answers of very different lengths"],
+)
+def test_repeats_that_differ_by_chance_are_not_judged(
+    turn: Any, evidence: Any, phase: Any, turns: int, lengths: tuple[int, int]
+) -> None:
+    """Few requests, drawn anew each time, give a wide interval on any server; a wider one than
+    they explain is flagged all the same.
+    """
+    done = [
+        turn(k, [k + 0.1, *([k + 1.0] * lengths[k % 3 == 0])]) for k in map(float, range(turns))
+    ]
+    seen = [evidence(done, phase(0.0, float(turns)))] * 3
+    checks = {c.name: c for c in certify(seen, _estimates(15.0, 3), Thresholds())}
+    assert checks["repeats"].outcome is CheckOutcome.NOT_ASSESSED
+    assert "as chance has it" in checks["repeats"].evidence
+    checks = {c.name: c for c in certify(seen, _estimates(95.0, 3), Thresholds())}
+    expected = CheckOutcome.NOT_ASSESSED if turns < 10 else CheckOutcome.FLAGGED
+    assert checks["repeats"].outcome is expected
 
 
 def test_clean_point_is_certified_and_one_bad_repeat_spoils_it(

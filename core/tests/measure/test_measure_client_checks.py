@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+import numpy as np
 import pytest
 
 from tokenbench.api import CheckOutcome
+from tokenbench.load.records import Status
 from tokenbench.measure import client_checks
+from tokenbench.measure.arrays import RECORD_DTYPE
 from tokenbench.measure.thresholds import Thresholds
 
 LIMITS = Thresholds()
@@ -119,6 +123,32 @@ def test_coalesced(
     assert ("withheld" in check.evidence) == (share > LIMITS.coalesced_withhold_itl)
 
 
+def test_coalesced_by_the_records_themselves(turn: Any, evidence: Any, phase: Any) -> None:
+    """Where the worker noted which reads were late, its note decides and no bound is needed."""
+    seen = evidence(
+        _steady(turn, tpot=0.01, coalesced=5), phase(0.0, 9.0, loop_delay_ns=(0, 0, 0, 0))
+    )
+    if "late" in RECORD_DTYPE.names:
+        records = seen.records.copy()
+    else:
+        records = np.zeros(len(seen.records), [*RECORD_DTYPE.descr, ("late", "<i4")])
+        for name in RECORD_DTYPE.names:
+            records[name] = seen.records[name]
+    for late, share in ((0, 0.0), (3, 3 / 11), (-1, 0.0)):
+        records["late"] = late
+        check = client_checks.coalesced(attrs.evolve(seen, records=records), LIMITS)
+        assert check.value == pytest.approx(share)
+        assert check.outcome is (FLAGGED if share else OK)
+
+
+def test_several_tokens_an_event_are_labelled(turn: Any, evidence: Any, phase: Any) -> None:
+    """Chunks of several tokens are the server's way, and nobody's fault."""
+    turns = [turn(float(k), [k + 0.1, k + 0.2], tokens=[4, 4]) for k in range(12)]
+    check = client_checks.coalesced(evidence(turns, phase(0.0, 12.0)), LIMITS)
+    assert check.outcome is OK
+    assert "4.00 tokens an event" in check.evidence
+
+
 def test_coalesced_without_tokens(evidence: Any, phase: Any) -> None:
     """No event, nothing to merge."""
     assert client_checks.coalesced(evidence([], phase(0.0, 1.0)), LIMITS).outcome is NOT_ASSESSED
@@ -164,3 +194,30 @@ def test_offered_load_open(
     turns.append(turn(-1, [], scheduled=5.0))
     summary = phase(0.0, 10.0, concurrency=None, rate_per_s=10.0, scheduled_turns=scheduled)
     assert client_checks.offered_load(evidence(turns, summary), LIMITS).outcome is outcome
+
+
+def test_offered_load_counts_what_could_not_connect(turn: Any, evidence: Any, phase: Any) -> None:
+    """A server that refuses connections is a failure, and not a client that offers too little."""
+    turns = [turn(k / 10, [k / 10 + 0.1]) for k in range(90)]
+    turns += [turn(-1, [], scheduled=9.0 + k / 10, status=Status.CONNECT) for k in range(10)]
+    summary = phase(0.0, 10.0, concurrency=None, rate_per_s=10.0, scheduled_turns=100)
+    assert client_checks.offered_load(evidence(turns, summary), LIMITS).outcome is OK
+
+
+@pytest.mark.parametrize(("late", "outcome"), [(0.0, OK), (0.15, FLAGGED), (0.6, INVALID)])
+def test_offered_load_of_a_loop_that_thinks(
+    turn: Any, evidence: Any, phase: Any, late: float, outcome: CheckOutcome
+) -> None:
+    """A slot whose session thinks is not short of a request; one whose request is late is. Turns
+    of a second, think time of 2 s, so that only a third of the target is in flight.
+    """
+    turns = [
+        turn(3.0 * k + late, [3.0 * k + 1.0], scheduled=3.0 * k, session=0, turn=k)
+        for k in range(10)
+    ]
+    summary = phase(
+        0.0, 28.0, in_flight_ns=10 * 10**9, target_ns_in_flight=28 * 10**9, concurrency=1
+    )
+    check = client_checks.offered_load(evidence(turns, summary), LIMITS)
+    assert check.outcome is outcome
+    assert "or thinking" in check.evidence

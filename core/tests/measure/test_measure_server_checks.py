@@ -55,6 +55,18 @@ def test_input_lengths(
     assert server_checks.lengths(seen, LIMITS).outcome is outcome
 
 
+def test_a_long_template_is_known_by_prompts_of_different_lengths(
+    turn: Any, evidence: Any, phase: Any
+) -> None:
+    """300 tokens more, whatever the prompt's length, are a template; a third more are not."""
+    for n_in, outcome in ((lambda asked: asked + 300, OK), (lambda asked: asked * 4 // 3, INVALID)):
+        turns = [
+            turn(float(k), [k + 0.5], asked_in=800 + 10 * k, n_in=n_in(800 + 10 * k))
+            for k in range(20)
+        ]
+        assert server_checks.lengths(evidence(turns, phase(0.0, 20.0)), LIMITS).outcome is outcome
+
+
 def test_lengths_show_both_sides_and_need_an_asked_one(
     turn: Any, evidence: Any, phase: Any
 ) -> None:
@@ -209,6 +221,50 @@ def test_stability_within_its_noise_is_not_flagged(turn: Any, evidence: Any, pha
     check = server_checks.stability(evidence(turns, phase(0.0, 31.0)), LIMITS)
     assert check.value is not None and 0.05 < check.value < 0.20
     assert check.outcome is OK and "noise" in check.evidence
+
+
+def _arriving(turn: Any, evidence: Any, phase: Any, times: Any, tokens: int = 20) -> Any:
+    """An open loop; each request takes a second."""
+    turns = [
+        turn(float(t), [t + (i + 1) / tokens for i in range(tokens)], session=k)
+        for k, t in enumerate(times)
+    ]
+    return evidence(turns, phase(0.0, 62.0, concurrency=None, rate_per_s=1.0))
+
+
+def test_stability_of_random_arrivals(turn: Any, evidence: Any, phase: Any) -> None:
+    """Thirds of a Poisson process of one request a second differ by tens of percent: no finding.
+    Arrivals as regular as a clock's have no such excuse, and here need none.
+    """
+    times = np.cumsum(np.random.default_rng(3).exponential(1.0, 60))
+    check = server_checks.stability(_arriving(turn, evidence, phase, times), LIMITS)
+    assert check.value is not None and check.value > 0.20
+    assert check.outcome is OK and "noise" in check.evidence
+    check = server_checks.stability(_arriving(turn, evidence, phase, np.arange(60.0)), LIMITS)
+    assert check.value == pytest.approx(0.0, abs=0.03) and check.outcome is OK
+
+
+def test_stability_of_a_ramp_is_not_judged(turn: Any, evidence: Any, phase: Any) -> None:
+    """Output follows a schedule that rises from 0 to 20 requests a second: as was asked."""
+    times = 60.0 * np.sqrt(np.arange(600) / 600)
+    check = server_checks.stability(_arriving(turn, evidence, phase, times, tokens=4), LIMITS)
+    assert check.outcome is NOT_ASSESSED
+    assert "schedule" in check.evidence
+
+
+def test_stability_does_not_count_the_filling_of_an_empty_server(
+    turn: Any, evidence: Any, phase: Any
+) -> None:
+    """Even arrivals, requests of 7 s, 30 s: the first seconds of an open loop bring fewer tokens
+    than the rest on any server.
+    """
+    turns = [
+        turn(k / 4, [k / 4 + 0.07 * (i + 1) for i in range(100)], session=k) for k in range(121)
+    ]
+    seen = evidence(turns, phase(0.0, 38.0, concurrency=None, rate_per_s=4.0))
+    check = server_checks.stability(seen, LIMITS)
+    assert check.outcome is OK
+    assert check.value == pytest.approx(0.0, abs=0.02)
 
 
 def test_stability_counts_tokens_and_not_chunks(turn: Any, evidence: Any, phase: Any) -> None:

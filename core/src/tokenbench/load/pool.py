@@ -16,7 +16,7 @@ from .delays import Delays
 from .exchange import Exchange
 from .records import Status
 
-_WATCH_EVERY_NS = 5_000_000
+_WATCH_EVERY_NS = 10_000_000
 
 
 class ConnectionPool:

@@ -30,18 +30,21 @@ class SseReader:
         Raises:
             ValueError: an event is larger than :data:`MAX_EVENT_BYTES`.
         """
-        # What nearly every read of a token stream looks like: whole events, one data line each.
+        # What nearly every chunk of a token stream looks like: whole events, one data line each.
         if (
-            not self._buffer
+            chunk.startswith(b"data: ")
+            and chunk.endswith(b"\n\n")
+            and not self._buffer
             and not self._data
-            and self._started
             and not self._after_cr
-            and chunk[:6] == b"data: "
-            and chunk[-2:] == b"\n\n"
             and b"\r" not in chunk
         ):
+            if chunk.find(b"\n", 6) == len(chunk) - 2:
+                self._started = True
+                return [chunk[6:-2]]
             parts = chunk[:-2].split(b"\n\n")
-            if all(part[:6] == b"data: " and b"\n" not in part for part in parts):
+            if all(part.startswith(b"data: ") and b"\n" not in part for part in parts):
+                self._started = True
                 return [part[6:] for part in parts]
         return self._slow(chunk)
 

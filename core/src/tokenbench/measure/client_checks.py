@@ -7,7 +7,7 @@ import numpy as np
 from tokenbench.api import Check
 from tokenbench.load.records import ABSENT, Status
 
-from .arrays import NS_PER_S
+from .arrays import NS_PER_S, Rows
 from .evidence import Evidence
 from .outcome import above, below, not_assessed
 from .thresholds import Limits, Thresholds
@@ -62,53 +62,85 @@ _LATER_THAN = (0.5, 0.1, 0.01, 0.0)
 
 
 def client_coalesced_share(seen: Evidence) -> float:
-    """Share of token events that the client itself may have merged: it was later than their gap.
+    """Share of token events that the client itself merged: it was later than their gap.
 
-    Several events of one read while the loop was on time came merged from upstream. Which reads
-    were late is not recorded, so this is the most it can have been: no more than the share of
-    reads whose delay exceeded the median gap between events, by the percentiles of the delay.
+    Several events of one read while the loop was on time came merged from upstream. Where the
+    records do not tell which reads were late, this is the most it can have been: no more than the
+    share of reads whose delay exceeded the median gap between events, by the delay's percentiles.
     """
     ok = seen.records[seen.records["status"] == Status.OK]
     events = int(ok["chunks"].sum())
+    if not events:
+        return 0.0
+    if "late" in (ok.dtype.names or ()) and bool((ok["late"] != ABSENT).all()):
+        return float(ok["late"].sum()) / events
+    return min(float(ok["coalesced"].sum()) / events, _late_share(ok, seen.phase.loop_delay_ns))
+
+
+def _late_share(ok: Rows, loop_delay_ns: tuple[int, ...]) -> float:
+    """The most that the share of reads later than the median gap between events can be."""
     streamed = ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
-    if not events or not len(streamed) or not seen.phase.loop_delay_ns:
+    if not len(streamed) or not loop_delay_ns:
         return 0.0
     gap_ns = np.median((streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1))
     late = 1.0
-    for delay_ns, beyond in zip(seen.phase.loop_delay_ns, _LATER_THAN, strict=False):
+    for delay_ns, beyond in zip(loop_delay_ns, _LATER_THAN, strict=False):
         if delay_ns <= gap_ns:
             late = beyond
-    return min(float(ok["coalesced"].sum()) / events, late)
+    return late
 
 
 def coalesced(seen: Evidence, limits: Thresholds) -> Check:
     """Token events merged by the client; what upstream merged is told, not flagged."""
+    name = "coalesced reads"
     ok = seen.records[seen.records["status"] == Status.OK]
     chunks = int(ok["chunks"].sum())
     if not chunks:
-        return not_assessed("coalesced reads", "no token event")
+        return not_assessed(name, "no token event")
     share = client_coalesced_share(seen)
-    upstream = float(ok["coalesced"].sum()) / chunks - share
+    upstream = max(0.0, float(ok["coalesced"].sum()) / chunks - share)
     text = f"{share:.2%} by the client, {upstream:.2%} upstream"
+    if bool((ok["n_out"] != ABSENT).all()) and int(ok["n_out"].sum()) > chunks:
+        text += f", {int(ok['n_out'].sum()) / chunks:.2f} tokens an event"
     if share > limits.coalesced_withhold_itl:
         text += "; ITL is withheld"
-    return above("coalesced reads", share, limits.coalesced_share, text, "1")
+    return above(name, share, limits.coalesced_share, text, "1")
 
 
 def offered_load(seen: Evidence, limits: Thresholds) -> Check:
-    """Closed loop: mean requests in flight over the target. Open: dispatched over scheduled."""
+    """Closed loop: mean requests in flight over the target. Open: dispatched over scheduled.
+
+    A request that could not connect was offered; `failures` tells of it. A slot whose session is
+    thinking is not short of a request: where there was think time, what is missing from the target
+    is the time by which requests were later than their schedule.
+    """
     name = "offered load"
     phase = seen.phase
     if phase.concurrency is None:
         if not phase.scheduled_turns:
             return not_assessed(name, "nothing was scheduled")
-        sent = int(np.count_nonzero(seen.records["sent_first_ns"] != ABSENT))
+        offered = (seen.records["sent_first_ns"] != ABSENT) | (
+            seen.records["status"] == Status.CONNECT
+        )
+        sent = int(np.count_nonzero(offered))
         share = sent / phase.scheduled_turns
         text = f"{sent} of {phase.scheduled_turns} scheduled requests were sent"
         return below(name, share, limits.offered_load, text, "1")
     if not phase.target_ns_in_flight or seen.steady.seconds is None:
         # With no more requests than slots, all that is seen is the slots being filled.
         return not_assessed(name, "there is no steady state")
-    share = phase.in_flight_ns / phase.target_ns_in_flight
-    text = f"{share * phase.concurrency:.2f} in flight on average, target {phase.concurrency}"
-    return below(name, share, limits.offered_load, text, "1")
+    if seen.thinks:
+        share = 1.0 - _late_ns(seen) / phase.target_ns_in_flight
+        text = f"{share * phase.concurrency:.2f} in flight or thinking on average"
+    else:
+        share = phase.in_flight_ns / phase.target_ns_in_flight
+        text = f"{share * phase.concurrency:.2f} in flight on average"
+    return below(name, share, limits.offered_load, f"{text}, target {phase.concurrency}", "1")
+
+
+def _late_ns(seen: Evidence) -> int:
+    """Time by which requests were later than their schedule, all together, while dispatching."""
+    records, end_ns = seen.records, seen.phase.dispatch_ended_ns
+    sent = np.where(records["sent_first_ns"] == ABSENT, end_ns, records["sent_first_ns"])
+    late = np.minimum(sent, end_ns) - np.minimum(records["scheduled_ns"], end_ns)
+    return int(np.maximum(late, 0).sum())

@@ -10,13 +10,17 @@ import numpy as np
 from tokenbench.api import Check, CheckOutcome
 from tokenbench.load.records import ABSENT, Status
 
-from .evidence import Evidence
+from .arrays import NS_PER_S, Floats, Ints
+from .evidence import Evidence, chance, spread_evenly
 from .outcome import above, below, not_assessed, worst
-from .repeat import tokens_by_chunk
+from .repeat import Window, tokens_by_chunk
 from .thresholds import Limits, Thresholds
 
 _THIRDS = 3
 _BINS = 30
+# Lengths that differ by so much of their median tell a template from a longer prompt; a tokenizer
+# may join a token at the template's edges.
+_VARIED, _TEMPLATE_SPREAD = 0.1, 2
 
 
 def lengths(seen: Evidence, limits: Thresholds) -> Check:
@@ -44,8 +48,9 @@ def lengths(seen: Evidence, limits: Thresholds) -> Check:
 def _template_tokens(seen: Evidence, limits: Thresholds) -> float:
     """Tokens the chat template adds to each prompt.
 
-    Where nobody counted them: what every prompt has more of, but no more than a plausible
-    template, so that prompts of the wrong length do not pass as a long one.
+    Where nobody counted them: what every prompt has more of. Where that is not the same for prompts
+    of different lengths, or all have one length, it is believed up to a plausible template only, so
+    that prompts of the wrong length do not pass as a long one.
     """
     if seen.template_tokens is not None:
         return float(seen.template_tokens)
@@ -53,8 +58,12 @@ def _template_tokens(seen: Evidence, limits: Thresholds) -> float:
     prompts = ok[(ok["asked_in"] > 0) & (ok["n_in"] != ABSENT)]
     if not len(prompts):
         return 0.0
-    more = float(np.median(prompts["n_in"] - prompts["asked_in"]))
-    return min(max(more, 0.0), float(limits.template_tokens_most))
+    extra, asked = prompts["n_in"] - prompts["asked_in"], prompts["asked_in"]
+    more = max(float(np.median(extra)), 0.0)
+    varied = np.ptp(asked) >= _VARIED * np.median(asked) and len(prompts) >= limits.min_requests
+    if varied and np.ptp(np.percentile(extra, (5, 95))) <= _TEMPLATE_SPREAD:
+        return more
+    return min(more, float(limits.template_tokens_most))
 
 
 def failures(seen: Evidence, limits: Thresholds) -> Check:
@@ -127,31 +136,65 @@ def server_agreement(seen: Evidence, limits: Thresholds) -> Check:
 
 
 def stability(seen: Evidence, limits: Thresholds) -> Check:
-    """Output by arrival in thirds of the steady state, against its own noise."""
+    """Output by arrival in thirds of the steady state, against its own noise.
+
+    The noise is the larger of two: that of the output within each third, and that of the requests
+    themselves (:func:`~.evidence.chance`), which alone sees noise slower than a request. An open
+    loop starts on an empty server: it is judged from one request's time (the 90th percentile of
+    E2E) after the first arrival on. Where the schedule itself is uneven (a ramp, a trace), uneven
+    output is what was asked for, and nothing is judged.
+    """
     name = "stability"
-    seconds = seen.steady.seconds or 0.0
-    e2e_s = seen.metrics.get("e2e_s.p50")
-    generations = seconds / e2e_s if e2e_s else 0.0
+    window = _filled(seen)
+    seconds, generations = window.seconds or 0.0, seen.generations(window)
     if seconds < limits.stability_min_s or generations < limits.stability_min_generations:
         return not_assessed(
             name, f"{seconds:.0f} s and {generations:.1f} generations are too few to judge"
         )
-    ok = seen.records[seen.records["status"] == Status.OK]
-    arrived = tokens_by_chunk(ok, seen.chunks)
-    edges = np.linspace(seen.steady.start_ns, seen.steady.end_ns, _BINS + 1)
+    edges = np.linspace(window.start_ns, window.end_ns, _BINS + 1).astype(np.int64)
+    arrived = tokens_by_chunk(seen.ok, seen.chunks)
     bins, _ = np.histogram(arrived.ns, edges, weights=arrived.tokens)
-    thirds = bins.reshape(_THIRDS, -1)
-    means = thirds.mean(axis=1)
-    if not bins.mean():
+    by_third = bins.reshape(_THIRDS, -1)
+    thirds = by_third.sum(axis=1)
+    if not thirds.mean():
         return not_assessed(name, "no token arrived in the steady state")
-    spread = float((means.max() - means.min()) / means.mean())
-    noise = float(np.sqrt(thirds.var(axis=1, ddof=1).mean() / thirds.shape[1]))
-    beyond = float(means.max() - means.min()) > limits.stability_noise * noise
+    edges = edges[:: _BINS // _THIRDS]
+    within = by_third.var(axis=1, ddof=1).mean() * by_third.shape[1]
+    noise = float(np.sqrt(max(within, (chance(seen, edges) ** 2).mean())))
+    allowed = limits.stability_noise * noise
+    asked, largest = _demand(seen, edges)
+    # At each edge one session may fall on either side.
+    if np.ptp(asked) > max(allowed, limits.stability_spread.flag * asked.mean(), 2 * largest):
+        return not_assessed(name, "the schedule itself is uneven")
+    spread = float(np.ptp(thirds) / thirds.mean())
+    real = min(np.ptp(thirds), np.ptp(spread_evenly(seen, edges)))
+    beyond = bool(real > allowed)
     text = f"thirds differ by {spread:.1%}" + ("" if beyond else ", within their noise")
     check = above(name, spread, limits.stability_spread, text, "1")
-    if check.outcome is CheckOutcome.FLAGGED and not beyond:
-        return attrs.evolve(check, outcome=CheckOutcome.OK)
-    return check
+    return check if beyond else attrs.evolve(check, outcome=CheckOutcome.OK)
+
+
+def _filled(seen: Evidence) -> Window:
+    """The steady state; in an open loop without the time that the empty server takes to fill."""
+    e2e_s = seen.metrics.get("e2e_s.p90")
+    if seen.phase.concurrency is not None or not e2e_s:
+        return seen.steady
+    return attrs.evolve(seen.steady, start_ns=seen.steady.start_ns + round(e2e_s * NS_PER_S))
+
+
+def _demand(seen: Evidence, edges: Ints) -> tuple[Floats, float]:
+    """Open loop: tokens of the sessions that arrived in each span, and of the largest session.
+
+    A closed loop asks evenly.
+    """
+    if seen.phase.concurrency is not None or not len(seen.ok):
+        return np.zeros(len(edges) - 1), 0.0
+    order = np.lexsort((seen.ok["turn"], seen.ok["session"]))
+    ok = seen.ok[order]
+    _, first, session = np.unique(ok["session"], return_index=True, return_inverse=True)
+    tokens = np.bincount(session, ok["n_out"])
+    found, _ = np.histogram(ok["scheduled_ns"][first], edges, weights=tokens)
+    return np.asarray(found, np.float64), float(tokens.max())
 
 
 def accelerators(seen: Evidence, limits: Thresholds) -> Check:

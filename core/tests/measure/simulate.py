@@ -1,0 +1,353 @@
+"""Honest runs made up: what an honest client would record of an honest server.
+
+The server batches continuously: prompts are read one after the other, answers are generated side by
+side in a bounded number of slots, slower the more there are; what finds no slot waits. The client
+is late by tens of microseconds. Nothing here knows of a check or of a limit.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from tokenbench.api import Check, Counters, Measurement
+from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, TokenSource
+from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Floats, Ints, Rows
+from tokenbench.measure.certify import certify
+from tokenbench.measure.client_checks import client_coalesced_share
+from tokenbench.measure.combine import combine
+from tokenbench.measure.evidence import Evidence
+from tokenbench.measure.outcome import verdict
+from tokenbench.measure.repeat import measure_repeat, steady_window
+from tokenbench.measure.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from simulated_runs import Run
+
+_START_NS = 5_000_000_000_000
+
+
+@attrs.define
+class _Request:
+    """One on its way. `mark` is the server's work done when its first token left."""
+
+    at: float
+    session: int
+    turns: int
+    turn: int
+    asked_in: int
+    asked_out: int
+    n_out: int
+    pace: float
+    sent: float = 0.0
+    mark: float = 0.0
+    end: float = 0.0
+
+
+@attrs.define
+class _Server:
+    """Prompts in turn, answers side by side in `slots`; what finds no slot waits.
+
+    `work` counts the tokens that each answer under way has had since the start: all of them advance
+    together, at a pace that depends on how many there are.
+    """
+
+    run: Run
+    speed: float
+    now: float = 0.0
+    work: float = 0.0
+    waiting: deque[_Request] = attrs.field(factory=deque)
+    reading: list[tuple[float, _Request]] = attrs.field(factory=list)
+    running: list[tuple[float, int, _Request]] = attrs.field(factory=list)
+    path: list[tuple[float, float]] = attrs.field(factory=lambda: [(0.0, 0.0)])
+
+    def next(self) -> float:
+        """When something happens here by itself."""
+        ends = self.reading[0][0] if self.reading else math.inf
+        if self.running:
+            ends = min(ends, self.now + (self.running[0][0] - self.work) * self._tpot_s())
+        return ends
+
+    def advance(self, to: float) -> list[_Request]:
+        """Go on to a time not after `next`; returns what ended there."""
+        if self.running:
+            self.work += (to - self.now) / self._tpot_s()
+        self.now = to
+        self.path.append((to, self.work))
+        if self.reading and self.reading[0][0] <= to + 1e-12:
+            _, request = self.reading.pop()
+            request.mark = self.work
+            last = self.work + (request.n_out - 1) * request.pace
+            heapq.heappush(self.running, (last, id(request), request))
+        ended = []
+        while self.running and self.running[0][0] <= self.work + 1e-9:
+            ended.append(heapq.heappop(self.running)[2])
+        self._read()
+        return ended
+
+    def take(self, request: _Request) -> None:
+        """A request arrives now."""
+        self.waiting.append(request)
+        self._read()
+
+    def _read(self) -> None:
+        if self.waiting and not self.reading and len(self.running) < self.run.slots:
+            request = self.waiting.popleft()
+            # Of a later turn most is known from the turn before.
+            new = request.asked_in + self.run.template if request.turn == 0 else self.run.n_in
+            seconds = (new / self.run.prefill_tok_s + self.run.base_tpot_s) * self._slowness
+            self.reading.append((self.now + seconds * request.pace, request))
+
+    def _tpot_s(self) -> float:
+        load = len(self.running) / self.run.slots
+        return self.run.base_tpot_s * (1 + self.run.slowdown * load) * self._slowness
+
+    @property
+    def _slowness(self) -> float:
+        late = self.now > self.run.duration_s * 2 / 3
+        return self.speed / (self.run.slows_to if late else 1.0)
+
+
+@attrs.define
+class _Client:
+    """Sends as an open or a closed loop does, and writes down what it sees."""
+
+    run: Run
+    rng: np.random.Generator
+    server: _Server
+    done: list[_Request] = attrs.field(factory=list)
+    due: list[tuple[float, int, int, int]] = attrs.field(factory=list)
+    sessions: int = 0
+    sent: int = 0
+    stopped: float = 0.0
+
+    def drive(self) -> int:
+        """To the end of the last answer; returns the turns that were scheduled."""
+        run, server = self.run, self.server
+        starts = [0.0] * run.concurrency if run.concurrency is not None else self._arrivals()
+        for at in starts:
+            heapq.heappush(self.due, (at, *self._session(), 0))
+        self.stopped = run.duration_s
+        while True:
+            if self.due and (self.due[0][0] > self.stopped or self.sent == run.requests):
+                self.due.clear()
+            at = self.due[0][0] if self.due else math.inf
+            if min(at, server.next()) == math.inf:
+                return self.sent
+            for request in server.advance(max(server.now, min(at, server.next()))):
+                self._ended(request)
+            if self.due and self.due[0][0] <= server.now:
+                self._send(*heapq.heappop(self.due))
+
+    def _arrivals(self) -> list[float]:
+        gaps = self.rng.exponential(1 / self.run.rate_per_s, 4096)
+        while gaps.sum() < self.run.duration_s:
+            gaps = np.append(gaps, self.rng.exponential(1 / self.run.rate_per_s, 4096))
+        times = np.cumsum(gaps)
+        return [float(at) for at in times[times < self.run.duration_s]]
+
+    def _session(self) -> tuple[int, int]:
+        self.sessions += 1
+        most = 2 * self.run.turns - 1
+        return self.sessions - 1, int(self.rng.integers(1, most + 1)) if most > 1 else 1
+
+    def _length(self, most: int) -> int:
+        if self.run.fixed_lengths:
+            return most
+        return int(self.rng.integers(max(1, int(0.8 * most)), most + 1))
+
+    def _send(self, at: float, session: int, turns: int, turn: int) -> None:
+        run, rng = self.run, self.rng
+        asked_out = n_out = self._length(run.n_out)
+        if not run.exact_output:
+            n_out = int(min(asked_out, max(1, rng.exponential(asked_out / 2))))
+        request = _Request(
+            at=at,
+            session=session,
+            turns=turns,
+            turn=turn,
+            asked_in=self._length(run.n_in) + turn * (run.n_in + run.n_out),
+            asked_out=asked_out,
+            n_out=n_out,
+            pace=max(0.5, 1 + float(rng.normal()) * run.within_repeat),
+            sent=at + float(rng.lognormal(np.log(30e-6), 0.5)),
+        )
+        self.sent += 1
+        if self.sent == run.requests:
+            self.stopped = request.sent
+        self.server.take(request)
+
+    def _ended(self, request: _Request) -> None:
+        run = self.run
+        # The wire and the client's loop.
+        request.end = self.server.now + float(self.rng.lognormal(np.log(80e-6), 0.3))
+        self.done.append(request)
+        if request.turn + 1 < request.turns:
+            think = float(self.rng.exponential(run.think_s)) if run.think_s else 0.0
+            following = (request.end + think, request.session, request.turns, request.turn + 1)
+            heapq.heappush(self.due, following)
+        elif run.concurrency is not None:
+            heapq.heappush(self.due, (request.end, *self._session(), 0))
+
+    # -- what it writes down ---------------------------------------------------------------------
+
+    def records(self) -> tuple[Rows, Rows]:
+        """Rows in the order in which turns ended."""
+        times, work = (np.array(column) for column in zip(*self.server.path, strict=True))
+        rows, stamps, tokens = [], [], []
+        for request in self.done:
+            counts = self._chunks(request.n_out)
+            marks = request.mark + (np.cumsum(counts) - 1) * request.pace
+            left = np.interp(marks, work, times) if len(marks) else marks
+            if request.n_out == 1:
+                left = left * 0 + (request.end - 80e-6)
+            seen = _ns(self._seen(left, request.end))
+            rows.append(self._row(request, seen))
+            stamps.append(seen)
+            tokens.append(counts if self.run.continuous_usage else np.full(len(seen), ABSENT))
+        records = np.zeros(len(rows), RECORD_DTYPE)
+        for name in rows[0] if rows else ():
+            records[name] = [row[name] for row in rows]
+        records["chunk_offset"] = np.cumsum(records["chunks"]) - records["chunks"]
+        chunks = np.zeros(int(records["chunks"].sum()), CHUNK_DTYPE)
+        if len(chunks):
+            chunks["ns"], chunks["tokens"] = np.concatenate(stamps), np.concatenate(tokens)
+        return records, chunks
+
+    def _chunks(self, n_out: int) -> Ints:
+        """Tokens of each chunk."""
+        size = self.run.tokens_per_chunk
+        counts = np.full(-(-n_out // size), size, np.int64)
+        if self.run.speculative:
+            counts = self.rng.integers(1, 5, n_out)
+            counts = counts[: int(np.searchsorted(np.cumsum(counts), n_out)) + 1]
+        counts[-1] -= counts.sum() - n_out
+        return counts
+
+    def _seen(self, left: Floats, end: float) -> Floats:
+        """When chunks that left the server were read: some together with the next one."""
+        seen = left + self.rng.lognormal(np.log(25e-6), 0.4, len(left))
+        if self.run.merged_upstream and len(seen) > 1:
+            held = np.flatnonzero(self.rng.random(len(seen) - 1) < self.run.merged_upstream)
+            seen[held] = seen[held + 1]
+        return np.minimum(np.maximum.accumulate(seen), end)
+
+    def _row(self, request: _Request, ns: Ints) -> dict[str, Any]:
+        run, n_in = self.run, request.asked_in + self.run.template
+        cached = 16 * (run.template // 16) if request.turn == 0 else n_in - run.n_in
+        return {
+            "session": request.session,
+            "turn": request.turn,
+            "status": Status.OK,
+            "http_status": 200,
+            "reused": 1,
+            "exact_output": run.exact_output,
+            "token_source": TokenSource.USAGE,
+            "scheduled_ns": _ns(request.at),
+            "sent_first_ns": _ns(request.sent),
+            "sent_last_ns": _ns(request.sent),
+            "first_ns": ns[0],
+            "last_ns": ns[-1],
+            "end_ns": _ns(request.end),
+            "n_in": n_in,
+            "n_out": request.n_out,
+            "n_cached": cached if run.tells_cache else ABSENT,
+            "asked_in": request.asked_in if request.turn == 0 else ABSENT,
+            "asked_out": request.asked_out,
+            "chunks": len(ns),
+            "coalesced": int(np.count_nonzero(np.diff(ns) == 0)),
+        }
+
+
+def _ns(seconds: Any) -> Any:
+    return _START_NS + np.round(np.asarray(seconds) * 1e9).astype(np.int64)
+
+
+def _repeat(run: Run, number: int) -> Evidence:
+    rng = np.random.default_rng([run.seed, number])
+    server = _Server(run=run, speed=1 + float(rng.normal()) * run.between_repeats)
+    client = _Client(run=run, rng=rng, server=server)
+    scheduled = client.drive()
+    records, chunks = client.records()
+    stopped = int(_ns(client.stopped))
+    in_flight = np.minimum(records["end_ns"], stopped) - records["sent_first_ns"]
+    clock = ClockPair(wall_ns=0, monotonic_ns=0)
+    ended = max(stopped, int(records["end_ns"].max(initial=stopped)))
+    wall_s = (ended - _START_NS) / 1e9
+    delays = rng.lognormal(np.log(8e3), 0.9, max(1, len(chunks)))
+    phase = PhaseSummary(
+        started_ns=_START_NS,
+        dispatch_ended_ns=stopped,
+        ended_ns=ended,
+        clock_start=clock,
+        clock_end=clock,
+        stopped_by="duration" if run.requests is None else "requests",
+        turns=len(records),
+        concurrency=run.concurrency,
+        rate_per_s=None if run.concurrency is not None else run.rate_per_s,
+        scheduled_turns=scheduled,
+        cpu_s=min(0.5 * wall_s, 0.002 + len(chunks) * 12e-6),
+        wall_s=wall_s,
+        in_flight_ns=int(np.maximum(in_flight, 0).sum()),
+        target_ns_in_flight=(run.concurrency or 0) * (stopped - _START_NS),
+        loop_delay_ns=(*(int(v) for v in np.percentile(delays, [50, 90, 99])), int(delays.max())),
+    )
+    return _evidence(run, rng, records, chunks, phase)
+
+
+def _evidence(
+    run: Run, rng: np.random.Generator, records: Rows, chunks: Rows, phase: PhaseSummary
+) -> Evidence:
+    before = after = None
+    if run.counters:
+        start = rng.integers(0, 10**6, 3).astype(float)
+        sums = [float(records[name].sum()) for name in ("n_in", "n_out")]
+        cached = float(records["n_cached"].sum()) if run.tells_cache else None
+        before = _counters(start[0], start[1], None if cached is None else start[2])
+        after = _counters(
+            start[0] + sums[0], start[1] + sums[1], None if cached is None else start[2] + cached
+        )
+    metrics = measure_repeat(records, chunks, phase, accelerators=1)
+    seen = Evidence(
+        records=records,
+        chunks=chunks,
+        phase=phase,
+        metrics=metrics,
+        steady=steady_window(records, phase),
+        before=before,
+        after=after,
+        caching_asked=run.caching_asked,
+        accelerated=run.accelerated,
+    )
+    assert client_coalesced_share(seen) <= Thresholds().coalesced_withhold_itl
+    if not run.accelerated:
+        return seen
+    return attrs.evolve(
+        seen,
+        longest_gap_s=float(rng.uniform(0.1, 1.5)),
+        throttled_share=float(rng.choice([0.0, rng.uniform(0, 0.008)])),
+        clock_of_peers=float(rng.uniform(0.93, 1.0)),
+        power_limited=False,
+    )
+
+
+def _counters(prompt: float, generated: float, cached: float | None) -> Counters:
+    return Counters(prompt_tokens=prompt, generated_tokens=generated, cached_prompt_tokens=cached)
+
+
+def simulate(run: Run) -> list[Evidence]:
+    """All repeats of a run."""
+    return [_repeat(run, number) for number in range(run.repeats)]
+
+
+def judge(run: Run, limits: Thresholds | None = None) -> tuple[Measurement, tuple[Check, ...]]:
+    """The verdict, as a point of `bench run` gets it."""
+    seen = simulate(run)
+    metrics = combine([one.metrics for one in seen])
+    checks = certify(seen, metrics, limits or Thresholds())
+    return verdict(checks), checks

@@ -1,0 +1,127 @@
+"""Kinds of runs to simulate: open and closed loops, short and long, fast and slow servers."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+_MOST_TOKENS = 200_000  # of one run, so that many runs can be simulated
+_FEWEST_REQUESTS = 5  # expected of one repeat: a run without a request measures nothing
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """A run: what was asked of which server. Times in seconds, lengths in tokens."""
+
+    seed: int
+    repeats: int
+    duration_s: float
+    requests: int | None
+    concurrency: int | None
+    load: float
+    n_in: int
+    n_out: int
+    fixed_lengths: bool
+    exact_output: bool
+    template: int
+    turns: int
+    think_s: float
+    base_tpot_s: float
+    slowdown: float
+    slots: int
+    prefill_tok_s: float
+    tokens_per_chunk: int
+    speculative: bool
+    continuous_usage: bool
+    merged_upstream: float
+    between_repeats: float
+    within_repeat: float
+    counters: bool
+    tells_cache: bool
+    caching_asked: bool
+    accelerated: bool
+    slows_to: float = 1.0  # its speed after two thirds of the time; an honest server keeps it
+
+    @property
+    def tpot_s(self) -> float:
+        """With all slots taken."""
+        return self.base_tpot_s * (1 + self.slowdown)
+
+    @property
+    def e2e_s(self) -> float:
+        """Of a request that does not wait, all slots taken."""
+        return self.n_in / self.prefill_tok_s + self.n_out * self.tpot_s
+
+    @property
+    def capacity_per_s(self) -> float:
+        """Requests a second that the server can do."""
+        per_slot = self.slots / (self.n_out * self.tpot_s)
+        return min(per_slot, self.prefill_tok_s / self.n_in)
+
+    @property
+    def rate_per_s(self) -> float:
+        """Sessions a second that arrive in an open loop."""
+        return self.load * self.capacity_per_s / self.turns
+
+    @property
+    def tokens(self) -> float:
+        """About how many tokens all repeats generate."""
+        if self.requests is not None:
+            return self.requests * self.n_out * self.repeats
+        rate = self.capacity_per_s * self.load
+        if self.concurrency is not None:
+            rate = min(self.capacity_per_s, self.concurrency / self.e2e_s)
+        return self.duration_s * rate * self.n_out * self.repeats
+
+
+def draw(seed: int) -> Run:
+    """A run of some kind; one whose answers would be too many is drawn again."""
+    rng = np.random.default_rng(seed)
+    while True:
+        run = _draw(rng, seed)
+        if run.tokens <= _MOST_TOKENS and run.tokens / run.n_out / run.repeats >= _FEWEST_REQUESTS:
+            return run
+
+
+def _draw(rng: np.random.Generator, seed: int) -> Run:
+    concurrency = int(rng.choice([1, 2, 4, 8, 16, 32, 64])) if rng.random() < 0.5 else None
+    turns = int(rng.integers(2, 6)) if rng.random() < 0.2 else 1
+    n_out = int(
+        rng.choice([1, 16, 32, 64, 128, 256, 1024], p=[0.02, 0.1, 0.2, 0.2, 0.2, 0.2, 0.08])
+    )
+    n_in = int(rng.choice([64, 128, 256, 1024, 8192]))
+    base = float(np.exp(rng.uniform(np.log(0.003), np.log(0.04))))
+    slots = int(rng.choice([4, 8, 16, 64, 256]))
+    by_requests = concurrency is not None and rng.random() < 0.3
+    saturated = rng.random() < 0.12
+    chat = rng.random() < 0.5
+    return Run(
+        seed=seed,
+        repeats=int(rng.integers(1, 6)),
+        duration_s=float(np.exp(rng.uniform(np.log(2.0), np.log(600.0)))),
+        requests=10 * (concurrency or 1) if by_requests else None,
+        concurrency=concurrency,
+        load=float(rng.uniform(1.1, 1.5) if saturated else rng.uniform(0.2, 0.85)),
+        n_in=n_in,
+        n_out=n_out,
+        fixed_lengths=bool(rng.random() < 0.4),
+        exact_output=bool(rng.random() < 0.8),
+        # Beside the usual ones some bring a system prompt of their own.
+        template=int(rng.choice([*range(4, 61), 250])) if chat else 0,
+        turns=turns,
+        think_s=float(rng.choice([0.0, 0.5, 3.0])) if turns > 1 else 0.0,
+        base_tpot_s=base,
+        slowdown=float(rng.uniform(0.0, 1.5)),
+        slots=slots,
+        prefill_tok_s=float(np.exp(rng.uniform(np.log(5e3), np.log(2e5)))),
+        tokens_per_chunk=int(rng.choice([1, 1, 1, 2, 4, 8])),
+        speculative=bool(rng.random() < 0.15),
+        continuous_usage=bool(rng.random() < 0.4),
+        merged_upstream=float(rng.choice([0.0, 0.0, 0.05, 0.3])),
+        between_repeats=float(rng.uniform(0.01, 0.03)),
+        within_repeat=float(rng.uniform(0.005, 0.03)),
+        counters=bool(rng.random() < 0.6),
+        tells_cache=bool(rng.random() < 0.5),
+        caching_asked=turns > 1,
+        accelerated=bool(rng.random() < 0.5),
+    )

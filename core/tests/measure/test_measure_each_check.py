@@ -1,0 +1,145 @@
+"""Every check that certification knows has a case that trips it and one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tokenbench.api import CheckOutcome, Counters, Estimate, FrozenMap
+from tokenbench.load.records import Status
+from tokenbench.measure.certify import CHECKS, certify
+from tokenbench.measure.thresholds import Thresholds
+
+MS = 1_000_000
+
+# For each check by name: what makes an honest repeat trip it.
+Trip = Callable[[list[dict[str, Any]], dict[str, Any], dict[str, Any]], None]
+
+
+def _late_reads(turns: Any, phase: Any, more: Any) -> None:
+    phase["loop_delay_ns"] = (0, 0, 9 * MS, 9 * MS)
+
+
+def _late_sends(turns: Any, phase: Any, more: Any) -> None:
+    for turn in turns[5:8]:
+        turn["scheduled"] -= 0.05
+
+
+def _busy(turns: Any, phase: Any, more: Any) -> None:
+    phase["cpu_s"] = 30.0
+
+
+def _merged(turns: Any, phase: Any, more: Any) -> None:
+    # Later than the gap of 20 ms in at most 10 % of the reads: p99 trips the loop's check too.
+    phase["loop_delay_ns"] = (0, 0, 25 * MS, 25 * MS)
+    for turn in turns:
+        turn["coalesced"] = 5
+
+
+def _short_of_load(turns: Any, phase: Any, more: Any) -> None:
+    phase["in_flight_ns"] = 27_000 * MS
+
+
+def _short_answers(turns: Any, phase: Any, more: Any) -> None:
+    for turn in turns:
+        turn["asked_out"] += 5
+
+
+def _failing(turns: Any, phase: Any, more: Any) -> None:
+    turns[3]["status"] = Status.TIMEOUT
+
+
+def _caching(turns: Any, phase: Any, more: Any) -> None:
+    for turn in turns:
+        turn["n_cached"] = 5
+
+
+def _miscounting(turns: Any, phase: Any, more: Any) -> None:
+    more["after"] = Counters(prompt_tokens=310.0, generated_tokens=310 * 2.0)
+
+
+def _slowing(turns: Any, phase: Any, more: Any) -> None:
+    for turn in turns[20:]:
+        turn["arrivals"] = turn["arrivals"][:6]
+        turn["chunk_tokens"] = turn["chunk_tokens"][:6]
+        turn["n_out"] = turn["asked_out"] = 6
+    more["after"] = Counters(prompt_tokens=310.0, generated_tokens=200.0 + 11 * 6)
+
+
+def _throttled(turns: Any, phase: Any, more: Any) -> None:
+    more["throttled_share"] = 0.1
+
+
+TRIPS: dict[str, Trip] = {
+    "client loop delay": _late_reads,
+    "client dispatch delay": _late_sends,
+    "client CPU": _busy,
+    "coalesced reads": _merged,
+    "offered load": _short_of_load,
+    "lengths": _short_answers,
+    "failures": _failing,
+    "prefix cache": _caching,
+    "server agreement": _miscounting,
+    "stability": _slowing,
+    "accelerators": _throttled,
+}
+# Reads that are later than the gap between tokens are late reads as well.
+ALSO = {"coalesced reads": {"client loop delay"}}
+
+
+def _outcomes(
+    turn: Any, evidence: Any, make_phase: Any, trip: Trip | None, width: float = 1.0
+) -> dict[str, CheckOutcome]:
+    """31 requests of a second each, everything known, everything in order but for `trip`."""
+    turns = [
+        turn(
+            float(k), [k + 0.5 + 0.02 * i for i in range(10)], end=k + 1.0, exact_output=1,
+            n_cached=0, asked_in=10,
+        )
+        for k in range(31)
+    ]  # fmt: skip
+    phase = {"cpu_s": 1.0, "loop_delay_ns": (1000, 2000, 3000, 4000)}
+    phase |= {"in_flight_ns": 31_000 * MS, "target_ns_in_flight": 31_000 * MS}
+    more = {
+        "before": Counters(prompt_tokens=0.0, generated_tokens=0.0),
+        "after": Counters(prompt_tokens=310.0, generated_tokens=310.0),
+        "accelerated": True, "longest_gap_s": 1.0, "throttled_share": 0.0,
+    }  # fmt: skip
+    if trip is not None:
+        trip(turns, phase, more)
+    seen = [evidence(turns, make_phase(0.0, 31.0, **phase), **more)] * 3
+    known = Estimate(mean=100.0, half_width=width, values=(100.0,) * 3)
+    checks = certify(seen, FrozenMap({"output_tok_s.steady": known}), Thresholds())
+    return {check.name: check.outcome for check in checks}
+
+
+def test_every_check_is_here(turn: Any, evidence: Any, phase: Any) -> None:
+    """The table names what certification does, no more and no less."""
+    names = set(_outcomes(turn, evidence, phase, None))
+    assert names == {*TRIPS, "repeats"}
+    assert len(names) == len(CHECKS) + 1
+
+
+def test_nothing_trips_in_order(turn: Any, evidence: Any, phase: Any) -> None:
+    """All checks are assessed, and none complains."""
+    found = _outcomes(turn, evidence, phase, None)
+    assert set(found.values()) == {CheckOutcome.OK}, found
+
+
+@pytest.mark.parametrize("name", TRIPS)
+def test_each_fault_trips_its_check_and_no_other(
+    turn: Any, evidence: Any, phase: Any, name: str
+) -> None:
+    """The same data with one thing wrong."""
+    found = _outcomes(turn, evidence, phase, TRIPS[name])
+    bad = {n for n, o in found.items() if o in (CheckOutcome.FLAGGED, CheckOutcome.INVALID)}
+    assert bad - ALSO.get(name, set()) == {name}, found
+
+
+def test_repeats_trip_alone(turn: Any, evidence: Any, phase: Any) -> None:
+    """An interval of 30 % where each repeat is as regular as a clock."""
+    found = _outcomes(turn, evidence, phase, None, width=30.0)
+    bad = {n for n, o in found.items() if o in (CheckOutcome.FLAGGED, CheckOutcome.INVALID)}
+    assert bad == {"repeats"}

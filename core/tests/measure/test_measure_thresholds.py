@@ -1,0 +1,70 @@
+"""Limits from plain data, as a suite gives them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+import pytest
+
+from tokenbench.measure import client_checks
+from tokenbench.measure.thresholds import Limits, Thresholds, thresholds_from
+
+
+def test_what_is_named_changes_and_the_rest_stays() -> None:
+    """Both limits, one of them, none; numbers and lists."""
+    made = thresholds_from(
+        {
+            "client_cpu_share": {"flag": 0.9, "invalid": 0.99},
+            "offered_load": {"flag": 0.95},
+            "failure_share": {"invalid": None},
+            "repeats_few": {},
+            "telemetry_gap_s": 5,
+            "min_requests": 20,
+            "repeat_metrics": ["ttft_s.p50"],
+        }
+    )
+    assert made == attrs.evolve(
+        Thresholds(),
+        client_cpu_share=Limits(flag=0.9, invalid=0.99),
+        offered_load=Limits(flag=0.95, invalid=0.90),
+        failure_share=Limits(flag=0.0),
+        telemetry_gap_s=5.0,
+        min_requests=20,
+        repeat_metrics=("ttft_s.p50",),
+    )
+    assert thresholds_from({}) == Thresholds()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"client_cpu": {}}, "client_cpu: unknown; did you mean 'client_cpu_share'?"),
+        ({"zzz": 1}, "zzz: unknown; expected one of loop_delay_share, "),
+        ({"failure_share": {"flg": 1}}, "failure_share.flg: unknown; did you mean 'flag'?"),
+        ({"failure_share": 0.1}, "failure_share: expected flag and invalid, got 0.1"),
+        ({"failure_share": {"flag": "5%"}}, 'failure_share.flag: expected a number, got "5%"'),
+        ({"failure_share": {"flag": True}}, "failure_share.flag: expected a number, got True"),
+        ({"failure_share": {"flag": None}}, "failure_share.flag: expected a number, got None"),
+        ({"failure_share": {"invalid": -1}}, "failure_share.invalid: expected a number that is"),
+        ({"telemetry_gap_s": float("nan")}, "telemetry_gap_s: expected a number that is not"),
+        ({"telemetry_gap_s": {"flag": 1}}, "telemetry_gap_s: expected a number, got {'flag': 1}"),
+        ({"min_requests": 1.5}, "min_requests: expected a whole number, got 1.5"),
+        ({"repeat_metrics": "ttft_s.p50"}, "repeat_metrics: expected a list of metrics"),
+        ({"repeat_metrics": ["ttft"]}, "repeat_metrics[0]: ttft: unknown"),
+        ({"client_cpu_share": {"flag": 0.98}}, "client_cpu_share: invalid (0.97) must not be"),
+        ({"offered_load": {"invalid": 0.99}}, "offered_load: invalid (0.99) must not be less"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_path(data: dict[str, Any], message: str) -> None:
+    """Unknown names, wrong types, limits the wrong way round."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        thresholds_from(data)
+
+
+def test_the_limits_used_stand_in_the_check(evidence: Any, phase: Any) -> None:
+    """Whoever reads a result sees what it was judged by."""
+    limits = thresholds_from({"client_cpu_share": {"flag": 0.5, "invalid": 0.6}})
+    check = client_checks.cpu(evidence([], phase(0.0, 10.0, cpu_s=5.5)), limits)
+    assert (check.outcome.value, check.flag_limit, check.invalid_limit) == ("flagged", 0.5, 0.6)

@@ -1,0 +1,157 @@
+"""Servers and clients that would spoil a measurement: each is caught by its own check."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests_bench import measured
+
+# Slow enough that the limits on the client's delays (5 % of TTFT and of TPOT) bear a busy machine.
+SLOW = "--ttft-s 0.15 --itl-s 0.02"
+POINT = ("--workload", "random:input_tokens=16,output_tokens=8", "--concurrency", "4")
+ATTEMPTS = 4
+CLIENT = {"client loop delay", "client dispatch delay", "client CPU"}
+
+
+def _run(bench: Any, script: str, *more: str) -> tuple[Any, dict[str, Any]]:
+    """One point; again, where the machine was so busy that the client itself was late."""
+    args = (*POINT, *(more or ("--requests", "32")))
+    for _ in range(ATTEMPTS):
+        before = set((bench.folder / "runs").glob("*"))
+        done = bench("run", "--engine", f"scripted:script='{SLOW} {script}'", *args)
+        (run,) = set((bench.folder / "runs").iterdir()) - before
+        result = json.loads((run / "results.jsonl").read_text().splitlines()[0])
+        if not CLIENT.intersection(_bad(result)):
+            break
+    return done, result
+
+
+def _bad(result: dict[str, Any]) -> list[str]:
+    return [c["name"] for c in result["checks"] if c["outcome"] in ("flagged", "invalid")]
+
+
+def _check(result: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (check for check in result["checks"] if check["name"] == name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("script", "name", "evidence"),
+    [
+        ("--extra-tokens 3", "lengths", "0.0% of 32 answers have the asked length"),
+        ("--extra-tokens -3", "lengths", "0.0% of 32 answers have the asked length"),
+        ("--cached-share 0.5", "prefix cache", "50.00% of prompt tokens came from a cache"),
+        ("--miscount 1.2", "server agreement", "output 256 here, 307 there"),
+    ],
+)
+def test_a_lying_server(bench, script: str, name: str, evidence: str) -> None:
+    """Too many tokens, too few, a cache that nobody asked for, counters that lie: by the check that
+    is there for it and by no other.
+    """
+    done, result = _run(bench, script)
+    assert _bad(result) == [name]
+    check = _check(result, name)
+    assert check["outcome"] == "invalid" and evidence in check["evidence"], check
+    assert done.code == 6 and name in done.complaint[0]
+
+
+def test_dropped_streams(bench) -> None:
+    """7 % of the streams break off: more than 5 % of the requests failed, classified as broken."""
+    done, result = _run(bench, "--drop-share 0.07", "--requests", "100")
+    assert _bad(result) == ["failures"]
+    check = _check(result, "failures")
+    assert check["outcome"] == "invalid" and " broken" in check["evidence"], check
+    assert 0.05 < check["value"] < 0.09
+    assert done.code == 6
+
+
+def test_a_stalled_server(bench) -> None:
+    """No token on any stream: the requests under way are classified as stalled."""
+    suite = f"""
+version: 1
+deployments: [{{engine: {{scripted: {{script: "{SLOW} --hang-after 20"}}}}}}]
+workloads: [{{random: {{input_tokens: 16, output_tokens: 8}}}}]
+load: {{concurrency: [4], duration_s: 60, warmup_per_slot: 0, stall_timeout_s: 1}}
+"""
+    (bench.folder / "suite.yaml").write_text(suite)
+    assert bench("run", "suite.yaml").code != 0
+    result = measured(bench)[0]
+    assert (result["state"], result["measurement"]) == ("stalled", "invalid")
+    bad = [name for name in _bad(result) if name not in CLIENT]
+    assert bad == ["failures"]
+    assert "4 stalled" in _check(result, "failures")["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("script", "label"),
+    [
+        ("--coalesce 4", "0.00% by the client, 75.00% upstream"),
+        ("--tokens-per-chunk 4", "4.00 tokens an event"),
+    ],
+)
+def test_what_was_coalesced_upstream_is_labelled(bench, script: str, label: str) -> None:
+    """Several events in one write, several tokens in one event: neither is the client's fault."""
+    done, result = _run(bench, script)
+    assert (_bad(result), done.code) == ([], 0)
+    assert result["measurement"] == "certified"
+    assert label in _check(result, "coalesced reads")["evidence"]
+
+
+def _starve(bench: Any, process: subprocess.Popen[str]) -> str:
+    """Give the load workers a millisecond of CPU in forty, as a quota would, until `process` ends.
+
+    Priorities would not do: where the kernel groups processes by session, each group has its share
+    whatever the priority within. Returns what the process said.
+    """
+    workers: list[int] = []
+    while process.poll() is None:
+        workers = workers or _workers(bench)
+        for halt, seconds in ((signal.SIGSTOP, 0.039), (signal.SIGCONT, 0.001)):
+            for pid in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, halt)
+            time.sleep(seconds)
+    return process.communicate()[1]
+
+
+def _workers(bench: Any) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            mine = f"TOKENBENCH_TEST_MARK={bench.mark}".encode()
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            # Not their supervisors, which carry the same words further on.
+            if command[1:3] != [b"-m", b"tokenbench.load.worker"]:
+                continue
+            if mine in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.parametrize("allowed", [False, True], ids=["strict", "allow-invalid"])
+def test_a_saturated_client(bench, allowed: bool) -> None:
+    """The same load confined to a sliver of CPU is invalid, and the checks of the client say why;
+    no check of the server complains.
+    """
+    more = ("--allow-invalid",) if allowed else ()
+    process = bench.start(
+        *("run", "--engine", "scripted:script='--ttft-s 0.05 --itl-s 0.005'"),
+        *("--workload", "random:input_tokens=16,output_tokens=32", "--concurrency", "64"),
+        *("--duration", "2", *more),
+    )
+    err = _starve(bench, process)
+    (result,) = measured(bench)
+    assert result["measurement"] == "invalid", (result["checks"], err)
+    reasons = {c["name"] for c in result["checks"] if c["outcome"] == "invalid"}
+    client = {*CLIENT, "coalesced reads", "offered load"}
+    assert reasons & CLIENT
+    assert set(_bad(result)) <= client
+    assert process.returncode == (0 if allowed else 6), err
