@@ -81,6 +81,7 @@ class Scripted(Engine):
         return Counters(
             prompt_tokens=page.get("scripted_prompt_tokens_total"),
             generated_tokens=page.get("scripted_generated_tokens_total"),
+            cached_prompt_tokens=page.get("scripted_cached_prompt_tokens_total"),
         )
 
 

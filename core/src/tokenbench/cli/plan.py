@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(obj: dict[str, Any], asked: dict[str, Any], explain: bool, as_json: bool) -> None:
     """Show what `bench run` would do with the same arguments, without doing it."""
-    from tokenbench.plan.canonical import plain
-
     plan, _ = plan_request(asked, obj["without"])
     if as_json:
-        click.echo(json.dumps(plain(plan), indent=2))
+        click.echo(json.dumps(plan.data(), indent=2))
         return
     for deployment in plan.deployments:
         _show(plan, deployment, explain)

@@ -32,7 +32,7 @@ from .canonical import identity, plain
 from .catalog import Catalog
 from .layers import Layer, amendment_layers, hardware_layer, merge, recipe_layers
 from .model import Plan, PlannedDeployment, PlannedEval
-from .series import PlannedSeries, load_plan, server_slots
+from .series import PlannedSeries, load_plan, server_slots, thresholds
 
 Probe = Callable[[Chosen, int], HardwareFacts]
 
@@ -49,6 +49,7 @@ def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
         HardwareAbsent: raised by `probe`.
     """
     check_requirements(suite.requires)
+    thresholds(suite)
     for name in suite.use:
         catalog.spec(_kind_of(name, catalog), name)
     for reporter in suite.reporters:

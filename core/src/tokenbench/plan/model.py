@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from tokenbench.api import (
@@ -11,6 +13,7 @@ from tokenbench.api import (
 )
 from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
 
+from .canonical import plain
 from .layers import Setting
 from .series import PlannedPoint, PlannedSeries
 
@@ -58,6 +61,13 @@ class Plan:
 
     suite: Suite
     deployments: tuple[PlannedDeployment, ...]
+
+    def data(self) -> dict[str, Any]:
+        """The plan as plain data, with the points that are certain beforehand."""
+        found: dict[str, Any] = plain(self)
+        for deployment, data in zip(self.deployments, found["deployments"], strict=True):
+            data["points"] = [plain(point) for point in deployment.points]
+        return found
 
     @property
     def points(self) -> int:

@@ -9,7 +9,8 @@ import attrs
 
 from tokenbench.api import FixedLoadPlan, FrozenMap, LoadLevel, LoadPlan, Stop, UsageError
 from tokenbench.load.arrivals import read_stamps, stamps_hash
-from tokenbench.suite.schema import Chosen, LoadRequest
+from tokenbench.measure.thresholds import Thresholds, thresholds_from
+from tokenbench.suite.schema import Chosen, LoadRequest, Suite
 from tokenbench.suite.slo import Objective, parse_objectives
 
 from .canonical import identity, plain
@@ -126,6 +127,20 @@ def load_plan(load: LoadRequest) -> LoadPlan:
 def objectives(load: LoadRequest) -> tuple[Objective, ...]:
     """What the load must hold; none where nothing was asked."""
     return parse_objectives(load.slo, where="load.slo") if load.slo else ()
+
+
+def thresholds(suite: Suite) -> Thresholds:
+    """The limits of certification: the table's, changed as the suite says.
+
+    Raises:
+        UsageError: it names a limit that there is not, or a value that it cannot have.
+    """
+    try:
+        return thresholds_from(suite.certification)
+    except ValueError as error:
+        raise UsageError(
+            f"certification.{error}", hint="see docs/reference/suite.md for the limits"
+        ) from None
 
 
 def _open(load: LoadRequest, rate: float) -> LoadLevel:

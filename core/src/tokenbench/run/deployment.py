@@ -30,7 +30,7 @@ from tokenbench.load.codecs import find_codec
 from tokenbench.load.crew import LoadCrew
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.model import PlannedDeployment, PlannedEval
-from tokenbench.plan.series import PlannedPoint, PlannedSeries, objectives
+from tokenbench.plan.series import PlannedPoint, PlannedSeries, objectives, thresholds
 from tokenbench.store.results import rewrite_results
 from tokenbench.telemetry.collect import Telemetry
 
@@ -197,6 +197,7 @@ class DeploymentRun:
             run_seed=self._run.plan.suite.seed,
             slo=slo_of(objectives(load)),
             trace=load.trace,
+            thresholds=thresholds(self._run.plan.suite),
             stall_timeout_s=load.stall_timeout_s,
             request_timeout_s=load.request_timeout_s,
             power_limited=_power_limited(

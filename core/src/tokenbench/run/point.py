@@ -61,6 +61,7 @@ class Bench:
     interrupted: Callable[[], bool]
     run_seed: int
     slo: Slo | None
+    thresholds: Thresholds
     trace: str | None
     stall_timeout_s: float
     request_timeout_s: float
@@ -196,7 +197,7 @@ def _evidence(
         caching_asked=bench.deployment.request.needs.prefix_caching,
         accelerated=bench.accelerated,
     )
-    if client_coalesced_share(evidence) > Thresholds().coalesced_withhold_itl:
+    if client_coalesced_share(evidence) > bench.thresholds.coalesced_withhold_itl:
         withheld = {name: None for name in metrics if name.startswith("itl_")}
         evidence = attrs.evolve(evidence, metrics={**metrics, **withheld})
     return _with_power(bench, evidence)
@@ -231,7 +232,7 @@ def _result(
     deployment, serving = bench.deployment, bench.serving
     request = deployment.request
     metrics = combine([evidence.metrics for evidence in seen])
-    checks: tuple[Check, ...] = certify(seen, metrics, Thresholds())
+    checks: tuple[Check, ...] = certify(seen, metrics, bench.thresholds)
     measurement = verdict(checks)
     if state is not PointState.DONE or not seen:
         measurement = Measurement.INVALID
@@ -255,7 +256,7 @@ def _result(
         metrics=metrics,
         measurement=measurement,
         checks=checks,
-        saturated=saturated(seen[-1], Thresholds()) if seen else None,
+        saturated=saturated(seen[-1], bench.thresholds) if seen else None,
         error=error,
     )
 

@@ -71,7 +71,7 @@ class Runner:
         """Run all, keep all; an error ends the run but loses nothing."""
         directory, suite = self._run.directory, self._run.plan.suite
         directory.write_json("suite.json", plain(suite))
-        directory.write_json("plan.json", plain(self._run.plan))
+        directory.write_json("plan.json", self._run.plan.data())
         directory.write_json("provenance.json", self._run.facts)
         self._write_state("running", None)
         self._tell_start()

@@ -135,7 +135,9 @@ class LoadRequest:
 
 @attrs.frozen(kw_only=True)
 class Suite:
-    """All that one run is asked to do. `requires`: distributions it needs, as for pip."""
+    """All that one run is asked to do. `requires`: distributions it needs, as for pip.
+    `certification`: limits of checks that differ from the usual ones.
+    """
 
     version: int = SUITE_VERSION
     name: str = "run"
@@ -145,5 +147,6 @@ class Suite:
     deployments: tuple[DeploymentRequest, ...]
     workloads: tuple[Chosen, ...] = (Chosen("random"),)
     load: LoadRequest = LoadRequest()
+    certification: FrozenMap[Any] = FrozenMap()
     evals: tuple[Chosen, ...] = ()
     reporters: tuple[Chosen, ...] = (Chosen("console"),)
