@@ -100,6 +100,7 @@ def load_plan(load: LoadRequest) -> LoadPlan:
     Raises:
         UsageError: they contradict each other.
     """
+    goals = objectives(load)
     if load.find is None:
         closed = [LoadLevel(concurrency=c) for c in load.concurrencies]
         return FixedLoadPlan((*closed, *(_open(load, rate) for rate in load.rate)))
@@ -108,7 +109,6 @@ def load_plan(load: LoadRequest) -> LoadPlan:
             "load.find looks for the load, so no rate or concurrency can be given",
             hint="set load.find.lowest and load.find.highest instead",
         )
-    goals = objectives(load)
     if not goals:
         raise UsageError(
             "load.find needs objectives", hint="set load.slo, for example ttft_p99<200ms"

@@ -26,6 +26,7 @@ class Column:
 
 COLUMNS = (
     Column("req_s.steady", "req", "/s", digits=2, rank=4),
+    Column("goodput_req_s.steady", "goodput", "req/s", digits=2, rank=0),
     Column("output_tok_s.steady", "output", "tok/s", rank=0),
     Column("total_tok_s_per_accelerator.steady", "total per accel.", "tok/s", rank=2),
     Column("ttft_s.p50", "TTFT p50", "ms", scale=1e3, digits=0, rank=0),
