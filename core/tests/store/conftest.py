@@ -125,7 +125,8 @@ def raw(tmp_path: Path, summary: PhaseSummary) -> Callable[..., tuple[Path, Rows
         folder = tmp_path / "repeat-0"
         folder.mkdir()
         (folder / "records.bin").write_bytes(records.tobytes())
-        (folder / "chunks.bin").write_bytes(chunks.tobytes())
+        (folder / "stamps.bin").write_bytes(chunks["ns"].tobytes())
+        (folder / "counts.bin").write_bytes(chunks["tokens"].tobytes())
         (folder / "phase.json").write_bytes(encode(summary))
         return folder, records, chunks
 

@@ -20,6 +20,8 @@ from tokenbench.store.records import read_parquet, read_raw, read_records, write
 
 Raw = Callable[..., tuple[Path, Rows, Rows]]
 
+RAW = ("records.bin", "stamps.bin", "counts.bin")
+
 
 def _chunks_of(records: Rows, chunks: Rows) -> list[list[tuple[int, int]]]:
     """Each turn's own chunks, whatever their order in the file."""
@@ -88,7 +90,7 @@ def test_either_form_is_read(raw: Raw, summary: PhaseSummary) -> None:
     """Before and after the conversion, and when a crash left both."""
     folder, records, chunks = raw()
     before = read_records(folder)
-    bins = {name: (folder / name).read_bytes() for name in ("records.bin", "chunks.bin")}
+    bins = {name: (folder / name).read_bytes() for name in RAW}
     write_parquet(folder, records, chunks, summary)
     after = read_records(folder)
     for name, content in bins.items():
@@ -116,7 +118,7 @@ def test_crash_before_the_file_has_its_name_keeps_the_raw_files(
     with pytest.raises(PowerCut):
         write_parquet(folder, records, chunks, summary)
     names = sorted(p.name for p in folder.iterdir())
-    assert names == ["chunks.bin", "phase.json", "records.bin"]
+    assert names == sorted(["phase.json", *RAW])
     _same(read_records(folder)[0], records)
 
 
@@ -144,8 +146,8 @@ def test_a_cut_raw_row_is_left_out(raw: Raw) -> None:
     (folder / "records.bin").write_bytes(data[:-7])
     assert list(read_raw(folder)[0]["session"]) == [0, 1]
     (folder / "records.bin").write_bytes(data)
-    chunks = (folder / "chunks.bin").read_bytes()
-    (folder / "chunks.bin").write_bytes(chunks[:-3])
+    counts = (folder / "counts.bin").read_bytes()
+    (folder / "counts.bin").write_bytes(counts[:-3])
     kept, _ = read_raw(folder)
     # Turn 0's chunks are rows 3 and 4, of which the last was cut; turns 1 and 2 end before.
     assert list(kept["session"]) == [1, 2]

@@ -12,25 +12,21 @@ import httptools
 
 from .exchange import Exchange
 from .records import Status
-from .stencil import body_bytes
+from .stencil import Stencil
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
+_NO_HEADS: dict[int, bytes] = {}
+_NOWHERE: list[int] = []
 
 
 class Pool(Protocol):
     """What a connection needs of the pool it belongs to."""
 
     watching: bool
-    next_watch_ns: int
-    last_token_ns: int
-    tokens: int
 
     def on_read(self, now_ns: int) -> None:
         """A socket was read at `now_ns`, while reads are watched."""
-
-    def watch(self, now_ns: int) -> None:
-        """Begin to watch reads."""
 
     def release(self, connection: Connection) -> None:
         """The connection is free for another exchange."""
@@ -51,8 +47,13 @@ class Connection(asyncio.Protocol):
         self._got_bytes = False
         self._framed = False
         self._between = False
-        self._lead = self._tail = b""
+        self._stencil: Stencil | None = None
+        self._heads: dict[int, bytes] = _NO_HEADS
+        self._tail = b""
+        self._quotes = self._bytes = 0
+        self._token: Callable[[int], None] = _NOWHERE.append
         self._error_body = bytearray()
+        self._bodies: list[bytes] = []
         self._parser: Any = None
         self._transport: asyncio.Transport | None = None
         self._fd: int | None = None
@@ -69,40 +70,72 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Stamp, then look; only what is not plainly a token is parsed."""
-        now_ns = self._now_ns = monotonic_ns()
-        pool = self._pool
-        if pool.watching:
-            pool.on_read(now_ns)
-        elif now_ns >= pool.next_watch_ns:
-            pool.watch(now_ns)
-        if self._lead:
-            exchange = self._exchange
-            size = body_bytes(data, self._lead, self._tail)
-            if size and exchange is not None:
-                exchange.plain_token(size, now_ns)
-                pool.last_token_ns = now_ns
-                pool.tokens += 1
-                return
-        self._parse(data)
+        """Stamp, then look. This is all that runs for most tokens, so it is short rather than
+        pretty: a line here costs more than anything else in this package.
+        """
+        now_ns = monotonic_ns()
+        if self._pool.watching:
+            self._pool.on_read(now_ns)
+        head = self._heads.get(len(data))
+        if (
+            head is not None
+            and data.startswith(head)
+            and data.endswith(self._tail)
+            and data.count(b'"') == self._quotes
+            and b"\\" not in data
+        ):
+            self._token(now_ns)
+            self._bytes += len(data)
+            return
+        self._look(data, now_ns)
 
-    def _parse(self, data: bytes) -> None:
+    def _look(self, data: bytes, now_ns: int) -> None:
+        """What is no plain token, or is of a length that has not come up yet."""
+        stencil = self._stencil
+        if stencil is not None and stencil.head(len(data)) is not None:
+            self.data_received(data)
+            return
+        self._now_ns = now_ns
         self._got_bytes = True
+        self._bytes += len(data)
         try:
             self._parser.feed_data(data)
+            self._take_bodies()
         except httptools.HttpParserError as error:
             # What a callback raises, the parser wraps.
             cause = error.__context__
             said = f"unreadable response: {cause}" if isinstance(cause, ValueError) else None
             self._fail(said or f"not HTTP: {error}")
             return
-        exchange = self._exchange
-        self._lead = b""
-        if exchange is None or exchange.stencil is None or not self._between:
+        except ValueError as error:
+            self._fail(f"unreadable response: {error}")
             return
-        # The parser and the reader both stand between two chunks: they need not see plain tokens.
-        if data.endswith(b"\n\r\n") and exchange.reader.clean:
-            self._lead, self._tail = exchange.stencil
+        exchange = self._exchange
+        if exchange is None or exchange.stencil is None:
+            return
+        # Where parser and reader both stand between two chunks, they need not see plain tokens.
+        if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
+            if exchange.stencil is not stencil:
+                self._use(exchange.stencil, exchange.stamps)
+        else:
+            self._use(None, _NOWHERE)
+
+    def _use(self, stencil: Stencil | None, stamps: list[int]) -> None:
+        self._stencil = stencil
+        self._token = stamps.append
+        if stencil is None:
+            self._heads = _NO_HEADS
+        else:
+            self._heads, self._tail, self._quotes = stencil.heads, stencil.tail, stencil.quotes
+
+    def _let_go(self) -> Exchange | None:
+        """The exchange is no longer this connection's; what was read for it is booked."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.bytes_in += self._bytes
+        self._bytes = 0
+        self._use(None, _NOWHERE)
+        return exchange
 
     def resume_writing(self) -> None:
         """The rest of a request that did not fit the socket's buffer is out."""
@@ -112,7 +145,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End what was under way."""
         self.closed = True
-        exchange, self._exchange = self._exchange, None
+        exchange = self._let_go()
         if exchange is not None and exchange.status is None:
             now_ns = monotonic_ns()
             if self._got_bytes and not self._framed and error is None and exchange.http_status > 0:
@@ -151,22 +184,26 @@ class Connection(asyncio.Protocol):
             self._exchange.http_status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        """Part of the body."""
+        """Part of the body; the parts of one read are looked at together."""
+        self._bodies.append(body)
+
+    def _take_bodies(self) -> None:
+        if not self._bodies:
+            return
+        body = self._bodies[0] if len(self._bodies) == 1 else b"".join(self._bodies)
+        self._bodies.clear()
         exchange = self._exchange
         if exchange is None:
             return
         if exchange.http_status == 200:
-            tokens = exchange.on_body(body, self._now_ns)
-            if tokens:
-                self._pool.last_token_ns = self._now_ns
-                self._pool.tokens += tokens
+            exchange.on_body(body, self._now_ns)
         elif len(self._error_body) < 500:
             self._error_body += body
 
     def on_message_complete(self) -> None:
         """The response is whole; the connection can carry another."""
-        exchange, self._exchange = self._exchange, None
-        self._lead = b""
+        self._take_bodies()
+        exchange = self._let_go()
         keep = self._parser.should_keep_alive()
         if not keep:
             self.close()
@@ -198,7 +235,7 @@ class Connection(asyncio.Protocol):
         except BlockingIOError:
             written = 0
         except OSError as error:
-            self._exchange = None
+            self._let_go()
             transport.abort()
             self._pool.lost(self, exchange, str(error))
             return
@@ -213,7 +250,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close it; what is under way is ended by the caller."""
         self.closed = True
-        self._exchange = None
+        self._let_go()
         if self._transport is not None:
             self._transport.abort()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from time import monotonic_ns
 
@@ -19,6 +20,8 @@ from .sessions import SessionRun
 from .timers import Timers
 
 _KEPT_ERRORS = 20
+# Ended exchanges that are gone on after before the sockets are looked at again.
+_BATCH = 16
 NS_PER_S = 1_000_000_000
 
 
@@ -48,6 +51,10 @@ class Driver(ABC):
         self._target = Target(model=job.model, dialect=job.dialect)
         self._runs: dict[int, SessionRun] = {}
         self._waiting = 0
+        self._loop = asyncio.get_running_loop()
+        self._done: deque[Exchange] = deque()
+        self._ended_tokens = 0
+        self._last_ns = ABSENT
         self._open: set[Exchange] = set()
         # Sessions of several workers have numbers of their own.
         self._next_number = job.worker
@@ -66,6 +73,16 @@ class Driver(ABC):
     def in_flight(self) -> int:
         """Turns that have been dispatched and have not ended."""
         return len(self._open)
+
+    def arrived(self) -> tuple[int, int]:
+        """Token-bearing chunks until now, and when the last one arrived (-1 before the first)."""
+        count, last_ns = self._ended_tokens, self._last_ns
+        for exchange in self._open:
+            if exchange.stamps:
+                count += len(exchange.stamps)
+                last_ns = max(last_ns, exchange.stamps[-1])
+        self._last_ns = last_ns
+        return count, last_ns
 
     @property
     @abstractmethod
@@ -117,6 +134,8 @@ class Driver(ABC):
         """End requests that are older than the time limit, and free their connections."""
         limit_ns = int(self._job.request_timeout_s * NS_PER_S)
         for exchange in tuple(self._open):
+            if exchange.status is not None:
+                continue
             if exchange.sent_first_ns != ABSENT and now_ns - exchange.sent_first_ns > limit_ns:
                 self._pool.drop(exchange)
                 exchange.end(
@@ -191,10 +210,10 @@ class Driver(ABC):
         exchange = Exchange(
             session, number, request, asked, self._codec, scheduled_ns, run, self._ended
         )
-        self._integrate(monotonic_ns())
-        self._open.add(exchange)
         self.dispatched += 1
         self._pool.send(exchange)
+        self._integrate(exchange.sent_first_ns)
+        self._open.add(exchange)
         limit = self._job.stop.requests
         if limit is not None and self.dispatched >= limit:
             self.stop("requests")
@@ -202,20 +221,34 @@ class Driver(ABC):
             self._time_is_up()
 
     def _ended(self, exchange: Exchange) -> None:
-        self._integrate(exchange.end_ns)
-        self._open.discard(exchange)
-        self.turns += 1
-        if exchange.status is not Status.OK:
-            self._note_failure(exchange)
-        elif exchange.n_out != ABSENT:
-            self.output_tokens += exchange.n_out
-        if self.stopped_by is None:
-            # Before recording: the freed slot's next request should not wait for it.
-            self._go_on(exchange)
-        self._recorder.add(exchange.row(self._job.worker), exchange.chunks)
+        """Called while sockets are read: what follows waits until all have been stamped."""
+        if not self._done:
+            self._loop.call_soon(self._drain)
+        self._done.append(exchange)
+
+    def _drain(self) -> None:
+        """Go on after some of the exchanges that ended; the loop polls before the others' turn."""
+        batch = [self._done.popleft() for _ in range(min(len(self._done), _BATCH))]
+        for exchange in batch:
+            self._integrate(exchange.end_ns)
+            self._open.discard(exchange)
+            self.turns += 1
+            if exchange.status is not Status.OK:
+                self._note_failure(exchange)
+            elif exchange.n_out != ABSENT:
+                self.output_tokens += exchange.n_out
+            if self.stopped_by is None:
+                self._go_on(exchange)
+        # After sending: the freed slots' next requests should not wait for it.
+        for exchange in batch:
+            row = exchange.row(self._job.worker)
+            self._recorder.add(row, exchange.stamps, exchange.counts)
+            self._ended_tokens += len(exchange.stamps)
         limit = self._job.stop.output_tokens
         if limit is not None and self.output_tokens >= limit:
             self.stop("output_tokens")
+        if self._done:
+            self._loop.call_soon(self._drain)
         self._finish_if_empty()
 
     def _go_on(self, exchange: Exchange) -> None:

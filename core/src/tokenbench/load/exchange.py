@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import eq
 from typing import TYPE_CHECKING
 
-from tokenbench.api import Codec, HttpRequest
+from tokenbench.api import Codec, HttpRequest, StreamEvent
 
-from .records import ABSENT, CHUNK, Status, TokenSource
+from .records import ABSENT, Status, TokenSource
 from .sse import READERS, Reader
-from .stencil import stencil_of
+from .stencil import Stencil, stencil_of
 
 if TYPE_CHECKING:
     from .sessions import SessionRun
 
 Asked = tuple[int, int, bool]
 """What a turn asked for: prompt tokens (-1 where unknown), output limit, exactly that many."""
-
-_pack_chunk = CHUNK.pack
 
 
 class Exchange:
@@ -34,18 +33,14 @@ class Exchange:
         "asked_in",
         "asked_out",
         "bytes_in",
-        "chunks",
-        "coalesced",
+        "counts",
         "done",
         "end_ns",
         "error",
         "exact",
-        "first_ns",
         "http_status",
         "keep_text",
-        "last_ns",
         "n_cached",
-        "n_chunks",
         "n_in",
         "n_out",
         "n_tokens",
@@ -58,6 +53,7 @@ class Exchange:
         "sent_first_ns",
         "sent_last_ns",
         "session",
+        "stamps",
         "status",
         "stencil",
         "text",
@@ -85,63 +81,33 @@ class Exchange:
         self._codec = codec
         self.reader: Reader = READERS[codec.framing]()
         self.sent_first_ns = self.sent_last_ns = ABSENT
-        self.first_ns = self.last_ns = self.end_ns = ABSENT
+        self.end_ns = ABSENT
         self.n_in = self.n_out = self.n_cached = ABSENT
         self.n_tokens = 0
-        self.n_chunks = self.coalesced = self.bytes_in = 0
+        self.bytes_in = 0
         self.http_status = ABSENT
         self.reused = False
         self.done = False
         self.status: Status | None = None
         self.error: str | None = None
-        self.stencil: tuple[bytes, bytes] | None = None
-        self.chunks = bytearray()
+        self.stencil: Stencil | None = None
+        self.stamps: list[int] = []
+        self.counts: list[int] = []
         self.text: list[str] = []
 
-    def plain_token(self, size: int, now_ns: int) -> None:
-        """A token that a stencil has recognised, not the first of this exchange."""
-        self.bytes_in += size
-        self.n_chunks += 1
-        if self.last_ns == now_ns:
-            self.coalesced += 1
-        self.last_ns = now_ns
-        self.chunks += _pack_chunk(now_ns, -1)
-
-    def on_body(self, data: bytes, now_ns: int) -> int:
-        """Bytes of a response with status 200. Returns how many token events they held.
+    def on_body(self, data: bytes, now_ns: int) -> None:
+        """Bytes of a response with status 200.
 
         Raises:
             ValueError: the bytes are not of the codec's format.
         """
-        self.bytes_in += len(data)
-        return self._take(self.reader.feed(data), now_ns)
+        self._take(self.reader.feed(data), now_ns)
 
-    def _take(self, events: list[bytes], now_ns: int) -> int:  # noqa: C901, PLR0912 - one pass, per token
-        tokens = 0
+    def _take(self, events: list[bytes], now_ns: int) -> None:
         for data in events:
             event = self._codec.classify(data)
             if event.token:
-                tokens += 1
-                count = event.n_tokens
-                if self.first_ns == ABSENT:
-                    self.first_ns = now_ns
-                elif self.last_ns == now_ns:
-                    self.coalesced += 1
-                self.last_ns = now_ns
-                self.n_chunks += 1
-                if event.n_out is not None and count is None:
-                    # Continuous usage: what this chunk added. The first chunk added all so far;
-                    # usage that came only now, with many chunks before, says nothing of this one.
-                    if self.n_out != ABSENT:
-                        count = event.n_out - self.n_out
-                    elif self.n_chunks == 1:
-                        count = event.n_out
-                self.n_tokens = self.n_tokens + count if count is not None else self.n_tokens
-                self.chunks += _pack_chunk(now_ns, -1 if count is None else count)
-                if self.keep_text:
-                    self.text.append(event.text)
-                else:
-                    self.stencil = stencil_of(data, event, self._codec.text_marks)
+                self._token(data, event, now_ns)
             if event.n_out is not None:
                 self.n_out = event.n_out
             if event.n_in is not None:
@@ -152,7 +118,30 @@ class Exchange:
                 self.done = True
             if event.error is not None:
                 self.error = event.error
-        return tokens
+
+    def _token(self, data: bytes, event: StreamEvent, now_ns: int) -> None:
+        """A chunk that carries a token; `n_out` is still that of the chunk before."""
+        count = event.n_tokens
+        self.stamps.append(now_ns)
+        if event.n_out is not None and count is None:
+            # Continuous usage: what this chunk added. The first chunk added all so far; usage that
+            # came only now, with many chunks before, says nothing of this one.
+            if self.n_out != ABSENT:
+                count = event.n_out - self.n_out
+            elif len(self.stamps) == 1:
+                count = event.n_out
+        if count is not None:
+            self.n_tokens += count
+            self._pad(len(self.stamps) - 1)
+            self.counts.append(count)
+        if self.keep_text:
+            self.text.append(event.text)
+        else:
+            self.stencil = stencil_of(data, event, self._codec.text_marks)
+
+    def _pad(self, length: int) -> None:
+        """Chunks of which nobody said how many tokens they hold."""
+        self.counts += [ABSENT] * (length - len(self.counts))
 
     def complete(self, now_ns: int) -> None:
         """The response ended as HTTP says it should."""
@@ -170,7 +159,7 @@ class Exchange:
             return
         if self.error is not None:
             self.end(now_ns, Status.ERROR_EVENT, self.error)
-        elif self.first_ns == ABSENT:
+        elif not self.stamps:
             self.end(now_ns, Status.EMPTY, "the response carried no token")
         elif self._codec.ends_with_done and not self.done and self.n_out == ABSENT:
             # transformers serve ends without [DONE]; its usage tells that the stream is whole.
@@ -193,6 +182,8 @@ class Exchange:
         n_out = self.n_out
         if n_out == ABSENT and self.n_tokens:
             source, n_out = TokenSource.CHUNKS, self.n_tokens
+        stamps = self.stamps
+        self._pad(len(stamps) if self.counts else 0)
         return [
             self.session,
             self.number,
@@ -205,16 +196,16 @@ class Exchange:
             self.scheduled_ns,
             self.sent_first_ns,
             self.sent_last_ns,
-            self.first_ns,
-            self.last_ns,
+            stamps[0] if stamps else ABSENT,
+            stamps[-1] if stamps else ABSENT,
             self.end_ns,
             self.n_in,
             n_out,
             self.n_cached,
             self.asked_in,
             self.asked_out,
-            self.n_chunks,
+            len(stamps),
             0,
-            self.coalesced,
+            sum(map(eq, stamps, stamps[1:])),
             self.bytes_in,
         ]

@@ -112,12 +112,13 @@ class Phase:
         """Progress for the terminal; the stall watchdog; time-outs; a disk that refuses."""
         job = self._job
         stall_ns = int(job.stall_timeout_s * 1e9)
-        pool.last_token_ns = monotonic_ns()
+        pool.watch()
         while True:
             await asyncio.sleep(_PROGRESS_S)
             now_ns = monotonic_ns()
             driver.time_out(now_ns)
-            if driver.in_flight and now_ns - pool.last_token_ns > stall_ns:
+            tokens, last_ns = driver.arrived()
+            if driver.in_flight and now_ns - max(last_ns, driver.started_ns) > stall_ns:
                 driver.abort("stalled", Status.STALLED)
             if recorder.failure is not None:
                 driver.abort("fatal", Status.CANCELLED)
@@ -131,7 +132,7 @@ class Phase:
                         "turns": driver.turns,
                         "failed": driver.failed,
                         "in_flight": driver.in_flight,
-                        "tokens": pool.tokens,
+                        "tokens": tokens,
                     }
                 }
             )

@@ -16,18 +16,17 @@ from .delays import Delays
 from .exchange import Exchange
 from .records import Status
 
-_WATCH_EVERY_NS = 10_000_000
+_WATCH_EVERY_S = 0.01
 
 
 class ConnectionPool:
     """Keep-alive connections to one endpoint.
 
     `spare` is how many idle connections are kept ahead, for an open loop, so that an arrival finds
-    one. `last_token_ns` is when any stream last brought a token. `loop_delays` samples the
-    nanoseconds between the poll that reported readiness and the read's stamp: all sockets that one
-    poll reported are read in one turn of the loop, so the first read of a turn marks the poll. Of
-    the turns, one is `watching` every few milliseconds: to be told of a turn's end costs as much
-    as a read.
+    one. `loop_delays` samples the nanoseconds between the poll that reported readiness and the
+    read's stamp: all sockets that one poll reported are read in one turn of the loop, so the first
+    read of a turn marks the poll. One turn in ten milliseconds is `watching`: to be told of a
+    turn's end costs as much as a read.
     """
 
     def __init__(self, url: str, *, connect_timeout_s: float, api_key: str | None) -> None:
@@ -56,12 +55,10 @@ class ConnectionPool:
         self._loop = asyncio.get_running_loop()
         self._turn_ns = 0
         self.watching = False
-        self.next_watch_ns = 0
+        self._closed = False
         self._heads: dict[tuple[str, str, str], bytes] = {}
         self.spare = 0
         self.loop_delays = Delays()
-        self.last_token_ns = monotonic_ns()
-        self.tokens = 0
         self.retries = 0
 
     async def open(self, count: int) -> None:
@@ -94,6 +91,7 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Close every connection."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         for connection in tuple(self._all):
@@ -110,14 +108,12 @@ class ConnectionPool:
             self._loop.call_soon(self._end_turn)
         self.loop_delays.add(now_ns - self._turn_ns)
 
-    def watch(self, now_ns: int) -> None:
-        """Watch the next turn: this one is under way, and where it began is not known."""
-        self.next_watch_ns = now_ns + _WATCH_EVERY_NS
-        self._loop.call_soon(self._begin_turn)
-
-    def _begin_turn(self) -> None:
+    def watch(self) -> None:
+        """Watch the next turn. To be called between two turns, as timers are."""
         self._turn_ns = 0
         self.watching = True
+        if not self._closed:
+            self._loop.call_later(_WATCH_EVERY_S, self.watch)
 
     def _end_turn(self) -> None:
         self.watching = False

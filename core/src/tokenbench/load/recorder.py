@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from array import array
 from pathlib import Path
 
-from .records import CHUNK, RECORD
+from .records import ABSENT, RECORD
 
 _BATCH_BYTES = 256 * 1024
+_BATCH = 32 * 1024
 
 
 class Recorder:
-    """Writes ``records.bin`` and ``chunks.bin`` of one phase.
+    """Writes ``records.bin``, ``stamps.bin`` and ``counts.bin`` of one phase.
 
     Rows are packed on the loop's thread (a microsecond each) and written by a thread of its own.
     An error of the disk is kept and raised by :meth:`close`, or found in :attr:`failure`.
@@ -21,24 +23,29 @@ class Recorder:
 
     def __init__(self, folder: Path, *, worker: int = 0) -> None:
         self._records = bytearray()
-        self._chunks = bytearray()
+        self._stamps = array("q")
+        self._counts = array("i")
         self._offset = 0
         self.failure: OSError | None = None
         self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         suffix = f".{worker}" if worker else ""
         self._record_file = os.open(folder / f"records{suffix}.bin", flags, 0o644)
-        self._chunk_file = os.open(folder / f"chunks{suffix}.bin", flags, 0o644)
+        self._stamp_file = os.open(folder / f"stamps{suffix}.bin", flags, 0o644)
+        self._count_file = os.open(folder / f"counts{suffix}.bin", flags, 0o644)
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
 
-    def add(self, row: list[int], chunks: bytearray) -> None:
-        """One turn: its row (`chunk_offset` is filled in here) and its packed chunks."""
+    def add(self, row: list[int], stamps: list[int], counts: list[int]) -> None:
+        """One turn: its row (`chunk_offset` is filled in here), the arrival of each token-bearing
+        chunk, and the tokens in each; no counts stand for unknown ones.
+        """
         row[_CHUNK_OFFSET] = self._offset
         self._records += RECORD.pack(*row)
-        self._chunks += chunks
-        self._offset += len(chunks) // CHUNK.size
-        if len(self._chunks) > _BATCH_BYTES or len(self._records) > _BATCH_BYTES:
+        self._stamps.extend(stamps)
+        self._counts.extend(counts or [ABSENT] * len(stamps))
+        self._offset += len(stamps)
+        if len(self._stamps) > _BATCH or len(self._records) > _BATCH_BYTES:
             self._flush()
 
     def close(self) -> None:
@@ -51,17 +58,21 @@ class Recorder:
         self._queue.put(None)
         self._thread.join()
         os.close(self._record_file)
-        os.close(self._chunk_file)
+        os.close(self._stamp_file)
+        os.close(self._count_file)
         if self.failure is not None:
             raise self.failure
 
     def _flush(self) -> None:
-        if self._records:
-            self._queue.put((self._record_file, bytes(self._records)))
-            self._records.clear()
-        if self._chunks:
-            self._queue.put((self._chunk_file, bytes(self._chunks)))
-            self._chunks.clear()
+        for file, data in (
+            (self._record_file, bytes(self._records)),
+            (self._stamp_file, self._stamps.tobytes()),
+            (self._count_file, self._counts.tobytes()),
+        ):
+            if data:
+                self._queue.put((file, data))
+        self._records.clear()
+        del self._stamps[:], self._counts[:]
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:

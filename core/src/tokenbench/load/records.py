@@ -1,12 +1,13 @@
 """The layout of records: what a load worker writes and what `measure` reads.
 
-A phase (a warm-up or one repeat) leaves three files:
+A phase (a warm-up or one repeat) leaves four files:
 
 * ``records.bin``: one fixed-width row a turn, :data:`RECORD`;
-* ``chunks.bin``: one row a token-bearing chunk, :data:`CHUNK`, those of a turn side by side;
+* ``stamps.bin`` and ``counts.bin``: arrival and tokens of each token-bearing chunk, those of a turn
+  side by side, as columns of 64 and 32 bits; together the rows of :data:`CHUNK_FIELDS`;
 * ``phase.json``: :class:`PhaseSummary`.
 
-Workers after the first write ``records.N.bin`` and ``chunks.N.bin``, with offsets of their own.
+Workers after the first write ``records.N.bin`` and so on, with offsets of their own.
 
 Stamps are monotonic nanoseconds of the measuring host; -1 stands for "not measured" in these
 files only. The layout is little-endian whatever the machine.
@@ -69,7 +70,7 @@ RECORD_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("chunks", "i", "token-bearing chunks"),
     ("chunk_offset", "q", "index of its first row in chunks.bin"),
     ("coalesced", "i", "token events that shared a socket read with an earlier one"),
-    ("bytes_in", "q", "bytes of the response body"),
+    ("bytes_in", "q", "bytes read for the response, HTTP's own included"),
 )
 
 CHUNK_FIELDS: tuple[tuple[str, str, str], ...] = (
@@ -78,7 +79,6 @@ CHUNK_FIELDS: tuple[tuple[str, str, str], ...] = (
 )
 
 RECORD = struct.Struct("<" + "".join(code for _, code, _ in RECORD_FIELDS))
-CHUNK = struct.Struct("<" + "".join(code for _, code, _ in CHUNK_FIELDS))
 
 
 def numpy_layout(fields: tuple[tuple[str, str, str], ...]) -> list[tuple[str, str]]:

@@ -1,11 +1,11 @@
-"""Recognising a token without decoding it.
+"""Recognising a token without parsing it.
 
 Nearly every read of a token stream is one HTTP chunk with one server-sent event, which differs from
 the event before in the generated text only. A stencil is what stays: once an event has been decoded
 and was a plain token, the bytes around its text are kept, and a read that has the same bytes around
-a text of its own is a token too. That is exact, not a guess: the chunk's size must say where the
-read ends, and a JSON string without quotes and backslashes cannot end anywhere else. Whatever does
-not fit (several events, escapes, usage, the last chunk) is decoded as ever.
+a text of its own is a token too. That is exact, not a guess: the chunk's size must be that of the
+read, and a JSON string in which no quote and no backslash is added cannot end anywhere else.
+Whatever does not fit (several events, escapes, usage, the last chunk) is parsed as ever.
 """
 
 from __future__ import annotations
@@ -13,18 +13,46 @@ from __future__ import annotations
 from tokenbench.api import StreamEvent
 
 
-def stencil_of(
-    data: bytes, event: StreamEvent, marks: tuple[bytes, ...]
-) -> tuple[bytes, bytes] | None:
-    """What stands before and after the text of an event in a raw read; None for any event but a
-    plain token (text, and nothing else that is counted).
+class Stencil:
+    """What the reads of one stream have in common.
+
+    A read fits where it begins with the `heads` of its length, ends with `tail`, and holds `quotes`
+    quotes and no backslash. `heads` is filled as lengths come up.
+    """
+
+    __slots__ = ("_lead", "_size", "heads", "quotes", "tail")
+
+    def __init__(self, before: bytes, after: bytes) -> None:
+        self._lead = b"\r\ndata: " + before
+        self.tail = after + b"\n\n\r\n"
+        self.quotes = before.count(b'"') + after.count(b'"')
+        self._size = len(before) + len(after) + len(b"data: \n\n")
+        self.heads: dict[int, bytes] = {}
+
+    def head(self, length: int) -> bytes | None:
+        """How a read of that length must begin; None where it is too short to hold a text, or is
+        known already.
+        """
+        if length in self.heads:
+            return None
+        for digits in (2, 3, 4):
+            # The digits of the chunk's size, the line ends around it and after it.
+            size = length - digits - 4
+            if size > self._size and len(b"%x" % size) == digits:
+                head = self.heads[length] = b"%x" % size + self._lead
+                return head
+        return None
+
+
+def stencil_of(data: bytes, event: StreamEvent, marks: tuple[bytes, ...]) -> Stencil | None:
+    """The stencil of an event; None for any but a plain token (text, nothing else).
 
     Args:
         data: the event's bytes.
         event: what the codec said of it.
         marks: see :class:`tokenbench.api.Codec`.
     """
-    if not event.token or not event.text or event.done:
+    if not event.token or not event.text or event.done or b"\\" in data:
         return None
     if (event.n_tokens, event.n_in, event.n_out, event.finish, event.error) != (None,) * 5:
         return None
@@ -34,21 +62,6 @@ def stencil_of(
             continue
         start += len(mark)
         end = data.find(b'"', start)
-        if end > start and data.find(b"\\", start, end) < 0:
-            return b"\r\ndata: " + data[:start], data[end:] + b"\n\n\r\n"
+        if end > start:
+            return Stencil(data[:start], data[end:])
     return None
-
-
-def body_bytes(read: bytes, lead: bytes, tail: bytes) -> int:
-    """The length of the body in a read that is one chunk with one token by the stencil; else 0."""
-    at = read.find(b"\r", 1, 9)
-    if at < 0 or not read.startswith(lead, at) or not read.endswith(tail):
-        return 0
-    start, end = at + len(lead), len(read) - len(tail)
-    if end <= start or read.find(b'"', start, end) >= 0 or read.find(b"\\", start, end) >= 0:
-        return 0
-    size = len(read) - at - 4
-    try:
-        return size if int(read[:at], 16) == size else 0
-    except ValueError:
-        return 0

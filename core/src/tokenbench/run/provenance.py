@@ -15,6 +15,7 @@ from pathlib import Path
 import tokenbench
 from tokenbench.api import API_VERSION
 from tokenbench.plugins.discovery import Candidate
+from tokenbench.store import calibration
 
 # Libraries whose version can change a number.
 _LIBRARIES = ("httptools", "msgspec", "numpy", "pyarrow", "uvloop")
@@ -34,13 +35,14 @@ def provenance(plugins: Iterable[Candidate], *, seed: int, argv: list[str]) -> d
         "host": platform.node(),
         "kernel": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
-        "cpu": cpu_model(),
+        "cpu": calibration.cpu_model(),
         "cpus": str(len(os.sched_getaffinity(0))),
         "memory_bytes": str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
         "clock.wall_ns": str(time.time_ns()),
         "clock.monotonic_ns": str(time.monotonic_ns()),
     }
     facts |= plugin_facts(plugins)
+    facts |= calibration.facts()
     for library in _LIBRARIES:
         facts[f"library.{library}"] = importlib.metadata.version(library)
     for name, value in sorted(_environment(os.environ).items()):
@@ -53,17 +55,6 @@ def plugin_facts(plugins: Iterable[Candidate]) -> dict[str, str]:
     return {
         f"plugin.{c.kind}.{c.name}": f"{c.distribution} {c.version} (API {c.api})" for c in plugins
     }
-
-
-def cpu_model() -> str:
-    """The CPU's name as the kernel tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ def calibration_file() -> Path:
 def machine_facts() -> dict[str, str]:
     """What a calibration holds for: another CPU, Python or bench needs another."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
         "bench": tokenbench.__version__,
@@ -74,7 +74,7 @@ def facts() -> dict[str, str]:
     return flat
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """The CPU's name as the kernel tells it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -35,13 +35,22 @@ def read_raw(folder: Path) -> tuple[Rows, Rows]:
     found, pieces, offset = [], [], 0
     for file in raw_files(folder, "records"):
         records = _rows(file, RECORD_DTYPE)
-        chunks = _rows(file.with_name(file.name.replace("records", "chunks")), CHUNK_DTYPE)
+        chunks = _chunks(file)
         records = records[records["chunk_offset"] + records["chunks"] <= len(chunks)].copy()
         records["chunk_offset"] += offset
         offset += len(chunks)
         found.append(records)
         pieces.append(chunks)
     return np.concatenate(found), np.concatenate(pieces)
+
+
+def _chunks(records: Path) -> Rows:
+    """The two columns beside a worker's records, as rows; what one of them lacks is left out."""
+    stamps = _rows(records.with_name(records.name.replace("records", "stamps")), np.dtype("<i8"))
+    counts = _rows(records.with_name(records.name.replace("records", "counts")), np.dtype("<i4"))
+    chunks = np.zeros(min(len(stamps), len(counts)), CHUNK_DTYPE)
+    chunks["ns"], chunks["tokens"] = stamps[: len(chunks)], counts[: len(chunks)]
+    return chunks
 
 
 def raw_files(folder: Path, name: str) -> list[Path]:
@@ -116,7 +125,7 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        for name in ("records", "chunks"):
+        for name in ("records", "stamps", "counts"):
             for file in raw_files(folder, name):
                 file.unlink(missing_ok=True)
     return target

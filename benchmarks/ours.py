@@ -1,0 +1,120 @@
+"""Our client: the load worker, job, sessions and records that `bench run` uses."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import attrs
+import numpy as np
+from reference import Load, Place, Reference, serving
+from sample import WARM_UP_IDS, Sample, compared, cpu_ns, peak_rss_bytes
+from truth import Stamps
+
+from tokenbench.api import COMPLETIONS, Dialect, SingleTurn, Stop, TextPrompt, Turn
+from tokenbench.load.crew import LoadCrew
+from tokenbench.load.job import LoadJob
+from tokenbench.load.records import PhaseSummary, Status
+from tokenbench.store.records import read_raw
+
+
+@attrs.frozen(kw_only=True)
+class _Phase:
+    """One phase of a crew of one worker."""
+
+    crew: LoadCrew
+    load: Load
+    port: int
+    folder: Path
+
+    def run(self, first_id: int, requests: int, seconds: float) -> PhaseSummary:
+        """`requests` in all, or as many as fit into `seconds`."""
+        self.folder.mkdir()
+        count = requests or int(seconds * 60_000)
+        job = LoadJob(
+            url=f"http://127.0.0.1:{self.port}",
+            codec=COMPLETIONS,
+            model="truth",
+            dialect=Dialect(wires=(COMPLETIONS,), ignore_eos=True, chunk_is_token=True),
+            sessions="",
+            output=str(self.folder),
+            stop=Stop(requests=requests) if requests else Stop(duration_s=seconds),
+            concurrency=self.load.streams,
+        )
+        return self.crew.run(
+            job,
+            (self._session(first_id + i) for i in range(count)),
+            on_progress=lambda _: None,
+            interrupted=lambda: False,
+            alive=lambda: True,
+        )
+
+    def _session(self, number: int) -> SingleTurn:
+        words = " word" * (self.load.words - 1)
+        return SingleTurn(
+            Turn(
+                prompt=TextPrompt(f"#{number:09d}{words}"),
+                max_tokens=self.load.tokens,
+                exact_output=True,
+                n_in=self.load.words,
+            )
+        )
+
+
+def run(reference: Reference, load: Load, place: Place, folder: Path, seconds: float = 0) -> Sample:
+    """A worker, a warm-up of one request a stream (apart), then the measured phase.
+
+    `cpu_s` is the worker process's own clock around the phase: reading sessions, encoding, opening
+    connections, the load itself and the writing of the records are all in it. `phase_cpu_s` is what
+    the phase says of itself (from its first request to its last byte).
+    """
+    with serving(reference, load, folder / "truth.bin") as (port, truth):
+        begun_ns = time.monotonic_ns()
+        with LoadCrew(cpus=tuple(sorted(place.cpus)), logs=folder) as crew:
+            (pid,) = crew.pids
+            place.put(pid)
+            warm = _Phase(crew=crew, load=load, port=port, folder=folder / "warm-up")
+            warmed = warm.run(WARM_UP_IDS, load.streams, 0)
+            phase = _Phase(crew=crew, load=load, port=port, folder=folder / "measured")
+            before_ns = cpu_ns(pid)
+            summary = phase.run(0, load.requests, seconds)
+            used_ns = cpu_ns(pid) - before_ns
+            rss = peak_rss_bytes(pid)
+            arrow = "arrow" in Path(f"/proc/{pid}/maps").read_text()
+    records, chunks = read_raw(phase.folder)
+    good = records[records["status"] == Status.OK]
+    delays = summary.loop_delay_ns or (0, 0, 0, 0)
+    dispatch = good["sent_first_ns"] - good["scheduled_ns"]
+    return Sample(
+        client="ours",
+        streams=load.streams,
+        requests=len(good),
+        failed=summary.turns - len(good),
+        cpu_s=used_ns / 1e9,
+        wall_s=summary.wall_s,
+        rss_bytes=rss,
+        start_s=(warmed.started_ns - begun_ns) / 1e9,
+        more={
+            "phase_cpu_s": summary.cpu_s,
+            "imports_pyarrow": arrow,
+            "loop_delay_p99_ms": delays[2] / 1e6,
+            "dispatch_delay_p99_ms": float(np.percentile(dispatch, 99)) / 1e6 if len(good) else 0.0,
+            "coalesced_share": float(good["coalesced"].sum() / max(1, int(good["n_out"].sum()))),
+            "share_of_core": summary.cpu_s / summary.wall_s,
+            "records_bytes": sum(f.stat().st_size for f in phase.folder.glob("*.bin")),
+        },
+        **compared(truth[0], _stamps(good, chunks)),  # type: ignore[arg-type]
+    )
+
+
+def _stamps(records: np.ndarray, chunks: np.ndarray) -> Stamps:
+    """A session's number in its phase is its prompt's number: both count from 0 in file order."""
+    return Stamps(
+        id=records["session"].astype(np.int64),
+        sent_ns=records["sent_first_ns"],
+        first_ns=records["first_ns"],
+        last_ns=records["last_ns"],
+        tokens=records["chunks"].astype(np.int64),
+        offsets=records["chunk_offset"],
+        chunk_ns=chunks["ns"],
+    )

@@ -1,0 +1,179 @@
+"""What really happened, what a client says happened, and how far the two are apart.
+
+Both sides stamp the same clock (CLOCK_MONOTONIC of one host), so their times are compared directly.
+Requests are matched by the number behind the '#' with which their prompt begins.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.void]
+Ints = npt.NDArray[np.int64]
+
+_TRUTH = np.dtype(
+    [("id", "<i8"), ("arrival_ns", "<i8")]
+    + [(n, "<u4") for n in ("connection", "number", "asked", "sent", "prompt_tokens", "blocked")]
+)
+_FLOOR = np.dtype(
+    [(n, "<i8") for n in ("id", "sent_ns", "first_ns", "last_ns", "end_ns", "tokens", "offset")]
+)
+_MS, _S = 1e6, 1e9
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Truth:
+    """The server's own record: `send_ns[offset : offset + sent]` are the sends of a request."""
+
+    ttft_ns: int
+    itl_ns: int
+    requests: Rows
+    offsets: Ints
+    send_ns: Ints
+
+    def only(self, keep: Any) -> Truth:
+        """The same, of some requests (a mask or indices)."""
+        return attrs.evolve(self, requests=self.requests[keep], offsets=self.offsets[keep])
+
+    def token_indices(self) -> tuple[Ints, Ints]:
+        """Index into `send_ns` and position in its stream, of every token of these requests."""
+        return _spread(self.offsets, self.requests["sent"].astype(np.int64))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Stamps:
+    """A client's own record of its requests; `chunk_ns[offset : offset + tokens]` by request."""
+
+    id: Ints
+    sent_ns: Ints
+    first_ns: Ints
+    last_ns: Ints
+    tokens: Ints
+    offsets: Ints
+    chunk_ns: Ints
+
+
+def read_truth(file: Path) -> Truth:
+    """Read what the server wrote when it ended (layout: ``write_truth`` in c/server.c)."""
+    data = file.read_bytes()
+    if data[:8] != b"TBTRUTH1":
+        raise ValueError(f"{file} is not a truth file")
+    ttft_ns, itl_ns, count = (int(n) for n in np.frombuffer(data, "<i8", 3, 8))
+    requests = np.frombuffer(data, _TRUTH, count, 32)
+    ends = np.cumsum(requests["sent"].astype(np.int64))
+    return Truth(
+        ttft_ns=ttft_ns,
+        itl_ns=itl_ns,
+        requests=requests,
+        offsets=ends - requests["sent"],
+        send_ns=np.frombuffer(data, "<i8", -1, 32 + count * _TRUTH.itemsize),
+    )
+
+
+def read_floor(file: Path) -> Stamps:
+    """Read the rows of the C client."""
+    data = file.read_bytes()
+    if data[:8] != b"TBFLOOR1":
+        raise ValueError(f"{file} is not a file of the C client")
+    count = int(np.frombuffer(data, "<i8", 1, 8)[0])
+    rows = np.frombuffer(data, _FLOOR, count, 16)
+    return Stamps(
+        id=rows["id"],
+        sent_ns=rows["sent_ns"],
+        first_ns=rows["first_ns"],
+        last_ns=rows["last_ns"],
+        tokens=rows["tokens"],
+        offsets=rows["offset"],
+        chunk_ns=np.frombuffer(data, "<i8", -1, 16 + count * _FLOOR.itemsize),
+    )
+
+
+def _spread(offsets: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    starts = np.cumsum(counts) - counts
+    position = np.arange(int(counts.sum())) - np.repeat(starts, counts)
+    return np.repeat(offsets, counts) + position, position
+
+
+def span(truth: Truth) -> dict[str, float]:
+    """Means and p99 of what the server did, in ms, and what it says of itself.
+
+    `lateness` is send minus due; `stream` (TPOT) is the span of a stream per gap.
+    """
+    if not len(truth.requests):
+        return {}
+    index, position = truth.token_indices()
+    sends = truth.send_ns[index]
+    sent = truth.requests["sent"].astype(np.int64)
+    arrival = truth.requests["arrival_ns"]
+    first = truth.send_ns[truth.offsets]
+    last = truth.send_ns[truth.offsets + sent - 1]
+    due = np.repeat(arrival, sent) + truth.ttft_ns + position * truth.itl_ns
+    gaps = np.diff(sends)[position[1:] > 0]
+    tpot = (last - first)[sent > 1] / (sent[sent > 1] - 1)
+    return {
+        **_both("ttft", first - arrival),
+        **_both("itl", gaps),
+        **_both("tpot", tpot),
+        **_both("e2e", last - arrival),
+        **_both("lateness", sends - due),
+        "blocked_writes": float(truth.requests["blocked"].sum()),
+        "tokens_per_s": float(sent.sum() / (int(last.max()) - int(arrival.min())) * _S),
+    }
+
+
+def _both(name: str, values: Any) -> dict[str, float]:
+    if not len(values):
+        return {}
+    return {
+        f"{name}_mean_ms": float(np.mean(values)) / _MS,
+        f"{name}_p99_ms": float(np.percentile(values, 99)) / _MS,
+    }
+
+
+def match(truth: Truth, stamps: Stamps) -> tuple[Truth, int]:
+    """The truth in the order of the client's requests, and how many it could not find."""
+    order = np.argsort(truth.requests["id"], kind="stable")
+    ids = truth.requests["id"][order]
+    at = np.searchsorted(ids, stamps.id)
+    found = (at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == stamps.id)
+    return truth.only(order[at[found]]), int((~found).sum())
+
+
+def errors(truth: Truth, stamps: Stamps) -> dict[str, float]:
+    """How wrong a client is, request by request and gap by gap; ms, TPOT relative.
+
+    Only for matched requests whose token counts agree (the caller checks that all do). Each error
+    is absolute, so that opposite ones do not cancel; `*_bias_ms` has the signs. `pickup` is from
+    the client's write to the arrival of the request in the server's kernel.
+    """
+    sent = truth.requests["sent"].astype(np.int64)
+    arrival = truth.requests["arrival_ns"]
+    first = truth.send_ns[truth.offsets]
+    last = truth.send_ns[truth.offsets + sent - 1]
+    ttft = (stamps.first_ns - stamps.sent_ns) - (first - arrival)
+    e2e = (stamps.last_ns - stamps.sent_ns) - (last - arrival)
+    found: dict[str, float] = {
+        **_both("ttft_error", np.abs(ttft)),
+        "ttft_bias_ms": float(np.mean(ttft)) / _MS,
+        **_both("e2e_error", np.abs(e2e)),
+        **_both("pickup", arrival - stamps.sent_ns),
+    }
+    index, position = truth.token_indices()
+    mine, _ = _spread(stamps.offsets, stamps.tokens)
+    lag = stamps.chunk_ns[mine] - truth.send_ns[index]
+    found.update(_both("token_lag", lag))
+    within = position[1:] > 0
+    if within.any():
+        found.update(_both("itl_error", np.abs(np.diff(lag)[within])))
+        gaps = np.diff(stamps.chunk_ns[mine])[within]
+        found["itl_zero_share"] = float(np.mean(gaps == 0))
+        true_tpot = (last - first) / np.maximum(sent - 1, 1)
+        said_tpot = (stamps.last_ns - stamps.first_ns) / np.maximum(sent - 1, 1)
+        found["tpot_error_mean"] = float(np.mean(np.abs(said_tpot / true_tpot - 1)))
+        found["tpot_bias"] = float(np.mean(said_tpot) / np.mean(true_tpot) - 1)
+    return found

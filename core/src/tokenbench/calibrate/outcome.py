@@ -1,0 +1,75 @@
+"""A calibration as plain data, and the file in which it is kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tokenbench.store.calibration import VERSION, calibration_file, machine_facts
+from tokenbench.store.files import guarded, write_atomic
+
+from .search import Envelope
+from .step import Cores, Step, Traffic
+
+
+def plain(envelope: Envelope, traffic: Traffic, cores: Cores, busy_share: float) -> dict[str, Any]:
+    """What is shown by ``--json`` and saved. Times in seconds.
+
+    Args:
+        busy_share: what other programs used of the cores before it began, 0 to 1.
+    """
+    return {
+        "version": VERSION,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine_facts(),
+        "server_core": cores.server,
+        "client_cores": list(cores.client),
+        "shared_core": cores.shared,
+        "busy_share_before": round(busy_share, 3),
+        "step_s": traffic.seconds,
+        "traffic": attrs.asdict(traffic),
+        "envelope": {
+            "streams": envelope.streams,
+            "ended_by": envelope.ended_by,
+            "why": envelope.why,
+            "path": [
+                {"concurrency": step.concurrency, "ended_by": step.ended_by}
+                for step in envelope.path
+            ],
+        },
+        "steps": [plain_step(step) for step in envelope.steps],
+    }
+
+
+def save(data: dict[str, Any]) -> Path:
+    """Keep it for the provenance of later runs; the one before is replaced.
+
+    Raises:
+        MachineError: it cannot be written.
+    """
+    file = calibration_file()
+    with guarded(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, json.dumps(data, indent=1).encode())
+    return file
+
+
+def plain_step(step: Step) -> dict[str, Any]:
+    """One level, likewise."""
+    return {
+        "concurrency": step.concurrency,
+        "seconds": round(step.seconds, 3),
+        "tokens_per_s": round(step.tokens_per_s, 1),
+        "client_cpu_share": round(step.cpu_share, 4),
+        "failed": step.failed,
+        "errors": attrs.asdict(step.errors),
+        "checks": [
+            {"name": c.name, "outcome": str(c.outcome), "evidence": c.evidence} for c in step.checks
+        ],
+        "ended_by": step.ended_by,
+        "limits": [*([step.server_limit] if step.server_limit else []), *step.client_limits],
+    }

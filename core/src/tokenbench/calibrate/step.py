@@ -1,0 +1,292 @@
+"""One load level: the reference server, load workers as `bench run` uses them, the comparison."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import attrs
+
+from tokenbench.api import (
+    COMPLETIONS,
+    Check,
+    CheckOutcome,
+    Dialect,
+    EngineError,
+    Session,
+    SingleTurn,
+    Stop,
+    TextPrompt,
+    Turn,
+)
+from tokenbench.launch.ports import free_port
+from tokenbench.launch.process import Process, start, tail
+from tokenbench.load.crew import LoadCrew
+from tokenbench.load.job import LoadJob
+from tokenbench.load.records import PhaseSummary, Status
+from tokenbench.measure import client_checks
+from tokenbench.measure.evidence import Evidence
+from tokenbench.measure.repeat import measure_repeat, steady_window
+from tokenbench.measure.thresholds import Thresholds
+from tokenbench.store.records import read_raw
+
+from .truth import Errors, compare, read_truth
+
+CLIENT_CHECKS = (
+    client_checks.loop_delay,
+    client_checks.dispatch_delay,
+    client_checks.cpu,
+    client_checks.coalesced,
+    client_checks.offered_load,
+)
+"""What says whether the client was the ruler, or part of what it measured."""
+LATENESS_LIMIT_S = 0.2e-3
+"""A server whose p99 lateness is beyond this cannot judge anybody (issue 4 of the project)."""
+_WARM_UP_ID = 100_000_000
+_WARM_UP_TOKENS = 8
+_WORDS = 16
+_START_LIMIT_S = 15.0
+_BUG = "try it again; report it if it stays"
+
+
+@attrs.frozen(kw_only=True)
+class Traffic:
+    """What each request is, and how long a level lasts. Times in seconds.
+
+    `least_requests`: a level of few streams lasts until it has sent so many, for the checks judge
+    no percentile of fewer than ten.
+    """
+
+    ttft_s: float = 0.05
+    itl_s: float = 0.01
+    tokens: int = 128
+    seconds: float = 5.0
+    least_requests: int = 12
+
+    @property
+    def request_s(self) -> float:
+        """From the arrival of a request to its last token."""
+        return self.ttft_s + (self.tokens - 1) * self.itl_s
+
+
+@attrs.frozen(kw_only=True)
+class Cores:
+    """One core for the server, the others for load workers; `shared` where there is one core."""
+
+    server: int
+    client: tuple[int, ...]
+    shared: bool
+
+    @classmethod
+    def of(cls, cpus: tuple[int, ...]) -> Cores:
+        """The first of them is the server's."""
+        return cls(server=cpus[0], client=cpus[1:] or cpus, shared=len(cpus) == 1)
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One measured level. `client_limits` and `server_limit` say in words what did not hold."""
+
+    concurrency: int
+    seconds: float
+    tokens_per_s: float
+    cpu_share: float
+    failed: int
+    errors: Errors
+    checks: tuple[Check, ...]
+
+    @property
+    def server_limit(self) -> str | None:
+        """Why this level judges nobody, None where the server kept its schedule."""
+        late = self.errors.lateness
+        if late is None:
+            return "no request came through"
+        if late.p99 <= LATENESS_LIMIT_S:
+            return None
+        limit_ms = LATENESS_LIMIT_S * 1e3
+        return f"the server's own lateness is {late.p99 * 1e3:.2f} ms at p99, over {limit_ms:g} ms"
+
+    @property
+    def client_limits(self) -> tuple[str, ...]:
+        """What of the client did not hold."""
+        bad = (CheckOutcome.FLAGGED, CheckOutcome.INVALID)
+        found = [f"{c.name}: {c.evidence}" for c in self.checks if c.outcome in bad]
+        if self.failed:
+            found.append(f"{self.failed} requests failed")
+        if self.errors.unmatched:
+            found.append(f"{self.errors.unmatched} requests are not as the server knows them")
+        return tuple(found)
+
+    @property
+    def ended_by(self) -> str | None:
+        """``server`` (which cannot judge the client then), ``client``, or None: all holds."""
+        if self.server_limit is not None:
+            return "server"
+        return "client" if self.client_limits else None
+
+
+class Calibrator:
+    """Load workers for all levels, and a reference server for each. A context manager.
+
+    Args:
+        folder: for records, truth and logs; the caller's to remove.
+        interrupted: asked a few times a second; once True, a level ends early.
+    """
+
+    def __init__(
+        self, traffic: Traffic, cores: Cores, folder: Path, interrupted: Callable[[], bool]
+    ) -> None:
+        self._traffic = traffic
+        self._cores = cores
+        self._folder = folder
+        self._interrupted = interrupted
+        self._count = 0
+        self.crew = LoadCrew(cpus=cores.client, logs=folder)
+
+    def __enter__(self) -> Calibrator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.crew.close()
+
+    def step(self, concurrency: int) -> Step:
+        """Measure a level: a warm-up that is not compared, then the phase that is.
+
+        Raises:
+            EngineError: the server did not start, or died.
+        """
+        self._count += 1
+        folder = self._folder / f"{self._count}-c{concurrency}"
+        measured = folder / "measured"
+        for path in (folder, folder / "warm-up", measured):
+            path.mkdir()
+        truth = folder / "truth.bin"
+        with self._serving(truth, folder / "server.log", concurrency) as (url, alive):
+            warm = Stop(requests=concurrency)
+            self._phase(url, folder / "warm-up", concurrency, warm, alive)
+            stop = Stop(
+                duration_s=self._traffic.seconds, least_requests=self._traffic.least_requests
+            )
+            summary = self._phase(url, measured, concurrency, stop, alive)
+            if not alive():
+                raise EngineError(
+                    f"the reference server died: {tail(folder / 'server.log', 1)}", hint=_BUG
+                )
+        step = _step(concurrency, summary, measured, truth)
+        shutil.rmtree(folder)
+        return step
+
+    def _phase(
+        self, url: str, folder: Path, concurrency: int, stop: Stop, alive: Callable[[], bool]
+    ) -> PhaseSummary:
+        traffic = self._traffic
+        if stop.requests is not None:
+            first, count, tokens = _WARM_UP_ID, stop.requests, _WARM_UP_TOKENS
+        else:
+            rounds = traffic.seconds / traffic.request_s + 2
+            first, count = 0, int(concurrency * rounds) + traffic.least_requests
+            tokens = traffic.tokens
+        job = LoadJob(
+            url=url,
+            codec=COMPLETIONS,
+            model="reference",
+            dialect=Dialect(wires=(COMPLETIONS,), ignore_eos=True),
+            sessions="",
+            output=str(folder),
+            stop=stop,
+            concurrency=concurrency,
+            request_timeout_s=60.0,
+            stall_timeout_s=20.0,
+            drain_timeout_s=60.0,
+        )
+        return self.crew.run(
+            job,
+            (_session(first + number, tokens) for number in range(count)),
+            on_progress=lambda _: None,
+            interrupted=self._interrupted,
+            alive=alive,
+        )
+
+    @contextlib.contextmanager
+    def _serving(
+        self, truth: Path, log: Path, concurrency: int
+    ) -> Iterator[tuple[str, Callable[[], bool]]]:
+        """A server for the time of the block; it has written its truth when the block is left."""
+        traffic, port = self._traffic, free_port()
+        streamed = concurrency * (traffic.seconds / traffic.itl_s + 2 * traffic.tokens)
+        capacity = int(streamed) + traffic.least_requests * traffic.tokens
+        options = {
+            "--port": port,
+            "--truth": truth,
+            "--ttft-s": traffic.ttft_s,
+            "--itl-s": traffic.itl_s,
+            "--tokens": traffic.tokens,
+            "--capacity": capacity + concurrency * _WARM_UP_TOKENS,
+        }
+        argv = [sys.executable, "-m", "tokenbench.calibrate.server"]
+        argv += [str(word) for option in options.items() for word in option]
+        process = start(argv, cpus=(self._cores.server,), log=log)
+        try:
+            _await_port(process, port)
+            yield f"http://127.0.0.1:{port}", lambda: process.exit_code is None
+        finally:
+            process.stop()
+
+
+def _session(number: int, tokens: int) -> Session:
+    return SingleTurn(
+        Turn(
+            prompt=TextPrompt(f"#{number:09d}{' word' * (_WORDS - 1)}"),
+            max_tokens=tokens,
+            exact_output=True,
+            n_in=_WORDS,
+        )
+    )
+
+
+def _await_port(process: Process, port: int) -> None:
+    deadline = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < deadline and process.exit_code is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise EngineError(
+        f"the reference server did not start: {process.log_tail(1)}",
+        hint=_BUG,
+    )
+
+
+def _step(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) -> Step:
+    """The records are read and judged as those of a point of `bench run` are."""
+    records, chunks = read_raw(folder)
+    metrics = measure_repeat(records, chunks, summary, accelerators=0)
+    seen = Evidence(
+        records=records,
+        chunks=chunks,
+        phase=summary,
+        metrics=metrics,
+        steady=steady_window(records, summary),
+    )
+    limits = Thresholds()
+    failed = (records["status"] != Status.OK) & (records["status"] != Status.CANCELLED)
+    return Step(
+        concurrency=concurrency,
+        seconds=summary.wall_s,
+        tokens_per_s=metrics["output_tok_s.whole"] or 0.0,
+        cpu_share=summary.cpu_s / summary.wall_s if summary.wall_s else 0.0,
+        failed=int(failed.sum()),
+        errors=compare(read_truth(truth), records, chunks),
+        checks=tuple(check(seen, limits) for check in CLIENT_CHECKS),
+    )

@@ -1,0 +1,123 @@
+"""``bench calibrate``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tokenbench.api.errors import Interrupted, UsageError
+
+from .interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from tokenbench.calibrate.search import Envelope
+    from tokenbench.calibrate.step import Cores, Traffic
+
+_QUICK_S, _QUICK_TOKENS = 1.5, 32
+
+
+@click.command("calibrate")
+@click.option("--concurrency", metavar="N,N,...", help="These levels, and no search beyond them.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.2, 600.0), help="Length of a level (default: 5)."
+)
+@click.option("--quick", is_flag=True, help="Levels of 1.5 s, answers of 32 tokens.")
+@click.option("--cpus", metavar="N,N,...", help="Cores: the server's, then those of the client.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def command(
+    concurrency: str | None,
+    seconds: float | None,
+    quick: bool,
+    cpus: str | None,
+    as_json: bool,
+) -> None:
+    """Measure the load generator itself, on this machine, against a server that knows the truth.
+
+    The result is kept, and carried by the provenance of later runs.
+    """
+    from tokenbench.calibrate.machine import busy_share, chosen_cpus, most_streams
+    from tokenbench.calibrate.outcome import plain, save
+    from tokenbench.calibrate.step import Cores, Traffic
+
+    if seconds is not None and math.isnan(seconds):
+        raise UsageError("--seconds: nan is not in the range 0.2 to 600", hint="give a number")
+    most = most_streams()
+    levels = _numbers("--concurrency", concurrency, 1, most)
+    cores = Cores.of(chosen_cpus(_numbers("--cpus", cpus, 0, 1 << 16)))
+    traffic = Traffic(seconds=_QUICK_S, tokens=_QUICK_TOKENS) if quick else Traffic()
+    if seconds is not None:
+        traffic = Traffic(seconds=seconds, tokens=traffic.tokens)
+    busy = busy_share((cores.server, *cores.client))
+    with Interrupt() as interrupt:
+        envelope = _measure(traffic, cores, levels, most, interrupt)
+    data = plain(envelope, traffic, cores, busy)
+    _show(data, as_json)
+    if envelope.ended_by == "interrupted":
+        raise Interrupted(
+            "the calibration was stopped", hint="nothing was saved; an earlier one stays"
+        )
+    click.echo(f"saved: {save(data)}", err=True)
+
+
+def _measure(
+    traffic: Traffic, cores: Cores, levels: tuple[int, ...], most: int, interrupt: Interrupt
+) -> Envelope:
+    from tokenbench.calibrate.outcome import plain_step
+    from tokenbench.calibrate.search import LEVELS, MOST, Search
+    from tokenbench.calibrate.show import line
+    from tokenbench.calibrate.step import Calibrator, Step
+
+    with (
+        tempfile.TemporaryDirectory(prefix="tokenbench-calibrate-") as folder,
+        Calibrator(traffic, cores, Path(folder), interrupt) as calibrator,
+    ):
+
+        def measure(concurrency: int) -> Step:
+            step = calibrator.step(concurrency)
+            if not interrupt():
+                click.echo(line(plain_step(step)), err=True)
+            return step
+
+        search = Search(measure, interrupt)
+        return search.of_list(levels) if levels else search.up(LEVELS, min(most, MOST))
+
+
+def _show(data: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(data, indent=2))
+        return
+    from rich.console import Console
+
+    from tokenbench.calibrate.show import table
+
+    # A pipe has no width; what is cut there is lost.
+    width = None if sys.stdout.isatty() else 140
+    table(data, Console(width=width, highlight=False, markup=False, emoji=False))
+
+
+def _numbers(option: str, text: str | None, least: int, most: int) -> tuple[int, ...]:
+    """A list of different whole numbers; empty where the option was not given."""
+    if text is None:
+        return ()
+    try:
+        found = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"{option}: {text!r} is no list of whole numbers", hint=f"for example {option} 1,64"
+        ) from None
+    if bad := [number for number in found if not least <= number <= most]:
+        raise UsageError(
+            f"{option}: {bad[0]} is not between {least} and {most}",
+            hint="a stream is an open file; `ulimit -Hn` shows how many there may be"
+            if bad[0] > most
+            else f"for example {option} 1,64",
+        )
+    if len(set(found)) < len(found):
+        raise UsageError(f"{option}: {text} names one twice", hint="name each once")
+    return found

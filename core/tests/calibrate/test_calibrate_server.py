@@ -1,0 +1,164 @@
+"""The reference server as a process, asked by hand: its schedule, its answers, its truth."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+
+from tokenbench.api import MachineError
+from tokenbench.calibrate.truth import Truth, read_truth
+from tokenbench.launch.ports import free_port
+
+
+@attrs.define
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    file: Path
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def truth(self) -> Truth:
+        """End it, and read what it knows."""
+        self.process.terminate()
+        assert self.process.wait(10) == 0
+        return read_truth(self.file)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """TTFT 30 ms, ITL 5 ms, room for 1000 tokens."""
+    port, file = free_port(), tmp_path / "truth.bin"
+    options = f"--port {port} --truth {file} --ttft-s 0.03 --itl-s 0.005 --capacity 1000"
+    command = [sys.executable, "-m", "tokenbench.calibrate.server", *options.split()]
+    process = subprocess.Popen(command)
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.02)
+        yield Server(process, port, file)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _post(connection: socket.socket, body: bytes, path: str = "/v1/completions") -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+
+
+def _ask(connection: socket.socket, prompt: str, tokens: int) -> None:
+    body = {"prompt": prompt, "max_tokens": tokens, "stream": True}
+    _post(connection, json.dumps(body).encode())
+
+
+def _until(connection: socket.socket, mark: bytes) -> bytes:
+    data = b""
+    while mark not in data:
+        more = connection.recv(65536)
+        assert more, data
+        data += more
+    return data
+
+
+def test_the_schedule_is_kept_and_written_down(server: Server) -> None:
+    """Each token's stamp is its due time plus its lateness, never before; ids and counts stand."""
+    with server.connect() as one, server.connect() as other:
+        for number, connection in ((7, one), (8, other), (9, one)):
+            _ask(connection, f"#{number:09d} word word", 10)
+            _until(connection, b"0\r\n\r\n")
+    truth = server.truth()
+    assert list(truth.requests["id"]) == [7, 8, 9]
+    assert list(truth.requests["sent"]) == list(truth.requests["asked"]) == [10, 10, 10]
+    assert list(truth.offsets) == [0, 10, 20]
+    assert not truth.requests["blocked"].any()
+    due = (
+        np.repeat(truth.requests["arrival_ns"], 10)
+        + 30_000_000
+        + np.tile(np.arange(10), 3) * (5_000_000)
+    )
+    assert (truth.send_ns - due == truth.late_ns).all()
+    assert (truth.late_ns >= 0).all()
+    # An order of magnitude only: other programs may use this machine.
+    assert np.median(truth.late_ns) < 50_000_000
+
+
+def test_the_answer_is_what_clients_expect(server: Server) -> None:
+    """Chunked server-sent events: as many token events as asked, usage, the end mark."""
+    with server.connect() as connection:
+        _ask(connection, "#000000001 two three four", 5)
+        data = _until(connection, b"0\r\n\r\n")
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert b"chunked" in head
+    events = [line[6:] for line in body.split(b"\r\n") if line.startswith(b"data: ")]
+    events = [event.strip() for event in events]
+    assert events[-1] == b"[DONE]"
+    chunks = [json.loads(event) for event in events[:-1]]
+    assert [len(chunk["choices"]) for chunk in chunks] == [1, 1, 1, 1, 1, 0]
+    assert chunks[4]["choices"][0]["finish_reason"] == "length"
+    assert chunks[5]["usage"] == {"prompt_tokens": 4, "total_tokens": 9, "completion_tokens": 5}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/chat/completions", b"{}", b"404"),
+        ("/v1/completions", b"{}", b"400"),
+        ("/v1/completions", b"no json", b"400"),
+        ("/v1/completions", b'{"prompt":"#1","max_tokens":-1,"stream":true}', b"400"),
+        ("/v1/completions", b'{"prompt":"#1","max_tokens":1001,"stream":true}', b"503"),
+    ],
+)
+def test_what_it_does_not_serve_is_refused(
+    server: Server, path: str, body: bytes, status: bytes
+) -> None:
+    """With a status; the connection serves on, and only what was served is in the truth."""
+    with server.connect() as connection:
+        _post(connection, body, path)
+        assert _until(connection, b"\r\n\r\n").split()[1] == status
+        _ask(connection, "no number", 3)
+        _until(connection, b"0\r\n\r\n")
+    truth = server.truth()
+    assert list(truth.requests["id"]) == [-1]
+
+
+def test_a_client_that_goes_ends_its_stream_only(server: Server) -> None:
+    """The tokens that were sent until then are known; others' streams are whole."""
+    with server.connect() as other:
+        with server.connect() as connection:
+            _ask(connection, "#000000001", 400)
+            _ask(other, "#000000002", 60)
+            _until(connection, b"data: ")
+        _until(other, b"0\r\n\r\n")
+    truth = server.truth()
+    sent = dict(zip(truth.requests["id"], truth.requests["sent"], strict=True))
+    assert set(sent) == {1, 2}
+    assert 0 < sent[1] < 400
+    assert sent[2] == 60
+
+
+@pytest.mark.parametrize("data", [None, b"", b"TBTRUTH1", b"x" * 100])
+def test_a_truth_that_is_not_whole_is_refused(tmp_path: Path, data: bytes | None) -> None:
+    """A server that was killed leaves none."""
+    if data is not None:
+        (tmp_path / "truth.bin").write_bytes(data)
+    with pytest.raises(MachineError, match="left no truth"):
+        read_truth(tmp_path / "truth.bin")

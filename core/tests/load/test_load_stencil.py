@@ -1,0 +1,173 @@
+"""A token that is recognised without parsing is the token that parsing would have found."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenbench.api import HttpRequest, StreamEvent
+from tokenbench.load import connection as module
+from tokenbench.load.codecs import ChatCodec, CompletionsCodec
+from tokenbench.load.connection import Connection
+from tokenbench.load.exchange import Exchange
+from tokenbench.load.records import Status
+from tokenbench.load.stencil import stencil_of
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class _Pool:
+    watching = False
+
+    def release(self, connection: Connection) -> None:
+        """Not looked at."""
+
+    def lost(self, connection: Connection, exchange: Exchange | None, reason: str) -> None:
+        """Not looked at."""
+
+
+class _Transport:
+    """Takes what is written and knows no socket."""
+
+    def set_write_buffer_limits(self, limit: int) -> None:
+        """Not looked at."""
+
+    def get_extra_info(self, name: str) -> Any:
+        """As if it were TLS: nothing is written to a descriptor."""
+        return object() if name == "sslcontext" else None
+
+    def write(self, data: bytes) -> None:
+        """Gone."""
+
+    def abort(self) -> None:
+        """Closed."""
+
+
+def _read(codec: Any, reads: list[bytes], monkeypatch: pytest.MonkeyPatch) -> tuple[Exchange, int]:
+    """Feed a response in these reads; the exchange, and how many reads were parsed."""
+    ended: list[Exchange] = []
+    parsed = []
+    clock = iter(range(1, 10**9))
+    monkeypatch.setattr(module, "monotonic_ns", lambda: next(clock))
+    made = Connection(_Pool(), lambda exchange: b"POST / HTTP/1.1\r\n\r\n")  # type: ignore[arg-type]
+    made.connection_made(_Transport())  # type: ignore[arg-type]
+    look = made._look
+    monkeypatch.setattr(made, "_look", lambda data, now: (parsed.append(data), look(data, now)))
+    request = HttpRequest(path="/", body=b"{}")
+    exchange = Exchange(0, 0, request, (1, 1, True), codec, 0, None, ended.append)
+    made.send(exchange)
+    for data in reads:
+        made.data_received(data)
+    assert ended == [exchange]
+    return exchange, len(parsed)
+
+
+def _chunked(body: str) -> bytes:
+    data = body.encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def _stream(texts: list[str | None], *, chat: bool, ascii_only: bool, spaced: bool) -> list[bytes]:
+    """One HTTP chunk a token, as servers write them; None is a chunk without text."""
+    separators = (", ", ": ") if spaced else (",", ":")
+
+    def event(data: Any) -> bytes:
+        text = json.dumps(data, ensure_ascii=ascii_only, separators=separators)
+        return _chunked(f"data: {text}\n\n")
+
+    chunks = []
+    for text in texts:
+        content = {"delta": {"content": text}} if chat else {"text": text}
+        if text is None:
+            content = {"delta": {}} if chat else {"text": ""}
+        choice = {"index": 0, **content, "logprobs": None, "finish_reason": None}
+        chunks.append(event({"id": "cmpl-1", "object": "x", "created": 1, "choices": [choice]}))
+    usage = {"prompt_tokens": 3, "completion_tokens": len(texts)}
+    return [*chunks, event({"choices": [], "usage": usage}), _chunked("data: [DONE]\n\n")]
+
+
+def _seen(exchange: Exchange) -> tuple[Any, ...]:
+    return (
+        exchange.status,
+        exchange.n_in,
+        exchange.n_out,
+        len(exchange.stamps),
+        exchange.bytes_in,
+        exchange.done,
+    )
+
+
+TEXTS = st.lists(
+    st.none()
+    | st.text(min_size=1, max_size=12)
+    | st.sampled_from([' "', "\\", "}]}", "\n\n", "é"]),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(
+    texts=TEXTS,
+    chat=st.booleans(),
+    ascii_only=st.booleans(),
+    spaced=st.booleans(),
+    data=st.data(),
+)
+def test_whatever_is_streamed_is_counted_as_parsing_counts_it(
+    texts: list[str | None], chat: bool, ascii_only: bool, spaced: bool, data: st.DataObject
+) -> None:
+    """Any texts (quotes, escapes, none at all), any server's spelling, any cut of the bytes."""
+    chunks = _stream(texts, chat=chat, ascii_only=ascii_only, spaced=spaced)
+    whole = HEAD + b"".join(chunks) + b"0\r\n\r\n"
+    if data.draw(st.booleans(), label="one chunk a read"):
+        reads = [HEAD, *chunks, b"0\r\n\r\n"]
+    else:
+        cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=20))
+        edges = [0, *sorted(cuts), len(whole)]
+        reads = [whole[a:b] for a, b in itertools.pairwise(edges) if a < b]
+    codec = ChatCodec() if chat else CompletionsCodec()
+    slow = ChatCodec() if chat else CompletionsCodec()
+    slow.text_marks = ()
+    with pytest.MonkeyPatch.context() as patch:
+        quick, _ = _read(codec, reads, patch)
+    with pytest.MonkeyPatch.context() as patch:
+        parsed, _ = _read(slow, reads, patch)
+    assert _seen(quick) == _seen(parsed)
+    assert len(quick.stamps) == sum(text is not None for text in texts)
+    assert quick.stamps == sorted(quick.stamps)
+
+
+def test_plain_tokens_are_not_parsed(monkeypatch) -> None:
+    """Of a hundred tokens, each in a read of its own, only the first, the end, and a read of each
+    new length are looked at closely.
+    """
+    texts: list[str | None] = [f" word{n}" for n in range(100)]
+    chunks = _stream(texts, chat=False, ascii_only=False, spaced=False)
+    exchange, looked = _read(CompletionsCodec(), [HEAD, *chunks, b"0\r\n\r\n"], monkeypatch)
+    assert (exchange.status, len(exchange.stamps), exchange.n_out) == (Status.OK, 100, 100)
+    assert looked <= 8
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        StreamEvent(token=True, text="a", n_tokens=2),
+        StreamEvent(token=True, text="a", n_out=4),
+        StreamEvent(token=True, text="a", finish="stop"),
+        StreamEvent(token=True, text=""),
+        StreamEvent(token=False, text="a"),
+        StreamEvent(token=True, text="a", error="no"),
+    ],
+)
+def test_only_a_plain_token_leaves_a_stencil(event: StreamEvent) -> None:
+    """What counts for more than its arrival is decoded each time."""
+    data = b'{"choices":[{"text":"a"}]}'
+    assert stencil_of(data, event, (b'"text":"',)) is None
+    assert stencil_of(data, StreamEvent(token=True, text="a"), (b'"text":"',)) is not None
+    assert stencil_of(data, StreamEvent(token=True, text="a"), ()) is None
+    assert stencil_of(b'{"x":"\\n","text":"a"}', StreamEvent(token=True, text="a"), ()) is None

@@ -1,0 +1,86 @@
+"""`bench calibrate` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from tests_bench import wait_for
+
+from tokenbench.store import calibration
+
+
+def test_two_levels_end_to_end(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured, shown as JSON, saved, read back; the fixture sees that nothing is left running."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = bench("calibrate", "--quick", "--concurrency", "1,4", "--json")
+    assert done.code == 0, done.err
+    data = json.loads(done.out)
+    assert [step["concurrency"] for step in data["steps"]] == [1, 4]
+    for step in data["steps"]:
+        assert step["errors"]["requests"] >= 12
+        assert step["errors"]["unmatched"] == step["failed"] == 0
+        assert step["errors"]["ttft"]["p99"] >= step["errors"]["ttft"]["p50"] > 0
+    assert calibration.saved() == data
+    assert "calibration.ttft_error_mean_s.4" in calibration.facts()
+    assert not list(tmp_path.glob("tokenbench-calibrate-*"))
+
+
+def test_it_is_shown_as_a_table(bench, tmp_path: Path) -> None:
+    """A row a level, the envelope, the path to it; progress goes to standard error."""
+    state = str(tmp_path / "state")
+    done = bench("calibrate", "--seconds", "0.3", "--concurrency", "8", XDG_STATE_HOME=state)
+    assert done.code == 0, done.err
+    assert "TTFT ms" in done.out
+    assert "certified envelope: " in done.out
+    assert "path: 8" in done.out
+    assert "concurrency 8: TTFT error mean" in done.err
+
+
+def test_ctrl_c_leaves_nothing(bench, tmp_path: Path) -> None:
+    """Two lines, code 130, no file saved, no process and no scratch folder left."""
+    state = tmp_path / "state"
+    process = bench.start("calibrate", "--quick", XDG_STATE_HOME=str(state), TMPDIR=str(tmp_path))
+    wait_for(process, "concurrency 1:", 60)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "error: the calibration was stopped" in err
+    assert bench.all_gone()
+    assert not state.exists()
+    assert not list(tmp_path.glob("tokenbench-calibrate-*"))
+
+
+def test_killed_it_leaves_no_process(bench, tmp_path: Path) -> None:
+    """SIGKILL: server and load workers go with it."""
+    state = str(tmp_path / "state")
+    process = bench.start("calibrate", "--quick", XDG_STATE_HOME=state, TMPDIR=str(tmp_path))
+    wait_for(process, "concurrency 1:", 60)
+    process.kill()
+    process.communicate(timeout=30)
+    assert bench.all_gone()
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("--concurrency", "0"), "0 is not between 1 and"),
+        (("--concurrency", "many"), "'many' is no list of whole numbers"),
+        (("--concurrency", "4,4"), "names one twice"),
+        (("--concurrency", "99999999"), "is not between"),
+        (("--cpus", "4095"), "core 4095 cannot be used"),
+        (("--cpus", "-1"), "-1 is not between"),
+        (("--seconds", "0"), "not in the range"),
+        (("--seconds", "nan"), "not in the range"),
+        (("more",), "unexpected extra argument"),
+    ],
+)
+def test_bad_input_is_two_lines(bench, args: tuple[str, ...], text: str) -> None:
+    """What is wrong and what to do, with the code of a usage error; nothing is started."""
+    done = bench("calibrate", *args)
+    assert done.code == 2
+    error, _ = done.complaint
+    assert text in error
