@@ -14,7 +14,6 @@ PIP := env $(foreach name,BUILD_CONSTRAINT CONSTRAINT DRY_RUN NO_BINARY ONLY_BIN
 	$(BIN)/python -m pip --disable-pip-version-check -qq
 PINNED := install --no-deps --no-build-isolation --require-hashes
 EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
-TESTS := core/tests plugins tests
 
 .PHONY: help demo test lint types unit format reference dist lock clean
 help:
@@ -38,7 +37,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python tools/tests.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -43,7 +43,7 @@ def test_a_split_adds_up(slots: int, workers: int, requests: int | None) -> None
     """Slots and limits are dealt out whole, evenly, and no worker is without a slot."""
     job = attrs.evolve(JOB, concurrency=slots, stop=Stop(requests=requests))
     shares = split(job, workers)
-    assert len(shares) == min(slots, workers)
+    assert len(shares) == min(slots, workers, requests or workers)
     assert sum(share.concurrency or 0 for share in shares) == slots
     assert max(s.concurrency for s in shares) - min(s.concurrency for s in shares) <= 1
     assert [share.worker for share in shares] == list(range(len(shares)))

@@ -171,3 +171,24 @@ def test_only_a_plain_token_leaves_a_stencil(event: StreamEvent) -> None:
     assert stencil_of(data, StreamEvent(token=True, text="a"), (b'"text":"',)) is not None
     assert stencil_of(data, StreamEvent(token=True, text="a"), ()) is None
     assert stencil_of(b'{"x":"\\n","text":"a"}', StreamEvent(token=True, text="a"), ()) is None
+
+
+def test_an_interim_answer_is_not_the_answer(monkeypatch) -> None:
+    """103 Early Hints before the response: the request goes on, with its own answer."""
+    chunks = _stream([" a", " b"], chat=False, ascii_only=False, spaced=False)
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    reads = [hints, HEAD, *chunks, b"0\r\n\r\n"]
+    exchange, _ = _read(CompletionsCodec(), reads, monkeypatch)
+    assert (exchange.status, exchange.http_status, len(exchange.stamps)) == (Status.OK, 200, 2)
+
+
+@pytest.mark.parametrize("count", [2**32, 10**20])
+def test_a_count_that_cannot_be_is_a_broken_answer(monkeypatch, count: int) -> None:
+    """It would fit no column; the turn is broken and the phase goes on."""
+    usage = _chunked(json.dumps({"choices": [], "usage": {"completion_tokens": count}}))
+    (first,) = _stream([" a"], chat=False, ascii_only=False, spaced=False)[:1]
+    body = usage.partition(b"\r\n")[2].removesuffix(b"\r\n")
+    event = _chunked(f"data: {body.decode()}\n\n")
+    exchange, _ = _read(CompletionsCodec(), [HEAD, first, event], monkeypatch)
+    assert exchange.status is Status.BROKEN
+    assert "tokens than there can be" in (exchange.error or "")

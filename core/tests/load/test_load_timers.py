@@ -74,3 +74,49 @@ def test_a_timer_may_set_another() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
     assert seen == [5, 4, 3, 2, 1, 0]
+
+
+def test_a_later_timer_does_not_hide_an_earlier_one() -> None:
+    """What a callback sets must not put off what was set before: the earliest fires first."""
+    seen: list[str] = []
+
+    async def run() -> None:
+        made = Timers(asyncio.get_running_loop())
+        begun = monotonic_ns()
+
+        def first() -> None:
+            seen.append("first")
+            made.at(begun + 150_000_000, seen.append, "late")
+
+        made.at(begun + 10_000_000, first)
+        made.at(begun + 20_000_000, seen.append, "second")
+        await asyncio.sleep(0.08)
+        seen.append("looked")
+        await asyncio.sleep(0.12)
+        made.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    assert seen == ["first", "second", "looked", "late"]
+
+
+def test_a_callback_that_raises_leaves_the_others() -> None:
+    """The loop is told; the next timer still fires."""
+    seen: list[str] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: seen.append(str(context["exception"])))
+        made = Timers(loop)
+
+        def broken() -> None:
+            raise RuntimeError("no")
+
+        made.at(monotonic_ns() + 1_000_000, broken)
+        made.at(monotonic_ns() + 5_000_000, seen.append, "after")
+        await asyncio.sleep(0.05)
+        made.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    assert seen == ["no", "after"]

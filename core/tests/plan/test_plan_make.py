@@ -222,3 +222,16 @@ def test_stop_rules() -> None:
     assert [s.requests for s in stops(requests_per_slot=10)] == [10, 40]
     assert [s.requests for s in stops(requests_per_slot=10, requests=15)] == [10, 15]
     assert [s.least_requests for s in stops(least_per_slot=1.5)] == [2, 6]
+
+
+def test_a_secret_in_a_suite_is_refused() -> None:
+    """It would stand in the plan and in results; a symbol takes it from the environment."""
+    asked = DeploymentRequest(engine=Chosen("e"), model="m")
+    told = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "hf_abc"}))
+    named = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "{secret:HF_TOKEN}"}))
+    plain = attrs.evolve(asked, environment=FrozenMap({"TOKENIZERS_PARALLELISM": "0"}))
+    with pytest.raises(UsageError, match=r"environment\.HF_TOKEN looks like a secret") as caught:
+        _plan(Suite(deployments=(told,)))
+    assert "hf_abc" not in caught.value.message + caught.value.hint
+    for fine in (named, plain):
+        _plan(Suite(deployments=(fine,)))

@@ -146,3 +146,30 @@ def test_levels_of_a_fixed_load() -> None:
     both = LoadRequest(concurrency=(1, 2), rate=(3.0,))
     assert [level.label for level in load_plan(both).known()] == ["c1", "c2", "r3"]
     assert [level.label for level in load_plan(LoadRequest(rate=(3.0,))).known()] == ["r3"]
+
+
+@pytest.mark.parametrize("highest", [10.3, 2.5, 10.7, 1.0])
+def test_no_load_is_tried_twice(highest: float) -> None:
+    """Where rounding leads back to a load whose answer is known, the search is over."""
+    search = Bisection(like=LoadLevel(concurrency=1), objectives=GOALS, lowest=1.0, highest=highest)
+    history: list[PointResult] = []
+    while (level := search.next(history)) is not None:
+        history.append(_result(level, 0.1))
+    loads = [result.level.concurrency for result in history]
+    assert len(loads) == len(set(loads))
+    assert search.found(history) == int(highest)
+
+
+def test_a_level_asked_for_twice_is_refused() -> None:
+    """Two points of one identity would overwrite each other's records."""
+    with pytest.raises(UsageError, match="c1 is asked for twice"):
+        load_plan(LoadRequest(concurrency=(1, 1)))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(value: float) -> None:
+    """Not a number, and too many to count."""
+    with pytest.raises(ValueError, match="finite"):
+        LoadRequest(rate=(value,))
+    with pytest.raises(ValueError, match="finite"):
+        FindRequest(what="max-rate", highest=value)

@@ -232,3 +232,35 @@ def test_requirements_of_a_suite(site: Path) -> None:
     assert caught.value.hint == "pip install 'one>=2' 'two'"
     with pytest.raises(UsageError, match="is no requirement"):
         check_requirements(["one >> 2"])
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "GeneratorExit()", "BaseException('x')"])
+def test_a_plugin_cannot_end_the_command(site: Path, raised: str) -> None:
+    """Least of all with success: whatever an import raises is that plugin's error."""
+    _install(site, "one", f"plug_ends_{abs(hash(raised))}", f"raise {raised}", a="w")
+    with pytest.raises(PluginError, match=r"is broken \(import\)"):
+        PluginHost().spec("workload", "w")
+
+
+def test_a_damaged_distribution_hides_no_other(site: Path) -> None:
+    """Its entry points cannot be read; the list goes on without it."""
+    _install(site, "good", "plug_beside", GOOD, a="w")
+    info = site / "bad-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: bad\nVersion: 1\n")
+    (info / "entry_points.txt").write_bytes(b"[tokenbench.workloads]\n\xff\xfe garbage\n")
+    assert "w" in PluginHost().names("workload")
+
+
+def test_an_options_class_must_be_readable(site: Path) -> None:
+    """A type that cannot be found, and no class at all."""
+    head = "from tokenbench.api import WorkloadSpec, hookimpl, option, options\n"
+    spec = "    return [WorkloadSpec(name='w', summary='s', factory=print, options={})]\n"
+    hook = "@hookimpl\ndef bench_register_workloads():\n"
+    late = "@options\nclass O:\n    x: 'Nowhere' = option(default=1, help='h')\n"
+    _install(site, "one", "plug_hint", head + late + hook + spec.format("O"), a="w")
+    with pytest.raises(PluginError, match="type that cannot be found"):
+        PluginHost().spec("workload", "w")
+    _install(site, "two", "plug_none", head + hook + spec.format("None"), a="w")
+    with pytest.raises(PluginError, match=r"no options class|no specs called"):
+        PluginHost().spec("workload", "two/w")

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import bad_plugins
 import pytest
+from bad_plugins import package
 
 from tokenbench.testing.kit import Subject, Verdict, all_checks, checks_of, examine
 
@@ -45,6 +46,12 @@ def _refused(subject: Subject, levels: tuple[int, ...], only: str | None = None)
     wanted = [c for c in checks_of(subject.kind, levels) if only in (None, c.name) or c.level < 3]
     findings = [examine(item, subject) for item in wanted]
     return {f.check.name: f.reason for f in findings if f.verdict is Verdict.REFUSED}
+
+
+@pytest.fixture(autouse=True)
+def distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of level 0 can be found."""
+    monkeypatch.syspath_prepend(str(package.SITE))
 
 
 @pytest.mark.parametrize(("subject", "levels"), GOOD)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tokenbench.plugins.state import Outcome
 
 
+_WIDEST = 60
+
+
 @click.group("plugins", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
@@ -49,6 +52,7 @@ def list_command(
 
 
 def _print_table(table: list[list[str]]) -> None:
+    table = [[_printable(cell)[:_WIDEST] for cell in row[:-1]] + row[-1:] for row in table]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
     for row in table:
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]

@@ -146,7 +146,9 @@ def _overlay(suite: Suite, asked: dict[str, Any]) -> Suite:
         load["rate"] = _levels(asked["rate"], "--rate", float)
     try:
         if asked["find"] is not None:
-            limits = {name: asked[name] for name in ("lowest", "highest") if asked[name]}
+            limits = {
+                name: asked[name] for name in ("lowest", "highest") if asked[name] is not None
+            }
             load["find"] = FindRequest(what=asked["find"], **limits)
         overlaid = attrs.evolve(
             suite.load, **{key: value for key, value in load.items() if value is not None}

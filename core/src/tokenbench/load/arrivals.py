@@ -53,6 +53,8 @@ def read_stamps(file: Path) -> tuple[float, ...]:
     Raises:
         UsageError: it cannot be read, a line is no number, or there are fewer than two.
     """
+    if file.exists() and not file.is_file():
+        raise UsageError(f"the trace {file} is no file", hint="name a file of time stamps")
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

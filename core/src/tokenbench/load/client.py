@@ -80,8 +80,19 @@ class LoadWorker:
     def say(self, message: dict[str, Any]) -> None:
         """Tell the worker something."""
         data = encode(message) + b"\n"
-        while data:
-            data = data[os.write(self._process.stdin_fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self._process.stdin_fd, data) :]
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _gone(self) -> MachineError:
+        self._process.wait(5.0)
+        return MachineError(
+            f"the load worker ended unexpectedly: {self._process.log_tail(3).strip()}",
+            hint="see its log; report it if it is a bug in bench",
+            log=self.log,
+        )
 
     def messages(self, timeout_s: float) -> list[dict[str, Any]]:
         """What it said, waiting at most so long.
@@ -93,12 +104,7 @@ class LoadWorker:
             return []
         data = os.read(self._out, 65536)
         if not data:
-            self._process.wait(5.0)
-            raise MachineError(
-                f"the load worker ended unexpectedly: {self._process.log_tail(3).strip()}",
-                hint="see its log; report it if it is a bug in bench",
-                log=self.log,
-            )
+            raise self._gone()
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return [msgspec.json.decode(line) for line in lines]
 
@@ -164,8 +170,7 @@ class _Phase:
         while len(self._finished) + len(self._failed) < len(self._workers):
             for worker in self._workers:
                 if worker not in self._finished and worker not in self._failed:
-                    for message in worker.messages(0.1 / len(self._workers)):
-                        self._take(worker, message)
+                    self._hear(worker)
             ready = self._prepared | self._failed
             if not self._going and len(ready) == len(self._workers):
                 self._going = True
@@ -176,6 +181,14 @@ class _Phase:
         if self._error is not None:
             raise self._error
         return [self._finished[worker] for worker in self._workers]
+
+    def _hear(self, worker: LoadWorker) -> None:
+        try:
+            for message in worker.messages(0.1 / len(self._workers)):
+                self._take(worker, message)
+        except MachineError as error:
+            self._failed.add(worker)
+            self._error = self._error or error
 
     def _tell(self, message: dict[str, Any]) -> None:
         for worker in self._workers:

@@ -92,9 +92,12 @@ class Connection(asyncio.Protocol):
     def _look(self, data: bytes, now_ns: int) -> None:
         """What is no plain token, or is of a length that has not come up yet."""
         stencil = self._stencil
-        if stencil is not None and stencil.head(len(data)) is not None:
-            self.data_received(data)
-            return
+        if stencil is not None:
+            head = stencil.head(len(data))
+            if head is not None and self._fits(data, head):
+                self._token(now_ns)
+                self._bytes += len(data)
+                return
         self._now_ns = now_ns
         self._got_bytes = True
         self._bytes += len(data)
@@ -119,6 +122,15 @@ class Connection(asyncio.Protocol):
                 self._use(exchange.stencil, exchange.stamps)
         else:
             self._use(None, _NOWHERE)
+
+    def _fits(self, data: bytes, head: bytes) -> bool:
+        """As in `data_received`, for a length that has just come up."""
+        return (
+            data.startswith(head)
+            and data.endswith(self._tail)
+            and data.count(b'"') == self._quotes
+            and b"\\" not in data
+        )
 
     def _use(self, stencil: Stencil | None, stamps: list[int]) -> None:
         self._stencil = stencil
@@ -202,6 +214,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The response is whole; the connection can carry another."""
+        if 100 <= self._parser.get_status_code() < 200:
+            return  # The real answer is still to come.
+        if self._exchange is None:
+            self.close()  # Nobody asked: what comes next could be taken for an answer.
+            return
         self._take_bodies()
         exchange = self._let_go()
         keep = self._parser.should_keep_alive()

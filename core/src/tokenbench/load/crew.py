@@ -111,6 +111,8 @@ def split(job: LoadJob, workers: int) -> list[LoadJob]:
     """
     if job.concurrency is not None:
         workers = min(workers, job.concurrency)
+    if job.stop.requests is not None:
+        workers = min(workers, max(1, job.stop.requests))
     shares = []
     for number in range(workers):
         slots = job.concurrency

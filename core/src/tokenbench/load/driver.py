@@ -95,7 +95,10 @@ class Driver(ABC):
         stop = self._job.stop
         if stop.duration_s is not None:
             self._timers.at(self.started_ns + int(stop.duration_s * NS_PER_S), self._time_is_up)
-        self._begin()
+        if stop.requests == 0:
+            self.stop("requests")
+        else:
+            self._begin()
         self._finish_if_empty()
 
     @abstractmethod
@@ -126,7 +129,9 @@ class Driver(ABC):
         self.stopped_by = reason if reason in ("stalled", "fatal") else self.stopped_by
         now_ns = monotonic_ns()
         for exchange in tuple(self._open):
-            exchange.end(now_ns, status, reason)
+            if exchange.status is None:
+                self._pool.drop(exchange)
+                exchange.end(now_ns, status, reason)
         self._runs.clear()
         self._finish_if_empty()
 
@@ -148,7 +153,11 @@ class Driver(ABC):
 
     def _next_session(self, scheduled_ns: int) -> bool:
         """Begin another session; False where there is none left."""
-        item = next(self._sessions, None)
+        try:
+            item = next(self._sessions, None)
+        except Exception as error:
+            self._fail(error)
+            return False
         if item is None:
             self.stop("sessions")
             return False
@@ -229,6 +238,17 @@ class Driver(ABC):
     def _drain(self) -> None:
         """Go on after some of the exchanges that ended; the loop polls before the others' turn."""
         batch = [self._done.popleft() for _ in range(min(len(self._done), _BATCH))]
+        try:
+            self._account(batch)
+        except Exception as error:
+            self._open.difference_update(batch)
+            self._fail(error)
+        finally:
+            if self._done:
+                self._loop.call_soon(self._drain)
+            self._finish_if_empty()
+
+    def _account(self, batch: list[Exchange]) -> None:
         for exchange in batch:
             self._integrate(exchange.end_ns)
             self._open.discard(exchange)
@@ -247,9 +267,6 @@ class Driver(ABC):
         limit = self._job.stop.output_tokens
         if limit is not None and self.output_tokens >= limit:
             self.stop("output_tokens")
-        if self._done:
-            self._loop.call_soon(self._drain)
-        self._finish_if_empty()
 
     def _go_on(self, exchange: Exchange) -> None:
         run = exchange.run

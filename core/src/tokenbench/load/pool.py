@@ -63,8 +63,10 @@ class ConnectionPool:
 
     async def open(self, count: int) -> None:
         """Connect ahead, so that no measured request waits for a connection."""
-        made = await asyncio.gather(*(self._connect() for _ in range(count)))
-        self._idle.extend(made)
+        made = await asyncio.gather(
+            *(self._connect() for _ in range(count)), return_exceptions=True
+        )
+        self._idle.extend(one for one in made if isinstance(one, Connection))
 
     def send(self, exchange: Exchange) -> None:
         """Send on a free connection, at once where there is one."""

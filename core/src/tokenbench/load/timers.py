@@ -76,13 +76,17 @@ class Timers:
         self._fire()
 
     def _fire(self) -> None:
-        self._armed_ns = None
+        # What is set meanwhile is not armed one by one: the earliest of all is, at the end.
+        self._armed_ns = 0
         heap = self._heap
-        while heap and heap[0][0] <= monotonic_ns():
-            _, _, function, args = heapq.heappop(heap)
-            function(*args)
-        if heap and self._armed_ns is None:
-            self._arm(heap[0][0])
+        try:
+            while heap and heap[0][0] <= monotonic_ns():
+                _, _, function, args = heapq.heappop(heap)
+                function(*args)
+        finally:
+            self._armed_ns = None
+            if heap:
+                self._arm(heap[0][0])
 
     def _arm(self, due_ns: int) -> None:
         self._armed_ns = due_ns

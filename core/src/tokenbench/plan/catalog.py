@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from tokenbench.api import (
+    BenchError,
     Engine,
     EngineContext,
     Eval,
@@ -15,6 +16,7 @@ from tokenbench.api import (
     Launcher,
     LauncherContext,
     ModelSpec,
+    PluginError,
     Reporter,
     Workload,
 )
@@ -84,7 +86,8 @@ class Catalog:
     def launcher(self, chosen: Chosen, context: LauncherContext) -> Launcher:
         """A launcher for one deployment."""
         spec = self.spec("launcher", chosen.key)
-        made: Launcher = spec.factory(self.options("launcher", chosen), context)
+        options = self.options("launcher", chosen)
+        made: Launcher = _call("launcher", chosen, spec.factory, options, context)
         return made
 
     def module(self, kind: str, name: str) -> str:
@@ -100,5 +103,19 @@ class Catalog:
         key = (kind, chosen)
         if key not in self._made:
             spec = self.spec(kind, chosen.key)
-            self._made[key] = spec.factory(self.options(kind, chosen), *more)
+            options = self.options(kind, chosen)
+            self._made[key] = _call(kind, chosen, spec.factory, options, *more)
         return self._made[key]
+
+
+def _call(kind: str, chosen: Chosen, factory: Any, *args: Any) -> Any:
+    """Call a plugin's factory; what it raises is that plugin's error."""
+    try:
+        return factory(*args)
+    except BenchError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the {kind} {chosen.name!r} cannot be made: {type(error).__name__}: {error}",
+            hint="run again with --debug for the traceback, or report it to its author",
+        ) from error

@@ -34,6 +34,7 @@ from .layers import Layer, amendment_layers, hardware_layer, merge, recipe_layer
 from .model import Plan, PlannedDeployment, PlannedEval
 from .series import PlannedSeries, load_plan, server_slots, thresholds
 
+_SECRET_WORDS = frozenset({"KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "CREDENTIALS"})
 Probe = Callable[[Chosen, int], HardwareFacts]
 
 
@@ -54,13 +55,24 @@ def make_plan(suite: Suite, catalog: Catalog, probe: Probe) -> Plan:
         catalog.spec(_kind_of(name, catalog), name)
     for reporter in suite.reporters:
         catalog.options("reporter", reporter)
-    for asked in suite.deployments:
+    for index, asked in enumerate(suite.deployments):
         catalog.options("launcher", asked.launcher)
+        _no_secret(asked, f"deployments[{index}]")
     deployments = tuple(
         _deployment(suite, index, asked, catalog, probe)
         for index, asked in enumerate(suite.deployments)
     )
     return Plan(suite=suite, deployments=deployments)
+
+
+def _no_secret(asked: DeploymentRequest, where: str) -> None:
+    """A key in a suite would stand in the plan, in results and in reports."""
+    for name, value in asked.environment.items():
+        if name.upper().rpartition("_")[2] in _SECRET_WORDS and "{secret:" not in value:
+            raise UsageError(
+                f"{where}.environment.{name} looks like a secret, and a suite is kept with results",
+                hint=f'write "{{secret:{name}}}": it is taken from your own environment',
+            )
 
 
 def _kind_of(name: str, catalog: Catalog) -> str:

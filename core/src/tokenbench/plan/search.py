@@ -47,8 +47,12 @@ class Bisection(LoadPlan):
 
     def next(self, history: Sequence[PointResult]) -> LoadLevel | None:
         """The next load to try, None once the largest is known."""
-        value = self._next_value([self.trial(result) for result in history])
-        return None if value is None else self._level(value)
+        trials = [self.trial(result) for result in history]
+        value = self._next_value(trials)
+        level = None if value is None else self._level(value)
+        tried = {trial.value for trial in trials}
+        # Rounding may lead back to a load whose answer is known.
+        return None if level is None or _load(level) in tried else level
 
     def known(self) -> Sequence[LoadLevel]:
         """Only the first is certain."""
@@ -56,10 +60,8 @@ class Bisection(LoadPlan):
 
     def trial(self, result: PointResult) -> Trial:
         """What one result says of its load."""
-        level = result.level
-        value = float(level.concurrency or level.rate_per_s or 0.0)
         why = _fault(result, self.objectives)
-        return Trial(value=value, holds=why is None, why=why or "")
+        return Trial(value=_load(result.level), holds=why is None, why=why or "")
 
     def found(self, history: Sequence[PointResult]) -> float | None:
         """The largest load that held; None where none did."""
@@ -96,8 +98,12 @@ class Bisection(LoadPlan):
 
     def _level(self, value: float) -> LoadLevel:
         if self._whole:
-            return attrs.evolve(self.like, concurrency=max(1, round(value)))
+            return attrs.evolve(self.like, concurrency=max(1, int(value)))
         return attrs.evolve(self.like, rate_per_s=float(f"{value:.4g}"))
+
+
+def _load(level: LoadLevel) -> float:
+    return float(level.concurrency or level.rate_per_s or 0.0)
 
 
 def _fault(result: PointResult, objectives: Sequence[Objective]) -> str | None:

@@ -103,7 +103,11 @@ def load_plan(load: LoadRequest) -> LoadPlan:
     goals = objectives(load)
     if load.find is None:
         closed = [LoadLevel(concurrency=c) for c in load.concurrencies]
-        return FixedLoadPlan((*closed, *(_open(load, rate) for rate in load.rate)))
+        levels = (*closed, *(_open(load, rate) for rate in load.rate))
+        twice = [level.label for level in levels if levels.count(level) > 1]
+        if twice:
+            raise UsageError(f"the load level {twice[0]} is asked for twice", hint="name it once")
+        return FixedLoadPlan(levels)
     if load.rate or load.concurrency is not None:
         raise UsageError(
             "load.find looks for the load, so no rate or concurrency can be given",
@@ -114,6 +118,11 @@ def load_plan(load: LoadRequest) -> LoadPlan:
             "load.find needs objectives", hint="set load.slo, for example ttft_p99<200ms"
         )
     find = load.find
+    if find.highest is not None and find.highest < find.lowest:
+        raise UsageError(
+            f"load.find: highest ({find.highest:g}) is below lowest ({find.lowest:g})",
+            hint="begin lower",
+        )
     rate = find.what == "max-rate"
     return Bisection(
         like=_open(load, find.lowest) if rate else LoadLevel(concurrency=max(1, int(find.lowest))),

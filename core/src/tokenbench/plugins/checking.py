@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +25,7 @@ from .discovery import CORE, Candidate
 from .host import PluginHost
 from .state import Broken, Loaded, Outcome
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 20.0
 
 
 def check_all(candidates: Iterable[Candidate]) -> dict[Candidate, Outcome]:
@@ -74,7 +77,8 @@ class _Cache:
             self._used[key] = self._known[key]
             return _decode(self._known[key])
         said = _in_child(candidate)
-        if key is not None:
+        if key is not None and "stage" not in said:
+            # What was wrong may have been something else's fault: it is asked again.
             self._used[key] = said
         return _decode(said)
 
@@ -104,8 +108,11 @@ def _record(distribution: str) -> str | None:
         dist = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-    origin = json.loads(dist.read_text("direct_url.json") or "{}")
-    if origin.get("dir_info", {}).get("editable"):
+    try:
+        origin = json.loads(dist.read_text("direct_url.json") or "{}")
+        if origin.get("dir_info", {}).get("editable"):
+            return None
+    except (ValueError, AttributeError):
         return None
     return dist.read_text("RECORD")
 
@@ -114,16 +121,33 @@ def _in_child(candidate: Candidate) -> dict[str, Any]:
     """What a process of its own says of it."""
     command = [sys.executable, "-m", __name__]
     command += [candidate.distribution, candidate.kind, candidate.name]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S, input=""
-        )
-    except subprocess.TimeoutExpired:
-        return _broken(f"its import did not end within {_TIMEOUT_S:g} s")
-    if done.returncode != 0 or not done.stdout:
-        last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        return _broken(f"its import ended the process with code {done.returncode}: {last}")
-    said: dict[str, Any] = json.loads(done.stdout)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return _broken(f"it cannot be imported: {error}")
+        try:
+            code = child.wait(_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return _broken(f"its import did not end within {_TIMEOUT_S:g} s")
+        finally:
+            # What the import has started goes with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        out.seek(0)
+        err.seek(0)
+        answer, complaint = out.read(), err.read().decode(errors="replace")
+    if code != 0 or not answer:
+        last = (complaint.strip().splitlines() or ["nothing was said"])[-1]
+        return _broken(f"its import ended the process with code {code}: {last}")
+    said: dict[str, Any] = json.loads(answer)
     return said
 
 
@@ -145,6 +169,7 @@ def main(distribution: str, kind: str, name: str) -> None:
     host = PluginHost()
     outcome = host.check(host.candidate(kind, f"{distribution}/{name}"))
     os.write(channel, json.dumps(attrs.asdict(outcome), default=str).encode())
+    os._exit(0)  # threads that the plugin has started are not waited for
 
 
 if __name__ == "__main__":

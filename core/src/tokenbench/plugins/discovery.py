@@ -43,7 +43,7 @@ def discover(*, without: Iterable[str] = ()) -> tuple[Candidate, ...]:
     only = os.environ.get(ALLOW_VARIABLE)
     allowed = None if only is None else {name.strip() for name in only.split(",")}
     left_out = set(without)
-    entries = importlib.metadata.entry_points()
+    entries = _entry_points()
     facts = _Distributions(entries.select(group=API_GROUP))
     found: set[Candidate] = set()
     for group, kind in BY_GROUP.items():
@@ -64,6 +64,19 @@ def discover(*, without: Iterable[str] = ()) -> tuple[Candidate, ...]:
                 )
             )
     return tuple(sorted(found, key=lambda c: (c.kind, c.name, c.distribution)))
+
+
+def _entry_points() -> importlib.metadata.EntryPoints:
+    """Of every distribution that can be read: one that is damaged takes no other with it."""
+    found: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for dist in importlib.metadata.distributions():
+        try:
+            name = dist.name or ""
+            # The first on the path is the one that is imported.
+            found.setdefault(name.lower(), list(dist.entry_points))
+        except Exception:  # noqa: S112 - whatever its files hold
+            continue
+    return importlib.metadata.EntryPoints(entry for own in found.values() for entry in own)
 
 
 class _Distributions:

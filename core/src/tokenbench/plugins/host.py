@@ -218,6 +218,14 @@ class _BrokenPlugin(Exception):
         self.broken = Broken(stage=stage, message=message, hint=hint)
 
 
+def _said(error: BaseException) -> str:
+    """What an exception says, whatever its author made of it."""
+    try:
+        return str(error).encode(errors="backslashreplace").decode()
+    except Exception:
+        return "(its message cannot be shown)"
+
+
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0]
 
@@ -236,9 +244,12 @@ def _call(stage: str, candidate: Candidate, function: Any, *args: Any) -> Any:
         return traced(candidate.module, name, function, *args)
     except BenchError as error:
         raise _BrokenPlugin(stage, error.message, error.hint) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Also SystemExit: a plugin must not end the command, least of all with success.
         raise _BrokenPlugin(
             stage,
-            f"{type(error).__name__}: {error}",
+            f"{type(error).__name__}: {_said(error)}",
             "run again with --debug for the traceback, or reinstall the plugin",
         ) from error

@@ -62,6 +62,10 @@ def _row(field: Any, hint: Any) -> str:
     data = field.metadata
     kind = _type_name(hint) + (f", {data['unit']}" if data.get("unit") else "")
     default = "required" if field.default is attrs.NOTHING else f"`{_shown(field.default)}`"
+    if data.get("secret"):
+        default = "secret"
+    elif isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
+        default = "computed"
     text = data.get("help", "")
     if data.get("choices"):
         text += f" (one of: {', '.join(data['choices'])})"

@@ -30,6 +30,13 @@ def check_requirements(wanted: Iterable[str]) -> None:
                 f"requires: {text!r} is no requirement: {reason}",
                 hint="write NAME, NAME>=VERSION or NAME==VERSION",
             ) from None
+        if requirement.url or requirement.extras:
+            raise UsageError(
+                f"requires: {text!r} names more than a distribution and its version",
+                hint="write NAME, NAME>=VERSION or NAME==VERSION",
+            )
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
         try:
             have = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:

@@ -48,7 +48,7 @@ def keep_traceback(candidate: Candidate, error: BaseException) -> Path | None:
     text = "".join(traceback.format_exception(error))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as out:
+        with file.open("a", encoding="utf-8", errors="backslashreplace") as out:
             out.write(f"{head}{text}\n")
     except OSError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -53,13 +54,22 @@ def spec_called(name: str, specs: Any, kind: Kind) -> Any:
 
 
 def _check_options(spec: Any) -> None:
-    options = getattr(spec, "options", None)
-    if options is None:
+    if not isinstance(spec.summary, str):
+        raise ValueError(f"the summary of {spec.name!r} is no text", "say in one line what it is")
+    if not hasattr(spec, "options"):
         return
+    options = spec.options
     if not (isinstance(options, type) and attrs.has(options)):
         raise ValueError(
             f"the options of {spec.name!r} are no options class", "decorate the class with @options"
         )
+    try:
+        typing.get_type_hints(options)
+    except Exception as error:
+        raise ValueError(
+            f"the options of {spec.name!r} have a type that cannot be found: {error}",
+            "import what annotations name at the top of the module",
+        ) from None
     for field in attrs.fields(options):
         if not field.metadata.get("help"):
             raise ValueError(

@@ -41,7 +41,7 @@ class Observers:
         for observe in self._host.implementations(hook):
             try:
                 observe(event=event)
-            except Exception as error:
+            except (Exception, SystemExit, GeneratorExit) as error:
                 self._log.warning(
                     "observer failed", plugin=observe.plugin, hook=hook, error=repr(error)
                 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import UsageError
+from tokenbench.api import PluginError, UsageError
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -47,6 +47,11 @@ def build_options(cls: type[Any], raw: Mapping[str, Any], *, where: str) -> Any:
         return cls(**values)
     except ValueError as error:
         raise UsageError(f"{where}: {error}", hint=_known("", fields)) from None
+    except Exception as error:
+        raise PluginError(
+            f"{where}: its options cannot be made: {type(error).__name__}: {error}",
+            hint="report it to the plugin's author",
+        ) from error
 
 
 def _known(key: str, fields: Mapping[str, Any]) -> str:

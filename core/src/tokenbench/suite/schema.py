@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -58,6 +59,8 @@ class DeploymentRequest:
 def _at_least(limit: float, *, above: bool = False) -> Any:
     def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         for item in value if isinstance(value, tuple) else (value,):
+            if item is not None and not math.isfinite(item):
+                raise ValueError(f"{attribute.name}: expected a finite number, got {item:g}")
             if item is not None and (item <= limit if above else item < limit):
                 words = "more than" if above else "at least"
                 raise ValueError(f"{attribute.name}: expected {words} {limit:g}, got {item:g}")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import atexit
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 from tokenbench.api import WorkloadSpec
 from tokenbench.testing.kit import Subject
 
-_SITE = Path(tempfile.mkdtemp(prefix="tokenbench-bad-"))
-atexit.register(shutil.rmtree, _SITE, ignore_errors=True)
-sys.path.append(str(_SITE))
+# On the path only while the kit's tests run: others must not find these.
+SITE = Path(tempfile.mkdtemp(prefix="tokenbench-bad-"))
+atexit.register(shutil.rmtree, SITE, ignore_errors=True)
 
 _SOUND = """
 from tokenbench.api import WorkloadSpec, hookimpl
@@ -37,19 +36,19 @@ def _subject(
 ) -> Subject:
     """A distribution on disk, its module with `source` put before the sound registration."""
     module = f"bad_{name}"
-    info = _SITE / f"{module}-1.0.dist-info"
+    info = SITE / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(metadata.format(name=module))
     (info / "entry_points.txt").write_text(
         f"[tokenbench.workloads]\nw = {module}\n[tokenbench.api]\n{api} = tokenbench.api\n"
     )
-    (_SITE / f"{module}.py").write_text(source + _SOUND)
+    (SITE / f"{module}.py").write_text(source + _SOUND)
     spec = WorkloadSpec(name="w", summary="s", factory=lambda options: None)
     return Subject(kind="workload", name="w", module=module, distribution=module, spec=spec)
 
 
-(_SITE / "tokenbench_other.py").write_text("")
-(_SITE / "sglang.py").write_text('"""Stands for the library of that name."""')
+(SITE / "tokenbench_other.py").write_text("")
+(SITE / "sglang.py").write_text('"""Stands for the library of that name."""')
 
 BAD = {
     "metadata-is-complete": _subject(
