@@ -114,6 +114,16 @@ def test_reasons_of_a_flag_stand_below() -> None:
     assert "c4: flagged: repeats: known to 20 %" in text
 
 
+def test_repeats_too_short_to_be_judged_are_told() -> None:
+    """A certified number that is hardly known does not hide it; one repeat has nothing to tell."""
+    outcome = CheckOutcome.NOT_ASSESSED
+    wide = Check(name="repeats", outcome=outcome, evidence="tpot_s.p50 is known to 97.1%")
+    text = _show(_result(checks=(wide,)))
+    assert "c4: repeats not assessed: tpot_s.p50 is known to 97.1%" in text
+    one = Check(name="repeats", outcome=outcome, evidence="1 repeats give no interval")
+    assert "not assessed" not in _show(_result(checks=(one,)))
+
+
 def test_untrusted_text_is_shown_as_it_is() -> None:
     """No markup, no escape sequence of a server's log reaches the terminal."""
     result = _result(state=PointState.FAILED, error="[red]x[/red] \x1b[31mred\x1b[0m\x07 end")

@@ -160,6 +160,12 @@ def _why_hidden(result: PointResult) -> str:
 def _reasons(result: PointResult) -> list[str]:
     bad = (CheckOutcome.FLAGGED, CheckOutcome.INVALID)
     found = [f"{c.outcome}: {c.name}: {c.evidence}" for c in result.checks if c.outcome in bad]
+    # Repeats that were too short to be judged: whoever reads the number must know how wide it is.
+    found += [
+        f"repeats not assessed: {c.evidence}"
+        for c in result.checks
+        if (c.name, c.outcome) == ("repeats", CheckOutcome.NOT_ASSESSED) and "%" in c.evidence
+    ]
     return [*found, *([f"{result.state}: {result.error}"] if result.error else [])]
 
 
