@@ -51,9 +51,11 @@ def test_a_split_adds_up(slots: int, workers: int, requests: int | None) -> None
         assert sum(share.stop.requests or 0 for share in shares) == requests
 
 
-def _sessions(count: int) -> list[SingleTurn]:
+def _sessions(count: int, tokens: int = 3) -> list[SingleTurn]:
     return [
-        SingleTurn(Turn(prompt=TextPrompt(f"number {n}"), max_tokens=3, exact_output=True, n_in=2))
+        SingleTurn(
+            Turn(prompt=TextPrompt(f"number {n}"), max_tokens=tokens, exact_output=True, n_in=2)
+        )
         for n in range(count)
     ]
 
@@ -62,14 +64,20 @@ def _sessions(count: int) -> list[SingleTurn]:
 def crew_run(serve, tmp_path: Path) -> Callable[..., tuple[PhaseSummary, Any, Any]]:
     """Run a phase on so many workers; its summary, records and chunks."""
 
-    def run(workers: int, count: int, arrivals: array[int] | None = None, **changes: Any) -> Any:
+    def run(
+        workers: int,
+        count: int,
+        arrivals: array[int] | None = None,
+        tokens: int = 3,
+        **changes: Any,
+    ) -> Any:
         folder = tmp_path / f"phase-{workers}"
         folder.mkdir()
         job = attrs.evolve(JOB, url=serve("--itl-s", "0.001"), output=str(folder), **changes)
         with LoadCrew(cpus=tuple(range(1)) * workers, logs=tmp_path) as crew:
             summary = crew.run(
                 job,
-                _sessions(count),
+                _sessions(count, tokens),
                 arrivals,
                 on_progress=lambda _: None,
                 interrupted=lambda: False,
@@ -209,3 +217,14 @@ def test_a_job_runs_alone_from_its_file(serve, tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "holds no load job" in done.stderr
+
+
+def test_short_requests_are_no_stall(crew_run) -> None:
+    """None has a token while the watchdog looks, because each is over in an instant: those that
+    ended count, so a phase longer than the limit goes on.
+    """
+    one = Stop(duration_s=1.6)
+    summary, records, _ = crew_run(1, 4000, tokens=1, concurrency=1, stop=one, stall_timeout_s=0.6)
+    assert summary.stopped_by == "duration"
+    assert set(records["status"]) == {0}
+    assert (summary.ended_ns - summary.started_ns) / 1e9 > 1.5

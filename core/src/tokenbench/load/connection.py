@@ -226,10 +226,10 @@ class Connection(asyncio.Protocol):
             self.close()
         else:
             self._pool.release(self)
-        if exchange is not None:
-            if exchange.http_status != 200:
-                exchange.error = self._error_body[:500].decode(errors="replace")
-            exchange.complete(self._now_ns)
+        assert exchange is not None
+        if exchange.http_status != 200:
+            exchange.error = self._error_body[:500].decode(errors="replace")
+        exchange.complete(self._now_ns)
 
     # -- the pool --------------------------------------------------------------------------------
 

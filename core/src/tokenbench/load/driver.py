@@ -220,9 +220,10 @@ class Driver(ABC):
             session, number, request, asked, self._codec, scheduled_ns, run, self._ended
         )
         self.dispatched += 1
-        self._pool.send(exchange)
-        self._integrate(exchange.sent_first_ns)
+        # Before sending, which may end it at once.
+        self._integrate(monotonic_ns())
         self._open.add(exchange)
+        self._pool.send(exchange)
         limit = self._job.stop.requests
         if limit is not None and self.dispatched >= limit:
             self.stop("requests")
@@ -231,6 +232,8 @@ class Driver(ABC):
 
     def _ended(self, exchange: Exchange) -> None:
         """Called while sockets are read: what follows waits until all have been stamped."""
+        self._integrate(exchange.end_ns)
+        self._open.discard(exchange)
         if not self._done:
             self._loop.call_soon(self._drain)
         self._done.append(exchange)
@@ -241,7 +244,6 @@ class Driver(ABC):
         try:
             self._account(batch)
         except Exception as error:
-            self._open.difference_update(batch)
             self._fail(error)
         finally:
             if self._done:
@@ -250,8 +252,6 @@ class Driver(ABC):
 
     def _account(self, batch: list[Exchange]) -> None:
         for exchange in batch:
-            self._integrate(exchange.end_ns)
-            self._open.discard(exchange)
             self.turns += 1
             if exchange.status is not Status.OK:
                 self._note_failure(exchange)
@@ -263,7 +263,9 @@ class Driver(ABC):
         for exchange in batch:
             row = exchange.row(self._job.worker)
             self._recorder.add(row, exchange.stamps, exchange.counts)
-            self._ended_tokens += len(exchange.stamps)
+            if exchange.stamps:
+                self._ended_tokens += len(exchange.stamps)
+                self._last_ns = max(self._last_ns, exchange.stamps[-1])
         limit = self._job.stop.output_tokens
         if limit is not None and self.output_tokens >= limit:
             self.stop("output_tokens")
@@ -299,7 +301,8 @@ class Driver(ABC):
             self._session_over()
 
     def _finish_if_empty(self) -> None:
-        if self.stopped_by is not None and not self._open and not self.finished.is_set():
+        over = self.stopped_by is not None and not self._open and not self._done
+        if over and not self.finished.is_set():
             self.ended_ns = monotonic_ns()
             self.finished.set()
 

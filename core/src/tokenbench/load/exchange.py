@@ -15,7 +15,8 @@ from .stencil import Stencil, stencil_of
 if TYPE_CHECKING:
     from .sessions import SessionRun
 
-_MOST_TOKENS = 2**31 - 1
+# What a column of the records holds.
+_MOST = 2**31 - 1
 
 Asked = tuple[int, int, bool]
 """What a turn asked for: prompt tokens (-1 where unknown), output limit, exactly that many."""
@@ -108,6 +109,9 @@ class Exchange:
     def _take(self, events: list[bytes], now_ns: int) -> None:
         for data in events:
             event = self._codec.classify(data)
+            counts = (event.n_tokens, event.n_in, event.n_out, event.n_cached)
+            if max(count or 0 for count in counts) > _MOST:
+                raise ValueError("the server counts more tokens than there can be")
             if event.token:
                 self._token(data, event, now_ns)
             if event.n_out is not None:
@@ -120,14 +124,10 @@ class Exchange:
                 self.done = True
             if event.error is not None:
                 self.error = event.error
-            if max(self.n_in, self.n_out, self.n_cached) > _MOST_TOKENS:
-                raise ValueError("the server counts more tokens than there can be")
 
     def _token(self, data: bytes, event: StreamEvent, now_ns: int) -> None:
         """A chunk that carries a token; `n_out` is still that of the chunk before."""
         count = event.n_tokens
-        if max(count or 0, event.n_out or 0) > _MOST_TOKENS:
-            raise ValueError("the server counts more tokens than there can be")
         self.stamps.append(now_ns)
         if event.n_out is not None and count is None:
             # Continuous usage: what this chunk added. The first chunk added all so far; usage that
