@@ -1,122 +1,109 @@
-"""Timers fire in order, never early, and forget what they are told to."""
+"""Timers fire in order, never early, and go on after one that failed."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable, Iterator
 from time import monotonic_ns
 
 import pytest
-import uvloop
 
 from tokenbench.load import timers
+from tokenbench.load.reactor import Reactor, Selector
 from tokenbench.load.timers import Timers
 
 
-def _fired(due_ms: list[float], *, clear_after: int | None = None) -> list[tuple[int, float]]:
-    """Set timers; returns who fired and how late, in order."""
-    found: list[tuple[int, float]] = []
-
-    async def run() -> None:
-        made = Timers(asyncio.get_running_loop())
-        begun = monotonic_ns()
-
-        def fire(number: int, due_ns: int) -> None:
-            found.append((number, (monotonic_ns() - due_ns) / 1e6))
-            if clear_after == len(found):
-                made.clear()
-
-        for number, due in enumerate(due_ms):
-            due_ns = begun + int(due * 1e6)
-            made.at(due_ns, fire, number, due_ns)
-        await asyncio.sleep(max(due_ms) / 1e3 + 0.05)
-        made.close()
-        made.close()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
-    return found
-
-
-@pytest.mark.parametrize("exact", [True, False])
-def test_timers_fire_in_order_and_never_early(exact: bool, monkeypatch) -> None:
-    """However they were set, with a timer of the kernel's or the loop's own; the past is now."""
-    if not exact:
+@pytest.fixture(params=["epoll, timerfd", "elsewhere"])
+def made(request, monkeypatch) -> Iterator[tuple[Reactor, Timers]]:
+    """A reactor and its timers, with the kernel's timer and without."""
+    reactor = Reactor()
+    if request.param == "elsewhere":
         monkeypatch.setattr(timers.sys, "platform", "elsewhere")
-    fired = _fired([30, 10, 20.5, 20.4, -5])
-    assert [number for number, _ in fired] == [4, 1, 3, 2, 0]
+        reactor = Reactor(Selector())
+    found = Timers(reactor)
+    yield reactor, found
+    found.close()
+    found.close()
+    reactor.close()
+
+
+def _run(reactor: Reactor, done: Callable[[], bool], limit_s: float = 5.0) -> None:
+    end_ns = monotonic_ns() + int(limit_s * 1e9)
+    reactor.run_until(lambda: done() or monotonic_ns() > end_ns)
+    assert done()
+
+
+def test_timers_fire_in_order_and_never_early(made) -> None:
+    """However they were set; the past is now."""
+    reactor, found = made
+    fired: list[tuple[float, int]] = []
+    begun = monotonic_ns()
+
+    def fire(due: float, due_ns: int) -> None:
+        fired.append((due, monotonic_ns() - due_ns))
+
+    for due in (30, 10, 20.5, 20.4, -5):
+        due_ns = begun + int(due * 1e6)
+        found.at(
+            due_ns, lambda due=due, due_ns=due_ns: fired.append((due, monotonic_ns() - due_ns))
+        )
+    _run(reactor, lambda: len(fired) == 5)
+    assert [due for due, _ in fired] == [-5, 10, 20.4, 20.5, 30]
     assert all(late >= 0 for _, late in fired)
 
 
-def test_what_is_cleared_does_not_fire() -> None:
-    """The first one clears the rest."""
-    assert [number for number, _ in _fired([5, 10, 15], clear_after=1)] == [0]
-
-
-def test_a_timer_may_set_another() -> None:
+def test_a_timer_may_set_another(made) -> None:
     """As an open loop does at every arrival."""
-    seen = []
+    reactor, found = made
+    seen: list[int] = []
 
-    async def run() -> None:
-        made = Timers(asyncio.get_running_loop())
-        done = asyncio.Event()
+    def again(left: int) -> None:
+        seen.append(left)
+        if left:
+            found.at(monotonic_ns() + 200_000, again, left - 1)
 
-        def again(left: int) -> None:
-            seen.append(left)
-            if left:
-                made.at(monotonic_ns() + 200_000, again, left - 1)
-            else:
-                done.set()
-
-        made.at(0, again, 5)
-        await asyncio.wait_for(done.wait(), 5)
-        made.close()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+    found.at(0, again, 5)
+    _run(reactor, lambda: len(seen) == 6)
     assert seen == [5, 4, 3, 2, 1, 0]
 
 
-def test_a_later_timer_does_not_hide_an_earlier_one() -> None:
+def test_a_later_timer_does_not_hide_an_earlier_one(made) -> None:
     """What a callback sets must not put off what was set before: the earliest fires first."""
+    reactor, found = made
+    seen: list[str] = []
+    begun = monotonic_ns()
+
+    def first() -> None:
+        seen.append("first")
+        found.at(begun + 60_000_000, seen.append, "late")
+
+    found.at(begun + 10_000_000, first)
+    found.at(begun + 20_000_000, seen.append, "second")
+    _run(reactor, lambda: "late" in seen)
+    assert seen == ["first", "second", "late"]
+
+
+def test_a_callback_that_raises_leaves_the_others(made) -> None:
+    """Who runs the reactor is told; the next timer still fires."""
+    reactor, found = made
     seen: list[str] = []
 
-    async def run() -> None:
-        made = Timers(asyncio.get_running_loop())
-        begun = monotonic_ns()
+    def broken() -> None:
+        raise RuntimeError("no")
 
-        def first() -> None:
-            seen.append("first")
-            made.at(begun + 150_000_000, seen.append, "late")
-
-        made.at(begun + 10_000_000, first)
-        made.at(begun + 20_000_000, seen.append, "second")
-        await asyncio.sleep(0.08)
-        seen.append("looked")
-        await asyncio.sleep(0.12)
-        made.close()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
-    assert seen == ["first", "second", "looked", "late"]
+    found.at(monotonic_ns() + 1_000_000, broken)
+    found.at(monotonic_ns() + 5_000_000, seen.append, "after")
+    with pytest.raises(RuntimeError, match="no"):
+        _run(reactor, lambda: bool(seen))
+    _run(reactor, lambda: bool(seen))
+    assert seen == ["after"]
 
 
-def test_a_callback_that_raises_leaves_the_others() -> None:
-    """The loop is told; the next timer still fires."""
+def test_what_is_closed_fires_nothing(made) -> None:
+    """The reactor turns on without its timers."""
+    reactor, found = made
     seen: list[str] = []
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: seen.append(str(context["exception"])))
-        made = Timers(loop)
-
-        def broken() -> None:
-            raise RuntimeError("no")
-
-        made.at(monotonic_ns() + 1_000_000, broken)
-        made.at(monotonic_ns() + 5_000_000, seen.append, "after")
-        await asyncio.sleep(0.05)
-        made.close()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
-    assert seen == ["no", "after"]
+    found.at(monotonic_ns(), seen.append, "never")
+    found.close()
+    reactor.soon(lambda: seen.append("soon"))
+    reactor.run_until(lambda: bool(seen))
+    assert seen == ["soon"]

@@ -13,23 +13,24 @@ looking at the clock, because a sleeping core wakes late. It wants a core of its
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import gc
 import heapq
 import os
 import resource
 import signal
+import socket
 import struct
 import sys
 from array import array
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any, cast
+from typing import Any
 
 import httptools
 import msgspec
 
+from tokenbench.load.reactor import READ, WRITE, Reactor
 from tokenbench.load.timers import Timers
 
 MAGIC = b"TBTRUTH1"
@@ -114,7 +115,7 @@ def _put(stream: _Stream, data: bytes) -> None:
 class _Server:
     """Every stream's schedule, and what was done about it."""
 
-    def __init__(self, asked: argparse.Namespace, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, asked: argparse.Namespace, reactor: Reactor) -> None:
         self.tokens: int = asked.tokens
         self.ttft_ns = round(asked.ttft_s * 1e9)
         self.itl_ns = round(asked.itl_s * 1e9)
@@ -123,8 +124,8 @@ class _Server:
         self.used = 0
         self.streams: list[tuple[int, _Stream]] = []
         self.connections = 0
-        self._loop = loop
-        self._timers = Timers(loop)
+        self._reactor = reactor
+        self._timers = Timers(reactor)
         self._heap: list[tuple[int, int, _Stream]] = []
         self._armed_ns = 0
         self._coming = False
@@ -200,7 +201,7 @@ class _Server:
             self._arm(due_ns)
         elif not self._coming:
             self._coming = True
-            self._loop.call_soon(self._send_due)
+            self._reactor.soon(self._send_due)
 
     def write_truth(self, file: Path) -> None:
         """Head, rows, stamps, lateness; see :mod:`tokenbench.calibrate.truth`."""
@@ -221,41 +222,42 @@ class _Server:
             out.write(lates)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection:
     """A client's connection: one request at a time."""
 
-    def __init__(self, server: _Server) -> None:
+    def __init__(self, server: _Server, reactor: Reactor, made: socket.socket) -> None:
         self._server = server
+        self._reactor = reactor
+        self._socket = made
         self._parser: Any = httptools.HttpRequestParser(self)
         self._body = bytearray()
         self._url = b""
-        self._transport: asyncio.Transport | None = None
+        self._unsent = bytearray()
         self.number = server.connections
-        self.fd = -1
+        self.fd = made.fileno()
         self.arrival_ns = 0
         self.stream: _Stream | None = None
         server.connections += 1
+        reactor.watch(self.fd, self._ready)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the socket: tokens are written to it directly."""
-        self._transport = cast("asyncio.Transport", transport)
-        self.fd = transport.get_extra_info("socket").fileno()
-
-    def data_received(self, data: bytes) -> None:
+    def _ready(self, mask: int) -> None:
         """Stamp, then parse."""
+        if mask & WRITE:
+            self.write(b"")
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
         self.arrival_ns = monotonic_ns()
+        if not data:
+            self._close()  # The client is gone; its number may soon be another socket's.
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._close()
-
-    def eof_received(self) -> None:
-        """The client is gone; its number may soon be another socket's."""
-        self._forget()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Likewise."""
-        self._forget()
 
     def on_url(self, url: bytes) -> None:
         """The path."""
@@ -284,19 +286,18 @@ class _Connection(asyncio.Protocol):
             self._refuse(b"503 Service Unavailable")
 
     def write(self, data: bytes) -> None:
-        """Behind whatever waits already."""
-        if self._transport is not None:
-            self._transport.write(data)
+        """Behind whatever waits already. That the peer is gone is told by the next read."""
+        self._unsent += data
+        with contextlib.suppress(OSError):
+            del self._unsent[: self._socket.send(self._unsent)]
+        self._reactor.watch(self.fd, self._ready, READ | WRITE if self._unsent else READ)
 
     def _refuse(self, status: bytes) -> None:
         self.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status)
 
     def _close(self) -> None:
-        self._forget()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _forget(self) -> None:
+        self._reactor.forget(self.fd)
+        self._socket.close()
         if self.stream is not None:
             self.stream.gone = True
             self.stream = None
@@ -309,20 +310,40 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 20)), hard))
 
 
-async def _serve(asked: argparse.Namespace) -> None:
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+def _listen(reactor: Reactor, server: _Server, port: int) -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+    listener.setblocking(False)
+
+    def accept(_: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                made, _address = listener.accept()
+                made.setblocking(False)
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _Connection(server, reactor, made)
+
+    reactor.watch(listener.fileno(), accept)
+    return listener
+
+
+def _serve(asked: argparse.Namespace) -> None:
+    """Until a signal says that it is enough; a signal wakes the poll through a socket."""
+    ended: list[int] = []
+    heard, told = socket.socketpair()
+    for end in (heard, told):
+        end.setblocking(False)
+    signal.set_wakeup_fd(told.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    server = _Server(asked, loop)
-    listener = await loop.create_server(
-        lambda: _Connection(server), "127.0.0.1", asked.port, backlog=4096
-    )
+        signal.signal(number, lambda number, _: ended.append(number))
+    reactor = Reactor()
+    reactor.watch(heard.fileno(), lambda _: None)
+    server = _Server(asked, reactor)
+    listener = _listen(reactor, server, asked.port)
     # Nothing here makes cycles that matter within one step, and a collection costs milliseconds.
     gc.collect()
     gc.freeze()
     gc.disable()
-    await ended.wait()
+    reactor.run_until(lambda: bool(ended))
     listener.close()
     server.write_truth(asked.truth)
 
@@ -341,12 +362,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Serve until SIGTERM, then write the truth."""
-    import uvloop
-
     asked = parser().parse_args()
     _allow_many_files()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(asked))
+    _serve(asked)
 
 
 if __name__ == "__main__":

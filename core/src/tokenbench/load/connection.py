@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
+import socket
 from collections.abc import Callable
 from time import monotonic_ns
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import httptools
 
 from .exchange import Exchange
+from .reactor import READ, WRITE, Reactor
 from .records import Status
 from .stencil import Stencil
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
+# More than a TLS record holds: what one has brought is never left inside the TLS layer.
+_READ_BYTES = 65536
 _NO_HEADS: dict[int, bytes] = {}
 _NOWHERE: list[int] = []
+_FRAMING = (b"content-length:", b"transfer-encoding:")
 
 
 class Pool(Protocol):
     """What a connection needs of the pool it belongs to."""
-
-    watching: bool
-
-    def on_read(self, now_ns: int) -> None:
-        """A socket was read at `now_ns`, while reads are watched."""
 
     def release(self, connection: Connection) -> None:
         """The connection is free for another exchange."""
@@ -35,47 +31,77 @@ class Pool(Protocol):
         """The connection is gone; `exchange` was under way on it and has had no byte."""
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """Carries one exchange at a time."""
 
-    def __init__(self, pool: Pool, head: Callable[[Exchange], bytes]) -> None:
+    __slots__ = (
+        "_again",
+        "_between",
+        "_bodies",
+        "_bytes",
+        "_error_body",
+        "_exchange",
+        "_fd",
+        "_got_bytes",
+        "_heads",
+        "_now_ns",
+        "_opening",
+        "_parser",
+        "_pool",
+        "_quotes",
+        "_reactor",
+        "_recv",
+        "_send",
+        "_socket",
+        "_stencil",
+        "_tail",
+        "_token",
+        "_unsent",
+        "_used",
+        "closed",
+    )
+
+    def __init__(self, made: socket.socket, pool: Pool, reactor: Reactor) -> None:
+        self._socket = made
+        self._recv = made.recv
+        self._send = made.send
+        self._fd = made.fileno()
+        self._again = _would_block(made)
         self._pool = pool
-        self._head = head
+        self._reactor = reactor
         self._exchange: Exchange | None = None
         self._now_ns = 0
-        self._used = False
-        self._got_bytes = False
-        self._framed = False
-        self._between = False
+        self._used = self._got_bytes = self._between = False
         self._stencil: Stencil | None = None
         self._heads: dict[int, bytes] = _NO_HEADS
         self._tail = b""
         self._quotes = self._bytes = 0
         self._token: Callable[[int], None] = _NOWHERE.append
+        # The reads in which the response's head came.
+        self._opening: list[bytes] = []
         self._error_body = bytearray()
         self._bodies: list[bytes] = []
-        self._parser: Any = None
-        self._transport: asyncio.Transport | None = None
-        self._fd: int | None = None
+        self._unsent = b""
+        self._parser: Any = httptools.HttpResponseParser(self)
         self.closed = False
+        reactor.watch(self._fd, self.ready)
 
-    # -- asyncio ---------------------------------------------------------------------------------
+    # -- the reactor -----------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the socket: requests are written to it directly, to stamp the real write."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(0)
-        if transport.get_extra_info("sslcontext") is None:
-            self._fd = transport.get_extra_info("socket").fileno()
-        self._parser = httptools.HttpResponseParser(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Stamp, then look. This is all that runs for most tokens, so it is short rather than
+    def ready(self, mask: int) -> None:
+        """Read, stamp, then look. This is all that runs for most tokens, so it is short rather than
         pretty: a line here costs more than anything else in this package.
         """
+        if mask != READ and mask & WRITE and not self._write_on():
+            return
+        try:
+            data = self._recv(_READ_BYTES)
+        except self._again:
+            return
+        except OSError as error:
+            self._end(error.strerror or str(error))
+            return
         now_ns = monotonic_ns()
-        if self._pool.watching:
-            self._pool.on_read(now_ns)
         head = self._heads.get(len(data))
         if (
             head is not None
@@ -86,8 +112,10 @@ class Connection(asyncio.Protocol):
         ):
             self._token(now_ns)
             self._bytes += len(data)
-            return
-        self._look(data, now_ns)
+        elif data:
+            self._look(data, now_ns)
+        else:
+            self._end(None)
 
     def _look(self, data: bytes, now_ns: int) -> None:
         """What is no plain token, or is of a length that has not come up yet."""
@@ -101,9 +129,13 @@ class Connection(asyncio.Protocol):
         self._now_ns = now_ns
         self._got_bytes = True
         self._bytes += len(data)
+        exchange = self._exchange
+        if exchange is not None and exchange.http_status < 0:
+            self._opening.append(data)
         try:
             self._parser.feed_data(data)
-            self._take_bodies()
+            if self._bodies:
+                self._take_bodies()
         except httptools.HttpParserError as error:
             # What a callback raises, the parser wraps.
             cause = error.__context__
@@ -113,8 +145,7 @@ class Connection(asyncio.Protocol):
         except ValueError as error:
             self._fail(f"unreadable response: {error}")
             return
-        exchange = self._exchange
-        if exchange is None or exchange.stencil is None:
+        if exchange is None or exchange.stencil is None or exchange is not self._exchange:
             return
         # Where parser and reader both stand between two chunks, they need not see plain tokens.
         if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
@@ -124,7 +155,7 @@ class Connection(asyncio.Protocol):
             self._use(None, _NOWHERE)
 
     def _fits(self, data: bytes, head: bytes) -> bool:
-        """As in `data_received`, for a length that has just come up."""
+        """As in `ready`, for a length that has just come up."""
         return (
             data.startswith(head)
             and data.endswith(self._tail)
@@ -145,42 +176,44 @@ class Connection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.bytes_in += self._bytes
+            exchange.carrier = None
         self._bytes = 0
-        self._use(None, _NOWHERE)
+        self._unsent = b""
+        if self._stencil is not None:
+            self._use(None, _NOWHERE)
         return exchange
 
-    def resume_writing(self) -> None:
-        """The rest of a request that did not fit the socket's buffer is out."""
-        if self._exchange is not None:
-            self._exchange.sent_last_ns = monotonic_ns()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """End what was under way."""
-        self.closed = True
-        exchange = self._let_go()
+    def _end(self, error: str | None) -> None:
+        """The other side closed the connection, or it broke: end what was under way."""
+        framed = self._framed()
+        exchange = self._exchange
+        got_bytes = self._got_bytes
+        self.close()
         if exchange is not None and exchange.status is None:
             now_ns = monotonic_ns()
-            if self._got_bytes and not self._framed and error is None and exchange.http_status > 0:
+            if got_bytes and not framed and error is None and exchange.http_status > 0:
                 # A body without length or chunks ends with the connection.
                 exchange.complete(now_ns)
-            elif self._got_bytes or not exchange.reused:
+            elif got_bytes or not exchange.reused:
                 exchange.end(now_ns, Status.BROKEN, f"connection closed: {error or 'by server'}")
             else:
-                self._pool.lost(self, exchange, str(error or "closed by server"))
+                self._pool.lost(self, exchange, error or "closed by server")
                 return
-        self._pool.lost(self, None, str(error or "closed"))
+        self._pool.lost(self, None, error or "closed")
+
+    def _framed(self) -> bool:
+        """Whether the response's head says where its body ends."""
+        head, rest = b"HTTP/1.1 1", b"".join(self._opening)
+        while head[9:10] == b"1":  # An interim answer goes before the real one.
+            head, _, rest = rest.partition(b"\r\n\r\n")
+        head = head.lower()
+        return any(b"\n" + name in head for name in _FRAMING)
 
     # -- httptools -------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A response begins."""
-        self._framed = False
         self._error_body.clear()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Notice whether the body's end is marked."""
-        if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING:
-            self._framed = True
 
     def on_chunk_header(self) -> None:
         """A chunk of the body begins."""
@@ -193,17 +226,18 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The status is known."""
         if self._exchange is not None:
-            self._exchange.http_status = self._parser.get_status_code()
+            status = self._parser.get_status_code()
+            if status >= 200:  # Else the real answer is still to come.
+                self._exchange.http_status = status
 
     def on_body(self, body: bytes) -> None:
         """Part of the body; the parts of one read are looked at together."""
         self._bodies.append(body)
 
     def _take_bodies(self) -> None:
-        if not self._bodies:
-            return
-        body = self._bodies[0] if len(self._bodies) == 1 else b"".join(self._bodies)
-        self._bodies.clear()
+        bodies = self._bodies
+        body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+        bodies.clear()
         exchange = self._exchange
         if exchange is None:
             return
@@ -214,19 +248,20 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The response is whole; the connection can carry another."""
-        if 100 <= self._parser.get_status_code() < 200:
-            return  # The real answer is still to come.
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             self.close()  # Nobody asked: what comes next could be taken for an answer.
             return
-        self._take_bodies()
-        exchange = self._let_go()
-        keep = self._parser.should_keep_alive()
-        if not keep:
-            self.close()
-        else:
+        if exchange.http_status < 0:
+            return  # An interim answer.
+        if self._bodies:
+            self._take_bodies()
+        whole = not self._unsent  # Else the rest of the request would begin the next one.
+        self._let_go()
+        if whole and self._parser.should_keep_alive():
             self._pool.release(self)
-        assert exchange is not None
+        else:
+            self.close()
         if exchange.http_status != 200:
             exchange.error = self._error_body[:500].decode(errors="replace")
         exchange.complete(self._now_ns)
@@ -236,43 +271,62 @@ class Connection(asyncio.Protocol):
     def send(self, exchange: Exchange) -> None:
         """Write the request; the stamps are those of the write itself."""
         self._exchange = exchange
+        exchange.carrier = self
         exchange.reused = self._used
         self._used = True
         self._got_bytes = self._between = False
-        data = self._head(exchange) + exchange.request.body
-        transport = self._transport
-        assert transport is not None
+        if self._opening:
+            self._opening.clear()
+        data = exchange.wire
         exchange.sent_first_ns = monotonic_ns()
-        if self._fd is None:
-            transport.write(data)
-            exchange.sent_last_ns = monotonic_ns()
-            return
         try:
-            written = os.write(self._fd, data)
-        except BlockingIOError:
+            written = self._send(data)
+        except self._again:
             written = 0
         except OSError as error:
-            self._let_go()
-            transport.abort()
-            self._pool.lost(self, exchange, str(error))
+            self.close()
+            self._pool.lost(self, exchange, error.strerror or str(error))
             return
         exchange.sent_last_ns = monotonic_ns()
         if written < len(data):
-            transport.write(data[written:])
+            self._unsent = data[written:]
+            self._reactor.watch(self._fd, self.ready, READ | WRITE)
 
-    def carries(self, exchange: Exchange) -> bool:
-        """Whether `exchange` is under way here."""
-        return self._exchange is exchange
+    def _write_on(self) -> bool:
+        """More of a request that did not fit the socket's buffer; False where that broke it."""
+        try:
+            written = self._send(self._unsent) if self._unsent else 0
+        except self._again:
+            return True
+        except OSError as error:
+            self._end(error.strerror or str(error))
+            return False
+        self._unsent = self._unsent[written:]
+        if self._exchange is not None:
+            self._exchange.sent_last_ns = monotonic_ns()
+        if not self._unsent:
+            self._reactor.watch(self._fd, self.ready)
+        return True
 
     def close(self) -> None:
-        """Close it; what is under way is ended by the caller."""
-        self.closed = True
+        """Close it; what is under way is ended by the caller. May be called twice."""
         self._let_go()
-        if self._transport is not None:
-            self._transport.abort()
+        if not self.closed:
+            self.closed = True
+            self._reactor.forget(self._fd)
+            self._socket.close()
 
     def _fail(self, reason: str) -> None:
         exchange = self._exchange
         self.close()
         if exchange is not None:
             exchange.end(self._now_ns, Status.BROKEN, reason)
+
+
+def _would_block(made: socket.socket) -> tuple[type[OSError], ...]:
+    """What a socket raises where there is nothing to read, or no room to write."""
+    if type(made) is socket.socket:
+        return (BlockingIOError, InterruptedError)
+    import ssl
+
+    return (ssl.SSLWantReadError, ssl.SSLWantWriteError)

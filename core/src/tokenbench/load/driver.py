@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic_ns
 
-from tokenbench.api import Codec, HttpRequest, Target, Turn
+import attrs
 
+from tokenbench.api import Codec, Target, Turn
+
+from .address import Address
 from .exchange import Asked, Exchange
 from .job import LoadJob
 from .pool import ConnectionPool
 from .prepared import Item, Prepared, asked_of
+from .reactor import Reactor
 from .recorder import Recorder
 from .records import ABSENT, Status
 from .sessions import SessionRun
@@ -22,7 +25,22 @@ from .timers import Timers
 _KEPT_ERRORS = 20
 # Ended exchanges that are gone on after before the sockets are looked at again.
 _BATCH = 16
+# Ended exchanges that may wait for a quiet moment to be recorded.
+_UNRECORDED = 256
 NS_PER_S = 1_000_000_000
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What a driver works with."""
+
+    codec: Codec
+    address: Address
+    pool: ConnectionPool
+    recorder: Recorder
+    sessions: Iterator[Item]
+    timers: Timers
+    reactor: Reactor
 
 
 class Driver(ABC):
@@ -33,26 +51,20 @@ class Driver(ABC):
     time; so whatever the client adds shows as dispatch delay.
     """
 
-    def __init__(
-        self,
-        job: LoadJob,
-        codec: Codec,
-        pool: ConnectionPool,
-        recorder: Recorder,
-        sessions: Iterator[Item],
-        timers: Timers,
-    ) -> None:
+    def __init__(self, job: LoadJob, parts: Parts) -> None:
         self._job = job
-        self._codec = codec
-        self._pool = pool
-        self._recorder = recorder
-        self._sessions = sessions
-        self._timers = timers
+        self._codec = parts.codec
+        self._address = parts.address
+        self._pool = parts.pool
+        self._recorder = parts.recorder
+        self._sessions = parts.sessions
+        self._timers = parts.timers
+        self._reactor = parts.reactor
         self._target = Target(model=job.model, dialect=job.dialect)
         self._runs: dict[int, SessionRun] = {}
         self._waiting = 0
-        self._loop = asyncio.get_running_loop()
         self._done: deque[Exchange] = deque()
+        self._unrecorded: list[Exchange] = []
         self._ended_tokens = 0
         self._last_ns = ABSENT
         self._open: set[Exchange] = set()
@@ -61,7 +73,7 @@ class Driver(ABC):
         self._late = False
         self._freed_ns = 0
         self._integrated_ns = 0
-        self.finished = asyncio.Event()
+        self.finished = False
         self.failure: Exception | None = None
         self.stopped_by: str | None = None
         self.started_ns = self.dispatch_ended_ns = self.ended_ns = ABSENT
@@ -115,7 +127,6 @@ class Driver(ABC):
             self._integrate(monotonic_ns())
             self.stopped_by = reason
             self.dispatch_ended_ns = monotonic_ns()
-            self._timers.clear()
             self._finish_if_empty()
 
     def _time_is_up(self) -> None:
@@ -182,11 +193,12 @@ class Driver(ABC):
             self._waiting += 1
             self._timers.at(scheduled_ns, self._after_wait, item, number, scheduled_ns)
         else:
-            self._dispatch(None, number, 0, item.request, item.asked, scheduled_ns)
+            self._dispatch(None, number, 0, item.wire, item.asked, scheduled_ns)
 
     def _after_wait(self, item: Prepared, number: int, scheduled_ns: int) -> None:
         self._waiting -= 1
-        self._dispatch(None, number, 0, item.request, item.asked, scheduled_ns)
+        if self.stopped_by is None:
+            self._dispatch(None, number, 0, item.wire, item.asked, scheduled_ns)
 
     def _send(self, run: SessionRun, number: int, turn: Turn) -> None:
         """A turn of a session became possible."""
@@ -201,23 +213,23 @@ class Driver(ABC):
         if self.stopped_by is not None:
             return
         try:
-            request = self._codec.encode(turn, self._target)
+            wire = self._address.wire(self._codec.encode(turn, self._target))
         except Exception as error:
             self._fail(error)
             return
-        self._dispatch(run, run.index, number, request, asked_of(turn), scheduled_ns)
+        self._dispatch(run, run.index, number, wire, asked_of(turn), scheduled_ns)
 
     def _dispatch(
         self,
         run: SessionRun | None,
         session: int,
         number: int,
-        request: HttpRequest,
+        wire: bytes,
         asked: Asked,
         scheduled_ns: int,
     ) -> None:
         exchange = Exchange(
-            session, number, request, asked, self._codec, scheduled_ns, run, self._ended
+            session, number, wire, asked, self._codec, scheduled_ns, run, self._ended
         )
         self.dispatched += 1
         # Before sending, which may end it at once.
@@ -235,40 +247,46 @@ class Driver(ABC):
         self._integrate(exchange.end_ns)
         self._open.discard(exchange)
         if not self._done:
-            self._loop.call_soon(self._drain)
+            self._reactor.soon(self._drain)
         self._done.append(exchange)
 
     def _drain(self) -> None:
-        """Go on after some of the exchanges that ended; the loop polls before the others' turn."""
-        batch = [self._done.popleft() for _ in range(min(len(self._done), _BATCH))]
-        try:
-            self._account(batch)
-        except Exception as error:
-            self._fail(error)
-        finally:
-            if self._done:
-                self._loop.call_soon(self._drain)
-            self._finish_if_empty()
-
-    def _account(self, batch: list[Exchange]) -> None:
-        for exchange in batch:
-            self.turns += 1
-            if exchange.status is not Status.OK:
-                self._note_failure(exchange)
-            elif exchange.n_out != ABSENT:
-                self.output_tokens += exchange.n_out
+        """Go on after some of the exchanges that ended; the sockets are polled before the others'
+        turn. What has been gone on after is recorded in a quiet moment.
+        """
+        done = self._done
+        for _ in range(min(len(done), _BATCH)):
+            exchange = done.popleft()
+            self._account(exchange)
             if self.stopped_by is None:
                 self._go_on(exchange)
-        # After sending: the freed slots' next requests should not wait for it.
-        for exchange in batch:
-            row = exchange.row(self._job.worker)
-            self._recorder.add(row, exchange.stamps, exchange.counts)
-            if exchange.stamps:
-                self._ended_tokens += len(exchange.stamps)
-                self._last_ns = max(self._last_ns, exchange.stamps[-1])
-        limit = self._job.stop.output_tokens
-        if limit is not None and self.output_tokens >= limit:
-            self.stop("output_tokens")
+            if not self._unrecorded:
+                self._reactor.idle(self._record)
+            self._unrecorded.append(exchange)
+        if len(self._unrecorded) > _UNRECORDED:
+            self._record()
+        if done:
+            self._reactor.soon(self._drain)
+        self._finish_if_empty()
+
+    def _account(self, exchange: Exchange) -> None:
+        self.turns += 1
+        if exchange.stamps:
+            self._ended_tokens += len(exchange.stamps)
+            self._last_ns = max(self._last_ns, exchange.stamps[-1])
+        if exchange.status is not Status.OK:
+            self._note_failure(exchange)
+        elif exchange.n_out != ABSENT:
+            self.output_tokens += exchange.n_out
+            limit = self._job.stop.output_tokens
+            if limit is not None and self.output_tokens >= limit:
+                self.stop("output_tokens")
+
+    def _record(self) -> None:
+        unrecorded, self._unrecorded = self._unrecorded, []
+        for exchange in unrecorded:
+            self._recorder.add(exchange, self._job.worker)
+        self._finish_if_empty()
 
     def _go_on(self, exchange: Exchange) -> None:
         run = exchange.run
@@ -302,9 +320,9 @@ class Driver(ABC):
 
     def _finish_if_empty(self) -> None:
         over = self.stopped_by is not None and not self._open and not self._done
-        if over and not self.finished.is_set():
+        if over and self.ended_ns == ABSENT:
             self.ended_ns = monotonic_ns()
-            self.finished.set()
+        self.finished = over and not self._unrecorded
 
     def _integrate(self, now_ns: int) -> None:
         if self.stopped_by is None and now_ns > self._integrated_ns:

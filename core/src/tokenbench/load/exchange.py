@@ -6,13 +6,14 @@ from collections.abc import Callable
 from operator import eq
 from typing import TYPE_CHECKING
 
-from tokenbench.api import Codec, HttpRequest, StreamEvent
+from tokenbench.api import Codec, StreamEvent
 
-from .records import ABSENT, Status, TokenSource
+from .records import ABSENT, RECORD, Status, TokenSource
 from .sse import READERS, Reader
 from .stencil import Stencil, stencil_of
 
 if TYPE_CHECKING:
+    from .connection import Connection
     from .sessions import SessionRun
 
 # What a column of the records holds.
@@ -31,11 +32,13 @@ class Exchange:
     """
 
     __slots__ = (
+        "_classify",
         "_codec",
         "_on_end",
         "asked_in",
         "asked_out",
         "bytes_in",
+        "carrier",
         "counts",
         "done",
         "end_ns",
@@ -49,7 +52,6 @@ class Exchange:
         "n_tokens",
         "number",
         "reader",
-        "request",
         "reused",
         "run",
         "scheduled_ns",
@@ -60,13 +62,14 @@ class Exchange:
         "status",
         "stencil",
         "text",
+        "wire",
     )
 
     def __init__(
         self,
         session: int,
         number: int,
-        request: HttpRequest,
+        wire: bytes,
         asked: Asked,
         codec: Codec,
         scheduled_ns: int,
@@ -75,13 +78,15 @@ class Exchange:
     ) -> None:
         self.session = session
         self.number = number
-        self.request = request
+        self.wire = wire
+        self.carrier: Connection | None = None
         self.asked_in, self.asked_out, self.exact = asked
         self.scheduled_ns = scheduled_ns
         self.run = run
         self.keep_text = run is not None
         self._on_end = on_end
         self._codec = codec
+        self._classify = codec.classify
         self.reader: Reader = READERS[codec.framing]()
         self.sent_first_ns = self.sent_last_ns = ABSENT
         self.end_ns = ABSENT
@@ -108,18 +113,15 @@ class Exchange:
 
     def _take(self, events: list[bytes], now_ns: int) -> None:
         for data in events:
-            event = self._codec.classify(data)
-            counts = (event.n_tokens, event.n_in, event.n_out, event.n_cached)
-            if max(count or 0 for count in counts) > _MOST:
-                raise ValueError("the server counts more tokens than there can be")
+            event = self._classify(data)
             if event.token:
                 self._token(data, event, now_ns)
             if event.n_out is not None:
-                self.n_out = event.n_out
+                self.n_out = _column(event.n_out)
             if event.n_in is not None:
-                self.n_in = event.n_in
+                self.n_in = _column(event.n_in)
             if event.n_cached is not None:
-                self.n_cached = event.n_cached
+                self.n_cached = _column(event.n_cached)
             if event.done:
                 self.done = True
             if event.error is not None:
@@ -137,7 +139,7 @@ class Exchange:
             elif len(self.stamps) == 1:
                 count = event.n_out
         if count is not None:
-            self.n_tokens += count
+            self.n_tokens = _column(self.n_tokens + _column(count))
             self._pad(len(self.stamps) - 1)
             self.counts.append(count)
         if self.keep_text:
@@ -182,23 +184,24 @@ class Exchange:
         self.end_ns = now_ns
         self._on_end(self)
 
-    def row(self, worker: int) -> list[int]:
-        """Its record, in the order of ``RECORD_FIELDS``."""
+    def row(self, worker: int, chunk_offset: int) -> bytes:
+        """Its record, as ``RECORD_FIELDS`` say; `chunk_offset`: chunks written before its own."""
         source = TokenSource.USAGE if self.n_out != ABSENT else TokenSource.NONE
         n_out = self.n_out
         if n_out == ABSENT and self.n_tokens:
             source, n_out = TokenSource.CHUNKS, self.n_tokens
         stamps = self.stamps
-        self._pad(len(stamps) if self.counts else 0)
-        return [
+        if self.counts:
+            self._pad(len(stamps))
+        return RECORD.pack(
             self.session,
             self.number,
             worker,
-            int(self.status if self.status is not None else Status.CANCELLED),
+            Status.CANCELLED if self.status is None else self.status,
             self.http_status,
-            int(self.reused),
-            int(self.exact),
-            int(source),
+            self.reused,
+            self.exact,
+            source,
             self.scheduled_ns,
             self.sent_first_ns,
             self.sent_last_ns,
@@ -211,7 +214,18 @@ class Exchange:
             self.asked_in,
             self.asked_out,
             len(stamps),
-            0,
-            sum(map(eq, stamps, stamps[1:])),
+            chunk_offset,
+            sum(map(eq, stamps, stamps[1:])) if len(stamps) > 1 else 0,
             self.bytes_in,
-        ]
+        )
+
+
+def _column(count: int) -> int:
+    """A count that a column of the records can hold.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not -1 < count <= _MOST:
+        raise ValueError(f"{count} tokens are more, or fewer, than there can be")
+    return count

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
 from time import monotonic_ns
 
-from tokenbench.api import Codec
-
-from .driver import Driver
+from .driver import Driver, Parts
 from .job import LoadJob
-from .pool import ConnectionPool
-from .prepared import Item
-from .recorder import Recorder
-from .timers import Timers
 
 
 class ClosedLoop(Driver):
@@ -37,17 +30,8 @@ class ClosedLoop(Driver):
 class OpenLoop(Driver):
     """Begins a session at each time of a schedule, however many are in flight."""
 
-    def __init__(
-        self,
-        job: LoadJob,
-        codec: Codec,
-        pool: ConnectionPool,
-        recorder: Recorder,
-        sessions: Iterator[Item],
-        timers: Timers,
-        schedule: array[int],
-    ) -> None:
-        super().__init__(job, codec, pool, recorder, sessions, timers)
+    def __init__(self, job: LoadJob, parts: Parts, schedule: array[int]) -> None:
+        super().__init__(job, parts)
         self._schedule = schedule
         self._begun = 0
 
@@ -64,13 +48,13 @@ class OpenLoop(Driver):
     def _arrive(self) -> None:
         """Begin what is due; come back for the next."""
         schedule = self._schedule
-        while self._begun < len(schedule):
+        while self._begun < len(schedule) and self.stopped_by is None:
             due_ns = self.started_ns + schedule[self._begun]
             if due_ns > monotonic_ns():
                 self._timers.at(due_ns, self._arrive)
                 return
             self._begun += 1
-            if not self._next_session(due_ns) or self.stopped_by is not None:
+            if not self._next_session(due_ns):
                 return
         self._all_arrived()
 

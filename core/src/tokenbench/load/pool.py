@@ -1,124 +1,85 @@
-"""The connections of one load worker, and what the loop itself was late for."""
+"""The connections of one load worker."""
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import Coroutine
+import socket
+from collections.abc import Callable
 from time import monotonic_ns
-from typing import Any
-from urllib.parse import urlsplit
 
-from tokenbench.api import UsageError
-
+from .address import Address
 from .connection import Connection
-from .delays import Delays
+from .dial import Dial
 from .exchange import Exchange
+from .reactor import Reactor
 from .records import Status
+from .timers import Timers
 
-_WATCH_EVERY_S = 0.01
+_Made = Callable[[Connection | None, str], None]
 
 
 class ConnectionPool:
     """Keep-alive connections to one endpoint.
 
     `spare` is how many idle connections are kept ahead, for an open loop, so that an arrival finds
-    one. `loop_delays` samples the nanoseconds between the poll that reported readiness and the
-    read's stamp: all sockets that one poll reported are read in one turn of the loop, so the first
-    read of a turn marks the poll. One turn in ten milliseconds is `watching`: to be told of a
-    turn's end costs as much as a read.
+    one.
     """
 
-    def __init__(self, url: str, *, connect_timeout_s: float, api_key: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"not an http address: {url}", hint="use http://HOST:PORT")
-        if api_key and not (api_key.isascii() and api_key.isprintable()):
-            # A line break in it would be a header of its own.
-            raise UsageError(
-                "the API key cannot be sent in a header",
-                hint="it may hold printable ASCII characters only; look for a line break in it",
-            )
-        self._host = parts.hostname
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._port = parts.port or (443 if self._tls else 80)
-        self._prefix = parts.path.rstrip("/")
+    def __init__(
+        self, address: Address, reactor: Reactor, timers: Timers, *, connect_timeout_s: float
+    ) -> None:
+        self._address = address
+        self._reactor = reactor
+        self._timers = timers
         self._connect_timeout_s = connect_timeout_s
-        self._fixed = (
-            f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nAccept: text/event-stream\r\n"
-            + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
-        )
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._connecting = 0
-        self._loop = asyncio.get_running_loop()
-        self._turn_ns = 0
-        self.watching = False
-        self._closed = False
-        self._heads: dict[tuple[str, str, str], bytes] = {}
+        self._dials: set[Dial] = set()
+        self._spares_on_the_way = 0
         self.spare = 0
-        self.loop_delays = Delays()
         self.retries = 0
 
-    async def open(self, count: int) -> None:
-        """Connect ahead, so that no measured request waits for a connection."""
-        made = await asyncio.gather(
-            *(self._connect() for _ in range(count)), return_exceptions=True
-        )
-        self._idle.extend(one for one in made if isinstance(one, Connection))
+    @property
+    def connecting(self) -> bool:
+        """Whether any connection is being made."""
+        return bool(self._dials)
+
+    def open(self, count: int) -> None:
+        """Connect ahead, so that no measured request waits for a connection. Those that fail will
+        fail again for the requests themselves, each classified as what it is.
+        """
+        for _ in range(count):
+            self._connect(self._made_ahead)
 
     def send(self, exchange: Exchange) -> None:
         """Send on a free connection, at once where there is one."""
-        if len(self._idle) <= self.spare and self._connecting < self.spare:
-            self._start(self._connect_spare())
-        while self._idle:
-            connection = self._idle.pop()
+        idle = self._idle
+        if len(idle) <= self.spare and self._spares_on_the_way < self.spare:
+            self._spares_on_the_way += 1
+            self._connect(self._made_spare)
+        while idle:
+            connection = idle.pop()
             if not connection.closed:
                 connection.send(exchange)
                 return
-        self._start(self._connect_and_send(exchange))
-
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._connect_for(exchange)
 
     def drop(self, exchange: Exchange) -> None:
         """Close the connection that carries `exchange`, so that the server stops working on it."""
-        for connection in tuple(self._all):
-            if connection.carries(exchange):
-                connection.close()
-                self._all.discard(connection)
+        connection = exchange.carrier
+        if connection is not None:
+            connection.close()
+            self._all.discard(connection)
 
     def close(self) -> None:
         """Close every connection."""
-        self._closed = True
-        for task in self._tasks:
-            task.cancel()
+        for dial in tuple(self._dials):
+            dial.give_up("closed")
         for connection in tuple(self._all):
             connection.close()
         self._all.clear()
         self._idle.clear()
 
     # -- called by connections -------------------------------------------------------------------
-
-    def on_read(self, now_ns: int) -> None:
-        """Note how long after its poll this read came."""
-        if self._turn_ns == 0:
-            self._turn_ns = now_ns
-            self._loop.call_soon(self._end_turn)
-        self.loop_delays.add(now_ns - self._turn_ns)
-
-    def watch(self) -> None:
-        """Watch the next turn. To be called between two turns, as timers are."""
-        self._turn_ns = 0
-        self.watching = True
-        if not self._closed:
-            self._loop.call_later(_WATCH_EVERY_S, self.watch)
-
-    def _end_turn(self) -> None:
-        self.watching = False
 
     def release(self, connection: Connection) -> None:
         """Take a connection back."""
@@ -134,52 +95,48 @@ class ConnectionPool:
         if exchange.reused:
             self.retries += 1
             exchange.reused = False
-            self._start(self._connect_and_send(exchange))
+            self._connect_for(exchange)
         else:
             exchange.end(monotonic_ns(), Status.BROKEN, f"connection closed: {reason}")
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _head(self, exchange: Exchange) -> bytes:
-        request = exchange.request
-        key = (request.method, request.path, request.content_type)
-        head = self._heads.get(key)
-        if head is None:
-            head = self._heads[key] = (
-                f"{request.method} {self._prefix}{request.path}{self._fixed}"
-                f"Content-Type: {request.content_type}\r\nContent-Length: "
-            ).encode("latin-1")
-        return b"%b%d\r\n\r\n" % (head, len(request.body))
+    def _connect(self, made: _Made) -> None:
+        def done(socket: socket.socket | None, reason: str) -> None:
+            self._dials.discard(dial)
+            connection = None
+            if socket is not None:
+                connection = Connection(socket, self, self._reactor)
+                self._all.add(connection)
+            made(connection, reason)
 
-    async def _connect(self) -> Connection:
-        async with asyncio.timeout(self._connect_timeout_s):
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self, self._head),
-                self._host,
-                self._port,
-                ssl=self._tls,
-            )
-        self._all.add(connection)
-        return connection
-
-    async def _connect_spare(self) -> None:
-        """One more idle connection; a server that refuses it will refuse requests, which tell."""
-        self._connecting += 1
         try:
-            self._idle.append(await self._connect())
-        except (OSError, TimeoutError):
+            dial = Dial(self._reactor, self._address, done)
+        except OSError as error:
+            made(None, error.strerror or str(error))
             return
-        finally:
-            self._connecting -= 1
+        self._dials.add(dial)
+        limit_s = self._connect_timeout_s
+        self._timers.at(
+            monotonic_ns() + int(limit_s * 1e9), dial.give_up, f"no answer within {limit_s:g} s"
+        )
+        dial.start()
 
-    async def _connect_and_send(self, exchange: Exchange) -> None:
-        try:
-            connection = await self._connect()
-        except (OSError, TimeoutError) as error:
-            reason = str(error) or "no answer"
-            exchange.end(monotonic_ns(), Status.CONNECT, f"cannot connect: {reason}")
-            return
-        if exchange.status is None:
-            connection.send(exchange)
-        else:
+    def _made_ahead(self, connection: Connection | None, reason: str) -> None:
+        if connection is not None:
             self._idle.append(connection)
+
+    def _made_spare(self, connection: Connection | None, reason: str) -> None:
+        self._spares_on_the_way -= 1
+        self._made_ahead(connection, reason)
+
+    def _connect_for(self, exchange: Exchange) -> None:
+        def made(connection: Connection | None, reason: str) -> None:
+            if connection is None:
+                exchange.end(monotonic_ns(), Status.CONNECT, f"cannot connect: {reason}")
+            elif exchange.status is None:
+                connection.send(exchange)
+            else:
+                self._idle.append(connection)
+
+        self._connect(made)

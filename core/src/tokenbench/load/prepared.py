@@ -13,13 +13,13 @@ import pickle
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
-import attrs
 import msgspec
 
-from tokenbench.api import Codec, HttpRequest, Session, Target, Turn
+from tokenbench.api import Codec, Session, Target, Turn
 
+from .address import Address, Route, with_body
 from .exchange import Asked
 from .records import ABSENT
 from .sessions import SessionRun
@@ -30,11 +30,10 @@ _ROUTE, _REQUEST, _SESSION = b"H", b"R", b"S"
 _AHEAD = 4096
 
 
-@attrs.frozen
-class Prepared:
-    """A session of one turn, ready to be sent `delay_s` after it begins."""
+class Prepared(NamedTuple):
+    """A session of one turn: the bytes to be sent `delay_s` after it begins."""
 
-    request: HttpRequest
+    wire: bytes
     asked: Asked
     delay_s: float
 
@@ -68,7 +67,7 @@ def write_sessions(
 class _Writer:
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
-        self._routes: dict[tuple[str, str, str], int] = {}
+        self._routes: dict[Route, int] = {}
 
     def write(self, session: Session, codec: Codec, target: Target) -> None:
         if not session.one_turn:
@@ -81,7 +80,7 @@ class _Writer:
         route = self._route((request.method, request.path, request.content_type))
         self._frame(_REQUEST, request.body, route, n_in, n_out, exact, turn.delay_s)
 
-    def _route(self, key: tuple[str, str, str]) -> int:
+    def _route(self, key: Route) -> int:
         if key not in self._routes:
             self._routes[key] = len(self._routes)
             self._frame(_ROUTE, msgspec.msgpack.encode(key))
@@ -107,28 +106,28 @@ def _only_turn(session: Session) -> Turn:
     return turns[0]
 
 
-def read_sessions(file: IO[bytes]) -> Iterator[Item]:
+def read_sessions(file: IO[bytes], address: Address, *, first: int = 1) -> Iterator[Item]:
     """What :func:`write_sessions` of this very run has written, in order.
 
-    Of sessions that must be unpickled, the first few thousand are, ahead of time.
+    So many are read ahead of time, of sessions that must be unpickled a few thousand: those that
+    begin together should not wait for the file.
     """
-    items = _read(file)
-    first = list(itertools.islice(items, 1))
-    if first and isinstance(first[0], Session):
-        first += itertools.islice(items, _AHEAD)
-    return itertools.chain(first, items)
+    items = _read(file, address)
+    ahead = list(itertools.islice(items, max(1, first)))
+    if ahead and isinstance(ahead[0], Session):
+        ahead += itertools.islice(items, _AHEAD)
+    return itertools.chain(ahead, items)
 
 
-def _read(file: IO[bytes]) -> Iterator[Item]:
-    routes: list[tuple[str, str, str]] = []
+def _read(file: IO[bytes], address: Address) -> Iterator[Item]:
+    openings: list[bytes] = []
     while head := file.read(_FRAME.size):
         kind, size, route, n_in, n_out, exact, delay_s = _FRAME.unpack(head)
         data = file.read(size)
         if kind == _REQUEST:
-            method, path, content_type = routes[route]
-            request = HttpRequest(path=path, body=data, method=method, content_type=content_type)
-            yield Prepared(request, (n_in, n_out, bool(exact)), delay_s)
+            wire = with_body(openings[route], data)
+            yield Prepared(wire, (n_in, n_out, exact != 0), delay_s)
         elif kind == _ROUTE:
-            routes.append(msgspec.msgpack.decode(data, type=tuple[str, str, str]))
+            openings.append(address.opening(msgspec.msgpack.decode(data, type=Route)))
         else:
             yield cast("Session", pickle.loads(data))  # noqa: S301 - bench wrote it a moment ago

@@ -8,7 +8,8 @@ import threading
 from array import array
 from pathlib import Path
 
-from .records import ABSENT, RECORD
+from .exchange import Exchange
+from .records import ABSENT
 
 _BATCH_BYTES = 256 * 1024
 _BATCH = 32 * 1024
@@ -36,14 +37,14 @@ class Recorder:
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
 
-    def add(self, row: list[int], stamps: list[int], counts: list[int]) -> None:
-        """One turn: its row (`chunk_offset` is filled in here), the arrival of each token-bearing
-        chunk, and the tokens in each; no counts stand for unknown ones.
+    def add(self, exchange: Exchange, worker: int) -> None:
+        """One turn: its row, the arrival of each token-bearing chunk, and the tokens in each; no
+        counts stand for unknown ones.
         """
-        row[_CHUNK_OFFSET] = self._offset
-        self._records += RECORD.pack(*row)
+        stamps = exchange.stamps
+        self._records += exchange.row(worker, self._offset)
         self._stamps.extend(stamps)
-        self._counts.extend(counts or [ABSENT] * len(stamps))
+        self._counts.extend(exchange.counts or [ABSENT] * len(stamps))
         self._offset += len(stamps)
         if len(self._stamps) > _BATCH or len(self._records) > _BATCH_BYTES:
             self._flush()
@@ -82,6 +83,3 @@ class Recorder:
                     data = data[os.write(file, data) :]
             except OSError as error:
                 self.failure = error
-
-
-_CHUNK_OFFSET = 20

@@ -8,11 +8,12 @@ starts its clock, ``{"cancel": true}`` ends it; the end of the input ends the wo
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import resource
 import sys
+import traceback
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,13 @@ from tokenbench.api import BenchError, UsageError
 
 from .job import decode_job, encode
 from .phase import Phase
-from .records import PhaseSummary
+from .reactor import Reactor
 
 
 def main() -> None:
     """Entry point of ``python -m tokenbench.load.worker``."""
-    import uvloop
-
     _allow_many_files()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Worker().serve())
+    _Worker().serve()
 
 
 def run_job(file: Path) -> str:
@@ -42,8 +40,6 @@ def run_job(file: Path) -> str:
         UsageError: the file cannot be read or holds no job.
         BenchError: the phase could not be run.
     """
-    import uvloop
-
     try:
         job = decode_job(file.read_bytes())
     except OSError as error:
@@ -53,13 +49,10 @@ def run_job(file: Path) -> str:
         raise UsageError(f"{file} holds no load job: {error}", hint="see bench run") from None
     _allow_many_files()
 
-    async def run() -> PhaseSummary:
-        phase = Phase(job, lambda _: None)
-        phase.go.set()
-        return await phase.run()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        summary = encode(runner.run(run()))
+    phase = Phase(job, lambda _: None)
+    phase.go()
+    with contextlib.closing(Reactor()) as reactor:
+        summary = encode(phase.run(reactor))
     (Path(job.output) / "phase.json").write_bytes(summary)
     return summary.decode()
 
@@ -75,34 +68,46 @@ class _Worker:
     """Commands in, phases one by one, answers out."""
 
     def __init__(self) -> None:
-        self._commands: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._jobs: deque[Path] = deque()
+        self._over = False
         self._phase: Phase | None = None
         self._buffer = b""
 
-    async def serve(self) -> None:
+    def serve(self) -> None:
         """Until the input ends."""
-        asyncio.get_running_loop().add_reader(0, self._readable)
         _say({"ready": os.getpid()})
-        while (message := await self._commands.get()) is not None:
-            try:
-                self._phase = Phase(decode_job(Path(message["job"]).read_bytes()), _say)
-                _say({"finished": await self._phase.run()})
-            except BenchError as error:
-                kind = type(error).__name__
-                _say({"error": error.message, "hint": error.hint, "kind": kind})
-            except OSError as error:
-                text = str(error.strerror or error)
-                text += f" ({error.filename})" if error.filename else ""
-                _say({"error": text, "errno": error.errno, "hint": "", "kind": "OSError"})
-            finally:
-                self._phase = None
+        while not self._over:
+            with contextlib.closing(Reactor()) as reactor:
+                reactor.watch(0, lambda _: self._read(reactor))
+                reactor.run_until(lambda: self._over or bool(self._jobs))
+                if self._jobs and not self._over:
+                    _say(self._run(self._jobs.popleft(), reactor))
 
-    def _readable(self) -> None:
-        """Read commands in lines from standard input without a thread."""
+    def _run(self, file: Path, reactor: Reactor) -> dict[str, Any]:
+        """One phase; what is to be said of it."""
+        try:
+            self._phase = Phase(decode_job(file.read_bytes()), _say)
+            return {"finished": self._phase.run(reactor)}
+        except BenchError as error:
+            return {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
+        except OSError as error:
+            text = str(error.strerror or error)
+            text += f" ({error.filename})" if error.filename else ""
+            return {"error": text, "errno": error.errno, "hint": "", "kind": "OSError"}
+        except Exception as error:
+            # A wire format of a plugin, most likely: its traceback is for the author.
+            traceback.print_exc()
+            text = f"the load worker failed: {type(error).__name__}: {error}"
+            return {"error": text, "hint": "its log has the traceback", "kind": "PluginError"}
+        finally:
+            self._phase = None
+
+    def _read(self, reactor: Reactor) -> None:
+        """Commands, in lines, from standard input."""
         data = os.read(0, 65536)
         if not data:
-            asyncio.get_running_loop().remove_reader(0)
-            self._commands.put_nowait(None)
+            reactor.forget(0)
+            self._over = True
             if self._phase is not None:
                 self._phase.cancel()
             return
@@ -112,13 +117,13 @@ class _Worker:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "job" in message:
-            self._commands.put_nowait(message)
+            self._jobs.append(Path(message["job"]))
         elif self._phase is None:
             return
         elif message.get("cancel"):
             self._phase.cancel()
         elif message.get("go"):
-            self._phase.go.set()
+            self._phase.go()
 
 
 def _say(message: dict[str, Any]) -> None:
