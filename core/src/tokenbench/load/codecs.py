@@ -109,7 +109,7 @@ class _OpenAI(Codec):
         if event == b"[DONE]":
             return _DONE
         chunk = _decode(event)
-        if chunk.object == "error" or bytes(chunk.error) != _NULL:
+        if chunk.object == "error" or not (chunk.error is _ABSENT or bytes(chunk.error) == _NULL):
             said = next((b for b in map(bytes, (chunk.error, chunk.message)) if b != _NULL), event)
             return StreamEvent(error=said.decode(errors="replace")[:500])
         usage = chunk.usage

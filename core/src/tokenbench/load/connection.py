@@ -211,10 +211,6 @@ class Connection:
 
     # -- httptools -------------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        """A response begins."""
-        self._error_body.clear()
-
     def on_chunk_header(self) -> None:
         """A chunk of the body begins."""
         self._between = False
@@ -277,6 +273,8 @@ class Connection:
         self._got_bytes = self._between = False
         if self._opening:
             self._opening.clear()
+        if self._error_body:
+            self._error_body.clear()
         data = exchange.wire
         exchange.sent_first_ns = monotonic_ns()
         try:

@@ -72,7 +72,6 @@ class Driver(ABC):
         self._next_number = job.worker
         self._late = False
         self._freed_ns = 0
-        self._integrated_ns = 0
         self.finished = False
         self.failure: Exception | None = None
         self.stopped_by: str | None = None
@@ -103,7 +102,7 @@ class Driver(ABC):
 
     def start(self) -> None:
         """Start the clock."""
-        self.started_ns = self._freed_ns = self._integrated_ns = monotonic_ns()
+        self.started_ns = self._freed_ns = monotonic_ns()
         stop = self._job.stop
         if stop.duration_s is not None:
             self._timers.at(self.started_ns + int(stop.duration_s * NS_PER_S), self._time_is_up)
@@ -124,9 +123,9 @@ class Driver(ABC):
     def stop(self, reason: str) -> None:
         """Dispatch nothing more; what is in flight is drained. The first reason stays."""
         if self.stopped_by is None:
-            self._integrate(monotonic_ns())
             self.stopped_by = reason
-            self.dispatch_ended_ns = monotonic_ns()
+            now_ns = self.dispatch_ended_ns = monotonic_ns()
+            self.in_flight_ns += sum(now_ns - exchange.begun_ns for exchange in self._open)
             self._finish_if_empty()
 
     def _time_is_up(self) -> None:
@@ -175,7 +174,12 @@ class Driver(ABC):
         number = self._next_number
         self._next_number += self._job.workers
         if isinstance(item, Prepared):
-            self._begin_prepared(item, number, scheduled_ns)
+            if item.delay_s > 0:
+                scheduled_ns += int(item.delay_s * NS_PER_S)
+                self._waiting += 1
+                self._timers.at(scheduled_ns, self._after_wait, item, number, scheduled_ns)
+            else:
+                self._dispatch(None, number, 0, item.wire, item.asked, scheduled_ns)
             return True
         run = self._runs[number] = SessionRun(number, item, self._send)
         self._freed_ns = scheduled_ns
@@ -186,14 +190,6 @@ class Driver(ABC):
             return False
         self._end_if_over(run)
         return True
-
-    def _begin_prepared(self, item: Prepared, number: int, scheduled_ns: int) -> None:
-        if item.delay_s > 0:
-            scheduled_ns += int(item.delay_s * NS_PER_S)
-            self._waiting += 1
-            self._timers.at(scheduled_ns, self._after_wait, item, number, scheduled_ns)
-        else:
-            self._dispatch(None, number, 0, item.wire, item.asked, scheduled_ns)
 
     def _after_wait(self, item: Prepared, number: int, scheduled_ns: int) -> None:
         self._waiting -= 1
@@ -233,7 +229,7 @@ class Driver(ABC):
         )
         self.dispatched += 1
         # Before sending, which may end it at once.
-        self._integrate(monotonic_ns())
+        exchange.begun_ns = monotonic_ns()
         self._open.add(exchange)
         self._pool.send(exchange)
         limit = self._job.stop.requests
@@ -244,8 +240,9 @@ class Driver(ABC):
 
     def _ended(self, exchange: Exchange) -> None:
         """Called while sockets are read: what follows waits until all have been stamped."""
-        self._integrate(exchange.end_ns)
         self._open.discard(exchange)
+        if self.stopped_by is None:
+            self.in_flight_ns += exchange.end_ns - exchange.begun_ns
         if not self._done:
             self._reactor.soon(self._drain)
         self._done.append(exchange)
@@ -289,8 +286,8 @@ class Driver(ABC):
         self._finish_if_empty()
 
     def _go_on(self, exchange: Exchange) -> None:
-        run = exchange.run
         self._freed_ns = exchange.end_ns
+        run = exchange.run
         if run is None:
             self._session_over()
         elif run.index in self._runs:
@@ -323,8 +320,3 @@ class Driver(ABC):
         if over and self.ended_ns == ABSENT:
             self.ended_ns = monotonic_ns()
         self.finished = over and not self._unrecorded
-
-    def _integrate(self, now_ns: int) -> None:
-        if self.stopped_by is None and now_ns > self._integrated_ns:
-            self.in_flight_ns += len(self._open) * (now_ns - self._integrated_ns)
-            self._integrated_ns = now_ns

@@ -37,6 +37,7 @@ class Exchange:
         "_on_end",
         "asked_in",
         "asked_out",
+        "begun_ns",
         "bytes_in",
         "carrier",
         "counts",
@@ -88,7 +89,7 @@ class Exchange:
         self._codec = codec
         self._classify = codec.classify
         self.reader: Reader = READERS[codec.framing]()
-        self.sent_first_ns = self.sent_last_ns = ABSENT
+        self.begun_ns = self.sent_first_ns = self.sent_last_ns = ABSENT
         self.end_ns = ABSENT
         self.n_in = self.n_out = self.n_cached = ABSENT
         self.n_tokens = 0
@@ -160,11 +161,12 @@ class Exchange:
                 f"HTTP {self.http_status}: {self.error or ''}".strip(),
             )
             return
-        try:
-            self._take(self.reader.finish(), now_ns)
-        except ValueError as error:
-            self.end(now_ns, Status.BROKEN, f"unreadable response: {error}")
-            return
+        if not self.reader.clean:
+            try:
+                self._take(self.reader.finish(), now_ns)
+            except ValueError as error:
+                self.end(now_ns, Status.BROKEN, f"unreadable response: {error}")
+                return
         if self.error is not None:
             self.end(now_ns, Status.ERROR_EVENT, self.error)
         elif not self.stamps:

@@ -13,9 +13,12 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class SseReader:
-    """Cuts one response body into events. One reader a response."""
+    """Cuts one response body into events. One reader a response.
 
-    __slots__ = ("_after_cr", "_buffer", "_data", "_size", "_started")
+    `clean`: it stands between two events, with nothing of the next one seen.
+    """
+
+    __slots__ = ("_after_cr", "_buffer", "_data", "_size", "_started", "clean")
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -23,6 +26,7 @@ class SseReader:
         self._size = 0
         self._after_cr = False
         self._started = False
+        self.clean = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Events completed by `chunk`, in order.
@@ -32,26 +36,17 @@ class SseReader:
         """
         # What nearly every chunk of a token stream looks like: whole events, one data line each.
         if (
-            chunk.startswith(b"data: ")
+            self.clean
+            and chunk.startswith(b"data: ")
             and chunk.endswith(b"\n\n")
-            and not self._buffer
-            and not self._data
-            and not self._after_cr
             and b"\r" not in chunk
         ):
-            if chunk.find(b"\n", 6) == len(chunk) - 2:
+            events = chunk[6:-2].split(b"\n\ndata: ")
+            # No line end but those between the events and the last two.
+            if chunk.count(b"\n") == 2 * len(events):
                 self._started = True
-                return [chunk[6:-2]]
-            parts = chunk[:-2].split(b"\n\n")
-            if all(part.startswith(b"data: ") and b"\n" not in part for part in parts):
-                self._started = True
-                return [part[6:] for part in parts]
+                return events
         return self._slow(chunk)
-
-    @property
-    def clean(self) -> bool:
-        """Whether it stands between two events, with nothing of the next one seen."""
-        return self._started and not (self._buffer or self._data or self._after_cr)
 
     def finish(self) -> list[bytes]:
         """The event that the end of the body completes, if its last line had no blank line after.
@@ -75,6 +70,7 @@ class SseReader:
         if not self._started:
             if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
                 self._buffer = buffer
+                self.clean = not buffer
                 return []
             buffer = buffer.removeprefix(_BOM)
             self._started = True
@@ -88,6 +84,7 @@ class SseReader:
             self._line(line, events)
         if self._size + len(self._buffer) > MAX_EVENT_BYTES:
             raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        self.clean = not (self._buffer or self._data or self._after_cr)
         return events
 
     def _line(self, line: bytes, events: list[bytes]) -> None:
