@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import deque
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tokenbench.load import connection as module
 from tokenbench.load.codecs import ChatCodec, CompletionsCodec
 from tokenbench.load.connection import Connection
 from tokenbench.load.exchange import Exchange
-from tokenbench.load.reactor import READ
+from tokenbench.load.reactor import READ, Work
 from tokenbench.load.records import Status
 from tokenbench.load.stencil import stencil_of
 
@@ -31,6 +32,9 @@ class _Pool:
 
 
 class _Reactor:
+    def __init__(self) -> None:
+        self.work: deque[Work] = deque()
+
     def watch(self, fd: int, handler: Any, mask: int = READ) -> None:
         """Nothing is polled here."""
 
@@ -60,18 +64,33 @@ class _Socket:
         """Closed."""
 
 
-def _read(codec: Any, reads: list[bytes], monkeypatch: pytest.MonkeyPatch) -> tuple[Exchange, int]:
+def _do(reactor: _Reactor) -> None:
+    function, data, now_ns = reactor.work.popleft()
+    function(data, now_ns)
+
+
+def _read(
+    codec: Any, reads: list[bytes], monkeypatch: pytest.MonkeyPatch, wait: int = 0
+) -> tuple[Exchange, int]:
     """Feed a response in these reads; the exchange, and how many reads were parsed."""
     ended: list[Exchange] = []
     clock = iter(range(1, 10**9))
     monkeypatch.setattr(module, "monotonic_ns", lambda: next(clock))
-    made = _Watched(_Socket(reads), _Pool(), _Reactor())  # type: ignore[arg-type]
+    reactor = _Reactor()
+    made = _Watched(_Socket(reads), _Pool(), reactor)  # type: ignore[arg-type]
     exchange = Exchange(
         0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True), codec, 0, None, ended.append
     )
     made.send(exchange)
+    left = 0
     for _ in reads:
         made.ready(READ)
+        # What is left to be done may be done at once, or wait for the next read or two.
+        left = (left + 1) % (1 + wait)
+        while reactor.work and not left:
+            _do(reactor)
+    while reactor.work:
+        _do(reactor)
     assert ended == [exchange]
     return exchange, made.looked
 
@@ -153,7 +172,7 @@ def test_whatever_is_streamed_is_counted_as_parsing_counts_it(
     slow = ChatCodec() if chat else CompletionsCodec()
     slow.text_marks = ()
     with pytest.MonkeyPatch.context() as patch:
-        quick, _ = _read(codec, reads, patch)
+        quick, _ = _read(codec, reads, patch, data.draw(st.integers(0, 3), label="wait"))
     with pytest.MonkeyPatch.context() as patch:
         parsed, _ = _read(slow, reads, patch)
     assert _seen(quick) == _seen(parsed)

@@ -44,6 +44,8 @@ class Connection:
         "_fd",
         "_got_bytes",
         "_heads",
+        "_keep",
+        "_left",
         "_now_ns",
         "_opening",
         "_parser",
@@ -54,10 +56,12 @@ class Connection:
         "_send",
         "_socket",
         "_stencil",
+        "_stray",
         "_tail",
         "_token",
         "_unsent",
         "_used",
+        "_whole",
         "closed",
     )
 
@@ -72,10 +76,11 @@ class Connection:
         self._exchange: Exchange | None = None
         self._now_ns = 0
         self._used = self._got_bytes = self._between = False
+        self._whole = self._stray = self._keep = False
         self._stencil: Stencil | None = None
         self._heads: dict[int, bytes] = _NO_HEADS
         self._tail = b""
-        self._quotes = self._bytes = 0
+        self._quotes = self._bytes = self._left = 0
         self._token: Callable[[int], None] = _NOWHERE.append
         # The reads in which the response's head came.
         self._opening: list[bytes] = []
@@ -89,8 +94,9 @@ class Connection:
     # -- the reactor -----------------------------------------------------------------------------
 
     def ready(self, mask: int) -> None:
-        """Read, stamp, then look. This is all that runs for most tokens, so it is short rather than
-        pretty: a line here costs more than anything else in this package.
+        """Read and stamp; look only for what is plainly a token. This is all that runs for most
+        tokens, so it is short rather than pretty: a line here costs more than anything else in this
+        package.
         """
         if mask != READ and mask & WRITE and not self._write_on():
             return
@@ -99,7 +105,7 @@ class Connection:
         except self._again:
             return
         except OSError as error:
-            self._end(error.strerror or str(error))
+            self._over(error.strerror or str(error))
             return
         now_ns = monotonic_ns()
         head = self._heads.get(len(data))
@@ -113,19 +119,33 @@ class Connection:
             self._token(now_ns)
             self._bytes += len(data)
         elif data:
-            self._look(data, now_ns)
+            self._leave(data, now_ns)
         else:
-            self._end(None)
+            self._over("")
+
+    def _leave(self, data: bytes, now_ns: int) -> None:
+        """What is no plain token, or is of a length that has not come up yet: looked at later, with
+        its stamp. What comes meanwhile must wait behind it.
+        """
+        if not self._left and self._fits(data):
+            self._token(now_ns)
+            self._bytes += len(data)
+            return
+        self._heads = _NO_HEADS
+        self._left += 1
+        self._reactor.work.append((self._look, data, now_ns))
 
     def _look(self, data: bytes, now_ns: int) -> None:
-        """What is no plain token, or is of a length that has not come up yet."""
-        stencil = self._stencil
-        if stencil is not None:
-            head = stencil.head(len(data))
-            if head is not None and self._fits(data, head):
-                self._token(now_ns)
-                self._bytes += len(data)
-                return
+        """Parse a read."""
+        self._left -= 1
+        if self.closed:
+            return
+        if self._fits(data):
+            self._token(now_ns)
+            self._bytes += len(data)
+            if not self._left and self._stencil is not None:
+                self._heads = self._stencil.heads
+            return
         self._now_ns = now_ns
         self._got_bytes = True
         self._bytes += len(data)
@@ -137,31 +157,40 @@ class Connection:
             if self._bodies:
                 self._take_bodies()
         except httptools.HttpParserError as error:
-            # What a callback raises, the parser wraps.
-            cause = error.__context__
-            said = f"unreadable response: {cause}" if isinstance(cause, ValueError) else None
-            self._fail(said or f"not HTTP: {error}")
+            self._fail(f"not HTTP: {error}")
             return
         except ValueError as error:
             self._fail(f"unreadable response: {error}")
             return
-        if exchange is None or exchange.stencil is None or exchange is not self._exchange:
-            return
-        # Where parser and reader both stand between two chunks, they need not see plain tokens.
-        if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
-            if exchange.stencil is not stencil:
+        if self._whole:
+            self._finish(now_ns)
+        elif exchange is None:
+            self.close()  # Nobody asked: what comes next could be taken for an answer.
+        elif exchange.stencil is not None:
+            # Where parser and reader both stand between two chunks, they need not see plain tokens.
+            if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
                 self._use(exchange.stencil, exchange.stamps)
-        else:
-            self._use(None, _NOWHERE)
+            else:
+                self._use(None, _NOWHERE)
 
-    def _fits(self, data: bytes, head: bytes) -> bool:
-        """As in `ready`, for a length that has just come up."""
+    def _fits(self, data: bytes) -> bool:
+        """As in `ready`, for a length that may not have come up yet."""
+        if self._stencil is None:
+            return False
+        head = self._stencil.head(len(data))
         return (
-            data.startswith(head)
+            head is not None
+            and data.startswith(head)
             and data.endswith(self._tail)
             and data.count(b'"') == self._quotes
             and b"\\" not in data
         )
+
+    def _over(self, error: str) -> None:
+        """No more will come. What has come is looked at first."""
+        self._reactor.forget(self._fd)
+        self._left += 1
+        self._reactor.work.append((self._end, error.encode(), monotonic_ns()))
 
     def _use(self, stencil: Stencil | None, stamps: list[int]) -> None:
         self._stencil = stencil
@@ -169,7 +198,9 @@ class Connection:
         if stencil is None:
             self._heads = _NO_HEADS
         else:
-            self._heads, self._tail, self._quotes = stencil.heads, stencil.tail, stencil.quotes
+            # Behind what is still to be looked at, nothing may be taken at once.
+            self._heads = _NO_HEADS if self._left else stencil.heads
+            self._tail, self._quotes = stencil.tail, stencil.quotes
 
     def _let_go(self) -> Exchange | None:
         """The exchange is no longer this connection's; what was read for it is booked."""
@@ -183,15 +214,15 @@ class Connection:
             self._use(None, _NOWHERE)
         return exchange
 
-    def _end(self, error: str | None) -> None:
+    def _end(self, said: bytes, now_ns: int) -> None:
         """The other side closed the connection, or it broke: end what was under way."""
-        framed = self._framed()
-        exchange = self._exchange
-        got_bytes = self._got_bytes
+        if self.closed:
+            return
+        error = said.decode()
+        framed, got_bytes, exchange = self._framed(), self._got_bytes, self._exchange
         self.close()
         if exchange is not None and exchange.status is None:
-            now_ns = monotonic_ns()
-            if got_bytes and not framed and error is None and exchange.http_status > 0:
+            if got_bytes and not framed and not error and exchange.http_status > 0:
                 # A body without length or chunks ends with the connection.
                 exchange.complete(now_ns)
             elif got_bytes or not exchange.reused:
@@ -243,24 +274,30 @@ class Connection:
             self._error_body += body
 
     def on_message_complete(self) -> None:
-        """The response is whole; the connection can carry another."""
+        """The response is whole, unless it was an interim one."""
         exchange = self._exchange
-        if exchange is None:
-            self.close()  # Nobody asked: what comes next could be taken for an answer.
+        if exchange is not None and exchange.http_status < 0:
             return
-        if exchange.http_status < 0:
-            return  # An interim answer.
-        if self._bodies:
-            self._take_bodies()
-        whole = not self._unsent  # Else the rest of the request would begin the next one.
-        self._let_go()
-        if whole and self._parser.should_keep_alive():
+        self._stray = self._whole or exchange is None
+        self._whole = True
+        self._keep = self._parser.should_keep_alive()  # It forgets that once it returns.
+
+    def _finish(self, now_ns: int) -> None:
+        """The response is whole; the connection can carry another."""
+        self._whole = False
+        if self._stray:
+            self._fail("unreadable response: more came than was asked for")
+            return
+        reusable = not self._unsent  # Else the rest of the request would begin the next one.
+        exchange = self._let_go()
+        if reusable and self._keep:
             self._pool.release(self)
         else:
             self.close()
+        assert exchange is not None
         if exchange.http_status != 200:
             exchange.error = self._error_body[:500].decode(errors="replace")
-        exchange.complete(self._now_ns)
+        exchange.complete(now_ns)
 
     # -- the pool --------------------------------------------------------------------------------
 
@@ -297,7 +334,7 @@ class Connection:
         except self._again:
             return True
         except OSError as error:
-            self._end(error.strerror or str(error))
+            self._over(error.strerror or str(error))
             return False
         self._unsent = self._unsent[written:]
         if self._exchange is not None:

@@ -30,11 +30,10 @@ class Stencil:
         self.heads: dict[int, bytes] = {}
 
     def head(self, length: int) -> bytes | None:
-        """How a read of that length must begin; None where it is too short to hold a text, or is
-        known already.
-        """
-        if length in self.heads:
-            return None
+        """How a read of that length must begin; None where it is too short to hold a text."""
+        known = self.heads.get(length)
+        if known is not None:
+            return known
         for digits in (2, 3, 4):
             # The digits of the chunk's size, the line ends around it and after it.
             size = length - digits - 4
