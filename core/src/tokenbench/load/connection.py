@@ -127,64 +127,59 @@ class Connection:
         """What is no plain token, or is of a length that has not come up yet: looked at later, with
         its stamp. What comes meanwhile must wait behind it.
         """
-        if not self._left and self._fits(data):
-            self._token(now_ns)
-            self._bytes += len(data)
+        if not self._left and self._plain(data, now_ns):
             return
         self._heads = _NO_HEADS
         self._left += 1
         self._reactor.work.append((self._look, data, now_ns))
 
     def _look(self, data: bytes, now_ns: int) -> None:
-        """Parse a read."""
+        """Parse a read, unless it turned out to be plain."""
         self._left -= 1
-        if self.closed:
-            return
-        if self._fits(data):
-            self._token(now_ns)
-            self._bytes += len(data)
-            if not self._left and self._stencil is not None:
-                self._heads = self._stencil.heads
+        if self.closed or self._plain(data, now_ns):
             return
         self._now_ns = now_ns
         self._got_bytes = True
         self._bytes += len(data)
         exchange = self._exchange
-        if exchange is not None and exchange.http_status < 0:
+        if exchange is None:
+            self.close()  # Nobody asked: what comes next could be taken for an answer.
+            return
+        if exchange.http_status < 0:
             self._opening.append(data)
         try:
             self._parser.feed_data(data)
             if self._bodies:
-                self._take_bodies()
+                self._take_bodies(exchange)
         except httptools.HttpParserError as error:
             self._fail(f"not HTTP: {error}")
-            return
         except ValueError as error:
             self._fail(f"unreadable response: {error}")
-            return
-        if self._whole:
-            self._finish(now_ns)
-        elif exchange is None:
-            self.close()  # Nobody asked: what comes next could be taken for an answer.
-        elif exchange.stencil is not None:
-            # Where parser and reader both stand between two chunks, they need not see plain tokens.
-            if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
-                self._use(exchange.stencil, exchange.stamps)
-            else:
-                self._use(None, _NOWHERE)
+        else:
+            if self._whole:
+                self._finish(now_ns)
+            elif exchange.stencil is not None:
+                self._recognise(exchange, exchange.stencil, data)
 
-    def _fits(self, data: bytes) -> bool:
-        """As in `ready`, for a length that may not have come up yet."""
-        if self._stencil is None:
+    def _recognise(self, exchange: Exchange, stencil: Stencil, data: bytes) -> None:
+        """Where parser and reader both stand between two chunks, they need not see plain tokens."""
+        if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
+            self._use(stencil, exchange.stamps)
+        else:
+            self._use(None, _NOWHERE)
+
+    def _plain(self, data: bytes, now_ns: int) -> bool:
+        """As in `ready`, for several tokens in one read, and for lengths that are new."""
+        stencil = self._stencil
+        count = 0 if stencil is None else stencil.count(data)
+        if stencil is None or not count:
             return False
-        head = self._stencil.head(len(data))
-        return (
-            head is not None
-            and data.startswith(head)
-            and data.endswith(self._tail)
-            and data.count(b'"') == self._quotes
-            and b"\\" not in data
-        )
+        for _ in range(count):
+            self._token(now_ns)
+        self._bytes += len(data)
+        if not self._left:
+            self._heads = stencil.heads
+        return True
 
     def _over(self, error: str) -> None:
         """No more will come. What has come is looked at first."""
@@ -261,13 +256,10 @@ class Connection:
         """Part of the body; the parts of one read are looked at together."""
         self._bodies.append(body)
 
-    def _take_bodies(self) -> None:
+    def _take_bodies(self, exchange: Exchange) -> None:
         bodies = self._bodies
         body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
         bodies.clear()
-        exchange = self._exchange
-        if exchange is None:
-            return
         if exchange.http_status == 200:
             exchange.on_body(body, self._now_ns)
         elif len(self._error_body) < 500:

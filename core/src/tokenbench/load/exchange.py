@@ -145,7 +145,7 @@ class Exchange:
             self.counts.append(count)
         if self.keep_text:
             self.text.append(event.text)
-        else:
+        elif self.stencil is None or not self.stencil.made_of(data):
             self.stencil = stencil_of(data, event, self._codec.text_marks)
 
     def _pad(self, length: int) -> None:

@@ -21,8 +21,9 @@ from .delays import Delays
 READ, WRITE = 1, 4
 # So many sockets are read before some of what is left to be done is done.
 _MOST = 256
-# So much of it is done before the sockets are looked at again: some 100 microseconds' worth.
-_PIECES = int(__import__('os').environ.get('PIECES','16'))
+# So much of it is done before the sockets are looked at again. Fewer pieces would look sooner, but
+# send requests one by one, and each would have to wake a server that had just gone to sleep.
+_PIECES = 16
 # One turn in so many is timed.
 _TIMED = 16
 
@@ -132,7 +133,7 @@ class Reactor:
                 self._poller.unregister(fd)
 
     def soon(self, function: Callable[[], None]) -> None:
-        """Call it before any more `work`."""
+        """Call it after the piece of `work` at hand."""
         self._soon.append(function)
 
     def idle(self, function: Callable[[], None]) -> None:
@@ -159,7 +160,7 @@ class Reactor:
                 idle.popleft()()
 
     def _some(self) -> None:
-        """Some of what is left to be done; what follows from a piece comes before the next one."""
+        """Some of what is left to be done, and what is to follow from it."""
         soon, work = self._soon, self.work
         for _ in range(min(len(work), _PIECES)):
             function, data, now_ns = work.popleft()

@@ -16,21 +16,37 @@ from tokenbench.api import StreamEvent
 class Stencil:
     """What the reads of one stream have in common.
 
-    A read fits where it begins with the `heads` of its length, ends with `tail`, and holds `quotes`
-    quotes and no backslash. `heads` is filled as lengths come up.
+    A read is a token where it begins with the `heads` of its length, ends with `tail`, and holds
+    `quotes` quotes and no backslash. `heads` is filled as lengths come up.
     """
 
-    __slots__ = ("_lead", "_size", "heads", "quotes", "tail")
+    __slots__ = ("_after", "_before", "_lead", "_size", "heads", "quotes", "tail")
 
     def __init__(self, before: bytes, after: bytes) -> None:
+        self._before, self._after = before, after
         self._lead = b"\r\ndata: " + before
         self.tail = after + b"\n\n\r\n"
         self.quotes = before.count(b'"') + after.count(b'"')
         self._size = len(before) + len(after) + len(b"data: \n\n")
         self.heads: dict[int, bytes] = {}
 
-    def head(self, length: int) -> bytes | None:
-        """How a read of that length must begin; None where it is too short to hold a text."""
+    def made_of(self, data: bytes) -> bool:
+        """Whether an event has the same bytes around its text."""
+        return data.startswith(self._before) and data.endswith(self._after)
+
+    def count(self, data: bytes) -> int:
+        """Of how many tokens a read consists; 0 where it is anything else besides."""
+        *parts, rest = data.split(self.tail)
+        if rest or not parts or b"\\" in data or data.count(b'"') != self.quotes * len(parts):
+            return 0
+        for part in parts:
+            head = self._head(len(part) + len(self.tail))
+            if head is None or not part.startswith(head):
+                return 0
+        return len(parts)
+
+    def _head(self, length: int) -> bytes | None:
+        """How a token of that length must begin; None where it is too short to hold a text."""
         known = self.heads.get(length)
         if known is not None:
             return known
