@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,17 @@ class Bench:
     def clients(self, load: Load, *, with_peers: bool, seconds: float = 0) -> dict[str, Run]:
         """The clients of one repetition, in their order."""
         runs: dict[str, Run] = {
-            "c": lambda f: floor.run(
-                self.floor_client, self.reference, load, self.place, f, seconds
-            ),
-            "ours": lambda f: ours.run(self.reference, load, self.place, f, seconds),
+            one.name: partial(self._floor, one, load, seconds)
+            for one in floor.floors(self.floor_client)
         }
+        runs["ours"] = lambda f: ours.run(self.reference, load, self.place, f, seconds)
         if with_peers:
             for name, program in self.peers.items():
                 runs[name] = self._peer(name, program, load)
         return runs
+
+    def _floor(self, one: floor.Floor, load: Load, seconds: float, folder: Path) -> Sample:
+        return floor.run(one, self.reference, load, self.place, folder, seconds)
 
     def _peer(self, name: str, program: Path, load: Load) -> Run:
         return lambda f: peers.run(name, program, self.reference, load, self.place, f)
@@ -98,7 +101,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         "--peer", action="append", default=[], metavar="NAME=PROGRAM", help=", ".join(peers.PEERS)
     )
     parser.add_argument("--peer-streams", default="64", help="at which of --streams peers run")
-    parser.add_argument("--no-peers", action="store_true", help="only ours and the floor")
+    parser.add_argument("--no-peers", action="store_true", help="only ours and the floors")
     parser.add_argument("--one-token", action="store_true", help="requests per second as well")
     parser.add_argument("--one-token-streams", type=int, default=64)
     parser.add_argument("--server-core", type=int, default=cores[0])

@@ -1,40 +1,59 @@
-"""The floor: the C client."""
+"""The floors: what a client costs in C, and in Python with nothing around it."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 from reference import Load, Place, Reference, serving
 from sample import Sample, compared
 from truth import read_floor
 
 
+@attrs.frozen(kw_only=True)
+class Floor:
+    """A program with the arguments of c/client.c, that writes the rows which that writes."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+def floors(binary: Path) -> tuple[Floor, ...]:
+    """The C client, and the Python one beside this file."""
+    bare = Path(__file__).with_name("bare.py")
+    return (
+        Floor(name="c", command=(str(binary),)),
+        Floor(name="bare", command=(sys.executable, str(bare))),
+    )
+
+
 def run(
-    binary: Path, reference: Reference, load: Load, place: Place, folder: Path, seconds: float = 0
+    floor: Floor, reference: Reference, load: Load, place: Place, folder: Path, seconds: float = 0
 ) -> Sample:
-    """One run of c/client.c; `seconds` ends it where `load.requests` is 0."""
+    """One run of a floor; `seconds` ends it where `load.requests` is 0."""
     rows = folder / "floor.bin"
     with serving(reference, load, folder / "truth.bin") as (port, truth):
         options = [port, load.streams, load.tokens, load.words, load.requests, seconds, rows]
         begun_ns = time.monotonic_ns()
         done = subprocess.run(
-            [str(binary), *map(str, options)],
+            [*floor.command, *map(str, options)],
             capture_output=True,
             text=True,
             preexec_fn=place.take,
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"the C client failed: {done.stderr}")
+        raise RuntimeError(f"{floor.name}, the floor, failed: {done.stderr}")
     said: dict[str, Any] = json.loads(done.stdout)
     stamps = read_floor(rows)
     rows.unlink()
     return Sample(
-        client="c",
+        client=floor.name,
         streams=load.streams,
         requests=said["requests"] - said["failed"],
         failed=said["failed"],

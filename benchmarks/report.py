@@ -10,6 +10,7 @@ import attrs
 from sample import Sample  # noqa: TC002 - a module of this folder, not a third party
 
 MIB = 1024 * 1024
+FLOORS = ("c", "bare")
 
 # Issue 4, "What it must show", 2: errors against the truth by number of streams.
 _EXACT: dict[int, dict[str, tuple[str, float, str]]] = {
@@ -43,18 +44,20 @@ class Target:
 
 
 def ratios(samples: list[Sample]) -> dict[str, float]:
-    """CPU per token against the C client and of the peers against ours.
+    """CPU per token against the floors and of the peers against ours.
 
-    Ours and C alternate: each repetition gives a ratio, the median is taken. A peer runs less often
-    and is set against the median of ours.
+    Ours and the floors alternate: each repetition gives a ratio, the median is taken. A peer runs
+    less often and is set against the median of ours.
     """
     found: dict[str, float] = {}
     for streams in sorted({s.streams for s in samples}):
-        ours, floor = (_at(samples, name, streams) for name in ("ours", "c"))
-        pairs = [a.us_per_token / b.us_per_token for a, b in zip(ours, floor, strict=False)]
-        if pairs:
-            found[f"ours/c at {streams}"] = median(pairs)
-        for name in sorted({s.client for s in samples} - {"ours", "c"}):
+        ours = _at(samples, "ours", streams)
+        for one, other in (("ours", "c"), ("bare", "c"), ("ours", "bare")):
+            both = (_at(samples, name, streams) for name in (one, other))
+            pairs = [a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
+            if pairs:
+                found[f"{one}/{other} at {streams}"] = median(pairs)
+        for name in sorted({s.client for s in samples} - {"ours", *FLOORS}):
             theirs = _at(samples, name, streams)
             if theirs and ours:
                 cost = median(s.us_per_token for s in theirs)

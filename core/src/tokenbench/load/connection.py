@@ -14,8 +14,11 @@ from .reactor import READ, WRITE, Reactor
 from .records import Status
 from .stencil import Stencil
 
-# More than a TLS record holds: what one has brought is never left inside the TLS layer.
-_READ_BYTES = 65536
+# All connections of a process read into the same room: a plain token is never copied out of it. It
+# is larger than a TLS record, so that nothing of one is ever left inside the TLS layer.
+_ROOM = bytearray(65536)
+_VIEW = memoryview(_ROOM)
+_begins, _ends, _count, _find = _ROOM.startswith, _ROOM.endswith, _ROOM.count, _ROOM.find
 _NO_HEADS: dict[int, bytes] = {}
 _NOWHERE: list[int] = []
 _FRAMING = (b"content-length:", b"transfer-encoding:")
@@ -52,7 +55,7 @@ class Connection:
         "_pool",
         "_quotes",
         "_reactor",
-        "_recv",
+        "_recv_into",
         "_send",
         "_socket",
         "_stencil",
@@ -67,7 +70,7 @@ class Connection:
 
     def __init__(self, made: socket.socket, pool: Pool, reactor: Reactor) -> None:
         self._socket = made
-        self._recv = made.recv
+        self._recv_into = made.recv_into
         self._send = made.send
         self._fd = made.fileno()
         self._again = _would_block(made)
@@ -101,25 +104,25 @@ class Connection:
         if mask != READ and mask & WRITE and not self._write_on():
             return
         try:
-            data = self._recv(_READ_BYTES)
+            size = self._recv_into(_ROOM)
         except self._again:
             return
         except OSError as error:
             self._over(error.strerror or str(error))
             return
         now_ns = monotonic_ns()
-        head = self._heads.get(len(data))
+        head = self._heads.get(size)
         if (
             head is not None
-            and data.startswith(head)
-            and data.endswith(self._tail)
-            and data.count(b'"') == self._quotes
-            and b"\\" not in data
+            and _begins(head)
+            and _ends(self._tail, 0, size)
+            and _count(b'"', 0, size) == self._quotes
+            and _find(b"\\", 0, size) < 0
         ):
             self._token(now_ns)
-            self._bytes += len(data)
-        elif data:
-            self._leave(data, now_ns)
+            self._bytes += size
+        elif size:
+            self._leave(bytes(_VIEW[:size]), now_ns)
         else:
             self._over("")
 
