@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -24,12 +25,12 @@ class Floor:
 
 
 def floors(binary: Path) -> tuple[Floor, ...]:
-    """The C client, and the Python one beside this file."""
-    bare = Path(__file__).with_name("bare.py")
-    return (
-        Floor(name="c", command=(str(binary),)),
-        Floor(name="bare", command=(sys.executable, str(bare))),
-    )
+    """The C client, and the Python one beside this file where uvloop is installed."""
+    made = [Floor(name="c", command=(str(binary),))]
+    if importlib.util.find_spec("uvloop"):
+        bare = Path(__file__).with_name("bare.py")
+        made.append(Floor(name="bare", command=(sys.executable, str(bare))))
+    return tuple(made)
 
 
 def run(

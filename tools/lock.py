@@ -36,6 +36,7 @@ TOOLS = (
     "towncrier",
     "twine",
     "types-pyyaml",
+    "uvloop",  # for a floor in benchmarks
 )
 _NAME = re.compile(r"^[A-Za-z0-9_.-]+")
 

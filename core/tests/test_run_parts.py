@@ -138,7 +138,7 @@ def test_provenance_holds_no_secret(monkeypatch) -> None:
     facts = provenance([], seed=3, argv=["bench", "run"])
     assert facts["env.VLLM_USE_V1"] == "1"
     assert "hush" not in facts.values()
-    assert {"cpu", "kernel", "library.uvloop", "clock.wall_ns", "seed"} <= set(facts)
+    assert {"cpu", "kernel", "library.httptools", "clock.wall_ns", "seed"} <= set(facts)
 
 
 def test_last_words() -> None:

@@ -18,7 +18,7 @@ from tokenbench.plugins.discovery import Candidate
 from tokenbench.store import calibration
 
 # Libraries whose version can change a number.
-_LIBRARIES = ("httptools", "msgspec", "numpy", "pyarrow", "uvloop")
+_LIBRARIES = ("httptools", "msgspec", "numpy", "pyarrow")
 # Variables that change how engines and libraries run; values of others stay private.
 _PREFIXES = ("TOKENBENCH_", "CUDA_", "HIP_", "ROCR_", "NCCL_", "OMP_", "VLLM_", "SGLANG_", "LLAMA_")
 _SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
