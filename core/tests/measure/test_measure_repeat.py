@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tokenbench.load.records import ABSENT, Status
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE
 from tokenbench.measure.definitions import BY_NAME, DISTRIBUTIONS, STATISTICS
-from tokenbench.measure.repeat import Slo, measure_repeat, steady_window
+from tokenbench.measure.repeat import measure_repeat, steady_window
+from tokenbench.measure.slo import Slo
 
 
 def test_every_time_of_one_request_by_hand(turn: Any, arrays: Any, phase: Any) -> None:

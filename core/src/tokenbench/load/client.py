@@ -36,7 +36,10 @@ class Progress:
 
 
 class LoadWorker:
-    """A worker process. One phase at a time; :meth:`close` ends it whatever it does."""
+    """A worker process. One phase at a time; :meth:`close` ends it whatever it does.
+
+    It starts while its maker goes on: who gives it a phase waits until it is up.
+    """
 
     def __init__(self, *, cpus: tuple[int, ...] | None, log: Path) -> None:
         self.log = log
@@ -52,7 +55,7 @@ class LoadWorker:
         self._selector = selectors.DefaultSelector()
         self._out: int = self._process.stdout_fd
         self._selector.register(self._out, selectors.EVENT_READ)
-        self._wait_ready()
+        self._up = False
 
     @property
     def pid(self) -> int:
@@ -113,14 +116,19 @@ class LoadWorker:
         self._selector.close()
         self._process.stop()
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Until it is up.
+
+        Raises:
+            MachineError: it does not come up in time, or is gone.
+        """
         deadline = time.monotonic() + _START_LIMIT_S
-        while time.monotonic() < deadline:
-            if any("ready" in message for message in self.messages(0.1)):
-                return
-        raise MachineError(
-            "the load worker did not start in time", hint="see its log", log=self.log
-        )
+        while not self._up and time.monotonic() < deadline:
+            self._up = any("ready" in message for message in self.messages(0.1))
+        if not self._up:
+            raise MachineError(
+                "the load worker did not start in time", hint="see its log", log=self.log
+            )
 
 
 def run_phase(
@@ -144,6 +152,7 @@ def run_phase(
         BenchError: a worker could not do it; the others are cancelled.
     """
     for worker, (job, file) in zip(workers, jobs, strict=True):
+        worker.wait_ready()
         file.write_bytes(encode(job))
         worker.say({"job": str(file)})
     summaries = _Phase(list(workers), on_progress).run(lambda: interrupted() or not alive())

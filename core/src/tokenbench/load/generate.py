@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from tokenbench.api import Codec, Target, Turn
+from tokenbench.launch.control import trusted
 
 from .sse import READERS
 
@@ -37,6 +38,8 @@ def generate(
             content=request.body,
             headers=headers,
             timeout=timeout_s,
+            trust_env=False,  # as the control client: no proxy in between
+            verify=trusted(url),
         )
     except httpx.HTTPError as error:
         return _failed(f"{type(error).__name__}: {error}")

@@ -9,6 +9,7 @@ from tokenbench.load.records import ABSENT, PhaseSummary, Status
 
 from .arrays import NS_PER_S, Bools, Floats, Ints, Rows
 from .definitions import PERCENTILES
+from .slo import Slo
 
 Metrics = dict[str, float | None]
 
@@ -94,15 +95,6 @@ def measure_repeat(
         metrics.update(_rates(name, seconds, n_in, n_out, requests, accelerators, roles))
     metrics.update(_goodput(ok, slo, {"whole": whole, "steady": steady}))
     return metrics
-
-
-@attrs.frozen(kw_only=True)
-class Slo:
-    """What a request must keep to count as good; None: not asked."""
-
-    ttft_s: float | None = None
-    tpot_s: float | None = None
-    e2e_s: float | None = None
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tokenbench.api import PointResult
-from tokenbench.measure.repeat import Slo
+from tokenbench.measure.slo import Slo
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.search import Bisection
 from tokenbench.plan.series import PlannedSeries

@@ -83,6 +83,24 @@ class _Reader:
         if kind != _ARRAY:
             return self._unpack("<" + _SCALARS[kind])[0]
         inner, count = self._unpack("<IQ")
-        if inner in (_STRING, _ARRAY):
+        if inner == _STRING:
+            return self._strings(count)
+        if inner == _ARRAY:
             return [self._value(inner) for _ in range(count)]
         return list(self._unpack(f"<{count}{_SCALARS[inner]}"))
+
+    def _strings(self, count: int) -> list[str]:
+        """An array of strings. A vocabulary is a hundred thousand of them, so this is a tight loop
+        over bytes that are read once.
+        """
+        data, at, found = self._data, self._at, []
+        size, length_at = len(data), struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            (length,) = length_at(data, at)
+            start = at + 8
+            at = start + length
+            if at > size:
+                raise IndexError("string beyond the end")
+            found.append(data[start:at].decode("utf-8"))
+        self._at = at
+        return found

@@ -7,6 +7,7 @@ spaces. So the text is built of such words, checked, and mended at its end.
 
 from __future__ import annotations
 
+import functools
 import random
 
 from tokenbench.api import Tokenizer
@@ -15,6 +16,8 @@ _TRIES = 8
 # English text has about 4 characters a token, space included (OpenAI, "What are tokens and how to
 # count them?", read 2026-11); these words have 3 letters.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# As many as these are words enough: two prompts of ten tokens then begin alike once in 10^36.
+_MOST_WORDS = 4096
 
 
 def guess_text(draw: random.Random, tokens: int) -> str:
@@ -48,13 +51,20 @@ class TextMaker:
         return prefix + "".join(words), False
 
 
-def _single_token_words(tokenizer: Tokenizer) -> list[str]:
-    """Words with a space before that are one token, also when they stand beside another."""
-    found = []
+@functools.lru_cache(maxsize=8)
+def _single_token_words(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """Words with a space before that are one token, also when they stand beside another; the first
+    few thousand of the vocabulary.
+    """
+    found: list[str] = []
     for index in range(tokenizer.vocab_size):
         if index in tokenizer.special_ids:
             continue
         text = tokenizer.decode((index,))
-        if len(text) > 2 and text[0] == " " and text[1:].isalpha() and text.isascii():
+        if not (len(text) > 2 and text[0] == " " and text[1:].isalpha() and text.isascii()):
+            continue
+        if len(tokenizer.encode(text)) == 1:
             found.append(text)
-    return [word for word in found if len(tokenizer.encode(word)) == 1]
+            if len(found) == _MOST_WORDS:
+                break
+    return tuple(found)
