@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from tokenbench.api import UsageError
 from tokenbench.load.records import ABSENT, PhaseSummary
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 
+from .arrow import of_numbers
 from .files import guarded, settle
 
 RECORD_SCHEMA_VERSION = 1
+_ROW_GROUP = 2048
 _SCHEMA = f"records {RECORD_SCHEMA_VERSION}"
 _NEVER_ABSENT = frozenset(
     {"session", "turn", "worker", "status", "reused", "exact_output", "token_source"}
@@ -92,35 +95,20 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
     Raises:
         MachineError: it cannot be written; the raw files stay.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: dict[str, Any] = {}
-    for name in RECORD_DTYPE.names or ():
-        if name == "chunk_offset":
-            continue
-        values = np.ascontiguousarray(records[name])
-        mask = None if name in _NEVER_ABSENT else values == ABSENT
-        columns[name] = pa.array(values, mask=mask)
-    offsets, order = _chunk_order(records, chunks)
-    columns["chunk_ns"] = pa.ListArray.from_arrays(
-        offsets, pa.array(np.ascontiguousarray(chunks["ns"][order]))
-    )
-    tokens = np.ascontiguousarray(chunks["tokens"][order])
-    columns["chunk_tokens"] = pa.ListArray.from_arrays(
-        offsets, pa.array(tokens, mask=tokens == ABSENT)
-    )
-    table = pa.table(columns).replace_schema_metadata(
-        {
-            "tokenbench.schema": _SCHEMA,
-            "tokenbench.phase": msgspec.json.encode(summary),
-        }
-    )
     target = folder / "records.parquet"
     draft = folder / ".records.parquet"
     with guarded(target):
         try:
-            pq.write_table(table, draft, compression="zstd")
+            tables = _tables(records, chunks, summary)
+            first = next(tables)
+            # Stamps hardly repeat: dictionaries of them would take memory, and more of the disk.
+            options = {"compression": "zstd", "use_dictionary": False}
+            with pq.ParquetWriter(draft, first.schema, **options) as writer:
+                writer.write_table(first)
+                for table in tables:
+                    writer.write_table(table)
             settle(draft, target)
         except BaseException:
             draft.unlink(missing_ok=True)
@@ -129,6 +117,26 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
             for file in raw_files(folder, name):
                 file.unlink(missing_ok=True)
     return target
+
+
+def _tables(records: Rows, chunks: Rows, summary: PhaseSummary) -> Iterator[Any]:
+    """The rows as Arrow tables, some thousand at a time, so that memory does not grow with them."""
+    import pyarrow as pa
+
+    metadata = {"tokenbench.schema": _SCHEMA, "tokenbench.phase": msgspec.json.encode(summary)}
+    for start in range(0, max(1, len(records)), _ROW_GROUP):
+        rows = records[start : start + _ROW_GROUP]
+        columns = {
+            name: of_numbers(rows[name], absent=None if name in _NEVER_ABSENT else ABSENT)
+            for name in RECORD_DTYPE.names or ()
+            if name != "chunk_offset"
+        }
+        offsets, order = _chunk_order(rows, chunks)
+        own = chunks[order]
+        at, tokens = of_numbers(offsets), of_numbers(own["tokens"], absent=ABSENT)
+        columns["chunk_ns"] = pa.ListArray.from_arrays(at, of_numbers(own["ns"]))
+        columns["chunk_tokens"] = pa.ListArray.from_arrays(at, tokens)
+        yield pa.table(columns).replace_schema_metadata(metadata)
 
 
 def _chunk_order(records: Rows, chunks: Rows) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from tokenbench.api import (
 )
 from tokenbench.plan.canonical import plain
 
+from .arrow import of_values
 from .files import append_line, guarded, settle, write_atomic
 
 if TYPE_CHECKING:
@@ -191,8 +192,7 @@ def write_table(file: Path, results: Sequence[PointResult]) -> None:
     types = {**_PLAIN, **_LEVEL}
     types |= {name: "float64" for metric in metrics for name in (metric, f"{metric}.half_width")}
     columns = {
-        name: pa.array([row.get(name) for row in rows], type=pa.type_for_alias(kind))
-        for name, kind in types.items()
+        name: of_values([row.get(name) for row in rows], kind) for name, kind in types.items()
     }
     table = pa.table(columns).replace_schema_metadata(
         {"tokenbench.schema": f"results {RESULT_SCHEMA_VERSION}"}
