@@ -127,3 +127,24 @@ def test_errors_are_those_that_a_client_made() -> None:
     assert found["e2e_error_mean_ms"] == 0
     stranger = attrs.evolve(exact, id=np.array([3, 8]))
     assert truth.match(known, stranger)[1] == 1
+
+
+def test_a_whole_run_is_measured() -> None:
+    """Its start and its memory, from real runs of the command; the figures are not judged."""
+    options = ["--repeats", "1", "--few", "60", "--many", "120"]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "whole.py"), *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "start to first request",
+        "memory of all processes, 60 requests",
+        "memory of all processes, 120 requests",
+        "growth",
+    ]
+    assert float(lines[1].split()[-2]) > 50

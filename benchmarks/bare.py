@@ -1,0 +1,148 @@
+"""What the interpreter costs: the least that a client in Python can do with the usual libraries.
+
+``python bare.py PORT STREAMS MAX_TOKENS WORDS REQUESTS SECONDS ROWS_FILE``, as c/client.c: one
+asyncio protocol on uvloop, httptools for HTTP, msgspec for the events; a stamp a token, rows in
+memory, written at the end. No schedule, no sessions, no checks, no errors, no records on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import resource
+import struct
+import sys
+from array import array
+from time import monotonic_ns, process_time
+from typing import Any
+
+import httptools
+import msgspec
+import uvloop
+
+
+class _Choice(msgspec.Struct):
+    text: str = ""
+
+
+class _Event(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_ROW = struct.Struct("<7q")
+
+
+class _Run:
+    """What all streams share."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.port, self.streams, self.tokens, words, self.limit = map(int, argv[:5])
+        self.until_ns = round(float(argv[5]) * 1e9)
+        self.rows: list[tuple[int, ...]] = []
+        self.stamps = array("q")
+        self.next_id = self.open = self.failed = 0
+        self.over = asyncio.Event()
+        self._words = " word" * (words - 1)
+
+    def request(self) -> bytes | None:
+        """The next one; None after the last."""
+        number = self.next_id
+        late = self.until_ns and monotonic_ns() >= self.until_ns
+        if late or (self.limit and number >= self.limit):
+            return None
+        self.next_id += 1
+        body = (
+            f'{{"model":"truth","prompt":"#{number:09d}{self._words}","stream":true,'
+            f'"temperature":0.0,"max_tokens":{self.tokens},'
+            '"stream_options":{"include_usage":true},"ignore_eos":true}'
+        )
+        return (
+            f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            "Accept: text/event-stream\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+
+
+class _Stream(asyncio.Protocol):
+    """One keep-alive connection, one request after the other."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+
+    def connection_made(self, transport: Any) -> None:
+        """Ready; the clock starts when all are."""
+        self.transport = transport
+        self.parser = httptools.HttpResponseParser(self)
+        self.events: list[bytes] = []
+
+    def send(self) -> None:
+        """The next request."""
+        request = self.run.request()
+        if request is None:
+            self.run.open -= 1
+            if not self.run.open:
+                self.run.over.set()
+            return
+        self.id = self.run.next_id - 1
+        self.stamps: list[int] = []
+        self.sent_ns = monotonic_ns()
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp, then parse."""
+        self.now_ns = monotonic_ns()
+        self.parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        """Whole events, as this server writes them."""
+        for event in body[6:-2].split(b"\n\ndata: "):
+            if event != b"[DONE]" and any(c.text for c in _decode(event).choices):
+                self.stamps.append(self.now_ns)
+
+    def on_message_complete(self) -> None:
+        """Note it; the next one."""
+        run, stamps = self.run, self.stamps
+        run.failed += len(stamps) != run.tokens
+        row = (self.id, self.sent_ns, stamps[0], stamps[-1], self.now_ns, len(stamps))
+        run.rows.append((*row, len(run.stamps)))
+        run.stamps.extend(stamps)
+        self.send()
+
+
+async def _main(argv: list[str]) -> None:
+    run = _Run(argv)
+    loop = asyncio.get_running_loop()
+    made = [
+        await loop.create_connection(lambda: _Stream(run), "127.0.0.1", run.port)
+        for _ in range(run.streams)
+    ]
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    started_ns, cpu_s = monotonic_ns(), process_time()
+    run.until_ns += started_ns if run.until_ns else 0
+    run.open = run.streams
+    for _, stream in made:
+        stream.send()
+    await run.over.wait()
+    ended_ns, cpu_s = monotonic_ns(), process_time() - cpu_s
+    with open(argv[6], "wb") as out:  # noqa: ASYNC230, PTH123 - the load is over
+        out.write(b"TBFLOOR1" + struct.pack("<q", len(run.rows)))
+        out.writelines(_ROW.pack(*row) for row in run.rows)
+        out.write(run.stamps.tobytes())
+    said = {
+        "requests": len(run.rows),
+        "failed": run.failed,
+        "cpu_s": cpu_s,
+        "wall_s": (ended_ns - started_ns) / 1e9,
+        "started_ns": started_ns,
+        "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_main(sys.argv[1:]))

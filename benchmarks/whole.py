@@ -1,0 +1,118 @@
+"""What `bench run` costs as a whole: its start, and its memory as a run grows.
+
+``python benchmarks/whole.py``: runs the command on a scripted server that is up already, and prints
+the time from its start to the first request, and the peak of the resident memory of all its
+processes together, after few requests and after many. The server is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MIB = 1024 * 1024
+_EVERY_S = 0.02
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """The scripted server of tokenbench.testing; its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "tokenbench.testing.server", "--port", str(port)]
+    process = subprocess.Popen([*command, "--itl-s", "0.001"], stderr=subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        process.stderr.readline()
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _children(root: int) -> list[int]:
+    """A process and all below it."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+    found = [root]
+    for pid in found:
+        found += parents.get(pid, [])
+    return found
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def run(port: int, requests: int, folder: Path) -> tuple[float, int]:
+    """One run: seconds from its start to its first request, peak bytes of all its processes.
+
+    Pages that processes share are counted once for each of them: the sum is an upper bound.
+    """
+    engine = f"openai:base_url=http://127.0.0.1:{port},model=scripted"
+    workload = "random:input_tokens=16,output_tokens=8"
+    command = [sys.executable, "-m", "tokenbench.cli.main", "run", "--engine", engine]
+    command += ["--workload", workload, "--concurrency", "16", "--requests", str(requests)]
+    command += ["--repeats", "1", "--reporter", "files", "--allow-invalid", "--runs", str(folder)]
+    # As where it is installed: compiled once.
+    compiled = {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+    begun_ns, peak = time.monotonic_ns(), 0
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **compiled},
+    ) as process:
+        while process.poll() is None:
+            peak = max(peak, sum(map(_resident_bytes, _children(process.pid))))
+            time.sleep(_EVERY_S)
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+    if process.returncode:
+        raise RuntimeError(f"bench run ended with {process.returncode}: {said}")
+    phases = [json.loads(file.read_bytes()) for file in folder.glob("*/points/*/*/phase.json")]
+    first_ns = min(p["started_ns"] for p in phases if p["started_ns"] > begun_ns)
+    return (first_ns - begun_ns) / 1e9, peak
+
+
+def main() -> int:
+    """Print both."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--few", type=int, default=2000)
+    parser.add_argument("--many", type=int, default=20000)
+    options = parser.parse_args()
+    with server() as port, tempfile.TemporaryDirectory(prefix="tokenbench-benchmark-") as folder:
+        run(port, 50, Path(folder))  # so that every module is compiled
+        starts = [run(port, 50, Path(folder))[0] for _ in range(options.repeats)]
+        print(f"start to first request: median {statistics.median(starts):.2f} s,", end=" ")
+        print(f"least {min(starts):.2f} s, of {options.repeats} runs")
+        peaks = [run(port, count, Path(folder))[1] for count in (options.few, options.many)]
+    for count, peak in zip((options.few, options.many), peaks, strict=True):
+        print(f"memory of all processes, {count} requests: {peak / MIB:.0f} MiB")
+    print(f"growth: {100 * (peaks[1] / peaks[0] - 1):+.1f} %")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
