@@ -17,7 +17,7 @@ from .arrow import of_numbers
 from .files import guarded, settle
 
 RECORD_SCHEMA_VERSION = 1
-_ROW_GROUP = 2048
+_ROW_GROUP = 1024
 _SCHEMA = f"records {RECORD_SCHEMA_VERSION}"
 _NEVER_ABSENT = frozenset(
     {"session", "turn", "worker", "status", "reused", "exact_output", "token_source"}
@@ -39,11 +39,13 @@ def read_raw(folder: Path) -> tuple[Rows, Rows]:
     for file in raw_files(folder, "records"):
         records = _rows(file, RECORD_DTYPE)
         chunks = _chunks(file)
-        records = records[records["chunk_offset"] + records["chunks"] <= len(chunks)].copy()
+        records = records[records["chunk_offset"] + records["chunks"] <= len(chunks)]
         records["chunk_offset"] += offset
         offset += len(chunks)
         found.append(records)
         pieces.append(chunks)
+    if len(found) == 1:
+        return found[0], pieces[0]
     return np.concatenate(found), np.concatenate(pieces)
 
 
