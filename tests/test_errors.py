@@ -59,6 +59,105 @@ def test_usage(bench, args: list[str], code: int, error: str, hint: str) -> None
     assert not (bench.folder / "runs").exists()
 
 
+FIND = ("--find", "max-concurrency", "--slo", "ttft<1s")
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (("--burstiness", "1"), "--burstiness: it is the shape of gamma arrivals"),
+        (("--rate", "1", "--burstiness", "0.5"), "--burstiness: it is the shape of gamma"),
+        (("--trace", "t"), "--trace: replay is an arrival process of open loops"),
+        (("--rate", "1", "--trace", "t", "--arrival", "poisson"), "--trace: a trace is replayed"),
+        (("--rate", "1", "--trace", ""), "--trace: no file is named"),
+        (("--arrival", "poisson"), "--arrival: poisson is an arrival process of open loops"),
+        (("--arrival", ""), "--arrival: expected one of constant"),
+        (("--rate", "1", "--arrival", "ramp", "--requests", "9"), "--arrival: a ramp needs a dur"),
+        (("--from", "2"), "--from: there is no search"),
+        (("--to", "2"), "--to: there is no search"),
+        ((*FIND, "--from", "4", "--to", "2"), "--to: highest (2) is below lowest (4)"),
+        ((*FIND, "--concurrency", "4"), "--concurrency: find looks for the load"),
+        ((*FIND, "--rate", "4"), "--rate: find looks for the load"),
+        (("--slo", ""), "--slo: no objective"),
+        (("--hardware", ""), "--hardware: no name"),
+        (("--tp", "0"), "'--tp': 0 is not in the range"),
+        (("--concurrency", "-1"), "--concurrency: expected at least 1"),
+        (("--requests", "0"), "--requests: expected at least 1"),
+        (("--requests", "1" + "0" * 400), "--requests: expected at most 5,000,000"),
+        (("--concurrency", "1000000"), "--concurrency: expected at most 64,512"),
+        (("--rate", "1e9"), "--rate: expected at most 100,000"),
+        (("--rate", "1e-10"), "--rate: expected at least 1.65e-06"),
+        (("--duration", "1e12"), "--duration: expected at most 604,800"),
+        (("--rate", "1e5", "--duration", "6e5"), "load.rate: 100000 a second for 600000 s"),
+    ],
+)
+def test_loads_that_cannot_be_meant(bench, flags: tuple[str, ...], error: str) -> None:
+    """The flag that is wrong is named; no engine is started, no run directory made."""
+    (bench.folder / "t").write_text("0\n1\n")
+    done = bench("run", "--engine", "scripted", *flags)
+    assert (done.code, error in done.complaint[0]) == (2, True), done.err
+    assert not (bench.folder / "runs").exists()
+
+
+def test_flags_over_a_suite_are_told_apart_from_it(bench) -> None:
+    """A contradiction has the place of what cannot stay: the line of the suite, or the flag."""
+    head = "deployments:\n- engine: scripted\nload:\n"
+    (bench.folder / "s.yaml").write_text(head + "  concurrency: [4]\n  repeats: 2\n")
+    done = bench("plan", "s.yaml", "--find", "max-rate", "--slo", "ttft<1s")
+    assert "s.yaml:4: load.concurrency: find looks for the load" in done.complaint[0]
+    done = bench("plan", "s.yaml", "--to", "8")
+    assert "--to: there is no search" in done.complaint[0]
+    done = bench("plan", "s.yaml", "--tp", "1")
+    assert "--tp cannot be combined" in done.complaint[0]
+    (bench.folder / "s.yaml").write_text(
+        head + "  rate: [4]\n  arrival: gamma\n  burstiness: 0.5\n  duration_s: 1\n"
+    )
+    done = bench("plan", "s.yaml", "--arrival", "poisson")
+    assert done.code == 0, done.err
+    done = bench("plan", "s.yaml", "--arrival", "poisson", "--burstiness", "2")
+    assert "--burstiness: it is the shape" in done.complaint[0]
+
+
+def test_the_ends_of_a_suites_search_can_be_set_by_flag(bench) -> None:
+    """Not silently ignored; those of a search of another kind go."""
+    (bench.folder / "s.yaml").write_text(
+        "deployments: [{engine: scripted}]\n"
+        "load: {slo: ttft<1s, find: {what: max-rate, lowest: 2, highest: 64, tolerance: 0.1}}\n"
+    )
+    for flags, lowest, highest in (
+        (("--to", "8"), 2.0, 8.0),
+        (("--find", "max-concurrency", "--from", "3"), 3.0, None),
+    ):
+        done = bench("plan", "s.yaml", *flags, "--json")
+        assert done.code == 0, done.err
+        find = json.loads(done.out)["suite"]["load"]["find"]
+        assert (find["lowest"], find["highest"], find["tolerance"]) == (lowest, highest, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "error"),
+    [
+        (("engine", "x" * 300), 2, "300 characters is too long"),
+        (("engine", "../../x"), 2, "is no name"),
+        (("engine", "lambda"), 2, "a word of Python"),
+        (("engine", "x", "--folder", "y" * 300), 1, "File name too long"),
+        (("engine", "x", "--folder", "full"), 2, "full is there already"),
+        (("engine", "x", "--folder", "full/file/x"), 1, "Not a directory"),
+        (("engine", "x", "--folder", "/proc/x"), 1, "cannot write /proc/x"),
+    ],
+)
+def test_a_new_plugin_that_cannot_be_written(
+    bench, args: tuple[str, ...], code: int, error: str
+) -> None:
+    """Two lines; nothing is left behind, and what was there stays."""
+    (bench.folder / "full").mkdir()
+    (bench.folder / "full" / "file").write_text("kept")
+    done = bench("plugins", "new", *args)
+    assert (done.code, error in done.complaint[0]) == (code, True), done.err
+    assert len(done.err.splitlines()) == 2
+    assert sorted(path.name for path in bench.folder.rglob("*")) == ["file", "full"]
+
+
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is an NVIDIA GPU here")
 def test_hardware_that_is_not_here(bench) -> None:
     """Exit code 4, and why nothing was found."""

@@ -76,7 +76,7 @@ def test_a_search_that_finds_nothing_says_why(bench) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--find", "max-rate"), "load.find needs objectives"),
+        (("--find", "max-rate"), "--find: it needs objectives"),
         (("--find", "max-rate", "--slo", "ttft<1s", "--rate", "3"), "looks for the load"),
         (("--slo", "fast"), "'fast' is no objective"),
         (("--rate", "0"), "rate: expected more than 0"),

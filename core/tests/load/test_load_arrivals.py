@@ -97,6 +97,63 @@ def test_an_open_loop_has_an_end() -> None:
         arrival_times(LoadLevel(rate_per_s=1.0, arrival="ramp"), Stop(requests=3), 0)
 
 
+@pytest.mark.parametrize("arrival", ["constant", "poisson", "gamma", "ramp", "replay"])
+@given(
+    rate=st.floats(5e-324, 1e308),
+    shape=st.floats(5e-324, 1e308),
+    begin=st.floats(0, 1e308),
+    stop=st.builds(Stop, duration_s=st.none() | st.floats(1e-9, 1e300), requests=st.just(50)),
+)
+def test_no_arrival_overflows(
+    arrival: str, rate: float, shape: float, begin: float, stop: Stop
+) -> None:
+    """Whatever is asked for: times that fit a clock, or an error of two lines."""
+    level = LoadLevel(rate_per_s=rate, arrival=arrival, burstiness=shape, ramp_from_per_s=begin)
+    try:
+        times = arrival_times(level, stop, 1, (0.0, 1e300, -1e308, 5.0))
+    except UsageError:
+        return
+    assert len(times) <= 50
+    assert list(times) == sorted(times)
+    assert all(0 <= t <= 10**18 for t in times)
+
+
+def test_a_rate_below_all_clocks_is_refused() -> None:
+    """A gap of 2^63 nanoseconds would overflow; with a duration nothing would ever come."""
+    for stop in (Stop(requests=2), Stop(duration_s=10.0)):
+        with pytest.raises(UsageError, match="the first would come after"):
+            arrival_times(LoadLevel(rate_per_s=1e-10, arrival="constant"), stop, 0)
+    with pytest.raises(UsageError, match="after the start"):
+        arrival_times(LoadLevel(rate_per_s=1e-8, arrival="constant"), Stop(requests=99), 0)
+
+
+@pytest.mark.parametrize("shape", [5e-324, 1e-7, 1e7, 1e308])
+def test_a_shape_of_which_no_gap_can_be_drawn_is_refused(shape: float) -> None:
+    """Far beyond what can be meant, drawing one would never end."""
+    level = LoadLevel(rate_per_s=1.0, arrival="gamma", burstiness=shape)
+    with pytest.raises(UsageError, match="no gaps can be drawn"):
+        arrival_times(level, Stop(requests=2), 0)
+
+
+def test_a_number_of_requests_has_a_ceiling_too() -> None:
+    """The schedule is not made first and refused then."""
+    level = LoadLevel(rate_per_s=1e6, arrival="constant")
+    with pytest.raises(UsageError, match="arrivals in one phase"):
+        arrival_times(level, Stop(requests=10**12), 0)
+
+
+def test_a_trace_that_is_far_too_long_is_not_read(tmp_path: Path) -> None:
+    """Its size alone says so; a name that no file can have is told as such."""
+    file = tmp_path / "trace.txt"
+    with file.open("wb") as out:
+        out.truncate(1 << 40)
+    with pytest.raises(UsageError, match="too long"):
+        read_stamps(file)
+    for name in ("a" * 300, "a\0"):
+        with pytest.raises(UsageError, match="cannot read the trace"):
+            read_stamps(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -224,6 +224,24 @@ def test_stop_rules() -> None:
     assert [s.least_requests for s in stops(least_per_slot=1.5)] == [2, 6]
 
 
+@pytest.mark.parametrize(
+    ("context", "load", "said"),
+    [
+        (10**9, {"requests": 1}, "needs a context of 1,000,000,000 tokens"),
+        (10**6, {"requests": 10**6}, "1,000,000 prompts of up to 1,000,000 tokens"),
+        (10**7, {"rate": (100.0,), "duration_s": 100.0}, "10,000 prompts of up to"),
+        (10**7, {"concurrency": (1024,)}, "2,048 prompts of up to 10,000,000"),
+    ],
+)
+def test_prompts_that_would_fill_a_disk_are_refused(
+    monkeypatch, context: int, load: dict[str, Any], said: str
+) -> None:
+    """One that is too long, or too many of a length; those of the warm-up too."""
+    monkeypatch.setattr(Fixed, "context_tokens", lambda self: context)
+    with pytest.raises(UsageError, match=said):
+        _plan(attrs.evolve(_suite(), load=LoadRequest(**load)))
+
+
 def test_a_secret_in_a_suite_is_refused() -> None:
     """It would stand in the plan and in results; a symbol takes it from the environment."""
     asked = DeploymentRequest(engine=Chosen("e"), model="m")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,6 +134,9 @@ def test_objectives_that_are_none(text: str) -> None:
         (LoadRequest(find=FindRequest(what="max-rate")), "needs objectives"),
         (LoadRequest(find=FindRequest(what="max-rate"), slo="ttft<1s", rate=(1.0,)), "no rate"),
         (LoadRequest(arrival="replay", rate=(1.0,)), "needs a trace"),
+        (LoadRequest(burstiness=0.5, rate=(1.0,)), "load.burstiness: it is the shape"),
+        (LoadRequest(slo=""), "load.slo: no objective"),
+        (LoadRequest(concurrency=()), "no load level"),
     ],
 )
 def test_loads_that_contradict_themselves(load: LoadRequest, said: str) -> None:
@@ -173,3 +178,55 @@ def test_numbers_are_finite(value: float) -> None:
         LoadRequest(rate=(value,))
     with pytest.raises(ValueError, match="finite"):
         FindRequest(what="max-rate", highest=value)
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (LoadRequest(rate=(1e5,), duration_s=100.0), "load.rate: 100000 a second for 100 s"),
+        (LoadRequest(rate=(0.01,), requests=100_000), "take 10,000,000 s, more than 604,800"),
+        (LoadRequest(concurrency=(64_512,), warmup_per_slot=100), "load.warmup_per_slot: 100 for"),
+        (LoadRequest(concurrency=(64_512,), requests_per_slot=100), "load.requests_per_slot: 100"),
+        (LoadRequest(rate=(1.0,), server_slots=64_512, least_per_slot=100), "load.least_per_slot"),
+        (
+            LoadRequest(
+                find=FindRequest(what="max-rate", highest=1e5), slo="ttft<1s", duration_s=100.0
+            ),
+            "load.rate: 100000 a second",
+        ),
+    ],
+)
+def test_products_that_cannot_be_meant(load: LoadRequest, said: str) -> None:
+    """Each key for itself would do; what they come to would fill a disk, or last for years."""
+    with pytest.raises(UsageError) as caught:
+        load_plan(load)
+    assert said in caught.value.message
+
+
+def test_a_large_load_is_planned() -> None:
+    """Limits are beyond what is measured: a thousand streams for an hour, a soak test of days."""
+    load_plan(LoadRequest(concurrency=(1024,), duration_s=3600.0, requests_per_slot=1000))
+    load_plan(LoadRequest(rate=(10.0,), duration_s=5 * 24 * 3600.0))
+    load_plan(LoadRequest(rate=(1000.0,), duration_s=3600.0))
+
+
+def test_a_search_without_an_end_ends_at_a_limit() -> None:
+    """Doubling must not come to a schedule that is refused in the middle of a run."""
+    find = FindRequest(what="max-rate")
+    rates = load_plan(LoadRequest(find=find, slo="ttft<1s", duration_s=1000.0))
+    assert isinstance(rates, Bisection)
+    assert _search(rates, math.inf)[0] == 5000.0
+    find = FindRequest(what="max-concurrency")
+    slots = load_plan(LoadRequest(find=find, slo="ttft<1s", requests_per_slot=500))
+    assert isinstance(slots, Bisection)
+    assert _search(slots, math.inf)[0] == 10_000
+
+
+def test_a_trace_that_takes_too_long_is_refused(tmp_path: Path) -> None:
+    """As many arrivals as it has stamps, at the rate."""
+    file = tmp_path / "trace"
+    file.write_text("0\n1\n2\n")
+    slow = LoadRequest(arrival="replay", trace=str(file), rate=(2e-6,), requests=3)
+    with pytest.raises(UsageError, match="3 arrivals at 2e-06 a second"):
+        load_plan(slow)
+    load_plan(attrs.evolve(slow, rate=(1.0,), requests=5_000_000))

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tokenbench.api import PluginError, SingleTurn, UsageError
+from tokenbench.api import MachineError, PluginError, SingleTurn, UsageError
 from tokenbench.api.deprecation import DEPRECATED, Deprecated
 from tokenbench.plugins.discovery import discover
 from tokenbench.plugins.host import PluginHost
 from tokenbench.plugins.kinds import KINDS
 from tokenbench.plugins.requirements import check_requirements
+from tokenbench.plugins.scaffold import write_package
 from tokenbench.plugins.state import Broken, Loaded
 from tokenbench.plugins.versions import OURS
 
@@ -39,13 +40,21 @@ def bench_register_workloads():
 
 
 def _install(
-    site: Path, dist: str, module: str, source: str, *, api: str | None = OURS, **entries: str
+    site: Path,
+    dist: str,
+    module: str,
+    source: str,
+    *,
+    api: str | None = OURS,
+    attr: str = "",
+    **entries: str,
 ) -> None:
     info = site / f"{dist.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
-    lines = [f"{name} = {module}" for name in entries.values()]
-    said = f"[tokenbench.api]\n{api} = tokenbench.api\n" if api else ""
+    lines = [f"{name} = {module}{attr}" for name in entries.values()]
+    versions = "".join(f"{version} = tokenbench.api\n" for version in (api or "").split())
+    said = f"[tokenbench.api]\n{versions}" if versions else ""
     (info / "entry_points.txt").write_text(
         said + "[tokenbench.workloads]\n" + "\n".join(lines) + "\n"
     )
@@ -151,6 +160,28 @@ def test_another_api_version_is_refused_before_anything_is_imported(
     assert candidate.api == declared
     broken = host.check(candidate)
     assert isinstance(broken, Broken) and broken.stage == "api" and said in broken.message
+
+
+@pytest.mark.parametrize("versions", [f"{OURS} 9.0", f"9.0 {OURS}"])
+def test_two_api_versions_are_a_broken_row(site: Path, versions: str) -> None:
+    """Whichever comes last: none of them counts in silence."""
+    _install(site, "two", "plug_two_versions", GOOD, api=versions, a="w")
+    host = PluginHost()
+    (candidate,) = [c for c in host.candidates if c.distribution == "two"]
+    assert candidate.api == ", ".join(versions.split())
+    broken = host.check(candidate)
+    assert isinstance(broken, Broken) and broken.stage == "api"
+    assert f"more than one API version: {candidate.api}" in broken.message
+    with pytest.raises(PluginError, match="more than one API version"):
+        host.spec("workload", "w")
+
+
+def test_an_entry_point_that_names_an_object_is_told(site: Path) -> None:
+    """It is not a module that is missing: entry points name a module."""
+    _install(site, "one", "plug_object", GOOD, attr=":bench_register_workloads", a="w")
+    with pytest.raises(PluginError, match="'plug_object:bench_register_workloads', an object") as e:
+        PluginHost().spec("workload", "w")
+    assert '"plug_object"' in e.value.hint
 
 
 def test_a_hook_without_its_mark_is_told(site: Path) -> None:
@@ -264,3 +295,74 @@ def test_an_options_class_must_be_readable(site: Path) -> None:
     _install(site, "two", "plug_none", head + hook + spec.format("None"), a="w")
     with pytest.raises(PluginError, match=r"no options class|no specs called"):
         PluginHost().spec("workload", "two/w")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("engine", "x" * 300, "300 characters is too long"),
+        ("engine", "../x", "is no name"),
+        ("engine", "a/b", "is no name"),
+        ("engine", "x\n", "is no name"),
+        ("engine", "class", "a word of Python"),
+        ("engine", "none", "a word of Python"),
+        ("engine", "true", "a word of YAML"),
+        ("workload", "on", "a word of YAML"),
+        ("engine", "engine", "its class would be Engine"),
+        ("workload", "turn", "its class would be Turn"),
+    ],
+)
+def test_a_name_of_which_no_package_can_be_made(
+    tmp_path: Path, monkeypatch, kind: str, name: str, said: str
+) -> None:
+    """Told in words; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        write_package(kind, name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["random", "json", "x" * 64])
+def test_a_name_of_the_standard_library_is_a_name(tmp_path: Path, name: str) -> None:
+    """The module has the kind before it, so it hides nothing; `random` is one of ours."""
+    for kind in KINDS:
+        made = write_package(kind.name, name, tmp_path / kind.name)
+        for file in made.files:
+            if file.endswith(".py"):
+                compile((made.folder / file).read_text(), file, "exec")
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_a_package_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch, after: int
+) -> None:
+    """A disk that is full after some files, in a folder that was there and one that was not."""
+    (tmp_path / "there").mkdir()
+    really, left = Path.open, [0]
+
+    def full(self: Path, mode: str = "r", *args: object, **kwargs: object) -> object:
+        if mode == "x":
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(28, "No space left on device")
+        return really(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    for folder in ("there", "a/b/c"):
+        left[0] = after
+        with pytest.raises(MachineError, match="No space left on device"):
+            write_package("engine", "x", tmp_path / folder)
+        assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
+    """It is a file, lies below a file, has a name too long, or holds something."""
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UsageError, match="is there already"):
+        write_package("engine", "x", tmp_path / "file")
+    with pytest.raises(UsageError, match="is there already"):
+        write_package("engine", "x", tmp_path)
+    for folder in (tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(MachineError, match="cannot write"):
+            write_package("engine", "x", folder)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError, option, options
+from tokenbench.suite import limits
 from tokenbench.suite.choices import parse_choice
 from tokenbench.suite.options import build_options
 from tokenbench.suite.schema import Chosen
@@ -72,6 +73,106 @@ def test_errors_say_where_and_what(tmp_path: Path, text: str, said: str) -> None
         _load(tmp_path, text)
     assert said in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        ("  burstiness: 0.5\n", ":4: load.burstiness: it is the shape of gamma"),
+        ("  rate: [1]\n  ramp_from: 0.5\n", ":5: load.ramp_from: a ramp begins there"),
+        ("  rate: [1]\n  trace: x\n", ":5: load.trace: a trace is replayed"),
+        ("  rate: [1]\n  arrival: replay\n", ":5: load.arrival: replay needs a trace"),
+        ("  arrival: replay\n  trace: x\n", ":5: load.trace: replay is an arrival process of open"),
+        ("  trace: ''\n  rate: [1]\n", ":4: load.trace: no file is named"),
+        ("  arrival: gamma\n", ":4: load.arrival: gamma is an arrival process of open loops"),
+        ("  rate: [1]\n  arrival: ramp\n  requests: 5\n", ":5: load.arrival: a ramp needs a dur"),
+        ("  slo: ''\n", ":4: load.slo: no objective in ''"),
+        ("  slo: ttft<0ms\n", ":4: load.slo: nothing can be within 0 ms"),
+        ("  concurrency: []\n", ":4: load.concurrency: no load level"),
+        ("  rate: [2, 1, 2]\n", ":4: load.rate: the load level r2 is asked for twice"),
+        ("  find: {what: max-rate}\n", ":4: load.find: it needs objectives"),
+        (
+            "  slo: ttft<1s\n  find: {what: max-rate, lowest: 2, highest: 1}\n",
+            ":5: load.find.highe",
+        ),
+        ("  slo: ttft<1s\n  find: {what: max-concurrency, lowest: 1.5}\n", "give a whole number"),
+        ("  slo: ttft<1s\n  find: {what: max-concurrency, highest: 7.0e+4}\n", "between 1 and 64,"),
+        ("  rate: [1]\n  slo: ttft<1s\n  find: {what: max-rate}\n", ":4: load.rate: find looks"),
+        ("  repeats: 0\n", ":4: load.repeats: expected at least 1, got 0"),
+    ],
+)
+def test_keys_that_contradict_each_other(tmp_path: Path, load: str, said: str) -> None:
+    """Told with file, line and path of the key that cannot stay."""
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, f"deployments:\n- engine: a\nload:\n{load}")
+    assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"requests: {'9' * 400}",
+        f"concurrency: [{10**12}]",
+        "rate: [1.0e+9]",
+        "rate: [1.0e-10]",
+        "duration_s: 1.0e+12",
+        "repeats: 1000000000",
+        "burstiness: 1.0e-9",
+        "warmup_per_slot: 1.0e+300",
+        "least_per_slot: 1.0e+300",
+        "requests_per_slot: 1.0e+300",
+        "server_slots: 1000000000",
+        "stall_timeout_s: 1.0e+300",
+        "request_timeout_s: 1.0e+300",
+        "ramp_from: 1.0e+300",
+    ],
+)
+def test_numbers_that_cannot_be_meant(tmp_path: Path, line: str) -> None:
+    """However many digits they have: told with file, line, path and the limit."""
+    key = line.partition(":")[0]
+    with pytest.raises(
+        UsageError, match=rf"suite.yaml:4: load\.{key}: expected at (most|least) \d"
+    ):
+        _load(tmp_path, f"deployments:\n- engine: a\nload:\n  {line}")
+
+
+@pytest.mark.parametrize(
+    ("deployment", "said"),
+    [
+        (
+            "topology: {tp: 0}",
+            ":3: deployments[0].topology.tp: expected between 1 and 4,096, got 0",
+        ),
+        ("topology: {ep: -1}", ":3: deployments[0].topology.ep: expected between"),
+        ("port: 70000", ":3: deployments[0].port: expected between 1 and 65,535, got 70000"),
+        ("pools: [{replicas: 0}]", ":3: deployments[0].pools[0].replicas: expected between"),
+        ("pools: [{topology: {pp: 9999}}]", ":3: deployments[0].pools[0].topology.pp: expected"),
+    ],
+)
+def test_degrees_replicas_and_ports_are_counted_from_one(
+    tmp_path: Path, deployment: str, said: str
+) -> None:
+    """And end somewhere."""
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, f"deployments:\n- engine: a\n  {deployment}")
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "2026-99-99"])
+def test_a_scalar_that_cannot_be_read_is_no_bug(tmp_path: Path, value: str) -> None:
+    """A number of thousands of digits, a date that there is not."""
+    with pytest.raises(UsageError, match="not valid YAML"):
+        _load(tmp_path, f"deployments:\n- engine: a\nseed: {value}")
+
+
+def test_the_limits_are_those_of_the_page() -> None:
+    """docs/reference/suite.md says each."""
+    page = (Path(__file__).parents[3] / "docs/reference/suite.md").read_text()
+    table = page.partition("## Limits")[2]
+    for name, value in vars(limits).items():
+        if name.isupper():
+            text = f"{1 / value:,.0f}" if name == "LEAST_RATE" else f"{value:,.12g}"
+            assert f" {text} " in table, name
 
 
 def test_choices_on_the_command_line() -> None:

@@ -12,11 +12,30 @@ import attrs
 import click
 
 from tokenbench.api.errors import UsageError
+from tokenbench.suite.limits import MOST_DEGREE
 
 if TYPE_CHECKING:
     from tokenbench.plan.catalog import Catalog
     from tokenbench.plan.model import Plan
-    from tokenbench.suite.schema import Suite
+    from tokenbench.suite.schema import FindRequest, LoadRequest, Suite
+
+
+_LOAD_FLAGS = {
+    "concurrency": "concurrency",
+    "rate": "rate",
+    "arrival": "arrival",
+    "burstiness": "burstiness",
+    "trace": "trace",
+    "slo": "slo",
+    "find": "find",
+    "lowest": "find.lowest",
+    "highest": "find.highest",
+    "repeats": "repeats",
+    "duration": "duration_s",
+    "requests": "requests",
+}
+"""What was asked for by flag, and the key of `load` behind it."""
+_SPELT = {"lowest": "--from", "highest": "--to"}
 
 
 def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +55,7 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         add("--hardware", "hardware", metavar="NAME[:...]", help="Hardware (default: cpu)."),
         add("--launcher", "launcher", metavar="NAME[:...]",
             help="Where processes run (default: local)."),
-        add("--tp", "tp", type=int, help="Tensor parallel degree."),
+        add("--tp", "tp", type=click.IntRange(1, MOST_DEGREE), help="Tensor parallel degree."),
         add("--port", "port", type=click.IntRange(1, 65535), help="Port of the server."),
         add("--workload", "workload", multiple=True, metavar="NAME[:...]",
             help="Workload; repeat for several."),
@@ -76,19 +95,25 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_request(asked: dict[str, Any]) -> Suite:
     """The suite of a file with the flags laid over it, or of the flags alone."""
+    from tokenbench.suite.load_rules import check_load
     from tokenbench.suite.structure import load_suite
 
-    if asked["suite"] is not None:
-        suite = load_suite(asked["suite"])
-        for flag in ("engine", "model", "precision", "hardware", "launcher", "tp", "port"):
-            if asked[flag]:
-                raise UsageError(
-                    f"--{flag} cannot be combined with a suite file",
-                    hint="change the suite, or give flags alone",
-                )
-    else:
-        suite = _from_flags(asked)
-    return _overlay(suite, asked)
+    flags = {
+        key: _SPELT.get(name, f"--{name}")
+        for name, key in _LOAD_FLAGS.items()
+        if asked[name] is not None
+    }
+    if asked["suite"] is None:
+        suite = _overlay(_from_flags(asked), asked, flags)
+        check_load(suite.load, where=lambda key: flags.get(key, f"load.{key}"), given=flags)
+        return suite
+    for flag in ("engine", "model", "precision", "hardware", "launcher", "tp", "port"):
+        if asked[flag] not in (None, ()):
+            raise UsageError(
+                f"--{flag} cannot be combined with a suite file",
+                hint="change the suite, or give flags alone",
+            )
+    return load_suite(asked["suite"], lambda suite: _overlay(suite, asked, flags), flags)
 
 
 def _from_flags(asked: dict[str, Any]) -> Suite:
@@ -107,8 +132,12 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
             engine=parse_choice(engine, where="--engine"),
             model=model,
             precision=asked["precision"],
-            hardware=parse_choice(hardware, where="--hardware") if hardware else Chosen("cpu"),
-            launcher=parse_choice(launcher, where="--launcher") if launcher else Chosen("local"),
+            hardware=parse_choice(hardware, where="--hardware")
+            if hardware is not None
+            else Chosen("cpu"),
+            launcher=parse_choice(launcher, where="--launcher")
+            if launcher is not None
+            else Chosen("local"),
             topology=Topology(tp=asked["tp"] or 1),
             port=asked["port"],
         )
@@ -117,9 +146,8 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
     return Suite(deployments=deployments)
 
 
-def _overlay(suite: Suite, asked: dict[str, Any]) -> Suite:
+def _overlay(suite: Suite, asked: dict[str, Any], flags: dict[str, str]) -> Suite:
     from tokenbench.suite.choices import parse_choice
-    from tokenbench.suite.schema import FindRequest
 
     def choices(flag: str) -> tuple[Any, ...]:
         return tuple(parse_choice(text, where=f"--{flag}") for text in asked[flag])
@@ -131,34 +159,67 @@ def _overlay(suite: Suite, asked: dict[str, Any]) -> Suite:
         "use": asked["use"],
         "name": asked["name"],
     }
-    load: dict[str, Any] = {
-        "repeats": asked["repeats"],
-        "duration_s": asked["duration"],
-        "requests": asked["requests"],
-        "arrival": asked["arrival"] or ("replay" if asked["trace"] else None),
-        "burstiness": asked["burstiness"],
-        "trace": asked["trace"],
-        "slo": asked["slo"],
-    }
-    if asked["concurrency"] is not None:
-        load["concurrency"] = _levels(asked["concurrency"], "--concurrency", int)
-    if asked["rate"] is not None:
-        load["rate"] = _levels(asked["rate"], "--rate", float)
     try:
-        if asked["find"] is not None:
-            limits = {
-                name: asked[name] for name in ("lowest", "highest") if asked[name] is not None
-            }
-            load["find"] = FindRequest(what=asked["find"], **limits)
-        overlaid = attrs.evolve(
-            suite.load, **{key: value for key, value in load.items() if value is not None}
-        )
+        overlaid = attrs.evolve(suite.load, **_load_changes(suite.load, asked))
     except ValueError as error:
-        raise UsageError(str(error), hint="see `bench run --help`") from None
+        key, colon, rest = str(error).partition(":")
+        place = flags.get(key) or flags.get(f"find.{key}") or key
+        raise UsageError(f"{place}{colon}{rest}", hint=_load_hint(rest)) from None
     kept = {key: value for key, value in changes.items() if value}
     if asked["seed"] is not None:
         kept["seed"] = asked["seed"]
     return attrs.evolve(suite, load=overlaid, **kept)
+
+
+def _load_hint(message: str) -> str:
+    if "at most" in message:
+        return "docs/reference/suite.md says what the most is, and why"
+    return "see `bench run --help`"
+
+
+def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:
+    """The keys of `load` that flags set. `--arrival` replaces the process with its parameters: what
+    another process had in the suite goes.
+    """
+    changes: dict[str, Any] = {
+        key: asked[name]
+        for name, key in _LOAD_FLAGS.items()
+        if asked[name] is not None and "." not in key
+    }
+    if asked["trace"] is not None:
+        changes.setdefault("arrival", "replay")
+    if "arrival" in changes:
+        process = {"burstiness": "gamma", "ramp_from": "ramp", "trace": "replay"}
+        defaults = attrs.fields_dict(type(load))
+        for key, its in process.items():
+            if its != changes["arrival"]:
+                changes.setdefault(key, defaults[key].default)
+    if "concurrency" in changes:
+        changes["concurrency"] = _levels(asked["concurrency"], "--concurrency", int)
+    if "rate" in changes:
+        changes["rate"] = _levels(asked["rate"], "--rate", float)
+    changes.update(_find_change(load.find, asked))
+    return changes
+
+
+def _find_change(find: FindRequest | None, asked: dict[str, Any]) -> dict[str, Any]:
+    """The search that is asked for; the ends that a suite gives hold for its own kind of load."""
+    from tokenbench.suite.schema import FindRequest
+
+    limits = {name: asked[name] for name in ("lowest", "highest") if asked[name] is not None}
+    what = asked["find"] or (None if find is None else find.what)
+    if what is None:
+        if limits:
+            raise UsageError(
+                f"{_SPELT[next(iter(limits))]}: there is no search that it could be an end of",
+                hint="add --find max-rate or --find max-concurrency, with --slo",
+            )
+        return {}
+    if find is None:
+        return {"find": FindRequest(what=what, **limits)}
+    if find.what != what:
+        return {"find": FindRequest(what=what, tolerance=find.tolerance, **limits)}
+    return {"find": attrs.evolve(find, **limits)}
 
 
 def _levels(text: str, flag: str, kind: type[Any]) -> tuple[Any, ...]:
@@ -166,7 +227,7 @@ def _levels(text: str, flag: str, kind: type[Any]) -> tuple[Any, ...]:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
-            f"{flag}: expected numbers, got {text!r}", hint="for example 1,2,4,8"
+            f"{flag}: expected numbers, got {text[:40]!r}", hint="for example 1,2,4,8"
         ) from None
 
 

@@ -19,6 +19,11 @@ from tokenbench.api import LoadLevel, Stop, UsageError
 NS_PER_S = 1_000_000_000
 MOST = 10_000_000
 """Arrivals of one phase; more would be a slip of the keyboard."""
+LONGEST_S = 1e9
+"""The latest arrival: 31 years. Nanoseconds up to there, and clocks beside them, fit in 64 bits."""
+_MOST_BYTES = 32 * MOST
+_EXTREME = 1e6
+"""Of a shape, either way: beyond, the method that draws gaps loses its digits and never ends."""
 
 
 def arrival_times(
@@ -30,34 +35,57 @@ def arrival_times(
         stamps: of the trace that is replayed, in seconds.
 
     Raises:
-        UsageError: neither a time nor a number of requests ends them, or there are too many.
+        UsageError: neither a time nor a number of requests ends them, there are too many, or the
+            times are beyond what a clock can tell.
     """
     if stop.duration_s is None and stop.requests is None and level.arrival != "replay":
         raise UsageError("an open loop needs an end", hint="set load.duration_s or load.requests")
+    if _rate(level) < 1.0 / LONGEST_S:
+        raise UsageError(
+            f"{_rate(level):g} arrivals a second: the first would come after {LONGEST_S:g} s",
+            hint="raise the rate",
+        )
     limit_s = stop.duration_s if stop.duration_s is not None else float("inf")
-    most = stop.requests if stop.requests is not None else MOST + 1
+    most = MOST + 1 if stop.requests is None else min(stop.requests, MOST + 1)
     if level.arrival == "replay":
         process = _replay(level, stamps)
     else:
         process = _PROCESSES[level.arrival](level, stop, seed)
-    times = itertools.takewhile(lambda t: t < limit_s, process)
-    found = array("q", (round(t * NS_PER_S) for t in itertools.islice(times, most)))
+    found = array("q", itertools.islice(_nanoseconds(process, limit_s), most))
     if len(found) > MOST:
         raise UsageError(f"more than {MOST:,} arrivals in one phase", hint="lower the rate")
     return found
+
+
+def _nanoseconds(process: Iterator[float], limit_s: float) -> Iterator[int]:
+    """The times before the limit. What is no time, or too late for a clock, is refused."""
+    for time_s in process:
+        if time_s >= limit_s:
+            return
+        if not 0.0 <= time_s <= LONGEST_S:
+            raise UsageError(
+                f"an arrival {time_s:g} s after the start", hint="raise the rate, or end it earlier"
+            )
+        yield round(time_s * NS_PER_S)
 
 
 def read_stamps(file: Path) -> tuple[float, ...]:
     """Time stamps of a trace, in seconds: one a line, blank lines left out.
 
     Raises:
-        UsageError: it cannot be read, a line is no number, or there are fewer than two.
+        UsageError: it cannot be read, is far too long, a line is no number, or there are fewer than
+            two.
     """
-    if file.exists() and not file.is_file():
-        raise UsageError(f"the trace {file} is no file", hint="name a file of time stamps")
     try:
+        if file.exists() and not file.is_file():
+            raise UsageError(f"the trace {file} is no file", hint="name a file of time stamps")
+        if file.stat().st_size > _MOST_BYTES:
+            raise UsageError(
+                f"the trace {file} is too long", hint=f"at most {MOST:,} time stamps, one a line"
+            )
         lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        # ValueError: bytes that are no UTF-8, or a name that no file can have.
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"cannot read the trace {file}: {reason}", hint="check it") from None
     stamps = [_stamp(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
@@ -102,8 +130,19 @@ def _gamma(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
     """
     draw = random.Random(seed)
     shape = level.burstiness if level.arrival == "gamma" else 1.0
-    scale_s = 1.0 / (_rate(level) * shape)
-    return itertools.accumulate(draw.gammavariate(shape, scale_s) for _ in itertools.count())
+    mean = _rate(level) * shape
+    scale_s = 1.0 / mean if mean else math.inf
+    return itertools.accumulate(_gaps(draw, shape, scale_s))
+
+
+def _gaps(draw: random.Random, shape: float, scale_s: float) -> Iterator[float]:
+    if not 1.0 / _EXTREME <= shape <= _EXTREME or not 0.0 < scale_s < math.inf:
+        raise UsageError(
+            f"no gaps can be drawn with burstiness {shape:g}",
+            hint="choose one between 0.001 and 1000",
+        )
+    while True:
+        yield draw.gammavariate(shape, scale_s)
 
 
 def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
@@ -119,14 +158,12 @@ def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
     begin, end = level.ramp_from_per_s or 0.0, _rate(level)
     slope = (end - begin) / stop.duration_s
     for count in itertools.accumulate(draw.expovariate(1.0) for _ in itertools.count()):
-        # begin * t + slope * t^2 / 2 = count
-        if abs(slope) < 1e-12:
-            yield count / begin
-            continue
+        # begin * t + slope * t^2 / 2 = count, solved without dividing by a slope that may be tiny.
         root = begin * begin + 2.0 * slope * count
         if root < 0:
             return
-        yield (root**0.5 - begin) / slope
+        speed = begin + root**0.5
+        yield 2.0 * count / speed if speed else math.inf
 
 
 def _replay(level: LoadLevel, stamps: Sequence[float]) -> Iterator[float]:

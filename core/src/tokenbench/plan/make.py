@@ -30,6 +30,7 @@ from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
 from .amend import amendments_for
 from .canonical import identity, plain
 from .catalog import Catalog
+from .ceilings import check_prompts, expected_requests
 from .layers import Layer, amendment_layers, hardware_layer, merge, recipe_layers
 from .model import Plan, PlannedDeployment, PlannedEval
 from .series import PlannedSeries, load_plan, server_slots, thresholds
@@ -225,24 +226,23 @@ def _recipes(
 
 def _series(suite: Suite, catalog: Catalog, base: dict[str, Any]) -> list[PlannedSeries]:
     levels = load_plan(suite.load)
-    return [
-        PlannedSeries(
-            workload=chosen,
-            load=suite.load,
-            levels=levels,
-            part=FrozenMap(
-                plain(
-                    {
-                        **base,
-                        "workload": chosen.name,
-                        "workload_options": catalog.identity_values("workload", chosen),
-                        "dataset": catalog.workload(chosen).dataset_hash(),
-                    }
-                )
-            ),
+    found = []
+    for chosen in suite.workloads:
+        workload = catalog.workload(chosen)
+        part = {
+            **base,
+            "workload": chosen.name,
+            "workload_options": catalog.identity_values("workload", chosen),
+            "dataset": workload.dataset_hash(),
+        }
+        series = PlannedSeries(
+            workload=chosen, load=suite.load, levels=levels, part=FrozenMap(plain(part))
         )
-        for chosen in suite.workloads
-    ]
+        for point in series.points:
+            requests = max(point.warmup_requests, expected_requests(point.level, point.stop))
+            check_prompts(chosen, workload.context_tokens(), requests)
+        found.append(series)
+    return found
 
 
 def _evals(

@@ -49,14 +49,14 @@ class Bisection(LoadPlan):
         """The next load to try, None once the largest is known."""
         trials = [self.trial(result) for result in history]
         value = self._next_value(trials)
-        level = None if value is None else self._level(value)
+        level = None if value is None else self.level(value)
         tried = {trial.value for trial in trials}
         # Rounding may lead back to a load whose answer is known.
         return None if level is None or _load(level) in tried else level
 
     def known(self) -> Sequence[LoadLevel]:
         """Only the first is certain."""
-        return (self._level(self.lowest),)
+        return (self.level(self.lowest),)
 
     def trial(self, result: PointResult) -> Trial:
         """What one result says of its load."""
@@ -96,7 +96,8 @@ class Bisection(LoadPlan):
             return failed // 2 if failed > 1 else None
         return failed / 2 if failed > self.lowest / 64 else None
 
-    def _level(self, value: float) -> LoadLevel:
+    def level(self, value: float) -> LoadLevel:
+        """The level of a load."""
         if self._whole:
             return attrs.evolve(self.like, concurrency=max(1, int(value)))
         return attrs.evolve(self.like, rate_per_s=float(f"{value:.4g}"))

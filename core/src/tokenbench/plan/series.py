@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import attrs
 from tokenbench.api import FixedLoadPlan, FrozenMap, LoadLevel, LoadPlan, Stop, UsageError
 from tokenbench.load.arrivals import read_stamps, stamps_hash
 from tokenbench.measure.thresholds import Thresholds, thresholds_from
-from tokenbench.suite.schema import Chosen, LoadRequest, Suite
+from tokenbench.suite.load_rules import check_load
+from tokenbench.suite.schema import Chosen, FindRequest, LoadRequest, Suite
 from tokenbench.suite.slo import Objective, parse_objectives
 
 from .canonical import identity, plain
+from .ceilings import check_arrivals, check_slots, highest_concurrency, highest_rate
 from .search import Bisection
 
 DEFAULT_DURATION_S = 10.0
@@ -98,44 +101,49 @@ def load_plan(load: LoadRequest) -> LoadPlan:
     """The levels of a load, fixed or found.
 
     Raises:
-        UsageError: they contradict each other.
+        UsageError: they contradict each other, or ask for more than can be meant.
     """
-    goals = objectives(load)
+    check_load(load, where="load.{}".format)
+    stamps = () if load.trace is None else read_stamps(Path(load.trace))
+    trace = stamps_hash(stamps) if stamps else None
     if load.find is None:
         closed = [LoadLevel(concurrency=c) for c in load.concurrencies]
-        levels = (*closed, *(_open(load, rate) for rate in load.rate))
-        twice = [level.label for level in levels if levels.count(level) > 1]
-        if twice:
-            raise UsageError(f"the load level {twice[0]} is asked for twice", hint="name it once")
+        levels = (*closed, *(_open(load, rate, trace) for rate in load.rate))
+        _check_size(load, levels, len(stamps))
         return FixedLoadPlan(levels)
-    if load.rate or load.concurrency is not None:
-        raise UsageError(
-            "load.find looks for the load, so no rate or concurrency can be given",
-            hint="set load.find.lowest and load.find.highest instead",
-        )
-    if not goals:
-        raise UsageError(
-            "load.find needs objectives", hint="set load.slo, for example ttft_p99<200ms"
-        )
-    find = load.find
-    if find.highest is not None and find.highest < find.lowest:
-        raise UsageError(
-            f"load.find: highest ({find.highest:g}) is below lowest ({find.lowest:g})",
-            hint="begin lower",
-        )
-    rate = find.what == "max-rate"
+    search = _search(load, load.find, trace)
+    ends = (value for value in (load.find.lowest, load.find.highest) if value is not None)
+    _check_size(load, map(search.level, ends), len(stamps))
+    return search
+
+
+def _check_size(load: LoadRequest, levels: Iterable[LoadLevel], stamps: int) -> None:
+    for level in levels:
+        slots = level.concurrency or server_slots(load)
+        check_slots(load, slots)
+        check_arrivals(level, _stop(load, slots), stamps)
+
+
+def _search(load: LoadRequest, find: FindRequest, trace: str | None) -> Bisection:
+    if find.what == "max-rate":
+        like = _open(load, find.lowest, trace)
+        stop = _stop(load, server_slots(load))
+        ceiling = highest_rate(stop.duration_s if stop.requests is None else None)
+    else:
+        like = LoadLevel(concurrency=int(find.lowest))
+        ceiling = highest_concurrency(load)
     return Bisection(
-        like=_open(load, find.lowest) if rate else LoadLevel(concurrency=max(1, int(find.lowest))),
-        objectives=goals,
+        like=like,
+        objectives=objectives(load),
         lowest=find.lowest,
-        highest=find.highest,
+        highest=ceiling if find.highest is None else find.highest,
         tolerance=find.tolerance,
     )
 
 
 def objectives(load: LoadRequest) -> tuple[Objective, ...]:
     """What the load must hold; none where nothing was asked."""
-    return parse_objectives(load.slo, where="load.slo") if load.slo else ()
+    return parse_objectives(load.slo, where="load.slo") if load.slo is not None else ()
 
 
 def thresholds(suite: Suite) -> Thresholds:
@@ -152,15 +160,8 @@ def thresholds(suite: Suite) -> Thresholds:
         ) from None
 
 
-def _open(load: LoadRequest, rate: float) -> LoadLevel:
+def _open(load: LoadRequest, rate: float, trace: str | None) -> LoadLevel:
     arrival = load.arrival
-    trace = None
-    if arrival == "replay":
-        if load.trace is None:
-            raise UsageError(
-                "load.arrival: replay needs a trace", hint="set load.trace to a file of time stamps"
-            )
-        trace = stamps_hash(read_stamps(Path(load.trace)))
     return LoadLevel(
         rate_per_s=rate,
         arrival=arrival,

@@ -18,7 +18,7 @@ API_GROUP = "tokenbench.api"
 @attrs.frozen(kw_only=True)
 class Candidate:
     """An entry point that says it is a plugin. `api` is the API version its distribution was
-    written for, as text; None where it does not say.
+    written for, as text; None where it does not say, all of them where it says several.
     """
 
     kind: str
@@ -84,7 +84,10 @@ class _Distributions:
 
     def __init__(self, api_entries: Iterable[importlib.metadata.EntryPoint]) -> None:
         self._known: dict[int, tuple[str, str]] = {}
-        self._api = {self._name(entry)[0]: entry.name for entry in api_entries}
+        said: dict[str, list[str]] = {}
+        for entry in api_entries:
+            said.setdefault(self._name(entry)[0], []).append(entry.name)
+        self._api = {name: ", ".join(versions) for name, versions in said.items()}
 
     def of(self, entry: importlib.metadata.EntryPoint) -> tuple[str, str, str | None]:
         name, version = self._name(entry)

@@ -171,6 +171,13 @@ class PluginHost:
         wrong = misfit(candidate.api)
         if wrong is not None:
             raise _BrokenPlugin("api", *wrong)
+        name, colon, _ = candidate.module.partition(":")
+        if colon:
+            raise _BrokenPlugin(
+                "import",
+                f"its entry point says {candidate.module!r}, an object in a module",
+                f'entry points of bench name the module alone: "{name.strip()}"',
+            )
         module = _call("import", candidate, importlib.import_module, candidate.module)
         self._register(candidate, module)
         kind = BY_NAME[candidate.kind]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import datetime as dt
+import keyword
 import re
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -16,6 +20,9 @@ from .kinds import BY_NAME
 from .versions import OURS
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST = 64
+"""Of a name: kind, version and tags around it, a wheel's file name stays far below 255 bytes."""
+_YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
 
 @attrs.frozen
@@ -34,28 +41,82 @@ def write_package(kind: str, name: str, folder: Path | None = None) -> Written:
 
     Raises:
         UsageError: no such kind, not a name, or the folder is there and not empty.
-        MachineError: it cannot be written.
+        MachineError: it cannot be written; nothing is left of it.
     """
     if kind not in BY_NAME:
         raise UsageError(
             f"no kind of plugin is called {kind!r}", hint=f"kinds: {', '.join(BY_NAME)}"
         )
+    _check_name(name)
+    facts = _facts(kind, name)
+    texts = {path: _fill(template, facts) for path, template in _layout(kind, facts).items()}
+    for path, text in texts.items():
+        if path.endswith("plugin.py") and facts["camel"] in _imported(text):
+            raise UsageError(
+                f"{name!r} is no name for a plugin: its class would be {facts['camel']}, a class "
+                "that it needs itself",
+                hint="choose a name that says which one it is",
+            )
+    target = folder if folder is not None else Path(facts["dist"])
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"{target} is there already", hint="name another with --folder")
+        made: list[Path] = []
+        with _undone(made):
+            for path, text in texts.items():
+                _write(target / path, text, made)
+    except OSError as error:
+        raise MachineError(
+            f"cannot write {target}: {error.strerror}", hint="name another folder with --folder"
+        ) from error
+    return Written(target, tuple(texts))
+
+
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name for a plugin", hint="lower case letters, digits and dashes"
+            f"{name[:_LONGEST]!r} is no name for a plugin",
+            hint="lower case letters, digits and dashes",
         )
-    facts = _facts(kind, name)
-    target = folder if folder is not None else Path(facts["dist"])
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} is there already", hint="name another with --folder")
-    texts = {path: _fill(template, facts) for path, template in _layout(kind, facts).items()}
+    if len(name) > _LONGEST:
+        raise UsageError(
+            f"a name of {len(name)} characters is too long for a plugin",
+            hint=f"at most {_LONGEST}",
+        )
+    if keyword.iskeyword(name) or keyword.iskeyword(name.capitalize()) or name in _YAML_WORDS:
+        language = "YAML" if name in _YAML_WORDS else "Python"
+        raise UsageError(
+            f"{name!r} is no name for a plugin: it is a word of {language}",
+            hint="choose a name that says what it is",
+        )
+
+
+def _imported(source: str) -> set[str]:
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in nodes for alias in node.names}
+
+
+@contextlib.contextmanager
+def _undone(made: list[Path]) -> Iterator[None]:
+    """What was made goes again where not all could be made."""
     try:
-        for path, text in texts.items():
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"cannot write {target}: {error.strerror}", hint="check it") from error
-    return Written(target, tuple(texts))
+        yield
+    except BaseException:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
+
+
+def _write(file: Path, text: str, made: list[Path]) -> None:
+    """Write a new file and the folders above it, noting each."""
+    absent = [folder for folder in file.parents if not folder.exists()]
+    for folder in reversed(absent):
+        folder.mkdir()
+        made.append(folder)
+    with file.open("x", encoding="utf-8") as out:
+        made.append(file)
+        out.write(text)
 
 
 def _facts(kind: str, name: str) -> dict[str, str]:

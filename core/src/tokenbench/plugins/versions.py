@@ -25,6 +25,11 @@ def misfit(declared: str | None) -> tuple[str, str] | None:
             "its distribution does not say which API version it was written for",
             f'add to its pyproject: [project.entry-points."{API_GROUP}"] "{OURS}" = "{API_GROUP}"',
         )
+    if "," in declared:
+        return (
+            f"its distribution says more than one API version: {declared}",
+            f'keep one entry of the group "{API_GROUP}": the version it was written for',
+        )
     try:
         major, minor = (int(part) for part in declared.split("."))
     except ValueError:

@@ -10,6 +10,17 @@ import attrs
 from tokenbench.api import FlagValue, FrozenMap, Pool, Topology
 from tokenbench.api.load import ARRIVALS
 
+from .limits import (
+    LEAST_BURSTINESS,
+    LEAST_RATE,
+    MOST_BURSTINESS,
+    MOST_CONCURRENCY,
+    MOST_DURATION_S,
+    MOST_RATE,
+    MOST_REPEATS,
+    MOST_REQUESTS,
+)
+
 SUITE_VERSION = 1
 
 
@@ -56,16 +67,31 @@ class DeploymentRequest:
     port: int | None = None
 
 
-def _at_least(limit: float, *, above: bool = False) -> Any:
+def _between(low: float, high: float, *, above: bool = False) -> Any:
+    """Each value at least `low` (more, with `above`) and at most `high`; None where it may be."""
+
     def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         for item in value if isinstance(value, tuple) else (value,):
-            if item is not None and not math.isfinite(item):
+            if item is None:
+                continue
+            # A whole number may be too large to be made a float of.
+            if isinstance(item, float) and not math.isfinite(item):
                 raise ValueError(f"{attribute.name}: expected a finite number, got {item:g}")
-            if item is not None and (item <= limit if above else item < limit):
-                words = "more than" if above else "at least"
-                raise ValueError(f"{attribute.name}: expected {words} {limit:g}, got {item:g}")
+            if item <= low if above else item < low:
+                words = f"more than {low:g}" if above else f"at least {low:.3g}"
+            elif item > high:
+                words = f"at most {high:,.15g}"
+            else:
+                continue
+            raise ValueError(f"{attribute.name}: expected {words}, got {_shown(item)}")
 
     return validate
+
+
+def _shown(value: float) -> str:
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    return str(value) if abs(value) < 10**15 else "a number of many digits"
 
 
 def _one_of(*allowed: str) -> Any:
@@ -77,6 +103,11 @@ def _one_of(*allowed: str) -> Any:
     return validate
 
 
+_SLOTS = _between(1, MOST_CONCURRENCY)
+_RATE = [_between(0, math.inf, above=True), _between(LEAST_RATE, MOST_RATE)]
+_DURATION = _between(0, MOST_DURATION_S, above=True)
+
+
 @attrs.frozen(kw_only=True)
 class FindRequest:
     """The largest load at which objectives hold: ``max-rate`` (open loop) or ``max-concurrency``.
@@ -86,9 +117,9 @@ class FindRequest:
     """
 
     what: str = attrs.field(validator=_one_of("max-rate", "max-concurrency"))
-    lowest: float = attrs.field(default=1.0, validator=_at_least(0, above=True))
-    highest: float | None = attrs.field(default=None, validator=_at_least(0, above=True))
-    tolerance: float = attrs.field(default=0.05, validator=_at_least(0.001))
+    lowest: float = attrs.field(default=1.0, validator=_RATE)
+    highest: float | None = attrs.field(default=None, validator=_RATE)
+    tolerance: float = attrs.field(default=0.05, validator=_between(0.001, 1))
 
 
 @attrs.frozen(kw_only=True)
@@ -110,23 +141,27 @@ class LoadRequest:
     `warmup_per_slot` times the concurrency, distinct prompts, not measured.
     """
 
-    concurrency: tuple[int, ...] | None = attrs.field(default=None, validator=_at_least(1))
-    rate: tuple[float, ...] = attrs.field(default=(), validator=_at_least(0, above=True))
+    concurrency: tuple[int, ...] | None = attrs.field(default=None, validator=_SLOTS)
+    rate: tuple[float, ...] = attrs.field(default=(), validator=_RATE)
     arrival: str = attrs.field(default="poisson", validator=_one_of(*ARRIVALS))
-    burstiness: float = attrs.field(default=1.0, validator=_at_least(0, above=True))
-    ramp_from: float = attrs.field(default=0.0, validator=_at_least(0))
+    burstiness: float = attrs.field(
+        default=1.0, validator=_between(LEAST_BURSTINESS, MOST_BURSTINESS)
+    )
+    ramp_from: float = attrs.field(default=0.0, validator=_between(0, MOST_RATE))
     trace: str | None = None
-    server_slots: int | None = attrs.field(default=None, validator=_at_least(1))
+    server_slots: int | None = attrs.field(default=None, validator=_SLOTS)
     slo: str | None = None
     find: FindRequest | None = None
-    repeats: int = attrs.field(default=1, validator=_at_least(1))
-    duration_s: float | None = attrs.field(default=None, validator=_at_least(0, above=True))
-    requests: int | None = attrs.field(default=None, validator=_at_least(1))
-    requests_per_slot: float | None = attrs.field(default=None, validator=_at_least(0, above=True))
-    least_per_slot: float = attrs.field(default=0.0, validator=_at_least(0))
-    warmup_per_slot: float = attrs.field(default=2.0, validator=_at_least(0))
-    stall_timeout_s: float = attrs.field(default=120.0, validator=_at_least(0, above=True))
-    request_timeout_s: float = attrs.field(default=600.0, validator=_at_least(0, above=True))
+    repeats: int = attrs.field(default=1, validator=_between(1, MOST_REPEATS))
+    duration_s: float | None = attrs.field(default=None, validator=_DURATION)
+    requests: int | None = attrs.field(default=None, validator=_between(1, MOST_REQUESTS))
+    requests_per_slot: float | None = attrs.field(
+        default=None, validator=_between(0, MOST_REQUESTS, above=True)
+    )
+    least_per_slot: float = attrs.field(default=0.0, validator=_between(0, MOST_REQUESTS))
+    warmup_per_slot: float = attrs.field(default=2.0, validator=_between(0, MOST_REQUESTS))
+    stall_timeout_s: float = attrs.field(default=120.0, validator=_DURATION)
+    request_timeout_s: float = attrs.field(default=600.0, validator=_DURATION)
 
     @property
     def concurrencies(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import attrs
@@ -72,4 +73,6 @@ def _one(text: str, where: str) -> Objective:
         limit_s = float(limit) * _UNITS[unit]
     except ValueError:
         raise UsageError(f"{where}: {limit!r} is no number", hint=_EXAMPLE) from None
+    if not 0 < limit_s < math.inf:
+        raise UsageError(f"{where}: nothing can be within {limit} {unit}", hint=_EXAMPLE)
     return Objective(metric=metric, percentile=percentile, limit_s=limit_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from cattrs.gen import make_dict_structure_fn
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError
 
 from .choices import parse_choice
+from .limits import MOST_DEGREE
+from .load_rules import check_load
 from .schema import (
     SUITE_VERSION,
     Chosen,
@@ -28,8 +30,16 @@ from .yaml_lines import Document, read
 _CLASSES = (Suite, DeploymentRequest, LoadRequest, FindRequest, Topology, Pool)
 
 
-def load_suite(file: Path) -> Suite:
+def load_suite(
+    file: Path,
+    change: Callable[[Suite], Suite] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Suite:
     """Read and check a suite file.
+
+    Args:
+        change: lays the command line over it.
+        flags: the keys of `load` that the command line sets, each with its flag.
 
     Raises:
         UsageError: with ``file:line: path: what was expected, what was found``.
@@ -44,22 +54,56 @@ def load_suite(file: Path) -> Suite:
             f"not {version!r}",
             hint="install a bench that knows that version",
         )
-    return structure(document)
+    suite = structure(document)
+    suite = suite if change is None else change(suite)
+    flags = flags or {}
+    check_load(
+        suite.load,
+        where=lambda key: flags.get(key) or document.where(f"load.{key}"),
+        given=flags,
+    )
+    return suite
 
 
 def structure(document: Document) -> Suite:
-    """A suite from parsed data."""
+    """A suite from parsed data; whether its load makes sense is not looked at."""
     try:
         suite = _converter().structure(document.data, Suite)
     except cattrs.BaseValidationError as error:
         path, message = _first(error)
-        raise UsageError(f"{document.where(path)}: {message}", hint=_hint(path, message)) from None
+        hint = _hint(path, message)
+        # What a class says of one of its keys begins with that key.
+        key, _, rest = message.partition(": ")
+        if rest and f"{path}.{key}" in document.lines:
+            path, message = f"{path}.{key}", rest
+        raise UsageError(f"{document.where(path)}: {message}", hint=hint) from None
     if not suite.deployments:
         raise UsageError(
             f"{document.where('deployments')}: no deployment is asked for",
             hint="list at least one, with an engine",
         )
+    for path, value, most in _counts(suite):
+        if not 1 <= value <= most:
+            raise UsageError(
+                f"{document.where(path)}: expected between 1 and {most:,}, got {value}",
+                hint="docs/reference/suite.md has the keys and their limits",
+            )
     return suite
+
+
+def _counts(suite: Suite) -> Iterator[tuple[str, int, int]]:
+    """Ports, degrees and replicas: their paths, values, and the most they may be."""
+    for number, asked in enumerate(suite.deployments):
+        here = f"deployments[{number}]"
+        if asked.port is not None:
+            yield f"{here}.port", asked.port, 65535
+        topologies = [(f"{here}.topology", asked.topology)]
+        for index, pool in enumerate(asked.pools):
+            topologies.append((f"{here}.pools[{index}].topology", pool.topology))
+            yield f"{here}.pools[{index}].replicas", pool.replicas, MOST_DEGREE
+        for path, topology in topologies:
+            for axis in ("tp", "pp", "ep", "dcp", "pcp"):
+                yield f"{path}.{axis}", getattr(topology, axis), MOST_DEGREE
 
 
 def _converter() -> cattrs.Converter:
@@ -138,12 +182,16 @@ def _format(error: BaseException, kind: type[Any] | None) -> str:
         return f"the key {error.args[0]!r} is missing"
     if isinstance(error, ValueError | cattrs.StructureHandlerNotFoundError) and error.args:
         return str(error.args[0])
+    if isinstance(error, OverflowError):
+        return "the number is too large"
     if isinstance(error, TypeError):
         return "expected a list" if "iterable" in str(error) else str(error)
     return f"{type(error).__name__}: {error}"
 
 
 def _hint(path: str, message: str) -> str:
+    if "expected at most" in message:
+        return "docs/reference/suite.md says what the most is, and why"
     if not message.startswith("unknown key"):
         return "see `bench plan --help` and docs for the keys of a suite"
     key = re.split(r"[.\[]", path)[-1]

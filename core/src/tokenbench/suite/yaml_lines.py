@@ -58,7 +58,8 @@ def read(file: Path) -> Document:
             f"{place}: not valid YAML: {error.problem}",
             hint="check indentation and quotes there",
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: a date that there is not, or a number of thousands of digits.
         raise UsageError(f"{file}: not valid YAML: {error}", hint="check the file") from None
     return Document(str(file), data, lines)
 
