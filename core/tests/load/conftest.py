@@ -19,6 +19,8 @@ from tokenbench.load.job import LoadJob
 from tokenbench.load.prepared import write_sessions
 from tokenbench.load.records import PhaseSummary
 
+from .peers import Drove, Server, drive_here
+
 Serve = Callable[..., str]
 
 
@@ -43,6 +45,33 @@ def serve() -> Iterator[Serve]:
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def played() -> Iterator[Callable[..., Server]]:
+    """Start a :class:`Server` that plays a script; what its threads raised fails the test."""
+    started: list[Server] = []
+
+    def start(*args: object, **more: object) -> Server:
+        started.append(Server(*args, **more))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+    assert [failure for server in started for failure in server.failures] == []
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Callable[..., Drove]:
+    """Run one phase in this process, of so many plain prompts or of these sessions."""
+
+    def run(url: str, sessions: int | list[Session] = 1, **more: object) -> Drove:
+        if isinstance(sessions, int):
+            sessions = [plain_session(i) for i in range(sessions)]
+        return drive_here(url, tmp_path, sessions, **more)  # type: ignore[arg-type]
+
+    return run
 
 
 @pytest.fixture

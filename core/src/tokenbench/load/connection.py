@@ -89,7 +89,7 @@ class Connection:
         self._opening: list[bytes] = []
         self._error_body = bytearray()
         self._bodies: list[bytes] = []
-        self._unsent = b""
+        self._unsent: bytes | memoryview = b""
         self._parser: Any = httptools.HttpResponseParser(self)
         self.closed = False
         reactor.watch(self._fd, self.ready)
@@ -101,8 +101,8 @@ class Connection:
         tokens, so it is short rather than pretty: a line here costs more than anything else in this
         package.
         """
-        if mask != READ and mask & WRITE and not self._write_on():
-            return
+        if mask != READ and mask & WRITE:
+            self._write_on()
         try:
             size = self._recv_into(_ROOM)
         except self._again:
@@ -154,7 +154,7 @@ class Connection:
             self._parser.feed_data(data)
             if self._bodies:
                 self._take_bodies(exchange)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"not HTTP: {error}")
         except ValueError as error:
             self._fail(f"unreadable response: {error}")
@@ -222,13 +222,11 @@ class Connection:
         if exchange is not None and exchange.status is None:
             if got_bytes and not framed and not error and exchange.http_status > 0:
                 # A body without length or chunks ends with the connection.
-                exchange.complete(now_ns)
+                self._complete(exchange, now_ns)
             elif got_bytes or not exchange.reused:
                 exchange.end(now_ns, Status.BROKEN, f"connection closed: {error or 'by server'}")
             else:
                 self._pool.lost(self, exchange, error or "closed by server")
-                return
-        self._pool.lost(self, None, error or "closed")
 
     def _framed(self) -> bool:
         """Whether the response's head says where its body ends."""
@@ -239,6 +237,10 @@ class Connection:
         return any(b"\n" + name in head for name in _FRAMING)
 
     # -- httptools -------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A response begins: more than was asked for, where one is whole already."""
+        self._stray = self._whole
 
     def on_chunk_header(self) -> None:
         """A chunk of the body begins."""
@@ -252,7 +254,8 @@ class Connection:
         """The status is known."""
         if self._exchange is not None:
             status = self._parser.get_status_code()
-            if status >= 200:  # Else the real answer is still to come.
+            # Below, the real answer is still to come.
+            if status >= 200 and not self._stray:
                 self._exchange.http_status = status
 
     def on_body(self, body: bytes) -> None:
@@ -270,10 +273,8 @@ class Connection:
 
     def on_message_complete(self) -> None:
         """The response is whole, unless it was an interim one."""
-        exchange = self._exchange
-        if exchange is not None and exchange.http_status < 0:
+        if self._exchange is None or self._exchange.http_status < 0:
             return
-        self._stray = self._whole or exchange is None
         self._whole = True
         self._keep = self._parser.should_keep_alive()  # It forgets that once it returns.
 
@@ -283,13 +284,18 @@ class Connection:
         if self._stray:
             self._fail("unreadable response: more came than was asked for")
             return
-        reusable = not self._unsent  # Else the rest of the request would begin the next one.
+        # Else the rest of the request would begin the next one, or what was read behind the
+        # response would be taken for the next answer.
+        reusable = not self._unsent and not self._left
         exchange = self._let_go()
         if reusable and self._keep:
             self._pool.release(self)
         else:
             self.close()
         assert exchange is not None
+        self._complete(exchange, now_ns)
+
+    def _complete(self, exchange: Exchange, now_ns: int) -> None:
         if exchange.http_status != 200:
             exchange.error = self._error_body[:500].decode(errors="replace")
         exchange.complete(now_ns)
@@ -319,24 +325,24 @@ class Connection:
             return
         exchange.sent_last_ns = monotonic_ns()
         if written < len(data):
-            self._unsent = data[written:]
+            self._unsent = memoryview(data)[written:]
             self._reactor.watch(self._fd, self.ready, READ | WRITE)
 
-    def _write_on(self) -> bool:
-        """More of a request that did not fit the socket's buffer; False where that broke it."""
+    def _write_on(self) -> None:
+        """More of a request that did not fit the socket's buffer."""
         try:
             written = self._send(self._unsent) if self._unsent else 0
         except self._again:
-            return True
-        except OSError as error:
-            self._over(error.strerror or str(error))
-            return False
+            return
+        except OSError:
+            # Reading tells the end, and before it what the server said: that it was too large.
+            self._reactor.watch(self._fd, self.ready)
+            return
         self._unsent = self._unsent[written:]
         if self._exchange is not None:
             self._exchange.sent_last_ns = monotonic_ns()
         if not self._unsent:
             self._reactor.watch(self._fd, self.ready)
-        return True
 
     def close(self) -> None:
         """Close it; what is under way is ended by the caller. May be called twice."""
@@ -345,6 +351,7 @@ class Connection:
             self.closed = True
             self._reactor.forget(self._fd)
             self._socket.close()
+            self._pool.lost(self, None, "closed")
 
     def _fail(self, reason: str) -> None:
         exchange = self._exchange

@@ -32,10 +32,11 @@ class Dial:
         """Begin; `done` may be called before this returns."""
         while self._left and self._done is not None:
             family, kind, protocol, _, where = self._left.pop(0)
-            made = self._socket = socket.socket(family, kind, protocol)
-            made.setblocking(False)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
+                # Fails too: a kernel without IPv6, no descriptor left.
+                made = self._socket = socket.socket(family, kind, protocol)
+                made.setblocking(False)
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 made.connect(where)
             except BlockingIOError:
                 self._reactor.watch(made.fileno(), self._connected, WRITE)
@@ -74,10 +75,15 @@ class Dial:
             self._end(self._socket)
             return
         self._reactor.forget(self._socket.fileno())
-        self._socket = self._address.tls.wrap_socket(
-            self._socket, server_hostname=self._address.name, do_handshake_on_connect=False
-        )
-        self._shake(0)
+        try:
+            self._socket = self._address.tls.wrap_socket(
+                self._socket, server_hostname=self._address.name, do_handshake_on_connect=False
+            )
+        except OSError as error:  # It was reset this very moment.
+            self._lose(error)
+            self.start()
+        else:
+            self._shake(0)
 
     def _shake(self, mask: int) -> None:
         """As much of the TLS handshake as can be done now."""

@@ -68,7 +68,6 @@ class ConnectionPool:
         connection = exchange.carrier
         if connection is not None:
             connection.close()
-            self._all.discard(connection)
 
     def close(self) -> None:
         """Close every connection."""

@@ -162,10 +162,13 @@ class Reactor:
     def _some(self) -> None:
         """Some of what is left to be done, and what is to follow from it."""
         soon, work = self._soon, self.work
+        if self.wait_s is not forever:
+            self.wait_s()  # A turn that does not wait would not fire what is due.
         for _ in range(min(len(work), _PIECES)):
             function, data, now_ns = work.popleft()
             function(data, now_ns)
-        while soon:
+        # What these ask for in turn comes after the next look at the sockets.
+        for _ in range(len(soon)):
             soon.popleft()()
 
     def close(self) -> None:

@@ -1,0 +1,202 @@
+"""Servers of a few lines, on real sockets: each connection is a thread that plays a script."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tokenbench.api import COMPLETIONS, Dialect, Session, Stop, Target
+from tokenbench.load.codecs import find_codec
+from tokenbench.load.job import LoadJob
+from tokenbench.load.phase import Phase
+from tokenbench.load.prepared import write_sessions
+from tokenbench.load.reactor import Reactor
+from tokenbench.load.records import PhaseSummary, Status
+from tokenbench.store.records import read_raw
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+
+
+def events(tokens: int = 3) -> list[bytes]:
+    """A token stream as servers write it: so many tokens, usage, the end mark."""
+    token = b'data: {"choices":[{"index":0,"text":" word","finish_reason":null}]}\n\n'
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":%d}}\n\n'
+    return [*[token] * tokens, usage % tokens, b"data: [DONE]\n\n"]
+
+
+def whole(body: bytes = b"".join(events()), head: bytes = OK) -> bytes:
+    """A response that says how long it is."""
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunked(parts: list[bytes]) -> list[bytes]:
+    """A response with one HTTP chunk a part, without the chunk that ends it."""
+    return [
+        OK + b"Transfer-Encoding: chunked\r\n\r\n",
+        *(b"%x\r\n%b\r\n" % (len(p), p) for p in parts),
+    ]
+
+
+class Peer:
+    """The server's end of a connection; `number`: how many its server had before."""
+
+    def __init__(self, made: socket.socket, number: int) -> None:
+        self.socket, self.number = made, number
+        self._rest = bytearray()
+
+    def head(self) -> str:
+        """The head of the next request; empty where the client closed instead."""
+        while (end := self._rest.find(b"\r\n\r\n")) < 0:
+            data = self.socket.recv(65536)
+            if not data:
+                return ""
+            self._rest += data
+        text = self._rest[:end].decode()
+        del self._rest[: end + 4]
+        return text
+
+    def request(self) -> bytes | None:
+        """The body of the next request; None where the client closed instead."""
+        length = re.search(r"(?i)content-length: (\d+)", self.head())
+        if length is None:
+            return None
+        wanted = int(length[1])
+        while len(self._rest) < wanted:
+            data = self.socket.recv(65536)
+            if not data:
+                raise AssertionError("the client closed in the middle of a request")
+            self._rest += data
+        body = bytes(self._rest[:wanted])
+        del self._rest[:wanted]
+        return body
+
+    def say(self, *parts: bytes) -> None:
+        """Write, each part at once."""
+        for part in parts:
+            self.socket.sendall(part)
+
+    def until_closed(self) -> None:
+        """Read whatever comes until the client closes."""
+        while self.socket.recv(65536):
+            pass
+
+    def reset(self) -> None:
+        """Close so that the client's socket breaks."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+Script = Callable[[Peer], None]
+
+
+def answering(peer: Peer) -> None:
+    """The script of a server that does all right."""
+    while peer.request() is not None:
+        peer.say(whole())
+
+
+class Server:
+    """Plays `script` on each connection, in a thread of its own, and closes it afterwards."""
+
+    def __init__(
+        self, script: Script, *, tls: ssl.SSLContext | None = None, room: int | None = None
+    ) -> None:
+        self._script, self._tls = script, tls
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        if room is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.connections = 0
+        self.failures: list[BaseException] = []
+        self._peers: list[Peer] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        # Ended by `close`, which shuts the listener down.
+        with contextlib.suppress(OSError):
+            while True:
+                made, _ = self._listener.accept()
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer = Peer(made, self.connections)
+                self._peers.append(peer)
+                self.connections += 1
+                self._threads.append(threading.Thread(target=self._play, args=(peer,)))
+                self._threads[-1].start()
+
+    def _play(self, peer: Peer) -> None:
+        try:
+            # A client that breaks the connection is what some tests are about.
+            with contextlib.suppress(OSError):
+                if self._tls is not None:
+                    peer.socket = self._tls.wrap_socket(peer.socket, server_side=True)
+                self._script(peer)
+        except BaseException as error:
+            self.failures.append(error)
+        finally:
+            peer.socket.close()
+
+    def close(self) -> None:
+        """End it, its connections and its threads."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(10)
+        self._listener.close()
+        for peer in self._peers:
+            with contextlib.suppress(OSError):
+                peer.socket.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads[1:]:
+            thread.join(10)
+            assert not thread.is_alive(), "a script does not end"
+
+
+class Drove:
+    """What a phase left: its summary, its records, how many requests were sent again."""
+
+    def __init__(self, summary: PhaseSummary, records: Any, retries: int) -> None:
+        self.summary, self.records, self.retries = summary, records, retries
+        self.statuses = [Status(int(status)).name for status in records["status"]]
+        self.reused = [int(reused) for reused in records["reused"]]
+        self.errors = summary.errors
+
+
+def drive_here(
+    url: str,
+    folder: Path,
+    sessions: list[Session],
+    *,
+    concurrency: int = 1,
+    stop: Stop | None = None,
+    reactor: Reactor | None = None,
+    **more: Any,
+) -> Drove:
+    """Run a phase of the worker in this very process, one session after the other."""
+    job = LoadJob(
+        url=url,
+        codec=COMPLETIONS,
+        model="scripted",
+        dialect=Dialect(wires=(COMPLETIONS,)),
+        sessions=str(folder / "sessions"),
+        output=str(folder),
+        stop=stop or Stop(requests=1000),
+        concurrency=concurrency,
+        # So that a test which would hang fails instead.
+        request_timeout_s=20.0,
+        **more,
+    )
+    target = Target(model=job.model, dialect=job.dialect)
+    write_sessions(sessions, find_codec(job.codec, None), target, [folder / "sessions"])
+    phase = Phase(job, lambda _: None)
+    phase.go()
+    with contextlib.closing(reactor or Reactor()) as turning:
+        summary = phase.run(turning)
+    assert phase._driver is not None
+    return Drove(summary, read_raw(folder)[0], phase._driver._pool.retries)

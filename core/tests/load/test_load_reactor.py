@@ -1,0 +1,179 @@
+"""The loop: who is called, in which order, with epoll and with what stands in for it elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tokenbench.load import timers
+from tokenbench.load.reactor import WRITE, Reactor, Selector
+
+from .peers import Peer, chunked, events
+
+pytestmark = pytest.mark.timeout(60)
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture(params=["the system's", "selector"])
+def reactor(request) -> Iterator[Reactor]:
+    """One with each kind of poller."""
+    made = Reactor(Selector() if request.param == "selector" else None)
+    yield made
+    made.close()
+    made.close()
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[Pair]]:
+    """Two pairs of sockets."""
+    made = [socket.socketpair() for _ in range(2)]
+    yield made
+    for pair in made:
+        for end in pair:
+            end.close()
+
+
+def test_a_phase_without_epoll_and_timerfd(played, here, monkeypatch) -> None:
+    """Small, but whole: all tokens of all requests, connections kept, an end by time."""
+    monkeypatch.setattr(timers.sys, "platform", "elsewhere")
+
+    def play(peer: Peer) -> None:
+        while peer.request() is not None:
+            peer.say(*chunked(events(10)), b"0\r\n\r\n")
+
+    server = played(play)
+    drove = here(server.url, 40, concurrency=4, reactor=Reactor(Selector()))
+    assert drove.statuses == ["OK"] * 40
+    assert drove.records["n_out"].tolist() == drove.records["chunks"].tolist() == [10] * 40
+    assert sum(drove.reused) == 36
+    assert server.connections == 4
+
+
+def test_a_handler_may_forget_another_of_the_same_turn(reactor, pairs) -> None:
+    """Both were ready; the one that is forgotten is not called any more."""
+    called: list[int] = []
+    ends = [ours.fileno() for ours, _ in pairs]
+
+    def handler(number: int) -> None:
+        called.append(number)
+        reactor.forget(ends[1 - number])
+
+    for number, (ours, theirs) in enumerate(pairs):
+        theirs.send(b"x")
+        reactor.watch(ours.fileno(), lambda _, number=number: handler(number))
+    reactor.run_until(lambda: bool(called))
+    assert len(called) == 1
+
+
+def test_what_replaces_a_descriptor_is_watched(reactor, pairs) -> None:
+    """Forgotten, closed, and its number given to another: reported for the other."""
+    called: list[str] = []
+    (first, _), (second, theirs) = pairs
+    fd = first.fileno()
+    reactor.watch(fd, lambda _: called.append("first"))
+    reactor.forget(fd)
+    reactor.forget(fd)
+    os.dup2(second.fileno(), fd)
+    reactor.watch(fd, lambda _: called.append("second"))
+    theirs.send(b"x")
+    reactor.run_until(lambda: bool(called))
+    assert called == ["second"]
+
+
+def test_watching_again_replaces_what_is_waited_for(reactor, pairs) -> None:
+    """Room to write is reported only while it is asked for."""
+    masks: list[int] = []
+    ours, theirs = pairs[0]
+    reactor.watch(ours.fileno(), masks.append, WRITE)
+    reactor.run_until(lambda: bool(masks))
+    reactor.watch(ours.fileno(), masks.append)
+    theirs.send(b"x")
+    reactor.run_until(lambda: len(masks) > 1)
+    assert [bool(mask & WRITE) for mask in masks] == [True, False]
+
+
+def test_reading_comes_first_then_work_then_soon_then_idle(reactor, pairs) -> None:
+    """What handlers leave is done in pieces, in order, what follows from a piece after it; what can
+    wait comes when all else is done.
+    """
+    done: list[str] = []
+    ours, theirs = pairs[0]
+
+    def read(mask: int) -> None:
+        ours.recv(1)
+        done.append("read")
+
+    reactor.watch(ours.fileno(), read)
+    theirs.send(b"x")
+    reactor.idle(lambda: done.append("idle"))
+    reactor.soon(lambda: done.append("soon"))
+    for number in range(40):
+        reactor.work.append((lambda data, now_ns: done.append(f"{data!r}{now_ns}"), b"", number))
+    reactor.run_until(lambda: "idle" in done)
+    worked = [f"{b''!r}{number}" for number in range(40)]
+    assert [it for it in done if it not in {"read", "soon", "idle"}] == worked
+    assert done[0] == "read"
+    assert done[-1] == "idle"
+    assert 1 < done.index("soon") < 40
+
+
+def test_what_can_wait_waits_while_anything_is_ready(reactor, pairs) -> None:
+    """Records are written when no token would have to wait for it."""
+    done: list[str] = []
+    ours, theirs = pairs[0]
+
+    def read(mask: int) -> None:
+        ours.recv(1)
+        done.append("read")
+
+    reactor.watch(ours.fileno(), read)
+    theirs.send(b"xxxxx")
+    reactor.idle(lambda: done.append("idle"))
+    reactor.run_until(lambda: "idle" in done)
+    assert done == ["read"] * 5 + ["idle"]
+
+
+def test_sockets_are_looked_at_between_pieces_of_work(reactor, pairs) -> None:
+    """A byte that comes while much is left to be done does not wait for all of it."""
+    done: list[str] = []
+    ours, theirs = pairs[0]
+
+    def work(data: bytes, now_ns: int) -> None:
+        if now_ns == 0:
+            theirs.send(b"x")
+        done.append("work")
+
+    def read(mask: int) -> None:
+        ours.recv(1)
+        done.append("read")
+
+    reactor.watch(ours.fileno(), read)
+    for number in range(1000):
+        reactor.work.append((work, b"", number))
+    reactor.run_until(lambda: not reactor.work)
+    assert done.index("read") < 100
+
+
+def test_what_comes_again_and_again_does_not_hold_the_sockets_up(reactor, pairs) -> None:
+    """A function that asks to be called soon once more is, but after a look at the sockets."""
+    calls, read = 0, False
+    ours, theirs = pairs[0]
+
+    def again() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 1000:
+            reactor.soon(again)
+
+    def ready(mask: int) -> None:
+        nonlocal read
+        read = True
+
+    reactor.watch(ours.fileno(), ready)
+    reactor.soon(lambda: theirs.send(b"x"))
+    reactor.soon(again)
+    reactor.run_until(lambda: read)
+    assert calls < 100
