@@ -21,9 +21,9 @@ from .delays import Delays
 READ, WRITE = 1, 4
 # So many sockets are read before some of what is left to be done is done.
 _MOST = 256
-# So much of it is done before the sockets are looked at again. Fewer pieces would look sooner, but
+# So long it is done before the sockets are looked at again. A shorter time would look sooner, but
 # send requests one by one, and each would have to wake a server that had just gone to sleep.
-_PIECES = 16
+_WORK_NS = 250_000
 # One turn in so many is timed.
 _TIMED = 16
 
@@ -164,7 +164,8 @@ class Reactor:
         soon, work = self._soon, self.work
         if self.wait_s is not forever:
             self.wait_s()  # A turn that does not wait would not fire what is due.
-        for _ in range(min(len(work), _PIECES)):
+        end_ns = monotonic_ns() + _WORK_NS
+        while work and monotonic_ns() < end_ns:
             function, data, now_ns = work.popleft()
             function(data, now_ns)
         # What these ask for in turn comes after the next look at the sockets.
