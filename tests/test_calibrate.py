@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests_bench import wait_for
 
 from tokenbench.store import calibration
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPILED = any(map(shutil.which, ("cc", "gcc", "clang")))
 
 
 def test_two_levels_end_to_end(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +33,23 @@ def test_two_levels_end_to_end(bench, tmp_path: Path, monkeypatch: pytest.Monkey
     assert calibration.saved() == data
     assert "calibration.ttft_error_mean_s.4" in calibration.facts()
     assert not list(tmp_path.glob("tokenbench-calibrate-*"))
+
+
+@pytest.mark.skipif(not COMPILED, reason="no C compiler")
+def test_another_reference_server(bench, tmp_path: Path) -> None:
+    """The one in C of benchmarks/: it leaves stamps only, its lateness is computed from them."""
+    build = ROOT / "benchmarks" / "build.py"
+    subprocess.run([sys.executable, str(build), str(tmp_path)], check=True, capture_output=True)
+    options = ["--quick", "--concurrency", "8", "--json", "--server", str(tmp_path / "server")]
+    done = bench("calibrate", *options, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert done.code == 0, done.err
+    data = json.loads(done.out)
+    (step,) = data["steps"]
+    assert data["server"] == "server"
+    assert step["errors"]["unmatched"] == step["failed"] == 0
+    # No token is sent before it is due, and a busy machine is not a second late.
+    assert 0 <= step["errors"]["lateness"]["p50"] < 1
+    assert bench("calibrate", "--server", "/nowhere").code == 2
 
 
 def test_it_is_shown_as_a_table(bench, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from tokenbench.api import CheckOutcome
 from tokenbench.calibrate.machine import available_cpus, busy_share
-from tokenbench.calibrate.step import CLIENT_CHECKS, Calibrator, Cores, Traffic
+from tokenbench.calibrate.step import CLIENT_CHECKS, Calibrator, Cores, Traffic, _varied
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_every_request_is_compared(calibrator: Calibrator) -> None:
     step = calibrator.step(4)
     errors = step.errors
     assert errors.requests >= 8
-    assert errors.tokens == errors.requests * 20
+    assert errors.tokens == sum(_varied(number, 20) for number in range(errors.requests))
     assert (errors.unmatched, errors.blocked, step.failed) == (0, 0, 0)
     for spread in (errors.ttft, errors.tpot, errors.itl, errors.e2e, errors.pickup):
         assert spread is not None
@@ -96,3 +97,12 @@ def test_a_busy_core_is_noticed() -> None:
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_answers_vary_around_their_mean() -> None:
+    """Between half and one and a half times; so that streams do not end together."""
+    counts = [_varied(number, 128) for number in range(1000)]
+    assert (min(counts), max(counts)) == (64, 191)
+    assert 125 < sum(counts) / 1000 < 130
+    assert all(a != b for a, b in itertools.pairwise(counts))
+    assert {_varied(number, 1) for number in range(10)} == {1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -110,8 +111,13 @@ def test_reading_comes_first_then_work_then_soon_then_idle(reactor, pairs) -> No
     theirs.send(b"x")
     reactor.idle(lambda: done.append("idle"))
     reactor.soon(lambda: done.append("soon"))
+
+    def work(data: bytes, now_ns: int) -> None:
+        time.sleep(20e-6)
+        done.append(f"{data!r}{now_ns}")
+
     for number in range(40):
-        reactor.work.append((lambda data, now_ns: done.append(f"{data!r}{now_ns}"), b"", number))
+        reactor.work.append((work, b"", number))
     reactor.run_until(lambda: "idle" in done)
     worked = [f"{b''!r}{number}" for number in range(40)]
     assert [it for it in done if it not in {"read", "soon", "idle"}] == worked
@@ -144,6 +150,7 @@ def test_sockets_are_looked_at_between_pieces_of_work(reactor, pairs) -> None:
     def work(data: bytes, now_ns: int) -> None:
         if now_ns == 0:
             theirs.send(b"x")
+        time.sleep(20e-6)
         done.append("work")
 
     def read(mask: int) -> None:

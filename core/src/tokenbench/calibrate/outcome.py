@@ -16,16 +16,24 @@ from .search import Envelope
 from .step import Cores, Step, Traffic
 
 
-def plain(envelope: Envelope, traffic: Traffic, cores: Cores, busy_share: float) -> dict[str, Any]:
+def plain(
+    envelope: Envelope,
+    traffic: Traffic,
+    cores: Cores,
+    busy_share: float,
+    server: Path | None = None,
+) -> dict[str, Any]:
     """What is shown by ``--json`` and saved. Times in seconds.
 
     Args:
+        server: the reference server, None for the portable one.
         busy_share: what other programs used of the cores before it began, 0 to 1.
     """
     return {
         "version": VERSION,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine_facts(),
+        "server": server.name if server is not None else "portable",
         "server_core": cores.server,
         "client_cores": list(cores.client),
         "shared_core": cores.shared,

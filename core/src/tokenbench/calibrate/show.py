@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _MS, _US = 1e3, 1e6
 _ENDED = {
     "client": "the client reached its limit",
-    "server": "the portable server reached its own limit; the client may reach further",
+    "server": "the reference server reached its own limit; the client may reach further",
     "most": "the end of what is tried",
     "list": "the end of the list",
     "interrupted": "interrupted",

@@ -59,6 +59,8 @@ _BUG = "try it again; report it if it stays"
 class Traffic:
     """What each request is, and how long a level lasts. Times in seconds.
 
+    `tokens` is the mean: answers have between half and one and a half times as many. With equal
+    ones all streams would begin and end together for ever.
     `least_requests`: a level of few streams lasts until it has sent so many, for the checks judge
     no percentile of fewer than ten.
     """
@@ -71,7 +73,7 @@ class Traffic:
 
     @property
     def request_s(self) -> float:
-        """From the arrival of a request to its last token."""
+        """From the arrival of a request to its last token, of a mean one."""
         return self.ttft_s + (self.tokens - 1) * self.itl_s
 
 
@@ -137,12 +139,20 @@ class Calibrator:
     Args:
         folder: for records, truth and logs; the caller's to remove.
         interrupted: asked a few times a second; once True, a level ends early.
+        server: a reference server instead of the portable one; started as benchmarks/c/server.c is,
+            and leaves its truth as that does.
     """
 
     def __init__(
-        self, traffic: Traffic, cores: Cores, folder: Path, interrupted: Callable[[], bool]
+        self,
+        traffic: Traffic,
+        cores: Cores,
+        folder: Path,
+        interrupted: Callable[[], bool],
+        server: Path | None = None,
     ) -> None:
         self._traffic = traffic
+        self._server = server
         self._cores = cores
         self._folder = folder
         self._interrupted = interrupted
@@ -194,9 +204,9 @@ class Calibrator:
         if stop.requests is not None:
             first, count, tokens = _WARM_UP_ID, stop.requests, _WARM_UP_TOKENS
         else:
-            rounds = traffic.seconds / traffic.request_s + 2
+            rounds = 1.5 * traffic.seconds / traffic.request_s + 2
             first, count = 0, int(concurrency * rounds) + traffic.least_requests
-            tokens = traffic.tokens
+            tokens = None
         job = LoadJob(
             url=url,
             codec=COMPLETIONS,
@@ -212,7 +222,7 @@ class Calibrator:
         )
         return self.crew.run(
             job,
-            (_session(first + number, tokens) for number in range(count)),
+            (_session(first + n, tokens or _varied(n, traffic.tokens)) for n in range(count)),
             on_progress=lambda _: None,
             interrupted=self._interrupted,
             alive=alive,
@@ -226,22 +236,33 @@ class Calibrator:
         traffic, port = self._traffic, free_port()
         streamed = concurrency * (traffic.seconds / traffic.itl_s + 2 * traffic.tokens)
         capacity = int(streamed) + traffic.least_requests * traffic.tokens
+        capacity += concurrency * _WARM_UP_TOKENS
         options = {
             "--port": port,
             "--truth": truth,
             "--ttft-s": traffic.ttft_s,
             "--itl-s": traffic.itl_s,
             "--tokens": traffic.tokens,
-            "--capacity": capacity + concurrency * _WARM_UP_TOKENS,
+            "--capacity": capacity,
         }
         argv = [sys.executable, "-m", "tokenbench.calibrate.server"]
         argv += [str(word) for option in options.items() for word in option]
+        if self._server is not None:
+            times_us = [str(round(time_s * 1e6)) for time_s in (traffic.ttft_s, traffic.itl_s)]
+            argv = [str(self._server), str(port), *times_us, str(truth)]
         process = start(argv, cpus=(self._cores.server,), log=log)
         try:
             _await_port(process, port)
             yield f"http://127.0.0.1:{port}", lambda: process.exit_code is None
         finally:
             process.stop()
+
+
+def _varied(number: int, mean: int) -> int:
+    """Between half and one and a half times `mean`; neighbours differ (Knuth's multiplier, 2^32
+    over the golden ratio).
+    """
+    return max(1, mean // 2) + (number * 2654435761 % 2**32) * mean // 2**32
 
 
 def _session(number: int, tokens: int) -> Session:

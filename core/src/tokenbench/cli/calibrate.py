@@ -29,12 +29,20 @@ _QUICK_S, _QUICK_TOKENS = 1.5, 32
 )
 @click.option("--quick", is_flag=True, help="Levels of 1.5 s, answers of 32 tokens.")
 @click.option("--cpus", metavar="N,N,...", help="Cores: the server's, then those of the client.")
+@click.option(
+    "--server",
+    type=click.Path(
+        exists=True, dir_okay=False, executable=True, resolve_path=True, path_type=Path
+    ),
+    help="Another reference server, such as benchmarks/c/server.c, compiled.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(
     concurrency: str | None,
     seconds: float | None,
     quick: bool,
     cpus: str | None,
+    server: Path | None,
     as_json: bool,
 ) -> None:
     """Measure the load generator itself, on this machine, against a server that knows the truth.
@@ -55,8 +63,8 @@ def command(
         traffic = Traffic(seconds=seconds, tokens=traffic.tokens)
     busy = busy_share((cores.server, *cores.client))
     with Interrupt() as interrupt:
-        envelope = _measure(traffic, cores, levels, most, interrupt)
-    data = plain(envelope, traffic, cores, busy)
+        envelope = _measure(traffic, cores, levels, most, interrupt, server)
+    data = plain(envelope, traffic, cores, busy, server)
     _show(data, as_json)
     if envelope.ended_by == "interrupted":
         raise Interrupted(
@@ -66,7 +74,12 @@ def command(
 
 
 def _measure(
-    traffic: Traffic, cores: Cores, levels: tuple[int, ...], most: int, interrupt: Interrupt
+    traffic: Traffic,
+    cores: Cores,
+    levels: tuple[int, ...],
+    most: int,
+    interrupt: Interrupt,
+    server: Path | None,
 ) -> Envelope:
     from tokenbench.calibrate.outcome import plain_step
     from tokenbench.calibrate.search import LEVELS, MOST, Search
@@ -75,7 +88,7 @@ def _measure(
 
     with (
         tempfile.TemporaryDirectory(prefix="tokenbench-calibrate-") as folder,
-        Calibrator(traffic, cores, Path(folder), interrupt) as calibrator,
+        Calibrator(traffic, cores, Path(folder), interrupt, server) as calibrator,
     ):
 
         def measure(concurrency: int) -> Step:

@@ -24,6 +24,8 @@ _MOST = 256
 # So long it is done before the sockets are looked at again. A shorter time would look sooner, but
 # send requests one by one, and each would have to wake a server that had just gone to sleep.
 _WORK_NS = 250_000
+# About what a read takes.
+_READ_NS = 8_000
 # One turn in so many is timed.
 _TIMED = 16
 
@@ -155,16 +157,18 @@ class Reactor:
                     if handler is not None:
                         handler(mask)
             if soon or work:
-                self._some()
+                self._some(len(events))
             elif idle and not events:
                 idle.popleft()()
 
-    def _some(self) -> None:
-        """Some of what is left to be done, and what is to follow from it."""
+    def _some(self, reads: int) -> None:
+        """Some of what is left to be done, and what is to follow from it: at least for as long as
+        the turn's reads took, or a busy worker would read ever on and never send.
+        """
         soon, work = self._soon, self.work
         if self.wait_s is not forever:
             self.wait_s()  # A turn that does not wait would not fire what is due.
-        end_ns = monotonic_ns() + _WORK_NS
+        end_ns = monotonic_ns() + max(_WORK_NS, reads * _READ_NS)
         while work and monotonic_ns() < end_ns:
             function, data, now_ns = work.popleft()
             function(data, now_ns)

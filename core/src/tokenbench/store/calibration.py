@@ -49,8 +49,9 @@ def saved() -> dict[str, Any] | None:
 def facts() -> dict[str, str]:
     """The saved calibration as flat facts for the provenance of a run; empty where there is none.
 
-    ``calibration.date``, ``calibration.envelope_streams``, ``calibration.ended_by`` and, for each
-    measured concurrency, ``calibration.ttft_error_mean_s.256`` and its like (seconds).
+    ``calibration.date``, ``calibration.server``, ``calibration.envelope_streams``,
+    ``calibration.ended_by`` and, for each measured concurrency,
+    ``calibration.ttft_error_mean_s.256`` and its like (seconds).
     """
     found = saved()
     if found is None:
@@ -58,6 +59,7 @@ def facts() -> dict[str, str]:
     try:
         flat = {
             "calibration.date": str(found["date"]),
+            "calibration.server": str(found.get("server", "portable")),
             "calibration.step_s": str(found["step_s"]),
             "calibration.envelope_streams": str(found["envelope"]["streams"]),
             "calibration.ended_by": str(found["envelope"]["ended_by"]),
