@@ -38,6 +38,7 @@ class Bench:
     floor_client: Path
     place: Place
     peers: dict[str, Path]
+    split: bool
 
     def clients(self, load: Load, *, with_peers: bool, seconds: float = 0) -> dict[str, Run]:
         """The clients of one repetition, in their order."""
@@ -46,6 +47,8 @@ class Bench:
             for one in floor.floors(self.floor_client)
         }
         runs["ours"] = lambda f: ours.run(self.reference, load, self.place, f, seconds)
+        if self.split:
+            runs["split"] = lambda f: ours.run(self.reference, load, self.place, f, seconds, 2)
         if with_peers:
             for name, program in self.peers.items():
                 runs[name] = self._peer(name, program, load)
@@ -102,6 +105,9 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--peer-streams", default="64", help="at which of --streams peers run")
     parser.add_argument("--no-peers", action="store_true", help="only ours and the floors")
+    parser.add_argument(
+        "--split", action="store_true", help="two workers on the client's core as well"
+    )
     parser.add_argument("--one-token", action="store_true", help="requests per second as well")
     parser.add_argument("--one-token-streams", type=int, default=64)
     parser.add_argument("--server-core", type=int, default=cores[0])
@@ -159,6 +165,7 @@ def _bench(options: argparse.Namespace, binaries: build.Binaries) -> Bench:
         reference=CReference(binary=binaries.server, place=server),
         floor_client=binaries.client,
         place=client,
+        split=options.split,
         peers={} if options.no_peers else peers.installed(given),
     )
 

@@ -61,32 +61,40 @@ class _Phase:
         )
 
 
-def run(reference: Reference, load: Load, place: Place, folder: Path, seconds: float = 0) -> Sample:
+def run(
+    reference: Reference,
+    load: Load,
+    place: Place,
+    folder: Path,
+    seconds: float = 0,
+    workers: int = 1,
+) -> Sample:
     """A worker, a warm-up of one request a stream (apart), then the measured phase.
 
     `cpu_s` is the worker process's own clock around the phase: reading sessions, encoding, opening
     connections, the load itself and the writing of the records are all in it. `phase_cpu_s` is what
-    the phase says of itself (from its first request to its last byte).
+    the phase says of itself (from its first request to its last byte). Several `workers` share the
+    place: their CPU time together, against that of one, is what splitting the work costs.
     """
     with serving(reference, load, folder / "truth.bin") as (port, truth):
         begun_ns = time.monotonic_ns()
-        with LoadCrew(cpus=tuple(sorted(place.cpus)), logs=folder) as crew:
-            (pid,) = crew.pids
-            place.put(pid)
+        with LoadCrew(cpus=tuple(sorted(place.cpus)) * workers, logs=folder) as crew:
+            for pid in crew.pids:
+                place.put(pid)
             warm = _Phase(crew=crew, load=load, port=port, folder=folder / "warm-up")
             warmed = warm.run(WARM_UP_IDS, load.streams, 0)
             phase = _Phase(crew=crew, load=load, port=port, folder=folder / "measured")
-            before_ns = cpu_ns(pid)
+            before_ns = sum(map(cpu_ns, crew.pids))
             summary = phase.run(0, load.requests, seconds)
-            used_ns = cpu_ns(pid) - before_ns
-            rss = peak_rss_bytes(pid)
-            arrow = "arrow" in Path(f"/proc/{pid}/maps").read_text()
+            used_ns = sum(map(cpu_ns, crew.pids)) - before_ns
+            rss = max(map(peak_rss_bytes, crew.pids))
+            arrow = any("arrow" in Path(f"/proc/{p}/maps").read_text() for p in crew.pids)
     records, chunks = read_raw(phase.folder)
     good = records[records["status"] == Status.OK]
     delays = summary.loop_delay_ns or (0, 0, 0, 0)
     dispatch = good["sent_first_ns"] - good["scheduled_ns"]
     return Sample(
-        client="ours",
+        client="ours" if workers == 1 else "split",
         streams=load.streams,
         requests=len(good),
         failed=summary.turns - len(good),

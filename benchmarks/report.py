@@ -57,7 +57,12 @@ def ratios(samples: list[Sample]) -> dict[str, float]:
             pairs = [a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
             if pairs:
                 found[f"{one}/{other} at {streams}"] = median(pairs)
-        for name in sorted({s.client for s in samples} - {"ours", *FLOORS}):
+        both = (_at(samples, name, streams) for name in ("ours", "split"))
+        pairs = [2 * a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
+        if pairs:
+            # What two workers cost together on one core says what they can do on two.
+            found[f"streams of two workers, over one, at {streams}"] = median(pairs)
+        for name in sorted({s.client for s in samples} - {"ours", "split", *FLOORS}):
             theirs = _at(samples, name, streams)
             if theirs and ours:
                 cost = median(s.us_per_token for s in theirs)
