@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tokenbench.load import timers
+from tokenbench.load.delays import Delays
 from tokenbench.load.reactor import WRITE, Reactor, Selector
 
 from .peers import Peer, chunked, events
@@ -184,3 +186,39 @@ def test_what_comes_again_and_again_does_not_hold_the_sockets_up(reactor, pairs)
     reactor.soon(again)
     reactor.run_until(lambda: read)
     assert calls < 100
+
+
+def test_delays_count_what_was_done_meanwhile(reactor, pairs) -> None:
+    """A byte that came during work waited for the work; one that a poll waited for did not."""
+    ours, theirs = pairs[0]
+    left = 400
+
+    def work(data: bytes, now_ns: int) -> None:
+        theirs.send(b"x")
+        time.sleep(2e-3)
+
+    def read(mask: int) -> None:
+        nonlocal left
+        ours.recv(1)
+        left -= 1
+        if left > 200:
+            reactor.work.append((work, b"", 0))
+
+    reactor.watch(ours.fileno(), read)
+    theirs.send(b"x")
+    reactor.run_until(lambda: left == 200)
+    busy = reactor.delays.percentiles()
+    assert busy[0] >= 2_000_000
+    reactor.delays = Delays()
+    sender = threading.Thread(target=_send_slowly, args=(theirs, left))
+    sender.start()
+    reactor.run_until(lambda: left == 0)
+    sender.join()
+    # Half of them, however busy the machine: none waited for anything of ours.
+    assert reactor.delays.percentiles()[0] < 1_000_000
+
+
+def _send_slowly(theirs: socket.socket, count: int) -> None:
+    for _ in range(count):
+        time.sleep(1e-3)
+        theirs.send(b"x")

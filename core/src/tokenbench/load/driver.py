@@ -261,7 +261,7 @@ class Driver(ABC):
                 self._reactor.idle(self._record)
             self._unrecorded.append(exchange)
         if len(self._unrecorded) > _UNRECORDED:
-            self._record()
+            self._record_some()
         if done:
             self._reactor.soon(self._drain)
         self._finish_if_empty()
@@ -280,10 +280,16 @@ class Driver(ABC):
                 self.stop("output_tokens")
 
     def _record(self) -> None:
-        unrecorded, self._unrecorded = self._unrecorded, []
-        for exchange in unrecorded:
-            self._recorder.add(exchange, self._job.worker)
+        """Nothing is ready: record some, and more in the next such moment."""
+        self._record_some()
+        if self._unrecorded:
+            self._reactor.idle(self._record)
         self._finish_if_empty()
+
+    def _record_some(self) -> None:
+        some, self._unrecorded = self._unrecorded[:_BATCH], self._unrecorded[_BATCH:]
+        for exchange in some:
+            self._recorder.add(exchange, self._job.worker)
 
     def _go_on(self, exchange: Exchange) -> None:
         self._freed_ns = exchange.end_ns

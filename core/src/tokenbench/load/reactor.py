@@ -24,6 +24,8 @@ _MOST = 256
 # So long it is done before the sockets are looked at again. A shorter time would look sooner, but
 # send requests one by one, and each would have to wake a server that had just gone to sleep.
 _WORK_NS = 250_000
+# A poll that takes no longer did not wait.
+_AT_ONCE_NS = 50_000
 # About what a read takes.
 _READ_NS = 8_000
 # One turn in so many is timed.
@@ -107,7 +109,7 @@ class Reactor:
     ever); timers set it where the system has none that are descriptors.
 
     `work` is what handlers leave to be done, in order: a function, two arguments. `delays` samples
-    how long (in nanoseconds) sockets that were ready had to wait for the others of their turn.
+    how long (in nanoseconds) sockets may have been ready before they were read.
     """
 
     def __init__(self, poller: Poller | None = None) -> None:
@@ -116,6 +118,8 @@ class Reactor:
         self._soon: deque[Callable[[], None]] = deque()
         self._idle: deque[Callable[[], None]] = deque()
         self._turns = 0
+        # When the last turn left the sockets to do something; 0 where it went straight to the poll.
+        self._away_ns = 0
         self.work: deque[Work] = deque()
         self.wait_s: Callable[[], float] = forever
         self.delays = Delays()
@@ -147,18 +151,21 @@ class Reactor:
         poll, handlers = self._poller.poll, self._handlers
         soon, work, idle = self._soon, self.work, self._idle
         while not done():
-            events = poll(0 if soon or work or idle else self.wait_s(), _MOST)
             self._turns += 1
-            if self._turns % _TIMED == 0:
-                self._timed(events)
+            asked_ns = monotonic_ns() if self._turns % _TIMED == 0 else 0
+            events = poll(0 if soon or work or idle else self.wait_s(), _MOST)
+            if asked_ns:
+                self._timed(events, asked_ns)
             else:
                 for fd, mask in events:
                     handler = handlers.get(fd)
                     if handler is not None:
                         handler(mask)
+            self._away_ns = 0
             if soon or work:
                 self._some(len(events))
             elif idle and not events:
+                self._away_ns = monotonic_ns()
                 idle.popleft()()
 
     def _some(self, reads: int) -> None:
@@ -168,7 +175,8 @@ class Reactor:
         soon, work = self._soon, self.work
         if self.wait_s is not forever:
             self.wait_s()  # A turn that does not wait would not fire what is due.
-        end_ns = monotonic_ns() + max(_WORK_NS, reads * _READ_NS)
+        self._away_ns = monotonic_ns()
+        end_ns = self._away_ns + max(_WORK_NS, reads * _READ_NS)
         while work and monotonic_ns() < end_ns:
             function, data, now_ns = work.popleft()
             function(data, now_ns)
@@ -181,13 +189,17 @@ class Reactor:
         self._handlers.clear()
         self._poller.close()
 
-    def _timed(self, events: list[tuple[int, int]]) -> None:
-        """A turn that notes how long after the poll each socket's turn came."""
-        polled_ns = monotonic_ns()
+    def _timed(self, events: list[tuple[int, int]], asked_ns: int) -> None:
+        """A turn that notes how long each socket may have been ready before it was read: since the
+        poll; or, where the poll did not have to wait, since the last turn left the sockets.
+        """
+        since_ns = monotonic_ns()
+        if self._away_ns and since_ns - asked_ns < _AT_ONCE_NS:
+            since_ns = self._away_ns
         for fd, mask in events:
             handler = self._handlers.get(fd)
             if handler is not None:
-                self.delays.add(monotonic_ns() - polled_ns)
+                self.delays.add(monotonic_ns() - since_ns)
                 handler(mask)
 
 
