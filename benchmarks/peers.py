@@ -23,7 +23,9 @@ import attrs
 import numpy as np
 from reference import Load, Place, Reference, serving
 from sample import Sample, cpu_ns
-from truth import Truth, span
+from truth import only, span, token_indices
+
+from tokenbench.calibrate.truth import Truth
 
 _SAMPLE_S = 0.2
 _LIMIT_S = 120
@@ -229,9 +231,9 @@ def _sample(
 ) -> Sample:
     # A peer may send a request ahead to see whether the server answers; the last ones count.
     order = np.argsort(truth.requests["arrival_ns"])
-    counted = truth.only(order[-int(said["requests"]) :])
+    counted = only(truth, order[-int(said["requests"]) :])
     first_ns = int(counted.requests["arrival_ns"].min())
-    last_ns = int(truth.send_ns[counted.token_indices()[0]].max())
+    last_ns = int(truth.send_ns[token_indices(counted)[0]].max())
     server = span(counted)
     known = [key for key in said if key in server]
     errors = {f"{key.removesuffix('_ms')}_off_ms": abs(said[key] - server[key]) for key in known}

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 import attrs
-from truth import Truth, read_truth
+
+from tokenbench.calibrate.truth import Truth, read_truth
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import attrs
-from truth import Stamps, Truth, errors, match, span
+from truth import Stamps, errors, match, only, span
+
+from tokenbench.calibrate.truth import Truth
 
 WARM_UP_IDS = 500_000_000
 
@@ -71,7 +73,7 @@ def peak_rss_bytes(pid: int) -> int:
 
 def compared(truth: Truth, stamps: Stamps) -> dict[str, object]:
     """The fields of a sample that come from laying the two records over each other."""
-    measured = truth.only((truth.requests["id"] >= 0) & (truth.requests["id"] < WARM_UP_IDS))
+    measured = only(truth, (truth.requests["id"] >= 0) & (truth.requests["id"] < WARM_UP_IDS))
     matched, unmatched = match(measured, stamps)
     agree = len(matched.requests) == len(stamps.id)
     wrong = int((matched.requests["sent"] != stamps.tokens).sum()) if agree else len(stamps.id)

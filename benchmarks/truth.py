@@ -11,38 +11,14 @@ from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
-Rows = npt.NDArray[np.void]
-Ints = npt.NDArray[np.int64]
+from tokenbench.calibrate.truth import Truth, spans
+from tokenbench.measure.arrays import Ints
 
-_TRUTH = np.dtype(
-    [("id", "<i8"), ("arrival_ns", "<i8")]
-    + [(n, "<u4") for n in ("connection", "number", "asked", "sent", "prompt_tokens", "blocked")]
-)
 _FLOOR = np.dtype(
     [(n, "<i8") for n in ("id", "sent_ns", "first_ns", "last_ns", "end_ns", "tokens", "offset")]
 )
 _MS, _S = 1e6, 1e9
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Truth:
-    """The server's own record: `send_ns[offset : offset + sent]` are the sends of a request."""
-
-    ttft_ns: int
-    itl_ns: int
-    requests: Rows
-    offsets: Ints
-    send_ns: Ints
-
-    def only(self, keep: Any) -> Truth:
-        """The same, of some requests (a mask or indices)."""
-        return attrs.evolve(self, requests=self.requests[keep], offsets=self.offsets[keep])
-
-    def token_indices(self) -> tuple[Ints, Ints]:
-        """Index into `send_ns` and position in its stream, of every token of these requests."""
-        return _spread(self.offsets, self.requests["sent"].astype(np.int64))
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -58,21 +34,15 @@ class Stamps:
     chunk_ns: Ints
 
 
-def read_truth(file: Path) -> Truth:
-    """Read what the server wrote when it ended (layout: ``write_truth`` in c/server.c)."""
-    data = file.read_bytes()
-    if data[:8] != b"TBTRUTH1":
-        raise ValueError(f"{file} is not a truth file")
-    ttft_ns, itl_ns, count = (int(n) for n in np.frombuffer(data, "<i8", 3, 8))
-    requests = np.frombuffer(data, _TRUTH, count, 32)
-    ends = np.cumsum(requests["sent"].astype(np.int64))
-    return Truth(
-        ttft_ns=ttft_ns,
-        itl_ns=itl_ns,
-        requests=requests,
-        offsets=ends - requests["sent"],
-        send_ns=np.frombuffer(data, "<i8", -1, 32 + count * _TRUTH.itemsize),
-    )
+def only(truth: Truth, keep: Any) -> Truth:
+    """The same, of some requests (a mask or indices)."""
+    return attrs.evolve(truth, requests=truth.requests[keep], offsets=truth.offsets[keep])
+
+
+def token_indices(truth: Truth) -> tuple[Ints, Ints]:
+    """Index into `send_ns` and position in its stream, of every token of these requests."""
+    counts = truth.requests["sent"].astype(np.int64)
+    return spans(truth.offsets, counts), spans(np.zeros(len(counts), np.int64), counts)
 
 
 def read_floor(file: Path) -> Stamps:
@@ -93,26 +63,19 @@ def read_floor(file: Path) -> Stamps:
     )
 
 
-def _spread(offsets: Ints, counts: Ints) -> tuple[Ints, Ints]:
-    starts = np.cumsum(counts) - counts
-    position = np.arange(int(counts.sum())) - np.repeat(starts, counts)
-    return np.repeat(offsets, counts) + position, position
-
-
 def span(truth: Truth) -> dict[str, float]:
     """Means and p99 of what the server did, in ms, and what it says of itself.
 
-    `lateness` is send minus due; `stream` (TPOT) is the span of a stream per gap.
+    `tpot` is the span of a stream per gap.
     """
     if not len(truth.requests):
         return {}
-    index, position = truth.token_indices()
+    index, position = token_indices(truth)
     sends = truth.send_ns[index]
     sent = truth.requests["sent"].astype(np.int64)
     arrival = truth.requests["arrival_ns"]
     first = truth.send_ns[truth.offsets]
     last = truth.send_ns[truth.offsets + sent - 1]
-    due = np.repeat(arrival, sent) + truth.ttft_ns + position * truth.itl_ns
     gaps = np.diff(sends)[position[1:] > 0]
     tpot = (last - first)[sent > 1] / (sent[sent > 1] - 1)
     return {
@@ -120,7 +83,7 @@ def span(truth: Truth) -> dict[str, float]:
         **_both("itl", gaps),
         **_both("tpot", tpot),
         **_both("e2e", last - arrival),
-        **_both("lateness", sends - due),
+        **_both("lateness", truth.late_ns[index]),
         "blocked_writes": float(truth.requests["blocked"].sum()),
         "tokens_per_s": float(sent.sum() / (int(last.max()) - int(arrival.min())) * _S),
     }
@@ -141,7 +104,7 @@ def match(truth: Truth, stamps: Stamps) -> tuple[Truth, int]:
     ids = truth.requests["id"][order]
     at = np.searchsorted(ids, stamps.id)
     found = (at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == stamps.id)
-    return truth.only(order[at[found]]), int((~found).sum())
+    return only(truth, order[at[found]]), int((~found).sum())
 
 
 def errors(truth: Truth, stamps: Stamps) -> dict[str, float]:
@@ -163,8 +126,8 @@ def errors(truth: Truth, stamps: Stamps) -> dict[str, float]:
         **_both("e2e_error", np.abs(e2e)),
         **_both("pickup", arrival - stamps.sent_ns),
     }
-    index, position = truth.token_indices()
-    mine, _ = _spread(stamps.offsets, stamps.tokens)
+    index, position = token_indices(truth)
+    mine = spans(stamps.offsets, stamps.tokens)
     lag = stamps.chunk_ns[mine] - truth.send_ns[index]
     found.update(_both("token_lag", lag))
     within = position[1:] > 0

@@ -16,6 +16,8 @@ import attrs
 import numpy as np
 import pytest
 
+from tokenbench.calibrate.truth import REQUEST_DTYPE, Truth
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 COMPILED = any(map(shutil.which, ("cc", "gcc", "clang")))
 CORES = sorted(os.sched_getaffinity(0))
@@ -94,15 +96,16 @@ def test_errors_are_those_that_a_client_made() -> None:
     """Two requests of two tokens; one client is exact, one reads the first token 1 ms late."""
     truth = _truth()
     ms = 1_000_000
-    rows = np.zeros(2, truth._TRUTH)
+    rows = np.zeros(2, REQUEST_DTYPE)
     rows["id"], rows["sent"] = [7, 3], 2
     rows["arrival_ns"] = [0, 100 * ms]
-    known = truth.Truth(
+    known = Truth(
         ttft_ns=50 * ms,
         itl_ns=10 * ms,
         requests=rows,
         offsets=np.array([0, 2]),
         send_ns=np.array([50, 60, 150, 160]) * ms,
+        late_ns=np.zeros(4, np.int64),
     )
     exact = truth.Stamps(
         id=np.array([3, 7]),

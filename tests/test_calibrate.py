@@ -37,7 +37,7 @@ def test_two_levels_end_to_end(bench, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(not COMPILED, reason="no C compiler")
 def test_another_reference_server(bench, tmp_path: Path) -> None:
-    """The one in C of benchmarks/: it leaves stamps only, its lateness is computed from them."""
+    """The one in C of benchmarks/: it leaves its truth as the portable one does."""
     build = ROOT / "benchmarks" / "build.py"
     subprocess.run([sys.executable, str(build), str(tmp_path)], check=True, capture_output=True)
     options = ["--quick", "--concurrency", "8", "--json", "--server", str(tmp_path / "server")]

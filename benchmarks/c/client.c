@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.h"
+
 #define ID_DIGITS 9
 #define READ_BYTES 65536
 
@@ -44,20 +46,6 @@ static Row *rows;
 static size_t n_rows, cap_rows;
 static int64_t *stamps;
 static size_t n_stamps, cap_stamps;
-
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void *grown(void *old, size_t *cap, size_t need, size_t size) {
-    if (need <= *cap) return old;
-    *cap = need * 2;
-    void *new = realloc(old, *cap * size);
-    if (!new) { perror("realloc"); exit(1); }
-    return new;
-}
 
 static void make_request(int port, long words) {
     char body[60000];

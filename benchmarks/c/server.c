@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.h"
+
 #define SPIN_NS 60000  /* sleeps end this long before the next token is due; the rest is spun */
 #define SENDS_A_TURN 8 /* so that arrivals are stamped promptly while a burst goes out */
 #define LAST_RESORT_MAX_TOKENS 16
@@ -58,20 +60,6 @@ static uint32_t n_connections;
 static uint64_t prompt_total, generated_total;
 static char token_chunk[2048];
 static size_t token_chunk_len;
-
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void *grown(void *old, size_t *cap, size_t need, size_t size) {
-    if (need <= *cap) return old;
-    *cap = need * 2;
-    void *new = realloc(old, *cap * size);
-    if (!new) { perror("realloc"); exit(1); }
-    return new;
-}
 
 /* -- the schedule: a binary heap of connections by due time ------------------------------------ */
 

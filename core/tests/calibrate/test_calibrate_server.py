@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from tokenbench.api import MachineError
+from tokenbench.calibrate.server import HEAD, MAGIC, ROW
 from tokenbench.calibrate.truth import Truth, read_truth
 from tokenbench.launch.ports import free_port
 
@@ -162,3 +164,17 @@ def test_a_truth_that_is_not_whole_is_refused(tmp_path: Path, data: bytes | None
         (tmp_path / "truth.bin").write_bytes(data)
     with pytest.raises(MachineError, match="left no truth"):
         read_truth(tmp_path / "truth.bin")
+
+
+def test_a_truth_that_was_cut_is_refused(tmp_path: Path) -> None:
+    """Wherever the disk was full: in the head, in a row, in a stamp, between two."""
+    file = tmp_path / "truth.bin"
+    row = ROW.pack(7, 10, 0, 0, 2, 2, 4, 0)
+    whole = HEAD.pack(MAGIC, 50, 10, 1) + row + struct.pack("<qq", 60, 73)
+    file.write_bytes(whole)
+    truth = read_truth(file)
+    assert (list(truth.send_ns), list(truth.late_ns)) == ([60, 73], [0, 3])
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(MachineError, match="left no truth"):
+            read_truth(file)

@@ -120,7 +120,6 @@ class _Server:
         self.ttft_ns = round(asked.ttft_s * 1e9)
         self.itl_ns = round(asked.itl_s * 1e9)
         self.send_ns = array("q", bytes(8 * asked.capacity))
-        self.late_ns = array("q", bytes(8 * asked.capacity))
         self.used = 0
         self.streams: list[tuple[int, _Stream]] = []
         self.connections = 0
@@ -166,7 +165,7 @@ class _Server:
         """Send what is due, and what is so nearly due that a look at the sockets is too long."""
         self._coming = False
         heap, now, itl_ns, put = self._heap, monotonic_ns, self.itl_ns, _put
-        send_ns, late_ns, left = self.send_ns, self.late_ns, _BATCH
+        send_ns, left = self.send_ns, _BATCH
         while heap:
             due_ns, order, stream = heap[0]
             stamp_ns = now()
@@ -180,7 +179,6 @@ class _Server:
             at = stream.at
             stream.at = at + 1
             send_ns[at] = stamp_ns
-            late_ns[at] = stamp_ns - due_ns
             if at + 1 < stream.end:
                 heapq.heapreplace(heap, (due_ns + itl_ns, order, stream))
                 data = _TOKEN
@@ -204,22 +202,19 @@ class _Server:
             self._reactor.soon(self._send_due)
 
     def write_truth(self, file: Path) -> None:
-        """Head, rows, stamps, lateness; see :mod:`tokenbench.calibrate.truth`."""
-        rows, sends, lates = bytearray(), array("q"), array("q")
+        """Head, rows, stamps; see :mod:`tokenbench.calibrate.truth`."""
+        rows, sends = bytearray(), array("q")
         for start, stream in self.streams:
             sent, asked = stream.at - start, stream.end - start
             numbers = (stream.connection.number, 0, asked, sent, 0, stream.blocked)
             rows += ROW.pack(stream.id, stream.arrival_ns, *numbers)
             sends += self.send_ns[start : stream.at]
-            lates += self.late_ns[start : stream.at]
         if sys.byteorder == "big":
             sends.byteswap()
-            lates.byteswap()
         with file.open("wb") as out:
             out.write(HEAD.pack(MAGIC, self.ttft_ns, self.itl_ns, len(self.streams)))
             out.write(rows)
             out.write(sends)
-            out.write(lates)
 
 
 class _Connection:

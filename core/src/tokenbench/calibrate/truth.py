@@ -30,9 +30,8 @@ from tokenbench.measure.arrays import NS_PER_S, Ints, Rows
 
 from .server import HEAD, MAGIC
 
-# A server that leaves its lateness to be computed: benchmarks/c/server.c.
-STAMPS_ONLY = b"TBTRUTH1"
-_ROW = np.dtype(
+# As ROW of the server, and as benchmarks/c/server.c writes it.
+REQUEST_DTYPE = np.dtype(
     [("id", "<i8"), ("arrival_ns", "<i8")]
     + [(n, "<u4") for n in ("connection", "number", "asked", "sent", "prompt_tokens", "blocked")]
 )
@@ -92,29 +91,32 @@ def read_truth(file: Path) -> Truth:
         data = file.read_bytes()
     except FileNotFoundError:
         data = b""
-    if len(data) < HEAD.size or data[:8] not in (MAGIC, STAMPS_ONLY):
-        raise MachineError(
-            "the reference server left no truth", hint="see its log; is the disk full?"
-        )
+    if len(data) < HEAD.size or data[:8] != MAGIC or len(data) % 8:
+        raise _not_whole()
     _, ttft_ns, itl_ns, count = HEAD.unpack_from(data)
-    requests = np.frombuffer(data, _ROW, count, HEAD.size)
+    stamps_at = HEAD.size + count * REQUEST_DTYPE.itemsize
+    if len(data) < stamps_at:
+        raise _not_whole()
+    requests = np.frombuffer(data, REQUEST_DTYPE, count, HEAD.size)
     sent = requests["sent"].astype(np.int64)
     ends = np.cumsum(sent)
-    total = int(ends[-1]) if count else 0
-    stamps = np.frombuffer(data, "<i8", -1, HEAD.size + count * _ROW.itemsize).astype(np.int64)
-    sends, lates = stamps[:total], stamps[total:]
-    if data[:8] == STAMPS_ONLY:
-        arrival = requests["arrival_ns"].astype(np.int64) + ttft_ns
-        token = _spans(np.zeros(count, np.int64), sent)
-        lates = sends - np.repeat(arrival, sent) - token * itl_ns
+    sends = np.frombuffer(data, "<i8", -1, stamps_at).astype(np.int64)
+    if len(sends) != int(sent.sum()):
+        raise _not_whole()
+    first_due = requests["arrival_ns"].astype(np.int64) + ttft_ns
+    due = np.repeat(first_due, sent) + spans(np.zeros(count, np.int64), sent) * itl_ns
     return Truth(
         ttft_ns=ttft_ns,
         itl_ns=itl_ns,
         requests=requests,
         offsets=ends - sent,
         send_ns=sends,
-        late_ns=lates,
+        late_ns=sends - due,
     )
+
+
+def _not_whole() -> MachineError:
+    return MachineError("the reference server left no truth", hint="see its log; is the disk full?")
 
 
 def compare(truth: Truth, records: Rows, chunks: Rows, *, first_id: int = 0) -> Errors:
@@ -133,8 +135,8 @@ def compare(truth: Truth, records: Rows, chunks: Rows, *, first_id: int = 0) -> 
     same = truth.requests["sent"][rows] == mine["chunks"]
     rows, mine = rows[same], mine[same]
     counts = mine["chunks"].astype(np.int64)
-    said = chunks["ns"][_spans(mine["chunk_offset"].astype(np.int64), counts)].astype(np.int64)
-    index = _spans(truth.offsets[rows], counts)
+    said = chunks["ns"][spans(mine["chunk_offset"].astype(np.int64), counts)].astype(np.int64)
+    index = spans(truth.offsets[rows], counts)
     # One row a token, those of a request side by side: how late the client saw it.
     lag = said - truth.send_ns[index]
     starts = np.cumsum(counts) - counts
@@ -156,7 +158,7 @@ def compare(truth: Truth, records: Rows, chunks: Rows, *, first_id: int = 0) -> 
     )
 
 
-def _spans(offsets: Ints, counts: Ints) -> Ints:
+def spans(offsets: Ints, counts: Ints) -> Ints:
     """Indices of the spans that begin at `offsets`, one behind the other."""
     starts = np.cumsum(counts) - counts
     found: Ints = np.arange(int(counts.sum())) - np.repeat(starts - offsets, counts)

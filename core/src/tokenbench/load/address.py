@@ -43,7 +43,7 @@ class Address:
             f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nAccept: text/event-stream\r\n"
             + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
         )
-        self._hosts: tuple[Host, ...] | None = None
+        self._hosts: tuple[Host, ...] | OSError | None = None
 
     def hosts(self) -> tuple[Host, ...]:
         """What its name stands for.
@@ -52,8 +52,13 @@ class Address:
             OSError: nothing that is known.
         """
         if self._hosts is None:
-            found = socket.getaddrinfo(self.name, self._port, type=socket.SOCK_STREAM)
-            self._hosts = tuple(found)
+            try:
+                found = socket.getaddrinfo(self.name, self._port, type=socket.SOCK_STREAM)
+                self._hosts = tuple(found)
+            except OSError as error:
+                self._hosts = error  # To ask again would hold up every stream.
+        if isinstance(self._hosts, OSError):
+            raise self._hosts
         return self._hosts
 
     def opening(self, route: Route) -> bytes:

@@ -42,11 +42,6 @@ class SessionRun:
         self._waiting: list[tuple[int, Turn]] = []
 
     @property
-    def one_turn(self) -> bool:
-        """Whether the text of an answer is of no further use."""
-        return self._session.one_turn
-
-    @property
     def over(self) -> bool:
         """Nothing in flight, nothing waiting for a parent."""
         return self._in_flight == 0
