@@ -105,11 +105,7 @@ def test_reading_comes_first_then_work_then_soon_then_idle(reactor, pairs) -> No
     done: list[str] = []
     ours, theirs = pairs[0]
 
-    def read(mask: int) -> None:
-        ours.recv(1)
-        done.append("read")
-
-    reactor.watch(ours.fileno(), read)
+    _note_reads(reactor, ours, done)
     theirs.send(b"x")
     reactor.idle(lambda: done.append("idle"))
     reactor.soon(lambda: done.append("soon"))
@@ -133,11 +129,7 @@ def test_what_can_wait_waits_while_anything_is_ready(reactor, pairs) -> None:
     done: list[str] = []
     ours, theirs = pairs[0]
 
-    def read(mask: int) -> None:
-        ours.recv(1)
-        done.append("read")
-
-    reactor.watch(ours.fileno(), read)
+    _note_reads(reactor, ours, done)
     theirs.send(b"xxxxx")
     reactor.idle(lambda: done.append("idle"))
     reactor.run_until(lambda: "idle" in done)
@@ -155,11 +147,7 @@ def test_sockets_are_looked_at_between_pieces_of_work(reactor, pairs) -> None:
         time.sleep(20e-6)
         done.append("work")
 
-    def read(mask: int) -> None:
-        ours.recv(1)
-        done.append("read")
-
-    reactor.watch(ours.fileno(), read)
+    _note_reads(reactor, ours, done)
     for number in range(1000):
         reactor.work.append((work, b"", number))
     reactor.run_until(lambda: not reactor.work)
@@ -222,3 +210,13 @@ def _send_slowly(theirs: socket.socket, count: int) -> None:
     for _ in range(count):
         time.sleep(1e-3)
         theirs.send(b"x")
+
+
+def _note_reads(reactor: Reactor, ours: socket.socket, done: list[str]) -> None:
+    """Read a byte whenever one is there, and say so."""
+
+    def read(mask: int) -> None:
+        ours.recv(1)
+        done.append("read")
+
+    reactor.watch(ours.fileno(), read)

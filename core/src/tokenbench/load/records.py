@@ -101,7 +101,8 @@ class PhaseSummary:
 
     `target_ns_in_flight` and `in_flight_ns` integrate the wanted and the real number of requests in
     flight over the dispatching time. `loop_delay_ns` holds percentiles (p50, p90, p99, max) of the
-    time from the poll that reported a socket ready to that socket's stamp. `stopped_by` says what
+    time that a socket may have been ready before its stamp: since the poll that reported it, or
+    since the worker turned to something else before that poll. `stopped_by` says what
     ended dispatching: duration, requests, output_tokens, sessions, schedule, stalled, cancelled,
     drain, fatal. Of several `workers`, `cpu_s`, `wall_s` and delays are those of the worst.
     """
