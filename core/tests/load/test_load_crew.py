@@ -170,6 +170,15 @@ def test_summaries_are_merged_to_the_worst() -> None:
     assert merged([one]) is one
 
 
+def test_merged_stamps_are_the_kernels_only_if_all_are() -> None:
+    """And a clock that was set for one worker was set for the phase."""
+    one = _summary(kernel_stamps=True)
+    two = _summary(kernel_stamps=True, clock_end=ClockPair(wall_ns=7, monotonic_ns=0))
+    both = merged([one, two])
+    assert (both.kernel_stamps, both.clock_set_ns) == (True, 7)
+    assert not merged([one, _summary()]).kernel_stamps
+
+
 @given(values=st.lists(st.integers(0, 10**9), min_size=1, max_size=500))
 def test_delays_keep_the_largest_and_the_middle(values: list[int]) -> None:
     """While all fit, percentiles are exact; the largest always is."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from tokenbench.load import timers
-from tokenbench.load.delays import Delays
 from tokenbench.load.reactor import WRITE, Reactor, Selector
 
 from .peers import Peer, chunked, events
@@ -176,34 +175,60 @@ def test_what_comes_again_and_again_does_not_hold_the_sockets_up(reactor, pairs)
     assert calls < 100
 
 
-def test_delays_count_what_was_done_meanwhile(reactor, pairs) -> None:
+def test_since_when_something_may_have_been_ready(reactor, pairs) -> None:
     """A byte that came during work waited for the work; one that a poll waited for did not."""
     ours, theirs = pairs[0]
-    left = 400
+    busy: list[int] = []
+    idle: list[int] = []
+    timed: list[bool] = []
 
     def work(data: bytes, now_ns: int) -> None:
         theirs.send(b"x")
         time.sleep(2e-3)
 
     def read(mask: int) -> None:
-        nonlocal left
+        late_ns = time.monotonic_ns() - reactor.since_ns
         ours.recv(1)
-        left -= 1
-        if left > 200:
-            reactor.work.append((work, b"", 0))
+        timed.append(reactor.timed)
+        if len(busy) < 100:
+            busy.append(late_ns)
+            if len(busy) < 100:
+                reactor.work.append((work, b"", 0))
+        else:
+            idle.append(late_ns)
 
     reactor.watch(ours.fileno(), read)
     theirs.send(b"x")
-    reactor.run_until(lambda: left == 200)
-    busy = reactor.delays.percentiles()
-    assert busy[0] >= 2_000_000
-    reactor.delays = Delays()
-    sender = threading.Thread(target=_send_slowly, args=(theirs, left))
+    reactor.run_until(lambda: len(busy) == 100)
+    # But for polls that were themselves interrupted, and so look as if they had waited.
+    assert sorted(busy)[20] >= 2_000_000
+    sender = threading.Thread(target=_send_slowly, args=(theirs, 100))
     sender.start()
-    reactor.run_until(lambda: left == 0)
+    reactor.run_until(lambda: len(idle) == 100)
     sender.join()
     # Half of them, however busy the machine: none waited for anything of ours.
-    assert reactor.delays.percentiles()[0] < 1_000_000
+    assert sorted(idle)[50] < 1_000_000
+    assert 5 < sum(timed) < 50
+
+
+def test_what_a_full_poll_may_have_left_out_has_been_ready_since_before_it(reactor) -> None:
+    """More sockets are ready than one poll reports: the last ones waited for all the others."""
+    made = [socket.socketpair() for _ in range(100)]
+    late: list[int] = []
+
+    def read(ours: socket.socket) -> None:
+        late.append(time.monotonic_ns() - reactor.since_ns)
+        ours.recv(1)
+        time.sleep(1e-4)
+
+    for ours, theirs in made:
+        reactor.watch(ours.fileno(), lambda _, ours=ours: read(ours))
+        theirs.send(b"x")
+    reactor.run_until(lambda: len(late) == len(made))
+    assert late[-1] >= 90 * 100_000
+    for pair in made:
+        for end in pair:
+            end.close()
 
 
 def _send_slowly(theirs: socket.socket, count: int) -> None:

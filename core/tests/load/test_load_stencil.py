@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenbench.api import StreamEvent
-from tokenbench.load import connection as module
+from tokenbench.load import connection, receive
 from tokenbench.load.codecs import ChatCodec, CompletionsCodec
 from tokenbench.load.connection import Connection
 from tokenbench.load.exchange import Exchange
@@ -32,6 +32,9 @@ class _Pool:
 
 
 class _Reactor:
+    timed = False
+    since_ns = 0
+
     def __init__(self) -> None:
         self.work: deque[Work] = deque()
 
@@ -77,9 +80,11 @@ def _read(
     """Feed a response in these reads; the exchange, and how many reads were parsed."""
     ended: list[Exchange] = []
     clock = iter(range(1, 10**9))
-    monkeypatch.setattr(module, "monotonic_ns", lambda: next(clock))
+    for module in (connection, receive):
+        monkeypatch.setattr(module, "monotonic_ns", lambda: next(clock))
     reactor = _Reactor()
-    made = _Watched(_Socket(reads), _Pool(), reactor)  # type: ignore[arg-type]
+    socket: Any = _Socket(reads)
+    made = _Watched(socket, receive.Receiver(reactor).reader(socket), _Pool(), reactor)  # type: ignore[arg-type]
     exchange = Exchange(
         0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True), codec, 0, None, ended.append
     )

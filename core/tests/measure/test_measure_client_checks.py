@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tokenbench.api import CheckOutcome
-from tokenbench.load.records import Status
+from tokenbench.load.records import ClockPair, Status
 from tokenbench.measure import client_checks
 from tokenbench.measure.arrays import RECORD_DTYPE
 from tokenbench.measure.thresholds import Thresholds
@@ -48,6 +48,21 @@ def test_loop_delay(
     delays = (0, 0, round(p99_ms * 1e6), 10**9)
     seen = evidence(_steady(turn, tpot=tpot), phase(0.0, 9.0, loop_delay_ns=delays))
     assert client_checks.loop_delay(seen, LIMITS).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("tpot", "set_ms", "outcome"),
+    [(0.010, 0.0, OK), (0.010, 0.9, OK), (0.010, -1.1, FLAGGED), (0.010, 5.1, INVALID)],
+)
+def test_loop_delay_of_the_kernels_stamps(
+    turn: Any, evidence: Any, phase: Any, tpot: float, set_ms: float, outcome: CheckOutcome
+) -> None:
+    """Reads a second late harm no stamp that the kernel took; a clock that was set does."""
+    end = ClockPair(wall_ns=9_000_000_000 + round(set_ms * 1e6), monotonic_ns=9_000_000_000)
+    late = phase(0.0, 9.0, loop_delay_ns=(0, 0, 10**9, 10**9), kernel_stamps=True, clock_end=end)
+    check = client_checks.loop_delay(evidence(_steady(turn, tpot=tpot), late), LIMITS)
+    assert check.outcome is outcome
+    assert "p99 1000.000 ms late" in check.evidence
 
 
 def test_loop_delay_without_reads(turn: Any, evidence: Any, phase: Any) -> None:

@@ -1,4 +1,4 @@
-"""A keep-alive HTTP/1.1 connection: bytes are stamped when they arrive, before any parsing."""
+"""A keep-alive HTTP/1.1 connection: bytes have the stamp of their arrival before any parsing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import httptools
 
 from .exchange import Exchange
 from .reactor import READ, WRITE, Reactor
+from .receive import ROOM, Read
 from .records import Status
 from .stencil import Stencil
 
-# All connections of a process read into the same room: a plain token is never copied out of it. It
-# is larger than a TLS record, so that nothing of one is ever left inside the TLS layer.
-_ROOM = bytearray(65536)
-_VIEW = memoryview(_ROOM)
-_begins, _ends, _count, _find = _ROOM.startswith, _ROOM.endswith, _ROOM.count, _ROOM.find
+_VIEW = memoryview(ROOM)
+_begins, _ends, _count, _find = ROOM.startswith, ROOM.endswith, ROOM.count, ROOM.find
 _NO_HEADS: dict[int, bytes] = {}
 _NOWHERE: list[int] = []
 _FRAMING = (b"content-length:", b"transfer-encoding:")
@@ -55,7 +53,7 @@ class Connection:
         "_pool",
         "_quotes",
         "_reactor",
-        "_recv_into",
+        "_read",
         "_send",
         "_socket",
         "_stencil",
@@ -68,9 +66,9 @@ class Connection:
         "closed",
     )
 
-    def __init__(self, made: socket.socket, pool: Pool, reactor: Reactor) -> None:
+    def __init__(self, made: socket.socket, read: Read, pool: Pool, reactor: Reactor) -> None:
         self._socket = made
-        self._recv_into = made.recv_into
+        self._read = read
         self._send = made.send
         self._fd = made.fileno()
         self._again = _would_block(made)
@@ -97,20 +95,20 @@ class Connection:
     # -- the reactor -----------------------------------------------------------------------------
 
     def ready(self, mask: int) -> None:
-        """Read and stamp; look only for what is plainly a token. This is all that runs for most
+        """Read; look only for what is plainly a token. This is all that runs for most
         tokens, so it is short rather than pretty: a line here costs more than anything else in this
         package.
         """
         if mask != READ and mask & WRITE:
             self._write_on()
+        read = self._read
         try:
-            size = self._recv_into(_ROOM)
+            size, now_ns = read()
         except self._again:
             return
         except OSError as error:
             self._over(error.strerror or str(error))
             return
-        now_ns = monotonic_ns()
         head = self._heads.get(size)
         if (
             head is not None
@@ -119,7 +117,8 @@ class Connection:
             and _count(b'"', 0, size) == self._quotes
             and _find(b"\\", 0, size) < 0
         ):
-            self._token(now_ns)
+            token = self._token
+            token(now_ns)
             self._bytes += size
         elif size:
             self._leave(bytes(_VIEW[:size]), now_ns)
@@ -150,6 +149,8 @@ class Connection:
             return
         if exchange.http_status < 0:
             self._opening.append(data)
+            # It may have lain there before anything was asked; or somebody set the clock back.
+            self._now_ns = now_ns = max(now_ns, exchange.sent_first_ns)
         try:
             self._parser.feed_data(data)
             if self._bodies:

@@ -13,12 +13,13 @@ _WORST = ("fatal", "stalled", "cancelled", "drain")
 
 
 def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
-    """Counts are added; the span is that from the first start to the last end; of delays and CPU
-    shares the worst worker's stand, so that a check of the whole is a check of each.
+    """Counts are added; the span is that from the first start to the last end; of delays, CPU
+    shares and clocks the worst worker's stand, so that a check of the whole is a check of each.
     """
     if len(parts) == 1:
         return parts[0]
     busiest = max(parts, key=lambda part: part.cpu_s / part.wall_s if part.wall_s else 0.0)
+    unsteady = max(parts, key=lambda part: abs(part.clock_set_ns))
     reasons = [part.stopped_by for part in parts]
     started = min(part.started_ns for part in parts)
     ended = max(part.ended_ns for part in parts)
@@ -28,6 +29,8 @@ def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
         started_ns=started,
         dispatch_ended_ns=max(part.dispatch_ended_ns for part in parts),
         ended_ns=ended,
+        clock_start=unsteady.clock_start,
+        clock_end=unsteady.clock_end,
         stopped_by=next((r for r in _WORST if r in reasons), reasons[0]),
         turns=sum(part.turns for part in parts),
         scheduled_turns=sum(part.scheduled_turns for part in parts),
@@ -37,6 +40,7 @@ def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
         in_flight_ns=sum(part.in_flight_ns for part in parts),
         target_ns_in_flight=sum(part.target_ns_in_flight for part in parts),
         loop_delay_ns=tuple(max(values) for values in zip(*delays, strict=False)),
+        kernel_stamps=all(part.kernel_stamps for part in parts),
         max_rss_bytes=max(part.max_rss_bytes for part in parts),
         errors=tuple(error for part in parts for error in part.errors),
         workers=len(parts),

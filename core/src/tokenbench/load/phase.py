@@ -8,12 +8,13 @@ import resource
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic_ns, process_time, time_ns
+from time import monotonic_ns, process_time
 from typing import Any
 
 from tokenbench.api import BenchError, PluginError
 
 from .address import Address
+from .clocks import read_clocks
 from .codecs import find_codec
 from .driver import Driver, Parts
 from .job import LoadJob
@@ -22,7 +23,7 @@ from .pool import ConnectionPool
 from .prepared import read_sessions
 from .reactor import Reactor
 from .recorder import Recorder
-from .records import ClockPair, PhaseSummary, Status
+from .records import PhaseSummary, Status
 from .timers import Timers
 
 _PROGRESS_NS = 250_000_000
@@ -89,7 +90,7 @@ class Phase:
             recorder.close()
 
     def _drive(self, driver: Driver, parts: Parts) -> PhaseSummary:
-        clock_start, cpu_start = _clocks(), process_time()
+        clock_start, cpu_start = read_clocks(), process_time()
         driver.start()
         if self._cancelled:
             self.cancel()
@@ -105,7 +106,7 @@ class Phase:
             dispatch_ended_ns=driver.dispatch_ended_ns,
             ended_ns=driver.ended_ns,
             clock_start=clock_start,
-            clock_end=_clocks(),
+            clock_end=read_clocks(),
             stopped_by=driver.stopped_by or "",
             turns=driver.turns,
             scheduled_turns=driver.scheduled_turns,
@@ -115,7 +116,8 @@ class Phase:
             wall_s=(driver.ended_ns - driver.started_ns) / 1e9,
             in_flight_ns=driver.in_flight_ns,
             target_ns_in_flight=target,
-            loop_delay_ns=parts.reactor.delays.percentiles(),
+            loop_delay_ns=parts.pool.receiver.delays.percentiles(),
+            kernel_stamps=parts.pool.receiver.kernel,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             errors=tuple(driver.errors),
         )
@@ -168,7 +170,3 @@ def _plugin_error(error: Exception) -> BenchError:
         f"a session of the workload failed: {type(error).__name__}: {error}",
         hint="report it to the author of the workload",
     )
-
-
-def _clocks() -> ClockPair:
-    return ClockPair(wall_ns=time_ns(), monotonic_ns=monotonic_ns())

@@ -11,6 +11,7 @@ from .connection import Connection
 from .dial import Dial
 from .exchange import Exchange
 from .reactor import Reactor
+from .receive import Receiver
 from .records import Status
 from .timers import Timers
 
@@ -35,6 +36,7 @@ class ConnectionPool:
         self._all: set[Connection] = set()
         self._dials: set[Dial] = set()
         self._spares_on_the_way = 0
+        self.receiver = Receiver(reactor)
         self.spare = 0
         self.retries = 0
 
@@ -105,7 +107,8 @@ class ConnectionPool:
             self._dials.discard(dial)
             connection = None
             if socket is not None:
-                connection = Connection(socket, self, self._reactor)
+                read = self.receiver.reader(socket)
+                connection = Connection(socket, read, self, self._reactor)
                 self._all.add(connection)
             made(connection, reason)
 

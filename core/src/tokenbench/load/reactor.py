@@ -16,11 +16,10 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Protocol
 
-from .delays import Delays
-
 READ, WRITE = 1, 4
-# So many sockets are read before some of what is left to be done is done.
-_MOST = 256
+# So many sockets are read before some of what is left to be done is done: the tokens of a batch
+# come all at once, and a request that ended among them should not wait until all are read.
+_MOST = 16
 # So long it is done before the sockets are looked at again. A shorter time would look sooner, but
 # send requests one by one, and each would have to wake a server that had just gone to sleep.
 _WORK_NS = 250_000
@@ -28,7 +27,7 @@ _WORK_NS = 250_000
 _AT_ONCE_NS = 50_000
 # About what a read takes.
 _READ_NS = 8_000
-# One turn in so many is timed.
+# Reads of one turn in so many are timed.
 _TIMED = 16
 
 Handler = Callable[[int], None]
@@ -108,8 +107,9 @@ class Reactor:
     system says of a descriptor that broke. `wait_s` says how long a turn may wait at most (-1: for
     ever); timers set it where the system has none that are descriptors.
 
-    `work` is what handlers leave to be done, in order: a function, two arguments. `delays` samples
-    how long (in nanoseconds) sockets may have been ready before they were read.
+    `work` is what handlers leave to be done, in order: a function, two arguments. For handlers that
+    note how late they are: `since_ns` is the moment from which what was reported to them may have
+    been ready, and `timed` whether they should, in this turn.
     """
 
     def __init__(self, poller: Poller | None = None) -> None:
@@ -118,11 +118,10 @@ class Reactor:
         self._soon: deque[Callable[[], None]] = deque()
         self._idle: deque[Callable[[], None]] = deque()
         self._turns = 0
-        # When the last turn left the sockets to do something; 0 where it went straight to the poll.
-        self._away_ns = 0
+        self.since_ns = monotonic_ns()
+        self.timed = False
         self.work: deque[Work] = deque()
         self.wait_s: Callable[[], float] = forever
-        self.delays = Delays()
 
     def watch(self, fd: int, handler: Handler, mask: int = READ) -> None:
         """Call `handler` whenever `fd` is ready for one of `mask`; replaces what was there."""
@@ -150,22 +149,26 @@ class Reactor:
         """Turn until `done()`, which is asked once a turn. What a handler raises ends it."""
         poll, handlers = self._poller.poll, self._handlers
         soon, work, idle = self._soon, self.work, self._idle
+        full = False
         while not done():
+            wait_s = 0 if soon or work or idle or full else self.wait_s()
+            asked_ns = monotonic_ns()
+            events = poll(wait_s, _MOST)
+            polled_ns = monotonic_ns()
+            if wait_s and polled_ns - asked_ns > _AT_ONCE_NS:
+                self.since_ns = polled_ns  # Nothing had been ready.
             self._turns += 1
-            asked_ns = monotonic_ns() if self._turns % _TIMED == 0 else 0
-            events = poll(0 if soon or work or idle else self.wait_s(), _MOST)
-            if asked_ns:
-                self._timed(events, asked_ns)
-            else:
-                for fd, mask in events:
-                    handler = handlers.get(fd)
-                    if handler is not None:
-                        handler(mask)
-            self._away_ns = 0
+            self.timed = self._turns % _TIMED == 0
+            for fd, mask in events:
+                handler = handlers.get(fd)
+                if handler is not None:
+                    handler(mask)
+            full = len(events) == _MOST
+            if not full:  # Else there may have been more than it reported.
+                self.since_ns = polled_ns
             if soon or work:
                 self._some(len(events))
             elif idle and not events:
-                self._away_ns = monotonic_ns()
                 idle.popleft()()
 
     def _some(self, reads: int) -> None:
@@ -175,8 +178,7 @@ class Reactor:
         soon, work = self._soon, self.work
         if self.wait_s is not forever:
             self.wait_s()  # A turn that does not wait would not fire what is due.
-        self._away_ns = monotonic_ns()
-        end_ns = self._away_ns + max(_WORK_NS, reads * _READ_NS)
+        end_ns = monotonic_ns() + max(_WORK_NS, reads * _READ_NS)
         while work and monotonic_ns() < end_ns:
             function, data, now_ns = work.popleft()
             function(data, now_ns)
@@ -188,19 +190,6 @@ class Reactor:
         """Let go of the poll. May be called twice."""
         self._handlers.clear()
         self._poller.close()
-
-    def _timed(self, events: list[tuple[int, int]], asked_ns: int) -> None:
-        """A turn that notes how long each socket may have been ready before it was read: since the
-        poll; or, where the poll did not have to wait, since the last turn left the sockets.
-        """
-        since_ns = monotonic_ns()
-        if self._away_ns and since_ns - asked_ns < _AT_ONCE_NS:
-            since_ns = self._away_ns
-        for fd, mask in events:
-            handler = self._handlers.get(fd)
-            if handler is not None:
-                self.delays.add(monotonic_ns() - since_ns)
-                handler(mask)
 
 
 def _poller() -> Poller:

@@ -94,15 +94,21 @@ class ClockPair:
     wall_ns: int
     monotonic_ns: int
 
+    @property
+    def ahead_ns(self) -> int:
+        """By how much the wall clock is ahead of the monotonic one; changes when it is set."""
+        return self.wall_ns - self.monotonic_ns
+
 
 @attrs.frozen(kw_only=True)
 class PhaseSummary:
     """What a phase was, beside its records. Times are monotonic nanoseconds.
 
     `target_ns_in_flight` and `in_flight_ns` integrate the wanted and the real number of requests in
-    flight over the dispatching time. `loop_delay_ns` holds percentiles (p50, p90, p99, max) of the
-    time that a socket may have been ready before its stamp: since the poll that reported it, or
-    since the worker turned to something else before that poll. `stopped_by` says what
+    flight over the dispatching time. `loop_delay_ns` holds percentiles (p50, p90, p99, max) of how
+    late sockets were read: after the kernel's stamp of what was read, where `kernel_stamps` (every
+    read had one, so that none of that delay is in a stamp); otherwise, at most, after the poll
+    that reported the socket, or the last one that would have. `stopped_by` says what
     ended dispatching: duration, requests, output_tokens, sessions, schedule, stalled, cancelled,
     drain, fatal. Of several `workers`, `cpu_s`, `wall_s` and delays are those of the worst.
     """
@@ -122,6 +128,12 @@ class PhaseSummary:
     in_flight_ns: int = 0
     target_ns_in_flight: int = 0
     loop_delay_ns: tuple[int, ...] = ()
+    kernel_stamps: bool = False
     max_rss_bytes: int = 0
     errors: tuple[str, ...] = ()
     workers: int = 1
+
+    @property
+    def clock_set_ns(self) -> int:
+        """By how much somebody set the wall clock during the phase."""
+        return self.clock_end.ahead_ns - self.clock_start.ahead_ns

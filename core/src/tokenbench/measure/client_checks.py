@@ -21,15 +21,22 @@ def _larger(share: Limits, floor: Limits, of: float) -> Limits:
 
 
 def loop_delay(seen: Evidence, limits: Thresholds) -> Check:
-    """Time from the poll that reported a socket ready to its stamp."""
-    name = "client loop delay"
-    if len(seen.phase.loop_delay_ns) < 3:
+    """Time from the poll that reported a socket ready to its stamp: by how much stamps are late.
+
+    The kernel's stamps are older than that poll, and right but for a clock that was set meanwhile.
+    """
+    name, phase = "client loop delay", seen.phase
+    if len(phase.loop_delay_ns) < 3:
         return not_assessed(name, "nothing was read")
-    p99 = seen.phase.loop_delay_ns[2] / NS_PER_S
+    p99 = phase.loop_delay_ns[2] / NS_PER_S
     tpot = seen.metrics.get("tpot_s.p50") or 0.0
     allowed = _larger(limits.loop_delay_share, limits.loop_delay_floor_s, tpot)
-    text = f"p99 {p99 * 1e3:.3f} ms, median TPOT {tpot * 1e3:.2f} ms"
-    return above(name, p99, allowed, text, "s")
+    text = f"p99 {p99 * 1e3:.3f} ms late, median TPOT {tpot * 1e3:.2f} ms"
+    if not phase.kernel_stamps:
+        return above(name, p99, allowed, text, "s")
+    set_s = abs(phase.clock_set_ns) / NS_PER_S
+    text = f"stamps are the kernel's, read {text}; clock set by {set_s * 1e3:.3f} ms"
+    return above(name, set_s, allowed, text, "s")
 
 
 def dispatch_delay(seen: Evidence, limits: Thresholds) -> Check:

@@ -1,0 +1,91 @@
+"""Reads that say when their bytes came.
+
+The kernel notes when a segment arrives and, where it is asked to (SO_TIMESTAMPNS of socket(7)),
+tells with the read; of several segments in one read, when the last one did. Such a stamp is right
+however late this process comes to read: whatever else it was doing, or waited for, is not taken for
+the server's latency. Where the kernel does not tell (under TLS, which reads for itself, and on
+systems without this), the stamp is the moment after the read.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from time import monotonic_ns
+
+from .clocks import read_clocks
+from .delays import Delays
+from .reactor import Reactor
+
+# All connections of a process read into the same room: a plain token is never copied out of it. It
+# is larger than a TLS record, so that nothing of one is ever left inside the TLS layer.
+ROOM = bytearray(65536)
+_ROOMS = [ROOM]
+
+Read = Callable[[], tuple[int, int]]
+"""Reads into :data:`ROOM`: how many bytes (0: the end), and when they came, in monotonic ns."""
+
+# asm-generic/socket.h of Linux; the socket module of this Python may not name it.
+_SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
+_TIMESPEC = struct.Struct("ll")
+_SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+class Receiver:
+    """How the sockets of one phase are read.
+
+    `kernel`: every read so far came with the kernel's stamp. `delays` samples how late reads were,
+    in ns: after that stamp; or, at most, after the moment from which the socket may have been
+    ready.
+
+    The kernel stamps by the wall clock; its distance to the monotonic one is taken once, and
+    changes only where somebody sets the clock (both are slewed alike), which the clocks of a
+    phase's start and end tell.
+    """
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._ahead_ns = read_clocks().ahead_ns
+        self.kernel = True
+        self.delays = Delays()
+
+    def reader(self, made: socket.socket) -> Read:
+        """What reads this socket."""
+        if type(made) is socket.socket and sys.platform == "linux":
+            try:
+                made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            except OSError:
+                return self._by_itself(made)
+            return self._by_kernel(made)
+        return self._by_itself(made)
+
+    def _by_kernel(self, made: socket.socket) -> Read:
+        receive, unpack, ahead_ns = made.recvmsg_into, _TIMESPEC.unpack, self._ahead_ns
+        reactor = self._reactor
+
+        def read() -> tuple[int, int]:
+            size, told, _, _ = receive(_ROOMS, _SPACE)
+            if told:
+                seconds, rest_ns = unpack(told[0][2])
+                now_ns = seconds * 1_000_000_000 + rest_ns - ahead_ns
+                if reactor.timed:
+                    self.delays.add(monotonic_ns() - now_ns)
+                return size, now_ns
+            return self._stamped(size)
+
+        return read
+
+    def _by_itself(self, made: socket.socket) -> Read:
+        receive = made.recv_into
+        return lambda: self._stamped(receive(ROOM))
+
+    def _stamped(self, size: int) -> tuple[int, int]:
+        """A read of which nobody tells when its bytes came."""
+        now_ns = monotonic_ns()
+        if size:  # The end is no arrival.
+            self.kernel = False
+            if self._reactor.timed:
+                self.delays.add(now_ns - self._reactor.since_ns)
+        return size, now_ns
