@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-import numpy as np
 import pytest
 
 from tokenbench.api import CheckOutcome
 from tokenbench.load.records import ClockPair, Status
 from tokenbench.measure import client_checks
-from tokenbench.measure.arrays import RECORD_DTYPE
 from tokenbench.measure.thresholds import Thresholds
 
 LIMITS = Thresholds()
@@ -136,24 +133,6 @@ def test_coalesced(
     assert check.outcome is outcome
     assert check.value == pytest.approx(share)
     assert ("withheld" in check.evidence) == (share > LIMITS.coalesced_withhold_itl)
-
-
-def test_coalesced_by_the_records_themselves(turn: Any, evidence: Any, phase: Any) -> None:
-    """Where the worker noted which reads were late, its note decides and no bound is needed."""
-    seen = evidence(
-        _steady(turn, tpot=0.01, coalesced=5), phase(0.0, 9.0, loop_delay_ns=(0, 0, 0, 0))
-    )
-    if "late" in RECORD_DTYPE.names:
-        records = seen.records.copy()
-    else:
-        records = np.zeros(len(seen.records), [*RECORD_DTYPE.descr, ("late", "<i4")])
-        for name in RECORD_DTYPE.names:
-            records[name] = seen.records[name]
-    for late, share in ((0, 0.0), (3, 3 / 11), (-1, 0.0)):
-        records["late"] = late
-        check = client_checks.coalesced(attrs.evolve(seen, records=records), LIMITS)
-        assert check.value == pytest.approx(share)
-        assert check.outcome is (FLAGGED if share else OK)
 
 
 def test_several_tokens_an_event_are_labelled(turn: Any, evidence: Any, phase: Any) -> None:

@@ -36,22 +36,23 @@ def test_output_lengths(
 
 
 @pytest.mark.parametrize(
-    ("n_in", "template", "outcome"),
+    ("n_in", "outcome"),
     [
-        (129, 28, OK),  # 128 expected: off by 0.8 %
-        (132, 28, FLAGGED),  # 3.1 %
-        (145, 28, INVALID),  # 13 %
-        (128, None, OK),  # not counted: what all prompts have more of is the template
-        (200, None, INVALID),  # but no template is 100 tokens long
-        (50, None, INVALID),
+        (100, OK),
+        (128, OK),  # what all prompts have more of is the template
+        (166, OK),  # but no template is longer than 64 tokens: off by 1.2 %
+        (169, FLAGGED),  # 3 %
+        (200, INVALID),  # 22 %
+        (97, FLAGGED),
+        (50, INVALID),
     ],
 )
 def test_input_lengths(
-    turn: Any, evidence: Any, phase: Any, n_in: int, template: int | None, outcome: CheckOutcome
+    turn: Any, evidence: Any, phase: Any, n_in: int, outcome: CheckOutcome
 ) -> None:
     """Off by more than 2 % and 10 % of 100 asked tokens and the template's."""
     turns = [turn(float(k), [k + 0.5], asked_in=100, n_in=n_in) for k in range(20)]
-    seen = evidence(turns, phase(0.0, 20.0), template_tokens=template)
+    seen = evidence(turns, phase(0.0, 20.0))
     assert server_checks.lengths(seen, LIMITS).outcome is outcome
 
 
@@ -117,17 +118,16 @@ def test_prefix_cache_by_counters_and_by_usage(
     turn: Any, evidence: Any, phase: Any, hits: int, template: int, outcome: CheckOutcome
 ) -> None:
     """Hits beyond the template's shared prefix, 1 % and 10 % of the prompt tokens."""
-    turns = [turn(float(k), [k + 0.5], n_in=100) for k in range(20)]
+    turns = [turn(float(k), [k + 0.5], n_in=100, asked_in=100 - template) for k in range(20)]
     counted = evidence(
         turns,
         phase(0.0, 20.0),
         before=Counters(prompt_tokens=7.0, cached_prompt_tokens=5.0),
         after=Counters(prompt_tokens=2007.0, cached_prompt_tokens=5.0 + hits),
-        template_tokens=template,
     )
     assert server_checks.prefix_cache(counted, LIMITS).outcome is outcome
     told = [dict(t, n_cached=hits // 20 + (k < hits % 20)) for k, t in enumerate(turns)]
-    by_usage = evidence(told, phase(0.0, 20.0), template_tokens=template)
+    by_usage = evidence(told, phase(0.0, 20.0))
     assert server_checks.prefix_cache(by_usage, LIMITS).outcome is outcome
 
 

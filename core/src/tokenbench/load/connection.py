@@ -162,15 +162,16 @@ class Connection:
         else:
             if self._whole:
                 self._finish(now_ns)
-            elif exchange.stencil is not None:
-                self._recognise(exchange, exchange.stencil, data)
+            else:
+                self._recognise(exchange, data)
 
-    def _recognise(self, exchange: Exchange, stencil: Stencil, data: bytes) -> None:
+    def _recognise(self, exchange: Exchange, data: bytes) -> None:
         """Where parser and reader both stand between two chunks, they need not see plain tokens."""
+        stencil = None
         if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
+            stencil = exchange.stencil()
+        if stencil is not None or self._stencil is not None:
             self._use(stencil, exchange.stamps)
-        else:
-            self._use(None, _NOWHERE)
 
     def _plain(self, data: bytes, now_ns: int) -> bool:
         """As in `ready`, for several tokens in one read, and for lengths that are new."""

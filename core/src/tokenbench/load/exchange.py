@@ -34,7 +34,9 @@ class Exchange:
     __slots__ = (
         "_classify",
         "_codec",
+        "_last_token",
         "_on_end",
+        "_stencil",
         "asked_in",
         "asked_out",
         "begun_ns",
@@ -61,7 +63,6 @@ class Exchange:
         "session",
         "stamps",
         "status",
-        "stencil",
         "text",
         "wire",
     )
@@ -99,7 +100,8 @@ class Exchange:
         self.done = False
         self.status: Status | None = None
         self.error: str | None = None
-        self.stencil: Stencil | None = None
+        self._stencil: Stencil | None = None
+        self._last_token: tuple[bytes, StreamEvent] | None = None
         self.stamps: list[int] = []
         self.counts: list[int] = []
         self.text: list[str] = []
@@ -145,8 +147,19 @@ class Exchange:
             self.counts.append(count)
         if self.keep_text:
             self.text.append(event.text)
-        elif self.stencil is None or not self.stencil.made_of(data):
-            self.stencil = stencil_of(data, event, self._codec.text_marks)
+        else:
+            self._last_token = data, event
+
+    def stencil(self) -> Stencil | None:
+        """What recognises further tokens; None before the first and where there is none. Made only
+        when it is asked for: a response of one token needs none.
+        """
+        if self._last_token is not None:
+            data, event = self._last_token
+            self._last_token = None
+            if self._stencil is None or not self._stencil.made_of(data):
+                self._stencil = stencil_of(data, event, self._codec.text_marks)
+        return self._stencil
 
     def _pad(self, length: int) -> None:
         """Chunks of which nobody said how many tokens they hold."""

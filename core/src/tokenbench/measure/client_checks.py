@@ -71,16 +71,14 @@ _LATER_THAN = (0.5, 0.1, 0.01, 0.0)
 def client_coalesced_share(seen: Evidence) -> float:
     """Share of token events that the client itself merged: it was later than their gap.
 
-    Several events of one read while the loop was on time came merged from upstream. Where the
-    records do not tell which reads were late, this is the most it can have been: no more than the
-    share of reads whose delay exceeded the median gap between events, by the delay's percentiles.
+    Several events of one read while the loop was on time came merged from upstream. Nobody tells
+    of one read which it was, so this is the most it can have been: no more than the share of reads
+    whose delay exceeded the median gap between events, by the delay's percentiles.
     """
     ok = seen.records[seen.records["status"] == Status.OK]
     events = int(ok["chunks"].sum())
     if not events:
         return 0.0
-    if "late" in (ok.dtype.names or ()) and bool((ok["late"] != ABSENT).all()):
-        return float(ok["late"].sum()) / events
     return min(float(ok["coalesced"].sum()) / events, _late_share(ok, seen.phase.loop_delay_ns))
 
 

@@ -16,8 +16,7 @@ from .repeat import Metrics, Window
 class Evidence:
     """One repeat: raw data, its metrics, and two scrapes of the engine's counters around it.
 
-    `caching_asked`: the protocol allows prefix caching. `template_tokens`: what the chat template
-    adds to each prompt, None where nobody counted it. `accelerated`: telemetry of accelerators is
+    `caching_asked`: the protocol allows prefix caching. `accelerated`: telemetry of accelerators is
     expected. `throttled_share`, `longest_gap_s` and `clock_of_peers` (the slowest device's median
     clock over the median of all devices') come from telemetry, None without.
     """
@@ -34,7 +33,6 @@ class Evidence:
     throttled_share: float | None = None
     longest_gap_s: float | None = None
     power_limited: bool | None = None
-    template_tokens: int | None = None
     clock_of_peers: float | None = None
 
     @property

@@ -46,14 +46,12 @@ def lengths(seen: Evidence, limits: Thresholds) -> Check:
 
 
 def _template_tokens(seen: Evidence, limits: Thresholds) -> float:
-    """Tokens the chat template adds to each prompt.
+    """Tokens the chat template adds to each prompt: what every prompt has more of than was asked.
 
-    Where nobody counted them: what every prompt has more of. Where that is not the same for prompts
+    Where that is not the same for prompts
     of different lengths, or all have one length, it is believed up to a plausible template only, so
     that prompts of the wrong length do not pass as a long one.
     """
-    if seen.template_tokens is not None:
-        return float(seen.template_tokens)
     ok = seen.records[seen.records["status"] == Status.OK]
     prompts = ok[(ok["asked_in"] > 0) & (ok["n_in"] != ABSENT)]
     if not len(prompts):
