@@ -315,7 +315,8 @@ def test_tutorial_commands_say_what_it_shows(
                 continue
             asked += 1
             # How busy this machine is, is not what the page is about.
-            words += ["--allow-invalid"] if words[1] == "run" else []
+            busy = ["--allow-invalid", "--reporter", "console:all=true"]
+            words += busy if words[1] == "run" else []
             done = clean(*words, cwd=tmp_path, COLUMNS="140")
             refused = any(line.startswith("error: ") for line in shown)
             assert (done.returncode != 0) == refused, done.stdout + done.stderr
