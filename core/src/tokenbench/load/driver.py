@@ -65,6 +65,8 @@ class Driver(ABC):
         self._waiting = 0
         self._done: deque[Exchange] = deque()
         self._unrecorded: list[Exchange] = []
+        # What is to be sent at the end of a drain; None outside of one.
+        self._batch: list[Exchange] | None = None
         self._ended_tokens = 0
         self._last_ns = ABSENT
         self._open: set[Exchange] = set()
@@ -231,7 +233,10 @@ class Driver(ABC):
         # Before sending, which may end it at once.
         exchange.begun_ns = monotonic_ns()
         self._open.add(exchange)
-        self._pool.send(exchange)
+        if self._batch is None:
+            self._pool.send(exchange)
+        else:
+            self._batch.append(exchange)
         limit = self._job.stop.requests
         if limit is not None and self.dispatched >= limit:
             self.stop("requests")
@@ -249,9 +254,11 @@ class Driver(ABC):
 
     def _drain(self) -> None:
         """Go on after some of the exchanges that ended; the sockets are polled before the others'
-        turn. What has been gone on after is recorded in a quiet moment.
+        turn. What is to be sent is sent together: one by one, each would have to wake a server that
+        had just gone to sleep. What has been gone on after is recorded in a quiet moment.
         """
         done = self._done
+        self._batch = []
         for _ in range(min(len(done), _BATCH)):
             exchange = done.popleft()
             self._account(exchange)
@@ -260,6 +267,10 @@ class Driver(ABC):
             if not self._unrecorded:
                 self._reactor.idle(self._record)
             self._unrecorded.append(exchange)
+        batch, self._batch = self._batch, None
+        for exchange in batch:
+            if exchange.status is None:
+                self._pool.send(exchange)
         if len(self._unrecorded) > _UNRECORDED:
             self._record_some()
         if done:
