@@ -293,7 +293,7 @@ def test_what_was_read_behind_a_response_is_not_the_next_one(more) -> None:
         address = Address("http://127.0.0.1:1", api_key=None)
         pool = ConnectionPool(address, reactor, timers, connect_timeout_s=1)
         ours.setblocking(False)
-        connection = Connection(ours, pool.receiver.reader(ours), pool, reactor)
+        connection = Connection(ours, pool.receiver, pool, reactor)
         codec = find_codec(COMPLETIONS, None)
         connection.send(Exchange(0, 0, b"request", (1, 3, False), codec, 0, None, ended.append))
         for part in (whole(), more):

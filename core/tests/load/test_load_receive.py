@@ -10,10 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tokenbench.load import clocks
+from tokenbench.api import COMPLETIONS
+from tokenbench.load import clocks, receive
 from tokenbench.load.clocks import read_clocks
-from tokenbench.load.reactor import Reactor
+from tokenbench.load.codecs import find_codec
+from tokenbench.load.connection import Connection
+from tokenbench.load.exchange import Exchange
+from tokenbench.load.reactor import READ, Reactor
 from tokenbench.load.receive import ROOM, Receiver
+from tokenbench.load.records import ClockPair
 
 from .peers import Peer, chunked, events, whole
 
@@ -21,6 +26,14 @@ pytestmark = pytest.mark.timeout(60)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what TCP receives")
 LATE_S = 0.1
 SOON_NS = 50_000_000
+
+
+class _Pool:
+    def release(self, connection: Connection) -> None:
+        """Not looked at."""
+
+    def lost(self, connection: Connection, exchange: Exchange | None, reason: str) -> None:
+        """Not looked at."""
 
 
 @pytest.fixture
@@ -119,13 +132,99 @@ def test_elsewhere_than_on_linux_reads_are_stamped_here(ends, receiver, monkeypa
 
 
 def test_the_end_is_no_arrival(ends, receiver) -> None:
-    """It has no stamp of the kernel's, and needs none."""
+    """It has no stamp of the kernel's, and needs none; that it was read late is told."""
     ours, theirs = ends
     read = receiver.reader(ours)
     theirs.close()
+    time.sleep(LATE_S)
     assert read()[0] == 0
     assert receiver.kernel is (sys.platform == "linux")
-    assert not len(receiver.delays)
+    assert receiver.delays.percentiles()[0] >= LATE_S * 1e9
+
+
+def test_a_clock_that_is_set_and_set_back_is_seen(receiver, monkeypatch) -> None:
+    """The most that it was off at any look stays."""
+    real = read_clocks()
+    for ahead_ns in (0, 5_000_000, -9_000_000, 1_000):
+        wall_ns = real.monotonic_ns + receiver.clock.ahead_ns + ahead_ns
+        pair = ClockPair(wall_ns=wall_ns, monotonic_ns=real.monotonic_ns)
+        monkeypatch.setattr(receive, "read_clocks", lambda pair=pair: pair)
+        receiver.look_at_clock()
+    assert receiver.clock_set_ns == -9_000_000
+    monkeypatch.undo()
+    receiver.look_at_clock()
+    assert receiver.clock_set_ns == -9_000_000
+
+
+@linux
+@pytest.mark.parametrize("asked", [True, False])
+def test_reads_come_first_where_the_kernel_does_not_stamp(ends, receiver, asked) -> None:
+    """There each socket that waits makes a stamp late."""
+    if asked:
+        receiver.reader(ends[0])
+    else:
+        with socket.socket(socket.AF_UNIX) as other:
+            receiver._by_itself(other)
+    assert receiver._reactor.most == (16 if asked else 256)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "seen"),
+    [
+        ([9_000, 8_000, 12_000], [9_000, 9_000, 12_000]),  # behind a lost segment
+        ([-5_000, -4_000, 1_000], [0, 0, 1_000]),  # there before anything was asked
+    ],
+)
+def test_no_stamp_is_before_the_one_before(stamps, seen) -> None:
+    """Nor before the request; whether a read is parsed or plain."""
+    head, *chunks = chunked(events(3))
+    parts = [head + chunks[0], chunks[1], b"".join(chunks[2:]) + b"0\r\n\r\n"]
+    ended: list[Exchange] = []
+    ours, theirs = socket.socketpair()
+    with contextlib.closing(Reactor()) as reactor, ours, theirs:
+        ours.setblocking(False)
+        connection = Connection(ours, Receiver(reactor), _Pool(), reactor)
+        codec = find_codec(COMPLETIONS, None)
+        exchange = Exchange(0, 0, b"request", (1, 3, True), codec, 0, None, ended.append)
+        connection.send(exchange)
+        for part, stamp in zip(parts, stamps, strict=True):
+            ROOM[: len(part)] = part
+            read = len(part), exchange.sent_first_ns + stamp
+            connection._read = lambda read=read: read
+            connection.ready(READ)
+        reactor.run_until(lambda: bool(ended))
+    assert [ns - exchange.sent_first_ns for ns in exchange.stamps] == seen
+
+
+@linux
+def test_a_client_that_merges_tokens_itself_is_told(played, here, monkeypatch) -> None:
+    """Busy for three gaps again and again: it is known that reads with several tokens were late,
+    although the kernel's stamp, that of the last, is young.
+    """
+
+    def play(peer: Peer) -> None:
+        while peer.request() is not None:
+            for part in chunked(events(60)):
+                time.sleep(0.01)
+                peer.say(part)
+            peer.say(b"0\r\n\r\n")
+
+    class Busy(Reactor):
+        def _turned(self, handed: int, polled_ns: int) -> None:
+            super()._turned(handed, polled_ns)
+            if not handed and self.turns % 7 == 0:
+                time.sleep(0.03)
+            self.turns += 1
+
+        turns = 0
+
+    with contextlib.closing(Busy()) as reactor:
+        drove = here(played(play).url, 4, concurrency=2, reactor=reactor)
+    summary = drove.summary
+    assert summary.kernel_stamps
+    assert drove.records["coalesced"].sum() > 20
+    late = sum(delay > 5_000_000 for delay in summary.merged_delay_ns)
+    assert late > 0.8 * len(summary.merged_delay_ns)
 
 
 @linux

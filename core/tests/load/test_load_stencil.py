@@ -33,7 +33,7 @@ class _Pool:
 
 class _Reactor:
     timed = False
-    since_ns = 0
+    since_ns = most = 0
 
     def __init__(self) -> None:
         self.work: deque[Work] = deque()
@@ -70,8 +70,8 @@ class _Socket:
 
 
 def _do(reactor: _Reactor) -> None:
-    function, data, now_ns = reactor.work.popleft()
-    function(data, now_ns)
+    function, arguments = reactor.work.popleft()
+    function(*arguments)
 
 
 def _read(
@@ -84,7 +84,7 @@ def _read(
         monkeypatch.setattr(module, "monotonic_ns", lambda: next(clock))
     reactor = _Reactor()
     socket: Any = _Socket(reads)
-    made = _Watched(socket, receive.Receiver(reactor).reader(socket), _Pool(), reactor)  # type: ignore[arg-type]
+    made = _Watched(socket, receive.Receiver(reactor), _Pool(), reactor)  # type: ignore[arg-type]
     exchange = Exchange(
         0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True), codec, 0, None, ended.append
     )
@@ -107,9 +107,9 @@ class _Watched(Connection):
 
     looked = 0
 
-    def _look(self, data: bytes, now_ns: int) -> None:
+    def _look(self, data: bytes, now_ns: int, late_ns: int) -> None:
         self.looked += 1
-        super()._look(data, now_ns)
+        super()._look(data, now_ns, late_ns)
 
 
 def _chunked(body: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tokenbench.api import CheckOutcome
-from tokenbench.load.records import ClockPair, Status
+from tokenbench.load.records import Status
 from tokenbench.measure import client_checks
 from tokenbench.measure.thresholds import Thresholds
 
@@ -55,8 +55,13 @@ def test_loop_delay_of_the_kernels_stamps(
     turn: Any, evidence: Any, phase: Any, tpot: float, set_ms: float, outcome: CheckOutcome
 ) -> None:
     """Reads a second late harm no stamp that the kernel took; a clock that was set does."""
-    end = ClockPair(wall_ns=9_000_000_000 + round(set_ms * 1e6), monotonic_ns=9_000_000_000)
-    late = phase(0.0, 9.0, loop_delay_ns=(0, 0, 10**9, 10**9), kernel_stamps=True, clock_end=end)
+    late = phase(
+        0.0,
+        9.0,
+        loop_delay_ns=(0, 0, 10**9, 10**9),
+        kernel_stamps=True,
+        clock_set_ns=round(set_ms * 1e6),
+    )
     check = client_checks.loop_delay(evidence(_steady(turn, tpot=tpot), late), LIMITS)
     assert check.outcome is outcome
     assert "p99 1000.000 ms late" in check.evidence
@@ -133,6 +138,46 @@ def test_coalesced(
     assert check.outcome is outcome
     assert check.value == pytest.approx(share)
     assert ("withheld" in check.evidence) == (share > LIMITS.coalesced_withhold_itl)
+
+
+@pytest.mark.parametrize(
+    ("late_of_100", "outcome", "share"),
+    [(0, OK, 0.0), (1, OK, 0.0045), (50, FLAGGED, 0.225), (100, FLAGGED, 5 / 11)],
+)
+def test_coalesced_by_the_delays_of_the_reads_that_merged(
+    turn: Any, evidence: Any, phase: Any, late_of_100: int, outcome: CheckOutcome, share: float
+) -> None:
+    """Those later than half a gap of 10 ms are the client's, however late other reads were."""
+    delays = (
+        *[4 * MS] * (100 - late_of_100),
+        *[6 * MS] * late_of_100,
+        (4 + 2 * (late_of_100 > 0)) * MS,
+    )
+    seen = evidence(
+        _steady(turn, tpot=0.01, coalesced=5),
+        phase(0.0, 9.0, loop_delay_ns=(0, 0, 0, 9 * MS), merged_delay_ns=delays),
+    )
+    check = client_checks.coalesced(seen, LIMITS)
+    assert check.outcome is outcome
+    assert check.value == pytest.approx(share, rel=0.03, abs=0.005)
+
+
+@pytest.mark.parametrize(("late", "outcome"), [(False, OK), (True, FLAGGED)])
+def test_coalesced_first_tokens_are_not_lost_among_the_others(
+    turn: Any, evidence: Any, phase: Any, late: bool, outcome: CheckOutcome
+) -> None:
+    """One in ten of the first tokens came with the second, one in two thousand of all."""
+    turns = []
+    for k in range(20):
+        stamps = [k + 0.1 + 0.01 * i for i in range(200)]
+        if k % 10 == 0:
+            stamps[0] = stamps[1]
+        turns.append(turn(float(k), stamps, coalesced=int(k % 10 == 0)))
+    delays = ((9 if late else 1) * MS,) * 101
+    seen = evidence(turns, phase(0.0, 22.0, merged_delay_ns=delays))
+    check = client_checks.coalesced(seen, LIMITS)
+    assert check.outcome is outcome
+    assert check.value == pytest.approx(0.1 if late else 0.0)
 
 
 def test_several_tokens_an_event_are_labelled(turn: Any, evidence: Any, phase: Any) -> None:

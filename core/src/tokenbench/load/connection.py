@@ -11,7 +11,7 @@ import httptools
 
 from .exchange import Exchange
 from .reactor import READ, WRITE, Reactor
-from .receive import ROOM, Read
+from .receive import ROOM, Receiver
 from .records import Status
 from .stencil import Stencil
 
@@ -43,6 +43,7 @@ class Connection:
         "_error_body",
         "_exchange",
         "_fd",
+        "_floor_ns",
         "_got_bytes",
         "_heads",
         "_keep",
@@ -54,6 +55,7 @@ class Connection:
         "_quotes",
         "_reactor",
         "_read",
+        "_receiver",
         "_send",
         "_socket",
         "_stencil",
@@ -66,16 +68,19 @@ class Connection:
         "closed",
     )
 
-    def __init__(self, made: socket.socket, read: Read, pool: Pool, reactor: Reactor) -> None:
+    def __init__(
+        self, made: socket.socket, receiver: Receiver, pool: Pool, reactor: Reactor
+    ) -> None:
         self._socket = made
-        self._read = read
+        self._receiver = receiver
+        self._read = receiver.reader(made)
         self._send = made.send
         self._fd = made.fileno()
         self._again = _would_block(made)
         self._pool = pool
         self._reactor = reactor
         self._exchange: Exchange | None = None
-        self._now_ns = 0
+        self._now_ns = self._floor_ns = 0
         self._used = self._got_bytes = self._between = False
         self._whole = self._stray = self._keep = False
         self._stencil: Stencil | None = None
@@ -95,9 +100,8 @@ class Connection:
     # -- the reactor -----------------------------------------------------------------------------
 
     def ready(self, mask: int) -> None:
-        """Read; look only for what is plainly a token. This is all that runs for most
-        tokens, so it is short rather than pretty: a line here costs more than anything else in this
-        package.
+        """Read; look only for what is plainly a token. This is all that runs for most tokens, so it
+        is short rather than pretty: a line here costs more than anything else in this package.
         """
         if mask != READ and mask & WRITE:
             self._write_on()
@@ -109,6 +113,12 @@ class Connection:
         except OSError as error:
             self._over(error.strerror or str(error))
             return
+        # Bytes may have lain there before anything was asked, or have come behind lost ones; or
+        # somebody set the clock back. No latency and no gap is negative for that.
+        if now_ns < self._floor_ns:
+            now_ns = self._floor_ns
+        else:
+            self._floor_ns = now_ns
         head = self._heads.get(size)
         if (
             head is not None
@@ -129,16 +139,17 @@ class Connection:
         """What is no plain token, or is of a length that has not come up yet: looked at later, with
         its stamp. What comes meanwhile must wait behind it.
         """
-        if not self._left and self._plain(data, now_ns):
+        late_ns = self._receiver.late_ns(now_ns)
+        if not self._left and self._plain(data, now_ns, late_ns):
             return
         self._heads = _NO_HEADS
         self._left += 1
-        self._reactor.work.append((self._look, data, now_ns))
+        self._reactor.work.append((self._look, (data, now_ns, late_ns)))
 
-    def _look(self, data: bytes, now_ns: int) -> None:
+    def _look(self, data: bytes, now_ns: int, late_ns: int) -> None:
         """Parse a read, unless it turned out to be plain."""
         self._left -= 1
-        if self.closed or self._plain(data, now_ns):
+        if self.closed or self._plain(data, now_ns, late_ns):
             return
         self._now_ns = now_ns
         self._got_bytes = True
@@ -149,8 +160,7 @@ class Connection:
             return
         if exchange.http_status < 0:
             self._opening.append(data)
-            # It may have lain there before anything was asked; or somebody set the clock back.
-            self._now_ns = now_ns = max(now_ns, exchange.sent_first_ns)
+        before = len(exchange.stamps)
         try:
             self._parser.feed_data(data)
             if self._bodies:
@@ -160,6 +170,8 @@ class Connection:
         except ValueError as error:
             self._fail(f"unreadable response: {error}")
         else:
+            if len(exchange.stamps) - before > 1:
+                self._receiver.merged.add(late_ns)
             if self._whole:
                 self._finish(now_ns)
             else:
@@ -173,7 +185,7 @@ class Connection:
         if stencil is not None or self._stencil is not None:
             self._use(stencil, exchange.stamps)
 
-    def _plain(self, data: bytes, now_ns: int) -> bool:
+    def _plain(self, data: bytes, now_ns: int, late_ns: int) -> bool:
         """As in `ready`, for several tokens in one read, and for lengths that are new."""
         stencil = self._stencil
         count = 0 if stencil is None else stencil.count(data)
@@ -181,6 +193,8 @@ class Connection:
             return False
         for _ in range(count):
             self._token(now_ns)
+        if count > 1:
+            self._receiver.merged.add(late_ns)
         self._bytes += len(data)
         if not self._left:
             self._heads = stencil.heads
@@ -190,7 +204,7 @@ class Connection:
         """No more will come. What has come is looked at first."""
         self._reactor.forget(self._fd)
         self._left += 1
-        self._reactor.work.append((self._end, error.encode(), monotonic_ns()))
+        self._reactor.work.append((self._end, (error, monotonic_ns())))
 
     def _use(self, stencil: Stencil | None, stamps: list[int]) -> None:
         self._stencil = stencil
@@ -214,11 +228,10 @@ class Connection:
             self._use(None, _NOWHERE)
         return exchange
 
-    def _end(self, said: bytes, now_ns: int) -> None:
+    def _end(self, error: str, now_ns: int) -> None:
         """The other side closed the connection, or it broke: end what was under way."""
         if self.closed:
             return
-        error = said.decode()
         framed, got_bytes, exchange = self._framed(), self._got_bytes, self._exchange
         self.close()
         if exchange is not None and exchange.status is None:
@@ -316,7 +329,7 @@ class Connection:
         if self._error_body:
             self._error_body.clear()
         data = exchange.wire
-        exchange.sent_first_ns = monotonic_ns()
+        exchange.sent_first_ns = self._floor_ns = monotonic_ns()
         try:
             written = self._send(data)
         except self._again:

@@ -34,10 +34,13 @@ class Delays:
             self._values = self._values[1::2]
             self._step *= 2
 
-    def percentiles(self) -> tuple[int, ...]:
-        """p50, p90, p99 (nearest rank, of the sample), the largest; empty where there is none."""
+    def percentiles(self, *ranks: int) -> tuple[int, ...]:
+        """These percentiles (nearest rank, of the sample), by default 50, 90 and 99, and then the
+        largest; empty where there is none.
+        """
         if not self._values:
             return ()
         ordered = sorted(self._values)
         last = len(ordered) - 1
-        return (*(ordered[round(last * share)] for share in (0.5, 0.9, 0.99)), self.largest)
+        wanted = ranks or (50, 90, 99)
+        return (*(ordered[round(last * rank / 100)] for rank in wanted), self.largest)

@@ -68,7 +68,6 @@ class Driver(ABC):
         # What is to be sent at the end of a drain; None outside of one.
         self._batch: list[Exchange] | None = None
         self._ended_tokens = 0
-        self._last_ns = ABSENT
         self._open: set[Exchange] = set()
         # Sessions of several workers have numbers of their own.
         self._next_number = job.worker
@@ -87,15 +86,9 @@ class Driver(ABC):
         """Turns that have been dispatched and have not ended."""
         return len(self._open)
 
-    def arrived(self) -> tuple[int, int]:
-        """Token-bearing chunks until now, and when the last one arrived (-1 before the first)."""
-        count, last_ns = self._ended_tokens, self._last_ns
-        for exchange in self._open:
-            if exchange.stamps:
-                count += len(exchange.stamps)
-                last_ns = max(last_ns, exchange.stamps[-1])
-        self._last_ns = last_ns
-        return count, last_ns
+    def arrived(self) -> int:
+        """Token-bearing chunks until now."""
+        return self._ended_tokens + sum(len(exchange.stamps) for exchange in self._open)
 
     @property
     @abstractmethod
@@ -279,9 +272,7 @@ class Driver(ABC):
 
     def _account(self, exchange: Exchange) -> None:
         self.turns += 1
-        if exchange.stamps:
-            self._ended_tokens += len(exchange.stamps)
-            self._last_ns = max(self._last_ns, exchange.stamps[-1])
+        self._ended_tokens += len(exchange.stamps)
         if exchange.status is not Status.OK:
             self._note_failure(exchange)
         elif exchange.n_out != ABSENT:

@@ -19,18 +19,14 @@ def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
     if len(parts) == 1:
         return parts[0]
     busiest = max(parts, key=lambda part: part.cpu_s / part.wall_s if part.wall_s else 0.0)
-    unsteady = max(parts, key=lambda part: abs(part.clock_set_ns))
     reasons = [part.stopped_by for part in parts]
     started = min(part.started_ns for part in parts)
     ended = max(part.ended_ns for part in parts)
-    delays = [part.loop_delay_ns for part in parts if part.loop_delay_ns]
     return attrs.evolve(
         parts[0],
         started_ns=started,
         dispatch_ended_ns=max(part.dispatch_ended_ns for part in parts),
         ended_ns=ended,
-        clock_start=unsteady.clock_start,
-        clock_end=unsteady.clock_end,
         stopped_by=next((r for r in _WORST if r in reasons), reasons[0]),
         turns=sum(part.turns for part in parts),
         scheduled_turns=sum(part.scheduled_turns for part in parts),
@@ -39,12 +35,19 @@ def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
         wall_s=busiest.wall_s,
         in_flight_ns=sum(part.in_flight_ns for part in parts),
         target_ns_in_flight=sum(part.target_ns_in_flight for part in parts),
-        loop_delay_ns=tuple(max(values) for values in zip(*delays, strict=False)),
+        loop_delay_ns=_worst([part.loop_delay_ns for part in parts]),
+        merged_delay_ns=_worst([part.merged_delay_ns for part in parts]),
+        clock_set_ns=max((part.clock_set_ns for part in parts), key=abs),
         kernel_stamps=all(part.kernel_stamps for part in parts),
         max_rss_bytes=max(part.max_rss_bytes for part in parts),
         errors=tuple(error for part in parts for error in part.errors),
         workers=len(parts),
     )
+
+
+def _worst(delays: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Percentile by percentile, of those that have any."""
+    return tuple(max(values) for values in zip(*filter(None, delays), strict=True))
 
 
 def _sum(values: Sequence[int | None]) -> int | None:

@@ -40,6 +40,8 @@ class Phase:
         self._driver: Driver | None = None
         self._cancelled = False
         self._going = False
+        # Tokens when the watchdog last found more of them, and when that was.
+        self._tokens = self._moved_ns = 0
 
     def go(self) -> None:
         """Start the clock as soon as everything is prepared."""
@@ -90,13 +92,16 @@ class Phase:
             recorder.close()
 
     def _drive(self, driver: Driver, parts: Parts) -> PhaseSummary:
-        clock_start, cpu_start = read_clocks(), process_time()
+        cpu_start = process_time()
         driver.start()
+        self._moved_ns = driver.started_ns
         if self._cancelled:
             self.cancel()
         self._watch_on(driver, parts)
         parts.reactor.run_until(lambda: driver.finished)
         cpu_s = process_time() - cpu_start
+        receiver = parts.pool.receiver
+        receiver.look_at_clock()
         if driver.failure is not None:
             raise _plugin_error(driver.failure)
         slots = self._job.concurrency or 0
@@ -105,7 +110,7 @@ class Phase:
             started_ns=driver.started_ns,
             dispatch_ended_ns=driver.dispatch_ended_ns,
             ended_ns=driver.ended_ns,
-            clock_start=clock_start,
+            clock_start=receiver.clock,
             clock_end=read_clocks(),
             stopped_by=driver.stopped_by or "",
             turns=driver.turns,
@@ -116,8 +121,10 @@ class Phase:
             wall_s=(driver.ended_ns - driver.started_ns) / 1e9,
             in_flight_ns=driver.in_flight_ns,
             target_ns_in_flight=target,
-            loop_delay_ns=parts.pool.receiver.delays.percentiles(),
-            kernel_stamps=parts.pool.receiver.kernel,
+            loop_delay_ns=receiver.delays.percentiles(),
+            merged_delay_ns=receiver.merged.percentiles(*range(100)),
+            kernel_stamps=receiver.kernel,
+            clock_set_ns=receiver.clock_set_ns,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             errors=tuple(driver.errors),
         )
@@ -130,11 +137,11 @@ class Phase:
         job = self._job
         now_ns = monotonic_ns()
         driver.time_out(now_ns)
-        tokens, last_ns = driver.arrived()
-        if (
-            driver.in_flight
-            and now_ns - max(last_ns, driver.started_ns) > job.stall_timeout_s * 1e9
-        ):
+        parts.pool.receiver.look_at_clock()
+        tokens = driver.arrived()
+        if tokens != self._tokens or not driver.in_flight:
+            self._tokens, self._moved_ns = tokens, now_ns
+        elif now_ns - self._moved_ns > job.stall_timeout_s * 1e9:
             driver.abort("stalled", Status.STALLED)
         if parts.recorder.failure is not None:
             driver.abort("fatal", Status.CANCELLED)

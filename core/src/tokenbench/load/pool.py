@@ -107,8 +107,7 @@ class ConnectionPool:
             self._dials.discard(dial)
             connection = None
             if socket is not None:
-                read = self.receiver.reader(socket)
-                connection = Connection(socket, read, self, self._reactor)
+                connection = Connection(socket, self.receiver, self, self._reactor)
                 self._all.add(connection)
             made(connection, reason)
 

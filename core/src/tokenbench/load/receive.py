@@ -1,10 +1,12 @@
 """Reads that say when their bytes came.
 
 The kernel notes when a segment arrives and, where it is asked to (SO_TIMESTAMPNS of socket(7)),
-tells with the read; of several segments in one read, when the last one did. Such a stamp is right
-however late this process comes to read: whatever else it was doing, or waited for, is not taken for
-the server's latency. Where the kernel does not tell (under TLS, which reads for itself, and on
-systems without this), the stamp is the moment after the read.
+tells with the read. So a stamp is right however late this process comes to read: whatever else it
+was doing, or waited for, is not taken for the server's latency. With two exceptions: of several
+segments in one read the kernel tells the last one's (`coalesced reads` watches that); and a segment
+that came behind a lost one has its own stamp, though it could be read only when the other had been
+sent again. Where the kernel does not tell (under TLS, which reads for itself, and on systems
+without this), the stamp is the moment after the read.
 """
 
 from __future__ import annotations
@@ -31,25 +33,30 @@ Read = Callable[[], tuple[int, int]]
 _SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TIMESPEC = struct.Struct("ll")
 _SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+# So many sockets are read in a row where reading late makes no stamp late: the tokens of a batch
+# come all at once, and a request that ended among them should not wait until all are read. Where it
+# does make them late, all come first.
+_STAMPED, _UNSTAMPED = 16, 256
 
 
 class Receiver:
     """How the sockets of one phase are read.
 
-    `kernel`: every read so far came with the kernel's stamp. `delays` samples how late reads were,
-    in ns: after that stamp; or, at most, after the moment from which the socket may have been
-    ready.
+    `kernel`: every read so far came with the kernel's stamp. `delays` samples how late reads may
+    have been, in ns (:meth:`late_ns`), and `merged` those that held several tokens.
 
-    The kernel stamps by the wall clock; its distance to the monotonic one is taken once, and
-    changes only where somebody sets the clock (both are slewed alike), which the clocks of a
-    phase's start and end tell.
+    The kernel stamps by the wall clock, whose distance to the monotonic one is that of `clock`. It
+    changes only where somebody sets the clock, for both are slewed alike; `clock_set_ns` is the
+    most that :meth:`look_at_clock` has found.
     """
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        self._ahead_ns = read_clocks().ahead_ns
+        self.clock = read_clocks()
+        self.clock_set_ns = 0
         self.kernel = True
         self.delays = Delays()
+        self.merged = Delays()
 
     def reader(self, made: socket.socket) -> Read:
         """What reads this socket."""
@@ -61,31 +68,45 @@ class Receiver:
             return self._by_kernel(made)
         return self._by_itself(made)
 
+    def late_ns(self, came_ns: int) -> int:
+        """How late a read just made may be: of what it holds, something may have come before its
+        stamp, but nothing before its socket can have been ready.
+        """
+        return monotonic_ns() - min(came_ns, self._reactor.since_ns)
+
+    def look_at_clock(self) -> None:
+        """See whether somebody has set the wall clock."""
+        set_ns = read_clocks().ahead_ns - self.clock.ahead_ns
+        if abs(set_ns) > abs(self.clock_set_ns):
+            self.clock_set_ns = set_ns
+
     def _by_kernel(self, made: socket.socket) -> Read:
-        receive, unpack, ahead_ns = made.recvmsg_into, _TIMESPEC.unpack, self._ahead_ns
+        receive, unpack, ahead_ns = made.recvmsg_into, _TIMESPEC.unpack, self.clock.ahead_ns
         reactor = self._reactor
+        reactor.most = _STAMPED
 
         def read() -> tuple[int, int]:
             size, told, _, _ = receive(_ROOMS, _SPACE)
             if told:
                 seconds, rest_ns = unpack(told[0][2])
-                now_ns = seconds * 1_000_000_000 + rest_ns - ahead_ns
+                came_ns = seconds * 1_000_000_000 + rest_ns - ahead_ns
                 if reactor.timed:
-                    self.delays.add(monotonic_ns() - now_ns)
-                return size, now_ns
+                    self.delays.add(self.late_ns(came_ns))
+                return size, came_ns
             return self._stamped(size)
 
         return read
 
     def _by_itself(self, made: socket.socket) -> Read:
         receive = made.recv_into
+        self._reactor.most = _UNSTAMPED
         return lambda: self._stamped(receive(ROOM))
 
     def _stamped(self, size: int) -> tuple[int, int]:
         """A read of which nobody tells when its bytes came."""
         now_ns = monotonic_ns()
-        if size:  # The end is no arrival.
+        if size:  # The end is no arrival, and has no stamp.
             self.kernel = False
-            if self._reactor.timed:
-                self.delays.add(now_ns - self._reactor.since_ns)
+        if self._reactor.timed:
+            self.delays.add(self.late_ns(now_ns))
         return size, now_ns

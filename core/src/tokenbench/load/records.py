@@ -106,11 +106,13 @@ class PhaseSummary:
 
     `target_ns_in_flight` and `in_flight_ns` integrate the wanted and the real number of requests in
     flight over the dispatching time. `loop_delay_ns` holds percentiles (p50, p90, p99, max) of how
-    late sockets were read: after the kernel's stamp of what was read, where `kernel_stamps` (every
-    read had one, so that none of that delay is in a stamp); otherwise, at most, after the poll
-    that reported the socket, or the last one that would have. `stopped_by` says what
-    ended dispatching: duration, requests, output_tokens, sessions, schedule, stalled, cancelled,
-    drain, fatal. Of several `workers`, `cpu_s`, `wall_s` and delays are those of the worst.
+    late sockets may have been read: after the poll that reported them, or after the one before it
+    where it did not wait. `merged_delay_ns` holds those (0 to 99, and the largest) of the reads
+    that held several tokens. `kernel_stamps`: the kernel stamped every read, so none of that delay
+    is in a stamp, unless a read held several. `clock_set_ns`: the most by which somebody set the
+    wall clock meanwhile, by which the kernel stamps. `stopped_by` says what ended dispatching:
+    duration, requests, output_tokens, sessions, schedule, stalled, cancelled, drain, fatal. Of
+    several `workers`, `cpu_s`, `wall_s` and delays are those of the worst.
     """
 
     started_ns: int
@@ -128,12 +130,9 @@ class PhaseSummary:
     in_flight_ns: int = 0
     target_ns_in_flight: int = 0
     loop_delay_ns: tuple[int, ...] = ()
+    merged_delay_ns: tuple[int, ...] = ()
     kernel_stamps: bool = False
+    clock_set_ns: int = 0
     max_rss_bytes: int = 0
     errors: tuple[str, ...] = ()
     workers: int = 1
-
-    @property
-    def clock_set_ns(self) -> int:
-        """By how much somebody set the wall clock during the phase."""
-        return self.clock_end.ahead_ns - self.clock_start.ahead_ns

@@ -21,22 +21,24 @@ def _larger(share: Limits, floor: Limits, of: float) -> Limits:
 
 
 def loop_delay(seen: Evidence, limits: Thresholds) -> Check:
-    """Time from the poll that reported a socket ready to its stamp: by how much stamps are late.
+    """By how much stamps are late: the time for which a socket may have waited to be read.
 
-    The kernel's stamps are older than that poll, and right but for a clock that was set meanwhile.
+    The kernel's stamps do not wait. They are off by as much as somebody set the clock meanwhile,
+    and where a read held several tokens, which is for :func:`coalesced` to judge.
     """
     name, phase = "client loop delay", seen.phase
-    if len(phase.loop_delay_ns) < 3:
-        return not_assessed(name, "nothing was read")
-    p99 = phase.loop_delay_ns[2] / NS_PER_S
     tpot = seen.metrics.get("tpot_s.p50") or 0.0
     allowed = _larger(limits.loop_delay_share, limits.loop_delay_floor_s, tpot)
-    text = f"p99 {p99 * 1e3:.3f} ms late, median TPOT {tpot * 1e3:.2f} ms"
-    if not phase.kernel_stamps:
-        return above(name, p99, allowed, text, "s")
-    set_s = abs(phase.clock_set_ns) / NS_PER_S
-    text = f"stamps are the kernel's, read {text}; clock set by {set_s * 1e3:.3f} ms"
-    return above(name, set_s, allowed, text, "s")
+    known = len(phase.loop_delay_ns) > 2
+    p99 = phase.loop_delay_ns[2] / NS_PER_S if known else 0.0
+    late = f"p99 {p99 * 1e3:.3f} ms late" if known else "no read was timed"
+    if phase.kernel_stamps:
+        set_s = abs(phase.clock_set_ns) / NS_PER_S
+        text = f"stamps are the kernel's, reads {late}; clock set by {set_s * 1e3:.3f} ms"
+        return above(name, set_s, allowed, text, "s")
+    if not known:
+        return not_assessed(name, "nothing was read")
+    return above(name, p99, allowed, f"{late}, median TPOT {tpot * 1e3:.2f} ms", "s")
 
 
 def dispatch_delay(seen: Evidence, limits: Thresholds) -> Check:
@@ -69,25 +71,51 @@ _LATER_THAN = (0.5, 0.1, 0.01, 0.0)
 
 
 def client_coalesced_share(seen: Evidence) -> float:
-    """Share of token events that the client itself merged: it was later than their gap.
+    """Share of token events that the client itself merged: it was later than their gap. Of first
+    tokens, if that is more: in long answers a merged first token would be lost among the others.
 
-    Several events of one read while the loop was on time came merged from upstream. Nobody tells
-    of one read which it was, so this is the most it can have been: no more than the share of reads
-    whose delay exceeded the median gap between events, by the delay's percentiles.
+    Several events of one read while the loop was on time came merged from upstream.
     """
     ok = seen.records[seen.records["status"] == Status.OK]
+    share = max(_merged_share(ok), _merged_firsts(seen, ok))
+    delays_ns = seen.phase.merged_delay_ns
+    if not share or not len(_streamed(ok)):
+        return 0.0
+    if not delays_ns:
+        return min(share, _late_share(_gap_ns(ok), seen.phase.loop_delay_ns))
+    # Of what a read merged only the wait of the last is known for sure. A loop that was late at
+    # random waited for that one, too, half a gap in every other case.
+    on_time = sum(delay_ns <= _gap_ns(ok) / 2 for delay_ns in delays_ns)
+    return share * (1.0 - on_time / len(delays_ns))
+
+
+def _merged_share(ok: Rows) -> float:
+    """Share of token events that shared a read with an earlier one."""
     events = int(ok["chunks"].sum())
-    if not events:
-        return 0.0
-    return min(float(ok["coalesced"].sum()) / events, _late_share(ok, seen.phase.loop_delay_ns))
+    return float(ok["coalesced"].sum()) / events if events else 0.0
 
 
-def _late_share(ok: Rows, loop_delay_ns: tuple[int, ...]) -> float:
-    """The most that the share of reads later than the median gap between events can be."""
-    streamed = ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
-    if not len(streamed) or not loop_delay_ns:
+def _merged_firsts(seen: Evidence, ok: Rows) -> float:
+    """Share of first tokens that were read together with the second."""
+    streamed = ok[ok["chunks"] > 1]
+    if not len(streamed):
         return 0.0
-    gap_ns = np.median((streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1))
+    at, first = seen.chunks["ns"], streamed["chunk_offset"]
+    return float(np.mean(at[first] == at[first + 1]))
+
+
+def _streamed(ok: Rows) -> Rows:
+    return ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
+
+
+def _gap_ns(ok: Rows) -> float:
+    """Median over answers of the mean gap between their token events."""
+    streamed = _streamed(ok)
+    return float(np.median((streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1)))
+
+
+def _late_share(gap_ns: float, loop_delay_ns: tuple[int, ...]) -> float:
+    """The most that the share of reads later than the gap can be, by percentiles of all reads."""
     late = 1.0
     for delay_ns, beyond in zip(loop_delay_ns, _LATER_THAN, strict=False):
         if delay_ns <= gap_ns:
@@ -103,7 +131,7 @@ def coalesced(seen: Evidence, limits: Thresholds) -> Check:
     if not chunks:
         return not_assessed(name, "no token event")
     share = client_coalesced_share(seen)
-    upstream = max(0.0, float(ok["coalesced"].sum()) / chunks - share)
+    upstream = max(0.0, _merged_share(ok) - share)
     text = f"{share:.2%} by the client, {upstream:.2%} upstream"
     if bool((ok["n_out"] != ABSENT).all()) and int(ok["n_out"].sum()) > chunks:
         text += f", {int(ok['n_out'].sum()) / chunks:.2f} tokens an event"
