@@ -106,7 +106,8 @@ def test_a_lying_server_is_caught(bench, script: str, check: str) -> None:
     (result,) = measured(bench)
     bad = [c["name"] for c in result["checks"] if c["outcome"] in ("flagged", "invalid")]
     # On a busy machine the client may be late as well, and then says so.
-    assert [name for name in bad if not name.startswith("client")] == [check]
+    client = {"coalesced reads", "offered load"}
+    assert [name for name in bad if not (name.startswith("client") or name in client)] == [check]
     assert "hidden: c2 (invalid)" in done.out
 
 

@@ -162,22 +162,26 @@ def test_coalesced_by_the_delays_of_the_reads_that_merged(
     assert check.value == pytest.approx(share, rel=0.03, abs=0.005)
 
 
-@pytest.mark.parametrize(("late", "outcome"), [(False, OK), (True, FLAGGED)])
+@pytest.mark.parametrize(
+    ("late", "every", "outcome"), [(False, 10, OK), (True, 10, FLAGGED), (True, 20, OK)]
+)
 def test_coalesced_first_tokens_are_not_lost_among_the_others(
-    turn: Any, evidence: Any, phase: Any, late: bool, outcome: CheckOutcome
+    turn: Any, evidence: Any, phase: Any, late: bool, every: int, outcome: CheckOutcome
 ) -> None:
-    """One in ten of the first tokens came with the second, one in two thousand of all."""
+    """One in ten of the first tokens came with the second, one in two thousand of all. A single
+    one may be chance.
+    """
     turns = []
     for k in range(20):
         stamps = [k + 0.1 + 0.01 * i for i in range(200)]
-        if k % 10 == 0:
+        if k % every == 0:
             stamps[0] = stamps[1]
-        turns.append(turn(float(k), stamps, coalesced=int(k % 10 == 0)))
+        turns.append(turn(float(k), stamps, coalesced=int(k % every == 0)))
     delays = ((9 if late else 1) * MS,) * 101
     seen = evidence(turns, phase(0.0, 22.0, merged_delay_ns=delays))
     check = client_checks.coalesced(seen, LIMITS)
     assert check.outcome is outcome
-    assert check.value == pytest.approx(0.1 if late else 0.0)
+    assert check.value == pytest.approx(0.1 if outcome is FLAGGED else 0.0, abs=1e-3)
 
 
 def test_several_tokens_an_event_are_labelled(turn: Any, evidence: Any, phase: Any) -> None:

@@ -96,12 +96,13 @@ def _merged_share(ok: Rows) -> float:
 
 
 def _merged_firsts(seen: Evidence, ok: Rows) -> float:
-    """Share of first tokens that were read together with the second."""
+    """Share of first tokens that were read together with the second; one alone says nothing."""
     streamed = ok[ok["chunks"] > 1]
     if not len(streamed):
         return 0.0
     at, first = seen.chunks["ns"], streamed["chunk_offset"]
-    return float(np.mean(at[first] == at[first + 1]))
+    merged = int(np.count_nonzero(at[first] == at[first + 1]))
+    return merged / len(streamed) if merged > 1 else 0.0
 
 
 def _streamed(ok: Rows) -> Rows:
