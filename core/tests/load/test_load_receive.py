@@ -156,18 +156,6 @@ def test_a_clock_that_is_set_and_set_back_is_seen(receiver, monkeypatch) -> None
     assert receiver.clock_set_ns == -9_000_000
 
 
-@linux
-@pytest.mark.parametrize("asked", [True, False])
-def test_reads_come_first_where_the_kernel_does_not_stamp(ends, receiver, asked) -> None:
-    """There each socket that waits makes a stamp late."""
-    if asked:
-        receiver.reader(ends[0])
-    else:
-        with socket.socket(socket.AF_UNIX) as other:
-            receiver._by_itself(other)
-    assert receiver._reactor.most == (16 if asked else 256)
-
-
 @pytest.mark.parametrize(
     ("stamps", "seen"),
     [

@@ -33,7 +33,7 @@ class _Pool:
 
 class _Reactor:
     timed = False
-    since_ns = most = 0
+    since_ns = 0
 
     def __init__(self) -> None:
         self.work: deque[Work] = deque()

@@ -33,10 +33,6 @@ Read = Callable[[], tuple[int, int]]
 _SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TIMESPEC = struct.Struct("ll")
 _SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
-# So many sockets are read in a row where reading late makes no stamp late: the tokens of a batch
-# come all at once, and a request that ended among them should not wait until all are read. Where it
-# does make them late, all come first.
-_STAMPED, _UNSTAMPED = 16, 256
 
 
 class Receiver:
@@ -83,7 +79,6 @@ class Receiver:
     def _by_kernel(self, made: socket.socket) -> Read:
         receive, unpack, ahead_ns = made.recvmsg_into, _TIMESPEC.unpack, self.clock.ahead_ns
         reactor = self._reactor
-        reactor.most = _STAMPED
 
         def read() -> tuple[int, int]:
             size, told, _, _ = receive(_ROOMS, _SPACE)
@@ -99,7 +94,6 @@ class Receiver:
 
     def _by_itself(self, made: socket.socket) -> Read:
         receive = made.recv_into
-        self._reactor.most = _UNSTAMPED
         return lambda: self._stamped(receive(ROOM))
 
     def _stamped(self, size: int) -> tuple[int, int]:
