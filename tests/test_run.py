@@ -99,6 +99,8 @@ def test_one_server_serves_all_points(bench) -> None:
 )
 def test_a_lying_server_is_caught(bench, script: str, check: str) -> None:
     """Wrong lengths and wrong counters make a measurement invalid: exit code 6, with the check."""
+    # Slow enough that a busy machine does not merge its tokens.
+    script += " --ttft-s 0.15 --itl-s 0.02"
     args = ("run", "--engine", f"scripted:script='{script}'", *QUICK, "--concurrency", "2")
     done = bench(*args)
     assert done.code == 6
@@ -106,8 +108,7 @@ def test_a_lying_server_is_caught(bench, script: str, check: str) -> None:
     (result,) = measured(bench)
     bad = [c["name"] for c in result["checks"] if c["outcome"] in ("flagged", "invalid")]
     # On a busy machine the client may be late as well, and then says so.
-    client = {"coalesced reads", "offered load"}
-    assert [name for name in bad if not (name.startswith("client") or name in client)] == [check]
+    assert [name for name in bad if not name.startswith("client")] == [check]
     assert "hidden: c2 (invalid)" in done.out
 
 

@@ -296,6 +296,7 @@ def _repeat(run: Run, number: int) -> Evidence:
         in_flight_ns=int(np.maximum(in_flight, 0).sum()),
         target_ns_in_flight=(run.concurrency or 0) * (stopped - _START_NS),
         loop_delay_ns=(*(int(v) for v in np.percentile(delays, [50, 90, 99])), int(delays.max())),
+        merged_delay_ns=tuple(int(v) for v in np.percentile(delays, range(101))),
     )
     return _evidence(run, rng, records, chunks, phase)
 

@@ -117,49 +117,34 @@ MS = 1_000_000
 
 
 @pytest.mark.parametrize(
-    ("coalesced", "delays_ms", "outcome", "share"),
+    ("coalesced", "late_of_100", "outcome", "share"),
     [
-        (0, (20, 30, 40, 50), OK, 0.0),
-        (5, (0, 0, 1, 9), OK, 0.0),  # never later than the gap of 10 ms: upstream's doing
-        (5, (0, 1, 9, 50), OK, 0.01),  # at most 1 % of the reads were late
-        (5, (0, 9, 50, 50), FLAGGED, 0.1),  # at most 10 % were
-        (5, (20, 30, 50, 50), FLAGGED, 5 / 11),
+        (0, 100, OK, 0.0),
+        (5, 0, OK, 0.0),  # never later than half the gap of 10 ms: upstream's doing
+        (5, 1, OK, 0.01 * 5 / 11),
+        (5, 10, FLAGGED, 0.1 * 5 / 11),
+        (5, 50, FLAGGED, 0.5 * 5 / 11),
+        (5, 100, FLAGGED, 5 / 11),
+        (5, None, FLAGGED, 5 / 11),  # nobody noted it
     ],
 )
 def test_coalesced(
     turn: Any, evidence: Any, phase: Any,
-    coalesced: int, delays_ms: tuple[int, ...], outcome: CheckOutcome, share: float,
+    coalesced: int, late_of_100: int | None, outcome: CheckOutcome, share: float,
 ) -> None:  # fmt: skip
-    """Merged events are the client's fault as far as its loop was later than their gap."""
+    """Merged events are the client's fault as far as the reads that merged them were later than
+    half their gap, however late or early others were.
+    """
+    delays: tuple[int, ...] = ()
+    if late_of_100 is not None:
+        delays = (*[4 * MS] * (100 - late_of_100), *[6 * MS] * late_of_100)
     turns = _steady(turn, tpot=0.01, coalesced=coalesced)
-    delays = tuple(delay * MS for delay in delays_ms)
-    seen = evidence(turns, phase(0.0, 9.0, loop_delay_ns=delays))
+    others = (0, 0, 9 * MS, 50 * MS)
+    seen = evidence(turns, phase(0.0, 9.0, loop_delay_ns=others, merged_delay_ns=delays))
     check = client_checks.coalesced(seen, LIMITS)
     assert check.outcome is outcome
     assert check.value == pytest.approx(share)
     assert ("withheld" in check.evidence) == (share > LIMITS.coalesced_withhold_itl)
-
-
-@pytest.mark.parametrize(
-    ("late_of_100", "outcome", "share"),
-    [(0, OK, 0.0), (1, OK, 0.0045), (50, FLAGGED, 0.225), (100, FLAGGED, 5 / 11)],
-)
-def test_coalesced_by_the_delays_of_the_reads_that_merged(
-    turn: Any, evidence: Any, phase: Any, late_of_100: int, outcome: CheckOutcome, share: float
-) -> None:
-    """Those later than half a gap of 10 ms are the client's, however late other reads were."""
-    delays = (
-        *[4 * MS] * (100 - late_of_100),
-        *[6 * MS] * late_of_100,
-        (4 + 2 * (late_of_100 > 0)) * MS,
-    )
-    seen = evidence(
-        _steady(turn, tpot=0.01, coalesced=5),
-        phase(0.0, 9.0, loop_delay_ns=(0, 0, 0, 9 * MS), merged_delay_ns=delays),
-    )
-    check = client_checks.coalesced(seen, LIMITS)
-    assert check.outcome is outcome
-    assert check.value == pytest.approx(share, rel=0.03, abs=0.005)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from time import monotonic_ns
 from typing import Any, Protocol
 
 READ, WRITE = 1, 4
+# So many sockets are read before some of what is left to be done is done.
+_MOST = 256
 # So long it is done before the sockets are looked at again. A shorter time would look sooner, but
 # send requests one by one, and each would have to wake a server that had just gone to sleep.
 _WORK_NS = 250_000
@@ -107,10 +109,10 @@ class Reactor:
     system says of a descriptor that broke. `wait_s` says how long a turn may wait at most (-1: for
     ever); timers set it where the system has none that are descriptors.
 
-    `work` is what handlers leave to be done, in order: a function, its arguments. `most` sockets
-    are read before some of it is done. For handlers that note how late they are: `since_ns` is the
-    moment from which what was reported to them may have been ready (as far as a poll that seemed to
-    wait did), and `timed` whether they should, in this turn.
+    `work` is what handlers leave to be done, in order: a function, its arguments. For handlers that
+    note how late they are: `since_ns` is the moment from which what was reported to them may have
+    been ready (as far as a poll that seemed to wait did), and `timed` whether they should, in this
+    turn.
     """
 
     def __init__(self, poller: Poller | None = None) -> None:
@@ -123,7 +125,6 @@ class Reactor:
         self._full_ns, self._handed = 0, 0
         self.since_ns = monotonic_ns()
         self.timed = False
-        self.most = 256
         self.work: deque[Work] = deque()
         self.wait_s: Callable[[], float] = forever
 
@@ -158,7 +159,7 @@ class Reactor:
             due_s = self.wait_s()  # Asked always: where the system has no timers, it fires them.
             wait_s = 0 if soon or work or idle or full else due_s
             asked_ns = monotonic_ns()
-            events = poll(wait_s, self.most)
+            events = poll(wait_s, _MOST)
             polled_ns = monotonic_ns()
             if wait_s and polled_ns - asked_ns > _AT_ONCE_NS:
                 self.since_ns = polled_ns  # Nothing had been ready.
@@ -168,7 +169,7 @@ class Reactor:
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler(mask)
-            full = len(events) >= self.most
+            full = len(events) >= _MOST
             self._turned(len(events) if full else 0, polled_ns)
             if soon or work:
                 self._some(len(events))

@@ -66,27 +66,23 @@ def cpu(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, share, limits.client_cpu_share, f"{share:.1%} of a core", "1")
 
 
-# Share of reads that may have been later than each percentile of the loop's delay.
-_LATER_THAN = (0.5, 0.1, 0.01, 0.0)
-
-
 def client_coalesced_share(seen: Evidence) -> float:
     """Share of token events that the client itself merged: it was later than their gap. Of first
     tokens, if that is more: in long answers a merged first token would be lost among the others.
 
-    Several events of one read while the loop was on time came merged from upstream.
+    Several events of one read while the loop was on time came merged from upstream. Where nobody
+    noted how late the reads were, they are the client's.
     """
     ok = seen.records[seen.records["status"] == Status.OK]
+    streamed = ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
     share = max(_merged_share(ok), _merged_firsts(seen, ok))
-    delays_ns = seen.phase.merged_delay_ns
-    if not share or not len(_streamed(ok)):
+    if not share or not len(streamed):
         return 0.0
-    if not delays_ns:
-        return min(share, _late_share(_gap_ns(ok), seen.phase.loop_delay_ns))
+    gaps_ns = (streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1)
     # Of what a read merged only the wait of the last is known for sure. A loop that was late at
     # random waited for that one, too, half a gap in every other case.
-    on_time = sum(delay_ns <= _gap_ns(ok) / 2 for delay_ns in delays_ns)
-    return share * (1.0 - on_time / len(delays_ns))
+    limit_ns = np.median(gaps_ns) / 2
+    return share * float(np.mean(np.array(seen.phase.merged_delay_ns or [np.inf]) > limit_ns))
 
 
 def _merged_share(ok: Rows) -> float:
@@ -103,25 +99,6 @@ def _merged_firsts(seen: Evidence, ok: Rows) -> float:
     at, first = seen.chunks["ns"], streamed["chunk_offset"]
     merged = int(np.count_nonzero(at[first] == at[first + 1]))
     return merged / len(streamed) if merged > 1 else 0.0
-
-
-def _streamed(ok: Rows) -> Rows:
-    return ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
-
-
-def _gap_ns(ok: Rows) -> float:
-    """Median over answers of the mean gap between their token events."""
-    streamed = _streamed(ok)
-    return float(np.median((streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1)))
-
-
-def _late_share(gap_ns: float, loop_delay_ns: tuple[int, ...]) -> float:
-    """The most that the share of reads later than the gap can be, by percentiles of all reads."""
-    late = 1.0
-    for delay_ns, beyond in zip(loop_delay_ns, _LATER_THAN, strict=False):
-        if delay_ns <= gap_ns:
-            late = beyond
-    return late
 
 
 def coalesced(seen: Evidence, limits: Thresholds) -> Check:

@@ -48,9 +48,9 @@ def lengths(seen: Evidence, limits: Thresholds) -> Check:
 def _template_tokens(seen: Evidence, limits: Thresholds) -> float:
     """Tokens the chat template adds to each prompt: what every prompt has more of than was asked.
 
-    Where that is not the same for prompts
-    of different lengths, or all have one length, it is believed up to a plausible template only, so
-    that prompts of the wrong length do not pass as a long one.
+    Where that is not the same for prompts of different lengths, or all have one length, it is
+    believed up to a plausible template only, so that prompts of the wrong length do not pass as a
+    long one.
     """
     ok = seen.records[seen.records["status"] == Status.OK]
     prompts = ok[(ok["asked_in"] > 0) & (ok["n_in"] != ABSENT)]
