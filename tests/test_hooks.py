@@ -164,6 +164,8 @@ def test_a_failed_run_is_told_as_well(bench, watched) -> None:
 def test_a_plugin_that_only_observes_can_be_named(bench, watched) -> None:
     """In `use`, as one that only amends."""
     done = bench(
-        "run", "--engine", "scripted", *WORKLOAD, "--requests", "4", "--use", "only", **watched
+        *("run", "--engine", "scripted", *WORKLOAD, "--requests", "4", "--use", "only"),
+        "--allow-invalid",
+        **watched,
     )
     assert done.code == 0, done.err
