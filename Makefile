@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 # A folder without a pyproject is what a branch with one more plugin left behind.
 PYPROJECTS := $(sort $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml))
 OURS := $(PYPROJECTS:/pyproject.toml=)
+# What is compiled when core is installed.
+COMPILED := core/hatch_build.py core/src/tokenbench/load/_native.c
 # A user's pip settings must not change what is installed or where; index, proxy, certificates and
 # cache stay theirs. PIP_USER=0 also overrules `user = true` in a pip.conf.
 PIP := env $(foreach name,BUILD_CONSTRAINT CONSTRAINT DRY_RUN NO_BINARY ONLY_BINARY PREFIX PYTHON \
@@ -57,7 +59,7 @@ $(VENV)/.build: $(VENV)/.python requirements/build.txt
 	@$(PIP) $(PINNED) -r requirements/build.txt
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.build $(VENV)/.ours requirements/run.txt $(PYPROJECTS)
+$(VENV)/.run: $(VENV)/.build $(VENV)/.ours requirements/run.txt $(PYPROJECTS) $(COMPILED)
 	@test -e $(VENV)/.dev && test $(VENV)/.dev -nt $(VENV)/.build \
 		&& test $(VENV)/.dev -nt requirements/run.txt \
 		|| { echo "installing what a run needs ..."; \
@@ -65,7 +67,7 @@ $(VENV)/.run: $(VENV)/.build $(VENV)/.ours requirements/run.txt $(PYPROJECTS)
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS)
+$(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS) $(COMPILED)
 	@echo "installing what the tests need ..."
 	@$(PIP) $(PINNED) -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)

@@ -13,6 +13,7 @@ import pytest
 
 from tokenbench.api import COMPLETIONS, Dialect, Session, SingleTurn, Stop, Target, TextPrompt, Turn
 from tokenbench.launch.ports import free_port
+from tokenbench.load import native
 from tokenbench.load.client import LoadWorker
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.job import LoadJob
@@ -22,6 +23,17 @@ from tokenbench.load.records import PhaseSummary
 from .peers import Drove, Server, drive_here
 
 Serve = Callable[..., str]
+
+
+@pytest.fixture(params=["compiled", "python"])
+def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The request path of this process: compiled, where it was built, and in Python."""
+    if request.param == "python":
+        monkeypatch.setattr(native, "module", None)
+    elif native.module is None:
+        pytest.skip("the compiled part was not built here")
+    path: str = request.param
+    return path
 
 
 @pytest.fixture

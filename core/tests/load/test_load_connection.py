@@ -25,15 +25,16 @@ from tokenbench.load.address import Address
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.connection import Connection
 from tokenbench.load.exchange import Exchange
+from tokenbench.load.poll import READ
 from tokenbench.load.pool import ConnectionPool
-from tokenbench.load.reactor import READ, Reactor
+from tokenbench.load.reactor import Reactor
 from tokenbench.load.records import Status
 from tokenbench.load.timers import Timers
 
 from .conftest import plain_session
 from .peers import OK, Peer, answering, chunked, events, whole
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("each_path")]
 BODY = b"".join(events())
 
 
@@ -298,7 +299,7 @@ def test_what_was_read_behind_a_response_is_not_the_next_one(more) -> None:
         connection.send(Exchange(0, 0, b"request", (1, 3, False), codec, 0, None, ended.append))
         for part in (whole(), more):
             theirs.send(part) if part else theirs.close()
-            connection.ready(READ)
+            connection._reader(READ)
         reactor.run_until(lambda: bool(ended))
         theirs.close()
     assert ended[0].status is Status.OK

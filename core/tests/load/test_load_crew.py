@@ -172,11 +172,12 @@ def test_summaries_are_merged_to_the_worst() -> None:
 
 def test_merged_stamps_are_the_kernels_only_if_all_are() -> None:
     """And a clock that was set for one worker was set for the phase."""
-    one = _summary(kernel_stamps=True)
+    one = _summary(kernel_stamps=True, compiled=True)
     two = _summary(kernel_stamps=True, clock_set_ns=-7, merged_delay_ns=(1, 5))
     both = merged([one, two])
     assert (both.kernel_stamps, both.clock_set_ns, both.merged_delay_ns) == (True, -7, (1, 5))
     assert not merged([one, _summary()]).kernel_stamps
+    assert merged([one, one]).compiled and not both.compiled
 
 
 @given(values=st.lists(st.integers(0, 10**9), min_size=1, max_size=500))

@@ -18,12 +18,13 @@ from tokenbench.api import SingleTurn, Stop, TextPrompt, Turn
 from tokenbench.load import timers
 from tokenbench.load.address import Address
 from tokenbench.load.dial import Dial
-from tokenbench.load.reactor import Reactor, Selector
+from tokenbench.load.poll import Poll, Selector
+from tokenbench.load.reactor import Reactor
 from tokenbench.store.records import read_raw
 
 from .peers import Peer, answering, chunked, events, whole
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("each_path")]
 # Python's own wrap_socket leaves a socket that was reset this very moment to be collected.
 LEFT_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -237,7 +238,7 @@ def test_a_phase_ends_where_every_request_fails_at_once(here, monkeypatch, syste
         40_000,
         concurrency=4,
         stop=Stop(duration_s=0.2),
-        reactor=Reactor(Selector()) if system == "elsewhere" else None,
+        reactor=Reactor(Poll(Selector())) if system == "elsewhere" else None,
     )
     assert drove.summary.stopped_by == "duration"
     assert set(drove.statuses) == {"CONNECT"}

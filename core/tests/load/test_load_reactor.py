@@ -7,13 +7,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tokenbench.load import reactor as module
-from tokenbench.load import timers
-from tokenbench.load.reactor import WRITE, Reactor, Selector
+from tokenbench.load import native, timers
+from tokenbench.load.poll import WRITE, Poll, Selector
+from tokenbench.load.reactor import Reactor
 
 from .peers import Peer, chunked, events
 
@@ -21,10 +21,27 @@ pytestmark = pytest.mark.timeout(60)
 Pair = tuple[socket.socket, socket.socket]
 
 
-@pytest.fixture(params=["the system's", "selector"])
-def reactor(request) -> Iterator[Reactor]:
-    """One with each kind of poller."""
-    made = Reactor(Selector() if request.param == "selector" else None)
+@pytest.fixture(params=["compiled", "the system's", "selector"])
+def poll(request) -> Callable[..., Poll]:
+    """Makes polls of each kind."""
+    if request.param == "selector":
+        return lambda **more: Poll(Selector(), **more)
+    if request.param == "compiled" and native.module is None:
+        pytest.skip("the compiled part was not built here")
+    return native.module.Poll if request.param == "compiled" else Poll
+
+
+@pytest.fixture
+def few(poll) -> Iterator[Reactor]:
+    """It hears of 16 sockets at most at once."""
+    with contextlib.closing(Reactor(poll(most=16))) as made:
+        yield made
+
+
+@pytest.fixture
+def reactor(poll) -> Iterator[Reactor]:
+    """One with each kind of poll."""
+    made = Reactor(poll())
     yield made
     made.close()
     made.close()
@@ -49,7 +66,7 @@ def test_a_phase_without_epoll_and_timerfd(played, here, monkeypatch) -> None:
             peer.say(*chunked(events(10)), b"0\r\n\r\n")
 
     server = played(play)
-    drove = here(server.url, 40, concurrency=4, reactor=Reactor(Selector()))
+    drove = here(server.url, 40, concurrency=4, reactor=Reactor(Poll(Selector())))
     assert drove.statuses == ["OK"] * 40
     assert drove.records["n_out"].tolist() == drove.records["chunks"].tolist() == [10] * 40
     assert sum(drove.reused) == 36
@@ -189,9 +206,9 @@ def test_since_when_something_may_have_been_ready(reactor, pairs) -> None:
         time.sleep(2e-3)
 
     def read(mask: int) -> None:
-        late_ns = time.monotonic_ns() - reactor.since_ns
+        late_ns = time.monotonic_ns() - reactor.poll.since_ns
         ours.recv(1)
-        timed.append(reactor.timed)
+        timed.append(reactor.poll.timed)
         if len(busy) < 100:
             busy.append(late_ns)
             if len(busy) < 100:
@@ -213,30 +230,27 @@ def test_since_when_something_may_have_been_ready(reactor, pairs) -> None:
     assert 5 < sum(timed) < 50
 
 
-def test_what_a_full_poll_may_have_left_out_has_been_ready_since_before_it(
-    reactor, monkeypatch
-) -> None:
+def test_what_a_full_poll_may_have_left_out_has_been_ready_since_before_it(few) -> None:
     """More sockets are ready than one poll reports: the last ones waited for all the others."""
     made = [socket.socketpair() for _ in range(100)]
     late: list[int] = []
-    monkeypatch.setattr(module, "_MOST", 16)
 
     def read(ours: socket.socket) -> None:
-        late.append(time.monotonic_ns() - reactor.since_ns)
+        late.append(time.monotonic_ns() - few.poll.since_ns)
         ours.recv(1)
         time.sleep(1e-4)
 
     for ours, theirs in made:
-        reactor.watch(ours.fileno(), lambda _, ours=ours: read(ours))
+        few.watch(ours.fileno(), lambda _, ours=ours: read(ours))
         theirs.send(b"x")
-    reactor.run_until(lambda: len(late) == len(made))
+    few.run_until(lambda: len(late) == len(made))
     assert late[-1] >= 90 * 100_000
     for pair in made:
         for end in pair:
             end.close()
 
 
-def test_sockets_that_are_always_ready_starve_nobody(reactor, monkeypatch) -> None:
+def test_sockets_that_are_always_ready_starve_nobody(few, monkeypatch) -> None:
     """More of them than a poll reports: all are read, timers fire (where the system has none that
     can be polled, too), and since when they may have been ready is known to a turn or two.
     """
@@ -245,19 +259,18 @@ def test_sockets_that_are_always_ready_starve_nobody(reactor, monkeypatch) -> No
     reads = [0] * len(made)
     late: list[int] = []
     fired: list[int] = []
-    monkeypatch.setattr(module, "_MOST", 16)
-    with contextlib.closing(timers.Timers(reactor)) as clock:
+    with contextlib.closing(timers.Timers(few)) as clock:
         begun_ns = time.monotonic_ns()
         clock.at(begun_ns + 20_000_000, fired.append, 1)
 
         def read(number: int) -> None:
             reads[number] += 1
-            late.append(time.monotonic_ns() - reactor.since_ns)
+            late.append(time.monotonic_ns() - few.poll.since_ns)
 
         for number, (ours, theirs) in enumerate(made):
-            reactor.watch(ours.fileno(), lambda _, number=number: read(number))
+            few.watch(ours.fileno(), lambda _, number=number: read(number))
             theirs.send(b"x")
-        reactor.run_until(lambda: time.monotonic_ns() - begun_ns > 300_000_000)
+        few.run_until(lambda: time.monotonic_ns() - begun_ns > 300_000_000)
     assert fired
     assert min(reads) > max(reads) / 2 > 0
     assert sorted(late)[len(late) // 2] < 100_000_000
@@ -275,7 +288,7 @@ def test_every_place_of_a_batch_is_timed(reactor, pairs, turns) -> None:
 
     def read(mask: int) -> None:
         nonlocal turn
-        timed[turn % turns] += reactor.timed
+        timed[turn % turns] += reactor.poll.timed
         turn += 1
 
     reactor.watch(ours.fileno(), read)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tokenbench.api import COMPLETIONS
+from tokenbench.api import StreamEvent
 from tokenbench.load import clocks, receive
 from tokenbench.load.clocks import read_clocks
-from tokenbench.load.codecs import find_codec
-from tokenbench.load.connection import Connection
-from tokenbench.load.exchange import Exchange
-from tokenbench.load.reactor import READ, Reactor
-from tokenbench.load.receive import ROOM, Receiver
+from tokenbench.load.poll import READ
+from tokenbench.load.reactor import Reactor
+from tokenbench.load.reading import reader_of
+from tokenbench.load.receive import Receiver
 from tokenbench.load.records import ClockPair
+from tokenbench.load.stencil import stencil_of
 
 from .peers import Peer, chunked, events, whole
 
@@ -28,20 +30,39 @@ LATE_S = 0.1
 SOON_NS = 50_000_000
 
 
-class _Pool:
-    def release(self, connection: Connection) -> None:
-        """Not looked at."""
+class _Owner:
+    """Keeps what is left to it, with the stamps."""
 
-    def lost(self, connection: Connection, exchange: Exchange | None, reason: str) -> None:
+    def __init__(self) -> None:
+        self.left: list[tuple[bytes, int]] = []
+        self.ends: list[str] = []
+
+    def leave(self, data: bytes, now_ns: int) -> None:
+        """What is no plain token."""
+        self.left.append((data, now_ns))
+
+    def over(self, error: str) -> None:
+        """The end."""
+        self.ends.append(error)
+
+    def write_on(self) -> None:
         """Not looked at."""
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(each_path) -> Iterator[Receiver]:
     """Of a reactor that times every turn."""
     with contextlib.closing(Reactor()) as reactor:
-        reactor.timed = True
+        reactor.poll.timed = True
         yield Receiver(reactor)
+
+
+def _read(ours: socket.socket, receiver: Receiver) -> tuple[bytes, int]:
+    """What is there, and its stamp."""
+    owner = _Owner()
+    reader_of(ours, owner, receiver)(READ)
+    (seen,) = owner.left
+    return seen
 
 
 @pytest.fixture
@@ -58,11 +79,10 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def _stamping(ours: socket.socket, theirs: socket.socket, receiver: Receiver) -> None:
     """Wait until the kernel stamps: it begins a moment after the first socket asks it to."""
-    read = receiver.reader(ours)
     for _ in range(100):
         receiver.kernel = True
         theirs.send(b"x")
-        read()
+        _read(ours, receiver)
         if receiver.kernel:
             return
         time.sleep(0.01)
@@ -74,13 +94,12 @@ def test_a_late_read_has_the_stamp_of_the_arrival(ends, receiver) -> None:
     """Read a tenth of a second after it came: the stamp is of when it came, the delay is told."""
     ours, theirs = ends
     _stamping(ours, theirs, receiver)
-    read = receiver.reader(ours)
     for number in range(3):
         before_ns = time.monotonic_ns()
         theirs.send(b"token")
         time.sleep(LATE_S)
-        size, came_ns = read()
-        assert bytes(ROOM[:size]) == b"token", number
+        data, came_ns = _read(ours, receiver)
+        assert data == b"token", number
         # No earlier than it was sent (but for what two readings of a clock are apart).
         assert -50_000 < came_ns - before_ns < SOON_NS
     assert receiver.kernel
@@ -97,8 +116,8 @@ def test_what_is_read_together_has_the_stamp_of_the_last(ends, receiver) -> None
     before_ns = time.monotonic_ns()
     theirs.send(b"two")
     time.sleep(LATE_S)
-    size, came_ns = receiver.reader(ours)()
-    assert bytes(ROOM[:size]) == b"onetwo"
+    data, came_ns = _read(ours, receiver)
+    assert data == b"onetwo"
     assert -50_000 < came_ns - before_ns < SOON_NS
 
 
@@ -106,12 +125,11 @@ def test_without_the_kernel_a_stamp_is_the_moment_after_the_read(receiver) -> No
     """A socket of another family: stamped by this process, and it is told."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        read = receiver.reader(ours)
         theirs.send(b"token")
         time.sleep(LATE_S)
         before_ns = time.monotonic_ns()
-        size, came_ns = read()
-    assert size == 5
+        data, came_ns = _read(ours, receiver)
+    assert data == b"token"
     assert before_ns <= came_ns <= time.monotonic_ns()
     assert not receiver.kernel
     # Since the reactor was made: as long as the socket may have been ready.
@@ -134,10 +152,11 @@ def test_elsewhere_than_on_linux_reads_are_stamped_here(ends, receiver, monkeypa
 def test_the_end_is_no_arrival(ends, receiver) -> None:
     """It has no stamp of the kernel's, and needs none; that it was read late is told."""
     ours, theirs = ends
-    read = receiver.reader(ours)
+    owner = _Owner()
     theirs.close()
     time.sleep(LATE_S)
-    assert read()[0] == 0
+    reader_of(ours, owner, receiver)(READ)
+    assert (owner.left, owner.ends) == ([], [""])
     assert receiver.kernel is (sys.platform == "linux")
     assert receiver.delays.percentiles()[0] >= LATE_S * 1e9
 
@@ -156,36 +175,32 @@ def test_a_clock_that_is_set_and_set_back_is_seen(receiver, monkeypatch) -> None
     assert receiver.clock_set_ns == -9_000_000
 
 
-@pytest.mark.parametrize(
-    ("stamps", "seen"),
-    [
-        ([9_000, 8_000, 12_000], [9_000, 9_000, 12_000]),  # behind a lost segment
-        ([-5_000, -4_000, 1_000], [0, 0, 1_000]),  # there before anything was asked
-    ],
-)
-def test_no_stamp_is_before_the_one_before(stamps, seen) -> None:
-    """Nor before the request; whether a read is parsed or plain."""
-    head, *chunks = chunked(events(3))
-    parts = [head + chunks[0], chunks[1], b"".join(chunks[2:]) + b"0\r\n\r\n"]
-    ended: list[Exchange] = []
-    ours, theirs = socket.socketpair()
-    with contextlib.closing(Reactor()) as reactor, ours, theirs:
-        ours.setblocking(False)
-        connection = Connection(ours, Receiver(reactor), _Pool(), reactor)
-        codec = find_codec(COMPLETIONS, None)
-        exchange = Exchange(0, 0, b"request", (1, 3, True), codec, 0, None, ended.append)
-        connection.send(exchange)
-        for part, stamp in zip(parts, stamps, strict=True):
-            ROOM[: len(part)] = part
-            read = len(part), exchange.sent_first_ns + stamp
-            connection._read = lambda read=read: read
-            connection.ready(READ)
-        reactor.run_until(lambda: bool(ended))
-    assert [ns - exchange.sent_first_ns for ns in exchange.stamps] == seen
+def test_no_stamp_is_before_the_one_before(ends, receiver) -> None:
+    """Nor before the request; whether a read is plain or not."""
+    ours, theirs = ends
+    owner, stamps = _Owner(), list[int]()
+    reader = reader_of(ours, owner, receiver)
+    _, first, second, *_ = chunked(events(2))
+    theirs.send(first)
+    reader(READ)
+    assert owner.left == [(first, reader.floor_ns)]
+    floor_ns = reader.floor_ns = reader.floor_ns + 3_600_000_000_000
+    event = StreamEvent(token=True, text="a")
+    stencil = stencil_of(first.partition(b"data: ")[2].rstrip(), event, (b'"text":"',))
+    assert stencil is not None and stencil.count(second) == 1
+    for taking in (True, False):
+        theirs.send(second)
+        if taking:
+            reader.take(stencil, stamps)
+        else:
+            reader.hold()
+        reader(READ)
+    assert (stamps, owner.left[1:]) == ([floor_ns], [(second, floor_ns)])
+    assert (reader.floor_ns, reader.taken) == (floor_ns, len(second))
 
 
 @linux
-def test_a_client_that_merges_tokens_itself_is_told(played, here, monkeypatch) -> None:
+def test_a_client_that_merges_tokens_itself_is_told(played, here, each_path) -> None:
     """Busy for three gaps again and again: it is known that reads with several tokens were late,
     although the kernel's stamp, that of the last, is young.
     """
@@ -197,17 +212,27 @@ def test_a_client_that_merges_tokens_itself_is_told(played, here, monkeypatch) -
                 peer.say(part)
             peer.say(b"0\r\n\r\n")
 
-    class Busy(Reactor):
-        def _turned(self, handed: int, polled_ns: int) -> None:
-            super()._turned(handed, polled_ns)
-            if not handed and self.turns % 7 == 0:
-                time.sleep(0.03)
-            self.turns += 1
+    wake, poke = os.pipe()
 
-        turns = 0
+    def busy(mask: int) -> None:
+        os.read(wake, 1)
+        time.sleep(0.03)
 
-    with contextlib.closing(Busy()) as reactor:
+    def keep_poking() -> None:
+        with contextlib.suppress(OSError):
+            while not over.wait(0.07):
+                os.write(poke, b"x")
+
+    over = threading.Event()
+    poking = threading.Thread(target=keep_poking)
+    with contextlib.closing(Reactor()) as reactor:
+        reactor.watch(wake, busy)
+        poking.start()
         drove = here(played(play).url, 4, concurrency=2, reactor=reactor)
+        over.set()
+        poking.join()
+    os.close(wake)
+    os.close(poke)
     summary = drove.summary
     assert summary.kernel_stamps
     assert drove.records["coalesced"].sum() > 20
@@ -216,7 +241,7 @@ def test_a_client_that_merges_tokens_itself_is_told(played, here, monkeypatch) -
 
 
 @linux
-def test_a_phase_tells_that_its_stamps_are_the_kernels(played, here) -> None:
+def test_a_phase_tells_that_its_stamps_are_the_kernels(played, here, each_path) -> None:
     """Every read of a phase over TCP, connections kept and new."""
 
     def play(peer: Peer) -> None:
@@ -231,7 +256,7 @@ def test_a_phase_tells_that_its_stamps_are_the_kernels(played, here) -> None:
     assert (drove.records["first_ns"] > drove.records["sent_last_ns"]).all()
 
 
-def test_what_lay_there_before_the_request_is_not_before_it(played, here) -> None:
+def test_what_lay_there_before_the_request_is_not_before_it(played, here, each_path) -> None:
     """A server that answers before it was asked: no latency is negative."""
 
     def play(peer: Peer) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections import deque
+import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenbench.api import StreamEvent
-from tokenbench.load import connection, receive
+from tokenbench.load import native
 from tokenbench.load.codecs import ChatCodec, CompletionsCodec
 from tokenbench.load.connection import Connection
 from tokenbench.load.exchange import Exchange
-from tokenbench.load.reactor import READ, Work
+from tokenbench.load.poll import READ, Poll
+from tokenbench.load.reactor import Reactor
+from tokenbench.load.receive import Receiver
 from tokenbench.load.records import Status
 from tokenbench.load.stencil import stencil_of
 
@@ -31,73 +35,37 @@ class _Pool:
         """Not looked at."""
 
 
-class _Reactor:
-    timed = False
-    since_ns = 0
-
-    def __init__(self) -> None:
-        self.work: deque[Work] = deque()
-
-    def watch(self, fd: int, handler: Any, mask: int = READ) -> None:
-        """Nothing is polled here."""
-
-    def forget(self, fd: int) -> None:
-        """Nothing was."""
-
-
-class _Socket:
-    """Takes what is written, and gives the reads that it was given."""
-
-    def __init__(self, reads: list[bytes]) -> None:
-        self._reads = iter(reads)
-
-    def fileno(self) -> int:
-        """No descriptor."""
-        return -1
-
-    def send(self, data: bytes) -> int:
-        """Gone."""
-        return len(data)
-
-    def recv_into(self, room: bytearray) -> int:
-        """The next read; after the last, the end. What was read before stays behind it."""
-        data = next(self._reads, b"")
-        room[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        """Closed."""
-
-
-def _do(reactor: _Reactor) -> None:
+def _do(reactor: Reactor) -> None:
     function, arguments = reactor.work.popleft()
     function(*arguments)
 
 
 def _read(
-    codec: Any, reads: list[bytes], monkeypatch: pytest.MonkeyPatch, wait: int = 0
+    codec: Any, reads: list[bytes], wait: int = 0, poll: Callable[[], Poll] = native.poll
 ) -> tuple[Exchange, int]:
     """Feed a response in these reads; the exchange, and how many reads were parsed."""
     ended: list[Exchange] = []
-    clock = iter(range(1, 10**9))
-    for module in (connection, receive):
-        monkeypatch.setattr(module, "monotonic_ns", lambda: next(clock))
-    reactor = _Reactor()
-    socket: Any = _Socket(reads)
-    made = _Watched(socket, receive.Receiver(reactor), _Pool(), reactor)  # type: ignore[arg-type]
-    exchange = Exchange(
-        0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True), codec, 0, None, ended.append
-    )
-    made.send(exchange)
-    left = 0
-    for _ in reads:
-        made.ready(READ)
-        # What is left to be done may be done at once, or wait for the next read or two.
-        left = (left + 1) % (1 + wait)
-        while reactor.work and not left:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with contextlib.closing(Reactor(poll())) as reactor, ours, theirs:
+        made = _Watched(ours, Receiver(reactor), _Pool(), reactor)
+        exchange = Exchange(
+            0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True), codec, 0, None, ended.append
+        )
+        made.send(exchange)
+        left = 0
+        for part in reads:
+            if made.closed:
+                break
+            theirs.sendall(part)
+            made._reader(READ)
+            # What is left to be done may be done at once, or wait for the next read or two.
+            left = (left + 1) % (1 + wait)
+            while reactor.work and not left:
+                _do(reactor)
+        while reactor.work:
             _do(reactor)
-    while reactor.work:
-        _do(reactor)
+        made.close()
     assert ended == [exchange]
     return exchange, made.looked
 
@@ -178,22 +146,22 @@ def test_whatever_is_streamed_is_counted_as_parsing_counts_it(
     codec = ChatCodec() if chat else CompletionsCodec()
     slow = ChatCodec() if chat else CompletionsCodec()
     slow.text_marks = ()
-    with pytest.MonkeyPatch.context() as patch:
-        quick, _ = _read(codec, reads, patch, data.draw(st.integers(0, 3), label="wait"))
-    with pytest.MonkeyPatch.context() as patch:
-        parsed, _ = _read(slow, reads, patch)
-    assert _seen(quick) == _seen(parsed)
-    assert len(quick.stamps) == sum(text is not None for text in texts)
-    assert quick.stamps == sorted(quick.stamps)
+    wait = data.draw(st.integers(0, 3), label="wait")
+    parsed, _ = _read(slow, reads)
+    for poll in (Poll, native.poll):
+        quick, _ = _read(codec, reads, wait, poll)
+        assert _seen(quick) == _seen(parsed)
+        assert len(quick.stamps) == sum(text is not None for text in texts)
+        assert quick.stamps == sorted(quick.stamps)
 
 
-def test_plain_tokens_are_not_parsed(monkeypatch) -> None:
+def test_plain_tokens_are_not_parsed(each_path) -> None:
     """Of a hundred tokens, each in a read of its own, only the first, the end, and a read of each
     new length are looked at closely.
     """
     texts: list[str | None] = [f" word{n}" for n in range(100)]
     chunks = _stream(texts, chat=False, ascii_only=False, spaced=False)
-    exchange, looked = _read(CompletionsCodec(), [HEAD, *chunks, b"0\r\n\r\n"], monkeypatch)
+    exchange, looked = _read(CompletionsCodec(), [HEAD, *chunks, b"0\r\n\r\n"])
     assert (exchange.status, len(exchange.stamps), exchange.n_out) == (Status.OK, 100, 100)
     assert looked <= 8
 
@@ -218,22 +186,22 @@ def test_only_a_plain_token_leaves_a_stencil(event: StreamEvent) -> None:
     assert stencil_of(b'{"x":"\\n","text":"a"}', StreamEvent(token=True, text="a"), ()) is None
 
 
-def test_an_interim_answer_is_not_the_answer(monkeypatch) -> None:
+def test_an_interim_answer_is_not_the_answer(each_path) -> None:
     """103 Early Hints before the response: the request goes on, with its own answer."""
     chunks = _stream([" a", " b"], chat=False, ascii_only=False, spaced=False)
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     reads = [hints, HEAD, *chunks, b"0\r\n\r\n"]
-    exchange, _ = _read(CompletionsCodec(), reads, monkeypatch)
+    exchange, _ = _read(CompletionsCodec(), reads)
     assert (exchange.status, exchange.http_status, len(exchange.stamps)) == (Status.OK, 200, 2)
 
 
 @pytest.mark.parametrize("count", [2**32, 10**20])
-def test_a_count_that_cannot_be_is_a_broken_answer(monkeypatch, count: int) -> None:
+def test_a_count_that_cannot_be_is_a_broken_answer(each_path, count: int) -> None:
     """It would fit no column; the turn is broken and the phase goes on."""
     usage = _chunked(json.dumps({"choices": [], "usage": {"completion_tokens": count}}))
     (first,) = _stream([" a"], chat=False, ascii_only=False, spaced=False)[:1]
     body = usage.partition(b"\r\n")[2].removesuffix(b"\r\n")
     event = _chunked(f"data: {body.decode()}\n\n")
-    exchange, _ = _read(CompletionsCodec(), [HEAD, first, event], monkeypatch)
+    exchange, _ = _read(CompletionsCodec(), [HEAD, first, event])
     assert exchange.status is Status.BROKEN
     assert "than there can be" in (exchange.error or "")

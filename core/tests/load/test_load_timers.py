@@ -8,7 +8,8 @@ from time import monotonic_ns
 import pytest
 
 from tokenbench.load import timers
-from tokenbench.load.reactor import Reactor, Selector
+from tokenbench.load.poll import Poll, Selector
+from tokenbench.load.reactor import Reactor
 from tokenbench.load.timers import Timers
 
 
@@ -18,7 +19,7 @@ def made(request, monkeypatch) -> Iterator[tuple[Reactor, Timers]]:
     reactor = Reactor()
     if request.param == "elsewhere":
         monkeypatch.setattr(timers.sys, "platform", "elsewhere")
-        reactor = Reactor(Selector())
+        reactor = Reactor(Poll(Selector()))
     found = Timers(reactor)
     yield reactor, found
     found.close()

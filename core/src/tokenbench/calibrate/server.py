@@ -30,7 +30,8 @@ from typing import Any
 import httptools
 import msgspec
 
-from tokenbench.load.reactor import READ, WRITE, Reactor
+from tokenbench.load.poll import READ, WRITE
+from tokenbench.load.reactor import Reactor
 from tokenbench.load.timers import Timers
 
 MAGIC = b"TBTRUTH1"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Protocol
 
 import httptools
 
 from .exchange import Exchange
-from .reactor import READ, WRITE, Reactor
-from .receive import ROOM, Receiver
+from .poll import READ, WRITE
+from .reactor import Reactor
+from .reading import reader_of, would_block
+from .receive import Receiver
 from .records import Status
 from .stencil import Stencil
 
-_VIEW = memoryview(ROOM)
-_begins, _ends, _count, _find = ROOM.startswith, ROOM.endswith, ROOM.count, ROOM.find
-_NO_HEADS: dict[int, bytes] = {}
-_NOWHERE: list[int] = []
 _FRAMING = (b"content-length:", b"transfer-encoding:")
 
 
@@ -43,25 +40,20 @@ class Connection:
         "_error_body",
         "_exchange",
         "_fd",
-        "_floor_ns",
         "_got_bytes",
-        "_heads",
         "_keep",
         "_left",
         "_now_ns",
         "_opening",
         "_parser",
         "_pool",
-        "_quotes",
         "_reactor",
-        "_read",
+        "_reader",
         "_receiver",
         "_send",
         "_socket",
         "_stencil",
         "_stray",
-        "_tail",
-        "_token",
         "_unsent",
         "_used",
         "_whole",
@@ -73,21 +65,17 @@ class Connection:
     ) -> None:
         self._socket = made
         self._receiver = receiver
-        self._read = receiver.reader(made)
         self._send = made.send
         self._fd = made.fileno()
-        self._again = _would_block(made)
+        self._again = would_block(made)
         self._pool = pool
         self._reactor = reactor
         self._exchange: Exchange | None = None
-        self._now_ns = self._floor_ns = 0
+        self._now_ns = 0
         self._used = self._got_bytes = self._between = False
         self._whole = self._stray = self._keep = False
         self._stencil: Stencil | None = None
-        self._heads: dict[int, bytes] = _NO_HEADS
-        self._tail = b""
-        self._quotes = self._bytes = self._left = 0
-        self._token: Callable[[int], None] = _NOWHERE.append
+        self._bytes = self._left = 0
         # The reads in which the response's head came.
         self._opening: list[bytes] = []
         self._error_body = bytearray()
@@ -95,54 +83,19 @@ class Connection:
         self._unsent: bytes | memoryview = b""
         self._parser: Any = httptools.HttpResponseParser(self)
         self.closed = False
-        reactor.watch(self._fd, self.ready)
+        self._reader = reader_of(made, self, receiver)
+        reactor.watch(self._fd, self._reader)
 
     # -- the reactor -----------------------------------------------------------------------------
 
-    def ready(self, mask: int) -> None:
-        """Read; look only for what is plainly a token. This is all that runs for most tokens, so it
-        is short rather than pretty: a line here costs more than anything else in this package.
+    def leave(self, data: bytes, now_ns: int) -> None:
+        """A read that its reader did not take: looked at later, with its stamp. What comes
+        meanwhile must wait behind it.
         """
-        if mask != READ and mask & WRITE:
-            self._write_on()
-        read = self._read
-        try:
-            size, now_ns = read()
-        except self._again:
-            return
-        except OSError as error:
-            self._over(error.strerror or str(error))
-            return
-        # Bytes may have lain there before anything was asked, or have come behind lost ones; or
-        # somebody set the clock back. No latency and no gap is negative for that.
-        if now_ns < self._floor_ns:
-            now_ns = self._floor_ns
-        else:
-            self._floor_ns = now_ns
-        head = self._heads.get(size)
-        if (
-            head is not None
-            and _begins(head)
-            and _ends(self._tail, 0, size)
-            and _count(b'"', 0, size) == self._quotes
-            and _find(b"\\", 0, size) < 0
-        ):
-            token = self._token
-            token(now_ns)
-            self._bytes += size
-        elif size:
-            self._leave(bytes(_VIEW[:size]), now_ns)
-        else:
-            self._over("")
-
-    def _leave(self, data: bytes, now_ns: int) -> None:
-        """What is no plain token, or is of a length that has not come up yet: looked at later, with
-        its stamp. What comes meanwhile must wait behind it.
-        """
-        late_ns = self._receiver.late_ns(now_ns)
+        late_ns = self._receiver.poll.late_ns(now_ns)
         if not self._left and self._plain(data, now_ns, late_ns):
             return
-        self._heads = _NO_HEADS
+        self._reader.hold()
         self._left += 1
         self._reactor.work.append((self._look, (data, now_ns, late_ns)))
 
@@ -186,46 +139,43 @@ class Connection:
             self._use(stencil, exchange.stamps)
 
     def _plain(self, data: bytes, now_ns: int, late_ns: int) -> bool:
-        """As in `ready`, for several tokens in one read, and for lengths that are new."""
-        stencil = self._stencil
+        """Take a read of one or several tokens."""
+        stencil, exchange = self._stencil, self._exchange
         count = 0 if stencil is None else stencil.count(data)
-        if stencil is None or not count:
+        if stencil is None or exchange is None or not count:
             return False
-        for _ in range(count):
-            self._token(now_ns)
+        exchange.stamps += [now_ns] * count
         if count > 1:
             self._receiver.merged.add(late_ns)
         self._bytes += len(data)
         if not self._left:
-            self._heads = stencil.heads
+            self._reader.take(stencil, exchange.stamps)
         return True
 
-    def _over(self, error: str) -> None:
+    def over(self, error: str) -> None:
         """No more will come. What has come is looked at first."""
         self._reactor.forget(self._fd)
         self._left += 1
         self._reactor.work.append((self._end, (error, monotonic_ns())))
 
     def _use(self, stencil: Stencil | None, stamps: list[int]) -> None:
+        """Behind what is still to be looked at, nothing may be taken at once."""
         self._stencil = stencil
-        self._token = stamps.append
-        if stencil is None:
-            self._heads = _NO_HEADS
+        if stencil is None or self._left:
+            self._reader.hold()
         else:
-            # Behind what is still to be looked at, nothing may be taken at once.
-            self._heads = _NO_HEADS if self._left else stencil.heads
-            self._tail, self._quotes = stencil.tail, stencil.quotes
+            self._reader.take(stencil, stamps)
 
     def _let_go(self) -> Exchange | None:
         """The exchange is no longer this connection's; what was read for it is booked."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.bytes_in += self._bytes
+            exchange.bytes_in += self._bytes + self._reader.taken
             exchange.carrier = None
-        self._bytes = 0
+        self._bytes = self._reader.taken = 0
         self._unsent = b""
         if self._stencil is not None:
-            self._use(None, _NOWHERE)
+            self._use(None, [])
         return exchange
 
     def _end(self, error: str, now_ns: int) -> None:
@@ -329,7 +279,7 @@ class Connection:
         if self._error_body:
             self._error_body.clear()
         data = exchange.wire
-        exchange.sent_first_ns = self._floor_ns = monotonic_ns()
+        exchange.sent_first_ns = self._reader.floor_ns = monotonic_ns()
         try:
             written = self._send(data)
         except self._again:
@@ -341,9 +291,9 @@ class Connection:
         exchange.sent_last_ns = monotonic_ns()
         if written < len(data):
             self._unsent = memoryview(data)[written:]
-            self._reactor.watch(self._fd, self.ready, READ | WRITE)
+            self._reactor.watch(self._fd, self._reader, READ | WRITE)
 
-    def _write_on(self) -> None:
+    def write_on(self) -> None:
         """More of a request that did not fit the socket's buffer."""
         try:
             written = self._send(self._unsent) if self._unsent else 0
@@ -351,13 +301,13 @@ class Connection:
             return
         except OSError:
             # Reading tells the end, and before it what the server said: that it was too large.
-            self._reactor.watch(self._fd, self.ready)
+            self._reactor.watch(self._fd, self._reader)
             return
         self._unsent = self._unsent[written:]
         if self._exchange is not None:
             self._exchange.sent_last_ns = monotonic_ns()
         if not self._unsent:
-            self._reactor.watch(self._fd, self.ready)
+            self._reactor.watch(self._fd, self._reader)
 
     def close(self) -> None:
         """Close it; what is under way is ended by the caller. May be called twice."""
@@ -373,12 +323,3 @@ class Connection:
         self.close()
         if exchange is not None:
             exchange.end(self._now_ns, Status.BROKEN, reason)
-
-
-def _would_block(made: socket.socket) -> tuple[type[OSError], ...]:
-    """What a socket raises where there is nothing to read, or no room to write."""
-    if type(made) is socket.socket:
-        return (BlockingIOError, InterruptedError)
-    import ssl
-
-    return (ssl.SSLWantReadError, ssl.SSLWantWriteError)

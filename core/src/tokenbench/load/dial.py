@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from .address import Address
-from .reactor import READ, WRITE, Reactor
+from .poll import READ, WRITE
+from .reactor import Reactor
 
 if TYPE_CHECKING:
     import ssl

@@ -39,6 +39,7 @@ def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
         merged_delay_ns=_worst([part.merged_delay_ns for part in parts]),
         clock_set_ns=max((part.clock_set_ns for part in parts), key=abs),
         kernel_stamps=all(part.kernel_stamps for part in parts),
+        compiled=all(part.compiled for part in parts),
         max_rss_bytes=max(part.max_rss_bytes for part in parts),
         errors=tuple(error for part in parts for error in part.errors),
         workers=len(parts),

@@ -13,6 +13,7 @@ from typing import Any
 
 from tokenbench.api import BenchError, PluginError
 
+from . import native
 from .address import Address
 from .clocks import read_clocks
 from .codecs import find_codec
@@ -124,6 +125,7 @@ class Phase:
             loop_delay_ns=receiver.delays.percentiles(),
             merged_delay_ns=receiver.merged.percentiles(*range(100)),
             kernel_stamps=receiver.kernel,
+            compiled=native.compiled(receiver.poll),
             clock_set_ns=receiver.clock_set_ns,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             errors=tuple(driver.errors),

@@ -39,7 +39,7 @@ class Receiver:
     """How the sockets of one phase are read.
 
     `kernel`: every read so far came with the kernel's stamp. `delays` samples how late reads may
-    have been, in ns (:meth:`late_ns`), and `merged` those that held several tokens.
+    have been, in ns (:meth:`.poll.Poll.late_ns`), and `merged` those that held several tokens.
 
     The kernel stamps by the wall clock, whose distance to the monotonic one is that of `clock`. It
     changes only where somebody sets the clock, for both are slewed alike; `clock_set_ns` is the
@@ -47,7 +47,7 @@ class Receiver:
     """
 
     def __init__(self, reactor: Reactor) -> None:
-        self._reactor = reactor
+        self.poll = reactor.poll
         self.clock = read_clocks()
         self.clock_set_ns = 0
         self.kernel = True
@@ -64,12 +64,6 @@ class Receiver:
             return self._by_kernel(made)
         return self._by_itself(made)
 
-    def late_ns(self, came_ns: int) -> int:
-        """How late a read just made may be: of what it holds, something may have come before its
-        stamp, but nothing before its socket can have been ready.
-        """
-        return monotonic_ns() - min(came_ns, self._reactor.since_ns)
-
     def look_at_clock(self) -> None:
         """See whether somebody has set the wall clock."""
         set_ns = read_clocks().ahead_ns - self.clock.ahead_ns
@@ -78,15 +72,15 @@ class Receiver:
 
     def _by_kernel(self, made: socket.socket) -> Read:
         receive, unpack, ahead_ns = made.recvmsg_into, _TIMESPEC.unpack, self.clock.ahead_ns
-        reactor = self._reactor
+        poll = self.poll
 
         def read() -> tuple[int, int]:
             size, told, _, _ = receive(_ROOMS, _SPACE)
             if told:
                 seconds, rest_ns = unpack(told[0][2])
                 came_ns = seconds * 1_000_000_000 + rest_ns - ahead_ns
-                if reactor.timed:
-                    self.delays.add(self.late_ns(came_ns))
+                if poll.timed:
+                    self.delays.add(poll.late_ns(came_ns))
                 return size, came_ns
             return self._stamped(size)
 
@@ -101,6 +95,6 @@ class Receiver:
         now_ns = monotonic_ns()
         if size:  # The end is no arrival, and has no stamp.
             self.kernel = False
-        if self._reactor.timed:
-            self.delays.add(self.late_ns(now_ns))
+        if self.poll.timed:
+            self.delays.add(self.poll.late_ns(now_ns))
         return size, now_ns

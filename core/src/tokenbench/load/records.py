@@ -110,9 +110,10 @@ class PhaseSummary:
     where it did not wait. `merged_delay_ns` holds those (0 to 99, and the largest) of the reads
     that held several tokens. `kernel_stamps`: the kernel stamped every read, so none of that delay
     is in a stamp, unless a read held several. `clock_set_ns`: the most by which somebody set the
-    wall clock meanwhile, by which the kernel stamps. `stopped_by` says what ended dispatching:
-    duration, requests, output_tokens, sessions, schedule, stalled, cancelled, drain, fatal. Of
-    several `workers`, `cpu_s`, `wall_s` and delays are those of the worst.
+    wall clock meanwhile, by which the kernel stamps. `compiled`: see native.py. `stopped_by` says
+    what ended dispatching: duration, requests, output_tokens, sessions, schedule, stalled,
+    cancelled, drain, fatal. Of several `workers`, `cpu_s`, `wall_s` and delays are those of the
+    worst.
     """
 
     started_ns: int
@@ -132,6 +133,7 @@ class PhaseSummary:
     loop_delay_ns: tuple[int, ...] = ()
     merged_delay_ns: tuple[int, ...] = ()
     kernel_stamps: bool = False
+    compiled: bool = False
     clock_set_ns: int = 0
     max_rss_bytes: int = 0
     errors: tuple[str, ...] = ()

@@ -12,19 +12,23 @@ from __future__ import annotations
 
 from tokenbench.api import StreamEvent
 
+# A chunk's size has so many digits: one holds no event, five are no plain token.
+DIGITS = (2, 3, 4)
+
 
 class Stencil:
     """What the reads of one stream have in common.
 
-    A read is a token where it begins with the `heads` of its length, ends with `tail`, and holds
-    `quotes` quotes and no backslash. `heads` is filled as lengths come up.
+    A read is a token where it begins with the `heads` of its length (the chunk's size, then
+    `lead`), ends with `tail`, and holds `quotes` quotes and no backslash. `heads` is filled as
+    lengths come up.
     """
 
-    __slots__ = ("_after", "_before", "_lead", "_size", "heads", "quotes", "tail")
+    __slots__ = ("_after", "_before", "_size", "heads", "lead", "quotes", "tail")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before, self._after = before, after
-        self._lead = b"\r\ndata: " + before
+        self.lead = b"\r\ndata: " + before
         self.tail = after + b"\n\n\r\n"
         self.quotes = before.count(b'"') + after.count(b'"')
         self._size = len(before) + len(after) + len(b"data: \n\n")
@@ -50,11 +54,11 @@ class Stencil:
         known = self.heads.get(length)
         if known is not None:
             return known
-        for digits in (2, 3, 4):
+        for digits in DIGITS:
             # The digits of the chunk's size, the line ends around it and after it.
             size = length - digits - 4
             if size > self._size and len(b"%x" % size) == digits:
-                head = self.heads[length] = b"%x" % size + self._lead
+                head = self.heads[length] = b"%x" % size + self.lead
                 return head
         return None
 

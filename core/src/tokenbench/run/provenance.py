@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tokenbench
 from tokenbench.api import API_VERSION
+from tokenbench.load import native
 from tokenbench.plugins.discovery import Candidate
 from tokenbench.store import calibration
 
@@ -32,6 +33,7 @@ def provenance(plugins: Iterable[Candidate], *, seed: int, argv: list[str]) -> d
         "command": " ".join(argv),
         "seed": str(seed),
         "python": platform.python_version(),
+        "load.request_path": native.path(),
         "host": platform.node(),
         "kernel": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenbench
+from tokenbench.load import native
 
 VERSION = 1
 _ERRORS = ("ttft", "tpot", "e2e")
@@ -25,12 +26,13 @@ def calibration_file() -> Path:
 
 
 def machine_facts() -> dict[str, str]:
-    """What a calibration holds for: another CPU, Python or bench needs another."""
+    """What a calibration holds for: another CPU, Python, bench or request path needs another."""
     return {
         "cpu": cpu_model(),
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
         "bench": tokenbench.__version__,
+        "request path": native.path(),
     }
 
 

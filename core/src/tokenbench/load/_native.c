@@ -1,0 +1,581 @@
+/* The part of the request path that runs for every token, compiled.
+ *
+ * Twins of two Python classes, which are the description of what they do: Poll of poll.py and
+ * TokenReader of reading.py. A token costs a share of a poll, one system call, one comparison and
+ * one stamp here; whatever else comes is handed to the connection, in Python.
+ *
+ * Linux only: epoll, and the kernel's stamps of what arrives.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <structmember.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000LL
+#define READ 1
+#define WRITE 4
+#define MOST 256              /* these three: as in poll.py */
+#define AT_ONCE_NS 100000
+#define TIMED 16
+#define ROOM_BYTES 65536      /* as in receive.py */
+#define DIGITS 4              /* of a chunk's size, at most; as in stencil.py */
+
+typedef struct {
+    PyObject_HEAD
+    int fd;                   /* of the epoll; -1: closed */
+    int most, full, timed, until_timed;
+    unsigned chance;
+    Py_ssize_t watched, room; /* handlers there are; places for them */
+    PyObject **handlers;      /* by descriptor; NULL: not watched */
+    long long since_ns, full_ns, handed;
+} Poll;
+
+typedef struct {
+    PyObject_HEAD
+    int fd, taking;
+    long long floor_ns, ahead_ns;
+    Py_ssize_t taken, quotes, lead_size, tail_size;
+    PyObject *lead, *tail;    /* bytes */
+    PyObject *stamps;         /* list */
+    PyObject *owner, *receiver;
+    Poll *poll;
+} TokenReader;
+
+typedef struct {
+    PyTypeObject *poll, *reader;
+} State;
+
+static char room[ROOM_BYTES];
+
+static long long monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* Whether a call went well; what it returned is let go. */
+static int went_well(PyObject *result) {
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+/* -- TokenReader ------------------------------------------------------------------------------- */
+
+/* Until when what is read may have waited: see Poll.late_ns. */
+static long long late_ns(const Poll *poll, long long came_ns) {
+    return monotonic_ns() - (came_ns < poll->since_ns ? came_ns : poll->since_ns);
+}
+
+/* One more value for `delays` or `merged` of the receiver. */
+static int note(TokenReader *self, const char *name, long long value_ns) {
+    PyObject *delays = PyObject_GetAttrString(self->receiver, name);
+    if (!delays) return 0;
+    int well = went_well(PyObject_CallMethod(delays, "add", "L", value_ns));
+    Py_DECREF(delays);
+    return well;
+}
+
+/* The kernel's stamp of a read, in monotonic ns; 0 where it gave none. */
+static long long stamp_of(const TokenReader *self, struct msghdr *message) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec came;
+            memcpy(&came, CMSG_DATA(c), sizeof came);
+            return came.tv_sec * NS_PER_S + came.tv_nsec - self->ahead_ns;
+        }
+    }
+    return 0;
+}
+
+/* The size of the token that `at` begins with, of at most `left` bytes; 0 where it is none. */
+static Py_ssize_t token_at(const TokenReader *self, const char *at, Py_ssize_t left,
+                           const char *lead, const char *tail) {
+    Py_ssize_t inside = 0, digits = 0;
+    for (; digits < left && digits <= DIGITS; digits++) {
+        char c = at[digits];
+        if (c >= '0' && c <= '9') inside = inside * 16 + c - '0';
+        else if (c >= 'a' && c <= 'f') inside = inside * 16 + c - 'a' + 10;
+        else break;
+    }
+    if (digits < 2 || digits > DIGITS || at[0] == '0') return 0;
+    Py_ssize_t size = inside + digits + 4; /* with the line ends around the size and after all */
+    if (size > left || digits + self->lead_size + self->tail_size >= size) return 0;
+    if (memcmp(at + digits, lead, self->lead_size) ||
+        memcmp(at + size - self->tail_size, tail, self->tail_size))
+        return 0;
+    Py_ssize_t quotes = 0;
+    for (const char *c = at; c < at + size; c++) {
+        if (*c == '\\') return 0;
+        quotes += *c == '"';
+    }
+    return quotes == self->quotes ? size : 0;
+}
+
+/* Of how many tokens what was read consists; 0 where it is anything else besides; -1: error. */
+static Py_ssize_t tokens_in(const TokenReader *self, Py_ssize_t size) {
+    char *lead, *tail;
+    Py_ssize_t count = 0;
+    if (PyBytes_AsStringAndSize(self->lead, &lead, NULL) < 0 ||
+        PyBytes_AsStringAndSize(self->tail, &tail, NULL) < 0)
+        return -1;
+    for (Py_ssize_t at = 0, step; at < size; at += step, count++) {
+        step = token_at(self, room + at, size - at, lead, tail);
+        if (!step) return 0;
+    }
+    return count;
+}
+
+static int stamp(TokenReader *self, Py_ssize_t count, long long now_ns) {
+    PyObject *value = PyLong_FromLongLong(now_ns);
+    int failed = !value;
+    while (!failed && count--) failed = PyList_Append(self->stamps, value);
+    Py_XDECREF(value);
+    return !failed;
+}
+
+/* Everything that a read which is no error may be. */
+static int take_in(TokenReader *self, Py_ssize_t size, long long now_ns) {
+    if (now_ns < self->floor_ns)
+        now_ns = self->floor_ns;
+    else
+        self->floor_ns = now_ns;
+    if (!size) return went_well(PyObject_CallMethod(self->owner, "over", "s", ""));
+    Py_ssize_t count = self->taking ? tokens_in(self, size) : 0;
+    if (count < 0) return 0;
+    if (!count)
+        return went_well(PyObject_CallMethod(self->owner, "leave", "y#L", room, size, now_ns));
+    self->taken += size;
+    if (count > 1 && !note(self, "merged", late_ns(self->poll, now_ns))) return 0;
+    return stamp(self, count, now_ns);
+}
+
+/* What the descriptor is ready for; 0 where Python is to see an error. `plain`: see Poll_turn. */
+static int ready(TokenReader *self, unsigned mask, int *plain) {
+    if (mask != READ && mask & WRITE) {
+        *plain = 0;
+        if (!went_well(PyObject_CallMethod(self->owner, "write_on", NULL))) return 0;
+    }
+    char told[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec where = {.iov_base = room, .iov_len = ROOM_BYTES};
+    struct msghdr message = {
+        .msg_iov = &where, .msg_iovlen = 1, .msg_control = told, .msg_controllen = sizeof told};
+    Py_ssize_t size;
+    do size = recvmsg(self->fd, &message, MSG_DONTWAIT);
+    while (size < 0 && errno == EINTR);
+    if (size < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return 1;
+        *plain = 0;
+        return went_well(PyObject_CallMethod(self->owner, "over", "s", strerror(errno)));
+    }
+    long long now_ns = stamp_of(self, &message);
+    if (!now_ns) {
+        now_ns = monotonic_ns();
+        /* The end is no arrival, and has no stamp. */
+        if (size && PyObject_SetAttrString(self->receiver, "kernel", Py_False) < 0) return 0;
+    }
+    if (self->poll->timed && !note(self, "delays", late_ns(self->poll, now_ns))) return 0;
+    Py_ssize_t before = self->taken;
+    int well = take_in(self, size, now_ns);
+    if (self->taken == before) *plain = 0;
+    return well;
+}
+
+static PyObject *TokenReader_call(TokenReader *self, PyObject *args, PyObject *named) {
+    unsigned mask;
+    int plain;
+    if (!PyArg_ParseTuple(args, "I", &mask) || !ready(self, mask, &plain)) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *TokenReader_take(TokenReader *self, PyObject *args) {
+    PyObject *stencil, *stamps;
+    if (!PyArg_ParseTuple(args, "OO!", &stencil, &PyList_Type, &stamps)) return NULL;
+    PyObject *lead = PyObject_GetAttrString(stencil, "lead");
+    PyObject *tail = lead ? PyObject_GetAttrString(stencil, "tail") : NULL;
+    PyObject *quotes = tail ? PyObject_GetAttrString(stencil, "quotes") : NULL;
+    if (quotes) self->quotes = PyLong_AsSsize_t(quotes);
+    Py_XDECREF(quotes);
+    char *bytes;
+    if (PyErr_Occurred() || PyBytes_AsStringAndSize(lead, &bytes, &self->lead_size) < 0 ||
+        PyBytes_AsStringAndSize(tail, &bytes, &self->tail_size) < 0) {
+        Py_XDECREF(lead);
+        Py_XDECREF(tail);
+        self->taking = 0;
+        return NULL;
+    }
+    PyObject *old[] = {self->lead, self->tail, self->stamps};
+    self->lead = lead;
+    self->tail = tail;
+    self->stamps = Py_NewRef(stamps);
+    self->taking = 1;
+    for (int i = 0; i < 3; i++) Py_XDECREF(old[i]);
+    Py_RETURN_NONE;
+}
+
+static PyObject *TokenReader_hold(TokenReader *self, PyObject *nothing) {
+    self->taking = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *TokenReader_new(PyTypeObject *type, PyObject *args, PyObject *named) {
+    int fd;
+    PyObject *owner, *receiver, *poll;
+    if (!PyArg_ParseTuple(args, "iOOO", &fd, &owner, &receiver, &poll)) return NULL;
+    State *state = PyType_GetModuleState(type);
+    if (!state) return NULL;
+    if (!PyObject_TypeCheck(poll, state->poll)) {
+        PyErr_SetString(PyExc_TypeError, "a compiled reader needs a compiled poll");
+        return NULL;
+    }
+    PyObject *clock = PyObject_GetAttrString(receiver, "clock");
+    PyObject *ahead = clock ? PyObject_GetAttrString(clock, "ahead_ns") : NULL;
+    long long ahead_ns = ahead ? PyLong_AsLongLong(ahead) : 0;
+    Py_XDECREF(clock);
+    Py_XDECREF(ahead);
+    if (PyErr_Occurred()) return NULL;
+    allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
+    TokenReader *self = (TokenReader *)allocate(type, 0);
+    if (!self) return NULL;
+    self->fd = fd;
+    self->ahead_ns = ahead_ns;
+    self->owner = Py_NewRef(owner);
+    self->receiver = Py_NewRef(receiver);
+    self->poll = (Poll *)Py_NewRef(poll);
+    return (PyObject *)self;
+}
+
+static int TokenReader_traverse(TokenReader *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    Py_VISIT(self->stamps);
+    Py_VISIT(self->owner);
+    Py_VISIT(self->receiver);
+    Py_VISIT(self->poll);
+    return 0;
+}
+
+static int TokenReader_clear(TokenReader *self) {
+    self->taking = 0;
+    Py_CLEAR(self->lead);
+    Py_CLEAR(self->tail);
+    Py_CLEAR(self->stamps);
+    Py_CLEAR(self->owner);
+    Py_CLEAR(self->receiver);
+    Py_CLEAR(self->poll);
+    return 0;
+}
+
+/* -- Poll -------------------------------------------------------------------------------------- */
+
+static PyObject *broken(void) { return PyErr_SetFromErrno(PyExc_OSError); }
+
+static PyObject *Poll_new(PyTypeObject *type, PyObject *args, PyObject *named) {
+    static char *names[] = {"most", NULL};
+    int most = MOST;
+    if (!PyArg_ParseTupleAndKeywords(args, named, "|$i", names, &most)) return NULL;
+    if (most < 1 || most > MOST) {
+        PyErr_Format(PyExc_ValueError, "most: expected 1 to %d", MOST);
+        return NULL;
+    }
+    allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
+    Poll *self = (Poll *)allocate(type, 0);
+    if (!self) return NULL;
+    self->most = most;
+    self->until_timed = self->chance = 1;
+    self->since_ns = monotonic_ns();
+    self->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (self->fd < 0) {
+        Py_DECREF(self);
+        return broken();
+    }
+    return (PyObject *)self;
+}
+
+/* A place for the handler of this descriptor. */
+static int make_room(Poll *self, Py_ssize_t fd) {
+    if (fd < self->room) return 1;
+    Py_ssize_t count = 2 * fd + 64;
+    PyObject **handlers = PyMem_Realloc(self->handlers, count * sizeof *handlers);
+    if (!handlers) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    memset(handlers + self->room, 0, (count - self->room) * sizeof *handlers);
+    self->handlers = handlers;
+    self->room = count;
+    return 1;
+}
+
+static PyObject *Poll_watch(Poll *self, PyObject *args) {
+    int fd;
+    unsigned mask = READ;
+    PyObject *handler;
+    if (!PyArg_ParseTuple(args, "iO|I", &fd, &handler, &mask)) return NULL;
+    if (fd < 0) {
+        errno = EBADF;
+        return broken();
+    }
+    if (!make_room(self, fd)) return NULL;
+    PyObject *old = self->handlers[fd];
+    struct epoll_event event = {.events = mask, .data.fd = fd};
+    if (epoll_ctl(self->fd, old ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0) return broken();
+    self->handlers[fd] = Py_NewRef(handler);
+    self->watched += !old;
+    Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
+static PyObject *Poll_forget(Poll *self, PyObject *number) {
+    int fd = (int)PyLong_AsLong(number);
+    if (PyErr_Occurred()) return NULL;
+    if (fd < 0 || fd >= self->room || !self->handlers[fd]) Py_RETURN_NONE;
+    PyObject *old = self->handlers[fd];
+    self->handlers[fd] = NULL;
+    self->watched--;
+    /* Whoever closed it first has unregistered it thereby. */
+    struct epoll_event event = {0};
+    epoll_ctl(self->fd, EPOLL_CTL_DEL, fd, &event);
+    Py_DECREF(old);
+    Py_RETURN_NONE;
+}
+
+static PyObject *Poll_late_ns(Poll *self, PyObject *came) {
+    long long came_ns = PyLong_AsLongLong(came);
+    if (came_ns == -1 && PyErr_Occurred()) return NULL;
+    return PyLong_FromLongLong(late_ns(self, came_ns));
+}
+
+/* As Poll._turned of poll.py. */
+static void turned(Poll *self, int handed, long long polled_ns) {
+    if (self->timed) {
+        self->chance = (self->chance * 1103515245u + 12345u) % (1u << 31);
+        self->until_timed = 1 + (int)((self->chance >> 16) % (2 * TIMED - 1));
+    }
+    self->handed += handed;
+    if (!handed) {
+        self->since_ns = polled_ns;
+        self->full_ns = self->handed = 0;
+    } else if (!self->full_ns) {
+        self->full_ns = polled_ns;
+    } else if (self->handed > self->watched) {
+        self->since_ns = self->full_ns;
+        self->full_ns = polled_ns;
+        self->handed = 0;
+    }
+}
+
+/* Call one handler; 0 where Python is to see an error. */
+static int call(Poll *self, PyTypeObject *reader, const struct epoll_event *event, int *plain) {
+    int fd = event->data.fd;
+    PyObject *handler = fd < self->room ? self->handlers[fd] : NULL;
+    if (!handler) return 1; /* Another handler of this turn forgot it. */
+    Py_INCREF(handler);
+    int well;
+    if (Py_TYPE(handler) == reader) {
+        well = ready((TokenReader *)handler, event->events, plain);
+    } else {
+        *plain = 0;
+        well = went_well(PyObject_CallFunction(handler, "I", event->events));
+    }
+    Py_DECREF(handler);
+    return well;
+}
+
+/* One poll and what it reports: how many; -1 where Python is to see an error. */
+static int turn(Poll *self, PyTypeObject *reader, int wait_ms, int *plain) {
+    struct epoll_event events[MOST];
+    if (self->full) wait_ms = 0;
+    long long asked_ns = monotonic_ns();
+    int count;
+    Py_BEGIN_ALLOW_THREADS
+    count = epoll_wait(self->fd, events, self->most, wait_ms);
+    Py_END_ALLOW_THREADS
+    if (count < 0 && errno != EINTR) {
+        broken();
+        return -1;
+    }
+    long long polled_ns = monotonic_ns();
+    if (count < 0) count = 0; /* A signal: its handler is called before the next turn. */
+    if (wait_ms && polled_ns - asked_ns > AT_ONCE_NS) self->since_ns = polled_ns;
+    self->timed = --self->until_timed == 0;
+    for (int i = 0; i < count; i++)
+        if (!call(self, reader, &events[i], plain)) return -1;
+    self->full = count >= self->most;
+    turned(self, self->full ? count : 0, polled_ns);
+    return count;
+}
+
+static PyObject *Poll_turn(Poll *self, PyObject *wait) {
+    State *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
+    double wait_s = PyFloat_AsDouble(wait);
+    if (!state || (wait_s == -1.0 && PyErr_Occurred())) return NULL;
+    /* As select.epoll: rounded up, or a timer's last part of a millisecond would be polled away. */
+    int wait_ms = wait_s < 0 ? -1 : (int)(wait_s * 1e3 + 0.999999);
+    int plain = 1, count;
+    /* While only tokens came, nothing can have changed for whoever asks for the next turn. */
+    do {
+        count = turn(self, state->reader, wait_ms, &plain);
+        if (count < 0 || PyErr_CheckSignals() < 0) return NULL;
+    } while (plain && count && wait_ms < 0);
+    return PyLong_FromLong(count);
+}
+
+static void drop_handlers(Poll *self) {
+    Py_ssize_t count = self->room;
+    PyObject **handlers = self->handlers;
+    self->handlers = NULL;
+    self->room = self->watched = 0;
+    for (Py_ssize_t i = 0; i < count; i++) Py_XDECREF(handlers[i]);
+    PyMem_Free(handlers);
+}
+
+static PyObject *Poll_close(Poll *self, PyObject *nothing) {
+    drop_handlers(self);
+    if (self->fd >= 0) close(self->fd);
+    self->fd = -1;
+    Py_RETURN_NONE;
+}
+
+static int Poll_traverse(Poll *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    for (Py_ssize_t i = 0; i < self->room; i++) Py_VISIT(self->handlers[i]);
+    return 0;
+}
+
+static int Poll_clear(Poll *self) {
+    drop_handlers(self);
+    return 0;
+}
+
+/* -- the module -------------------------------------------------------------------------------- */
+
+static void release(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc free_it = PyType_GetSlot(type, Py_tp_free);
+    free_it(self);
+    Py_DECREF(type);
+}
+
+static void TokenReader_dealloc(PyObject *self) {
+    PyObject_GC_UnTrack(self);
+    TokenReader_clear((TokenReader *)self);
+    release(self);
+}
+
+static void Poll_dealloc(PyObject *self) {
+    PyObject_GC_UnTrack(self);
+    drop_handlers((Poll *)self);
+    if (((Poll *)self)->fd >= 0) close(((Poll *)self)->fd);
+    release(self);
+}
+
+static PyMethodDef reader_methods[] = {
+    {"take", (PyCFunction)TokenReader_take, METH_VARARGS, "See reading.py."},
+    {"hold", (PyCFunction)TokenReader_hold, METH_NOARGS, "See reading.py."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef reader_members[] = {
+    {"floor_ns", T_LONGLONG, offsetof(TokenReader, floor_ns), 0, NULL},
+    {"taken", T_PYSSIZET, offsetof(TokenReader, taken), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot reader_slots[] = {
+    {Py_tp_doc, "The handler of one connection's descriptor: see reading.py."},
+    {Py_tp_new, TokenReader_new},
+    {Py_tp_call, TokenReader_call},
+    {Py_tp_methods, reader_methods},
+    {Py_tp_members, reader_members},
+    {Py_tp_traverse, TokenReader_traverse},
+    {Py_tp_clear, TokenReader_clear},
+    {Py_tp_dealloc, TokenReader_dealloc},
+    {0, NULL},
+};
+
+static PyMethodDef poll_methods[] = {
+    {"watch", (PyCFunction)Poll_watch, METH_VARARGS, "See poll.py."},
+    {"forget", (PyCFunction)Poll_forget, METH_O, "See poll.py."},
+    {"late_ns", (PyCFunction)Poll_late_ns, METH_O, "See poll.py."},
+    {"turn", (PyCFunction)Poll_turn, METH_O, "See poll.py."},
+    {"close", (PyCFunction)Poll_close, METH_NOARGS, "See poll.py."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef poll_members[] = {
+    {"since_ns", T_LONGLONG, offsetof(Poll, since_ns), READONLY, NULL},
+    {"timed", T_INT, offsetof(Poll, timed), 0, NULL},
+    {"full", T_INT, offsetof(Poll, full), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot poll_slots[] = {
+    {Py_tp_doc, "Calls the handlers of ready descriptors: see poll.py."},
+    {Py_tp_new, Poll_new},
+    {Py_tp_methods, poll_methods},
+    {Py_tp_members, poll_members},
+    {Py_tp_traverse, Poll_traverse},
+    {Py_tp_clear, Poll_clear},
+    {Py_tp_dealloc, Poll_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec reader_spec = {
+    .name = "tokenbench.load._native.TokenReader",
+    .basicsize = sizeof(TokenReader),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = reader_slots,
+};
+
+static PyType_Spec poll_spec = {
+    .name = "tokenbench.load._native.Poll",
+    .basicsize = sizeof(Poll),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = poll_slots,
+};
+
+static PyTypeObject *add(PyObject *module, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type && PyModule_AddType(module, (PyTypeObject *)type) < 0) Py_CLEAR(type);
+    return (PyTypeObject *)type;
+}
+
+static int fill(PyObject *module) {
+    State *state = PyModule_GetState(module);
+    state->poll = add(module, &poll_spec);
+    state->reader = state->poll ? add(module, &reader_spec) : NULL;
+    return state->reader ? PyModule_AddStringConstant(module, "SOURCE", SOURCE) : -1;
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg) {
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->poll);
+    Py_VISIT(state->reader);
+    return 0;
+}
+
+static int clear(PyObject *module) {
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->poll);
+    Py_CLEAR(state->reader);
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, fill}, {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tokenbench.load._native",
+    .m_size = sizeof(State),
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }

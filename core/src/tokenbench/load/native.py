@@ -1,0 +1,46 @@
+"""The compiled part of the request path, where there is one: ``_native.c``.
+
+It holds twins of two classes, :class:`.poll.Poll` and :class:`.reading.TokenReader`, which stay the
+description of what it does; the tests of both run on both. It is built with the package on Linux
+where a C compiler is found (``core/hatch_build.py``); everywhere else, and where the environment
+has TOKENBENCH_PURE=1, the classes are used themselves: the same numbers, at up to twice the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .poll import Poll
+
+if TYPE_CHECKING:
+    from .reading import Owner, TokenReader
+    from .receive import Receiver
+
+module: Any = None
+if not os.environ.get("TOKENBENCH_PURE"):
+    try:
+        from . import _native as module  # type: ignore[attr-defined,no-redef]
+    except ImportError:
+        module = None
+
+
+def poll() -> Poll:
+    """The poll of a reactor."""
+    return Poll() if module is None else module.Poll()
+
+
+def path() -> str:
+    """Which request path this installation has: ``compiled`` or ``python``."""
+    return "python" if module is None else "compiled"
+
+
+def compiled(polled: Poll) -> bool:
+    """Whether this is a compiled poll; then sockets can be read by a compiled reader."""
+    return module is not None and isinstance(polled, module.Poll)
+
+
+def reader(fd: int, owner: Owner, receiver: Receiver) -> TokenReader:
+    """What reads a plain socket."""
+    made: TokenReader = module.TokenReader(fd, owner, receiver, receiver.poll)
+    return made

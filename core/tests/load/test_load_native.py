@@ -1,0 +1,259 @@
+"""The compiled part: that it is there, is of this source, and does as its twins in Python do."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenbench.api import StreamEvent
+from tokenbench.load import native, poll, receive, stencil
+from tokenbench.load.poll import READ, Poll
+from tokenbench.load.reactor import Reactor
+from tokenbench.load.reading import TokenReader, reader_of
+from tokenbench.load.receive import Receiver
+from tokenbench.load.stencil import Stencil, stencil_of
+
+pytestmark = pytest.mark.timeout(60)
+SOURCE = Path(native.__file__).with_name("_native.c")
+HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
+BUILT_HERE = sys.platform == "linux" and HEADERS and any(map(shutil.which, ("cc", "gcc", "clang")))
+compiled = pytest.mark.skipif(native.module is None, reason="the compiled part was not built here")
+
+
+class _Owner:
+    """Of a reader: what was left to it."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.left: list[bytes] = []
+        self.error = error
+
+    def leave(self, data: bytes, now_ns: int) -> None:
+        """What is no plain token."""
+        self.left.append(data)
+        if self.error is not None:
+            raise self.error
+
+    def over(self, error: str) -> None:
+        """Not looked at."""
+
+    def write_on(self) -> None:
+        """Not looked at."""
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a stream."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.skipif(not BUILT_HERE, reason="nothing to compile it with")
+@pytest.mark.skipif("TOKENBENCH_PURE" in os.environ, reason="it is not wanted")
+def test_it_is_built_where_it_can_be() -> None:
+    """By whatever installed this package, from the source that lies here."""
+    assert native.module is not None
+    assert hashlib.sha256(SOURCE.read_bytes()).hexdigest() == native.module.SOURCE, (
+        "built from another source: install core again"
+    )
+
+
+def test_it_can_be_turned_off() -> None:
+    """By the environment, for whoever wants to know whether a figure is its fault."""
+    code = (
+        "from tokenbench.load import native; print(native.path(), type(native.poll()).__module__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TOKENBENCH_PURE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["python", "tokenbench.load.poll"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MOST", poll.MOST),
+        ("AT_ONCE_NS", poll._AT_ONCE_NS),
+        ("TIMED", poll._TIMED),
+        ("ROOM_BYTES", len(receive.ROOM)),
+        ("DIGITS", max(stencil.DIGITS)),
+    ],
+)
+def test_its_numbers_are_those_of_its_twins(name: str, value: int) -> None:
+    """Each is said once in Python and once in C."""
+    found = re.search(rf"^#define {name} (\d+)", SOURCE.read_text(), re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) == value
+
+
+BEFORE, AFTER = b'{"a":"b","text":"', b'","c":null}'
+
+
+def _chunk(text: bytes) -> bytes:
+    event = b"data: " + BEFORE + text + AFTER + b"\n\n"
+    return b"%x\r\n%s\r\n" % (len(event), event)
+
+
+@compiled
+@settings(max_examples=300)
+@given(
+    texts=st.lists(st.binary(max_size=200), min_size=1, max_size=4),
+    at=st.floats(0, 1),
+    cut=st.integers(0, 3),
+    put=st.sampled_from(
+        [b"", b'"', b"\\", b"0", b"a", b"A", b"\r\n", b"\n\n\r\n", b"0x", b" ", b"-"]
+    ),
+    lower=st.booleans(),
+)
+def test_it_takes_what_the_stencil_counts(
+    texts: list[bytes], at: float, cut: int, put: bytes, lower: bool
+) -> None:
+    """Tokens of any text, damaged at any place: as many, or none, are taken."""
+    data = b"".join(map(_chunk, texts))
+    place = int(at * len(data))
+    data = data[:place] + put + data[place + cut :]
+    if not lower:
+        size, line_end, rest = data.partition(b"\r\n")
+        data = size.upper() + line_end + rest
+    plain = stencil_of(BEFORE + b"x" + AFTER, StreamEvent(token=True, text="x"), (b'"text":"',))
+    assert plain is not None
+    taken, left = _read_by(native.module.Poll(), data, plain)
+    counted = plain.count(data)
+    assert taken == counted
+    assert left == ([] if counted or not data else [data])
+
+
+def _read_by(polled: Poll, data: bytes, plain: Stencil) -> tuple[int, list[bytes]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    owner, stamps = _Owner(), list[int]()
+    with contextlib.closing(Reactor(polled)) as reactor, ours, theirs:
+        reader = reader_of(ours, owner, Receiver(reactor))
+        reader.take(plain, stamps)
+        theirs.sendall(data)
+        reader(READ)
+        assert reader.taken == (len(data) if stamps else 0)
+    return len(stamps), owner.left
+
+
+@compiled
+def test_a_read_that_fills_the_room_is_read_on(pair) -> None:
+    """What did not fit into one read is reported again."""
+    ours, theirs = pair
+    theirs.setblocking(False)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    sent = theirs.send(b"x" * 150_000)
+    assert sent > len(receive.ROOM)
+    owner = _Owner()
+    with contextlib.closing(Reactor()) as reactor:
+        reactor.watch(ours.fileno(), reader_of(ours, owner, Receiver(reactor)))
+        reactor.run_until(lambda: sum(map(len, owner.left)) >= sent)
+    assert b"".join(owner.left) == b"x" * sent
+    assert max(map(len, owner.left)) == len(receive.ROOM)
+
+
+def test_what_an_owner_raises_ends_the_loop(each_path, pair) -> None:
+    """Nothing is swallowed on the way through C."""
+    ours, theirs = pair
+    theirs.send(b"x")
+    owner = _Owner(KeyError("mine"))
+    with contextlib.closing(Reactor()) as reactor:
+        reactor.watch(ours.fileno(), reader_of(ours, owner, Receiver(reactor)))
+        with pytest.raises(KeyError, match="mine"):
+            reactor.run_until(lambda: False)
+
+
+def test_a_signal_ends_a_wait(each_path) -> None:
+    """Its handler runs while nothing is ready, and what it raises is raised."""
+
+    def handler(number: int, frame: Any) -> None:
+        raise TimeoutError("rang")
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with contextlib.closing(Reactor()) as reactor:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(TimeoutError, match="rang"):
+                reactor.run_until(lambda: False)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_cannot_be_watched_is_refused(each_path) -> None:
+    """As an OSError; what nobody watches can be forgotten."""
+    with contextlib.closing(native.poll()) as polled:
+        for fd in (-1, 1_000_000):
+            with pytest.raises((OSError, ValueError)):
+                polled.watch(fd, print)
+            polled.forget(fd)
+        assert polled.turn(0) == 0
+
+
+@compiled
+def test_what_does_not_fit_is_refused(pair) -> None:
+    """Readers of a poll in Python, numbers beyond the room, what is no stencil."""
+    ours, _ = pair
+    with contextlib.closing(Reactor(Poll())) as reactor:
+        receiver = Receiver(reactor)
+        assert isinstance(reader_of(ours, _Owner(), receiver), TokenReader)
+        with pytest.raises(TypeError, match="compiled poll"):
+            native.reader(ours.fileno(), _Owner(), receiver)
+    with pytest.raises(ValueError, match="1 to 256"):
+        native.module.Poll(most=257)
+    with contextlib.closing(Reactor()) as reactor:
+        reader = reader_of(ours, _Owner(), Receiver(reactor))
+        with pytest.raises(AttributeError):
+            reader.take(None, [])  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            reader.take(None, ())  # type: ignore[arg-type]
+
+
+def test_nothing_is_kept(each_path, pair) -> None:
+    """Readers, polls and owners that nobody has any more are gone, in cycles, too."""
+    ours, theirs = pair
+    kept: list[weakref.ref[Any]] = []
+    for _ in range(100):
+        owner: Any = _Owner()
+        reactor = Reactor()
+        receiver = Receiver(reactor)
+        owner.reader = reader_of(ours, owner, receiver)
+        reactor.watch(ours.fileno(), owner.reader)
+        owner.reader.take(Stencil(BEFORE, AFTER), [])
+        theirs.send(b"x")
+        reactor.run_until(lambda owner=owner: bool(owner.left))  # type: ignore[misc]
+        kept += [weakref.ref(it) for it in (owner, receiver, reactor)]
+        if len(kept) % 2:
+            reactor.close()
+    before = _open_files()
+    del owner, reactor, receiver
+    gc.collect()
+    assert [it() for it in kept] == [None] * len(kept)
+    assert _open_files() < before or sys.platform != "linux"
+
+
+def _open_files() -> int:
+    own = Path("/proc/self/fd")
+    return len(list(own.iterdir())) if own.exists() else 0
