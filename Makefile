@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYPROJECTS := $(sort $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml))
 OURS := $(PYPROJECTS:/pyproject.toml=)
 # What is compiled when core is installed.
-COMPILED := core/hatch_build.py core/src/tokenbench/load/_native.c
+COMPILED := $(wildcard core/hatch_build.py core/src/tokenbench/load/_native.c)
 # A user's pip settings must not change what is installed or where; index, proxy, certificates and
 # cache stay theirs. PIP_USER=0 also overrules `user = true` in a pip.conf.
 PIP := env $(foreach name,BUILD_CONSTRAINT CONSTRAINT DRY_RUN NO_BINARY ONLY_BINARY PREFIX PYTHON \

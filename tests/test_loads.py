@@ -95,7 +95,10 @@ def test_loads_that_make_no_sense(bench, args: tuple[str, ...], said: str) -> No
 
 def test_limits_of_certification_are_the_suites(bench) -> None:
     """A limit that cannot be kept flags; one that is not there is refused with its path."""
-    suite = "deployments: [{engine: scripted}]\nload: {requests: 20, concurrency: [2]}\n"
+    suite = (
+        "deployments: [{engine: scripted}]\nload: {requests: 20, concurrency: [2]}\n"
+        "workloads: [{random: {input_tokens: 16, output_tokens: 10}}]\n"
+    )
     (bench.folder / "s.yaml").write_text(
         suite + "certification: {client_cpu_share: {flag: 0.000001, invalid: null}}\n"
     )

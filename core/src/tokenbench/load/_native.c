@@ -162,7 +162,7 @@ static int ready(TokenReader *self, unsigned mask, int *plain) {
         *plain = 0;
         if (!went_well(PyObject_CallMethod(self->owner, "write_on", NULL))) return 0;
     }
-    char told[CMSG_SPACE(sizeof(struct timespec))];
+    _Alignas(struct cmsghdr) char told[CMSG_SPACE(sizeof(struct timespec))];
     struct iovec where = {.iov_base = room, .iov_len = ROOM_BYTES};
     struct msghdr message = {
         .msg_iov = &where, .msg_iovlen = 1, .msg_control = told, .msg_controllen = sizeof told};

@@ -3,7 +3,7 @@
 It holds twins of two classes, :class:`.poll.Poll` and :class:`.reading.TokenReader`, which stay the
 description of what it does; the tests of both run on both. It is built with the package on Linux
 where a C compiler is found (``core/hatch_build.py``); everywhere else, and where the environment
-has TOKENBENCH_PURE=1, the classes are used themselves: the same numbers, at up to twice the CPU.
+has TOKENBENCH_PURE=1, the classes are used themselves: the same stamps, at half as much CPU again.
 """
 
 from __future__ import annotations
