@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tokenbench.api import CheckOutcome
-from tokenbench.calibrate.machine import available_cpus, busy_share
+from tokenbench.calibrate.machine import CoreTimes, available_cpus, busy_share
+from tokenbench.calibrate.show import notes
 from tokenbench.calibrate.step import CLIENT_CHECKS, Calibrator, Cores, Traffic, _varied
 
 
@@ -97,6 +99,26 @@ def test_a_busy_core_is_noticed() -> None:
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_what_a_hypervisor_takes_is_noticed(monkeypatch) -> None:
+    """Of the cores asked for, over the time between; None where nobody tells."""
+
+    def say(*rows: str) -> CoreTimes:
+        monkeypatch.setattr(Path, "read_text", lambda _: "\n".join(rows))
+        return CoreTimes.of((1, 2))
+
+    other = "cpu0 9 9 9 9 9 9 9 9 0 0"
+    before = say("cpu  0 0", other, "cpu1 100 0 20 300 5 0 0 10 7 0", "cpu2 0 0 0 50 0 0 0 0 0 0")
+    after = say("cpu  0 0", other, "cpu1 150 0 20 310 5 0 0 15 7 0", "cpu2 0 0 0 80 0 0 0 5 0 0")
+    assert before.stolen_share(after) == pytest.approx(10 / 100)
+    assert before.stolen_share(before) is None
+    monkeypatch.undo()
+    now = CoreTimes.of(available_cpus())
+    assert now.total > now.idle >= 0 or sys.platform != "linux"
+    plain = {"shared_core": False, "busy_share_before": 0.0, "steps": [{"stolen_share": 0.031}]}
+    assert "took up to 3.1% of these cores' time" in notes(plain)[0]
+    assert notes(plain | {"steps": [{"stolen_share": None}, {}]}) == []
 
 
 def test_answers_vary_around_their_mean() -> None:

@@ -73,6 +73,7 @@ def plain_step(step: Step) -> dict[str, Any]:
         "seconds": round(step.seconds, 3),
         "tokens_per_s": round(step.tokens_per_s, 1),
         "client_cpu_share": round(step.cpu_share, 4),
+        "stolen_share": step.stolen_share,
         "failed": step.failed,
         "errors": attrs.asdict(step.errors),
         "checks": [

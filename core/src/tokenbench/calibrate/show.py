@@ -17,6 +17,8 @@ _ENDED = {
 }
 BUSY = 0.1
 """Above this share of the cores in other hands, the reader is told."""
+STOLEN = 0.01
+"""Above this share of their time, a hypervisor shows in percentiles: p99 is one in a hundred."""
 
 
 def line(step: dict[str, Any]) -> str:
@@ -72,6 +74,12 @@ def notes(data: dict[str, Any]) -> list[str]:
         share = data["busy_share_before"]
         found.append(
             f"other programs used {share:.0%} of these cores: repeat it when they are idle"
+        )
+    stolen = max((step.get("stolen_share") or 0.0 for step in data["steps"]), default=0.0)
+    if stolen > STOLEN:
+        found.append(
+            f"the hypervisor took up to {stolen:.1%} of these cores' time: what is late for that "
+            "is neither the client's fault nor the server's"
         )
     return found
 

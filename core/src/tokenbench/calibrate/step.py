@@ -36,6 +36,7 @@ from tokenbench.measure.repeat import measure_repeat, steady_window
 from tokenbench.measure.thresholds import Thresholds
 from tokenbench.store.records import read_raw
 
+from .machine import CoreTimes
 from .truth import Errors, compare, read_truth
 
 CLIENT_CHECKS = (
@@ -93,7 +94,11 @@ class Cores:
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """One measured level. `client_limits` and `server_limit` say in words what did not hold."""
+    """One measured level. `client_limits` and `server_limit` say in words what did not hold.
+
+    `stolen_share`: of the time of its cores, what a hypervisor gave to other machines, 0 to 1;
+    None where nobody tells.
+    """
 
     concurrency: int
     seconds: float
@@ -102,6 +107,7 @@ class Step:
     failed: int
     errors: Errors
     checks: tuple[Check, ...]
+    stolen_share: float | None = None
 
     @property
     def server_limit(self) -> str | None:
@@ -188,14 +194,17 @@ class Calibrator:
             stop = Stop(
                 duration_s=self._traffic.seconds, least_requests=self._traffic.least_requests
             )
+            cpus = (self._cores.server, *self._cores.client)
+            before = CoreTimes.of(cpus)
             summary = self._phase(url, measured, concurrency, stop, alive)
+            stolen_share = before.stolen_share(CoreTimes.of(cpus))
             if not alive():
                 raise EngineError(
                     f"the reference server died: {tail(folder / 'server.log', 1)}", hint=_BUG
                 )
         step = _step(concurrency, summary, measured, truth)
         shutil.rmtree(folder)
-        return step
+        return attrs.evolve(step, stolen_share=stolen_share)
 
     def _phase(
         self, url: str, folder: Path, concurrency: int, stop: Stop, alive: Callable[[], bool]
