@@ -1,24 +1,29 @@
 """Builds ``_native.c`` into the package where that can be done.
 
-On Linux, where a C compiler and Python's headers are found. Elsewhere the package is complete
-without it: see ``tokenbench/load/native.py``.
+On Linux, where a C compiler and Python's headers are found. Elsewhere, and whatever goes wrong, the
+package is complete without it: see ``tokenbench/load/native.py``, which also leaves one alone that
+was made of another source.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 _SOURCE = Path("src/tokenbench/load/_native.c")
 _MADE = _SOURCE.with_name("_native.abi3.so")
+_LIMIT_S = 120.0
 
 
 class NativeHook(BuildHookInterface):  # type: ignore[misc]
@@ -26,38 +31,53 @@ class NativeHook(BuildHookInterface):  # type: ignore[misc]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build; on failure say why, and go on without."""
-        source, made = Path(self.root, _SOURCE), Path(self.root, _MADE)
-        fresh = made.with_name(f".{made.name}")
-        why = _compile(source, fresh)
-        if why:
-            made.unlink(missing_ok=True)
-            self.app.display_warning(f"without the compiled part: {why}")
+        try:
+            _build(Path(self.root, _SOURCE), Path(self.root, _MADE))
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            self.app.display_warning(f"without the compiled part: {error}")
             return
-        fresh.replace(made)  # At once: something may be starting from this folder.
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"cp311-abi3-{platform}"
+        # The last of them names the system and nothing newer than it.
+        build_data["tag"] = f"cp311-abi3-{list(platform_tags())[-1]}"
         build_data["pure_python"] = False
         build_data["artifacts"].append(_MADE.as_posix())
 
 
-def _compile(source: Path, made: Path) -> str:
-    """Compile it; empty, or why it could not be done."""
-    if sys.platform != "linux":
-        return f"it is for Linux, this is {sys.platform}"
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return "it is for a Python with a GIL"
-    names = (os.environ.get("CC") or "", "cc", "gcc", "clang")
-    compiler = next(filter(None, map(shutil.which, filter(None, names))), None)
-    if compiler is None:
-        return "there is no C compiler"
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    options = ["-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unused-parameter"]
-    options += ["-Wno-cast-function-type", f'-DSOURCE="{digest}"']
-    include = sysconfig.get_path("include")
-    done = subprocess.run(
-        [compiler, *options, f"-I{include}", str(source), "-o", str(made)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return "" if done.returncode == 0 else done.stderr.strip() or f"{compiler} failed"
+def _build(source: Path, made: Path) -> None:
+    """Compile it, and try it.
+
+    Raises:
+        RuntimeError: this is no place for it.
+        OSError, subprocess.SubprocessError: what could not be done.
+    """
+    if sys.platform != "linux" or sys.implementation.name != "cpython":
+        raise RuntimeError(f"it is for CPython on Linux, this is {sys.platform}")
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or "_PYTHON_HOST_PLATFORM" in os.environ:
+        raise RuntimeError("it is for a Python with a GIL, on the machine that builds it")
+    digest = zlib.crc32(source.read_bytes())
+    options = ["-O2", "-shared", "-fPIC", f"-DSOURCE={digest}L"]
+    options += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-cast-function-type"]
+    with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+        fresh = Path(folder, made.name)
+        include = f"-I{sysconfig.get_path('include')}"
+        _run(*_compiler(), *options, include, str(source), "-o", str(fresh))
+        code = f"import _native; assert _native.SOURCE == {digest}"
+        _run(sys.executable, "-c", f"import sys; sys.path[:] = [{folder!r}]; {code}")
+        fresh.replace(made)  # At once: something may be starting from this folder.
+
+
+def _compiler() -> list[str]:
+    """``$CC``, with its options, else the first that is found."""
+    asked = shlex.split(os.environ.get("CC", ""))
+    if asked:
+        return asked
+    found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if found is None:
+        raise RuntimeError("there is no C compiler")
+    return [found]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, check=False, timeout=_LIMIT_S)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(said or f"{command[0]} ended with {done.returncode}")

@@ -12,6 +12,7 @@
 #include <structmember.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@
 #define TIMED 16
 #define ROOM_BYTES 65536      /* as in receive.py */
 #define DIGITS 4              /* of a chunk's size, at most; as in stencil.py */
+#define LONGEST_MS 1e9        /* of a wait */
 
 typedef struct {
     PyObject_HEAD
@@ -41,7 +43,7 @@ typedef struct {
     PyObject_HEAD
     int fd, taking;
     long long floor_ns, ahead_ns;
-    Py_ssize_t taken, quotes, lead_size, tail_size;
+    Py_ssize_t taken, lead_size, tail_size;
     PyObject *lead, *tail;    /* bytes */
     PyObject *stamps;         /* list */
     PyObject *owner, *receiver;
@@ -52,6 +54,7 @@ typedef struct {
     PyTypeObject *poll, *reader;
 } State;
 
+/* Of the one thread that polls. */
 static char room[ROOM_BYTES];
 
 static long long monotonic_ns(void) {
@@ -110,21 +113,16 @@ static Py_ssize_t token_at(const TokenReader *self, const char *at, Py_ssize_t l
     if (memcmp(at + digits, lead, self->lead_size) ||
         memcmp(at + size - self->tail_size, tail, self->tail_size))
         return 0;
-    Py_ssize_t quotes = 0;
-    for (const char *c = at; c < at + size; c++) {
-        if (*c == '\\') return 0;
-        quotes += *c == '"';
-    }
-    return quotes == self->quotes ? size : 0;
+    const char *end = at + size - self->tail_size;
+    for (const char *c = at + digits + self->lead_size; c < end; c++)
+        if (*c == '"' || *c == '\\' || (unsigned char)*c < 0x20) return 0;
+    return size;
 }
 
-/* Of how many tokens what was read consists; 0 where it is anything else besides; -1: error. */
+/* Of how many tokens what was read consists; 0 where it is anything else besides. */
 static Py_ssize_t tokens_in(const TokenReader *self, Py_ssize_t size) {
-    char *lead, *tail;
+    const char *lead = PyBytes_AsString(self->lead), *tail = PyBytes_AsString(self->tail);
     Py_ssize_t count = 0;
-    if (PyBytes_AsStringAndSize(self->lead, &lead, NULL) < 0 ||
-        PyBytes_AsStringAndSize(self->tail, &tail, NULL) < 0)
-        return -1;
     for (Py_ssize_t at = 0, step; at < size; at += step, count++) {
         step = token_at(self, room + at, size - at, lead, tail);
         if (!step) return 0;
@@ -148,7 +146,6 @@ static int take_in(TokenReader *self, Py_ssize_t size, long long now_ns) {
         self->floor_ns = now_ns;
     if (!size) return went_well(PyObject_CallMethod(self->owner, "over", "s", ""));
     Py_ssize_t count = self->taking ? tokens_in(self, size) : 0;
-    if (count < 0) return 0;
     if (!count)
         return went_well(PyObject_CallMethod(self->owner, "leave", "y#L", room, size, now_ns));
     self->taken += size;
@@ -156,11 +153,21 @@ static int take_in(TokenReader *self, Py_ssize_t size, long long now_ns) {
     return stamp(self, count, now_ns);
 }
 
+/* Whether its poll still calls it: what wrote on may have closed it, and others have its number. */
+static int is_watched(const TokenReader *self) {
+    return self->fd < self->poll->room && self->poll->handlers[self->fd] == (PyObject *)self;
+}
+
 /* What the descriptor is ready for; 0 where Python is to see an error. `plain`: see Poll_turn. */
 static int ready(TokenReader *self, unsigned mask, int *plain) {
+    if (!self->poll) {
+        PyErr_SetString(PyExc_RuntimeError, "a reader was called while it was being deleted");
+        return 0;
+    }
     if (mask != READ && mask & WRITE) {
         *plain = 0;
         if (!went_well(PyObject_CallMethod(self->owner, "write_on", NULL))) return 0;
+        if (!is_watched(self)) return 1;
     }
     _Alignas(struct cmsghdr) char told[CMSG_SPACE(sizeof(struct timespec))];
     struct iovec where = {.iov_base = room, .iov_len = ROOM_BYTES};
@@ -199,11 +206,8 @@ static PyObject *TokenReader_take(TokenReader *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO!", &stencil, &PyList_Type, &stamps)) return NULL;
     PyObject *lead = PyObject_GetAttrString(stencil, "lead");
     PyObject *tail = lead ? PyObject_GetAttrString(stencil, "tail") : NULL;
-    PyObject *quotes = tail ? PyObject_GetAttrString(stencil, "quotes") : NULL;
-    if (quotes) self->quotes = PyLong_AsSsize_t(quotes);
-    Py_XDECREF(quotes);
     char *bytes;
-    if (PyErr_Occurred() || PyBytes_AsStringAndSize(lead, &bytes, &self->lead_size) < 0 ||
+    if (!tail || PyBytes_AsStringAndSize(lead, &bytes, &self->lead_size) < 0 ||
         PyBytes_AsStringAndSize(tail, &bytes, &self->tail_size) < 0) {
         Py_XDECREF(lead);
         Py_XDECREF(tail);
@@ -291,8 +295,9 @@ static PyObject *Poll_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     self->since_ns = monotonic_ns();
     self->fd = epoll_create1(EPOLL_CLOEXEC);
     if (self->fd < 0) {
+        broken();
         Py_DECREF(self);
-        return broken();
+        return NULL;
     }
     return (PyObject *)self;
 }
@@ -317,10 +322,7 @@ static PyObject *Poll_watch(Poll *self, PyObject *args) {
     unsigned mask = READ;
     PyObject *handler;
     if (!PyArg_ParseTuple(args, "iO|I", &fd, &handler, &mask)) return NULL;
-    if (fd < 0) {
-        errno = EBADF;
-        return broken();
-    }
+    if (fcntl(fd, F_GETFD) < 0) return broken(); /* Before there is room for any number. */
     if (!make_room(self, fd)) return NULL;
     PyObject *old = self->handlers[fd];
     struct epoll_event event = {.events = mask, .data.fd = fd};
@@ -332,15 +334,15 @@ static PyObject *Poll_watch(Poll *self, PyObject *args) {
 }
 
 static PyObject *Poll_forget(Poll *self, PyObject *number) {
-    int fd = (int)PyLong_AsLong(number);
-    if (PyErr_Occurred()) return NULL;
+    long fd = PyLong_AsLong(number);
+    if (fd == -1 && PyErr_Occurred()) return NULL;
     if (fd < 0 || fd >= self->room || !self->handlers[fd]) Py_RETURN_NONE;
     PyObject *old = self->handlers[fd];
     self->handlers[fd] = NULL;
     self->watched--;
     /* Whoever closed it first has unregistered it thereby. */
     struct epoll_event event = {0};
-    epoll_ctl(self->fd, EPOLL_CTL_DEL, fd, &event);
+    epoll_ctl(self->fd, EPOLL_CTL_DEL, (int)fd, &event);
     Py_DECREF(old);
     Py_RETURN_NONE;
 }
@@ -391,16 +393,19 @@ static int call(Poll *self, PyTypeObject *reader, const struct epoll_event *even
 static int turn(Poll *self, PyTypeObject *reader, int wait_ms, int *plain) {
     struct epoll_event events[MOST];
     if (self->full) wait_ms = 0;
-    long long asked_ns = monotonic_ns();
-    int count;
-    Py_BEGIN_ALLOW_THREADS
+    long long asked_ns, polled_ns;
+    int count, error;
+    Py_BEGIN_ALLOW_THREADS /* The clock is read without it: to wait for another thread is no poll. */
+    asked_ns = monotonic_ns();
     count = epoll_wait(self->fd, events, self->most, wait_ms);
+    error = errno;
+    polled_ns = monotonic_ns();
     Py_END_ALLOW_THREADS
-    if (count < 0 && errno != EINTR) {
+    if (count < 0 && error != EINTR) {
+        errno = error;
         broken();
         return -1;
     }
-    long long polled_ns = monotonic_ns();
     if (count < 0) count = 0; /* A signal: its handler is called before the next turn. */
     if (wait_ms && polled_ns - asked_ns > AT_ONCE_NS) self->since_ns = polled_ns;
     self->timed = --self->until_timed == 0;
@@ -416,7 +421,8 @@ static PyObject *Poll_turn(Poll *self, PyObject *wait) {
     double wait_s = PyFloat_AsDouble(wait);
     if (!state || (wait_s == -1.0 && PyErr_Occurred())) return NULL;
     /* As select.epoll: rounded up, or a timer's last part of a millisecond would be polled away. */
-    int wait_ms = wait_s < 0 ? -1 : (int)(wait_s * 1e3 + 0.999999);
+    double asked_ms = wait_s * 1e3 + 0.999999;
+    int wait_ms = wait_s < 0 ? -1 : (int)(asked_ms < LONGEST_MS ? asked_ms : LONGEST_MS);
     int plain = 1, count;
     /* While only tokens came, nothing can have changed for whoever asks for the next turn. */
     do {
@@ -550,7 +556,7 @@ static int fill(PyObject *module) {
     State *state = PyModule_GetState(module);
     state->poll = add(module, &poll_spec);
     state->reader = state->poll ? add(module, &reader_spec) : NULL;
-    return state->reader ? PyModule_AddStringConstant(module, "SOURCE", SOURCE) : -1;
+    return state->reader ? PyModule_AddIntConstant(module, "SOURCE", SOURCE) : -1;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg) {

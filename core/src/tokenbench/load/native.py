@@ -9,6 +9,8 @@ has TOKENBENCH_PURE=1, the classes are used themselves: the same stamps, at half
 from __future__ import annotations
 
 import os
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .poll import Poll
@@ -17,12 +19,24 @@ if TYPE_CHECKING:
     from .reading import Owner, TokenReader
     from .receive import Receiver
 
-module: Any = None
-if not os.environ.get("TOKENBENCH_PURE"):
+
+def _load() -> Any:
+    """The compiled module; None where there is none, or one of another source (a checkout that was
+    changed and not installed again).
+    """
+    if os.environ.get("TOKENBENCH_PURE"):
+        return None
     try:
-        from . import _native as module  # type: ignore[attr-defined,no-redef]
+        from . import _native  # type: ignore[attr-defined]
     except ImportError:
-        module = None
+        return None
+    source = Path(__file__).with_name("_native.c")
+    if source.exists() and zlib.crc32(source.read_bytes()) != _native.SOURCE:
+        return None
+    return _native
+
+
+module = _load()
 
 
 def poll() -> Poll:

@@ -129,7 +129,8 @@ class Poll:
 
     def turn(self, wait_s: float) -> int:
         """Wait for at most `wait_s` (-1: for ever), and call the handlers of what is ready: so
-        many. The compiled twin goes on while it may wait for ever and only tokens came.
+        many. The compiled twin goes on while it may wait for ever and only tokens came: then no
+        Python has run that could have changed anything for who asks for turns.
         """
         handlers = self._handlers
         if self.full:

@@ -12,10 +12,10 @@ from typing import Protocol
 from . import native
 from .poll import READ, WRITE
 from .receive import ROOM, Read, Receiver
-from .stencil import Stencil
+from .stencil import Stencil, find_strange
 
 _VIEW = memoryview(ROOM)
-_begins, _ends, _count, _find = ROOM.startswith, ROOM.endswith, ROOM.count, ROOM.find
+_begins, _ends = ROOM.startswith, ROOM.endswith
 _NO_HEADS: dict[int, bytes] = {}
 _NOWHERE: list[int] = []
 
@@ -44,7 +44,6 @@ class TokenReader:
         "_again",
         "_heads",
         "_owner",
-        "_quotes",
         "_read",
         "_tail",
         "_token",
@@ -58,13 +57,12 @@ class TokenReader:
         self._again = again
         self._heads: dict[int, bytes] = _NO_HEADS
         self._tail = b""
-        self._quotes = 0
         self._token: Callable[[int], None] = _NOWHERE.append
         self.floor_ns = self.taken = 0
 
     def take(self, stencil: Stencil, stamps: list[int]) -> None:
         """From now on, reads that fit `stencil` are tokens; their stamps go to `stamps`."""
-        self._heads, self._tail, self._quotes = stencil.heads, stencil.tail, stencil.quotes
+        self._heads, self._tail = stencil.heads, stencil.tail
         self._token = stamps.append
 
     def hold(self) -> None:
@@ -96,8 +94,7 @@ class TokenReader:
             head is not None
             and _begins(head)
             and _ends(self._tail, 0, size)
-            and _count(b'"', 0, size) == self._quotes
-            and _find(b"\\", 0, size) < 0
+            and find_strange(ROOM, len(head), size - len(self._tail)) is None
         ):
             token = self._token
             token(now_ns)

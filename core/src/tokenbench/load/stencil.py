@@ -4,33 +4,38 @@ Nearly every read of a token stream is one HTTP chunk with one server-sent event
 the event before in the generated text only. A stencil is what stays: once an event has been decoded
 and was a plain token, the bytes around its text are kept, and a read that has the same bytes around
 a text of its own is a token too. That is exact, not a guess: the chunk's size must be that of the
-read, and a JSON string in which no quote and no backslash is added cannot end anywhere else.
-Whatever does not fit (several events, escapes, usage, the last chunk) is parsed as ever.
+read, and a JSON string without quote, backslash and control character ends where it should (RFC
+8259, section 7; whether its other bytes are UTF-8 is not looked at). Whatever does not fit
+(escapes, usage, the last chunk) is parsed as ever.
 """
 
 from __future__ import annotations
+
+import re
 
 from tokenbench.api import StreamEvent
 
 # A chunk's size has so many digits: one holds no event, five are no plain token.
 DIGITS = (2, 3, 4)
+# The first byte that a plain text cannot have, looked for between two places.
+find_strange = re.compile(rb'["\\\x00-\x1f]').search
+_size_of = re.compile(rb"([1-9a-f][0-9a-f]{1,3})\r\n").match
 
 
 class Stencil:
     """What the reads of one stream have in common.
 
     A read is a token where it begins with the `heads` of its length (the chunk's size, then
-    `lead`), ends with `tail`, and holds `quotes` quotes and no backslash. `heads` is filled as
-    lengths come up.
+    `lead`), ends with `tail`, and there is text between that :func:`find_strange` finds nothing in.
+    `heads` is filled as lengths come up.
     """
 
-    __slots__ = ("_after", "_before", "_size", "heads", "lead", "quotes", "tail")
+    __slots__ = ("_after", "_before", "_size", "heads", "lead", "tail")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before, self._after = before, after
         self.lead = b"\r\ndata: " + before
         self.tail = after + b"\n\n\r\n"
-        self.quotes = before.count(b'"') + after.count(b'"')
         self._size = len(before) + len(after) + len(b"data: \n\n")
         self.heads: dict[int, bytes] = {}
 
@@ -40,14 +45,24 @@ class Stencil:
 
     def count(self, data: bytes) -> int:
         """Of how many tokens a read consists; 0 where it is anything else besides."""
-        *parts, rest = data.split(self.tail)
-        if rest or not parts or b"\\" in data or data.count(b'"') != self.quotes * len(parts):
-            return 0
-        for part in parts:
-            head = self._head(len(part) + len(self.tail))
-            if head is None or not part.startswith(head):
+        at = count = 0
+        while at < len(data):
+            size = _size_of(data, at)
+            if size is None:
                 return 0
-        return len(parts)
+            end = size.end() + int(size[1], 16) + 2
+            head = self._head(end - at)
+            text_end = end - len(self.tail)
+            if (
+                head is None
+                or not data.startswith(head, at)
+                or data[text_end:end] != self.tail
+                or find_strange(data, at + len(head), text_end)
+            ):
+                return 0
+            at = end
+            count += 1
+        return count
 
     def _head(self, length: int) -> bytes | None:
         """How a token of that length must begin; None where it is too short to hold a text."""
