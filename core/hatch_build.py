@@ -36,8 +36,9 @@ class NativeHook(BuildHookInterface):  # type: ignore[misc]
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             self.app.display_warning(f"without the compiled part: {error}")
             return
-        # The last of them names the system and nothing newer than it.
-        build_data["tag"] = f"cp311-abi3-{list(platform_tags())[-1]}"
+        # For this system, whatever its C library: what may be published elsewhere says auditwheel.
+        platform = next(tag for tag in platform_tags() if tag.startswith("linux_"))
+        build_data["tag"] = f"cp311-abi3-{platform}"
         build_data["pure_python"] = False
         build_data["artifacts"].append(_MADE.as_posix())
 
