@@ -49,10 +49,17 @@ class Bench:
         runs["ours"] = lambda f: ours.run(self.reference, load, self.place, f, seconds)
         if self.split:
             runs["split"] = lambda f: ours.run(self.reference, load, self.place, f, seconds, 2)
+            runs["half"] = lambda f: self._half(load, seconds, f)
         if with_peers:
             for name, program in self.peers.items():
                 runs[name] = self._peer(name, program, load)
         return runs
+
+    def _half(self, load: Load, seconds: float, folder: Path) -> Sample:
+        """What each of two workers does on a core of its own."""
+        half = attrs.evolve(load, streams=load.streams // 2, requests=load.requests // 2)
+        sample = ours.run(self.reference, half, self.place, folder, seconds)
+        return attrs.evolve(sample, client="half", streams=load.streams)
 
     def _floor(self, one: floor.Floor, load: Load, seconds: float, folder: Path) -> Sample:
         return floor.run(one, self.reference, load, self.place, folder, seconds)
@@ -106,7 +113,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peer-streams", default="64", help="at which of --streams peers run")
     parser.add_argument("--no-peers", action="store_true", help="only ours and the floors")
     parser.add_argument(
-        "--split", action="store_true", help="two workers on the client's core as well"
+        "--split", action="store_true", help="what each of two workers would do, and both on the client's core"
     )
     parser.add_argument("--one-token", action="store_true", help="requests per second as well")
     parser.add_argument("--one-token-streams", type=int, default=64)

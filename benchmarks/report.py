@@ -57,12 +57,13 @@ def ratios(samples: list[Sample]) -> dict[str, float]:
             pairs = [a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
             if pairs:
                 found[f"{one}/{other} at {streams}"] = median(pairs)
-        both = (_at(samples, name, streams) for name in ("ours", "split"))
-        pairs = [2 * a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
-        if pairs:
-            # What two workers cost together on one core says what they can do on two.
-            found[f"streams of two workers, over one, at {streams}"] = median(pairs)
-        for name in sorted({s.client for s in samples} - {"ours", "split", *FLOORS}):
+        # What a token costs each of two workers, against one, says how many more they can do.
+        for split, where in (("half", "on a core each"), ("split", "sharing the core")):
+            both = (_at(samples, name, streams) for name in ("ours", split))
+            pairs = [2 * a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
+            if pairs:
+                found[f"streams of two workers {where}, over one, at {streams}"] = median(pairs)
+        for name in sorted({s.client for s in samples} - {"ours", "split", "half", *FLOORS}):
             theirs = _at(samples, name, streams)
             if theirs and ours:
                 cost = median(s.us_per_token for s in theirs)
