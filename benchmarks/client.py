@@ -113,7 +113,9 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peer-streams", default="64", help="at which of --streams peers run")
     parser.add_argument("--no-peers", action="store_true", help="only ours and the floors")
     parser.add_argument(
-        "--split", action="store_true", help="what each of two workers would do, and both on the client's core"
+        "--split",
+        action="store_true",
+        help="what each of two workers does, alone and together",
     )
     parser.add_argument("--one-token", action="store_true", help="requests per second as well")
     parser.add_argument("--one-token-streams", type=int, default=64)

@@ -9,6 +9,7 @@ starts its clock, ``{"cancel": true}`` ends it; the end of the input ends the wo
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import sys
@@ -29,6 +30,8 @@ from .reactor import Reactor
 def main() -> None:
     """Entry point of ``python -m tokenbench.load.worker``."""
     _allow_many_files()
+    # What was imported stays; a phase collects before its clock starts, and need not look at it.
+    gc.freeze()
     _Worker().serve()
 
 
