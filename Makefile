@@ -69,7 +69,8 @@ $(VENV)/.run: $(VENV)/.build $(VENV)/.ours requirements/run.txt $(PYPROJECTS) $(
 
 $(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS) $(COMPILED)
 	@echo "installing what the tests need ..."
-	@$(PIP) $(PINNED) -r requirements/dev.txt
+	@# What is imported is compiled then; the rest of it would take as long as ten tests.
+	@$(PIP) $(PINNED) --no-compile -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
 

@@ -24,7 +24,7 @@ from tokenbench.store.records import read_raw
 
 from .peers import Peer, answering, chunked, events, whole
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("each_path")]
+pytestmark = pytest.mark.timeout(60)
 # Python's own wrap_socket leaves a socket that was reset this very moment to be collected.
 LEFT_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
