@@ -40,8 +40,8 @@ _ANY_ADDRESS = re.compile(r"(?<![\d.])0\.0\.0\.0(?![\d.])|^::$|\[::\]")
 
 def make(subject: Subject) -> Engine:
     """A fresh engine of the subject."""
-    catalog = Catalog(PluginHost())
-    context = EngineContext(engine=lambda name: catalog.engine(Chosen.of(name)))
+    # Only an engine that wraps another asks; to look for all plugins takes a while.
+    context = EngineContext(engine=lambda name: Catalog(PluginHost()).engine(Chosen.of(name)))
     found = subject.spec.factory(subject.options, subject.data.get("context", context))
     if not isinstance(found, Engine):
         refuse(f"its factory made a {type(found).__name__}, not an Engine")
