@@ -20,7 +20,7 @@ from tokenbench.load.reactor import Reactor
 from tokenbench.load.reading import reader_of
 from tokenbench.load.receive import Receiver
 from tokenbench.load.records import ClockPair
-from tokenbench.load.stencil import stencil_of
+from tokenbench.load.stencil import Stencil, stencil_of
 
 from .peers import Peer, chunked, events, whole
 
@@ -37,11 +37,11 @@ class _Owner:
         self.left: list[tuple[bytes, int]] = []
         self.ends: list[str] = []
 
-    def leave(self, data: bytes, now_ns: int) -> None:
+    def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
         """What is no plain token."""
         self.left.append((data, now_ns))
 
-    def over(self, error: str) -> None:
+    def over(self, error: str, now_ns: int) -> None:
         """The end."""
         self.ends.append(error)
 
@@ -63,6 +63,14 @@ def _read(ours: socket.socket, receiver: Receiver) -> tuple[bytes, int]:
     reader_of(ours, owner, receiver)(READ)
     (seen,) = owner.left
     return seen
+
+
+def _stencil(read: bytes) -> Stencil:
+    """Of a read that is a token."""
+    event = StreamEvent(token=True, text="a")
+    made = stencil_of(read.partition(b"data: ")[2].rstrip(), event, (b'"text":"',))
+    assert made is not None
+    return made
 
 
 @pytest.fixture
@@ -185,18 +193,42 @@ def test_no_stamp_is_before_the_one_before(ends, receiver) -> None:
     reader(READ)
     assert owner.left == [(first, reader.floor_ns)]
     floor_ns = reader.floor_ns = reader.floor_ns + 3_600_000_000_000
-    event = StreamEvent(token=True, text="a")
-    stencil = stencil_of(first.partition(b"data: ")[2].rstrip(), event, (b'"text":"',))
-    assert stencil is not None and stencil.count(second) == 1
+    stencil = _stencil(first)
+    assert stencil.count(second) == 1
     for taking in (True, False):
         theirs.send(second)
-        if taking:
-            reader.take(stencil, stamps)
-        else:
-            reader.hold()
+        reader.go_on(stencil if taking else None, stamps)
         reader(READ)
     assert (stamps, owner.left[1:]) == ([floor_ns], [(second, floor_ns)])
     assert (reader.floor_ns, reader.taken) == (floor_ns, len(second))
+
+
+def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
+    """Whatever the owner is to look at first keeps its place, its stamp, and the end behind it."""
+    ours, theirs = ends
+    owner, stamps = _Owner(), list[int]()
+    reader = reader_of(ours, owner, receiver)
+    receiver.poll.watch(ours.fileno(), reader)
+    _, one, two, three, *_ = chunked(events(3))
+    stencil = _stencil(one)
+    came = []
+    for part in (b"first", one, two + three, b"odd", one, two):
+        theirs.send(part)
+        reader(READ)
+        came.append(reader.floor_ns)
+    assert (owner.left, reader.kept) == ([(b"first", came[0])], 5)
+    theirs.close()
+    assert receiver.poll.turn(60.0) == 1
+    assert (owner.ends, reader.kept) == ([], 6)
+    assert receiver.poll.turn(0) == 0, "an end is told once"
+    reader.go_on(stencil, stamps)
+    assert stamps == [came[1], came[2], came[2]]
+    assert (owner.left[1:], owner.ends, reader.kept) == ([(b"odd", came[3])], [], 3)
+    assert len(receiver.merged) == 1
+    reader.go_on(stencil, stamps)
+    assert (stamps[3:], owner.ends, reader.kept) == (came[4:], [""], 0)
+    assert reader.taken == 2 * len(one + two) + len(three)
+    assert len(owner.left) == 2
 
 
 @linux

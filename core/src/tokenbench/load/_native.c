@@ -41,11 +41,14 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    int fd, taking;
-    long long floor_ns, ahead_ns;
+    int fd;
+    int taking, waiting;      /* whether there is a stencil; whether the owner is to look */
+    long long floor_ns, ahead_ns, end_ns;
     Py_ssize_t taken, lead_size, tail_size;
     PyObject *lead, *tail;    /* bytes */
     PyObject *stamps;         /* list */
+    PyObject *kept;           /* list of reads behind what the owner is to look at; NULL: none yet */
+    PyObject *end;            /* str: the end came behind them; NULL: it did not */
     PyObject *owner, *receiver;
     Poll *poll;
 } TokenReader;
@@ -119,12 +122,12 @@ static Py_ssize_t token_at(const TokenReader *self, const char *at, Py_ssize_t l
     return size;
 }
 
-/* Of how many tokens what was read consists; 0 where it is anything else besides. */
-static Py_ssize_t tokens_in(const TokenReader *self, Py_ssize_t size) {
+/* Of how many tokens a read consists; 0 where it is anything else besides. */
+static Py_ssize_t tokens_in(const TokenReader *self, const char *data, Py_ssize_t size) {
     const char *lead = PyBytes_AsString(self->lead), *tail = PyBytes_AsString(self->tail);
     Py_ssize_t count = 0;
     for (Py_ssize_t at = 0, step; at < size; at += step, count++) {
-        step = token_at(self, room + at, size - at, lead, tail);
+        step = token_at(self, data + at, size - at, lead, tail);
         if (!step) return 0;
     }
     return count;
@@ -138,24 +141,72 @@ static int stamp(TokenReader *self, Py_ssize_t count, long long now_ns) {
     return !failed;
 }
 
-/* Everything that a read which is no error may be. */
-static int take_in(TokenReader *self, Py_ssize_t size, long long now_ns) {
-    if (now_ns < self->floor_ns)
-        now_ns = self->floor_ns;
-    else
-        self->floor_ns = now_ns;
-    if (!size) return went_well(PyObject_CallMethod(self->owner, "over", "s", ""));
-    Py_ssize_t count = self->taking ? tokens_in(self, size) : 0;
-    if (!count)
-        return went_well(PyObject_CallMethod(self->owner, "leave", "y#L", room, size, now_ns));
-    self->taken += size;
-    if (count > 1 && !note(self, "merged", late_ns(self->poll, now_ns))) return 0;
-    return stamp(self, count, now_ns);
+/* A read behind one that the owner is to look at. */
+static int keep(TokenReader *self, const char *data, Py_ssize_t size, long long now_ns,
+                long long late) {
+    if (!self->kept && !(self->kept = PyList_New(0))) return 0;
+    PyObject *read = Py_BuildValue("(y#LL)", data, size, now_ns, late);
+    int failed = !read || PyList_Append(self->kept, read);
+    Py_XDECREF(read);
+    return !failed;
+}
+
+/* A read of something; how late it may be is looked up only where `late` points to nothing. */
+static int take_in(TokenReader *self, const char *data, Py_ssize_t size, long long now_ns,
+                   const long long *late) {
+    Py_ssize_t count = self->taking && !self->waiting ? tokens_in(self, data, size) : 0;
+    if (count == 1) {
+        self->taken += size;
+        return stamp(self, 1, now_ns);
+    }
+    long long by_ns = late ? *late : late_ns(self->poll, now_ns);
+    if (count) {
+        self->taken += size;
+        return stamp(self, count, now_ns) && note(self, "merged", by_ns);
+    }
+    if (self->waiting) return keep(self, data, size, now_ns, by_ns);
+    self->waiting = 1;
+    return went_well(PyObject_CallMethod(self->owner, "leave", "y#LL", data, size, now_ns, by_ns));
 }
 
 /* Whether its poll still calls it: what wrote on may have closed it, and others have its number. */
 static int is_watched(const TokenReader *self) {
     return self->fd < self->poll->room && self->poll->handlers[self->fd] == (PyObject *)self;
+}
+
+static void forget(Poll *poll, Py_ssize_t fd);
+
+/* No more will come. */
+static int over(TokenReader *self, const char *error) {
+    if (is_watched(self)) forget(self->poll, self->fd);
+    long long now_ns = monotonic_ns();
+    if (!self->waiting)
+        return went_well(PyObject_CallMethod(self->owner, "over", "sL", error, now_ns));
+    if (self->end) return 1;
+    self->end_ns = now_ns;
+    self->end = PyUnicode_FromString(error);
+    return self->end != NULL;
+}
+
+/* What was kept, up to the next read that the owner is to look at. */
+static int take_kept(TokenReader *self) {
+    Py_ssize_t at = 0, size;
+    int well = 1;
+    while (well && !self->waiting && self->kept && at < PyList_Size(self->kept)) {
+        PyObject *read = Py_NewRef(PyList_GetItem(self->kept, at++));
+        const char *data;
+        long long now_ns, late;
+        well = PyArg_ParseTuple(read, "y#LL", &data, &size, &now_ns, &late) &&
+               take_in(self, data, size, now_ns, &late);
+        Py_DECREF(read);
+    }
+    if (at && PyList_SetSlice(self->kept, 0, at, NULL) < 0) return 0;
+    if (!well || self->waiting || !self->end) return well;
+    PyObject *end = self->end;
+    self->end = NULL;
+    well = went_well(PyObject_CallMethod(self->owner, "over", "OL", end, self->end_ns));
+    Py_DECREF(end);
+    return well;
 }
 
 /* What the descriptor is ready for; 0 where Python is to see an error. `plain`: see Poll_turn. */
@@ -179,7 +230,7 @@ static int ready(TokenReader *self, unsigned mask, int *plain) {
     if (size < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK) return 1;
         *plain = 0;
-        return went_well(PyObject_CallMethod(self->owner, "over", "s", strerror(errno)));
+        return over(self, strerror(errno));
     }
     long long now_ns = stamp_of(self, &message);
     if (!now_ns) {
@@ -188,8 +239,12 @@ static int ready(TokenReader *self, unsigned mask, int *plain) {
         if (size && PyObject_SetAttrString(self->receiver, "kernel", Py_False) < 0) return 0;
     }
     if (self->poll->timed && !note(self, "delays", late_ns(self->poll, now_ns))) return 0;
+    if (now_ns < self->floor_ns)
+        now_ns = self->floor_ns;
+    else
+        self->floor_ns = now_ns;
     Py_ssize_t before = self->taken;
-    int well = take_in(self, size, now_ns);
+    int well = size ? take_in(self, room, size, now_ns, NULL) : over(self, "");
     if (self->taken == before) *plain = 0;
     return well;
 }
@@ -201,9 +256,8 @@ static PyObject *TokenReader_call(TokenReader *self, PyObject *args, PyObject *n
     Py_RETURN_NONE;
 }
 
-static PyObject *TokenReader_take(TokenReader *self, PyObject *args) {
-    PyObject *stencil, *stamps;
-    if (!PyArg_ParseTuple(args, "OO!", &stencil, &PyList_Type, &stamps)) return NULL;
+/* From now on, what fits this stencil is a token, whose stamp goes to this list. */
+static int recognise(TokenReader *self, PyObject *stencil, PyObject *stamps) {
     PyObject *lead = PyObject_GetAttrString(stencil, "lead");
     PyObject *tail = lead ? PyObject_GetAttrString(stencil, "tail") : NULL;
     char *bytes;
@@ -211,8 +265,7 @@ static PyObject *TokenReader_take(TokenReader *self, PyObject *args) {
         PyBytes_AsStringAndSize(tail, &bytes, &self->tail_size) < 0) {
         Py_XDECREF(lead);
         Py_XDECREF(tail);
-        self->taking = 0;
-        return NULL;
+        return 0;
     }
     PyObject *old[] = {self->lead, self->tail, self->stamps};
     self->lead = lead;
@@ -220,12 +273,27 @@ static PyObject *TokenReader_take(TokenReader *self, PyObject *args) {
     self->stamps = Py_NewRef(stamps);
     self->taking = 1;
     for (int i = 0; i < 3; i++) Py_XDECREF(old[i]);
+    return 1;
+}
+
+static PyObject *TokenReader_go_on(TokenReader *self, PyObject *args) {
+    PyObject *stencil = Py_None, *stamps = NULL;
+    if (!PyArg_ParseTuple(args, "|OO!", &stencil, &PyList_Type, &stamps)) return NULL;
+    self->taking = 0;
+    if (stencil != Py_None) {
+        if (!stamps) {
+            PyErr_SetString(PyExc_TypeError, "a stencil needs a list for the stamps");
+            return NULL;
+        }
+        if (!recognise(self, stencil, stamps)) return NULL;
+    }
+    self->waiting = 0;
+    if (!take_kept(self)) return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *TokenReader_hold(TokenReader *self, PyObject *nothing) {
-    self->taking = 0;
-    Py_RETURN_NONE;
+static PyObject *TokenReader_kept(TokenReader *self, void *nothing) {
+    return PyLong_FromSsize_t((self->kept ? PyList_Size(self->kept) : 0) + (self->end != NULL));
 }
 
 static PyObject *TokenReader_new(PyTypeObject *type, PyObject *args, PyObject *named) {
@@ -258,6 +326,7 @@ static PyObject *TokenReader_new(PyTypeObject *type, PyObject *args, PyObject *n
 static int TokenReader_traverse(TokenReader *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE((PyObject *)self));
     Py_VISIT(self->stamps);
+    Py_VISIT(self->kept);
     Py_VISIT(self->owner);
     Py_VISIT(self->receiver);
     Py_VISIT(self->poll);
@@ -269,6 +338,8 @@ static int TokenReader_clear(TokenReader *self) {
     Py_CLEAR(self->lead);
     Py_CLEAR(self->tail);
     Py_CLEAR(self->stamps);
+    Py_CLEAR(self->kept);
+    Py_CLEAR(self->end);
     Py_CLEAR(self->owner);
     Py_CLEAR(self->receiver);
     Py_CLEAR(self->poll);
@@ -333,17 +404,21 @@ static PyObject *Poll_watch(Poll *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-static PyObject *Poll_forget(Poll *self, PyObject *number) {
-    long fd = PyLong_AsLong(number);
-    if (fd == -1 && PyErr_Occurred()) return NULL;
-    if (fd < 0 || fd >= self->room || !self->handlers[fd]) Py_RETURN_NONE;
+/* Whoever closed the descriptor first has unregistered it thereby. */
+static void forget(Poll *self, Py_ssize_t fd) {
+    if (fd < 0 || fd >= self->room || !self->handlers[fd]) return;
     PyObject *old = self->handlers[fd];
     self->handlers[fd] = NULL;
     self->watched--;
-    /* Whoever closed it first has unregistered it thereby. */
     struct epoll_event event = {0};
     epoll_ctl(self->fd, EPOLL_CTL_DEL, (int)fd, &event);
     Py_DECREF(old);
+}
+
+static PyObject *Poll_forget(Poll *self, PyObject *number) {
+    long fd = PyLong_AsLong(number);
+    if (fd == -1 && PyErr_Occurred()) return NULL;
+    forget(self, fd);
     Py_RETURN_NONE;
 }
 
@@ -482,9 +557,13 @@ static void Poll_dealloc(PyObject *self) {
 }
 
 static PyMethodDef reader_methods[] = {
-    {"take", (PyCFunction)TokenReader_take, METH_VARARGS, "See reading.py."},
-    {"hold", (PyCFunction)TokenReader_hold, METH_NOARGS, "See reading.py."},
+    {"go_on", (PyCFunction)TokenReader_go_on, METH_VARARGS, "See reading.py."},
     {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef reader_getset[] = {
+    {"kept", (getter)TokenReader_kept, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef reader_members[] = {
@@ -499,6 +578,7 @@ static PyType_Slot reader_slots[] = {
     {Py_tp_call, TokenReader_call},
     {Py_tp_methods, reader_methods},
     {Py_tp_members, reader_members},
+    {Py_tp_getset, reader_getset},
     {Py_tp_traverse, TokenReader_traverse},
     {Py_tp_clear, TokenReader_clear},
     {Py_tp_dealloc, TokenReader_dealloc},

@@ -14,7 +14,6 @@ from .reactor import Reactor
 from .reading import reader_of, would_block
 from .receive import Receiver
 from .records import Status
-from .stencil import Stencil
 
 _FRAMING = (b"content-length:", b"transfer-encoding:")
 
@@ -42,7 +41,6 @@ class Connection:
         "_fd",
         "_got_bytes",
         "_keep",
-        "_left",
         "_now_ns",
         "_opening",
         "_parser",
@@ -52,7 +50,6 @@ class Connection:
         "_receiver",
         "_send",
         "_socket",
-        "_stencil",
         "_stray",
         "_unsent",
         "_used",
@@ -74,8 +71,7 @@ class Connection:
         self._now_ns = 0
         self._used = self._got_bytes = self._between = False
         self._whole = self._stray = self._keep = False
-        self._stencil: Stencil | None = None
-        self._bytes = self._left = 0
+        self._bytes = 0
         # The reads in which the response's head came.
         self._opening: list[bytes] = []
         self._error_body = bytearray()
@@ -88,29 +84,19 @@ class Connection:
 
     # -- the reactor -----------------------------------------------------------------------------
 
-    def leave(self, data: bytes, now_ns: int) -> None:
-        """A read that its reader did not take: looked at later, with its stamp. What comes
-        meanwhile must wait behind it.
-        """
-        late_ns = self._receiver.poll.late_ns(now_ns)
-        if not self._left and self._plain(data, now_ns, late_ns):
-            return
-        self._reader.hold()
-        self._left += 1
+    def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
+        """A read that its reader did not take: looked at later, with its stamp."""
         self._reactor.work.append((self._look, (data, now_ns, late_ns)))
 
     def _look(self, data: bytes, now_ns: int, late_ns: int) -> None:
-        """Parse a read, unless it turned out to be plain."""
-        self._left -= 1
-        if self.closed or self._plain(data, now_ns, late_ns):
+        """Parse a read; what was kept behind it may go on."""
+        exchange = self._exchange
+        if self.closed or exchange is None:
+            self.close()  # Nobody asked: what comes next could be taken for an answer.
             return
         self._now_ns = now_ns
         self._got_bytes = True
         self._bytes += len(data)
-        exchange = self._exchange
-        if exchange is None:
-            self.close()  # Nobody asked: what comes next could be taken for an answer.
-            return
         if exchange.http_status < 0:
             self._opening.append(data)
         before = len(exchange.stamps)
@@ -127,44 +113,15 @@ class Connection:
                 self._receiver.merged.add(late_ns)
             if self._whole:
                 self._finish(now_ns)
+            elif self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
+                # Parser and reader both stand between two chunks: they need not see plain tokens.
+                self._reader.go_on(exchange.stencil(), exchange.stamps)
             else:
-                self._recognise(exchange, data)
+                self._reader.go_on()
 
-    def _recognise(self, exchange: Exchange, data: bytes) -> None:
-        """Where parser and reader both stand between two chunks, they need not see plain tokens."""
-        stencil = None
-        if self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
-            stencil = exchange.stencil()
-        if stencil is not None or self._stencil is not None:
-            self._use(stencil, exchange.stamps)
-
-    def _plain(self, data: bytes, now_ns: int, late_ns: int) -> bool:
-        """Take a read of one or several tokens."""
-        stencil, exchange = self._stencil, self._exchange
-        count = 0 if stencil is None else stencil.count(data)
-        if stencil is None or exchange is None or not count:
-            return False
-        exchange.stamps += [now_ns] * count
-        if count > 1:
-            self._receiver.merged.add(late_ns)
-        self._bytes += len(data)
-        if not self._left:
-            self._reader.take(stencil, exchange.stamps)
-        return True
-
-    def over(self, error: str) -> None:
-        """No more will come. What has come is looked at first."""
-        self._reactor.forget(self._fd)
-        self._left += 1
-        self._reactor.work.append((self._end, (error, monotonic_ns())))
-
-    def _use(self, stencil: Stencil | None, stamps: list[int]) -> None:
-        """Behind what is still to be looked at, nothing may be taken at once."""
-        self._stencil = stencil
-        if stencil is None or self._left:
-            self._reader.hold()
-        else:
-            self._reader.take(stencil, stamps)
+    def over(self, error: str, now_ns: int) -> None:
+        """No more will come."""
+        self._reactor.work.append((self._end, (error, now_ns)))
 
     def _let_go(self) -> Exchange | None:
         """The exchange is no longer this connection's; what was read for it is booked."""
@@ -174,8 +131,6 @@ class Connection:
             exchange.carrier = None
         self._bytes = self._reader.taken = 0
         self._unsent = b""
-        if self._stencil is not None:
-            self._use(None, [])
         return exchange
 
     def _end(self, error: str, now_ns: int) -> None:
@@ -251,9 +206,10 @@ class Connection:
             return
         # Else the rest of the request would begin the next one, or what was read behind the
         # response would be taken for the next answer.
-        reusable = not self._unsent and not self._left
+        reusable = not self._unsent and not self._reader.kept
         exchange = self._let_go()
         if reusable and self._keep:
+            self._reader.go_on()
             self._pool.release(self)
         else:
             self.close()

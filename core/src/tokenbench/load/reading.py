@@ -6,12 +6,14 @@ Here for every system; where :mod:`.native` has it compiled, its twin in ``_nati
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Protocol
 
 from . import native
 from .poll import READ, WRITE
-from .receive import ROOM, Read, Receiver
+from .receive import ROOM, Receiver
 from .stencil import Stencil, find_strange
 
 _VIEW = memoryview(ROOM)
@@ -23,11 +25,15 @@ _NOWHERE: list[int] = []
 class Owner(Protocol):
     """What a reader needs of its connection."""
 
-    def leave(self, data: bytes, now_ns: int) -> None:
-        """A read that is no plain token, or is of a length that has not come up yet."""
+    def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
+        """A read that is no plain token, its stamp, and how late it may be. What comes behind it is
+        kept until the owner has looked at it and says so.
+        """
 
-    def over(self, error: str) -> None:
-        """No more will come; `error` is empty where that is the other side's will."""
+    def over(self, error: str, now_ns: int) -> None:
+        """No more will come, and nothing is kept; `error` is empty where that is the other side's
+        will. The descriptor is watched no more.
+        """
 
     def write_on(self) -> None:
         """There is room to write."""
@@ -37,37 +43,63 @@ class TokenReader:
     """The handler of one connection's descriptor.
 
     `floor_ns`: no stamp is before it, nor before the last one. `taken`: bytes of the tokens that
-    were taken.
+    were taken. `kept`: how much there is behind what was left, reads and the end.
     """
 
     __slots__ = (
         "_again",
+        "_end",
+        "_fileno",
         "_heads",
+        "_kept",
         "_owner",
         "_read",
+        "_receiver",
+        "_stamps",
+        "_stencil",
         "_tail",
         "_token",
+        "_waiting",
         "floor_ns",
         "taken",
     )
 
-    def __init__(self, read: Read, owner: Owner, again: tuple[type[OSError], ...]) -> None:
-        self._read = read
+    def __init__(self, made: socket.socket, owner: Owner, receiver: Receiver) -> None:
+        self._read = receiver.reader(made)
+        self._fileno = made.fileno
         self._owner = owner
-        self._again = again
+        self._receiver = receiver
+        self._again = would_block(made)
+        self._stencil: Stencil | None = None
+        self._stamps = _NOWHERE
         self._heads: dict[int, bytes] = _NO_HEADS
         self._tail = b""
         self._token: Callable[[int], None] = _NOWHERE.append
+        self._waiting = False
+        self._kept: deque[tuple[bytes, int, int]] = deque()
+        self._end: tuple[str, int] | None = None
         self.floor_ns = self.taken = 0
 
-    def take(self, stencil: Stencil, stamps: list[int]) -> None:
-        """From now on, reads that fit `stencil` are tokens; their stamps go to `stamps`."""
-        self._heads, self._tail = stencil.heads, stencil.tail
-        self._token = stamps.append
+    @property
+    def kept(self) -> int:
+        """See above."""
+        return len(self._kept) + (self._end is not None)
 
-    def hold(self) -> None:
-        """From now on, all is left."""
+    def go_on(self, stencil: Stencil | None = None, stamps: list[int] = _NOWHERE) -> None:
+        """The owner has looked at what was left. From now on, and in what was kept, reads that fit
+        `stencil` are tokens; their stamps go to `stamps`.
+        """
+        self._waiting = False
+        self._stencil, self._stamps = stencil, stamps
         self._heads = _NO_HEADS
+        if stencil is not None:
+            self._heads, self._tail = stencil.heads, stencil.tail
+            self._token = stamps.append
+        while self._kept and not self._waiting:
+            self._take(*self._kept.popleft())
+        if self._end is not None and not self._waiting:
+            end, self._end = self._end, None
+            self._owner.over(*end)
 
     def __call__(self, mask: int) -> None:
         """Read; look only for what is plainly a token. This is all that runs for most tokens, so it
@@ -81,7 +113,7 @@ class TokenReader:
         except self._again:
             return
         except OSError as error:
-            self._owner.over(error.strerror or str(error))
+            self._over(error.strerror or str(error))
             return
         # Bytes may have lain there before anything was asked, or have come behind lost ones; or
         # somebody set the clock back. No latency and no gap is negative for that.
@@ -100,17 +132,40 @@ class TokenReader:
             token(now_ns)
             self.taken += size
         elif size:
-            self._owner.leave(bytes(_VIEW[:size]), now_ns)
+            self._take(bytes(_VIEW[:size]), now_ns, self._receiver.poll.late_ns(now_ns))
         else:
-            self._owner.over("")
+            self._over("")
+
+    def _take(self, data: bytes, now_ns: int, late_ns: int) -> None:
+        """A read that is not one token of a length that has come up."""
+        if self._waiting:
+            self._kept.append((data, now_ns, late_ns))
+            return
+        count = 0 if self._stencil is None else self._stencil.count(data)
+        if not count:
+            self._waiting, self._heads = True, _NO_HEADS
+            self._owner.leave(data, now_ns, late_ns)
+            return
+        self._stamps += [now_ns] * count
+        self.taken += len(data)
+        if count > 1:
+            self._receiver.merged.add(late_ns)
+
+    def _over(self, error: str) -> None:
+        self._receiver.poll.forget(self._fileno())
+        end = (error, monotonic_ns())
+        if self._waiting:
+            self._end = end
+        else:
+            self._owner.over(*end)
 
 
 def reader_of(made: socket.socket, owner: Owner, receiver: Receiver) -> TokenReader:
     """What reads this connection: the compiled one where it can (TLS reads for itself)."""
-    read = receiver.reader(made)
     if type(made) is socket.socket and native.compiled(receiver.poll):
+        receiver.ask(made)
         return native.reader(made.fileno(), owner, receiver)
-    return TokenReader(read, owner, would_block(made))
+    return TokenReader(made, owner, receiver)
 
 
 def would_block(made: socket.socket) -> tuple[type[OSError], ...]:

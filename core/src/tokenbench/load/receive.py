@@ -56,13 +56,17 @@ class Receiver:
 
     def reader(self, made: socket.socket) -> Read:
         """What reads this socket."""
-        if type(made) is socket.socket and sys.platform == "linux":
-            try:
-                made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            except OSError:
-                return self._by_itself(made)
-            return self._by_kernel(made)
-        return self._by_itself(made)
+        return self._by_kernel(made) if self.ask(made) else self._by_itself(made)
+
+    def ask(self, made: socket.socket) -> bool:
+        """Ask the kernel for its stamps; whether it gives them."""
+        if type(made) is not socket.socket or sys.platform != "linux":
+            return False
+        try:
+            made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        except OSError:
+            return False
+        return True
 
     def look_at_clock(self) -> None:
         """See whether somebody has set the wall clock."""
