@@ -39,6 +39,14 @@ typedef struct {
     long long since_ns, full_ns, handed;
 } Poll;
 
+/* A read behind one that the owner is to look at. */
+typedef struct Kept {
+    struct Kept *next;
+    long long now_ns, late_ns;
+    Py_ssize_t size;
+    char data[];
+} Kept;
+
 typedef struct {
     PyObject_HEAD
     int fd;
@@ -47,7 +55,8 @@ typedef struct {
     Py_ssize_t taken, lead_size, tail_size;
     PyObject *lead, *tail;    /* bytes */
     PyObject *stamps;         /* list */
-    PyObject *kept;           /* list of reads behind what the owner is to look at; NULL: none yet */
+    Kept *first_kept, *last_kept;
+    Py_ssize_t count_kept;
     PyObject *end;            /* str: the end came behind them; NULL: it did not */
     PyObject *owner, *receiver;
     Poll *poll;
@@ -141,14 +150,32 @@ static int stamp(TokenReader *self, Py_ssize_t count, long long now_ns) {
     return !failed;
 }
 
-/* A read behind one that the owner is to look at. */
 static int keep(TokenReader *self, const char *data, Py_ssize_t size, long long now_ns,
                 long long late) {
-    if (!self->kept && !(self->kept = PyList_New(0))) return 0;
-    PyObject *read = Py_BuildValue("(y#LL)", data, size, now_ns, late);
-    int failed = !read || PyList_Append(self->kept, read);
-    Py_XDECREF(read);
-    return !failed;
+    Kept *read = PyMem_Malloc(sizeof *read + size);
+    if (!read) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    *read = (Kept){.now_ns = now_ns, .late_ns = late, .size = size};
+    memcpy(read->data, data, size);
+    if (self->last_kept)
+        self->last_kept->next = read;
+    else
+        self->first_kept = read;
+    self->last_kept = read;
+    self->count_kept++;
+    return 1;
+}
+
+/* The first of what is kept, which is the caller's from now on; NULL: nothing. */
+static Kept *next_kept(TokenReader *self) {
+    Kept *read = self->first_kept;
+    if (!read) return NULL;
+    self->first_kept = read->next;
+    if (!read->next) self->last_kept = NULL;
+    self->count_kept--;
+    return read;
 }
 
 /* A read of something; how late it may be is looked up only where `late` points to nothing. */
@@ -190,17 +217,12 @@ static int over(TokenReader *self, const char *error) {
 
 /* What was kept, up to the next read that the owner is to look at. */
 static int take_kept(TokenReader *self) {
-    Py_ssize_t at = 0, size;
     int well = 1;
-    while (well && !self->waiting && self->kept && at < PyList_Size(self->kept)) {
-        PyObject *read = Py_NewRef(PyList_GetItem(self->kept, at++));
-        const char *data;
-        long long now_ns, late;
-        well = PyArg_ParseTuple(read, "y#LL", &data, &size, &now_ns, &late) &&
-               take_in(self, data, size, now_ns, &late);
-        Py_DECREF(read);
+    Kept *read;
+    while (well && !self->waiting && (read = next_kept(self))) {
+        well = take_in(self, read->data, read->size, read->now_ns, &read->late_ns);
+        PyMem_Free(read);
     }
-    if (at && PyList_SetSlice(self->kept, 0, at, NULL) < 0) return 0;
     if (!well || self->waiting || !self->end) return well;
     PyObject *end = self->end;
     self->end = NULL;
@@ -293,7 +315,7 @@ static PyObject *TokenReader_go_on(TokenReader *self, PyObject *args) {
 }
 
 static PyObject *TokenReader_kept(TokenReader *self, void *nothing) {
-    return PyLong_FromSsize_t((self->kept ? PyList_Size(self->kept) : 0) + (self->end != NULL));
+    return PyLong_FromSsize_t(self->count_kept + (self->end != NULL));
 }
 
 static PyObject *TokenReader_new(PyTypeObject *type, PyObject *args, PyObject *named) {
@@ -326,7 +348,6 @@ static PyObject *TokenReader_new(PyTypeObject *type, PyObject *args, PyObject *n
 static int TokenReader_traverse(TokenReader *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE((PyObject *)self));
     Py_VISIT(self->stamps);
-    Py_VISIT(self->kept);
     Py_VISIT(self->owner);
     Py_VISIT(self->receiver);
     Py_VISIT(self->poll);
@@ -338,7 +359,7 @@ static int TokenReader_clear(TokenReader *self) {
     Py_CLEAR(self->lead);
     Py_CLEAR(self->tail);
     Py_CLEAR(self->stamps);
-    Py_CLEAR(self->kept);
+    for (Kept *read; (read = next_kept(self));) PyMem_Free(read);
     Py_CLEAR(self->end);
     Py_CLEAR(self->owner);
     Py_CLEAR(self->receiver);

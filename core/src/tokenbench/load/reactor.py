@@ -21,7 +21,7 @@ from .poll import READ, Handler, Poll
 _WORK_NS = 250_000
 # So long for each read of a turn: half of what a read takes. More would send sooner, and read so
 # late that tokens come out of one read together; what waits to be sent is dispatch delay instead.
-_WORK_A_READ_NS = 3_000
+_WORK_A_READ_NS = 1_000
 
 Work = tuple[Callable[..., None], tuple[Any, ...]]
 
