@@ -82,6 +82,19 @@ def test_a_moments_noise_ends_nothing() -> None:
     assert next(s for s in found.steps if s.concurrency == 64).ended_by is None
 
 
+@pytest.mark.parametrize(("attempts", "holds"), [(1, False), (4, False), (5, True), (9, True)])
+def test_a_restless_machine_is_given_more_attempts(attempts: int, holds: bool) -> None:
+    """As many as asked for, and none after the first that holds; the path has them all."""
+    tried: list[int] = []
+
+    def measure(level: int) -> Step:
+        tried.append(level)
+        return _step(level, late_s=0.0 if len(tried) >= 5 else 1e-3)
+
+    found = Search(measure, lambda: False, attempts).of_list((8,))
+    assert (found.streams, len(found.path)) == (8 if holds else None, min(attempts, 5))
+
+
 def test_nothing_larger_than_the_most_is_tried() -> None:
     """A machine that holds everything."""
     found = _up(_step, 2000)

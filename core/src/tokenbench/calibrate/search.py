@@ -13,6 +13,8 @@ LEVELS = (1, 64, 256, 1024)
 """Measured in any case, as far as they hold; beyond them the load is doubled."""
 MOST = 16384
 """Streams that are not exceeded: below the usual number of local ports (28,232 on Linux)."""
+ATTEMPTS = 2
+"""How often a level that does not hold is measured, unless the user says otherwise."""
 _NEAR = 1.1
 
 
@@ -41,16 +43,25 @@ class Envelope:
 class Search:
     """Finds the envelope.
 
-    A level that does not hold is measured once more: another program's moment is no limit.
+    A level that does not hold is measured again: another program's moment is no limit, nor is that
+    of another machine under the same hypervisor. What such a moment does is to make a level fail;
+    none makes one hold.
 
     Args:
         measure: measures a level.
         interrupted: once True, the search ends with what it has.
+        attempts: how often a level is measured at most.
     """
 
-    def __init__(self, measure: Callable[[int], Step], interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        measure: Callable[[int], Step],
+        interrupted: Callable[[], bool],
+        attempts: int = ATTEMPTS,
+    ) -> None:
         self._measure = measure
         self._interrupted = interrupted
+        self._attempts = attempts
         self._path: list[Step] = []
 
     def of_list(self, levels: Sequence[int]) -> Envelope:
@@ -91,8 +102,8 @@ class Search:
         return min(reversed(above), key=lambda step: step.concurrency, default=None)
 
     def _try(self, level: int) -> bool:
-        """Measure a level, twice where it does not hold; False when the user stopped it."""
-        for _ in range(2):
+        """Measure a level, again where it does not hold; False when the user stopped it."""
+        for _ in range(self._attempts):
             step = self._measure(level)
             if self._interrupted():
                 return False

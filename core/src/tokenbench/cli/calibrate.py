@@ -28,6 +28,12 @@ _QUICK_S, _QUICK_TOKENS = 1.5, 32
     "--seconds", type=click.FloatRange(0.2, 600.0), help="Length of a level (default: 5)."
 )
 @click.option("--quick", is_flag=True, help="Levels of 1.5 s, answers of 32 tokens.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(1, 100),
+    help="How often a level that does not hold is measured (default: 2); more on a machine that "
+    "others disturb.",
+)
 @click.option("--cpus", metavar="N,N,...", help="Cores: the server's, then those of the client.")
 @click.option(
     "--server",
@@ -41,6 +47,7 @@ def command(
     concurrency: str | None,
     seconds: float | None,
     quick: bool,
+    attempts: int | None,
     cpus: str | None,
     server: Path | None,
     as_json: bool,
@@ -63,7 +70,7 @@ def command(
         traffic = Traffic(seconds=seconds, tokens=traffic.tokens)
     busy = busy_share((cores.server, *cores.client))
     with Interrupt() as interrupt:
-        envelope = _measure(traffic, cores, levels, most, interrupt, server)
+        envelope = _measure(traffic, cores, levels, most, attempts, interrupt, server)
     data = plain(envelope, traffic, cores, busy, server)
     _show(data, as_json)
     if envelope.ended_by == "interrupted":
@@ -78,11 +85,12 @@ def _measure(
     cores: Cores,
     levels: tuple[int, ...],
     most: int,
+    attempts: int | None,
     interrupt: Interrupt,
     server: Path | None,
 ) -> Envelope:
     from tokenbench.calibrate.outcome import plain_step
-    from tokenbench.calibrate.search import LEVELS, MOST, Search
+    from tokenbench.calibrate.search import ATTEMPTS, LEVELS, MOST, Search
     from tokenbench.calibrate.show import line
     from tokenbench.calibrate.step import Calibrator, Step
 
@@ -97,7 +105,7 @@ def _measure(
                 click.echo(line(plain_step(step)), err=True)
             return step
 
-        search = Search(measure, interrupt)
+        search = Search(measure, interrupt, attempts or ATTEMPTS)
         return search.of_list(levels) if levels else search.up(LEVELS, min(most, MOST))
 
 
