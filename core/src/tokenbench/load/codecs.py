@@ -109,37 +109,40 @@ class _OpenAI(Codec):
         if event == b"[DONE]":
             return _DONE
         chunk = _decode(event)
-        if chunk.object == "error" or not (chunk.error is _ABSENT or bytes(chunk.error) == _NULL):
-            said = next((b for b in map(bytes, (chunk.error, chunk.message)) if b != _NULL), event)
-            return StreamEvent(error=said.decode(errors="replace")[:500])
+        if chunk.error is not _ABSENT or chunk.object == "error":
+            said = _said(chunk, event)
+            if said is not None:
+                return StreamEvent(error=said)
         usage = chunk.usage
         if not chunk.choices:
             return _NOTHING if usage is None else _with_usage(usage)
         choice = chunk.choices[0]
-        token, text = _content(choice)
+        text, token = choice.text or "", False
+        if choice.delta is not None:
+            text, token = _of_delta(choice.delta)
         n_tokens = len(choice.token_ids) if choice.token_ids else None
+        token = token or text != "" or n_tokens is not None
         if usage is None:
             return StreamEvent(
-                token=token or n_tokens is not None,
-                text=text,
-                n_tokens=n_tokens,
-                finish=choice.finish_reason,
+                token=token, text=text, n_tokens=n_tokens, finish=choice.finish_reason
             )
         return _with_usage(
-            usage,
-            token=token,
-            text=text,
-            n_tokens=n_tokens,
-            finish=choice.finish_reason,
+            usage, token=token, text=text, n_tokens=n_tokens, finish=choice.finish_reason
         )
 
 
-def _content(choice: _Choice) -> tuple[bool, str]:
-    delta = choice.delta
-    if delta is None:
-        return bool(choice.text), choice.text or ""
-    text = delta.content or delta.reasoning_content or delta.reasoning or ""
-    return bool(text) or bool(delta.tool_calls), text
+def _said(chunk: _Chunk, event: bytes) -> str | None:
+    """What a chunk says of an error; None where it says that there is none."""
+    error, message = bytes(chunk.error), bytes(chunk.message)
+    if chunk.object != "error" and error == _NULL:
+        return None
+    said = next((part for part in (error, message) if part != _NULL), event)
+    return said.decode(errors="replace")[:500]
+
+
+def _of_delta(delta: _Delta) -> tuple[str, bool]:
+    """The text of a chat chunk, and whether it carries something else that is generated."""
+    return delta.content or delta.reasoning_content or delta.reasoning or "", bool(delta.tool_calls)
 
 
 def _with_usage(
@@ -152,7 +155,7 @@ def _with_usage(
 ) -> StreamEvent:
     details = usage.prompt_tokens_details
     return StreamEvent(
-        token=token or n_tokens is not None,
+        token=token,
         text=text,
         n_tokens=n_tokens,
         finish=finish,

@@ -33,7 +33,6 @@ class Connection:
 
     __slots__ = (
         "_again",
-        "_between",
         "_bodies",
         "_bytes",
         "_error_body",
@@ -69,7 +68,7 @@ class Connection:
         self._reactor = reactor
         self._exchange: Exchange | None = None
         self._now_ns = 0
-        self._used = self._got_bytes = self._between = False
+        self._used = self._got_bytes = False
         self._whole = self._stray = self._keep = False
         self._bytes = 0
         # The reads in which the response's head came.
@@ -99,11 +98,11 @@ class Connection:
         self._bytes += len(data)
         if exchange.http_status < 0:
             self._opening.append(data)
-        before = len(exchange.stamps)
+        before, last = len(exchange.stamps), b""
         try:
             self._parser.feed_data(data)
             if self._bodies:
-                self._take_bodies(exchange)
+                last = self._take_bodies(exchange)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"not HTTP: {error}")
         except ValueError as error:
@@ -113,8 +112,9 @@ class Connection:
                 self._receiver.merged.add(late_ns)
             if self._whole:
                 self._finish(now_ns)
-            elif self._between and data.endswith(b"\n\r\n") and exchange.reader.clean:
-                # Parser and reader both stand between two chunks: they need not see plain tokens.
+            elif last and exchange.reader.clean and data.endswith(last + b"\r\n"):
+                # Both stand between two chunks: within one, the read would end with `last` itself.
+                # They need not see plain tokens.
                 self._reader.go_on(exchange.stencil(), exchange.stamps)
             else:
                 self._reader.go_on()
@@ -162,14 +162,6 @@ class Connection:
         """A response begins: more than was asked for, where one is whole already."""
         self._stray = self._whole
 
-    def on_chunk_header(self) -> None:
-        """A chunk of the body begins."""
-        self._between = False
-
-    def on_chunk_complete(self) -> None:
-        """A chunk of the body is whole."""
-        self._between = True
-
     def on_headers_complete(self) -> None:
         """The status is known."""
         if self._exchange is not None:
@@ -182,14 +174,17 @@ class Connection:
         """Part of the body; the parts of one read are looked at together."""
         self._bodies.append(body)
 
-    def _take_bodies(self, exchange: Exchange) -> None:
+    def _take_bodies(self, exchange: Exchange) -> bytes:
+        """Look at them; the last of them."""
         bodies = self._bodies
+        last = bodies[-1]
         body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
         bodies.clear()
         if exchange.http_status == 200:
             exchange.on_body(body, self._now_ns)
         elif len(self._error_body) < 500:
             self._error_body += body
+        return last
 
     def on_message_complete(self) -> None:
         """The response is whole, unless it was an interim one."""
@@ -229,7 +224,7 @@ class Connection:
         exchange.carrier = self
         exchange.reused = self._used
         self._used = True
-        self._got_bytes = self._between = False
+        self._got_bytes = False
         if self._opening:
             self._opening.clear()
         if self._error_body:

@@ -13,7 +13,7 @@ import pickle
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, cast
 
 import msgspec
 
@@ -30,7 +30,7 @@ _ROUTE, _REQUEST, _SESSION = b"H", b"R", b"S"
 _AHEAD = 4096
 
 
-class Prepared(NamedTuple):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A session of one turn: the bytes to be sent `delay_s` after it begins."""
 
     wire: bytes

@@ -13,6 +13,7 @@ from .records import ABSENT
 
 _BATCH_BYTES = 256 * 1024
 _BATCH = 32 * 1024
+_UNCOUNTED = array("i", [ABSENT]).tobytes()
 
 
 class Recorder:
@@ -25,7 +26,7 @@ class Recorder:
     def __init__(self, folder: Path, *, worker: int = 0) -> None:
         self._records = bytearray()
         self._stamps = array("q")
-        self._counts = array("i")
+        self._counts = bytearray()
         self._offset = 0
         self.failure: OSError | None = None
         self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
@@ -44,7 +45,8 @@ class Recorder:
         stamps = exchange.stamps
         self._records += exchange.row(worker, self._offset)
         self._stamps.extend(stamps)
-        self._counts.extend(exchange.counts or [ABSENT] * len(stamps))
+        counts = exchange.counts
+        self._counts += array("i", counts).tobytes() if counts else _UNCOUNTED * len(stamps)
         self._offset += len(stamps)
         if len(self._stamps) > _BATCH or len(self._records) > _BATCH_BYTES:
             self._flush()
@@ -68,12 +70,13 @@ class Recorder:
         for file, data in (
             (self._record_file, bytes(self._records)),
             (self._stamp_file, self._stamps.tobytes()),
-            (self._count_file, self._counts.tobytes()),
+            (self._count_file, bytes(self._counts)),
         ):
             if data:
                 self._queue.put((file, data))
         self._records.clear()
-        del self._stamps[:], self._counts[:]
+        self._counts.clear()
+        del self._stamps[:]
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
