@@ -32,7 +32,8 @@
 typedef struct {
     PyObject_HEAD
     int fd;                   /* of the epoll; -1: closed */
-    int most, full, timed, until_timed;
+    int most, timed, until_timed;
+    int full;                 /* the last turn reported `most`: more may be ready */
     unsigned chance;
     Py_ssize_t watched, room; /* handlers there are; places for them */
     PyObject **handlers;      /* by descriptor; NULL: not watched */
@@ -618,7 +619,6 @@ static PyMethodDef poll_methods[] = {
 static PyMemberDef poll_members[] = {
     {"since_ns", T_LONGLONG, offsetof(Poll, since_ns), READONLY, NULL},
     {"timed", T_INT, offsetof(Poll, timed), 0, NULL},
-    {"full", T_INT, offsetof(Poll, full), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -93,8 +93,7 @@ class Poll:
     A handler gets the mask of what its descriptor is ready for: READ, WRITE, and what else the
     system says of a descriptor that broke. For those that note how late they are: `since_ns` is the
     moment from which what was reported to them may have been ready (as far as a poll that seemed to
-    wait did), and `timed` whether they should, in this turn. `full`: the last turn reported `most`,
-    so more may be ready.
+    wait did), and `timed` whether they should, in this turn.
     """
 
     def __init__(self, poller: Poller | None = None, *, most: int = MOST) -> None:
@@ -105,7 +104,7 @@ class Poll:
         # In a run of full polls: when it began, and how many events it has had.
         self._full_ns, self._handed = 0, 0
         self.since_ns = monotonic_ns()
-        self.timed = self.full = False
+        self.timed = self._full = False
 
     def watch(self, fd: int, handler: Handler, mask: int = READ) -> None:
         """Call `handler` whenever `fd` is ready for one of `mask`; replaces what was there."""
@@ -133,7 +132,7 @@ class Poll:
         Python has run that could have changed anything for who asks for turns.
         """
         handlers = self._handlers
-        if self.full:
+        if self._full:
             wait_s = 0
         asked_ns = monotonic_ns()
         events = self._poller.poll(wait_s, self._most)
@@ -147,8 +146,8 @@ class Poll:
             if handler is not None:
                 handler(mask)
         count = len(events)
-        self.full = count >= self._most
-        self._turned(count if self.full else 0, polled_ns)
+        self._full = count >= self._most
+        self._turned(count if self._full else 0, polled_ns)
         return count
 
     def _turned(self, handed: int, polled_ns: int) -> None:
