@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import sys
 import sysconfig
 import weakref
 import zlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,7 +181,7 @@ def test_what_is_no_text_of_a_string_is_no_token(each_path, text: bytes) -> None
 def _read_by(polled: Poll, data: bytes, plain: Stencil) -> tuple[int, list[bytes]]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    owner, stamps = _Owner(), list[int]()
+    owner, stamps = _Owner(), native.stamps()
     with contextlib.closing(Reactor(polled)) as reactor, ours, theirs:
         reader = reader_of(ours, owner, Receiver(reactor))
         reader.go_on(plain, stamps)
@@ -187,6 +189,37 @@ def _read_by(polled: Poll, data: bytes, plain: Stencil) -> tuple[int, list[bytes
         reader(READ)
         assert reader.taken == (len(data) if stamps else 0)
     return len(stamps), owner.left
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 17, 1000])
+def test_stamps_are_a_buffer_of_what_was_appended(each_path, count: int) -> None:
+    """Any number, from either end, also negative ones; as the recorder takes them."""
+    values = [(-1) ** n * (n // 2) * 10**15 for n in range(count)]
+    stamps = native.stamps()
+    for value in values:
+        stamps.append(value)
+    assert (len(stamps), list(stamps), bool(stamps)) == (count, values, count > 0)
+    assert bytes(memoryview(stamps)) == array("q", values).tobytes()
+    same = sum(a == b for a, b in itertools.pairwise(values))
+    assert stamps.coalesced == same
+    for index in (count, -count - 1):
+        with pytest.raises(IndexError):
+            stamps[index]
+    if count:
+        assert (stamps[0], stamps[-1]) == (values[0], values[-1])
+    for wrong in (2**63, 1.5, None):
+        with pytest.raises((OverflowError, TypeError)):
+            stamps.append(wrong)  # type: ignore[arg-type]
+    assert len(stamps) == count
+
+
+def test_stamps_do_not_move_while_somebody_looks_at_them(each_path) -> None:
+    """An append that needs more room is refused then, and taken afterwards."""
+    stamps = native.stamps()
+    with memoryview(stamps), pytest.raises(BufferError):
+        stamps.append(7)
+    stamps.append(7)
+    assert stamps[-1] == 7
 
 
 @compiled
@@ -288,11 +321,11 @@ def test_what_does_not_fit_is_refused(pair) -> None:
     with contextlib.closing(Reactor()) as reactor:
         reader = reader_of(ours, _Owner(), Receiver(reactor))
         with pytest.raises(AttributeError):
-            reader.go_on(0, [])  # type: ignore[arg-type]
-        for stamps in ((), None):
+            reader.go_on(0, native.stamps())  # type: ignore[arg-type]
+        for stamps in ([], None):
             with pytest.raises(TypeError):
                 reader.go_on(_stencil(), stamps)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="needs a list"):
+        with pytest.raises(TypeError, match="needs a place"):
             reader.go_on(_stencil())
 
 
@@ -306,7 +339,7 @@ def test_nothing_is_kept(each_path, pair) -> None:
         receiver = Receiver(reactor)
         owner.reader = reader_of(ours, owner, receiver)
         reactor.watch(ours.fileno(), owner.reader)
-        owner.reader.go_on(Stencil(BEFORE, AFTER), [])
+        owner.reader.go_on(Stencil(BEFORE, AFTER), native.stamps())
         theirs.send(b"x")
         reactor.run_until(lambda owner=owner: bool(owner.left))  # type: ignore[misc]
         kept += [weakref.ref(it) for it in (owner, receiver, reactor)]

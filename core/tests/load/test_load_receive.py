@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tokenbench.api import StreamEvent
-from tokenbench.load import clocks, receive
+from tokenbench.load import clocks, native, receive
 from tokenbench.load.clocks import read_clocks
 from tokenbench.load.poll import READ
 from tokenbench.load.reactor import Reactor
@@ -186,7 +186,7 @@ def test_a_clock_that_is_set_and_set_back_is_seen(receiver, monkeypatch) -> None
 def test_no_stamp_is_before_the_one_before(ends, receiver) -> None:
     """Nor before the request; whether a read is plain or not."""
     ours, theirs = ends
-    owner, stamps = _Owner(), list[int]()
+    owner, stamps = _Owner(), native.stamps()
     reader = reader_of(ours, owner, receiver)
     _, first, second, *_ = chunked(events(2))
     theirs.send(first)
@@ -199,14 +199,14 @@ def test_no_stamp_is_before_the_one_before(ends, receiver) -> None:
         theirs.send(second)
         reader.go_on(stencil if taking else None, stamps)
         reader(READ)
-    assert (stamps, owner.left[1:]) == ([floor_ns], [(second, floor_ns)])
+    assert (list(stamps), owner.left[1:]) == ([floor_ns], [(second, floor_ns)])
     assert (reader.floor_ns, reader.taken) == (floor_ns, len(second))
 
 
 def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
     """Whatever the owner is to look at first keeps its place, its stamp, and the end behind it."""
     ours, theirs = ends
-    owner, stamps = _Owner(), list[int]()
+    owner, stamps = _Owner(), native.stamps()
     reader = reader_of(ours, owner, receiver)
     receiver.poll.watch(ours.fileno(), reader)
     _, one, two, three, *_ = chunked(events(3))
@@ -222,11 +222,12 @@ def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
     assert (owner.ends, reader.kept) == ([], 6)
     assert receiver.poll.turn(0) == 0, "an end is told once"
     reader.go_on(stencil, stamps)
-    assert stamps == [came[1], came[2], came[2]]
+    assert list(stamps) == [came[1], came[2], came[2]]
+    assert stamps.coalesced == 1
     assert (owner.left[1:], owner.ends, reader.kept) == ([(b"odd", came[3])], [], 3)
     assert len(receiver.merged) == 1
     reader.go_on(stencil, stamps)
-    assert (stamps[3:], owner.ends, reader.kept) == (came[4:], [""], 0)
+    assert (list(stamps)[3:], owner.ends, reader.kept) == (came[4:], [""], 0)
     assert reader.taken == 2 * len(one + two) + len(three)
     assert len(owner.left) == 2
 

@@ -152,7 +152,7 @@ def test_whatever_is_streamed_is_counted_as_parsing_counts_it(
         quick, _ = _read(codec, reads, wait, poll)
         assert _seen(quick) == _seen(parsed)
         assert len(quick.stamps) == sum(text is not None for text in texts)
-        assert quick.stamps == sorted(quick.stamps)
+        assert list(quick.stamps) == sorted(quick.stamps)
 
 
 def test_plain_tokens_are_not_parsed(each_path) -> None:

@@ -1,7 +1,7 @@
 /* The part of the request path that runs for every token, compiled.
  *
- * Twins of two Python classes, which are the description of what they do: Poll of poll.py and
- * TokenReader of reading.py. A token costs a share of a poll, one system call, one comparison and
+ * Twins of Python classes, which are the description of what they do: Poll of poll.py, TokenReader
+ * of reading.py, Stamps of stamps.py. A token costs a share of a poll, one system call, one comparison and
  * one stamp here; whatever else comes is handed to the connection, in Python.
  *
  * Linux only: epoll, and the kernel's stamps of what arrives.
@@ -40,6 +40,12 @@ typedef struct {
     long long since_ns, full_ns, handed;
 } Poll;
 
+typedef struct {
+    PyObject_HEAD
+    Py_ssize_t count, room, shown; /* stamps; places for them; buffers that others look at */
+    long long *at;
+} Stamps;
+
 /* A read behind one that the owner is to look at. */
 typedef struct Kept {
     struct Kept *next;
@@ -54,8 +60,8 @@ typedef struct {
     int taking, waiting;      /* whether there is a stencil; whether the owner is to look */
     long long floor_ns, ahead_ns, end_ns;
     Py_ssize_t taken, lead_size, tail_size;
-    PyObject *lead, *tail;    /* bytes */
-    PyObject *stamps;         /* list */
+    char *around;             /* the stencil's lead, then its tail */
+    Stamps *stamps;
     Kept *first_kept, *last_kept;
     Py_ssize_t count_kept;
     PyObject *end;            /* str: the end came behind them; NULL: it did not */
@@ -64,7 +70,7 @@ typedef struct {
 } TokenReader;
 
 typedef struct {
-    PyTypeObject *poll, *reader;
+    PyTypeObject *poll, *reader, *stamps;
 } State;
 
 /* Of the one thread that polls. */
@@ -81,6 +87,57 @@ static int went_well(PyObject *result) {
     Py_XDECREF(result);
     return result != NULL;
 }
+
+/* -- Stamps ------------------------------------------------------------------------------------ */
+
+static int push(Stamps *self, long long value_ns) {
+    if (self->count == self->room) {
+        if (self->shown) {
+            PyErr_SetString(PyExc_BufferError, "somebody looks at these stamps");
+            return 0;
+        }
+        Py_ssize_t room = self->room ? 2 * self->room : 16;
+        long long *at = PyMem_Realloc(self->at, room * sizeof *at);
+        if (!at) {
+            PyErr_NoMemory();
+            return 0;
+        }
+        self->at = at;
+        self->room = room;
+    }
+    self->at[self->count++] = value_ns;
+    return 1;
+}
+
+static PyObject *Stamps_append(Stamps *self, PyObject *value) {
+    long long value_ns = PyLong_AsLongLong(value);
+    if ((value_ns == -1 && PyErr_Occurred()) || !push(self, value_ns)) return NULL;
+    Py_RETURN_NONE;
+}
+
+static Py_ssize_t Stamps_length(Stamps *self) { return self->count; }
+
+static PyObject *Stamps_item(Stamps *self, Py_ssize_t index) {
+    if (index >= 0 && index < self->count) return PyLong_FromLongLong(self->at[index]);
+    PyErr_SetString(PyExc_IndexError, "there are not so many stamps");
+    return NULL;
+}
+
+static PyObject *Stamps_coalesced(Stamps *self, void *nothing) {
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 1; i < self->count; i++) count += self->at[i] == self->at[i - 1];
+    return PyLong_FromSsize_t(count);
+}
+
+static int Stamps_show(Stamps *self, Py_buffer *view, int flags) {
+    void *at = self->at ? (void *)self->at : "";
+    Py_ssize_t size = self->count * sizeof *self->at;
+    if (PyBuffer_FillInfo(view, (PyObject *)self, at, size, 1, flags) < 0) return -1;
+    self->shown++;
+    return 0;
+}
+
+static void Stamps_hide(Stamps *self, Py_buffer *view) { self->shown--; }
 
 /* -- TokenReader ------------------------------------------------------------------------------- */
 
@@ -111,8 +168,7 @@ static long long stamp_of(const TokenReader *self, struct msghdr *message) {
 }
 
 /* The size of the token that `at` begins with, of at most `left` bytes; 0 where it is none. */
-static Py_ssize_t token_at(const TokenReader *self, const char *at, Py_ssize_t left,
-                           const char *lead, const char *tail) {
+static Py_ssize_t token_at(const TokenReader *self, const char *at, Py_ssize_t left) {
     Py_ssize_t inside = 0, digits = 0;
     for (; digits < left && digits <= DIGITS; digits++) {
         char c = at[digits];
@@ -123,6 +179,7 @@ static Py_ssize_t token_at(const TokenReader *self, const char *at, Py_ssize_t l
     if (digits < 2 || digits > DIGITS || at[0] == '0') return 0;
     Py_ssize_t size = inside + digits + 4; /* with the line ends around the size and after all */
     if (size > left || digits + self->lead_size + self->tail_size >= size) return 0;
+    const char *lead = self->around, *tail = lead + self->lead_size;
     if (memcmp(at + digits, lead, self->lead_size) ||
         memcmp(at + size - self->tail_size, tail, self->tail_size))
         return 0;
@@ -134,21 +191,12 @@ static Py_ssize_t token_at(const TokenReader *self, const char *at, Py_ssize_t l
 
 /* Of how many tokens a read consists; 0 where it is anything else besides. */
 static Py_ssize_t tokens_in(const TokenReader *self, const char *data, Py_ssize_t size) {
-    const char *lead = PyBytes_AsString(self->lead), *tail = PyBytes_AsString(self->tail);
     Py_ssize_t count = 0;
     for (Py_ssize_t at = 0, step; at < size; at += step, count++) {
-        step = token_at(self, data + at, size - at, lead, tail);
+        step = token_at(self, data + at, size - at);
         if (!step) return 0;
     }
     return count;
-}
-
-static int stamp(TokenReader *self, Py_ssize_t count, long long now_ns) {
-    PyObject *value = PyLong_FromLongLong(now_ns);
-    int failed = !value;
-    while (!failed && count--) failed = PyList_Append(self->stamps, value);
-    Py_XDECREF(value);
-    return !failed;
 }
 
 static int keep(TokenReader *self, const char *data, Py_ssize_t size, long long now_ns,
@@ -183,15 +231,12 @@ static Kept *next_kept(TokenReader *self) {
 static int take_in(TokenReader *self, const char *data, Py_ssize_t size, long long now_ns,
                    const long long *late) {
     Py_ssize_t count = self->taking && !self->waiting ? tokens_in(self, data, size) : 0;
-    if (count == 1) {
-        self->taken += size;
-        return stamp(self, 1, now_ns);
-    }
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!push(self->stamps, now_ns)) return 0;
+    if (count) self->taken += size;
+    if (count == 1) return 1;
     long long by_ns = late ? *late : late_ns(self->poll, now_ns);
-    if (count) {
-        self->taken += size;
-        return stamp(self, count, now_ns) && note(self, "merged", by_ns);
-    }
+    if (count) return note(self, "merged", by_ns);
     if (self->waiting) return keep(self, data, size, now_ns, by_ns);
     self->waiting = 1;
     return went_well(PyObject_CallMethod(self->owner, "leave", "y#LL", data, size, now_ns, by_ns));
@@ -279,33 +324,42 @@ static PyObject *TokenReader_call(TokenReader *self, PyObject *args, PyObject *n
     Py_RETURN_NONE;
 }
 
-/* From now on, what fits this stencil is a token, whose stamp goes to this list. */
-static int recognise(TokenReader *self, PyObject *stencil, PyObject *stamps) {
+/* From now on, what fits this stencil is a token, whose stamp goes here. */
+static int recognise(TokenReader *self, PyObject *stencil, Stamps *stamps) {
     PyObject *lead = PyObject_GetAttrString(stencil, "lead");
     PyObject *tail = lead ? PyObject_GetAttrString(stencil, "tail") : NULL;
-    char *bytes;
-    if (!tail || PyBytes_AsStringAndSize(lead, &bytes, &self->lead_size) < 0 ||
-        PyBytes_AsStringAndSize(tail, &bytes, &self->tail_size) < 0) {
-        Py_XDECREF(lead);
-        Py_XDECREF(tail);
-        return 0;
+    char *lead_at, *tail_at, *around = NULL;
+    Py_ssize_t lead_size, tail_size;
+    if (tail && !PyBytes_AsStringAndSize(lead, &lead_at, &lead_size) &&
+        !PyBytes_AsStringAndSize(tail, &tail_at, &tail_size)) {
+        around = PyMem_Realloc(self->around, lead_size + tail_size + 1);
+        if (!around) PyErr_NoMemory();
     }
-    PyObject *old[] = {self->lead, self->tail, self->stamps};
-    self->lead = lead;
-    self->tail = tail;
-    self->stamps = Py_NewRef(stamps);
-    self->taking = 1;
-    for (int i = 0; i < 3; i++) Py_XDECREF(old[i]);
-    return 1;
+    if (around) {
+        memcpy(around, lead_at, lead_size);
+        memcpy(around + lead_size, tail_at, tail_size);
+        self->around = around;
+        self->lead_size = lead_size;
+        self->tail_size = tail_size;
+        PyObject *old = (PyObject *)self->stamps;
+        self->stamps = (Stamps *)Py_NewRef((PyObject *)stamps);
+        self->taking = 1;
+        Py_XDECREF(old);
+    }
+    Py_XDECREF(lead);
+    Py_XDECREF(tail);
+    return around != NULL;
 }
 
 static PyObject *TokenReader_go_on(TokenReader *self, PyObject *args) {
-    PyObject *stencil = Py_None, *stamps = NULL;
-    if (!PyArg_ParseTuple(args, "|OO!", &stencil, &PyList_Type, &stamps)) return NULL;
+    PyObject *stencil = Py_None;
+    Stamps *stamps = NULL;
+    State *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
+    if (!state || !PyArg_ParseTuple(args, "|OO!", &stencil, state->stamps, &stamps)) return NULL;
     self->taking = 0;
     if (stencil != Py_None) {
         if (!stamps) {
-            PyErr_SetString(PyExc_TypeError, "a stencil needs a list for the stamps");
+            PyErr_SetString(PyExc_TypeError, "a stencil needs a place for stamps");
             return NULL;
         }
         if (!recognise(self, stencil, stamps)) return NULL;
@@ -357,9 +411,9 @@ static int TokenReader_traverse(TokenReader *self, visitproc visit, void *arg) {
 
 static int TokenReader_clear(TokenReader *self) {
     self->taking = 0;
-    Py_CLEAR(self->lead);
-    Py_CLEAR(self->tail);
     Py_CLEAR(self->stamps);
+    PyMem_Free(self->around);
+    self->around = NULL;
     for (Kept *read; (read = next_kept(self));) PyMem_Free(read);
     Py_CLEAR(self->end);
     Py_CLEAR(self->owner);
@@ -565,6 +619,11 @@ static void release(PyObject *self) {
     Py_DECREF(type);
 }
 
+static void Stamps_dealloc(PyObject *self) {
+    PyMem_Free(((Stamps *)self)->at);
+    release(self);
+}
+
 static void TokenReader_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
     TokenReader_clear((TokenReader *)self);
@@ -577,6 +636,28 @@ static void Poll_dealloc(PyObject *self) {
     if (((Poll *)self)->fd >= 0) close(((Poll *)self)->fd);
     release(self);
 }
+
+static PyMethodDef stamps_methods[] = {
+    {"append", (PyCFunction)Stamps_append, METH_O, "See stamps.py."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef stamps_getset[] = {
+    {"coalesced", (getter)Stamps_coalesced, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot stamps_slots[] = {
+    {Py_tp_doc, "When the tokens of one turn came: see stamps.py."},
+    {Py_tp_methods, stamps_methods},
+    {Py_tp_getset, stamps_getset},
+    {Py_sq_length, Stamps_length},
+    {Py_sq_item, Stamps_item},
+    {Py_bf_getbuffer, Stamps_show},
+    {Py_bf_releasebuffer, Stamps_hide},
+    {Py_tp_dealloc, Stamps_dealloc},
+    {0, NULL},
+};
 
 static PyMethodDef reader_methods[] = {
     {"go_on", (PyCFunction)TokenReader_go_on, METH_VARARGS, "See reading.py."},
@@ -633,6 +714,13 @@ static PyType_Slot poll_slots[] = {
     {0, NULL},
 };
 
+static PyType_Spec stamps_spec = {
+    .name = "tokenbench.load._native.Stamps",
+    .basicsize = sizeof(Stamps),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = stamps_slots,
+};
+
 static PyType_Spec reader_spec = {
     .name = "tokenbench.load._native.TokenReader",
     .basicsize = sizeof(TokenReader),
@@ -657,13 +745,15 @@ static int fill(PyObject *module) {
     State *state = PyModule_GetState(module);
     state->poll = add(module, &poll_spec);
     state->reader = state->poll ? add(module, &reader_spec) : NULL;
-    return state->reader ? PyModule_AddIntConstant(module, "SOURCE", SOURCE) : -1;
+    state->stamps = state->reader ? add(module, &stamps_spec) : NULL;
+    return state->stamps ? PyModule_AddIntConstant(module, "SOURCE", SOURCE) : -1;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg) {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->poll);
     Py_VISIT(state->reader);
+    Py_VISIT(state->stamps);
     return 0;
 }
 
@@ -671,6 +761,7 @@ static int clear(PyObject *module) {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->poll);
     Py_CLEAR(state->reader);
+    Py_CLEAR(state->stamps);
     return 0;
 }
 

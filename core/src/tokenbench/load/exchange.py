@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import eq
 from typing import TYPE_CHECKING
 
 from tokenbench.api import Codec, StreamEvent
 
+from . import native
 from .records import ABSENT, RECORD, Status, TokenSource
 from .sse import READERS, Reader
 from .stencil import Stencil, stencil_of
@@ -102,7 +102,7 @@ class Exchange:
         self.error: str | None = None
         self._stencil: Stencil | None = None
         self._last_token: tuple[bytes, StreamEvent] | None = None
-        self.stamps: list[int] = []
+        self.stamps = native.stamps()
         self.counts: list[int] = []
         self.text: list[str] = []
 
@@ -230,7 +230,7 @@ class Exchange:
             self.asked_out,
             len(stamps),
             chunk_offset,
-            sum(map(eq, stamps, stamps[1:])) if len(stamps) > 1 else 0,
+            stamps.coalesced,
             self.bytes_in,
         )
 

@@ -1,9 +1,10 @@
 """The compiled part of the request path, where there is one: ``_native.c``.
 
-It holds twins of two classes, :class:`.poll.Poll` and :class:`.reading.TokenReader`, which stay the
-description of what it does; the tests of both run on both. It is built with the package on Linux
-where a C compiler is found (``core/hatch_build.py``); everywhere else, and where the environment
-has TOKENBENCH_PURE=1, the classes are used themselves: the same stamps, at half as much CPU again.
+It holds twins of three classes, :class:`.poll.Poll`, :class:`.reading.TokenReader` and
+:class:`.stamps.Stamps`, which stay the description of what it does; their tests run on both. It is
+built with the package on Linux where a C compiler is found (``core/hatch_build.py``); everywhere
+else, and where the environment has TOKENBENCH_PURE=1, the classes are used themselves: the same
+stamps, at half as much CPU again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .poll import Poll
+from .stamps import Stamps
 
 if TYPE_CHECKING:
     from .reading import Owner, TokenReader
@@ -42,6 +44,11 @@ module = _load()
 def poll() -> Poll:
     """The poll of a reactor."""
     return Poll() if module is None else module.Poll()
+
+
+def stamps() -> Stamps:
+    """Those of a turn that begins."""
+    return Stamps("q") if module is None else module.Stamps()
 
 
 def path() -> str:

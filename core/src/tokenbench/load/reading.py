@@ -14,12 +14,13 @@ from typing import Protocol
 from . import native
 from .poll import READ, WRITE
 from .receive import ROOM, Receiver
+from .stamps import Stamps
 from .stencil import Stencil, find_strange
 
 _VIEW = memoryview(ROOM)
 _begins, _ends = ROOM.startswith, ROOM.endswith
 _NO_HEADS: dict[int, bytes] = {}
-_NOWHERE: list[int] = []
+_NOWHERE = Stamps("q")
 
 
 class Owner(Protocol):
@@ -55,7 +56,6 @@ class TokenReader:
         "_owner",
         "_read",
         "_receiver",
-        "_stamps",
         "_stencil",
         "_tail",
         "_token",
@@ -71,7 +71,6 @@ class TokenReader:
         self._receiver = receiver
         self._again = would_block(made)
         self._stencil: Stencil | None = None
-        self._stamps = _NOWHERE
         self._heads: dict[int, bytes] = _NO_HEADS
         self._tail = b""
         self._token: Callable[[int], None] = _NOWHERE.append
@@ -85,12 +84,12 @@ class TokenReader:
         """See above."""
         return len(self._kept) + (self._end is not None)
 
-    def go_on(self, stencil: Stencil | None = None, stamps: list[int] = _NOWHERE) -> None:
+    def go_on(self, stencil: Stencil | None = None, stamps: Stamps = _NOWHERE) -> None:
         """The owner has looked at what was left. From now on, and in what was kept, reads that fit
         `stencil` are tokens; their stamps go to `stamps`.
         """
         self._waiting = False
-        self._stencil, self._stamps = stencil, stamps
+        self._stencil = stencil
         self._heads = _NO_HEADS
         if stencil is not None:
             self._heads, self._tail = stencil.heads, stencil.tail
@@ -146,7 +145,8 @@ class TokenReader:
             self._waiting, self._heads = True, _NO_HEADS
             self._owner.leave(data, now_ns, late_ns)
             return
-        self._stamps += [now_ns] * count
+        for _ in range(count):
+            self._token(now_ns)
         self.taken += len(data)
         if count > 1:
             self._receiver.merged.add(late_ns)

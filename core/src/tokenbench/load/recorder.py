@@ -12,7 +12,6 @@ from .exchange import Exchange
 from .records import ABSENT
 
 _BATCH_BYTES = 256 * 1024
-_BATCH = 32 * 1024
 _UNCOUNTED = array("i", [ABSENT]).tobytes()
 
 
@@ -25,7 +24,7 @@ class Recorder:
 
     def __init__(self, folder: Path, *, worker: int = 0) -> None:
         self._records = bytearray()
-        self._stamps = array("q")
+        self._stamps = bytearray()
         self._counts = bytearray()
         self._offset = 0
         self.failure: OSError | None = None
@@ -44,11 +43,11 @@ class Recorder:
         """
         stamps = exchange.stamps
         self._records += exchange.row(worker, self._offset)
-        self._stamps.extend(stamps)
+        self._stamps += stamps
         counts = exchange.counts
         self._counts += array("i", counts).tobytes() if counts else _UNCOUNTED * len(stamps)
         self._offset += len(stamps)
-        if len(self._stamps) > _BATCH or len(self._records) > _BATCH_BYTES:
+        if len(self._stamps) > _BATCH_BYTES or len(self._records) > _BATCH_BYTES:
             self._flush()
 
     def close(self) -> None:
@@ -68,15 +67,13 @@ class Recorder:
 
     def _flush(self) -> None:
         for file, data in (
-            (self._record_file, bytes(self._records)),
-            (self._stamp_file, self._stamps.tobytes()),
-            (self._count_file, bytes(self._counts)),
+            (self._record_file, self._records),
+            (self._stamp_file, self._stamps),
+            (self._count_file, self._counts),
         ):
             if data:
-                self._queue.put((file, data))
-        self._records.clear()
-        self._counts.clear()
-        del self._stamps[:]
+                self._queue.put((file, bytes(data)))
+                data.clear()
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
