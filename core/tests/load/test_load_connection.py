@@ -307,6 +307,22 @@ def test_what_was_read_behind_a_response_is_not_the_next_one(more) -> None:
     assert not pool._idle
 
 
+def test_a_request_sent_before_a_stray_read_was_looked_at_is_not_answered_by_it() -> None:
+    """The connection is closed the moment the stray bytes are read."""
+    ours, theirs = socket.socketpair()
+    with contextlib.closing(Reactor()) as reactor, contextlib.closing(Timers(reactor)) as timers:
+        address = Address("http://127.0.0.1:1", api_key=None)
+        pool = ConnectionPool(address, reactor, timers, connect_timeout_s=1)
+        ours.setblocking(False)
+        connection = Connection(ours, pool.receiver, pool, reactor)
+        pool.release(connection)
+        theirs.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        reactor.poll.turn(0)
+        assert connection.closed
+        assert not reactor.work
+        theirs.close()
+
+
 # -- large requests ------------------------------------------------------------------------------
 
 LARGE = "abcdefgh" * 1_000_000

@@ -186,6 +186,21 @@ def test_only_a_plain_token_leaves_a_stencil(event: StreamEvent) -> None:
     assert stencil_of(b'{"x":"\\n","text":"a"}', StreamEvent(token=True, text="a"), ()) is None
 
 
+def test_what_looks_like_a_chunk_within_one_is_not_one(each_path) -> None:
+    """Nor when reads are cut right before and behind it, at line ends that are no chunk's."""
+    first, token, more, *rest = (
+        part.encode() if isinstance(part, str) else part
+        for part in _stream(["a", "b", "c"], chat=False, ascii_only=True, spaced=False)
+    )
+    inside = b"\r\n" + token + b"\r\n" + more.partition(b"\r\n")[2]
+    size = b"%x\r\n" % len(inside)
+    parts = [HEAD + first, size + b"\r\n", token, inside[2 + len(token) :] + b"\r\n", *rest]
+    cut, _ = _read(CompletionsCodec(), [*parts, b"0\r\n\r\n"])
+    whole, _ = _read(CompletionsCodec(), [b"".join(parts) + b"0\r\n\r\n"])
+    assert _seen(cut) == _seen(whole)
+    assert whole.status is Status.OK
+
+
 def test_an_interim_answer_is_not_the_answer(each_path) -> None:
     """103 Early Hints before the response: the request goes on, with its own answer."""
     chunks = _stream([" a", " b"], chat=False, ascii_only=False, spaced=False)

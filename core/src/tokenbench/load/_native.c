@@ -244,7 +244,8 @@ static int take_in(TokenReader *self, const char *data, Py_ssize_t size, long lo
 
 /* Whether its poll still calls it: what wrote on may have closed it, and others have its number. */
 static int is_watched(const TokenReader *self) {
-    return self->fd < self->poll->room && self->poll->handlers[self->fd] == (PyObject *)self;
+    return self->fd >= 0 && self->fd < self->poll->room &&
+           self->poll->handlers[self->fd] == (PyObject *)self;
 }
 
 static void forget(Poll *poll, Py_ssize_t fd);
@@ -357,7 +358,9 @@ static PyObject *TokenReader_go_on(TokenReader *self, PyObject *args) {
     State *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
     if (!state || !PyArg_ParseTuple(args, "|OO!", &stencil, state->stamps, &stamps)) return NULL;
     self->taking = 0;
-    if (stencil != Py_None) {
+    if (stencil == Py_None) {
+        Py_CLEAR(self->stamps);
+    } else {
         if (!stamps) {
             PyErr_SetString(PyExc_TypeError, "a stencil needs a place for stamps");
             return NULL;

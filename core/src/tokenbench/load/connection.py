@@ -28,6 +28,13 @@ class Pool(Protocol):
         """The connection is gone; `exchange` was under way on it and has had no byte."""
 
 
+def _at_chunk_end(data: bytes, last: bytes) -> bool:
+    """Whether a read ends with a chunk whose end is `last`: within a chunk, the read would end with
+    `last` itself. Of a part that is nothing but line ends both is true; it is taken for the latter.
+    """
+    return last != b"" and data.endswith(last + b"\r\n") and not data.endswith(last)
+
+
 class Connection:
     """Carries one exchange at a time."""
 
@@ -85,13 +92,15 @@ class Connection:
 
     def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
         """A read that its reader did not take: looked at later, with its stamp."""
+        if self._exchange is None:
+            self.close()  # Nobody asked: what comes next could be taken for an answer.
+            return
         self._reactor.work.append((self._look, (data, now_ns, late_ns)))
 
     def _look(self, data: bytes, now_ns: int, late_ns: int) -> None:
         """Parse a read; what was kept behind it may go on."""
         exchange = self._exchange
         if self.closed or exchange is None:
-            self.close()  # Nobody asked: what comes next could be taken for an answer.
             return
         self._now_ns = now_ns
         self._got_bytes = True
@@ -112,9 +121,8 @@ class Connection:
                 self._receiver.merged.add(late_ns)
             if self._whole:
                 self._finish(now_ns)
-            elif last and exchange.reader.clean and data.endswith(last + b"\r\n"):
-                # Both stand between two chunks: within one, the read would end with `last` itself.
-                # They need not see plain tokens.
+            elif exchange.reader.clean and _at_chunk_end(data, last):
+                # Reader and parser stand between two chunks: they need not see plain tokens.
                 self._reader.go_on(exchange.stencil(), exchange.stamps)
             else:
                 self._reader.go_on()

@@ -19,7 +19,7 @@ from .poll import READ, Handler, Poll
 # So long it is done before the sockets are looked at again. A shorter time would look sooner, but
 # send requests one by one, and each would have to wake a server that had just gone to sleep.
 _WORK_NS = 250_000
-# So long for each read of a turn: half of what a read takes. More would send sooner, and read so
+# So long for each read of a turn, which takes seven times that. More would send sooner, and read so
 # late that tokens come out of one read together; what waits to be sent is dispatch delay instead.
 _WORK_A_READ_NS = 1_000
 

@@ -93,7 +93,7 @@ class TokenReader:
         self._heads = _NO_HEADS
         if stencil is not None:
             self._heads, self._tail = stencil.heads, stencil.tail
-            self._token = stamps.append
+        self._token = stamps.append
         while self._kept and not self._waiting:
             self._take(*self._kept.popleft())
         if self._end is not None and not self._waiting:
@@ -155,7 +155,7 @@ class TokenReader:
         self._receiver.poll.forget(self._fileno())
         end = (error, monotonic_ns())
         if self._waiting:
-            self._end = end
+            self._end = self._end or end
         else:
             self._owner.over(*end)
 

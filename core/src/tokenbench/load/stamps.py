@@ -16,8 +16,9 @@ else:
 
 
 class Stamps(_Integers):
-    """Arrivals of token-bearing chunks, in monotonic ns and in order; only ever appended to. A
-    buffer of 64-bit integers: ``Stamps("q")``.
+    """Arrivals of token-bearing chunks, in monotonic ns and in order; only ever appended to.
+
+    ``Stamps("q")``. The bytes of its buffer are 64-bit integers.
     """
 
     __slots__ = ()
