@@ -1,7 +1,7 @@
 """The gate against real servers: a sound one passes, damaged ones fail.
 
-The bounds are those at which Wilson's 95 % interval of 40 questions lies wholly above or below 0.5:
-27 right answers or more, 13 or fewer.
+The bounds are those at which Wilson's 95 % interval lies wholly above or below 0.5: of 40 questions
+27 right answers or more; of 20, which are enough for a server that is damaged, 5 or fewer.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import pytest
 from tokenbench_eval_demo.plugin import DemoOptions
 from tokenbench_eval_demo.task import DemoEval
 
-from tokenbench.api import EvalServer
+from tokenbench.api import Accuracy, EvalServer
+from tokenbench.measure.accuracy import judge, wilson
 
 pytestmark = pytest.mark.real
-QUESTIONS = 40
-PASSES, FAILS = 27, 13
+QUESTIONS, PASSES = 40, 27
+FEW, FAILS = 20, 5
 Serve = Callable[..., EvalServer]
 
 # The template of another family (Llama 2), as a mistaken --chat-template gives it.
@@ -26,21 +27,32 @@ LLAMA2 = "{% for m in messages %}{{ '<s>[INST] ' + m['content'] + ' [/INST]' }}{
 NO_USER = "{{ '<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n' }}"
 
 
-def right(server: EvalServer, seed: int = 0) -> float:
+def right(server: EvalServer, questions: int) -> float:
     """How many of a sample of questions the server answers."""
-    task = DemoEval(DemoOptions(limit=QUESTIONS))
-    return task.score(task.ask(task.questions(seed), server)).correct
+    task = DemoEval(DemoOptions(limit=questions))
+    return task.score(task.ask(task.questions(0), server)).correct
+
+
+def test_the_bounds_are_those_of_the_gate() -> None:
+    """One right answer less, or more, and nothing is shown."""
+    for count, questions, verdict in (
+        (PASSES, QUESTIONS, Accuracy.PASS),
+        (PASSES - 1, QUESTIONS, Accuracy.UNDECIDED),
+        (FAILS, FEW, Accuracy.FAIL),
+        (FAILS + 1, FEW, Accuracy.UNDECIDED),
+    ):
+        assert judge(wilson(count, questions), 0.5) is verdict
 
 
 def test_a_sound_server_passes(serve: Serve) -> None:
     """The model as it is answers enough, but not everything: the score is not a constant."""
-    assert PASSES <= right(serve()) < QUESTIONS
+    assert PASSES <= right(serve(), QUESTIONS) < QUESTIONS
 
 
 @pytest.mark.parametrize("template", [LLAMA2, NO_USER], ids=["llama2", "no-user"])
 def test_a_wrong_chat_template_fails(serve: Serve, template: str) -> None:
     """The same weights behind a wrong chat template fail the gate."""
-    assert right(serve(template=template)) <= FAILS
+    assert right(serve(template=template), FEW) <= FAILS
 
 
 def test_damaged_weights_fail(serve: Serve, weights: Path, tmp_path: Path) -> None:
@@ -52,4 +64,4 @@ def test_damaged_weights_fail(serve: Serve, weights: Path, tmp_path: Path) -> No
         data[place] ^= 1 << dice.randrange(8)
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(data)
-    assert right(serve(model=damaged)) <= FAILS
+    assert right(serve(model=damaged), FEW) <= FAILS
