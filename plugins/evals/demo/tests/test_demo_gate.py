@@ -1,7 +1,7 @@
 """The gate against real servers: a sound one passes, damaged ones fail.
 
 The bounds are those at which Wilson's 95 % interval lies wholly above or below 0.5: of 40 questions
-27 right answers or more; of 20, which are enough for a server that is damaged, 5 or fewer.
+27 right answers or more; of 20, which are enough for a server that is damaged, 5 or fewer (tests/test_gate.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import pytest
 from tokenbench_eval_demo.plugin import DemoOptions
 from tokenbench_eval_demo.task import DemoEval
 
-from tokenbench.api import Accuracy, EvalServer
-from tokenbench.measure.accuracy import judge, wilson
+from tokenbench.api import EvalServer
 
 pytestmark = pytest.mark.real
 QUESTIONS, PASSES = 40, 27
@@ -31,17 +30,6 @@ def right(server: EvalServer, questions: int) -> float:
     """How many of a sample of questions the server answers."""
     task = DemoEval(DemoOptions(limit=questions))
     return task.score(task.ask(task.questions(0), server)).correct
-
-
-def test_the_bounds_are_those_of_the_gate() -> None:
-    """One right answer less, or more, and nothing is shown."""
-    for count, questions, verdict in (
-        (PASSES, QUESTIONS, Accuracy.PASS),
-        (PASSES - 1, QUESTIONS, Accuracy.UNDECIDED),
-        (FAILS, FEW, Accuracy.FAIL),
-        (FAILS + 1, FEW, Accuracy.UNDECIDED),
-    ):
-        assert judge(wilson(count, questions), 0.5) is verdict
 
 
 def test_a_sound_server_passes(serve: Serve) -> None:
