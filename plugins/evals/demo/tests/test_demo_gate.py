@@ -1,7 +1,8 @@
 """The gate against real servers: a sound one passes, damaged ones fail.
 
 The bounds are those at which Wilson's 95 % interval lies wholly above or below 0.5: of 40 questions
-27 right answers or more; of 20, which are enough for a server that is damaged, 5 or fewer (tests/test_gate.py).
+27 right answers or more; of 20, which are enough for a server that is damaged, 5 or fewer. They are
+tested in tests/test_gate.py.
 """
 
 from __future__ import annotations
