@@ -197,8 +197,8 @@ def run_on_leaves_nothing(subject: Subject) -> None:
     mark = f"{MARK}{uuid.uuid4()}"
     with _host(subject) as (launcher, host, _):
         with contextlib.suppress(EngineError):
-            script = 'sh -c "sleep 5; true" "$0" & wait'
-            launcher.run_on(host, ("sh", "-c", script, mark), timeout_s=0.2)
+            script = 'sh -c "sleep 9; true" "$0" & wait'
+            launcher.run_on(host, ("sh", "-c", script, mark), timeout_s=1.0)
         refuse_living(command_lines(mark), "after a time limit")
 
 
