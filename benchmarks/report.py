@@ -122,17 +122,19 @@ def _least(
 
 
 def _rate(samples: list[Sample], client: str) -> float | None:
-    rates = [s.requests / s.wall_s for s in samples if s.client == client]
+    rates = _rates(samples, client)
     return median(rates) if rates else None
 
 
 def _over(samples: list[Sample], floor: str) -> float | None:
     """The rate of ours by that of a floor, run by run; their median."""
-    clients = (
-        [s.requests / s.wall_s for s in samples if s.client == name] for name in ("ours", floor)
-    )
-    pairs = [a / b for a, b in zip(*clients, strict=False)]
+    both = (_rates(samples, name) for name in ("ours", floor))
+    pairs = [ours / theirs for ours, theirs in zip(*both, strict=False)]
     return median(pairs) if pairs else None
+
+
+def _rates(samples: list[Sample], client: str) -> list[float]:
+    return [s.requests / s.wall_s for s in samples if s.client == client]
 
 
 def _at(samples: list[Sample], client: str, streams: int) -> list[Sample]:

@@ -35,7 +35,11 @@ def main() -> None:
     """Run all; the exit code is that of the first packet that failed."""
     begun = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as lanes:
-        codes = list(lanes.map(_run, range(len(PACKETS))))
+        try:
+            codes = list(lanes.map(_run, range(len(PACKETS))))
+        except BaseException:  # Ctrl-C ends those that run; the others shall not begin.
+            lanes.shutdown(wait=False, cancel_futures=True)
+            raise
     print(f"all packets took {(time.monotonic() - begun) / 60:.1f} min")
     sys.exit(next((code for code in codes if code), 0))
 
