@@ -248,8 +248,11 @@ def test_a_server_that_never_becomes_ready(bench) -> None:
 
 
 def test_a_server_that_dies_in_the_middle_of_a_point(bench) -> None:
-    """The run ends with the engine's exit code; the point and its records are kept."""
-    done = bench(*_scripted("--die-after 9 --itl-s 0.02", "--duration", "20"))
+    """The run ends with the engine's exit code; the point and its records are kept.
+
+    Every prompt has been refused by the time that its end is told.
+    """
+    done = bench(*_scripted("--die-after 9 --itl-s 0.02 --die-slowly 0.5", "--duration", "20"))
     assert done.code == 5
     assert "the engine died: server ended with exit code 7" in done.complaint[0]
     (result,) = measured(bench)

@@ -136,6 +136,9 @@ def _run(
             elif "asked" in message:
                 on_asked(message["asked"], total)
             elif "error" in message:
+                death = serving.found_dead()
+                if death is not None:
+                    raise _died(death, log)
                 kind: Any = getattr(api, message["kind"], PluginError)
                 raise kind(message["error"], hint=message["hint"], log=log)
             elif "score" in message:

@@ -144,7 +144,7 @@ def _phase(
 
 def _state(bench: Bench, summary: PhaseSummary) -> tuple[PointState, str | None]:
     """How a phase ended: as planned, or cut by the server, the user, a stall or the disk."""
-    death = bench.serving.death()
+    death = bench.serving.found_dead()
     if death is not None:
         return PointState.FAILED, f"the engine died: {death}"
     if bench.interrupted():

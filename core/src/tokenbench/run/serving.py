@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tokenbench.api import (
     CHAT,
@@ -33,6 +35,7 @@ from tokenbench.load.generate import Generated, generate
 _POLL_S = 0.1
 _READY_TIMEOUT_S = 60.0
 _QUIET_LIMIT_S = 30.0
+_REAPED_S = 3.0
 
 
 class Serving:
@@ -146,6 +149,17 @@ class Serving:
                 return f"{state.role} {how}: {tail}"
         return None
 
+    def found_dead(self) -> str | None:
+        """As :meth:`death`, for one that is asked after load.
+
+        A process closes its sockets before anybody is told of its end, and streams without a server
+        fail in no time: a server that refuses connections gets a moment to be found dead.
+        """
+        deadline = time.monotonic() + _REAPED_S
+        while (how := self.death()) is None and self._refuses() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return how
+
     def target(self) -> Target:
         """Whom requests are encoded for."""
         return Target(model=self.plan.served_name or self.request.served_name, dialect=self.dialect)
@@ -184,6 +198,19 @@ class Serving:
         return True
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _refuses(self) -> bool:
+        """Whether nobody listens at an endpoint."""
+        for endpoint in self.deployment.endpoints:
+            parts = urlsplit(endpoint.url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            try:
+                socket.create_connection((parts.hostname, port), timeout=1.0).close()
+            except ConnectionRefusedError:
+                return True
+            except OSError:  # Slow or far is not dead.
+                continue
+        return False
 
     def _wait_endpoints(self, deadline: float) -> None:
         """A launcher may learn hosts and ports only once the processes run."""

@@ -10,6 +10,7 @@ engine where one can run; this is for what a real engine cannot be asked to do.
 ``--never-ready``        answers 503 to everything, as a server that is loading does
 ``--hang-after N``       from request N on, accepts and sends nothing
 ``--die-after N``        exits with code 7 in the middle of request N
+``--die-slowly S``     closes its sockets at that moment, and exits so many seconds later
 ``--drop-share S``       cuts this share of streams after half of their tokens
 ``--refuse``             answers every generation with HTTP 400
 ``--extra-tokens N``     generates N tokens more than asked, or fewer, where N is negative
@@ -29,7 +30,8 @@ import json
 import os
 import signal
 import sys
-from typing import Any
+import time
+from typing import Any, NoReturn
 
 _HEAD_LIMIT = 64 * 1024
 
@@ -140,7 +142,7 @@ class ScriptedServer:
             if index and script.itl_s:
                 await asyncio.sleep(script.itl_s)
             if dies and index >= tokens // 2:
-                os._exit(7)
+                _die(script.die_slowly)
             if drops and index >= tokens // 2:
                 raise ConnectionResetError
             self.generated_tokens += 1
@@ -176,6 +178,12 @@ async def _read(reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
         if name.lower() == "content-length":
             length = int(value)
     return lines[0].split()[1], await reader.readexactly(length)
+
+
+def _die(after_s: float) -> NoReturn:
+    os.closerange(3, 256)
+    time.sleep(after_s)
+    os._exit(7)
 
 
 def _prompt_tokens(request: dict[str, Any]) -> int:
@@ -222,6 +230,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--never-ready", action="store_true")
     found.add_argument("--hang-after", type=int)
     found.add_argument("--die-after", type=int)
+    found.add_argument("--die-slowly", type=float, default=0.0)
     found.add_argument("--drop-share", type=float, default=0.0)
     found.add_argument("--refuse", action="store_true")
     found.add_argument("--extra-tokens", type=int, default=0)
