@@ -50,7 +50,9 @@ def test_goodput_counts_what_is_within_the_objectives(bench) -> None:
 
 
 def test_the_largest_concurrency_that_holds_is_found(bench) -> None:
-    """The scripted server holds any TTFT that is generous and none that is impossible."""
+    """The scripted server holds any TTFT that is generous. A machine that is busy may fail to
+    measure a load; nothing else may speak against one.
+    """
     done = bench(
         *("run", *QUICK, "--find", "max-concurrency", "--to", "8", "--slo", "ttft_p99<10s"),
         *("--requests", "16", "--allow-invalid"),
@@ -58,9 +60,12 @@ def test_the_largest_concurrency_that_holds_is_found(bench) -> None:
     assert done.code == 0, done.err
     (file,) = bench.run_directory.glob("find-*.json")
     found = json.loads(file.read_text())
-    assert found["found"] == 8
-    assert [trial["value"] for trial in found["trials"]] == [1, 2, 4, 8]
-    assert "8 requests in flight is the most that holds ttft_p99<10000ms" in done.out
+    trials = found["trials"]
+    assert {trial["why"] for trial in trials} <= {"", "the measurement is invalid"}
+    assert found["found"] == max((t["value"] for t in trials if t["holds"]), default=None)
+    if all(trial["holds"] for trial in trials):
+        assert [trial["value"] for trial in trials] == [1, 2, 4, 8]
+        assert "8 requests in flight is the most that holds ttft_p99<10000ms" in done.out
 
 
 def test_a_search_that_finds_nothing_says_why(bench) -> None:

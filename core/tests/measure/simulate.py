@@ -206,7 +206,7 @@ class _Client:
             left = np.interp(marks, work, times) if len(marks) else marks
             if request.n_out == 1:
                 left = left * 0 + (request.end - 80e-6)
-            seen = _ns(self._seen(left, request.end))
+            seen = _all_ns(self._seen(left, request.end))
             rows.append(self._row(request, seen))
             stamps.append(seen)
             tokens.append(counts if self.run.continuous_usage else np.full(len(seen), ABSENT))
@@ -239,6 +239,7 @@ class _Client:
 
     def _row(self, request: _Request, ns: Ints) -> dict[str, Any]:
         run, n_in = self.run, request.asked_in + self.run.template
+        sent_ns = _ns(request.sent)
         cached = 16 * (run.template // 16) if request.turn == 0 else n_in - run.n_in
         return {
             "session": request.session,
@@ -249,8 +250,8 @@ class _Client:
             "exact_output": run.exact_output,
             "token_source": TokenSource.USAGE,
             "scheduled_ns": _ns(request.at),
-            "sent_first_ns": _ns(request.sent),
-            "sent_last_ns": _ns(request.sent),
+            "sent_first_ns": sent_ns,
+            "sent_last_ns": sent_ns,
             "first_ns": ns[0],
             "last_ns": ns[-1],
             "end_ns": _ns(request.end),
@@ -264,8 +265,12 @@ class _Client:
         }
 
 
-def _ns(seconds: Any) -> Any:
-    return _START_NS + np.round(np.asarray(seconds) * 1e9).astype(np.int64)
+def _ns(seconds: float) -> int:
+    return _START_NS + round(seconds * 1e9)
+
+
+def _all_ns(seconds: Floats) -> Ints:
+    return _START_NS + np.round(seconds * 1e9).astype(np.int64)
 
 
 def _repeat(run: Run, number: int) -> Evidence:
@@ -274,7 +279,7 @@ def _repeat(run: Run, number: int) -> Evidence:
     client = _Client(run=run, rng=rng, server=server)
     scheduled = client.drive()
     records, chunks = client.records()
-    stopped = int(_ns(client.stopped))
+    stopped = _ns(client.stopped)
     in_flight = np.minimum(records["end_ns"], stopped) - records["sent_first_ns"]
     clock = ClockPair(wall_ns=0, monotonic_ns=0)
     ended = max(stopped, int(records["end_ns"].max(initial=stopped)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -31,6 +32,7 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     return Estimate(mean=mean, half_width=half_width, values=tuple(values))
 
 
+@functools.cache
 def t_quantile_975(degrees: int) -> float:
     """The 97.5 % point of Student's t, by bisection of its distribution function.
 
@@ -38,13 +40,12 @@ def t_quantile_975(degrees: int) -> float:
     Handbook of Mathematical Functions, 1964, 26.7.3 and 26.7.4).
     """
     low, high = 0.0, 1000.0
-    for _ in range(200):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         if _t_two_sided(middle, degrees) < 0.95:
             low = middle
         else:
             high = middle
-    return (low + high) / 2
+    return middle
 
 
 def _t_two_sided(t: float, degrees: int) -> float:

@@ -72,10 +72,11 @@ def failures(seen: Evidence, limits: Thresholds) -> Check:
     if not len(judged):
         # Nothing was measured, and nothing may be certified.
         return Check(name=name, outcome=CheckOutcome.INVALID, evidence="no request ended")
-    failed = [Status(int(s)).name.lower() for s in judged if s != Status.OK]
-    share = len(failed) / len(judged)
-    kinds = ", ".join(f"{n} {kind}" for kind, n in collections.Counter(failed).items())
-    text = f"{len(failed)} of {len(judged)} requests failed" + (f": {kinds}" if kinds else "")
+    found = collections.Counter(judged[judged != Status.OK].tolist())
+    failed = found.total()
+    share = failed / len(judged)
+    kinds = ", ".join(f"{n} {Status(status).name.lower()}" for status, n in found.items())
+    text = f"{failed} of {len(judged)} requests failed" + (f": {kinds}" if kinds else "")
     if seen.phase.errors:
         text += f" (first: {seen.phase.errors[0]})"
     return above(name, share, limits.failure_share, text, "1")
