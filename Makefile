@@ -17,6 +17,9 @@ PIP := env $(foreach name,BUILD_CONSTRAINT CONSTRAINT DRY_RUN NO_BINARY ONLY_BIN
 PINNED := install --no-deps --no-build-isolation --require-hashes
 EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
 
+# The tests start hundreds of processes: what they import is compiled once, not by each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test lint types unit format reference dist lock clean
 help:
 	@echo "make demo    set up, then measure a real model on this machine (about 4 minutes)"

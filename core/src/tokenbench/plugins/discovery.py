@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 from collections.abc import Iterable
 
 import attrs
@@ -13,6 +14,7 @@ from .kinds import BY_GROUP
 ALLOW_VARIABLE = "TOKENBENCH_PLUGINS"
 CORE = "tokenbench"
 API_GROUP = "tokenbench.api"
+_NAMED = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 
 @attrs.frozen(kw_only=True)
@@ -71,16 +73,27 @@ def _entry_points() -> importlib.metadata.EntryPoints:
     found: dict[str, list[importlib.metadata.EntryPoint]] = {}
     for dist in importlib.metadata.distributions():
         try:
-            name = dist.name or ""
+            name, _ = _named(dist)
+            ours = CORE in (dist.read_text("entry_points.txt") or "")
             # The first on the path is the one that is imported.
-            found.setdefault(name.lower(), list(dist.entry_points))
+            found.setdefault(name.lower(), list(dist.entry_points) if ours else [])
         except Exception:  # noqa: S112 - whatever its files hold
             continue
     return importlib.metadata.EntryPoints(entry for own in found.values() for entry in own)
 
 
+def _named(dist: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Name and version, empty where a half-removed distribution does not tell. From the first lines
+    of its metadata: of all that is installed, to parse them whole takes as long as the rest of a
+    plan.
+    """
+    text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or dist.read_text("") or ""
+    head = dict(_NAMED.findall(text.partition("\n\n")[0]))
+    return head.get("Name", ""), head.get("Version", "")
+
+
 class _Distributions:
-    """Name, version and API version of each distribution; metadata is parsed once."""
+    """Name, version and API version of each distribution; metadata is read once."""
 
     def __init__(self, api_entries: Iterable[importlib.metadata.EntryPoint]) -> None:
         self._known: dict[int, tuple[str, str]] = {}
@@ -98,7 +111,6 @@ class _Distributions:
         if dist is None:
             return "unknown", "unknown"
         if id(dist) not in self._known:
-            # A half-removed distribution may tell neither.
-            name, version = dist.metadata["Name"], dist.metadata["Version"]
+            name, version = _named(dist)
             self._known[id(dist)] = (name or "unknown", version or "unknown")
         return self._known[id(dist)]

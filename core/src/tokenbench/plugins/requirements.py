@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tokenbench.api import PluginError, UsageError
 
 
-def check_requirements(wanted: Iterable[str]) -> None:
+def check_requirements(wanted: Sequence[str]) -> None:
     """See that each is installed in a version that fits.
 
     Args:
@@ -18,6 +18,8 @@ def check_requirements(wanted: Iterable[str]) -> None:
         UsageError: one of them is no requirement.
         PluginError: some are missing or do not fit; all are named.
     """
+    if not wanted:
+        return
     from packaging.requirements import InvalidRequirement, Requirement
 
     problems = []

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import yaml
 
 from tokenbench.api import UsageError
 
@@ -43,6 +42,8 @@ def read(file: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(f"cannot read the suite {file}: {reason}", hint="check the path") from None
+    import yaml  # A run that is asked for by flags needs none.
+
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -65,6 +66,8 @@ def read(file: Path) -> Document:
 
 
 def _convert(loader: Any, node: Any, path: str, lines: dict[str, int]) -> Any:
+    import yaml
+
     # Aliases may refer to what holds them, or multiply: a few lines can stand for endless data.
     if len(lines) > _MOST_NODES or path.count(".") + path.count("[") > _DEEPEST:
         raise yaml.MarkedYAMLError(problem="it is too large", problem_mark=node.start_mark)
