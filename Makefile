@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 PYPROJECTS := $(sort $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml))
 OURS := $(PYPROJECTS:/pyproject.toml=)
 # What is compiled when core is installed.
-COMPILED := $(wildcard core/hatch_build.py core/src/tokenbench/load/_native.c)
+COMPILED := $(wildcard core/*.py core/src/tokenbench/load/_native.c \
+	core/src/tokenbench/load/*.py core/src/tokenbench/api/*.py)
 # A user's pip settings must not change what is installed or where; index, proxy, certificates and
 # cache stay theirs. PIP_USER=0 also overrules `user = true` in a pip.conf.
 PIP := env $(foreach name,BUILD_CONSTRAINT CONSTRAINT DRY_RUN NO_BINARY ONLY_BINARY PREFIX PYTHON \
@@ -29,7 +30,7 @@ help:
 	@echo "make reference    write docs/reference from docstrings"
 	@echo "make lock    pin third-party packages anew    make clean    remove the environment"
 
-demo: $(VENV)/.run
+demo: $(VENV)/.run $(VENV)/.built
 	@$(BIN)/bench run suites/demo.yaml
 
 test: lint types unit
@@ -41,7 +42,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-unit: $(VENV)/.dev
+unit: $(VENV)/.dev $(VENV)/.built
 	@$(BIN)/python tools/tests.py
 
 format: $(VENV)/.dev
@@ -62,20 +63,25 @@ $(VENV)/.build: $(VENV)/.python requirements/build.txt
 	@$(PIP) $(PINNED) -r requirements/build.txt
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.build $(VENV)/.ours requirements/run.txt $(PYPROJECTS) $(COMPILED)
+$(VENV)/.run: $(VENV)/.build $(VENV)/.ours requirements/run.txt $(PYPROJECTS)
 	@test -e $(VENV)/.dev && test $(VENV)/.dev -nt $(VENV)/.build \
 		&& test $(VENV)/.dev -nt requirements/run.txt \
 		|| { echo "installing what a run needs ..."; \
 		$(PIP) $(PINNED) -r requirements/run.txt; }
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
-	@touch $@
+	@touch $@ $(VENV)/.built
 
-$(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS) $(COMPILED)
+$(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS)
 	@echo "installing what the tests need ..."
 	@# What is imported is compiled then; the rest of it would take as long as ten tests.
 	@$(PIP) $(PINNED) --no-compile -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation $(EDITABLE)
-	@touch $@ $(VENV)/.run
+	@touch $@ $(VENV)/.run $(VENV)/.built
+
+$(VENV)/.built: $(COMPILED)
+	@echo "compiling the request path ..."
+	@$(PIP) install --no-deps --no-build-isolation --editable core
+	@touch $@
 
 reference: $(VENV)/.dev
 	@$(BIN)/python tools/reference.py

@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
-BUILD = ("hatchling", "editables", "setuptools", "wheel")
+BUILD = ("hatchling", "editables", "mypy", "setuptools", "wheel")
 TOOLS = (
     "build",
     "hypothesis",
@@ -50,7 +50,8 @@ def main() -> None:
         constraint = Path(folder) / "run.txt"
         constraint.write_text(pinned_run)
         pinned_dev = _compile(sorted({*run, *extras, *TOOLS}), "-c", str(constraint))
-        pinned_build = _compile(sorted(BUILD))
+        constraint.write_text(pinned_dev)
+        pinned_build = _compile(sorted(BUILD), "-c", str(constraint))
     (ROOT / "requirements" / "build.txt").write_text(pinned_build)
     (ROOT / "requirements" / "run.txt").write_text(pinned_run + alone)
     (ROOT / "requirements" / "dev.txt").write_text(pinned_dev + alone)

@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import COMPILED
 from .poll import Poll
 from .stamps import Stamps
 
@@ -52,8 +53,13 @@ def stamps() -> Stamps:
 
 
 def path() -> str:
-    """Which request path this installation has: ``compiled`` or ``python``."""
-    return "python" if module is None else "compiled"
+    """Which request path this installation has: ``compiled``, ``python``, or what is compiled of
+    it: ``compiled tokens`` (this module), ``compiled requests`` (see ``built.py``).
+    """
+    made = {"tokens": module is not None, "requests": COMPILED}
+    if all(made.values()):
+        return "compiled"
+    return next((f"compiled {part}" for part, there in made.items() if there), "python")
 
 
 def compiled(polled: Poll) -> bool:

@@ -34,8 +34,8 @@ class Recorder:
         self._record_file = os.open(folder / f"records{suffix}.bin", flags, 0o644)
         self._stamp_file = os.open(folder / f"stamps{suffix}.bin", flags, 0o644)
         self._count_file = os.open(folder / f"counts{suffix}.bin", flags, 0o644)
-        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._writer.start()
 
     def add(self, exchange: Exchange, worker: int) -> None:
         """One turn: its row, the arrival of each token-bearing chunk, and the tokens in each; no
@@ -58,7 +58,7 @@ class Recorder:
         """
         self._flush()
         self._queue.put(None)
-        self._thread.join()
+        self._writer.join()
         os.close(self._record_file)
         os.close(self._stamp_file)
         os.close(self._count_file)
