@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from tokenbench.api import CHAT, Session, SingleTurn, Stop, TextPrompt, Turn, TurnResult
-from tokenbench.load.loops import START_GAP_NS
 from tokenbench.load.records import Status
 from tokenbench.store.records import read_raw
 
@@ -185,24 +184,3 @@ def test_single_turn_sessions_end() -> None:
     assert isinstance(session, SingleTurn)
     assert session.next(None) is session.turn
     assert session.next(SimpleNamespace(number=0)) is None  # type: ignore[arg-type]
-
-
-def test_the_first_of_a_closed_loop_begin_one_after_the_other(serve, drive, tmp_path) -> None:
-    """So far apart that none is late by the number of them; what is wanted in flight rises so."""
-    summary = drive(serve("--ttft-s", "0.1"), concurrency=50, stop=Stop(requests=80))
-    records, _ = read_raw(tmp_path)
-    begun = np.sort(records["scheduled_ns"])[:50] - summary.started_ns
-    assert begun.tolist() == [number * START_GAP_NS for number in range(50)]
-    length_ns = summary.dispatch_ended_ns - summary.started_ns
-    wanted = sum(max(0, length_ns - number * START_GAP_NS) for number in range(50))
-    assert summary.target_ns_in_flight == wanted
-
-
-def test_a_closed_loop_may_end_before_all_have_begun(serve, drive) -> None:
-    """What had not begun was not wanted."""
-    summary = drive(serve("--ttft-s", "0.1"), concurrency=400, stop=Stop(duration_s=0.02))
-    length_ns = summary.dispatch_ended_ns - summary.started_ns
-    assert 1 <= summary.turns <= length_ns // START_GAP_NS + 1
-    assert summary.stopped_by == "duration"
-    wanted = sum(max(0, length_ns - number * START_GAP_NS) for number in range(400))
-    assert summary.target_ns_in_flight == wanted

@@ -49,6 +49,10 @@ CLIENT_CHECKS = (
 """What says whether the client was the ruler, or part of what it measured."""
 LATENESS_LIMIT_S = 0.2e-3
 """A server whose p99 lateness is beyond this cannot judge anybody (issue 4 of the project)."""
+# Streams that begin together stay side by side for as long as gaps are alike, and a server that has
+# many tokens due at once is late with most of them. So they begin so far apart, over a few gaps.
+_APART_S = 100e-6
+_APART_GAPS = 5
 _WARM_UP_ID = 100_000_000
 _WARM_UP_TOKENS = 8
 _WORDS = 16
@@ -211,11 +215,12 @@ class Calibrator:
     ) -> PhaseSummary:
         traffic = self._traffic
         if stop.requests is not None:
-            first, count, tokens = _WARM_UP_ID, stop.requests, _WARM_UP_TOKENS
+            first, count, tokens, apart_s = _WARM_UP_ID, stop.requests, _WARM_UP_TOKENS, 0.0
         else:
             rounds = 1.5 * traffic.seconds / traffic.request_s + 2
             first, count = 0, int(concurrency * rounds) + traffic.least_requests
             tokens = None
+            apart_s = min(_APART_S, _APART_GAPS * traffic.itl_s / concurrency)
         job = LoadJob(
             url=url,
             codec=COMPLETIONS,
@@ -231,7 +236,14 @@ class Calibrator:
         )
         return self.crew.run(
             job,
-            (_session(first + n, tokens or _varied(n, traffic.tokens)) for n in range(count)),
+            (
+                _session(
+                    first + n,
+                    tokens or _varied(n, traffic.tokens),
+                    delay_s=n * apart_s if n < concurrency else 0.0,
+                )
+                for n in range(count)
+            ),
             on_progress=lambda _: None,
             interrupted=self._interrupted,
             alive=alive,
@@ -274,13 +286,14 @@ def _varied(number: int, mean: int) -> int:
     return max(1, mean // 2) + (number * 2654435761 % 2**32) * mean // 2**32
 
 
-def _session(number: int, tokens: int) -> Session:
+def _session(number: int, tokens: int, delay_s: float) -> Session:
     return SingleTurn(
         Turn(
             prompt=TextPrompt(f"#{number:09d}{' word' * (_WORDS - 1)}"),
             max_tokens=tokens,
             exact_output=True,
             n_in=_WORDS,
+            delay_s=delay_s,
         )
     )
 

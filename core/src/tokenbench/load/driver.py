@@ -95,11 +95,6 @@ class Driver(ABC):
     def scheduled_turns(self) -> int:
         """Turns that should have been sent until now."""
 
-    @property
-    @abstractmethod
-    def wanted_ns(self) -> int:
-        """The wanted number of sessions in flight, integrated over the dispatching time, in ns."""
-
     def start(self) -> None:
         """Start the clock."""
         self.started_ns = self._freed_ns = monotonic_ns()

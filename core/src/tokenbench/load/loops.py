@@ -9,40 +9,18 @@ from time import monotonic_ns
 from .driver import Driver, Parts
 from .job import LoadJob
 
-# The first ones of a closed loop begin so far apart: three times what a request costs. All at once
-# they would be late by their own number, and stay side by side for as long as answers are alike.
-START_GAP_NS = 100_000
-
 
 class ClosedLoop(Driver):
     """Keeps `concurrency` sessions in flight: one begins when another ends."""
-
-    def __init__(self, job: LoadJob, parts: Parts) -> None:
-        super().__init__(job, parts)
-        self._slots = job.concurrency or 0
-        self._begun = 0
 
     @property
     def scheduled_turns(self) -> int:
         """All that were sent: a closed loop wants no more than it can send."""
         return self.dispatched
 
-    @property
-    def wanted_ns(self) -> int:
-        """See :class:`.Driver`."""
-        length_ns = self.dispatch_ended_ns - self.started_ns
-        begun = min(self._slots, length_ns // START_GAP_NS + 1)
-        return begun * length_ns - START_GAP_NS * (begun * (begun - 1) // 2)
-
     def _begin(self) -> None:
-        """Begin what is due; come back for the next."""
-        while self._begun < self._slots and self.stopped_by is None:
-            due_ns = self.started_ns + self._begun * START_GAP_NS
-            if due_ns > monotonic_ns():
-                self._timers.at(due_ns, self._begin)
-                return
-            self._begun += 1
-            if not self._next_session(due_ns):
+        for _ in range(self._job.concurrency or 0):
+            if self.stopped_by is not None or not self._next_session(self.started_ns):
                 return
 
     def _session_over(self) -> None:
@@ -63,11 +41,6 @@ class OpenLoop(Driver):
         end_ns = self.dispatch_ended_ns if self.dispatch_ended_ns > 0 else monotonic_ns()
         arrivals = bisect_right(self._schedule, end_ns - self.started_ns)
         return arrivals + max(0, self.dispatched - self._begun)
-
-    @property
-    def wanted_ns(self) -> int:
-        """None is wanted in flight, whatever there is."""
-        return 0
 
     def _begin(self) -> None:
         self._arrive()

@@ -105,6 +105,8 @@ class Phase:
         receiver.look_at_clock()
         if driver.failure is not None:
             raise _plugin_error(driver.failure)
+        slots = self._job.concurrency or 0
+        target = slots * (driver.dispatch_ended_ns - driver.started_ns)
         return PhaseSummary(
             started_ns=driver.started_ns,
             dispatch_ended_ns=driver.dispatch_ended_ns,
@@ -119,7 +121,7 @@ class Phase:
             cpu_s=cpu_s,
             wall_s=(driver.ended_ns - driver.started_ns) / 1e9,
             in_flight_ns=driver.in_flight_ns,
-            target_ns_in_flight=driver.wanted_ns,
+            target_ns_in_flight=target,
             loop_delay_ns=receiver.delays.percentiles(),
             merged_delay_ns=receiver.merged.percentiles(*range(100)),
             kernel_stamps=receiver.kernel,
