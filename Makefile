@@ -21,6 +21,8 @@ EDITABLE = $(foreach folder,$(OURS),--editable $(folder))
 # The tests start hundreds of processes: what they import is compiled once, not by each.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Two of pip in one environment at a time would break it.
+.NOTPARALLEL:
 .PHONY: help demo test lint types unit format reference dist lock clean
 help:
 	@echo "make demo    set up, then measure a real model on this machine (about 4 minutes)"

@@ -97,13 +97,16 @@ def _build_modules(root: Path) -> list[Path]:
     built = runpy.run_path(str(root / _BUILT))
     made: Path = built["folder"]()
     library: Path = built["library"](made)
-    if not library.exists():
+    program = root / "mypyc_build.py"
+    if not built["whole"](made) or library.stat().st_mtime < program.stat().st_mtime:
+        made.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            _run(sys.executable, str(root / "mypyc_build.py"), folder)
+            _run(sys.executable, str(program), folder)
+            if built["folder"]() != made:
+                raise RuntimeError("its sources were changed meanwhile: install it again")
             fresh = sorted(
                 Path(folder, "lib").rglob("*.so"), key=lambda file: file.name == library.name
             )
-            made.mkdir(parents=True, exist_ok=True)
             for file in fresh:  # The library comes last: with it, all of it is there.
                 beside = made / f".{file.name}"
                 shutil.copyfile(file, beside)

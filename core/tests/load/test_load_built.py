@@ -52,6 +52,16 @@ def _unreadable(tree: Path) -> None:
     built.library(folder).write_bytes(b"not for this system")
 
 
+def _half(tree: Path) -> None:
+    (folder,) = (tree / "load" / "_built").iterdir()
+    next(folder.glob("driver.*")).unlink()
+
+
+def _edited(tree: Path) -> None:
+    """As an editor locks a file."""
+    (tree / "load" / ".#sse.py").symlink_to("somebody@somewhere")
+
+
 @compiled
 @pytest.mark.parametrize(
     ("change", "pure", "used"),
@@ -61,6 +71,8 @@ def _unreadable(tree: Path) -> None:
         (_changed, "", "False"),
         (_api_changed, "", "False"),
         (_unreadable, "", "False"),
+        (_half, "", "False"),
+        (_edited, "", "True"),
     ],
 )
 def test_those_of_other_sources_are_left_alone(

@@ -153,6 +153,21 @@ def test_a_later_turn_uses_earlier_answers(serve, drive, tmp_path) -> None:
     assert joined["scheduled_ns"] - others["end_ns"].max() == 100_000_000
 
 
+class Silent(Session):
+    """Sends nothing."""
+
+    def next(self, previous: TurnResult | None) -> Turn | None:
+        """No turn."""
+        return None
+
+
+def test_sessions_that_send_nothing_are_gone_over(serve, drive) -> None:
+    """However many come in a row: none is a call deeper than the one before."""
+    silent: list[Session] = [Silent() for _ in range(30_000)]
+    summary = drive(serve(), concurrency=1, sessions=[*silent, Dialogue()], stop=Stop(requests=9))
+    assert (summary.turns, summary.stopped_by) == (3, "sessions")
+
+
 def test_sessions_run_dry_is_said(serve, drive) -> None:
     """Prompts are never used twice: the phase ends and says why."""
     summary = drive(serve(), sessions=[plain_session(i) for i in range(6)], stop=Stop(requests=99))

@@ -239,7 +239,12 @@ static int take_in(TokenReader *self, const char *data, Py_ssize_t size, long lo
     if (count) return note(self, "merged", by_ns);
     if (self->waiting) return keep(self, data, size, now_ns, by_ns);
     self->waiting = 1;
-    return went_well(PyObject_CallMethod(self->owner, "leave", "y#LL", data, size, now_ns, by_ns));
+    /* No "y#": what it means depends on the Python whose headers are used, see PY_SSIZE_T_CLEAN. */
+    PyObject *left = PyBytes_FromStringAndSize(data, size);
+    if (!left) return 0;
+    int well = went_well(PyObject_CallMethod(self->owner, "leave", "OLL", left, now_ns, by_ns));
+    Py_DECREF(left);
+    return well;
 }
 
 /* Whether its poll still calls it: what wrote on may have closed it, and others have its number. */

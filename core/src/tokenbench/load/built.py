@@ -26,7 +26,7 @@ def folder() -> Path:
     compiles what it knows of types.
     """
     digest = 0
-    for file in sorted((*_HERE.glob("*.py"), *_HERE.parent.glob("api/*.py"))):
+    for file in sorted((*_HERE.glob("[!.]*.py"), *_HERE.parent.glob("api/[!.]*.py"))):
         digest = zlib.crc32(file.read_bytes(), digest)
     return _HERE / "_built" / f"{digest:08x}"
 
@@ -34,6 +34,12 @@ def folder() -> Path:
 def library(made: Path) -> Path:
     """The file that holds all of them, for the Python that runs; it is written last."""
     return made / f"{_LIBRARY}{EXTENSION_SUFFIXES[0]}"
+
+
+def whole(made: Path) -> bool:
+    """Whether all of it is there, for the Python that runs."""
+    suffix = EXTENSION_SUFFIXES[0]
+    return all((made / f"{name}{suffix}").is_file() for name in (*MODULES, _LIBRARY))
 
 
 def load(made: Path) -> None:
@@ -56,10 +62,12 @@ def use(path: list[str]) -> bool:
     """
     if os.environ.get("TOKENBENCH_PURE"):
         return False
-    made = folder()
     try:
+        made = folder()
+        if not whole(made):
+            return False
         load(made)
-    except ImportError:
+    except (ImportError, OSError):
         return False
     path.insert(0, str(made))
     return True

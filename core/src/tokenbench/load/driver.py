@@ -183,8 +183,14 @@ class Driver(ABC):
         except Exception as error:
             self._fail(error)
             return False
-        self._end_if_over(run)
+        if run.over and self._runs.pop(number, None) is not None:
+            # Sent nothing. Not at once: a thousand of them in a row would be as many calls deep.
+            self._reactor.soon(self._sent_nothing)
         return True
+
+    def _sent_nothing(self) -> None:
+        if self.stopped_by is None:
+            self._session_over()
 
     def _after_wait(self, item: Prepared, number: int, scheduled_ns: int) -> None:
         self._waiting -= 1

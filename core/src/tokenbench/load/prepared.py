@@ -43,7 +43,8 @@ Item = Prepared | Session
 
 def asked_of(turn: Turn) -> Asked:
     """What a turn asks for, as records hold it."""
-    return (ABSENT if turn.n_in is None else turn.n_in, turn.max_tokens, turn.exact_output)
+    n_in = ABSENT if turn.n_in is None else int(turn.n_in)
+    return (n_in, int(turn.max_tokens), bool(turn.exact_output))
 
 
 def write_sessions(
