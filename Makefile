@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .NOTPARALLEL:
 .PHONY: help demo test lint types unit format reference dist lock clean
 help:
-	@echo "make demo    set up, then measure a real model on this machine (about 4 minutes)"
+	@echo "make demo    set up, then measure a real model on this machine (about 5 minutes)"
 	@echo "make test    set up, then lint, type check and run every test"
 	@echo "make lint | types | unit | format    parts of it"
 	@echo "make dist    build all distributions and try the wheels in a clean environment"

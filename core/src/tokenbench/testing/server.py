@@ -10,7 +10,7 @@ engine where one can run; this is for what a real engine cannot be asked to do.
 ``--never-ready``        answers 503 to everything, as a server that is loading does
 ``--hang-after N``       from request N on, accepts and sends nothing
 ``--die-after N``        exits with code 7 in the middle of request N
-``--die-slowly S``     closes its sockets at that moment, and exits so many seconds later
+``--die-slowly S``       closes its sockets at that moment, and exits so many seconds later
 ``--drop-share S``       cuts this share of streams after half of their tokens
 ``--refuse``             answers every generation with HTTP 400
 ``--extra-tokens N``     generates N tokens more than asked, or fewer, where N is negative

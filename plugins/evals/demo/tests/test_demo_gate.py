@@ -1,8 +1,7 @@
 """The gate against real servers: a sound one passes, damaged ones fail.
 
-The bounds are those at which Wilson's 95 % interval lies wholly above or below 0.5: of 40 questions
-27 right answers or more; of 20, which are enough for a server that is damaged, 5 or fewer. They are
-tested in tests/test_gate.py.
+The bounds are those at which Wilson's 95 % interval of 40 questions lies wholly above or below 0.5:
+27 right answers or more, 13 or fewer.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from tokenbench_eval_demo.task import DemoEval
 from tokenbench.api import EvalServer
 
 pytestmark = pytest.mark.real
-QUESTIONS, PASSES = 40, 27
-FEW, FAILS = 20, 5
+QUESTIONS = 40
+PASSES, FAILS = 27, 13
 Serve = Callable[..., EvalServer]
 
 # The template of another family (Llama 2), as a mistaken --chat-template gives it.
@@ -27,21 +26,21 @@ LLAMA2 = "{% for m in messages %}{{ '<s>[INST] ' + m['content'] + ' [/INST]' }}{
 NO_USER = "{{ '<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n' }}"
 
 
-def right(server: EvalServer, questions: int) -> float:
+def right(server: EvalServer, seed: int = 0) -> float:
     """How many of a sample of questions the server answers."""
-    task = DemoEval(DemoOptions(limit=questions))
-    return task.score(task.ask(task.questions(0), server)).correct
+    task = DemoEval(DemoOptions(limit=QUESTIONS))
+    return task.score(task.ask(task.questions(seed), server)).correct
 
 
 def test_a_sound_server_passes(serve: Serve) -> None:
     """The model as it is answers enough, but not everything: the score is not a constant."""
-    assert PASSES <= right(serve(), QUESTIONS) < QUESTIONS
+    assert PASSES <= right(serve()) < QUESTIONS
 
 
 @pytest.mark.parametrize("template", [LLAMA2, NO_USER], ids=["llama2", "no-user"])
 def test_a_wrong_chat_template_fails(serve: Serve, template: str) -> None:
     """The same weights behind a wrong chat template fail the gate."""
-    assert right(serve(template=template), FEW) <= FAILS
+    assert right(serve(template=template)) <= FAILS
 
 
 def test_damaged_weights_fail(serve: Serve, weights: Path, tmp_path: Path) -> None:
@@ -53,4 +52,4 @@ def test_damaged_weights_fail(serve: Serve, weights: Path, tmp_path: Path) -> No
         data[place] ^= 1 << dice.randrange(8)
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(data)
-    assert right(serve(model=damaged), FEW) <= FAILS
+    assert right(serve(model=damaged)) <= FAILS
