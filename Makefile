@@ -8,8 +8,7 @@ BIN := $(VENV)/bin
 PYPROJECTS := $(sort $(wildcard core/pyproject.toml plugins/*/*/pyproject.toml))
 OURS := $(PYPROJECTS:/pyproject.toml=)
 # What is compiled when core is installed.
-COMPILED := $(wildcard core/*.py core/src/tokenbench/load/_native.c \
-	core/src/tokenbench/load/*.py core/src/tokenbench/api/*.py)
+COMPILED := core/setup.py core/src/tokenbench/load/_native.c
 # A user's pip settings must not change what is installed or where; index, proxy, certificates and
 # cache stay theirs. PIP_USER=0 also overrules `user = true` in a pip.conf.
 PIP := env $(foreach name,BUILD_CONSTRAINT CONSTRAINT DRY_RUN NO_BINARY ONLY_BINARY PREFIX PYTHON \
@@ -81,7 +80,7 @@ $(VENV)/.dev: $(VENV)/.build $(VENV)/.ours requirements/dev.txt $(PYPROJECTS)
 	@touch $@ $(VENV)/.run $(VENV)/.built
 
 $(VENV)/.built: $(COMPILED)
-	@echo "compiling the request path ..."
+	@echo "compiling the C extension ..."
 	@$(PIP) install --no-deps --no-build-isolation --editable core
 	@touch $@
 

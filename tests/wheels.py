@@ -67,9 +67,9 @@ class CleanEnvironment:
 
 
 def build(folders: Sequence[Path], out: Path) -> list[Path]:
-    """A wheel of each folder, two at a time; hatchling runs without isolation."""
+    """A wheel of each folder, by way of its sdist, two at a time, without build isolation."""
     waiting, running = list(folders), []
-    command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out))
+    command = (sys.executable, "-m", "build", "--no-isolation", "-o", str(out))
     while waiting or running:
         while waiting and len(running) < 2:
             running.append(

@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
-BUILD = ("hatchling", "editables", "mypy", "setuptools", "wheel")
+BUILD = ("hatchling", "editables", "setuptools", "wheel")
 TOOLS = (
     "build",
     "hypothesis",

@@ -7,7 +7,6 @@ together, on whatever machine. What a packet says is shown when it has ended.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,15 +21,12 @@ AT_ONCE = 2
 # The longest first: the last ones fill what is left.
 APART = ("tests/test_plugins.py", "tests/test_run.py", "tests/test_errors.py")
 KIT = "core/tests/testing"
-# Once more without what was compiled of it.
-PURE = ("core/tests/load",)
 PACKETS = (
     ("tests", *(f"--ignore={file}" for file in APART)),
     ("core/tests", f"--ignore={KIT}"),
     (APART[0],),
     ("plugins",),
     (KIT,),
-    PURE,
     *((file,) for file in APART[1:]),
 )
 
@@ -52,12 +48,10 @@ _SAYING = threading.Lock()
 
 
 def _run(packet: int) -> int:
-    pure = {"TOKENBENCH_PURE": "1"} if PACKETS[packet] is PURE else {}
     with tempfile.TemporaryFile() as said:
         done = subprocess.run(
             list(_command(packet)),
             cwd=ROOT,
-            env=os.environ | pure,
             stdout=said,
             stderr=subprocess.STDOUT,
             check=False,

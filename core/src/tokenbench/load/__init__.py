@@ -1,6 +1,1 @@
-"""The load generator: sessions in, stamped records out. It imports no plugin, no pyarrow."""
-
-from . import built
-
-COMPILED = built.use(__path__)
-"""Whether what runs for every request is compiled here; see ``built.py``."""
+"""The load generator: sessions in, timestamped records out. It imports no plugin, no pyarrow."""

@@ -7,7 +7,9 @@
  * Linux only: epoll, and the kernel's stamps of what arrives.
  */
 #define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030B0000 /* Python 3.11 and later */
+#endif
 #include <Python.h>
 #include <structmember.h>
 
@@ -754,7 +756,7 @@ static int fill(PyObject *module) {
     state->poll = add(module, &poll_spec);
     state->reader = state->poll ? add(module, &reader_spec) : NULL;
     state->stamps = state->reader ? add(module, &stamps_spec) : NULL;
-    return state->stamps ? PyModule_AddIntConstant(module, "SOURCE", SOURCE) : -1;
+    return state->stamps ? 0 : -1;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg) {

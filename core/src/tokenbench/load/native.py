@@ -1,20 +1,15 @@
-"""The compiled part of the request path, where there is one: ``_native.c``.
+"""The optional C extension, ``_native.c``, and what stands in for it.
 
-It holds twins of three classes, :class:`.poll.Poll`, :class:`.reading.TokenReader` and
-:class:`.stamps.Stamps`, which stay the description of what it does; their tests run on both. It is
-built with the package on Linux where a C compiler is found (``core/hatch_build.py``); everywhere
-else, and where the environment has TOKENBENCH_PURE=1, the classes are used themselves: the same
-stamps, at half as much CPU again.
+It has the classes :class:`.poll.Poll`, :class:`.reading.TokenReader` and :class:`.stamps.Stamps`.
+Their Python versions are used where it was not compiled, and where the environment has
+``TOKENBENCH_PURE=1``: same results, more CPU per token.
 """
 
 from __future__ import annotations
 
 import os
-import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import COMPILED
 from .poll import Poll
 from .stamps import Stamps
 
@@ -24,17 +19,12 @@ if TYPE_CHECKING:
 
 
 def _load() -> Any:
-    """The compiled module; None where there is none, or one of another source (a checkout that was
-    changed and not installed again).
-    """
+    """The C extension; None where it is not installed or not wanted."""
     if os.environ.get("TOKENBENCH_PURE"):
         return None
     try:
         from . import _native  # type: ignore[attr-defined]
     except ImportError:
-        return None
-    source = Path(__file__).with_name("_native.c")
-    if source.exists() and zlib.crc32(source.read_bytes()) != _native.SOURCE:
         return None
     return _native
 
@@ -53,13 +43,8 @@ def stamps() -> Stamps:
 
 
 def path() -> str:
-    """Which request path this installation has: ``compiled``, ``python``, or what is compiled of
-    it: ``compiled tokens`` (this module), ``compiled requests`` (see ``built.py``).
-    """
-    made = {"tokens": module is not None, "requests": COMPILED}
-    if all(made.values()):
-        return "compiled"
-    return next((f"compiled {part}" for part, there in made.items() if there), "python")
+    """Which request path this process uses: ``compiled`` or ``python``."""
+    return "python" if module is None else "compiled"
 
 
 def compiled(polled: Poll) -> bool:
