@@ -41,7 +41,7 @@ class _Run:
         self.port, self.streams, self.tokens, words, self.limit = map(int, argv[:5])
         self.until_ns = round(float(argv[5]) * 1e9)
         self.rows: list[tuple[int, ...]] = []
-        self.stamps = array("q")
+        self.timestamps = array("q")
         self.next_id = self.open = self.failed = 0
         self.over = asyncio.Event()
         self._words = " word" * (words - 1)
@@ -86,7 +86,7 @@ class _Stream(asyncio.Protocol):
                 self.run.over.set()
             return
         self.id = self.run.next_id - 1
-        self.stamps: list[int] = []
+        self.timestamps: list[int] = []
         self.sent_ns = monotonic_ns()
         self.transport.write(request)
 
@@ -99,15 +99,15 @@ class _Stream(asyncio.Protocol):
         """Whole events, as this server writes them."""
         for event in body[6:-2].split(b"\n\ndata: "):
             if event != b"[DONE]" and any(c.text for c in _decode(event).choices):
-                self.stamps.append(self.now_ns)
+                self.timestamps.append(self.now_ns)
 
     def on_message_complete(self) -> None:
         """Note it; the next one."""
-        run, stamps = self.run, self.stamps
-        run.failed += len(stamps) != run.tokens
-        row = (self.id, self.sent_ns, stamps[0], stamps[-1], self.now_ns, len(stamps))
-        run.rows.append((*row, len(run.stamps)))
-        run.stamps.extend(stamps)
+        run, timestamps = self.run, self.timestamps
+        run.failed += len(timestamps) != run.tokens
+        row = (self.id, self.sent_ns, timestamps[0], timestamps[-1], self.now_ns, len(timestamps))
+        run.rows.append((*row, len(run.timestamps)))
+        run.timestamps.extend(timestamps)
         self.send()
 
 
@@ -131,7 +131,7 @@ async def _main(argv: list[str]) -> None:
     with open(argv[6], "wb") as out:  # noqa: ASYNC230, PTH123 - the load is over
         out.write(b"TBFLOOR1" + struct.pack("<q", len(run.rows)))
         out.writelines(_ROW.pack(*row) for row in run.rows)
-        out.write(run.stamps.tobytes())
+        out.write(run.timestamps.tobytes())
     said = {
         "requests": len(run.rows),
         "failed": run.failed,

@@ -51,7 +51,7 @@ def run(
     if done.returncode:
         raise RuntimeError(f"{floor.name}, the floor, failed: {done.stderr}")
     said: dict[str, Any] = json.loads(done.stdout)
-    stamps = read_floor(rows)
+    timestamps = read_floor(rows)
     rows.unlink()
     return Sample(
         client=floor.name,
@@ -63,5 +63,5 @@ def run(
         rss_bytes=said["max_rss_bytes"],
         start_s=(said["started_ns"] - begun_ns) / 1e9,
         more={k: v for k, v in said.items() if k.endswith("_ms")},
-        **compared(truth[0], stamps),  # type: ignore[arg-type]
+        **compared(truth[0], timestamps),  # type: ignore[arg-type]
     )

@@ -9,12 +9,12 @@ import attrs
 import numpy as np
 from reference import Load, Place, Reference, serving
 from sample import WARM_UP_IDS, Sample, compared, cpu_ns, peak_rss_bytes
-from truth import Stamps
+from truth import Timestamps
 
 from tokenbench.api import COMPLETIONS, Dialect, SingleTurn, Stop, TextPrompt, Turn
-from tokenbench.load.crew import LoadCrew
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary, Status
+from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.store.records import read_raw
 
 
@@ -22,7 +22,7 @@ from tokenbench.store.records import read_raw
 class _Phase:
     """One phase of a crew of one worker."""
 
-    crew: LoadCrew
+    crew: WorkerGroup
     load: Load
     port: int
     folder: Path
@@ -35,7 +35,7 @@ class _Phase:
             url=f"http://127.0.0.1:{self.port}",
             codec=COMPLETIONS,
             model="truth",
-            dialect=Dialect(wires=(COMPLETIONS,), ignore_eos=True, chunk_is_token=True),
+            dialect=Dialect(codecs=(COMPLETIONS,), ignore_eos=True, chunk_is_token=True),
             sessions="",
             output=str(self.folder),
             stop=Stop(requests=requests) if requests else Stop(duration_s=seconds),
@@ -78,7 +78,7 @@ def run(
     """
     with serving(reference, load, folder / "truth.bin") as (port, truth):
         begun_ns = time.monotonic_ns()
-        with LoadCrew(cpus=tuple(sorted(place.cpus)) * workers, logs=folder) as crew:
+        with WorkerGroup(cpus=tuple(sorted(place.cpus)) * workers, logs=folder) as crew:
             for pid in crew.pids:
                 place.put(pid)
             warm = _Phase(crew=crew, load=load, port=port, folder=folder / "warm-up")
@@ -115,9 +115,9 @@ def run(
     )
 
 
-def _stamps(records: np.ndarray, chunks: np.ndarray) -> Stamps:
+def _stamps(records: np.ndarray, chunks: np.ndarray) -> Timestamps:
     """A session's number in its phase is its prompt's number: both count from 0 in file order."""
-    return Stamps(
+    return Timestamps(
         id=records["session"].astype(np.int64),
         sent_ns=records["sent_first_ns"],
         first_ns=records["first_ns"],

@@ -25,7 +25,7 @@ from reference import Load, Place, Reference, serving
 from sample import Sample, cpu_ns
 from truth import only, span, token_indices
 
-from tokenbench.calibrate.truth import Truth
+from tokenbench.calibrate.ground_truth import Truth
 
 _SAMPLE_S = 0.2
 _LIMIT_S = 120

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import attrs
 
-from tokenbench.calibrate.truth import Truth, read_truth
+from tokenbench.calibrate.ground_truth import Truth, read_truth
 
 
 @attrs.frozen(kw_only=True)

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import attrs
-from truth import Stamps, errors, match, only, span
+from truth import Timestamps, errors, match, only, span
 
-from tokenbench.calibrate.truth import Truth
+from tokenbench.calibrate.ground_truth import Truth
 
 WARM_UP_IDS = 500_000_000
 
@@ -71,17 +71,19 @@ def peak_rss_bytes(pid: int) -> int:
     return 0
 
 
-def compared(truth: Truth, stamps: Stamps) -> dict[str, object]:
+def compared(truth: Truth, timestamps: Timestamps) -> dict[str, object]:
     """The fields of a sample that come from laying the two records over each other."""
     measured = only(truth, (truth.requests["id"] >= 0) & (truth.requests["id"] < WARM_UP_IDS))
-    matched, unmatched = match(measured, stamps)
-    agree = len(matched.requests) == len(stamps.id)
-    wrong = int((matched.requests["sent"] != stamps.tokens).sum()) if agree else len(stamps.id)
-    sound = agree and not wrong and len(stamps.id) > 0
+    matched, unmatched = match(measured, timestamps)
+    agree = len(matched.requests) == len(timestamps.id)
+    wrong = (
+        int((matched.requests["sent"] != timestamps.tokens).sum()) if agree else len(timestamps.id)
+    )
+    sound = agree and not wrong and len(timestamps.id) > 0
     return {
         "tokens": int(measured.requests["sent"].sum()),
         "unmatched": unmatched + len(measured.requests) - len(matched.requests),
         "miscounted": wrong,
-        "errors": errors(matched, stamps) if sound else {},
+        "errors": errors(matched, timestamps) if sound else {},
         "server": span(measured),
     }

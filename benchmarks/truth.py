@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from tokenbench.calibrate.truth import Truth, spans
+from tokenbench.calibrate.ground_truth import Truth, spans
 from tokenbench.measure.arrays import Ints
 
 _FLOOR = np.dtype(
@@ -22,7 +22,7 @@ _MS, _S = 1e6, 1e9
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Stamps:
+class Timestamps:
     """A client's own record of its requests; `chunk_ns[offset : offset + tokens]` by request."""
 
     id: Ints
@@ -45,14 +45,14 @@ def token_indices(truth: Truth) -> tuple[Ints, Ints]:
     return spans(truth.offsets, counts), spans(np.zeros(len(counts), np.int64), counts)
 
 
-def read_floor(file: Path) -> Stamps:
+def read_floor(file: Path) -> Timestamps:
     """Read the rows of the C client."""
     data = file.read_bytes()
     if data[:8] != b"TBFLOOR1":
         raise ValueError(f"{file} is not a file of the C client")
     count = int(np.frombuffer(data, "<i8", 1, 8)[0])
     rows = np.frombuffer(data, _FLOOR, count, 16)
-    return Stamps(
+    return Timestamps(
         id=rows["id"],
         sent_ns=rows["sent_ns"],
         first_ns=rows["first_ns"],
@@ -98,16 +98,16 @@ def _both(name: str, values: Any) -> dict[str, float]:
     }
 
 
-def match(truth: Truth, stamps: Stamps) -> tuple[Truth, int]:
+def match(truth: Truth, timestamps: Timestamps) -> tuple[Truth, int]:
     """The truth in the order of the client's requests, and how many it could not find."""
     order = np.argsort(truth.requests["id"], kind="stable")
     ids = truth.requests["id"][order]
-    at = np.searchsorted(ids, stamps.id)
-    found = (at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == stamps.id)
+    at = np.searchsorted(ids, timestamps.id)
+    found = (at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == timestamps.id)
     return only(truth, order[at[found]]), int((~found).sum())
 
 
-def errors(truth: Truth, stamps: Stamps) -> dict[str, float]:
+def errors(truth: Truth, timestamps: Timestamps) -> dict[str, float]:
     """How wrong a client is, request by request and gap by gap; ms, TPOT relative.
 
     Only for matched requests whose token counts agree (the caller checks that all do). Each error
@@ -118,25 +118,25 @@ def errors(truth: Truth, stamps: Stamps) -> dict[str, float]:
     arrival = truth.requests["arrival_ns"]
     first = truth.send_ns[truth.offsets]
     last = truth.send_ns[truth.offsets + sent - 1]
-    ttft = (stamps.first_ns - stamps.sent_ns) - (first - arrival)
-    e2e = (stamps.last_ns - stamps.sent_ns) - (last - arrival)
+    ttft = (timestamps.first_ns - timestamps.sent_ns) - (first - arrival)
+    e2e = (timestamps.last_ns - timestamps.sent_ns) - (last - arrival)
     found: dict[str, float] = {
         **_both("ttft_error", np.abs(ttft)),
         "ttft_bias_ms": float(np.mean(ttft)) / _MS,
         **_both("e2e_error", np.abs(e2e)),
-        **_both("pickup", arrival - stamps.sent_ns),
+        **_both("pickup", arrival - timestamps.sent_ns),
     }
     index, position = token_indices(truth)
-    mine = spans(stamps.offsets, stamps.tokens)
-    lag = stamps.chunk_ns[mine] - truth.send_ns[index]
+    mine = spans(timestamps.offsets, timestamps.tokens)
+    lag = timestamps.chunk_ns[mine] - truth.send_ns[index]
     found.update(_both("token_lag", lag))
     within = position[1:] > 0
     if within.any():
         found.update(_both("itl_error", np.abs(np.diff(lag)[within])))
-        gaps = np.diff(stamps.chunk_ns[mine])[within]
+        gaps = np.diff(timestamps.chunk_ns[mine])[within]
         found["itl_zero_share"] = float(np.mean(gaps == 0))
         true_tpot = (last - first) / np.maximum(sent - 1, 1)
-        said_tpot = (stamps.last_ns - stamps.first_ns) / np.maximum(sent - 1, 1)
+        said_tpot = (timestamps.last_ns - timestamps.first_ns) / np.maximum(sent - 1, 1)
         found["tpot_error_mean"] = float(np.mean(np.abs(said_tpot / true_tpot - 1)))
         found["tpot_bias"] = float(np.mean(said_tpot) / np.mean(true_tpot) - 1)
     return found

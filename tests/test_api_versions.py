@@ -17,8 +17,8 @@ import pytest
 
 from tokenbench.api import API_VERSION
 from tokenbench.plugins.discovery import Candidate
-from tokenbench.plugins.host import PluginHost
 from tokenbench.plugins.kinds import KINDS
+from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.plugins.state import Loaded
 
 MAJOR = API_VERSION[0]
@@ -48,11 +48,13 @@ def minor(request) -> int:
     return found
 
 
-def _candidates(minor: int, monkeypatch: pytest.MonkeyPatch) -> tuple[PluginHost, list[Candidate]]:
+def _candidates(
+    minor: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[PluginRegistry, list[Candidate]]:
     monkeypatch.syspath_prepend(str(_folder(minor)))
     for name in [n for n in sys.modules if n.startswith(f"tokenbench_api_{MAJOR}_{minor}_")]:
         monkeypatch.delitem(sys.modules, name)
-    host = PluginHost()
+    host = PluginRegistry()
     wanted = f"tokenbench-api-{MAJOR}-{minor}-fixture"
     return host, [c for c in host.candidates if c.distribution == wanted]
 

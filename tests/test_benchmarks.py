@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 import pytest
 
-from tokenbench.calibrate.truth import REQUEST_DTYPE, Truth
+from tokenbench.calibrate.ground_truth import REQUEST_DTYPE, Truth
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 COMPILED = any(map(shutil.which, ("cc", "gcc", "clang")))
@@ -107,7 +107,7 @@ def test_errors_are_those_that_a_client_made() -> None:
         send_ns=np.array([50, 60, 150, 160]) * ms,
         late_ns=np.zeros(4, np.int64),
     )
-    exact = truth.Stamps(
+    exact = truth.Timestamps(
         id=np.array([3, 7]),
         sent_ns=np.array([100, 0]) * ms,
         first_ns=np.array([150, 50]) * ms,

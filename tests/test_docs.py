@@ -61,4 +61,4 @@ def test_the_demo_suite_is_read() -> None:
     suite = load_suite(ROOT / "suites" / "demo.yaml")
     assert suite.load.concurrency == (1, 2, 4, 8)
     assert suite.load.repeats == 3
-    assert [chosen.name for chosen in suite.evals] == ["demo"]
+    assert [ref.name for ref in suite.evals] == ["demo"]

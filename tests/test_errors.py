@@ -268,7 +268,7 @@ def test_a_server_that_hangs_without_a_token(bench) -> None:
 version: 1
 deployments: [{engine: {scripted: {script: "--hang-after 4"}}}]
 workloads: [{random: {input_tokens: 8, output_tokens: 8}}]
-load: {concurrency: [1, 2, 3], duration_s: 30, warmup_per_slot: 0, stall_timeout_s: 1}
+load: {concurrency: [1, 2, 3], duration_s: 30, warmup_per_concurrency: 0, stall_timeout_s: 1}
 reporters: [console]
 """
     (bench.folder / "suite.yaml").write_text(suite)

@@ -27,8 +27,12 @@ def test_an_open_loop_is_measured(bench) -> None:
 
 def test_a_trace_is_replayed(bench) -> None:
     """As many requests as stamps; a point is known by the stamps, not by the file's path."""
-    for name, stamps in (("a", "0 0.1 0.2 0.9"), ("b", "0 0.1 0.2 0.9"), ("c", "0 0.1 0.3 0.9")):
-        (bench.folder / name).write_text(stamps.replace(" ", "\n"))
+    for name, timestamps in (
+        ("a", "0 0.1 0.2 0.9"),
+        ("b", "0 0.1 0.2 0.9"),
+        ("c", "0 0.1 0.3 0.9"),
+    ):
+        (bench.folder / name).write_text(timestamps.replace(" ", "\n"))
     plans = {}
     for name in "abc":
         done = bench("plan", *QUICK, "--rate", "4", "--trace", name, "--json")

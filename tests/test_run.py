@@ -173,9 +173,9 @@ def test_an_uninstalled_plugin_is_gone(bench, tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("Codec.encode", "Codec.classify")
-def test_a_plugins_own_wire_format(bench) -> None:
+def test_a_plugins_own_codec(bench) -> None:
     """An engine with a protocol of its own is measured like any other, per-token ITL included."""
-    engine = "scripted:wire=scripted-lines,script='--itl-s 0.01'"
+    engine = "scripted:codec=scripted-lines,script='--itl-s 0.01'"
     done = bench("run", "--engine", engine, *QUICK, "--concurrency", "2", "--allow-invalid")
     assert done.code == 0, done.err
     (result,) = measured(bench)

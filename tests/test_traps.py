@@ -85,7 +85,7 @@ def test_a_stalled_server(bench) -> None:
 version: 1
 deployments: [{{engine: {{scripted: {{script: "{SLOW} --hang-after 20"}}}}}}]
 workloads: [{{random: {{input_tokens: 16, output_tokens: 8}}}}]
-load: {{concurrency: [4], duration_s: 60, warmup_per_slot: 0, stall_timeout_s: 1}}
+load: {{concurrency: [4], duration_s: 60, warmup_per_concurrency: 0, stall_timeout_s: 1}}
 """
     (bench.folder / "suite.yaml").write_text(suite)
     assert bench("run", "suite.yaml").code != 0

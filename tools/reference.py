@@ -23,8 +23,8 @@ import msgspec
 
 from tokenbench import api
 from tokenbench.api import hookspecs
-from tokenbench.plugins.host import PluginHost
 from tokenbench.plugins.page import page
+from tokenbench.plugins.registry import PluginRegistry
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -55,7 +55,7 @@ def all_pages() -> dict[Path, str]:
     for module, names in sorted(_names_by_module().items()):
         pages[REFERENCE / "api" / f"{module}.md"] = _module_page(module, names)
     pages[REFERENCE / "hooks.md"] = _hooks_page()
-    host = PluginHost()
+    host = PluginRegistry()
     ours = [c for c in host.candidates if c.distribution.partition("-")[0] == "tokenbench"]
     listed = [c for c in ours if c.distribution != "tokenbench-test-plugins"]
     for candidate in listed:

@@ -2,7 +2,7 @@
  *
  * One thread, one epoll, N keep-alive connections, closed loop. Each read is stamped once, before
  * its bytes are looked at; token events are counted by scanning for "data: "; nothing is parsed.
- * Stamps are kept in memory and written at the end, after the CPU time was taken.
+ * Timestamps are kept in memory and written at the end, after the CPU time was taken.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

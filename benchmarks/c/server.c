@@ -4,7 +4,7 @@
  * arrival being the instant at which the kernel took the request's last segment (SO_TIMESTAMPNS), so
  * that a queue in this server is never booked on a client. Every token is
  * stamped just BEFORE its write: over loopback the client can hold the bytes before write returns,
- * so a stamp after it could be later than the client's own. Stamps go to a file at SIGTERM; its
+ * so a stamp after it could be later than the client's own. Timestamps go to a file at SIGTERM; its
  * layout is in benchmarks/truth.py.
  *
  * Chunks have the shape that vLLM 0.32 sends. Headers leave at once where ttft > 0 (as uvicorn

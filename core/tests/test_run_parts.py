@@ -14,6 +14,7 @@ from tokenbench.api import (
     CHAT,
     COMPLETIONS,
     Accuracy,
+    AccuracyThreshold,
     ChatPrompt,
     Dialect,
     EngineError,
@@ -22,21 +23,20 @@ from tokenbench.api import (
     Message,
     SingleTurn,
     Stop,
-    Threshold,
     TokenPrompt,
     Turn,
     UsageError,
     Weights,
 )
-from tokenbench.plan.model import PlannedEval
+from tokenbench.plan.plan import PlannedEval
 from tokenbench.run.cores import split
 from tokenbench.run.deployment import worst_accuracy
 from tokenbench.run.evaluate import outcome
 from tokenbench.run.prompts import sessions_needed, traffic
 from tokenbench.run.provenance import provenance
-from tokenbench.run.serving import last_words
+from tokenbench.run.running_server import last_words
 from tokenbench.run.weights import locate
-from tokenbench.suite.schema import Chosen
+from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry
 
 
@@ -68,20 +68,22 @@ class One:
 
 def test_the_wire_is_the_first_that_carries_the_prompts() -> None:
     """Messages need a chat endpoint even where completions are preferred."""
-    both = Dialect(wires=(COMPLETIONS, CHAT), token_id_prompts=True)
+    both = Dialect(codecs=(COMPLETIONS, CHAT), token_id_prompts=True)
     ids, chat = TokenPrompt((1,)), ChatPrompt((Message("user", "x"),))
-    assert traffic(One(ids), both, None, None).wire == COMPLETIONS  # type: ignore[arg-type]
+    assert traffic(One(ids), both, None, None).codec == COMPLETIONS  # type: ignore[arg-type]
     made = traffic(One(chat), both, None, None)  # type: ignore[arg-type]
-    assert (made.wire, made.context.chat, made.context.token_ids) == (CHAT, True, False)
+    assert (made.codec, made.context.chat, made.context.token_ids) == (CHAT, True, False)
     with pytest.raises(UsageError, match="cannot carry"):
-        traffic(One(ids), Dialect(wires=(CHAT,)), None, None)  # type: ignore[arg-type]
+        traffic(One(ids), Dialect(codecs=(CHAT,)), None, None)  # type: ignore[arg-type]
 
 
 def _planned(minimum: float | None, variant: str | None = None) -> PlannedEval:
     threshold = None
     if minimum is not None:
-        threshold = Threshold(eval="e", minimum=minimum, source="s", date="d", variant=variant)
-    return PlannedEval(chosen=Chosen("e"), threshold=threshold)
+        threshold = AccuracyThreshold(
+            eval="e", minimum=minimum, source="s", date="d", variant=variant
+        )
+    return PlannedEval(ref=PluginRef("e"), threshold=threshold)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The conformance kit, for the engine and for its wire format."""
+"""The conformance kit, for the engine and for its codec."""
 
 from tokenbench.api import Counters
 from tokenbench.testing import CodecKit, EngineKit

@@ -45,7 +45,7 @@ class ScriptedOptions:
 
     script: str = option(default="", help="options of tokenbench.testing.server, spaces between")
     start_timeout_s: float = option(default=20.0, help="time limit of the start", unit="s")
-    wire: str = option(default=COMPLETIONS, help="wire format: an OpenAI one, or scripted-lines")
+    codec: str = option(default=COMPLETIONS, help="codec: an OpenAI one, or scripted-lines")
     dies: bool = option(default=False, help="the process ends at once")
 
 
@@ -65,7 +65,7 @@ class Scripted(Engine):
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """Text completions."""
-        return Dialect(wires=(self._options.wire,), ignore_eos=True)
+        return Dialect(codecs=(self._options.codec,), ignore_eos=True)
 
     def version(self, server: Server) -> str | None:
         """As the server says."""

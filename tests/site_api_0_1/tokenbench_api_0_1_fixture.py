@@ -69,7 +69,7 @@ class EngineOptions:
     """One option of each type."""
 
     itl_s: float = option(default=0.001, help="time between tokens", unit="s", minimum=0)
-    wire: str = option(default=NAME, help="the wire format", choices=(NAME, COMPLETIONS))
+    codec: str = option(default=NAME, help="the codec", choices=(NAME, COMPLETIONS))
     slots: int | None = option(default=None, help="slots", identity=False)
     quick: bool = option(default=True, help="whether it starts at once")
     extra: tuple[str, ...] = option(default=(), help="more arguments")
@@ -103,7 +103,7 @@ class OwnEngine(Engine):
         )
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        return Dialect(wires=(self._options.wire,), ignore_eos=True, chunk_is_token=True)
+        return Dialect(codecs=(self._options.codec,), ignore_eos=True, chunk_is_token=True)
 
     def ready(self, server: Server) -> bool:
         assert server.endpoints[0].role == SERVER

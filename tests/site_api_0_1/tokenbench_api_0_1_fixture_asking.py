@@ -166,9 +166,7 @@ class OwnEval(Eval):
         self._options = options
 
     def needs(self) -> EvalNeeds:
-        return EvalNeeds(
-            endpoint=COMPLETIONS, context_tokens=32, logprobs=False, real_acceptance=True
-        )
+        return EvalNeeds(codec=COMPLETIONS, context_tokens=32, logprobs=False, real_acceptance=True)
 
     def questions(self, seed: int) -> Sequence[Question]:
         return [Question(id=f"q{n}", text=f"{n} {seed}") for n in range(self._options.limit)]

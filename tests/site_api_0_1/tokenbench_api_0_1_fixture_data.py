@@ -12,6 +12,7 @@ from typing import Any
 
 from tokenbench.api import (
     SERVER,
+    AccuracyThreshold,
     Architecture,
     Codec,
     CodecSpec,
@@ -30,7 +31,6 @@ from tokenbench.api import (
     StreamEvent,
     Target,
     TextPrompt,
-    Threshold,
     Tokenizer,
     Turn,
     UsageError,
@@ -149,7 +149,7 @@ def bench_register_models() -> Sequence[ModelSpec]:
         weights=(weights,),
         architecture=Architecture(parameters=8, layers=2, context_tokens=4096),
         recipes=(recipe,),
-        thresholds=(Threshold(eval=NAME, minimum=0.1, source="s", date="d", variant="v1"),),
+        thresholds=(AccuracyThreshold(eval=NAME, minimum=0.1, source="s", date="d", variant="v1"),),
         tokenizer=OwnTokenizer,
     )
     return [spec]

@@ -14,15 +14,15 @@ import pytest
 
 from tokenbench.api import Engine, FrozenMap, Launcher, LauncherContext
 from tokenbench.load.codecs import find_codec
-from tokenbench.plan.catalog import Catalog
-from tokenbench.plan.make import make_plan
-from tokenbench.plan.model import Plan
+from tokenbench.plan.plan import Plan
+from tokenbench.plan.planner import make_plan
 from tokenbench.plan.probe import prober
-from tokenbench.plugins.host import PluginHost
+from tokenbench.plugins.instances import PluginInstances
+from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.run.runner import Outcome, Runner
-from tokenbench.run.serving import Serving
+from tokenbench.run.running_server import RunningServer
 from tokenbench.store.layout import RunDirectory
-from tokenbench.suite.schema import Chosen, DeploymentRequest, LoadRequest, Suite
+from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, Suite
 
 SITE = Path(__file__).parent / "site"
 PLUGIN = "recording.plugin"
@@ -58,7 +58,7 @@ class WholeRun:
     """A run of the recording plugins: what came out, and what was called."""
 
     plan: Plan
-    catalog: Catalog
+    plugins: PluginInstances
     directory: RunDirectory
     outcome: Outcome
     notes: Notes
@@ -67,39 +67,39 @@ class WholeRun:
 def suite(*, named: str = "recording", **options: Any) -> Suite:
     """A suite of the recording plugins, the engine `named`; `options` by kind."""
 
-    def chosen(kind: str, name: str = "recording") -> Chosen:
-        return Chosen(name, FrozenMap(options.get(kind, {})))
+    def ref(kind: str, name: str = "recording") -> PluginRef:
+        return PluginRef(name, FrozenMap(options.get(kind, {})))
 
     return Suite(
         deployments=(
             DeploymentRequest(
-                engine=chosen("engine", named),
+                engine=ref("engine", named),
                 model="recording",
-                hardware=chosen("hardware"),
-                launcher=chosen("launcher"),
+                hardware=ref("hardware"),
+                launcher=ref("launcher"),
             ),
         ),
         seed=options.get("seed", 7),
-        workloads=(chosen("workload"),),
+        workloads=(ref("workload"),),
         load=options.get("load", LoadRequest(concurrency=(1, 2))),
-        evals=(chosen("eval"),) if options.get("evals", True) else (),
-        reporters=(chosen("reporter"),),
+        evals=(ref("eval"),) if options.get("evals", True) else (),
+        reporters=(ref("reporter"),),
     )
 
 
-def plan_of(asked: Suite) -> tuple[Plan, Catalog]:
+def plan_of(asked: Suite) -> tuple[Plan, PluginInstances]:
     """A plan by a catalogue of its own."""
-    catalog = Catalog(PluginHost())
-    return make_plan(asked, catalog, prober(catalog)), catalog
+    plugins = PluginInstances(PluginRegistry())
+    return make_plan(asked, plugins, prober(plugins)), plugins
 
 
 def run_of(asked: Suite, folder: Path, notes: Notes) -> WholeRun:
     """A whole run, in this process as `bench run` does it."""
-    plan, catalog = plan_of(asked)
+    plan, plugins = plan_of(asked)
     directory = RunDirectory.create(folder, "run")
-    runner = Runner(plan, catalog, directory, Silent(), interrupted=lambda: False, facts={})
+    runner = Runner(plan, plugins, directory, Silent(), interrupted=lambda: False, facts={})
     outcome = runner.run()
-    return WholeRun(plan=plan, catalog=catalog, directory=directory, outcome=outcome, notes=notes)
+    return WholeRun(plan=plan, plugins=plugins, directory=directory, outcome=outcome, notes=notes)
 
 
 @contextlib.contextmanager
@@ -130,27 +130,27 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
     """One run of everything: two levels, two repeats, an eval."""
     folder = tmp_path_factory.mktemp("whole")
     notes = Notes(folder / "notes.jsonl")
-    load = LoadRequest(concurrency=(1, 2), repeats=2, duration_s=1.0, warmup_per_slot=2)
+    load = LoadRequest(concurrency=(1, 2), repeats=2, duration_s=1.0, warmup_per_concurrency=2)
     with installed() as patch:
         patch.setenv("RECORDING_NOTES", str(notes.file))
         return run_of(suite(load=load), folder / "runs", notes)
 
 
 @pytest.fixture
-def serving(notes: Notes, tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+def serving(notes: Notes, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """Make (not start) a server of the recording engine; whatever it started is stopped."""
-    made: list[Serving] = []
+    made: list[RunningServer] = []
 
-    def make(asked: Suite) -> Serving:
-        plan, catalog = plan_of(asked)
+    def make(asked: Suite) -> RunningServer:
+        plan, plugins = plan_of(asked)
         (deployment,) = plan.deployments
-        chosen = deployment.asked
+        ref = deployment.asked
         context = LauncherContext(logs=tmp_path, devices=("handle-0", "handle-1"))
-        launcher: Launcher = catalog.launcher(chosen.launcher, context)
-        engine: Engine = catalog.engine(chosen.engine)
+        launcher: Launcher = plugins.launcher(ref.launcher, context)
+        engine: Engine = plugins.engine(ref.engine)
         made.append(
-            Serving(
-                spec=catalog.spec("engine", chosen.engine.key),
+            RunningServer(
+                spec=plugins.spec("engine", ref.engine.key),
                 engine=engine,
                 request=deployment.request,
                 plan=deployment.launch,

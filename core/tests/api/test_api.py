@@ -50,7 +50,7 @@ def test_public_methods_are_documented(cls: type) -> None:
 def test_all_is_what_there_is() -> None:
     """Every public class of the API's modules is exported."""
     exported = set(api.__all__)
-    for module in ("engine", "launch", "workload", "wire", "eval", "result", "specs", "events"):
+    for module in ("engine", "launch", "workload", "codec", "eval", "result", "specs", "events"):
         loaded = importlib.import_module(f"tokenbench.api.{module}")
         for name, member in vars(loaded).items():
             own = getattr(member, "__module__", "") == loaded.__name__

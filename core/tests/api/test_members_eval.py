@@ -47,9 +47,9 @@ def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
             seed=7,
             base_url=f"http://127.0.0.1:{port}",
             model="served",
-            wire=COMPLETIONS,
-            codec_plugin=None,
-            dialect=attrs.asdict(Dialect(wires=(COMPLETIONS,))) | {"extra_body": {}},
+            codec=COMPLETIONS,
+            codec_module=None,
+            dialect=attrs.asdict(Dialect(codecs=(COMPLETIONS,))) | {"extra_body": {}},
             scratch=str(tmp_path / "scratch"),
             samples=str(tmp_path / "samples.jsonl"),
             api_key_env="RECORDING_KEY" if key else None,
@@ -89,7 +89,7 @@ def test_the_needed_endpoint_carries_the_questions(whole_run: WholeRun) -> None:
     """The eval's codec, although the measured requests use another one."""
     folder = whole_run.directory.evals(whole_run.plan.deployments[0].id, "recording")
     job = json.loads((folder / "job.json").read_text())
-    assert (job["wire"], job["codec_plugin"]) == (COMPLETIONS, None)
+    assert (job["codec"], job["codec_module"]) == (COMPLETIONS, None)
 
 
 @pytest.mark.covers("Eval.questions", "Eval.ask", "Eval.score")

@@ -15,7 +15,7 @@ import pytest
 
 from tokenbench.api import HardwareAbsent, ProcessSpec
 from tokenbench.plan.layers import hardware_layer, merge
-from tokenbench.suite.schema import Chosen
+from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry
 
 from .conftest import PLUGIN, WholeRun, plan_of, suite
@@ -126,7 +126,7 @@ def test_a_sampler_is_closed_at_the_end_of_a_run(notes, tmp_path) -> None:
     telemetry = Telemetry(
         module=PLUGIN,
         name="recording",
-        options=dict(Chosen("recording").options),
+        options=dict(PluginRef("recording").options),
         devices=(0,),
         folder=tmp_path,
         host="here",

@@ -20,9 +20,9 @@ from tokenbench.api import (
     UsageError,
 )
 from tokenbench.plan.canonical import plain
-from tokenbench.plan.model import PlannedDeployment
-from tokenbench.plugins.host import PluginHost
+from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plugins.kinds import BY_NAME
+from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.run.observers import Observers
 
 from .conftest import WholeRun, plan_of, suite
@@ -64,7 +64,7 @@ def test_a_registration_hook_is_called_when_its_plugin_is_named(
     what it raises makes the plugin broken.
     """
     hook = BY_NAME[kind].hook
-    host = PluginHost()
+    host = PluginRegistry()
     assert name in host.names(kind)
     assert not notes.all()
     spec = host.spec(kind, name)
@@ -74,12 +74,12 @@ def test_a_registration_hook_is_called_when_its_plugin_is_named(
     assert spec.name == name
     monkeypatch.setenv("RECORDING_FAILS", str(hook))
     with pytest.raises(PluginError, match=r"broken \(register\): RuntimeError: failed on purpose"):
-        PluginHost().spec(kind, name)
+        PluginRegistry().spec(kind, name)
 
 
 def test_two_plugins_of_a_module_are_one_call(notes) -> None:
     """Called once, when a plugin of the module is first named."""
-    host = PluginHost()
+    host = PluginRegistry()
     host.spec("engine", "recording")
     host.spec("engine", "recording-bare")
     assert len(notes.of("bench_register_engines")) == 1
@@ -202,7 +202,7 @@ def test_each_event_is_told_once_with_what_happened(whole_run: WholeRun) -> None
 @pytest.mark.parametrize("hook", OBSERVE)
 def test_an_observer_that_fails_is_logged_by_name(notes, monkeypatch, capsys, hook: str) -> None:
     """Every observe hook; nothing is raised."""
-    host = PluginHost()
+    host = PluginRegistry()
     host.spec("observer", "recording")
     monkeypatch.setenv("RECORDING_FAILS", hook)
     cls = OBSERVE[hook]

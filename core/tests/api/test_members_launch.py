@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tokenbench.api import EngineError, HardwareAbsent, LauncherContext
-from tokenbench.suite.schema import Chosen
+from tokenbench.suite.schema import PluginRef
 
 from .conftest import WholeRun, plan_of, suite
 
@@ -25,8 +25,8 @@ def test_what_a_plan_needs_is_allocated(whole_run: WholeRun) -> None:
 def test_what_is_not_there_ends_the_start(serving, notes, tmp_path) -> None:
     """HardwareAbsent as the launcher raised it; nothing was started."""
     made = serving(suite(evals=False))
-    catalog = plan_of(suite(evals=False))[1]
-    made._launcher = catalog.launcher(Chosen("recording"), LauncherContext(logs=tmp_path))
+    plugins = plan_of(suite(evals=False))[1]
+    made._launcher = plugins.launcher(PluginRef("recording"), LauncherContext(logs=tmp_path))
     with pytest.raises(HardwareAbsent, match="1 accelerators are needed, 0 are here"):
         made.start()
     assert not notes.of("Launcher.start")

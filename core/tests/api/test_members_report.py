@@ -7,7 +7,7 @@ import pytest
 from tokenbench.api import FrozenMap, PluginError
 from tokenbench.cli.report import render
 from tokenbench.measure.definitions import DEFINITIONS
-from tokenbench.suite.schema import Chosen
+from tokenbench.suite.schema import PluginRef
 
 from .conftest import WholeRun
 
@@ -30,7 +30,7 @@ def test_a_run_is_rendered_and_its_artifacts_put_where_they_belong(
 
 def test_a_reporter_that_fails_is_named(whole_run: WholeRun, notes) -> None:
     """The run's results are not its business."""
-    failing = Chosen("recording", FrozenMap({"fails": True}))
+    failing = PluginRef("recording", FrozenMap({"fails": True}))
     with pytest.raises(PluginError, match="the reporter 'recording' failed: RuntimeError: failed"):
         render(whole_run.directory.path, [failing], ())
     assert whole_run.directory.results.read_text().count("\n") == 2

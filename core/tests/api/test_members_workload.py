@@ -28,14 +28,14 @@ from tokenbench.api import (
 )
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import start
-from tokenbench.load.client import LoadWorker
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.job import LoadJob
-from tokenbench.load.prepared import write_sessions
 from tokenbench.load.records import PhaseSummary, Status
-from tokenbench.plan import make
+from tokenbench.load.session_file import write_sessions
+from tokenbench.load.worker_handle import WorkerHandle
+from tokenbench.plan import planner
 from tokenbench.store.records import read_raw
-from tokenbench.suite.schema import Chosen, LoadRequest
+from tokenbench.suite.schema import LoadRequest, PluginRef
 
 from .conftest import PLUGIN, Notes, WholeRun, plan_of, run_of, suite
 
@@ -50,15 +50,15 @@ def drive(notes: Notes, tmp_path: Path) -> Iterator[Drive]:
     server = start(command, log=tmp_path / "server.log")
     while "listening" not in server.log_tail(1):
         assert server.exit_code is None
-    worker = LoadWorker(cpus=None, log=tmp_path / "worker.log")
+    worker = WorkerHandle(cpus=None, log=tmp_path / "worker.log")
 
     def run(*sessions: Any, codec: str = "recording-lines", **more: Any) -> PhaseSummary:
         job = LoadJob(
             url=f"http://127.0.0.1:{port}",
             codec=codec,
-            codec_plugin=PLUGIN,
+            codec_module=PLUGIN,
             model="served",
-            dialect=Dialect(wires=(codec,), extra_body=FrozenMap({"a": 1})),
+            dialect=Dialect(codecs=(codec,), extra_body=FrozenMap({"a": 1})),
             sessions=str(tmp_path / "sessions"),
             output=str(tmp_path),
             concurrency=1,
@@ -160,8 +160,8 @@ def test_the_context_of_the_workloads_is_asked_of_the_engine(notes) -> None:
     """The largest; unknown as soon as one is unknown."""
 
     def asked(*contexts: int) -> int | None:
-        chosen = tuple(Chosen("recording", FrozenMap({"context": c})) for c in contexts)
-        plan, _ = plan_of(attrs.evolve(suite(evals=False), workloads=chosen))
+        ref = tuple(PluginRef("recording", FrozenMap({"context": c})) for c in contexts)
+        plan, _ = plan_of(attrs.evolve(suite(evals=False), workloads=ref))
         return plan.deployments[0].request.needs.context_tokens
 
     assert asked(64) == 64
@@ -194,7 +194,7 @@ def test_a_workload_is_asked_for_each_phase_with_a_seed_of_its_own(whole_run: Wh
 
 def test_the_same_suite_asks_for_the_same_sessions(whole_run, notes, tmp_path) -> None:
     """Seeds follow from the suite's seed, the level and the phase alone."""
-    load = LoadRequest(concurrency=(1, 2), repeats=2, requests=2, warmup_per_slot=2)
+    load = LoadRequest(concurrency=(1, 2), repeats=2, requests=2, warmup_per_concurrency=2)
     run_of(suite(load=load, evals=False), tmp_path, notes)
     seeds = [c["seed"] for c in notes.of("Workload.sessions")]
     assert seeds == [c["seed"] for c in whole_run.notes.of("Workload.sessions")]
@@ -225,7 +225,7 @@ def test_known_levels_are_the_points_of_a_plan(notes, monkeypatch) -> None:
         def known(self) -> tuple[LoadLevel, ...]:
             return self.levels[:1]
 
-    monkeypatch.setattr(make, "load_plan", lambda load: Half(levels))
+    monkeypatch.setattr(planner, "load_plan", lambda load: Half(levels))
     (deployment,) = plan_of(asked)[0].deployments
     assert tuple(point.level for point in deployment.points) == levels[:1]
 
@@ -243,8 +243,8 @@ def test_the_next_level_is_chosen_from_the_results_so_far(notes, monkeypatch, tm
             seen.append([result.level.label for result in history])
             return LoadLevel(concurrency=2 ** len(history)) if len(history) < 2 else None
 
-    monkeypatch.setattr(make, "load_plan", lambda load: Doubling())
-    load = LoadRequest(requests=2, warmup_per_slot=0)
+    monkeypatch.setattr(planner, "load_plan", lambda load: Doubling())
+    load = LoadRequest(requests=2, warmup_per_concurrency=0)
     ran = run_of(suite(load=load, evals=False), tmp_path, notes)
     assert ran.plan.points == 0
     assert seen == [[], ["c1"], ["c1", "c2"]]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from tokenbench.api import Check, CheckOutcome
+from tokenbench.calibrate.ground_truth import Errors, Spread
 from tokenbench.calibrate.search import Envelope, Search
 from tokenbench.calibrate.step import Step
-from tokenbench.calibrate.truth import Errors, Spread
 
 
 def _step(concurrency: int, *, client: bool = True, late_s: float = 0.0) -> Step:

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from tokenbench.api import MachineError
+from tokenbench.calibrate.ground_truth import Truth, read_truth
 from tokenbench.calibrate.server import HEAD, MAGIC, ROW
-from tokenbench.calibrate.truth import Truth, read_truth
 from tokenbench.launch.ports import free_port
 
 

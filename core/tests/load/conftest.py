@@ -14,11 +14,11 @@ import pytest
 from tokenbench.api import COMPLETIONS, Dialect, Session, SingleTurn, Stop, Target, TextPrompt, Turn
 from tokenbench.launch.ports import free_port
 from tokenbench.load import native
-from tokenbench.load.client import LoadWorker
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.job import LoadJob
-from tokenbench.load.prepared import write_sessions
 from tokenbench.load.records import PhaseSummary
+from tokenbench.load.session_file import write_sessions
+from tokenbench.load.worker_handle import WorkerHandle
 
 from .peers import Drove, Server, drive_here
 
@@ -87,15 +87,15 @@ def here(tmp_path: Path) -> Callable[..., Drove]:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[LoadWorker]:
+def worker(tmp_path: Path) -> Iterator[WorkerHandle]:
     """A load worker process."""
-    made = LoadWorker(cpus=None, log=tmp_path / "worker.log")
+    made = WorkerHandle(cpus=None, log=tmp_path / "worker.log")
     yield made
     made.close()
 
 
 @pytest.fixture
-def drive(worker: LoadWorker, tmp_path: Path) -> Callable[..., PhaseSummary]:
+def drive(worker: WorkerHandle, tmp_path: Path) -> Callable[..., PhaseSummary]:
     """Run one phase of plain prompts and return its summary; records lie in `tmp_path`."""
 
     def run(
@@ -105,15 +105,15 @@ def drive(worker: LoadWorker, tmp_path: Path) -> Callable[..., PhaseSummary]:
         stop: Stop | None = None,
         sessions: list[Session] | None = None,
         interrupted: Callable[[], bool] = lambda: False,
-        wire: str = COMPLETIONS,
+        codec: str = COMPLETIONS,
         **more: object,
     ) -> PhaseSummary:
         made = sessions or [plain_session(i) for i in range(500)]
         job = LoadJob(
             url=url,
-            codec=wire,
+            codec=codec,
             model="scripted",
-            dialect=Dialect(wires=(wire,), ignore_eos=True),
+            dialect=Dialect(codecs=(codec,), ignore_eos=True),
             sessions=str(tmp_path / "sessions"),
             output=str(tmp_path),
             stop=stop or Stop(requests=20),
@@ -121,8 +121,7 @@ def drive(worker: LoadWorker, tmp_path: Path) -> Callable[..., PhaseSummary]:
             **more,  # type: ignore[arg-type]
         )
         target = Target(model=job.model, dialect=job.dialect)
-        codec = find_codec(wire, job.codec_plugin)
-        write_sessions(made, codec, target, [tmp_path / "sessions"])
+        write_sessions(made, find_codec(codec, job.codec_module), target, [tmp_path / "sessions"])
         return worker.run(
             job,
             tmp_path / "job.json",

@@ -14,11 +14,11 @@ from typing import Any
 
 from tokenbench.api import COMPLETIONS, Dialect, Session, Stop, Target
 from tokenbench.load.codecs import find_codec
+from tokenbench.load.event_loop import EventLoop
 from tokenbench.load.job import LoadJob
 from tokenbench.load.phase import Phase
-from tokenbench.load.prepared import write_sessions
-from tokenbench.load.reactor import Reactor
 from tokenbench.load.records import PhaseSummary, Status
+from tokenbench.load.session_file import write_sessions
 from tokenbench.store.records import read_raw
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -175,7 +175,7 @@ def drive_here(
     *,
     concurrency: int = 1,
     stop: Stop | None = None,
-    reactor: Reactor | None = None,
+    loop: EventLoop | None = None,
     **more: Any,
 ) -> Drove:
     """Run a phase of the worker in this very process, one session after the other."""
@@ -183,7 +183,7 @@ def drive_here(
         url=url,
         codec=COMPLETIONS,
         model="scripted",
-        dialect=Dialect(wires=(COMPLETIONS,)),
+        dialect=Dialect(codecs=(COMPLETIONS,)),
         sessions=str(folder / "sessions"),
         output=str(folder),
         stop=stop or Stop(requests=1000),
@@ -196,7 +196,7 @@ def drive_here(
     write_sessions(sessions, find_codec(job.codec, None), target, [folder / "sessions"])
     phase = Phase(job, lambda _: None)
     phase.go()
-    with contextlib.closing(reactor or Reactor()) as turning:
+    with contextlib.closing(loop or EventLoop()) as turning:
         summary = phase.run(turning)
     assert phase._driver is not None
     return Drove(summary, read_raw(folder)[0], phase._driver._pool.retries)

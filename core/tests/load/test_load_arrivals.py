@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenbench.api import LoadLevel, Stop, UsageError
-from tokenbench.load.arrivals import arrival_times, read_stamps, stamps_hash
+from tokenbench.load.arrivals import arrival_times, read_timestamps, timestamps_hash
 
 LONG = Stop(duration_s=1000.0)
 
@@ -69,10 +69,10 @@ def test_a_trace_is_replayed_at_the_rate(tmp_path: Path) -> None:
     """Its own rhythm from its first stamp, stretched; its hash follows the stamps, not the file."""
     file = tmp_path / "trace.txt"
     file.write_text("100\n101\n\n104\n")
-    stamps = read_stamps(file)
+    timestamps = read_timestamps(file)
     level = LoadLevel(rate_per_s=1.0, arrival="replay")
-    assert list(arrival_times(level, Stop(), 0, stamps)) == [0, 500_000_000, 2_000_000_000]
-    assert stamps_hash(stamps) != stamps_hash((1.0, 2.0))
+    assert list(arrival_times(level, Stop(), 0, timestamps)) == [0, 500_000_000, 2_000_000_000]
+    assert timestamps_hash(timestamps) != timestamps_hash((1.0, 2.0))
 
 
 @pytest.mark.parametrize("text", ["1\n", "", "1\nx\n", "nan\n1\n"])
@@ -81,9 +81,9 @@ def test_a_bad_trace_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "trace.txt"
     file.write_text(text)
     with pytest.raises(UsageError):
-        read_stamps(file)
+        read_timestamps(file)
     with pytest.raises(UsageError, match="cannot read the trace"):
-        read_stamps(tmp_path / "absent")
+        read_timestamps(tmp_path / "absent")
 
 
 def test_an_open_loop_has_an_end() -> None:
@@ -148,10 +148,10 @@ def test_a_trace_that_is_far_too_long_is_not_read(tmp_path: Path) -> None:
     with file.open("wb") as out:
         out.truncate(1 << 40)
     with pytest.raises(UsageError, match="too long"):
-        read_stamps(file)
+        read_timestamps(file)
     for name in ("a" * 300, "a\0"):
         with pytest.raises(UsageError, match="cannot read the trace"):
-            read_stamps(tmp_path / name)
+            read_timestamps(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The built-in wire formats, on what real servers sent."""
+"""The built-in codecs, on what real servers sent."""
 
 from __future__ import annotations
 

@@ -21,14 +21,14 @@ from tokenbench.api import (
     Turn,
     TurnResult,
 )
-from tokenbench.load.address import Address
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.connection import Connection
-from tokenbench.load.exchange import Exchange
-from tokenbench.load.poll import READ
+from tokenbench.load.event_loop import EventLoop
+from tokenbench.load.poller import READ
 from tokenbench.load.pool import ConnectionPool
-from tokenbench.load.reactor import Reactor
 from tokenbench.load.records import Status
+from tokenbench.load.request_state import InFlightRequest
+from tokenbench.load.target_url import TargetUrl
 from tokenbench.load.timers import Timers
 
 from .conftest import plain_session
@@ -289,18 +289,20 @@ def test_what_was_read_behind_a_response_is_not_the_next_one(more) -> None:
     not given to another request.
     """
     ours, theirs = socket.socketpair()
-    ended: list[Exchange] = []
-    with contextlib.closing(Reactor()) as reactor, contextlib.closing(Timers(reactor)) as timers:
-        address = Address("http://127.0.0.1:1", api_key=None)
-        pool = ConnectionPool(address, reactor, timers, connect_timeout_s=1)
+    ended: list[InFlightRequest] = []
+    with contextlib.closing(EventLoop()) as loop, contextlib.closing(Timers(loop)) as timers:
+        target_url = TargetUrl("http://127.0.0.1:1", api_key=None)
+        pool = ConnectionPool(target_url, loop, timers, connect_timeout_s=1)
         ours.setblocking(False)
-        connection = Connection(ours, pool.receiver, pool, reactor)
+        connection = Connection(ours, pool.receiver, pool, loop)
         codec = find_codec(COMPLETIONS, None)
-        connection.send(Exchange(0, 0, b"request", (1, 3, False), codec, 0, None, ended.append))
+        connection.send(
+            InFlightRequest(0, 0, b"request", (1, 3, False), codec, 0, None, ended.append)
+        )
         for part in (whole(), more):
             theirs.send(part) if part else theirs.close()
             connection._reader(READ)
-        reactor.run_until(lambda: bool(ended))
+        loop.run_until(lambda: bool(ended))
         theirs.close()
     assert ended[0].status is Status.OK
     assert connection.closed
@@ -310,16 +312,16 @@ def test_what_was_read_behind_a_response_is_not_the_next_one(more) -> None:
 def test_a_request_sent_before_a_stray_read_was_looked_at_is_not_answered_by_it() -> None:
     """The connection is closed the moment the stray bytes are read."""
     ours, theirs = socket.socketpair()
-    with contextlib.closing(Reactor()) as reactor, contextlib.closing(Timers(reactor)) as timers:
-        address = Address("http://127.0.0.1:1", api_key=None)
-        pool = ConnectionPool(address, reactor, timers, connect_timeout_s=1)
+    with contextlib.closing(EventLoop()) as loop, contextlib.closing(Timers(loop)) as timers:
+        target_url = TargetUrl("http://127.0.0.1:1", api_key=None)
+        pool = ConnectionPool(target_url, loop, timers, connect_timeout_s=1)
         ours.setblocking(False)
-        connection = Connection(ours, pool.receiver, pool, reactor)
+        connection = Connection(ours, pool.receiver, pool, loop)
         pool.release(connection)
         theirs.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-        reactor.poll.turn(0)
+        loop.poll.turn(0)
         assert connection.closed
-        assert not reactor.work
+        assert not loop.work
         theirs.close()
 
 
@@ -401,8 +403,8 @@ def test_a_codec_that_fails_ends_the_phase(tmp_path, monkeypatch, request, playe
     drive: Any = request.getfixturevalue("drive")  # Its process must see the path.
     server = played(answering)
     with pytest.raises(PluginError, match="LookupError: unheard of"):
-        drive(server.url, wire="bad", codec_plugin="bad_codec", stop=Stop(requests=8))
-    assert drive(server.url, wire=COMPLETIONS, stop=Stop(requests=8)).turns == 8
+        drive(server.url, codec="bad", codec_module="bad_codec", stop=Stop(requests=8))
+    assert drive(server.url, codec=COMPLETIONS, stop=Stop(requests=8)).turns == 8
 
 
 def test_what_no_codec_can_read_is_broken(played, here) -> None:

@@ -24,12 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenbench.api import StreamEvent
-from tokenbench.load import native, poll, receive, stencil
-from tokenbench.load.poll import READ, WRITE, Poll
-from tokenbench.load.reactor import Reactor
-from tokenbench.load.reading import TokenReader, reader_of
-from tokenbench.load.receive import Receiver
-from tokenbench.load.stencil import Stencil, stencil_of
+from tokenbench.load import native, socket_timestamps
+from tokenbench.load.chunk_template import ChunkTemplate, template_of
+from tokenbench.load.event_loop import EventLoop
+from tokenbench.load.poller import READ, WRITE, Poller
+from tokenbench.load.socket_timestamps import Receiver
+from tokenbench.load.token_reader import TokenReader, reader_of
 
 pytestmark = pytest.mark.timeout(60)
 SOURCE = Path(native.__file__).with_name("_native.c")
@@ -86,7 +86,7 @@ def test_it_can_be_turned_off() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["python", "tokenbench.load.poll"]
+    assert done.stdout.split() == ["python", "tokenbench.load.poller"]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_it_can_be_turned_off() -> None:
         ("MOST", poll.MOST),
         ("AT_ONCE_NS", poll._AT_ONCE_NS),
         ("TIMED", poll._TIMED),
-        ("ROOM_BYTES", len(receive.ROOM)),
-        ("DIGITS", max(stencil.DIGITS)),
+        ("ROOM_BYTES", len(socket_timestamps.ROOM)),
+        ("DIGITS", max(template.DIGITS)),
     ],
 )
 def test_its_numbers_are_those_of_its_twins(name: str, value: int) -> None:
@@ -114,9 +114,9 @@ def _chunk(text: bytes, after: bytes = AFTER) -> bytes:
     return b"%x\r\n%s\r\n" % (len(event), event)
 
 
-def _stencil(after: bytes = AFTER) -> Stencil:
+def _template(after: bytes = AFTER) -> ChunkTemplate:
     event = StreamEvent(token=True, text="x")
-    made = stencil_of(BEFORE + b"x" + after, event, (b'"text":"',))
+    made = template_of(BEFORE + b"x" + after, event, (b'"text":"',))
     assert made is not None
     return made
 
@@ -143,9 +143,9 @@ def test_it_takes_what_the_stencil_counts(
     if not lower:
         size, line_end, rest = data.partition(b"\r\n")
         data = size.upper() + line_end + rest
-    plain = _stencil(after)
+    plain = _template(after)
     counted = plain.count(data)
-    for polled in (native.module.Poll(), Poll()):
+    for polled in (native.module.Poller(), Poller()):
         taken, left = _read_by(polled, data, plain)
         assert taken == counted
         assert left == ([] if counted or not data else [data])
@@ -157,7 +157,7 @@ def test_it_takes_what_the_stencil_counts(
 def test_what_is_no_text_of_a_string_is_no_token(each_path, text: bytes) -> None:
     """A parser would refuse it, or find something else in it."""
     data = _chunk(text)
-    plain = _stencil()
+    plain = _template()
     assert (plain.count(data), plain.count(_chunk(b"x") + data)) == (0, 0)
     assert plain.count(_chunk("x\x7fé".encode()) * 2) == 2
     if text:  # As after another token of this length.
@@ -165,48 +165,48 @@ def test_what_is_no_text_of_a_string_is_no_token(each_path, text: bytes) -> None
     assert _read_by(native.poll(), data, plain) == (0, [data])
 
 
-def _read_by(polled: Poll, data: bytes, plain: Stencil) -> tuple[int, list[bytes]]:
+def _read_by(polled: Poller, data: bytes, plain: ChunkTemplate) -> tuple[int, list[bytes]]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    owner, stamps = _Owner(), native.stamps()
-    with contextlib.closing(Reactor(polled)) as reactor, ours, theirs:
-        reader = reader_of(ours, owner, Receiver(reactor))
-        reader.go_on(plain, stamps)
+    owner, timestamps = _Owner(), native.timestamps()
+    with contextlib.closing(EventLoop(polled)) as loop, ours, theirs:
+        reader = reader_of(ours, owner, Receiver(loop))
+        reader.go_on(plain, timestamps)
         theirs.sendall(data)
         reader(READ)
-        assert reader.taken == (len(data) if stamps else 0)
-    return len(stamps), owner.left
+        assert reader.taken == (len(data) if timestamps else 0)
+    return len(timestamps), owner.left
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 1000])
 def test_stamps_are_a_buffer_of_what_was_appended(each_path, count: int) -> None:
     """Any number, from either end, also negative ones; as the recorder takes them."""
     values = [(-1) ** n * (n // 2) * 10**15 for n in range(count)]
-    stamps = native.stamps()
+    timestamps = native.timestamps()
     for value in values:
-        stamps.append(value)
-    assert (len(stamps), list(stamps), bool(stamps)) == (count, values, count > 0)
-    assert bytes(memoryview(stamps)) == array("q", values).tobytes()
+        timestamps.append(value)
+    assert (len(timestamps), list(timestamps), bool(timestamps)) == (count, values, count > 0)
+    assert bytes(memoryview(timestamps)) == array("q", values).tobytes()
     same = sum(a == b for a, b in itertools.pairwise(values))
-    assert stamps.coalesced == same
+    assert timestamps.coalesced == same
     for index in (count, -count - 1):
         with pytest.raises(IndexError):
-            stamps[index]
+            timestamps[index]
     if count:
-        assert (stamps[0], stamps[-1]) == (values[0], values[-1])
+        assert (timestamps[0], timestamps[-1]) == (values[0], values[-1])
     for wrong in (2**63, 1.5, None):
         with pytest.raises((OverflowError, TypeError)):
-            stamps.append(wrong)  # type: ignore[arg-type]
-    assert len(stamps) == count
+            timestamps.append(wrong)  # type: ignore[arg-type]
+    assert len(timestamps) == count
 
 
 def test_stamps_do_not_move_while_somebody_looks_at_them(each_path) -> None:
     """An append that needs more room is refused then, and taken afterwards."""
-    stamps = native.stamps()
-    with memoryview(stamps), pytest.raises(BufferError):
-        stamps.append(7)
-    stamps.append(7)
-    assert stamps[-1] == 7
+    timestamps = native.timestamps()
+    with memoryview(timestamps), pytest.raises(BufferError):
+        timestamps.append(7)
+    timestamps.append(7)
+    assert timestamps[-1] == 7
 
 
 @compiled
@@ -216,16 +216,16 @@ def test_a_read_that_fills_the_room_is_read_on(pair) -> None:
     theirs.setblocking(False)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     sent = theirs.send(b"x" * 150_000)
-    assert sent > len(receive.ROOM)
+    assert sent > len(socket_timestamps.ROOM)
     owner = _Owner()
-    with contextlib.closing(Reactor()) as reactor:
-        reader = reader_of(ours, owner, Receiver(reactor))
-        reactor.watch(ours.fileno(), reader)
+    with contextlib.closing(EventLoop()) as loop:
+        reader = reader_of(ours, owner, Receiver(loop))
+        loop.watch(ours.fileno(), reader)
         while sum(map(len, owner.left)) < sent:
-            reactor.poll.turn(0)
+            loop.poll.turn(0)
             reader.go_on()
     assert b"".join(owner.left) == b"x" * sent
-    assert max(map(len, owner.left)) == len(receive.ROOM)
+    assert max(map(len, owner.left)) == len(socket_timestamps.ROOM)
 
 
 def test_what_an_owner_raises_ends_the_loop(each_path, pair) -> None:
@@ -233,10 +233,10 @@ def test_what_an_owner_raises_ends_the_loop(each_path, pair) -> None:
     ours, theirs = pair
     theirs.send(b"x")
     owner = _Owner(KeyError("mine"))
-    with contextlib.closing(Reactor()) as reactor:
-        reactor.watch(ours.fileno(), reader_of(ours, owner, Receiver(reactor)))
+    with contextlib.closing(EventLoop()) as loop:
+        loop.watch(ours.fileno(), reader_of(ours, owner, Receiver(loop)))
         with pytest.raises(KeyError, match="mine"):
-            reactor.run_until(lambda: False)
+            loop.run_until(lambda: False)
 
 
 def test_a_signal_ends_a_wait(each_path) -> None:
@@ -247,10 +247,10 @@ def test_a_signal_ends_a_wait(each_path) -> None:
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        with contextlib.closing(Reactor()) as reactor:
+        with contextlib.closing(EventLoop()) as loop:
             signal.setitimer(signal.ITIMER_REAL, 0.1)
             with pytest.raises(TimeoutError, match="rang"):
-                reactor.run_until(lambda: False)
+                loop.run_until(lambda: False)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -275,11 +275,11 @@ def test_what_cannot_be_watched_is_refused(each_path, pair) -> None:
 def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
     """What its descriptor's number belongs to by then is not read for it."""
     ours, _ = pair
-    with contextlib.closing(Reactor()) as reactor:
+    with contextlib.closing(EventLoop()) as loop:
 
         class Closing(_Owner):
             def write_on(self) -> None:
-                reactor.forget(fd)
+                loop.forget(fd)
                 ours.close()
                 os.dup2(other.fileno(), fd)
 
@@ -287,8 +287,8 @@ def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
         other, their_other = socket.socketpair()
         with other, their_other:
             their_other.send(b"of another")
-            reactor.watch(fd, reader_of(ours, owner, Receiver(reactor)), READ | WRITE)
-            reactor.poll.turn(0)
+            loop.watch(fd, reader_of(ours, owner, Receiver(loop)), READ | WRITE)
+            loop.poll.turn(0)
             assert os.read(fd, 100) == b"of another"
         os.close(fd)
     assert owner.left == []
@@ -298,22 +298,22 @@ def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
 def test_what_does_not_fit_is_refused(pair) -> None:
     """Readers of a poll in Python, numbers beyond the room, what is no stencil."""
     ours, _ = pair
-    with contextlib.closing(Reactor(Poll())) as reactor:
-        receiver = Receiver(reactor)
+    with contextlib.closing(EventLoop(Poller())) as loop:
+        receiver = Receiver(loop)
         assert isinstance(reader_of(ours, _Owner(), receiver), TokenReader)
         with pytest.raises(TypeError, match="compiled poll"):
             native.reader(ours.fileno(), _Owner(), receiver)
     with pytest.raises(ValueError, match="1 to 256"):
-        native.module.Poll(most=257)
-    with contextlib.closing(Reactor()) as reactor:
-        reader = reader_of(ours, _Owner(), Receiver(reactor))
+        native.module.Poller(most=257)
+    with contextlib.closing(EventLoop()) as loop:
+        reader = reader_of(ours, _Owner(), Receiver(loop))
         with pytest.raises(AttributeError):
-            reader.go_on(0, native.stamps())  # type: ignore[arg-type]
-        for stamps in ([], None):
+            reader.go_on(0, native.timestamps())  # type: ignore[arg-type]
+        for timestamps in ([], None):
             with pytest.raises(TypeError):
-                reader.go_on(_stencil(), stamps)  # type: ignore[arg-type]
+                reader.go_on(_template(), timestamps)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="needs a place"):
-            reader.go_on(_stencil())
+            reader.go_on(_template())
 
 
 def test_nothing_is_kept(each_path, pair) -> None:
@@ -322,18 +322,18 @@ def test_nothing_is_kept(each_path, pair) -> None:
     kept: list[weakref.ref[Any]] = []
     for _ in range(100):
         owner: Any = _Owner()
-        reactor = Reactor()
-        receiver = Receiver(reactor)
+        loop = EventLoop()
+        receiver = Receiver(loop)
         owner.reader = reader_of(ours, owner, receiver)
-        reactor.watch(ours.fileno(), owner.reader)
-        owner.reader.go_on(Stencil(BEFORE, AFTER), native.stamps())
+        loop.watch(ours.fileno(), owner.reader)
+        owner.reader.go_on(ChunkTemplate(BEFORE, AFTER), native.timestamps())
         theirs.send(b"x")
-        reactor.run_until(lambda owner=owner: bool(owner.left))  # type: ignore[misc]
-        kept += [weakref.ref(it) for it in (owner, receiver, reactor)]
+        loop.run_until(lambda owner=owner: bool(owner.left))  # type: ignore[misc]
+        kept += [weakref.ref(it) for it in (owner, receiver, loop)]
         if len(kept) % 2:
-            reactor.close()
+            loop.close()
     before = _open_files()
-    del owner, reactor, receiver
+    del owner, loop, receiver
     gc.collect()
     assert [it() for it in kept] == [None] * len(kept)
     assert _open_files() < before or sys.platform != "linux"

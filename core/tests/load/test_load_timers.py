@@ -8,34 +8,34 @@ from time import monotonic_ns
 import pytest
 
 from tokenbench.load import timers
-from tokenbench.load.poll import Poll, Selector
-from tokenbench.load.reactor import Reactor
+from tokenbench.load.event_loop import EventLoop
+from tokenbench.load.poller import Poller, SelectorEpoll
 from tokenbench.load.timers import Timers
 
 
 @pytest.fixture(params=["epoll, timerfd", "elsewhere"])
-def made(request, monkeypatch) -> Iterator[tuple[Reactor, Timers]]:
+def made(request, monkeypatch) -> Iterator[tuple[EventLoop, Timers]]:
     """A reactor and its timers, with the kernel's timer and without."""
-    reactor = Reactor()
+    loop = EventLoop()
     if request.param == "elsewhere":
         monkeypatch.setattr(timers.sys, "platform", "elsewhere")
-        reactor = Reactor(Poll(Selector()))
-    found = Timers(reactor)
-    yield reactor, found
+        loop = EventLoop(Poller(SelectorEpoll()))
+    found = Timers(loop)
+    yield loop, found
     found.close()
     found.close()
-    reactor.close()
+    loop.close()
 
 
-def _run(reactor: Reactor, done: Callable[[], bool], limit_s: float = 5.0) -> None:
+def _run(loop: EventLoop, done: Callable[[], bool], limit_s: float = 5.0) -> None:
     end_ns = monotonic_ns() + int(limit_s * 1e9)
-    reactor.run_until(lambda: done() or monotonic_ns() > end_ns)
+    loop.run_until(lambda: done() or monotonic_ns() > end_ns)
     assert done()
 
 
 def test_timers_fire_in_order_and_never_early(made) -> None:
     """However they were set; the past is now."""
-    reactor, found = made
+    loop, found = made
     fired: list[tuple[float, int]] = []
     begun = monotonic_ns()
 
@@ -47,14 +47,14 @@ def test_timers_fire_in_order_and_never_early(made) -> None:
         found.at(
             due_ns, lambda due=due, due_ns=due_ns: fired.append((due, monotonic_ns() - due_ns))
         )
-    _run(reactor, lambda: len(fired) == 5)
+    _run(loop, lambda: len(fired) == 5)
     assert [due for due, _ in fired] == [-5, 10, 20.4, 20.5, 30]
     assert all(late >= 0 for _, late in fired)
 
 
 def test_a_timer_may_set_another(made) -> None:
     """As an open loop does at every arrival."""
-    reactor, found = made
+    loop, found = made
     seen: list[int] = []
 
     def again(left: int) -> None:
@@ -63,13 +63,13 @@ def test_a_timer_may_set_another(made) -> None:
             found.at(monotonic_ns() + 200_000, again, left - 1)
 
     found.at(0, again, 5)
-    _run(reactor, lambda: len(seen) == 6)
+    _run(loop, lambda: len(seen) == 6)
     assert seen == [5, 4, 3, 2, 1, 0]
 
 
 def test_a_later_timer_does_not_hide_an_earlier_one(made) -> None:
     """What a callback sets must not put off what was set before: the earliest fires first."""
-    reactor, found = made
+    loop, found = made
     seen: list[str] = []
     begun = monotonic_ns()
 
@@ -79,13 +79,13 @@ def test_a_later_timer_does_not_hide_an_earlier_one(made) -> None:
 
     found.at(begun + 10_000_000, first)
     found.at(begun + 20_000_000, seen.append, "second")
-    _run(reactor, lambda: "late" in seen)
+    _run(loop, lambda: "late" in seen)
     assert seen == ["first", "second", "late"]
 
 
 def test_a_callback_that_raises_leaves_the_others(made) -> None:
     """Who runs the reactor is told; the next timer still fires."""
-    reactor, found = made
+    loop, found = made
     seen: list[str] = []
 
     def broken() -> None:
@@ -94,17 +94,17 @@ def test_a_callback_that_raises_leaves_the_others(made) -> None:
     found.at(monotonic_ns() + 1_000_000, broken)
     found.at(monotonic_ns() + 5_000_000, seen.append, "after")
     with pytest.raises(RuntimeError, match="no"):
-        _run(reactor, lambda: bool(seen))
-    _run(reactor, lambda: bool(seen))
+        _run(loop, lambda: bool(seen))
+    _run(loop, lambda: bool(seen))
     assert seen == ["after"]
 
 
 def test_what_is_closed_fires_nothing(made) -> None:
     """The reactor turns on without its timers."""
-    reactor, found = made
+    loop, found = made
     seen: list[str] = []
     found.at(monotonic_ns(), seen.append, "never")
     found.close()
-    reactor.soon(lambda: seen.append("soon"))
-    reactor.run_until(lambda: bool(seen))
+    loop.soon(lambda: seen.append("soon"))
+    loop.run_until(lambda: bool(seen))
     assert seen == ["soon"]

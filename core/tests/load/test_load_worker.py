@@ -49,7 +49,7 @@ def test_concurrency_is_held(serve, drive) -> None:
     summary = drive(serve(), concurrency=8, stop=Stop(duration_s=1.0))
     assert summary.stopped_by == "duration"
     # A busy machine costs some; a loop that forgot a slot would cost an eighth.
-    assert summary.in_flight_ns / summary.target_ns_in_flight > 0.93
+    assert summary.in_flight_ns / summary.target_in_flight_ns > 0.93
 
 
 def test_time_waits_for_the_least_requests(serve, drive) -> None:
@@ -62,7 +62,7 @@ def test_time_waits_for_the_least_requests(serve, drive) -> None:
 
 def test_chat_endpoint(serve, drive, tmp_path) -> None:
     """The other built-in wire."""
-    drive(serve(), wire=CHAT)
+    drive(serve(), codec=CHAT)
     assert _status(tmp_path) == {"OK": 20}
 
 

@@ -14,7 +14,7 @@ import pytest
 from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, TokenSource
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 from tokenbench.measure.evidence import Evidence
-from tokenbench.measure.repeat import measure_repeat, steady_window
+from tokenbench.measure.metrics import measure_repeat, steady_window
 
 # For the simulator, which stands beside the tests.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -68,8 +68,8 @@ def build_records(turns: Sequence[dict[str, Any]]) -> tuple[Rows, Rows]:
             elif name in turn:
                 row[name] = turn[name]
         row["chunks"], row["chunk_offset"] = len(turn["arrivals"]), len(chunks)
-        stamps = map(_ns, turn["arrivals"])
-        chunks += list(zip(stamps, turn["chunk_tokens"], strict=True))
+        timestamps = map(_ns, turn["arrivals"])
+        chunks += list(zip(timestamps, turn["chunk_tokens"], strict=True))
     return records, np.array(chunks, CHUNK_DTYPE)
 
 

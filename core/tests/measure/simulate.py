@@ -19,12 +19,12 @@ from tokenbench.api import Check, Counters, Measurement
 from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, TokenSource
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Floats, Ints, Rows
 from tokenbench.measure.certify import certify
+from tokenbench.measure.checks import verdict
 from tokenbench.measure.client_checks import client_coalesced_share
 from tokenbench.measure.combine import combine
 from tokenbench.measure.evidence import Evidence
-from tokenbench.measure.outcome import verdict
-from tokenbench.measure.repeat import measure_repeat, steady_window
-from tokenbench.measure.thresholds import Thresholds
+from tokenbench.measure.metrics import measure_repeat, steady_window
+from tokenbench.measure.thresholds import CertificationThresholds
 
 if TYPE_CHECKING:
     from simulated_runs import Run
@@ -199,7 +199,7 @@ class _Client:
     def records(self) -> tuple[Rows, Rows]:
         """Rows in the order in which turns ended."""
         times, work = (np.array(column) for column in zip(*self.server.path, strict=True))
-        rows, stamps, tokens = [], [], []
+        rows, timestamps, tokens = [], [], []
         for request in self.done:
             counts = self._chunks(request.n_out)
             marks = request.mark + (np.cumsum(counts) - 1) * request.pace
@@ -208,7 +208,7 @@ class _Client:
                 left = left * 0 + (request.end - 80e-6)
             seen = _all_ns(self._seen(left, request.end))
             rows.append(self._row(request, seen))
-            stamps.append(seen)
+            timestamps.append(seen)
             tokens.append(counts if self.run.continuous_usage else np.full(len(seen), ABSENT))
         records = np.zeros(len(rows), RECORD_DTYPE)
         for name in rows[0] if rows else ():
@@ -216,7 +216,7 @@ class _Client:
         records["chunk_offset"] = np.cumsum(records["chunks"]) - records["chunks"]
         chunks = np.zeros(int(records["chunks"].sum()), CHUNK_DTYPE)
         if len(chunks):
-            chunks["ns"], chunks["tokens"] = np.concatenate(stamps), np.concatenate(tokens)
+            chunks["ns"], chunks["tokens"] = np.concatenate(timestamps), np.concatenate(tokens)
         return records, chunks
 
     def _chunks(self, n_out: int) -> Ints:
@@ -299,7 +299,7 @@ def _repeat(run: Run, number: int) -> Evidence:
         cpu_s=min(0.5 * wall_s, 0.002 + len(chunks) * 12e-6),
         wall_s=wall_s,
         in_flight_ns=int(np.maximum(in_flight, 0).sum()),
-        target_ns_in_flight=(run.concurrency or 0) * (stopped - _START_NS),
+        target_in_flight_ns=(run.concurrency or 0) * (stopped - _START_NS),
         loop_delay_ns=(*(int(v) for v in np.percentile(delays, [50, 90, 99])), int(delays.max())),
         merged_delay_ns=tuple(int(v) for v in np.percentile(delays, range(101))),
     )
@@ -330,7 +330,7 @@ def _evidence(
         caching_asked=run.caching_asked,
         accelerated=run.accelerated,
     )
-    assert client_coalesced_share(seen) <= Thresholds().coalesced_withhold_itl
+    assert client_coalesced_share(seen) <= CertificationThresholds().coalesced_withhold_itl
     if not run.accelerated:
         return seen
     return attrs.evolve(
@@ -351,9 +351,11 @@ def simulate(run: Run) -> list[Evidence]:
     return [_repeat(run, number) for number in range(run.repeats)]
 
 
-def judge(run: Run, limits: Thresholds | None = None) -> tuple[Measurement, tuple[Check, ...]]:
+def judge(
+    run: Run, limits: CertificationThresholds | None = None
+) -> tuple[Measurement, tuple[Check, ...]]:
     """The verdict, as a point of `bench run` gets it."""
     seen = simulate(run)
     metrics = combine([one.metrics for one in seen])
-    checks = certify(seen, metrics, limits or Thresholds())
+    checks = certify(seen, metrics, limits or CertificationThresholds())
     return verdict(checks), checks

@@ -10,9 +10,9 @@ import pytest
 from tokenbench.api import Check, CheckOutcome, Estimate, FrozenMap, Measurement
 from tokenbench.load.records import Status
 from tokenbench.measure.certify import CHECKS, certify
+from tokenbench.measure.checks import above, below, verdict, worst
 from tokenbench.measure.combine import combine
-from tokenbench.measure.outcome import above, below, verdict, worst
-from tokenbench.measure.thresholds import Limits, Thresholds
+from tokenbench.measure.thresholds import CertificationThresholds, Limits
 
 OUTCOMES = {outcome.name: outcome for outcome in CheckOutcome}
 
@@ -78,7 +78,9 @@ def test_repeats(
     """Half-width over mean: 10 % with 3 or 4 repeats, 5 % from 5 on, never invalid."""
     turns = [turn(float(k), [k + 0.5, k + 1.0]) for k in range(20)]
     seen = [evidence(turns, phase(0.0, 20.0))] * count
-    checks = {c.name: c for c in certify(seen, _estimates(half_width, count), Thresholds())}
+    checks = {
+        c.name: c for c in certify(seen, _estimates(half_width, count), CertificationThresholds())
+    }
     assert checks["repeats"].outcome is outcome
 
 
@@ -97,10 +99,10 @@ def test_repeats_that_differ_by_chance_are_not_judged(
         turn(k, [k + 0.1, *([k + 1.0] * lengths[k % 3 == 0])]) for k in map(float, range(turns))
     ]
     seen = [evidence(done, phase(0.0, float(turns)))] * 3
-    checks = {c.name: c for c in certify(seen, _estimates(15.0, 3), Thresholds())}
+    checks = {c.name: c for c in certify(seen, _estimates(15.0, 3), CertificationThresholds())}
     assert checks["repeats"].outcome is CheckOutcome.NOT_ASSESSED
     assert "as chance has it" in checks["repeats"].evidence
-    checks = {c.name: c for c in certify(seen, _estimates(95.0, 3), Thresholds())}
+    checks = {c.name: c for c in certify(seen, _estimates(95.0, 3), CertificationThresholds())}
     expected = CheckOutcome.NOT_ASSESSED if turns < 10 else CheckOutcome.FLAGGED
     assert checks["repeats"].outcome is expected
 
@@ -112,20 +114,20 @@ def test_clean_point_is_certified_and_one_bad_repeat_spoils_it(
     turns = [turn(k * 1.0, [k + 0.2 + i / 10 for i in range(9)], exact_output=1) for k in range(30)]
     summary = phase(
         0.0, 31.0, cpu_s=1.0, loop_delay_ns=(1000, 2000, 3000, 4000),
-        in_flight_ns=10**9, target_ns_in_flight=10**9,
+        in_flight_ns=10**9, target_in_flight_ns=10**9,
     )  # fmt: skip
     good = evidence(turns, summary)
     bad = evidence([*turns[:20], *(dict(t, status=Status.STALLED) for t in turns[20:])], summary)
-    checks = certify([good] * 3, combine([good.metrics] * 3), Thresholds())
+    checks = certify([good] * 3, combine([good.metrics] * 3), CertificationThresholds())
     assert len({check.name for check in checks}) == len(CHECKS) + 1
     assert verdict(checks) is Measurement.CERTIFIED
-    spoiled = certify([good, bad, good], combine([good.metrics] * 3), Thresholds())
+    spoiled = certify([good, bad, good], combine([good.metrics] * 3), CertificationThresholds())
     assert verdict(spoiled) is Measurement.INVALID
-    assert certify([], FrozenMap(), Thresholds()) == ()
+    assert certify([], FrozenMap(), CertificationThresholds()) == ()
 
 
 def test_thresholds_can_be_set() -> None:
     """A suite may tighten one limit and keep the rest."""
-    strict = attrs.evolve(Thresholds(), failure_share=Limits(flag=0.0, invalid=0.01))
+    strict = attrs.evolve(CertificationThresholds(), failure_share=Limits(flag=0.0, invalid=0.01))
     assert strict.failure_share.invalid == 0.01
-    assert strict.offered_load == Thresholds().offered_load
+    assert strict.offered_load == CertificationThresholds().offered_load

@@ -9,9 +9,9 @@ import pytest
 from tokenbench.api import CheckOutcome
 from tokenbench.load.records import Status
 from tokenbench.measure import client_checks
-from tokenbench.measure.thresholds import Thresholds
+from tokenbench.measure.thresholds import CertificationThresholds
 
-LIMITS = Thresholds()
+LIMITS = CertificationThresholds()
 OK, FLAGGED, INVALID = CheckOutcome.OK, CheckOutcome.FLAGGED, CheckOutcome.INVALID
 NOT_ASSESSED = CheckOutcome.NOT_ASSESSED
 
@@ -21,9 +21,9 @@ def _steady(turn: Any, *, tpot: float, delay: float = 0.0, count: int = 20, **fi
     turns, at = [], 0.0
     for _ in range(count):
         sent = at + delay
-        stamps = [sent + 0.1 + tpot * i for i in range(11)]
-        turns.append(turn(sent, stamps, scheduled=at, **fields))
-        at = stamps[-1]
+        timestamps = [sent + 0.1 + tpot * i for i in range(11)]
+        turns.append(turn(sent, timestamps, scheduled=at, **fields))
+        at = timestamps[-1]
     return turns
 
 
@@ -59,7 +59,7 @@ def test_loop_delay_of_the_kernels_stamps(
         0.0,
         9.0,
         loop_delay_ns=(0, 0, 10**9, 10**9),
-        kernel_stamps=True,
+        kernel_timestamps=True,
         clock_set_ns=round(set_ms * 1e6),
     )
     check = client_checks.loop_delay(evidence(_steady(turn, tpot=tpot), late), LIMITS)
@@ -158,10 +158,10 @@ def test_coalesced_first_tokens_are_not_lost_among_the_others(
     """
     turns = []
     for k in range(20):
-        stamps = [k + 0.1 + 0.01 * i for i in range(200)]
+        timestamps = [k + 0.1 + 0.01 * i for i in range(200)]
         if k % every == 0:
-            stamps[0] = stamps[1]
-        turns.append(turn(float(k), stamps, coalesced=int(k % every == 0)))
+            timestamps[0] = timestamps[1]
+        turns.append(turn(float(k), timestamps, coalesced=int(k % every == 0)))
     delays = ((9 if late else 1) * MS,) * 101
     seen = evidence(turns, phase(0.0, 22.0, merged_delay_ns=delays))
     check = client_checks.coalesced(seen, LIMITS)
@@ -195,7 +195,7 @@ def test_offered_load_closed(
             8.0,
             concurrency=4,
             in_flight_ns=round(in_flight * 8e9),
-            target_ns_in_flight=round(4 * 8e9),
+            target_in_flight_ns=round(4 * 8e9),
         ),
     )
     assert client_checks.offered_load(seen, LIMITS).outcome is outcome
@@ -205,7 +205,7 @@ def test_offered_load_needs_a_steady_state(turn: Any, evidence: Any, phase: Any)
     """As many requests as slots: only the slots being filled was seen, half full on average."""
     seen = evidence(
         [turn(0.0, [1.0]) for _ in range(4)],
-        phase(0.0, 1.0, concurrency=4, in_flight_ns=400, target_ns_in_flight=800),
+        phase(0.0, 1.0, concurrency=4, in_flight_ns=400, target_in_flight_ns=800),
     )
     assert client_checks.offered_load(seen, LIMITS).outcome is NOT_ASSESSED
 
@@ -244,7 +244,7 @@ def test_offered_load_of_a_loop_that_thinks(
         for k in range(10)
     ]
     summary = phase(
-        0.0, 28.0, in_flight_ns=10 * 10**9, target_ns_in_flight=28 * 10**9, concurrency=1
+        0.0, 28.0, in_flight_ns=10 * 10**9, target_in_flight_ns=28 * 10**9, concurrency=1
     )
     check = client_checks.offered_load(evidence(turns, summary), LIMITS)
     assert check.outcome is outcome

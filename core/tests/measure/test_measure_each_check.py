@@ -10,7 +10,7 @@ import pytest
 from tokenbench.api import CheckOutcome, Counters, Estimate, FrozenMap
 from tokenbench.load.records import Status
 from tokenbench.measure.certify import CHECKS, certify
-from tokenbench.measure.thresholds import Thresholds
+from tokenbench.measure.thresholds import CertificationThresholds
 
 MS = 1_000_000
 
@@ -98,7 +98,7 @@ def _outcomes(
         for k in range(31)
     ]  # fmt: skip
     phase = {"cpu_s": 1.0, "loop_delay_ns": (1000, 2000, 3000, 4000)}
-    phase |= {"in_flight_ns": 31_000 * MS, "target_ns_in_flight": 31_000 * MS}
+    phase |= {"in_flight_ns": 31_000 * MS, "target_in_flight_ns": 31_000 * MS}
     more = {
         "before": Counters(prompt_tokens=0.0, generated_tokens=0.0),
         "after": Counters(prompt_tokens=310.0, generated_tokens=310.0),
@@ -108,7 +108,7 @@ def _outcomes(
         trip(turns, phase, more)
     seen = [evidence(turns, make_phase(0.0, 31.0, **phase), **more)] * 3
     known = Estimate(mean=100.0, half_width=width, values=(100.0,) * 3)
-    checks = certify(seen, FrozenMap({"output_tok_s.steady": known}), Thresholds())
+    checks = certify(seen, FrozenMap({"output_tok_s.steady": known}), CertificationThresholds())
     return {check.name: check.outcome for check in checks}
 
 

@@ -11,9 +11,9 @@ import pytest
 from tokenbench.api import CheckOutcome, Counters
 from tokenbench.load.records import ABSENT, Status
 from tokenbench.measure import server_checks
-from tokenbench.measure.thresholds import Thresholds
+from tokenbench.measure.thresholds import CertificationThresholds
 
-LIMITS = Thresholds()
+LIMITS = CertificationThresholds()
 OK, FLAGGED, INVALID = CheckOutcome.OK, CheckOutcome.FLAGGED, CheckOutcome.INVALID
 NOT_ASSESSED = CheckOutcome.NOT_ASSESSED
 

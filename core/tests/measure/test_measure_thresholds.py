@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from tokenbench.measure import client_checks
-from tokenbench.measure.thresholds import Limits, Thresholds, thresholds_from
+from tokenbench.measure.thresholds import CertificationThresholds, Limits, thresholds_from
 
 
 def test_what_is_named_changes_and_the_rest_stays() -> None:
@@ -26,7 +26,7 @@ def test_what_is_named_changes_and_the_rest_stays() -> None:
         }
     )
     assert made == attrs.evolve(
-        Thresholds(),
+        CertificationThresholds(),
         client_cpu_share=Limits(flag=0.9, invalid=0.99),
         offered_load=Limits(flag=0.95, invalid=0.90),
         failure_share=Limits(flag=0.0),
@@ -34,7 +34,7 @@ def test_what_is_named_changes_and_the_rest_stays() -> None:
         min_requests=20,
         repeat_metrics=("ttft_s.p50",),
     )
-    assert thresholds_from({}) == Thresholds()
+    assert thresholds_from({}) == CertificationThresholds()
 
 
 @pytest.mark.parametrize(

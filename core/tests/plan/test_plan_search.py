@@ -185,9 +185,18 @@ def test_numbers_are_finite(value: float) -> None:
     [
         (LoadRequest(rate=(1e5,), duration_s=100.0), "load.rate: 100000 a second for 100 s"),
         (LoadRequest(rate=(0.01,), requests=100_000), "take 10,000,000 s, more than 604,800"),
-        (LoadRequest(concurrency=(64_512,), warmup_per_slot=100), "load.warmup_per_slot: 100 for"),
-        (LoadRequest(concurrency=(64_512,), requests_per_slot=100), "load.requests_per_slot: 100"),
-        (LoadRequest(rate=(1.0,), server_slots=64_512, least_per_slot=100), "load.least_per_slot"),
+        (
+            LoadRequest(concurrency=(64_512,), warmup_per_concurrency=100),
+            "load.warmup_per_concurrency: 100 for",
+        ),
+        (
+            LoadRequest(concurrency=(64_512,), requests_per_concurrency=100),
+            "load.requests_per_concurrency: 100",
+        ),
+        (
+            LoadRequest(rate=(1.0,), server_concurrency=64_512, min_requests_per_concurrency=100),
+            "load.min_requests_per_concurrency",
+        ),
         (
             LoadRequest(
                 find=FindRequest(what="max-rate", highest=1e5), slo="ttft<1s", duration_s=100.0
@@ -205,7 +214,7 @@ def test_products_that_cannot_be_meant(load: LoadRequest, said: str) -> None:
 
 def test_a_large_load_is_planned() -> None:
     """Limits are beyond what is measured: a thousand streams for an hour, a soak test of days."""
-    load_plan(LoadRequest(concurrency=(1024,), duration_s=3600.0, requests_per_slot=1000))
+    load_plan(LoadRequest(concurrency=(1024,), duration_s=3600.0, requests_per_concurrency=1000))
     load_plan(LoadRequest(rate=(10.0,), duration_s=5 * 24 * 3600.0))
     load_plan(LoadRequest(rate=(1000.0,), duration_s=3600.0))
 
@@ -217,7 +226,7 @@ def test_a_search_without_an_end_ends_at_a_limit() -> None:
     assert isinstance(rates, Bisection)
     assert _search(rates, math.inf)[0] == 5000.0
     find = FindRequest(what="max-concurrency")
-    slots = load_plan(LoadRequest(find=find, slo="ttft<1s", requests_per_slot=500))
+    slots = load_plan(LoadRequest(find=find, slo="ttft<1s", requests_per_concurrency=500))
     assert isinstance(slots, Bisection)
     assert _search(slots, math.inf)[0] == 10_000
 

@@ -9,8 +9,8 @@ import pytest
 from tokenbench.api import MachineError, PluginError, SingleTurn, UsageError
 from tokenbench.api.deprecation import DEPRECATED, Deprecated
 from tokenbench.plugins.discovery import discover
-from tokenbench.plugins.host import PluginHost
 from tokenbench.plugins.kinds import KINDS
+from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.plugins.requirements import check_requirements
 from tokenbench.plugins.scaffold import write_package
 from tokenbench.plugins.state import Broken, Loaded
@@ -71,7 +71,7 @@ def site(tmp_path: Path, monkeypatch) -> Path:
 def test_metadata_alone_lists_and_a_name_loads(site: Path) -> None:
     """Nothing is imported before it is named."""
     _install(site, "one", "plug_one", GOOD, a="w")
-    host = PluginHost()
+    host = PluginRegistry()
     (candidate,) = [c for c in host.candidates if c.distribution == "one"]
     assert (candidate.kind, candidate.name, candidate.version) == ("workload", "w", "1.0")
     assert host.loaded == ()
@@ -83,7 +83,7 @@ def test_one_name_from_two_distributions(site: Path) -> None:
     """Both are named; DIST/NAME settles it."""
     _install(site, "one", "plug_two_a", GOOD, a="w")
     _install(site, "two", "plug_two_b", GOOD, a="w")
-    host = PluginHost()
+    host = PluginRegistry()
     with pytest.raises(PluginError, match="one and two") as caught:
         host.spec("workload", "w")
     assert caught.value.hint == "name one of them: one/w"
@@ -107,7 +107,7 @@ def test_each_way_to_be_broken_has_its_stage(site: Path, source: str, stage: str
     name = f"plug_{abs(hash(source))}"
     _install(site, "bad", name, source, a="w")
     _install(site, "good", f"{name}_good", GOOD.replace('"w"', '"fine"'), a="fine")
-    host = PluginHost()
+    host = PluginRegistry()
     (candidate,) = [c for c in host.candidates if c.distribution == "bad"]
     broken = host.check(candidate)
     assert isinstance(broken, Broken)
@@ -131,7 +131,7 @@ def test_unknown_names_suggest(site: Path) -> None:
     """Did you mean; and what is installed."""
     _install(site, "one", "plug_suggest", GOOD, a="worklord")
     with pytest.raises(UsageError) as caught:
-        PluginHost().spec("workload", "workload")
+        PluginRegistry().spec("workload", "workload")
     assert "did you mean 'worklord'?" in caught.value.hint
 
 
@@ -155,7 +155,7 @@ def test_another_api_version_is_refused_before_anything_is_imported(
 ) -> None:
     """The module would fail if it were imported."""
     _install(site, "old", f"plug_api_{declared}", "raise SystemExit", api=declared, a="w")
-    host = PluginHost()
+    host = PluginRegistry()
     (candidate,) = [c for c in host.candidates if c.distribution == "old"]
     assert candidate.api == declared
     broken = host.check(candidate)
@@ -166,7 +166,7 @@ def test_another_api_version_is_refused_before_anything_is_imported(
 def test_two_api_versions_are_a_broken_row(site: Path, versions: str) -> None:
     """Whichever comes last: none of them counts in silence."""
     _install(site, "two", "plug_two_versions", GOOD, api=versions, a="w")
-    host = PluginHost()
+    host = PluginRegistry()
     (candidate,) = [c for c in host.candidates if c.distribution == "two"]
     assert candidate.api == ", ".join(versions.split())
     broken = host.check(candidate)
@@ -180,7 +180,7 @@ def test_an_entry_point_that_names_an_object_is_told(site: Path) -> None:
     """It is not a module that is missing: entry points name a module."""
     _install(site, "one", "plug_object", GOOD, attr=":bench_register_workloads", a="w")
     with pytest.raises(PluginError, match="'plug_object:bench_register_workloads', an object") as e:
-        PluginHost().spec("workload", "w")
+        PluginRegistry().spec("workload", "w")
     assert '"plug_object"' in e.value.hint
 
 
@@ -188,7 +188,7 @@ def test_a_hook_without_its_mark_is_told(site: Path) -> None:
     """pluggy would pass over it in silence."""
     _install(site, "one", "plug_unmarked", GOOD + "\ndef bench_run_started(event): pass\n", a="w")
     with pytest.raises(PluginError, match="bench_run_started looks like a hook") as caught:
-        PluginHost().spec("workload", "w")
+        PluginRegistry().spec("workload", "w")
     assert "@hookimpl" in caught.value.hint
 
 
@@ -198,7 +198,7 @@ def test_a_broken_plugin_answers_no_hook(site: Path) -> None:
     """
     observer = "\n@hookimpl\ndef bench_run_started(event):\n    return None\n"
     _install(site, "one", "plug_rolled", GOOD + observer, a="w", b="missing")
-    host = PluginHost()
+    host = PluginRegistry()
     with pytest.raises(PluginError, match="no specs called 'missing'"):
         host.spec("workload", "missing")
     assert host.implementations("bench_run_started") == ()
@@ -212,7 +212,7 @@ def test_a_hook_gets_the_arguments_that_it_names(site: Path) -> None:
     """As pluggy promises: an implementation may ask for fewer."""
     source = GOOD + "\n@hookimpl\ndef bench_amend_launch(plan):\n    return plan\n"
     _install(site, "one", "plug_fewer", source, a="w")
-    host = PluginHost()
+    host = PluginRegistry()
     host.spec("workload", "w")
     (amend,) = host.implementations("bench_amend_launch")
     assert amend(request=1, plan=2) == 2
@@ -223,7 +223,7 @@ def test_the_traceback_is_kept(site: Path, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     _install(site, "one", "plug_log", "raise SystemError('deep inside')", a="w")
     with pytest.raises(PluginError) as caught:
-        PluginHost().spec("workload", "w")
+        PluginRegistry().spec("workload", "w")
     assert caught.value.log is not None
     text = caught.value.log.read_text()
     assert "Traceback" in text and "deep inside" in text and "one/w" in text
@@ -232,10 +232,10 @@ def test_the_traceback_is_kept(site: Path, monkeypatch, tmp_path: Path) -> None:
 def test_every_call_into_a_plugin_can_be_traced(site: Path, monkeypatch, capsys) -> None:
     """TOKENBENCH_TRACE=1 says what was called and what came back, on standard error."""
     _install(site, "one", "plug_traced", GOOD, a="w")
-    PluginHost().spec("workload", "w")
+    PluginRegistry().spec("workload", "w")
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("TOKENBENCH_TRACE", "1")
-    PluginHost().spec("workload", "w")
+    PluginRegistry().spec("workload", "w")
     said = capsys.readouterr().err
     assert "trace: plug_traced bench_register_workloads() -> [WorkloadSpec(name='w'" in said
 
@@ -245,7 +245,7 @@ def test_a_deprecated_name_warns_and_still_works(site: Path, monkeypatch) -> Non
     gone = Deprecated(since="0.1", gone_in="0.2", instead="SingleTurn", value=SingleTurn)
     monkeypatch.setitem(DEPRECATED, "OneTurn", gone)
     _install(site, "one", "plug_old", "from tokenbench.api import OneTurn\n" + GOOD, a="w")
-    host = PluginHost()
+    host = PluginRegistry()
     (candidate,) = [c for c in host.candidates if c.distribution == "one"]
     outcome = host.check(candidate)
     assert isinstance(outcome, Loaded)
@@ -270,7 +270,7 @@ def test_a_plugin_cannot_end_the_command(site: Path, raised: str) -> None:
     """Least of all with success: whatever an import raises is that plugin's error."""
     _install(site, "one", f"plug_ends_{abs(hash(raised))}", f"raise {raised}", a="w")
     with pytest.raises(PluginError, match=r"is broken \(import\)"):
-        PluginHost().spec("workload", "w")
+        PluginRegistry().spec("workload", "w")
 
 
 def test_a_damaged_distribution_hides_no_other(site: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_damaged_distribution_hides_no_other(site: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Name: bad\nVersion: 1\n")
     (info / "entry_points.txt").write_bytes(b"[tokenbench.workloads]\n\xff\xfe garbage\n")
-    assert "w" in PluginHost().names("workload")
+    assert "w" in PluginRegistry().names("workload")
 
 
 def test_an_options_class_must_be_readable(site: Path) -> None:
@@ -291,10 +291,10 @@ def test_an_options_class_must_be_readable(site: Path) -> None:
     late = "@options\nclass O:\n    x: 'Nowhere' = option(default=1, help='h')\n"
     _install(site, "one", "plug_hint", head + late + hook + spec.format("O"), a="w")
     with pytest.raises(PluginError, match="type that cannot be found"):
-        PluginHost().spec("workload", "w")
+        PluginRegistry().spec("workload", "w")
     _install(site, "two", "plug_none", head + hook + spec.format("None"), a="w")
     with pytest.raises(PluginError, match=r"no options class|no specs called"):
-        PluginHost().spec("workload", "two/w")
+        PluginRegistry().spec("workload", "two/w")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def raw(tmp_path: Path, summary: PhaseSummary) -> Callable[..., tuple[Path, Rows
         folder = tmp_path / "repeat-0"
         folder.mkdir()
         (folder / "records.bin").write_bytes(records.tobytes())
-        (folder / "stamps.bin").write_bytes(chunks["ns"].tobytes())
+        (folder / "timestamps.bin").write_bytes(chunks["ns"].tobytes())
         (folder / "counts.bin").write_bytes(chunks["tokens"].tobytes())
         (folder / "phase.json").write_bytes(encode(summary))
         return folder, records, chunks

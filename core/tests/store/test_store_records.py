@@ -20,7 +20,7 @@ from tokenbench.store.records import read_parquet, read_raw, read_records, write
 
 Raw = Callable[..., tuple[Path, Rows, Rows]]
 
-RAW = ("records.bin", "stamps.bin", "counts.bin")
+RAW = ("records.bin", "timestamps.bin", "counts.bin")
 
 
 def _chunks_of(records: Rows, chunks: Rows) -> list[list[tuple[int, int]]]:

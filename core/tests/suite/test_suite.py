@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError, option, options
 from tokenbench.suite import limits
-from tokenbench.suite.choices import parse_choice
 from tokenbench.suite.options import build_options
-from tokenbench.suite.schema import Chosen
+from tokenbench.suite.plugin_ref import parse_plugin_ref
+from tokenbench.suite.schema import PluginRef
 from tokenbench.suite.structure import load_suite
 
 
@@ -30,9 +30,9 @@ def test_three_ways_to_choose_a_plugin(tmp_path: Path) -> None:
         "deployments: [{engine: a}, {engine: 'a:x=1'}, {engine: {a: {x: 1, y: [1, 2]}}}]",
     )
     assert [d.engine for d in suite.deployments] == [
-        Chosen("a"),
-        Chosen("a", FrozenMap({"x": "1"})),
-        Chosen("a", FrozenMap({"x": 1, "y": (1, 2)})),
+        PluginRef("a"),
+        PluginRef("a", FrozenMap({"x": "1"})),
+        PluginRef("a", FrozenMap({"x": 1, "y": (1, 2)})),
     ]
 
 
@@ -118,10 +118,10 @@ def test_keys_that_contradict_each_other(tmp_path: Path, load: str, said: str) -
         "duration_s: 1.0e+12",
         "repeats: 1000000000",
         "burstiness: 1.0e-9",
-        "warmup_per_slot: 1.0e+300",
-        "least_per_slot: 1.0e+300",
-        "requests_per_slot: 1.0e+300",
-        "server_slots: 1000000000",
+        "warmup_per_concurrency: 1.0e+300",
+        "min_requests_per_concurrency: 1.0e+300",
+        "requests_per_concurrency: 1.0e+300",
+        "server_concurrency: 1000000000",
         "stall_timeout_s: 1.0e+300",
         "request_timeout_s: 1.0e+300",
         "ramp_from: 1.0e+300",
@@ -177,19 +177,19 @@ def test_the_limits_are_those_of_the_page() -> None:
 
 def test_choices_on_the_command_line() -> None:
     """Quotes keep a comma, an equals sign in a value is the value's."""
-    assert parse_choice("a", where="--x") == Chosen("a")
-    chosen = parse_choice("a:b=1,c='x,y',url=http://h:1/?q=2", where="--x")
-    assert chosen.options == {"b": "1", "c": "x,y", "url": "http://h:1/?q=2"}
+    assert parse_plugin_ref("a", where="--x") == PluginRef("a")
+    ref = parse_plugin_ref("a:b=1,c='x,y',url=http://h:1/?q=2", where="--x")
+    assert ref.options == {"b": "1", "c": "x,y", "url": "http://h:1/?q=2"}
     for bad in ("", ":a=1", "a:b", "a:b=1,b=2", "a:b='x", "a:=1"):
         with pytest.raises(UsageError, match="--x"):
-            parse_choice(bad, where="--x")
+            parse_plugin_ref(bad, where="--x")
 
 
 @given(st.text(alphabet="ab:=,'\"", max_size=12))
 def test_any_choice_is_parsed_or_refused(text: str) -> None:
     """No text crashes it."""
     with contextlib.suppress(UsageError):
-        parse_choice(text, where="--x")
+        parse_plugin_ref(text, where="--x")
 
 
 @options

@@ -17,7 +17,7 @@ class TinyEngine(api.Engine):
         return api.LaunchPlan(processes=(server,), start_timeout_s=30)
 
     def dialect(self, request: api.EngineRequest) -> api.Dialect:
-        return api.Dialect(wires=(TinyTalk.name,), ignore_eos=True, chunk_is_token=True)
+        return api.Dialect(codecs=(TinyTalk.name,), ignore_eos=True, chunk_is_token=True)
 
     def version(self, server: api.Server) -> str:
         return server.get("/version").text

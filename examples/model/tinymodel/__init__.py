@@ -21,7 +21,7 @@ FAST = api.Recipe(
     source="T1 data sheet: 8 streams",
     date="2026-10-01",
 )
-CHANCE = api.Threshold(
+CHANCE = api.AccuracyThreshold(
     eval="gsm8k", minimum=0.0, source="chance: word pairs cannot calculate", date="2026-11-21"
 )
 

@@ -6,6 +6,15 @@ The API has a version of its own; a plugin says in its metadata which one it was
 from __future__ import annotations
 
 from .binding import BoundProcess, bind_process, bind_url, facts_of
+from .codec import (
+    CHAT,
+    COMPLETIONS,
+    Codec,
+    Dialect,
+    HttpRequest,
+    StreamEvent,
+    Target,
+)
 from .deprecation import DEPRECATED, deprecated_name
 from .engine import (
     Counters,
@@ -86,10 +95,10 @@ from .load import (
     Stop,
 )
 from .model import (
+    AccuracyThreshold,
     Architecture,
     ModelSpec,
     Recipe,
-    Threshold,
     Tokenizer,
     Weights,
 )
@@ -137,15 +146,6 @@ from .topology import (
     Pool,
     Topology,
 )
-from .wire import (
-    CHAT,
-    COMPLETIONS,
-    Codec,
-    Dialect,
-    HttpRequest,
-    StreamEvent,
-    Target,
-)
 from .workload import (
     ChatPrompt,
     Message,
@@ -179,6 +179,7 @@ __all__ = [
     "ROUTER",
     "SERVER",
     "Accuracy",
+    "AccuracyThreshold",
     "Allocation",
     "AmendRequest",
     "Amendment",
@@ -273,7 +274,6 @@ __all__ = [
     "StreamEvent",
     "Target",
     "TextPrompt",
-    "Threshold",
     "TokenPrompt",
     "Tokenizer",
     "Topology",

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import attrs
 
+from .codec import Dialect
 from .frozen import FrozenMap
 from .launch import Endpoint, LaunchPlan, ProcessSpec
 from .model import Architecture, Weights
 from .topology import SERVER, Layout
-from .wire import Dialect
 
 
 @attrs.frozen(kw_only=True)

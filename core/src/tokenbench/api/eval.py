@@ -17,12 +17,12 @@ class EvalNeeds:
     """What an eval needs of a server. Where the measured deployment cannot meet it, the plan adds
     an eval twin that differs only in the settings listed.
 
-    `endpoint` is the codec the questions go through. `context_tokens` covers prompt and answer.
+    `codec` names the codec of the questions. `context_tokens` covers prompt and answer.
     `logprobs`: prompt log-probabilities are read. `real_acceptance`: speculative decoding must run
     with its real acceptance, not a simulated one.
     """
 
-    endpoint: str = "openai-chat"
+    codec: str = "openai-chat"
     context_tokens: int | None = None
     logprobs: bool = False
     real_acceptance: bool = False

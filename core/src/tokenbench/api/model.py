@@ -65,7 +65,7 @@ class Recipe:
 
 
 @attrs.frozen(kw_only=True)
-class Threshold:
+class AccuracyThreshold:
     """The score that this model must reach in an eval, with where that number comes from.
 
     `variant` names the eval's task variant and version that the figure holds for (None: any).
@@ -112,5 +112,5 @@ class ModelSpec:
     weights: tuple[Weights, ...]
     architecture: Architecture = Architecture()
     recipes: tuple[Recipe, ...] = ()
-    thresholds: tuple[Threshold, ...] = ()
+    thresholds: tuple[AccuracyThreshold, ...] = ()
     tokenizer: Callable[[str], Tokenizer] | None = None

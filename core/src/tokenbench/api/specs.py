@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from .codec import Codec
 from .engine import Engine, EngineCapabilities, EngineContext
 from .eval import Eval
 from .hardware import Hardware
@@ -14,7 +15,6 @@ from .launch import Launcher, LauncherContext
 from .model import ModelSpec
 from .options import NoOptions
 from .report import Reporter
-from .wire import Codec
 from .workload import Workload
 
 
@@ -88,7 +88,7 @@ class LauncherSpec:
 
 @attrs.frozen(kw_only=True)
 class CodecSpec:
-    """A wire format, by the name that dialects and evals refer to."""
+    """A codec, by the name that dialects and evals refer to."""
 
     name: str
     summary: str

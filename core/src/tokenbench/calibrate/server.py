@@ -4,7 +4,7 @@
 Token i of a request is due at arrival + ttft + i * itl; its stamp (CLOCK_MONOTONIC, the clock of
 the load workers) is taken right before the write, so no client on this host can honestly read it
 earlier. A request's id is the number behind the '#' with which its prompt begins. SIGTERM ends the
-server, which then writes the truth; see :mod:`tokenbench.calibrate.truth` for the file.
+server, which then writes the truth; see :mod:`tokenbench.calibrate.ground_truth` for the file.
 
 One thread and one heap for all streams; the last microseconds before a token is due are spent
 looking at the clock, because a sleeping core wakes late. It wants a core of its own.
@@ -30,8 +30,8 @@ from typing import Any
 import httptools
 import msgspec
 
-from tokenbench.load.poll import READ, WRITE
-from tokenbench.load.reactor import Reactor
+from tokenbench.load.event_loop import EventLoop
+from tokenbench.load.poller import READ, WRITE
 from tokenbench.load.timers import Timers
 
 MAGIC = b"TBTRUTH1"
@@ -116,7 +116,7 @@ def _put(stream: _Stream, data: bytes) -> None:
 class _Server:
     """Every stream's schedule, and what was done about it."""
 
-    def __init__(self, asked: argparse.Namespace, reactor: Reactor) -> None:
+    def __init__(self, asked: argparse.Namespace, reactor: EventLoop) -> None:
         self.tokens: int = asked.tokens
         self.ttft_ns = round(asked.ttft_s * 1e9)
         self.itl_ns = round(asked.itl_s * 1e9)
@@ -203,7 +203,7 @@ class _Server:
             self._reactor.soon(self._send_due)
 
     def write_truth(self, file: Path) -> None:
-        """Head, rows, stamps; see :mod:`tokenbench.calibrate.truth`."""
+        """Head, rows, stamps; see :mod:`tokenbench.calibrate.ground_truth`."""
         rows, sends = bytearray(), array("q")
         for start, stream in self.streams:
             sent, asked = stream.at - start, stream.end - start
@@ -221,7 +221,7 @@ class _Server:
 class _Connection:
     """A client's connection: one request at a time."""
 
-    def __init__(self, server: _Server, reactor: Reactor, made: socket.socket) -> None:
+    def __init__(self, server: _Server, reactor: EventLoop, made: socket.socket) -> None:
         self._server = server
         self._reactor = reactor
         self._socket = made
@@ -306,7 +306,7 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 20)), hard))
 
 
-def _listen(reactor: Reactor, server: _Server, port: int) -> socket.socket:
+def _listen(reactor: EventLoop, server: _Server, port: int) -> socket.socket:
     listener = socket.create_server(("127.0.0.1", port), backlog=4096)
     listener.setblocking(False)
 
@@ -331,7 +331,7 @@ def _serve(asked: argparse.Namespace) -> None:
     signal.set_wakeup_fd(told.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: ended.append(number))
-    reactor = Reactor()
+    reactor = EventLoop()
     reactor.watch(heard.fileno(), lambda _: None)
     server = _Server(asked, reactor)
     listener = _listen(reactor, server, asked.port)

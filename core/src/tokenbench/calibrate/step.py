@@ -27,17 +27,17 @@ from tokenbench.api import (
 )
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import Process, start, tail
-from tokenbench.load.crew import LoadCrew
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary, Status
+from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.measure import client_checks
 from tokenbench.measure.evidence import Evidence
-from tokenbench.measure.repeat import measure_repeat, steady_window
-from tokenbench.measure.thresholds import Thresholds
+from tokenbench.measure.metrics import measure_repeat, steady_window
+from tokenbench.measure.thresholds import CertificationThresholds
 from tokenbench.store.records import read_raw
 
+from .ground_truth import Errors, compare, read_truth
 from .machine import CoreTimes
-from .truth import Errors, compare, read_truth
 
 CLIENT_CHECKS = (
     client_checks.loop_delay,
@@ -167,7 +167,7 @@ class Calibrator:
         self._folder = folder
         self._interrupted = interrupted
         self._count = 0
-        self.crew = LoadCrew(cpus=cores.client, logs=folder)
+        self.crew = WorkerGroup(cpus=cores.client, logs=folder)
 
     def __enter__(self) -> Calibrator:
         return self
@@ -225,7 +225,7 @@ class Calibrator:
             url=url,
             codec=COMPLETIONS,
             model="reference",
-            dialect=Dialect(wires=(COMPLETIONS,), ignore_eos=True),
+            dialect=Dialect(codecs=(COMPLETIONS,), ignore_eos=True),
             sessions="",
             output=str(folder),
             stop=stop,
@@ -322,7 +322,7 @@ def _step(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) ->
         metrics=metrics,
         steady=steady_window(records, summary),
     )
-    limits = Thresholds()
+    limits = CertificationThresholds()
     failed = (records["status"] != Status.OK) & (records["status"] != Status.CANCELLED)
     return Step(
         concurrency=concurrency,

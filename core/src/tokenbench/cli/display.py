@@ -10,8 +10,8 @@ import structlog
 
 if TYPE_CHECKING:
     from tokenbench.api import EvalOutcome, PointResult
-    from tokenbench.load.client import Progress
-    from tokenbench.run.sink import Sink, Step
+    from tokenbench.load.worker_handle import Progress
+    from tokenbench.run.progress import ProgressDisplay, Step
 
 _LINE_EVERY_S = 5.0
 
@@ -172,6 +172,6 @@ class Live:
         self.note(f"eval {outcome.eval}: {outcome.value:.3f} of {outcome.n}, {outcome.accuracy}")
 
 
-def display() -> Sink:
+def display() -> ProgressDisplay:
     """The live display on a terminal, plain lines elsewhere."""
     return Live() if sys.stderr.isatty() else Lines()

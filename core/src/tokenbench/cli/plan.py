@@ -10,7 +10,7 @@ import click
 from .request import plan_request, suite_options
 
 if TYPE_CHECKING:
-    from tokenbench.plan.model import Plan, PlannedDeployment
+    from tokenbench.plan.plan import Plan, PlannedDeployment
 
 
 @click.command("plan")
@@ -57,7 +57,7 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
     for planned in deployment.evals:
         gate = "no gate" if planned.threshold is None else f"at least {planned.threshold.minimum:g}"
         twin = f", twin ({'; '.join(planned.twin_settings)})" if planned.twin else ""
-        click.echo(f"  eval {planned.chosen.name}  {gate}{twin}")
+        click.echo(f"  eval {planned.ref.name}  {gate}{twin}")
 
 
 def _flag(name: str, value: Any) -> str:

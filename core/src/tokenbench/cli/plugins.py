@@ -107,12 +107,12 @@ def _row(candidate: Candidate, outcome: Outcome | None) -> dict[str, Any]:
 @click.pass_obj
 def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> None:
     """The page of a plugin: what it is, its options, its capabilities."""
-    from tokenbench.plugins.host import PluginHost
     from tokenbench.plugins.page import page
+    from tokenbench.plugins.registry import PluginRegistry
 
-    host = PluginHost(without=obj["without"])
-    for found in host.kinds_of(name, kind):
-        click.echo(page(host.candidate(found, name), host.spec(found, name)))
+    registry = PluginRegistry(without=obj["without"])
+    for found in registry.kinds_of(name, kind):
+        click.echo(page(registry.candidate(found, name), registry.spec(found, name)))
 
 
 @command.command("check")
@@ -121,15 +121,15 @@ def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -
 @click.pass_obj
 def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> int:
     """Run the conformance kit's checks that need no author's data (levels 0 to 2)."""
-    from tokenbench.plugins.host import PluginHost
-    from tokenbench.suite.choices import parse_choice
+    from tokenbench.plugins.registry import PluginRegistry
+    from tokenbench.suite.plugin_ref import parse_plugin_ref
     from tokenbench.testing.kit import Verdict, checks_of, examine
     from tokenbench.testing.subject import subject_of
 
-    chosen = parse_choice(name, where="NAME")
+    ref = parse_plugin_ref(name, where="NAME")
     code = 0
-    for found in PluginHost(without=obj["without"]).kinds_of(chosen.key, kind):
-        subject = subject_of(found, chosen.key, chosen.options)
+    for found in PluginRegistry(without=obj["without"]).kinds_of(ref.key, kind):
+        subject = subject_of(found, ref.key, ref.options)
         findings = [examine(item, subject) for item in checks_of(found, (0, 1, 2))]
         _print_table(
             [

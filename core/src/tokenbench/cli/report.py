@@ -14,8 +14,8 @@ from tokenbench.api.errors import BenchError, PluginError
 
 if TYPE_CHECKING:
     from tokenbench.api import Artifact, View
-    from tokenbench.plan.catalog import Catalog
-    from tokenbench.suite.schema import Chosen
+    from tokenbench.plugins.instances import PluginInstances
+    from tokenbench.suite.schema import PluginRef
 
 
 @click.command("report")
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(obj: dict[str, Any], run: tuple[Path, ...], reporters: tuple[str, ...]) -> None:
     """Render finished runs again, with the reporters of the (first) run or those named."""
-    from tokenbench.suite.choices import parse_choice
+    from tokenbench.suite.plugin_ref import parse_plugin_ref
 
-    chosen = [parse_choice(text, where="--reporter") for text in reporters] or None
-    _render(run, chosen, obj["without"])
+    ref = [parse_plugin_ref(text, where="--reporter") for text in reporters] or None
+    _render(run, ref, obj["without"])
 
 
-def render(directory: Path, chosen: Sequence[Chosen] | None, without: tuple[str, ...]) -> None:
+def render(directory: Path, ref: Sequence[PluginRef] | None, without: tuple[str, ...]) -> None:
     """Render one run; reporters None: those of its suite."""
-    _render((directory,), chosen, without)
+    _render((directory,), ref, without)
 
 
 def _render(
-    runs: Sequence[Path], chosen: Sequence[Chosen] | None, without: tuple[str, ...]
+    runs: Sequence[Path], ref: Sequence[PluginRef] | None, without: tuple[str, ...]
 ) -> None:
     from tokenbench.api import View
     from tokenbench.measure.definitions import DEFINITIONS
-    from tokenbench.plan.catalog import Catalog
-    from tokenbench.plugins.host import PluginHost
+    from tokenbench.plugins.instances import PluginInstances
+    from tokenbench.plugins.registry import PluginRegistry
     from tokenbench.store.layout import RunDirectory
     from tokenbench.store.view import read_view
 
@@ -54,30 +54,30 @@ def _render(
         width=shutil.get_terminal_size((120, 40)).columns,
         color=sys.stdout.isatty(),
     )
-    catalog = Catalog(PluginHost(without=without))
-    wanted = chosen if chosen is not None else _of_suite(directories[0].read_json("suite.json"))
+    plugins = PluginInstances(PluginRegistry(without=without))
+    wanted = ref if ref is not None else _of_suite(directories[0].read_json("suite.json"))
     for one in wanted:
-        for artifact in _artifacts(catalog, one, view):
+        for artifact in _artifacts(plugins, one, view):
             _put(artifact, directories[0].path / "reports")
 
 
-def _of_suite(suite: Any) -> list[Chosen]:
+def _of_suite(suite: Any) -> list[PluginRef]:
     from tokenbench.api import FrozenMap
-    from tokenbench.suite.schema import Chosen
+    from tokenbench.suite.schema import PluginRef
 
     listed = (suite or {}).get("reporters", [])
-    return [Chosen(item["name"], FrozenMap(item["options"])) for item in listed]
+    return [PluginRef(item["name"], FrozenMap(item["options"])) for item in listed]
 
 
-def _artifacts(catalog: Catalog, chosen: Chosen, view: View) -> list[Artifact]:
-    reporter = catalog.reporter(chosen)
+def _artifacts(plugins: PluginInstances, ref: PluginRef, view: View) -> list[Artifact]:
+    reporter = plugins.reporter(ref)
     try:
         return list(reporter.render(view))
     except BenchError:
         raise
     except Exception as error:
         raise PluginError(
-            f"the reporter {chosen.name!r} failed: {type(error).__name__}: {error}",
+            f"the reporter {ref.name!r} failed: {type(error).__name__}: {error}",
             hint="the results are kept; try another reporter with `bench report`",
         ) from error
 

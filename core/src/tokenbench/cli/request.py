@@ -15,8 +15,8 @@ from tokenbench.api.errors import UsageError
 from tokenbench.suite.limits import MOST_DEGREE
 
 if TYPE_CHECKING:
-    from tokenbench.plan.catalog import Catalog
-    from tokenbench.plan.model import Plan
+    from tokenbench.plan.plan import Plan
+    from tokenbench.plugins.instances import PluginInstances
     from tokenbench.suite.schema import FindRequest, LoadRequest, Suite
 
 
@@ -118,8 +118,8 @@ def read_request(asked: dict[str, Any]) -> Suite:
 
 def _from_flags(asked: dict[str, Any]) -> Suite:
     from tokenbench.api import Topology
-    from tokenbench.suite.choices import parse_choice
-    from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
+    from tokenbench.suite.plugin_ref import parse_plugin_ref
+    from tokenbench.suite.schema import DeploymentRequest, PluginRef, Suite
 
     if not asked["engine"]:
         raise UsageError(
@@ -129,15 +129,15 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
     hardware, launcher = asked["hardware"], asked["launcher"]
     deployments = tuple(
         DeploymentRequest(
-            engine=parse_choice(engine, where="--engine"),
+            engine=parse_plugin_ref(engine, where="--engine"),
             model=model,
             precision=asked["precision"],
-            hardware=parse_choice(hardware, where="--hardware")
+            hardware=parse_plugin_ref(hardware, where="--hardware")
             if hardware is not None
-            else Chosen("cpu"),
-            launcher=parse_choice(launcher, where="--launcher")
+            else PluginRef("cpu"),
+            launcher=parse_plugin_ref(launcher, where="--launcher")
             if launcher is not None
-            else Chosen("local"),
+            else PluginRef("local"),
             topology=Topology(tp=asked["tp"] or 1),
             port=asked["port"],
         )
@@ -147,10 +147,10 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
 
 
 def _overlay(suite: Suite, asked: dict[str, Any], flags: dict[str, str]) -> Suite:
-    from tokenbench.suite.choices import parse_choice
+    from tokenbench.suite.plugin_ref import parse_plugin_ref
 
     def choices(flag: str) -> tuple[Any, ...]:
-        return tuple(parse_choice(text, where=f"--{flag}") for text in asked[flag])
+        return tuple(parse_plugin_ref(text, where=f"--{flag}") for text in asked[flag])
 
     changes: dict[str, Any] = {
         "workloads": choices("workload"),
@@ -231,13 +231,13 @@ def _levels(text: str, flag: str, kind: type[Any]) -> tuple[Any, ...]:
         ) from None
 
 
-def plan_request(asked: dict[str, Any], without: tuple[str, ...]) -> tuple[Plan, Catalog]:
+def plan_request(asked: dict[str, Any], without: tuple[str, ...]) -> tuple[Plan, PluginInstances]:
     """The plan of what was asked for, and the plugins behind it."""
-    from tokenbench.plan.catalog import Catalog
-    from tokenbench.plan.make import make_plan
+    from tokenbench.plan.planner import make_plan
     from tokenbench.plan.probe import prober
-    from tokenbench.plugins.host import PluginHost
+    from tokenbench.plugins.instances import PluginInstances
+    from tokenbench.plugins.registry import PluginRegistry
 
     suite = read_request(asked)
-    catalog = Catalog(PluginHost(without=without))
-    return make_plan(suite, catalog, prober(catalog)), catalog
+    plugins = PluginInstances(PluginRegistry(without=without))
+    return make_plan(suite, plugins, prober(plugins)), plugins

@@ -58,10 +58,10 @@ def _run(
         from tokenbench.run.runner import Runner
         from tokenbench.store.layout import RunDirectory
 
-        plan, catalog = plan_request(asked, obj["without"])
+        plan, plugins = plan_request(asked, obj["without"])
         directory = RunDirectory.create(base, plan.suite.name)
-        facts = provenance(catalog.host.loaded, seed=plan.suite.seed, argv=command_line())
-        runner = Runner(plan, catalog, directory, shown, interrupted=interrupt, facts=facts)
+        facts = provenance(plugins.registry.loaded, seed=plan.suite.seed, argv=command_line())
+        runner = Runner(plan, plugins, directory, shown, interrupted=interrupt, facts=facts)
         return runner.run(), directory.path
 
 

@@ -26,7 +26,7 @@ class HttpEvalServer:
         self.concurrency = job.concurrency
         self.scratch = job.scratch
         self.api_key = os.environ.get(job.api_key_env) if job.api_key_env else None
-        self._codec = find_codec(job.wire, job.codec_plugin)
+        self._codec = find_codec(job.codec, job.codec_module)
         self._target = Target(model=job.model, dialect=_dialect(job.dialect))
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
@@ -57,7 +57,7 @@ def _dialect(values: dict[str, Any]) -> Dialect:
     return Dialect(
         **{
             **values,
-            "wires": tuple(values["wires"]),
+            "codecs": tuple(values["codecs"]),
             "extra_body": FrozenMap(values["extra_body"]),
         }
     )

@@ -34,8 +34,8 @@ class EvalJob:
     seed: int
     base_url: str
     model: str
-    wire: str
-    codec_plugin: str | None
+    codec: str
+    codec_module: str | None
     dialect: dict[str, Any]
     concurrency: int
     scratch: str

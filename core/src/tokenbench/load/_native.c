@@ -1,7 +1,7 @@
 /* The part of the request path that runs for every token, compiled.
  *
- * Twins of Python classes, which are the description of what they do: Poll of poll.py, TokenReader
- * of reading.py, Stamps of stamps.py. A token costs a share of a poll, one system call, one comparison and
+ * Twins of Python classes, which are the description of what they do: Poller of poller.py, TokenReader
+ * of token_reader.py, Timestamps of timestamps.py. A token costs a share of a poll, one system call, one comparison and
  * one stamp here; whatever else comes is handed to the connection, in Python.
  *
  * Linux only: epoll, and the kernel's stamps of what arrives.
@@ -24,11 +24,11 @@
 #define NS_PER_S 1000000000LL
 #define READ 1
 #define WRITE 4
-#define MOST 256              /* these three: as in poll.py */
+#define MOST 256              /* these three: as in poller.py */
 #define AT_ONCE_NS 100000
 #define TIMED 16
-#define ROOM_BYTES 65536      /* as in receive.py */
-#define DIGITS 4              /* of a chunk's size, at most; as in stencil.py */
+#define ROOM_BYTES 65536      /* as in socket_timestamps.py */
+#define DIGITS 4              /* of a chunk's size, at most; as in chunk_template.py */
 #define LONGEST_MS 1e9        /* of a wait */
 
 typedef struct {
@@ -40,13 +40,13 @@ typedef struct {
     Py_ssize_t watched, room; /* handlers there are; places for them */
     PyObject **handlers;      /* by descriptor; NULL: not watched */
     long long since_ns, full_ns, handed;
-} Poll;
+} Poller;
 
 typedef struct {
     PyObject_HEAD
     Py_ssize_t count, room, shown; /* stamps; places for them; buffers that others look at */
     long long *at;
-} Stamps;
+} Timestamps;
 
 /* A read behind one that the owner is to look at. */
 typedef struct Kept {
@@ -63,12 +63,12 @@ typedef struct {
     long long floor_ns, ahead_ns, end_ns;
     Py_ssize_t taken, lead_size, tail_size;
     char *around;             /* the stencil's lead, then its tail */
-    Stamps *stamps;
+    Timestamps *stamps;
     Kept *first_kept, *last_kept;
     Py_ssize_t count_kept;
     PyObject *end;            /* str: the end came behind them; NULL: it did not */
     PyObject *owner, *receiver;
-    Poll *poll;
+    Poller *poll;
 } TokenReader;
 
 typedef struct {
@@ -90,9 +90,9 @@ static int went_well(PyObject *result) {
     return result != NULL;
 }
 
-/* -- Stamps ------------------------------------------------------------------------------------ */
+/* -- Timestamps ------------------------------------------------------------------------------------ */
 
-static int push(Stamps *self, long long value_ns) {
+static int push(Timestamps *self, long long value_ns) {
     if (self->count == self->room) {
         if (self->shown) {
             PyErr_SetString(PyExc_BufferError, "somebody looks at these stamps");
@@ -111,27 +111,27 @@ static int push(Stamps *self, long long value_ns) {
     return 1;
 }
 
-static PyObject *Stamps_append(Stamps *self, PyObject *value) {
+static PyObject *Timestamps_append(Timestamps *self, PyObject *value) {
     long long value_ns = PyLong_AsLongLong(value);
     if ((value_ns == -1 && PyErr_Occurred()) || !push(self, value_ns)) return NULL;
     Py_RETURN_NONE;
 }
 
-static Py_ssize_t Stamps_length(Stamps *self) { return self->count; }
+static Py_ssize_t Timestamps_length(Timestamps *self) { return self->count; }
 
-static PyObject *Stamps_item(Stamps *self, Py_ssize_t index) {
+static PyObject *Timestamps_item(Timestamps *self, Py_ssize_t index) {
     if (index >= 0 && index < self->count) return PyLong_FromLongLong(self->at[index]);
     PyErr_SetString(PyExc_IndexError, "there are not so many stamps");
     return NULL;
 }
 
-static PyObject *Stamps_coalesced(Stamps *self, void *nothing) {
+static PyObject *Timestamps_coalesced(Timestamps *self, void *nothing) {
     Py_ssize_t count = 0;
     for (Py_ssize_t i = 1; i < self->count; i++) count += self->at[i] == self->at[i - 1];
     return PyLong_FromSsize_t(count);
 }
 
-static int Stamps_show(Stamps *self, Py_buffer *view, int flags) {
+static int Timestamps_show(Timestamps *self, Py_buffer *view, int flags) {
     void *at = self->at ? (void *)self->at : "";
     Py_ssize_t size = self->count * sizeof *self->at;
     if (PyBuffer_FillInfo(view, (PyObject *)self, at, size, 1, flags) < 0) return -1;
@@ -139,12 +139,12 @@ static int Stamps_show(Stamps *self, Py_buffer *view, int flags) {
     return 0;
 }
 
-static void Stamps_hide(Stamps *self, Py_buffer *view) { self->shown--; }
+static void Timestamps_hide(Timestamps *self, Py_buffer *view) { self->shown--; }
 
 /* -- TokenReader ------------------------------------------------------------------------------- */
 
-/* Until when what is read may have waited: see Poll.late_ns. */
-static long long late_ns(const Poll *poll, long long came_ns) {
+/* Until when what is read may have waited: see Poller.late_ns. */
+static long long late_ns(const Poller *poll, long long came_ns) {
     return monotonic_ns() - (came_ns < poll->since_ns ? came_ns : poll->since_ns);
 }
 
@@ -255,7 +255,7 @@ static int is_watched(const TokenReader *self) {
            self->poll->handlers[self->fd] == (PyObject *)self;
 }
 
-static void forget(Poll *poll, Py_ssize_t fd);
+static void forget(Poller *poll, Py_ssize_t fd);
 
 /* No more will come. */
 static int over(TokenReader *self, const char *error) {
@@ -285,7 +285,7 @@ static int take_kept(TokenReader *self) {
     return well;
 }
 
-/* What the descriptor is ready for; 0 where Python is to see an error. `plain`: see Poll_turn. */
+/* What the descriptor is ready for; 0 where Python is to see an error. `plain`: see Poller_turn. */
 static int ready(TokenReader *self, unsigned mask, int *plain) {
     if (!self->poll) {
         PyErr_SetString(PyExc_RuntimeError, "a reader was called while it was being deleted");
@@ -333,7 +333,7 @@ static PyObject *TokenReader_call(TokenReader *self, PyObject *args, PyObject *n
 }
 
 /* From now on, what fits this stencil is a token, whose stamp goes here. */
-static int recognise(TokenReader *self, PyObject *stencil, Stamps *stamps) {
+static int recognise(TokenReader *self, PyObject *stencil, Timestamps *stamps) {
     PyObject *lead = PyObject_GetAttrString(stencil, "lead");
     PyObject *tail = lead ? PyObject_GetAttrString(stencil, "tail") : NULL;
     char *lead_at, *tail_at, *around = NULL;
@@ -350,7 +350,7 @@ static int recognise(TokenReader *self, PyObject *stencil, Stamps *stamps) {
         self->lead_size = lead_size;
         self->tail_size = tail_size;
         PyObject *old = (PyObject *)self->stamps;
-        self->stamps = (Stamps *)Py_NewRef((PyObject *)stamps);
+        self->stamps = (Timestamps *)Py_NewRef((PyObject *)stamps);
         self->taking = 1;
         Py_XDECREF(old);
     }
@@ -361,7 +361,7 @@ static int recognise(TokenReader *self, PyObject *stencil, Stamps *stamps) {
 
 static PyObject *TokenReader_go_on(TokenReader *self, PyObject *args) {
     PyObject *stencil = Py_None;
-    Stamps *stamps = NULL;
+    Timestamps *stamps = NULL;
     State *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
     if (!state || !PyArg_ParseTuple(args, "|OO!", &stencil, state->stamps, &stamps)) return NULL;
     self->taking = 0;
@@ -406,7 +406,7 @@ static PyObject *TokenReader_new(PyTypeObject *type, PyObject *args, PyObject *n
     self->ahead_ns = ahead_ns;
     self->owner = Py_NewRef(owner);
     self->receiver = Py_NewRef(receiver);
-    self->poll = (Poll *)Py_NewRef(poll);
+    self->poll = (Poller *)Py_NewRef(poll);
     return (PyObject *)self;
 }
 
@@ -432,11 +432,11 @@ static int TokenReader_clear(TokenReader *self) {
     return 0;
 }
 
-/* -- Poll -------------------------------------------------------------------------------------- */
+/* -- Poller -------------------------------------------------------------------------------------- */
 
 static PyObject *broken(void) { return PyErr_SetFromErrno(PyExc_OSError); }
 
-static PyObject *Poll_new(PyTypeObject *type, PyObject *args, PyObject *named) {
+static PyObject *Poller_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     static char *names[] = {"most", NULL};
     int most = MOST;
     if (!PyArg_ParseTupleAndKeywords(args, named, "|$i", names, &most)) return NULL;
@@ -445,7 +445,7 @@ static PyObject *Poll_new(PyTypeObject *type, PyObject *args, PyObject *named) {
         return NULL;
     }
     allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
-    Poll *self = (Poll *)allocate(type, 0);
+    Poller *self = (Poller *)allocate(type, 0);
     if (!self) return NULL;
     self->most = most;
     self->until_timed = self->chance = 1;
@@ -460,7 +460,7 @@ static PyObject *Poll_new(PyTypeObject *type, PyObject *args, PyObject *named) {
 }
 
 /* A place for the handler of this descriptor. */
-static int make_room(Poll *self, Py_ssize_t fd) {
+static int make_room(Poller *self, Py_ssize_t fd) {
     if (fd < self->room) return 1;
     Py_ssize_t count = 2 * fd + 64;
     PyObject **handlers = PyMem_Realloc(self->handlers, count * sizeof *handlers);
@@ -474,7 +474,7 @@ static int make_room(Poll *self, Py_ssize_t fd) {
     return 1;
 }
 
-static PyObject *Poll_watch(Poll *self, PyObject *args) {
+static PyObject *Poller_watch(Poller *self, PyObject *args) {
     int fd;
     unsigned mask = READ;
     PyObject *handler;
@@ -491,7 +491,7 @@ static PyObject *Poll_watch(Poll *self, PyObject *args) {
 }
 
 /* Whoever closed the descriptor first has unregistered it thereby. */
-static void forget(Poll *self, Py_ssize_t fd) {
+static void forget(Poller *self, Py_ssize_t fd) {
     if (fd < 0 || fd >= self->room || !self->handlers[fd]) return;
     PyObject *old = self->handlers[fd];
     self->handlers[fd] = NULL;
@@ -501,21 +501,21 @@ static void forget(Poll *self, Py_ssize_t fd) {
     Py_DECREF(old);
 }
 
-static PyObject *Poll_forget(Poll *self, PyObject *number) {
+static PyObject *Poller_forget(Poller *self, PyObject *number) {
     long fd = PyLong_AsLong(number);
     if (fd == -1 && PyErr_Occurred()) return NULL;
     forget(self, fd);
     Py_RETURN_NONE;
 }
 
-static PyObject *Poll_late_ns(Poll *self, PyObject *came) {
+static PyObject *Poller_late_ns(Poller *self, PyObject *came) {
     long long came_ns = PyLong_AsLongLong(came);
     if (came_ns == -1 && PyErr_Occurred()) return NULL;
     return PyLong_FromLongLong(late_ns(self, came_ns));
 }
 
-/* As Poll._turned of poll.py. */
-static void turned(Poll *self, int handed, long long polled_ns) {
+/* As Poller._turned of poller.py. */
+static void turned(Poller *self, int handed, long long polled_ns) {
     if (self->timed) {
         self->chance = (self->chance * 1103515245u + 12345u) % (1u << 31);
         self->until_timed = 1 + (int)((self->chance >> 16) % (2 * TIMED - 1));
@@ -534,7 +534,7 @@ static void turned(Poll *self, int handed, long long polled_ns) {
 }
 
 /* Call one handler; 0 where Python is to see an error. */
-static int call(Poll *self, PyTypeObject *reader, const struct epoll_event *event, int *plain) {
+static int call(Poller *self, PyTypeObject *reader, const struct epoll_event *event, int *plain) {
     int fd = event->data.fd;
     PyObject *handler = fd < self->room ? self->handlers[fd] : NULL;
     if (!handler) return 1; /* Another handler of this turn forgot it. */
@@ -551,7 +551,7 @@ static int call(Poll *self, PyTypeObject *reader, const struct epoll_event *even
 }
 
 /* One poll and what it reports: how many; -1 where Python is to see an error. */
-static int turn(Poll *self, PyTypeObject *reader, int wait_ms, int *plain) {
+static int turn(Poller *self, PyTypeObject *reader, int wait_ms, int *plain) {
     struct epoll_event events[MOST];
     if (self->full) wait_ms = 0;
     long long asked_ns, polled_ns;
@@ -577,7 +577,7 @@ static int turn(Poll *self, PyTypeObject *reader, int wait_ms, int *plain) {
     return count;
 }
 
-static PyObject *Poll_turn(Poll *self, PyObject *wait) {
+static PyObject *Poller_turn(Poller *self, PyObject *wait) {
     State *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
     double wait_s = PyFloat_AsDouble(wait);
     if (!state || (wait_s == -1.0 && PyErr_Occurred())) return NULL;
@@ -593,7 +593,7 @@ static PyObject *Poll_turn(Poll *self, PyObject *wait) {
     return PyLong_FromLong(count);
 }
 
-static void drop_handlers(Poll *self) {
+static void drop_handlers(Poller *self) {
     Py_ssize_t count = self->room;
     PyObject **handlers = self->handlers;
     self->handlers = NULL;
@@ -602,20 +602,20 @@ static void drop_handlers(Poll *self) {
     PyMem_Free(handlers);
 }
 
-static PyObject *Poll_close(Poll *self, PyObject *nothing) {
+static PyObject *Poller_close(Poller *self, PyObject *nothing) {
     drop_handlers(self);
     if (self->fd >= 0) close(self->fd);
     self->fd = -1;
     Py_RETURN_NONE;
 }
 
-static int Poll_traverse(Poll *self, visitproc visit, void *arg) {
+static int Poller_traverse(Poller *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE((PyObject *)self));
     for (Py_ssize_t i = 0; i < self->room; i++) Py_VISIT(self->handlers[i]);
     return 0;
 }
 
-static int Poll_clear(Poll *self) {
+static int Poller_clear(Poller *self) {
     drop_handlers(self);
     return 0;
 }
@@ -629,8 +629,8 @@ static void release(PyObject *self) {
     Py_DECREF(type);
 }
 
-static void Stamps_dealloc(PyObject *self) {
-    PyMem_Free(((Stamps *)self)->at);
+static void Timestamps_dealloc(PyObject *self) {
+    PyMem_Free(((Timestamps *)self)->at);
     release(self);
 }
 
@@ -640,37 +640,37 @@ static void TokenReader_dealloc(PyObject *self) {
     release(self);
 }
 
-static void Poll_dealloc(PyObject *self) {
+static void Poller_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
-    drop_handlers((Poll *)self);
-    if (((Poll *)self)->fd >= 0) close(((Poll *)self)->fd);
+    drop_handlers((Poller *)self);
+    if (((Poller *)self)->fd >= 0) close(((Poller *)self)->fd);
     release(self);
 }
 
 static PyMethodDef stamps_methods[] = {
-    {"append", (PyCFunction)Stamps_append, METH_O, "See stamps.py."},
+    {"append", (PyCFunction)Timestamps_append, METH_O, "See timestamps.py."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef stamps_getset[] = {
-    {"coalesced", (getter)Stamps_coalesced, NULL, NULL, NULL},
+    {"coalesced", (getter)Timestamps_coalesced, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot stamps_slots[] = {
-    {Py_tp_doc, "When the tokens of one turn came: see stamps.py."},
+    {Py_tp_doc, "When the tokens of one turn came: see timestamps.py."},
     {Py_tp_methods, stamps_methods},
     {Py_tp_getset, stamps_getset},
-    {Py_sq_length, Stamps_length},
-    {Py_sq_item, Stamps_item},
-    {Py_bf_getbuffer, Stamps_show},
-    {Py_bf_releasebuffer, Stamps_hide},
-    {Py_tp_dealloc, Stamps_dealloc},
+    {Py_sq_length, Timestamps_length},
+    {Py_sq_item, Timestamps_item},
+    {Py_bf_getbuffer, Timestamps_show},
+    {Py_bf_releasebuffer, Timestamps_hide},
+    {Py_tp_dealloc, Timestamps_dealloc},
     {0, NULL},
 };
 
 static PyMethodDef reader_methods[] = {
-    {"go_on", (PyCFunction)TokenReader_go_on, METH_VARARGS, "See reading.py."},
+    {"go_on", (PyCFunction)TokenReader_go_on, METH_VARARGS, "See token_reader.py."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -686,7 +686,7 @@ static PyMemberDef reader_members[] = {
 };
 
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc, "The handler of one connection's descriptor: see reading.py."},
+    {Py_tp_doc, "The handler of one connection's descriptor: see token_reader.py."},
     {Py_tp_new, TokenReader_new},
     {Py_tp_call, TokenReader_call},
     {Py_tp_methods, reader_methods},
@@ -699,34 +699,34 @@ static PyType_Slot reader_slots[] = {
 };
 
 static PyMethodDef poll_methods[] = {
-    {"watch", (PyCFunction)Poll_watch, METH_VARARGS, "See poll.py."},
-    {"forget", (PyCFunction)Poll_forget, METH_O, "See poll.py."},
-    {"late_ns", (PyCFunction)Poll_late_ns, METH_O, "See poll.py."},
-    {"turn", (PyCFunction)Poll_turn, METH_O, "See poll.py."},
-    {"close", (PyCFunction)Poll_close, METH_NOARGS, "See poll.py."},
+    {"watch", (PyCFunction)Poller_watch, METH_VARARGS, "See poller.py."},
+    {"forget", (PyCFunction)Poller_forget, METH_O, "See poller.py."},
+    {"late_ns", (PyCFunction)Poller_late_ns, METH_O, "See poller.py."},
+    {"turn", (PyCFunction)Poller_turn, METH_O, "See poller.py."},
+    {"close", (PyCFunction)Poller_close, METH_NOARGS, "See poller.py."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef poll_members[] = {
-    {"since_ns", T_LONGLONG, offsetof(Poll, since_ns), READONLY, NULL},
-    {"timed", T_INT, offsetof(Poll, timed), 0, NULL},
+    {"since_ns", T_LONGLONG, offsetof(Poller, since_ns), READONLY, NULL},
+    {"timed", T_INT, offsetof(Poller, timed), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot poll_slots[] = {
-    {Py_tp_doc, "Calls the handlers of ready descriptors: see poll.py."},
-    {Py_tp_new, Poll_new},
+    {Py_tp_doc, "Calls the handlers of ready descriptors: see poller.py."},
+    {Py_tp_new, Poller_new},
     {Py_tp_methods, poll_methods},
     {Py_tp_members, poll_members},
-    {Py_tp_traverse, Poll_traverse},
-    {Py_tp_clear, Poll_clear},
-    {Py_tp_dealloc, Poll_dealloc},
+    {Py_tp_traverse, Poller_traverse},
+    {Py_tp_clear, Poller_clear},
+    {Py_tp_dealloc, Poller_dealloc},
     {0, NULL},
 };
 
 static PyType_Spec stamps_spec = {
-    .name = "tokenbench.load._native.Stamps",
-    .basicsize = sizeof(Stamps),
+    .name = "tokenbench.load._native.Timestamps",
+    .basicsize = sizeof(Timestamps),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = stamps_slots,
 };
@@ -739,8 +739,8 @@ static PyType_Spec reader_spec = {
 };
 
 static PyType_Spec poll_spec = {
-    .name = "tokenbench.load._native.Poll",
-    .basicsize = sizeof(Poll),
+    .name = "tokenbench.load._native.Poller",
+    .basicsize = sizeof(Poller),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = poll_slots,
 };

@@ -27,7 +27,7 @@ _EXTREME = 1e6
 
 
 def arrival_times(
-    level: LoadLevel, stop: Stop, seed: int, stamps: Sequence[float] = ()
+    level: LoadLevel, stop: Stop, seed: int, timestamps: Sequence[float] = ()
 ) -> array[int]:
     """The arrivals of a phase.
 
@@ -48,7 +48,7 @@ def arrival_times(
     limit_s = stop.duration_s if stop.duration_s is not None else float("inf")
     most = MOST + 1 if stop.requests is None else min(stop.requests, MOST + 1)
     if level.arrival == "replay":
-        process = _replay(level, stamps)
+        process = _replay(level, timestamps)
     else:
         process = _PROCESSES[level.arrival](level, stop, seed)
     found = array("q", itertools.islice(_nanoseconds(process, limit_s), most))
@@ -69,7 +69,7 @@ def _nanoseconds(process: Iterator[float], limit_s: float) -> Iterator[int]:
         yield round(time_s * NS_PER_S)
 
 
-def read_stamps(file: Path) -> tuple[float, ...]:
+def read_timestamps(file: Path) -> tuple[float, ...]:
     """Time stamps of a trace, in seconds: one a line, blank lines left out.
 
     Raises:
@@ -88,15 +88,17 @@ def read_stamps(file: Path) -> tuple[float, ...]:
         # ValueError: bytes that are no UTF-8, or a name that no file can have.
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"cannot read the trace {file}: {reason}", hint="check it") from None
-    stamps = [_stamp(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
-    if len(stamps) < 2 or not all(math.isfinite(stamp) for stamp in stamps):
+    timestamps = [
+        _timestamp(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.strip()
+    ]
+    if len(timestamps) < 2 or not all(math.isfinite(timestamp) for timestamp in timestamps):
         raise UsageError(
-            f"{file} holds {len(stamps)} time stamps", hint="at least two, all of them finite"
+            f"{file} holds {len(timestamps)} time stamps", hint="at least two, all of them finite"
         )
-    return tuple(stamps)
+    return tuple(timestamps)
 
 
-def _stamp(line: str, where: str) -> float:
+def _timestamp(line: str, where: str) -> float:
     try:
         return float(line)
     except ValueError:
@@ -106,9 +108,9 @@ def _stamp(line: str, where: str) -> float:
         ) from None
 
 
-def stamps_hash(stamps: Sequence[float]) -> str:
+def timestamps_hash(timestamps: Sequence[float]) -> str:
     """SHA-256 of a trace's stamps: part of a point's identity."""
-    return hashlib.sha256(array("d", stamps).tobytes()).hexdigest()
+    return hashlib.sha256(array("d", timestamps).tobytes()).hexdigest()
 
 
 def _rate(level: LoadLevel) -> float:
@@ -166,14 +168,14 @@ def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
         yield 2.0 * count / speed if speed else math.inf
 
 
-def _replay(level: LoadLevel, stamps: Sequence[float]) -> Iterator[float]:
+def _replay(level: LoadLevel, timestamps: Sequence[float]) -> Iterator[float]:
     """The stamps of a trace, from its first, stretched so that their mean rate is the level's."""
-    ordered = sorted(stamps)
+    ordered = sorted(timestamps)
     if len(ordered) < 2 or ordered[0] == ordered[-1]:
         return (0.0 for _ in ordered)
     first, span = ordered[0], ordered[-1] - ordered[0]
     factor = (len(ordered) - 1) / span / _rate(level)
-    return ((stamp - first) * factor for stamp in ordered)
+    return ((timestamp - first) * factor for timestamp in ordered)
 
 
 _PROCESSES = {

@@ -1,4 +1,4 @@
-"""The built-in wire formats: OpenAI completions and chat completions, streamed.
+"""The built-in codecs: OpenAI completions and chat completions, streamed.
 
 Field names as in the OpenAI API reference (platform docs, "Create completion" and "Create chat
 completion", read 2026-11); `reasoning_content`, `reasoning` and `token_ids` as vLLM 0.32 and SGLang
@@ -225,6 +225,6 @@ def find_codec(name: str, plugin: str | None) -> Codec:
             codec: Codec = spec.factory()
             return codec
     raise PluginError(
-        f"no wire format is called {name!r}" + (f" in {plugin}" if plugin else ""),
+        f"no codec is called {name!r}" + (f" in {plugin}" if plugin else ""),
         hint=f"built in: {', '.join(BUILT_IN)}; others come from an engine's bench_register_codecs",
     )

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import httptools
 
-from .exchange import Exchange
-from .poll import READ, WRITE
-from .reactor import Reactor
-from .reading import reader_of, would_block
-from .receive import Receiver
+from .event_loop import EventLoop
+from .poller import READ, WRITE
 from .records import Status
+from .request_state import InFlightRequest
+from .socket_timestamps import Receiver
+from .token_reader import reader_of, would_block
 
 _FRAMING = (b"content-length:", b"transfer-encoding:")
 
@@ -24,8 +24,8 @@ class Pool(Protocol):
     def release(self, connection: Connection) -> None:
         """The connection is free for another exchange."""
 
-    def lost(self, connection: Connection, exchange: Exchange | None, reason: str) -> None:
-        """The connection is gone; `exchange` was under way on it and has had no byte."""
+    def lost(self, connection: Connection, request: InFlightRequest | None, reason: str) -> None:
+        """The connection is gone; `request` was under way on it and has had no byte."""
 
 
 def _at_chunk_end(data: bytes, last: bytes) -> bool:
@@ -43,17 +43,17 @@ class Connection:
         "_bodies",
         "_bytes",
         "_error_body",
-        "_exchange",
         "_fd",
         "_got_bytes",
         "_keep",
+        "_loop",
         "_now_ns",
         "_opening",
         "_parser",
         "_pool",
-        "_reactor",
         "_reader",
         "_receiver",
+        "_request",
         "_send",
         "_socket",
         "_stray",
@@ -64,7 +64,7 @@ class Connection:
     )
 
     def __init__(
-        self, made: socket.socket, receiver: Receiver, pool: Pool, reactor: Reactor
+        self, made: socket.socket, receiver: Receiver, pool: Pool, loop: EventLoop
     ) -> None:
         self._socket = made
         self._receiver = receiver
@@ -72,8 +72,8 @@ class Connection:
         self._fd = made.fileno()
         self._again = would_block(made)
         self._pool = pool
-        self._reactor = reactor
-        self._exchange: Exchange | None = None
+        self._loop = loop
+        self._request: InFlightRequest | None = None
         self._now_ns = 0
         self._used = self._got_bytes = False
         self._whole = self._stray = self._keep = False
@@ -86,75 +86,75 @@ class Connection:
         self._parser: Any = httptools.HttpResponseParser(self)
         self.closed = False
         self._reader = reader_of(made, self, receiver)
-        reactor.watch(self._fd, self._reader)
+        loop.watch(self._fd, self._reader)
 
     # -- the reactor -----------------------------------------------------------------------------
 
     def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
         """A read that its reader did not take: looked at later, with its stamp."""
-        if self._exchange is None:
+        if self._request is None:
             self.close()  # Nobody asked: what comes next could be taken for an answer.
             return
-        self._reactor.work.append((self._look, (data, now_ns, late_ns)))
+        self._loop.work.append((self._look, (data, now_ns, late_ns)))
 
     def _look(self, data: bytes, now_ns: int, late_ns: int) -> None:
         """Parse a read; what was kept behind it may go on."""
-        exchange = self._exchange
-        if self.closed or exchange is None:
+        request = self._request
+        if self.closed or request is None:
             return
         self._now_ns = now_ns
         self._got_bytes = True
         self._bytes += len(data)
-        if exchange.http_status < 0:
+        if request.http_status < 0:
             self._opening.append(data)
-        before, last = len(exchange.stamps), b""
+        before, last = len(request.timestamps), b""
         try:
             self._parser.feed_data(data)
             if self._bodies:
-                last = self._take_bodies(exchange)
+                last = self._take_bodies(request)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"not HTTP: {error}")
         except ValueError as error:
             self._fail(f"unreadable response: {error}")
         else:
-            if len(exchange.stamps) - before > 1:
+            if len(request.timestamps) - before > 1:
                 self._receiver.merged.add(late_ns)
             if self._whole:
                 self._finish(now_ns)
-            elif exchange.reader.clean and _at_chunk_end(data, last):
+            elif request.reader.clean and _at_chunk_end(data, last):
                 # Reader and parser stand between two chunks: they need not see plain tokens.
-                self._reader.go_on(exchange.stencil(), exchange.stamps)
+                self._reader.go_on(request.template(), request.timestamps)
             else:
                 self._reader.go_on()
 
     def over(self, error: str, now_ns: int) -> None:
         """No more will come."""
-        self._reactor.work.append((self._end, (error, now_ns)))
+        self._loop.work.append((self._end, (error, now_ns)))
 
-    def _let_go(self) -> Exchange | None:
+    def _let_go(self) -> InFlightRequest | None:
         """The exchange is no longer this connection's; what was read for it is booked."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.bytes_in += self._bytes + self._reader.taken
-            exchange.carrier = None
+        request, self._request = self._request, None
+        if request is not None:
+            request.bytes_in += self._bytes + self._reader.taken
+            request.carrier = None
         self._bytes = self._reader.taken = 0
         self._unsent = b""
-        return exchange
+        return request
 
     def _end(self, error: str, now_ns: int) -> None:
         """The other side closed the connection, or it broke: end what was under way."""
         if self.closed:
             return
-        framed, got_bytes, exchange = self._framed(), self._got_bytes, self._exchange
+        framed, got_bytes, request = self._framed(), self._got_bytes, self._request
         self.close()
-        if exchange is not None and exchange.status is None:
-            if got_bytes and not framed and not error and exchange.http_status > 0:
+        if request is not None and request.status is None:
+            if got_bytes and not framed and not error and request.http_status > 0:
                 # A body without length or chunks ends with the connection.
-                self._complete(exchange, now_ns)
-            elif got_bytes or not exchange.reused:
-                exchange.end(now_ns, Status.BROKEN, f"connection closed: {error or 'by server'}")
+                self._complete(request, now_ns)
+            elif got_bytes or not request.reused:
+                request.end(now_ns, Status.BROKEN, f"connection closed: {error or 'by server'}")
             else:
-                self._pool.lost(self, exchange, error or "closed by server")
+                self._pool.lost(self, request, error or "closed by server")
 
     def _framed(self) -> bool:
         """Whether the response's head says where its body ends."""
@@ -172,31 +172,31 @@ class Connection:
 
     def on_headers_complete(self) -> None:
         """The status is known."""
-        if self._exchange is not None:
+        if self._request is not None:
             status = self._parser.get_status_code()
             # Below, the real answer is still to come.
             if status >= 200 and not self._stray:
-                self._exchange.http_status = status
+                self._request.http_status = status
 
     def on_body(self, body: bytes) -> None:
         """Part of the body; the parts of one read are looked at together."""
         self._bodies.append(body)
 
-    def _take_bodies(self, exchange: Exchange) -> bytes:
+    def _take_bodies(self, request: InFlightRequest) -> bytes:
         """Look at them; the last of them."""
         bodies = self._bodies
         last = bodies[-1]
         body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
         bodies.clear()
-        if exchange.http_status == 200:
-            exchange.on_body(body, self._now_ns)
+        if request.http_status == 200:
+            request.on_body(body, self._now_ns)
         elif len(self._error_body) < 500:
             self._error_body += body
         return last
 
     def on_message_complete(self) -> None:
         """The response is whole, unless it was an interim one."""
-        if self._exchange is None or self._exchange.http_status < 0:
+        if self._request is None or self._request.http_status < 0:
             return
         self._whole = True
         self._keep = self._parser.should_keep_alive()  # It forgets that once it returns.
@@ -210,47 +210,47 @@ class Connection:
         # Else the rest of the request would begin the next one, or what was read behind the
         # response would be taken for the next answer.
         reusable = not self._unsent and not self._reader.kept
-        exchange = self._let_go()
+        request = self._let_go()
         if reusable and self._keep:
             self._reader.go_on()
             self._pool.release(self)
         else:
             self.close()
-        assert exchange is not None
-        self._complete(exchange, now_ns)
+        assert request is not None
+        self._complete(request, now_ns)
 
-    def _complete(self, exchange: Exchange, now_ns: int) -> None:
-        if exchange.http_status != 200:
-            exchange.error = self._error_body[:500].decode(errors="replace")
-        exchange.complete(now_ns)
+    def _complete(self, request: InFlightRequest, now_ns: int) -> None:
+        if request.http_status != 200:
+            request.error = self._error_body[:500].decode(errors="replace")
+        request.complete(now_ns)
 
     # -- the pool --------------------------------------------------------------------------------
 
-    def send(self, exchange: Exchange) -> None:
+    def send(self, request: InFlightRequest) -> None:
         """Write the request; the stamps are those of the write itself."""
-        self._exchange = exchange
-        exchange.carrier = self
-        exchange.reused = self._used
+        self._request = request
+        request.carrier = self
+        request.reused = self._used
         self._used = True
         self._got_bytes = False
         if self._opening:
             self._opening.clear()
         if self._error_body:
             self._error_body.clear()
-        data = exchange.wire
-        exchange.sent_first_ns = self._reader.floor_ns = monotonic_ns()
+        data = request.http_bytes
+        request.sent_first_ns = self._reader.floor_ns = monotonic_ns()
         try:
             written = self._send(data)
         except self._again:
             written = 0
         except OSError as error:
             self.close()
-            self._pool.lost(self, exchange, error.strerror or str(error))
+            self._pool.lost(self, request, error.strerror or str(error))
             return
-        exchange.sent_last_ns = monotonic_ns()
+        request.sent_last_ns = monotonic_ns()
         if written < len(data):
             self._unsent = memoryview(data)[written:]
-            self._reactor.watch(self._fd, self._reader, READ | WRITE)
+            self._loop.watch(self._fd, self._reader, READ | WRITE)
 
     def write_on(self) -> None:
         """More of a request that did not fit the socket's buffer."""
@@ -260,25 +260,25 @@ class Connection:
             return
         except OSError:
             # Reading tells the end, and before it what the server said: that it was too large.
-            self._reactor.watch(self._fd, self._reader)
+            self._loop.watch(self._fd, self._reader)
             return
         self._unsent = self._unsent[written:]
-        if self._exchange is not None:
-            self._exchange.sent_last_ns = monotonic_ns()
+        if self._request is not None:
+            self._request.sent_last_ns = monotonic_ns()
         if not self._unsent:
-            self._reactor.watch(self._fd, self._reader)
+            self._loop.watch(self._fd, self._reader)
 
     def close(self) -> None:
         """Close it; what is under way is ended by the caller. May be called twice."""
         self._let_go()
         if not self.closed:
             self.closed = True
-            self._reactor.forget(self._fd)
+            self._loop.forget(self._fd)
             self._socket.close()
             self._pool.lost(self, None, "closed")
 
     def _fail(self, reason: str) -> None:
-        exchange = self._exchange
+        request = self._request
         self.close()
-        if exchange is not None:
-            exchange.end(self._now_ns, Status.BROKEN, reason)
+        if request is not None:
+            request.end(self._now_ns, Status.BROKEN, reason)

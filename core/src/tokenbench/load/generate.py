@@ -7,7 +7,7 @@ import attrs
 from tokenbench.api import Codec, Target, Turn
 from tokenbench.launch.control import trusted
 
-from .sse import READERS
+from .framing import READERS
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ from tokenbench.api import Dialect, FrozenMap, Stop
 class LoadJob:
     """One phase (a warm-up or one repeat) for one worker, number `worker` of `workers`.
 
-    `sessions` is a file of pickled sessions; `output` the folder for the records. `codec_plugin` is
+    `sessions` is a file of pickled sessions; `output` the folder for the records. `codec_module` is
     the module that registers `codec`, None for a built-in. `api_key_env` names the variable that
     holds the key; the key itself never travels. Closed loop: `concurrency` is this worker's share.
     Open loop: `arrivals` is a file of 64-bit integers, nanoseconds from the start, this worker's
@@ -23,7 +23,7 @@ class LoadJob:
 
     url: str
     codec: str
-    codec_plugin: str | None = None
+    codec_module: str | None = None
     model: str
     dialect: Dialect
     sessions: str

@@ -1,8 +1,8 @@
 """The optional C extension, ``_native.c``, and what stands in for it.
 
-It has the classes :class:`.poll.Poll`, :class:`.reading.TokenReader` and :class:`.stamps.Stamps`.
-Their Python versions are used where it was not compiled, and where the environment has
-``TOKENBENCH_PURE=1``: same results, more CPU per token.
+It has the classes :class:`.poller.Poller`, :class:`.token_reader.TokenReader` and
+:class:`.timestamps.Timestamps`. Their Python versions are used where it was not compiled, and where
+the environment has ``TOKENBENCH_PURE=1``: same results, more CPU per token.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .poll import Poll
-from .stamps import Stamps
+from .poller import Poller
+from .timestamps import Timestamps
 
 if TYPE_CHECKING:
-    from .reading import Owner, TokenReader
-    from .receive import Receiver
+    from .socket_timestamps import Receiver
+    from .token_reader import Owner, TokenReader
 
 
 def _load() -> Any:
@@ -32,14 +32,14 @@ def _load() -> Any:
 module = _load()
 
 
-def poll() -> Poll:
-    """The poll of a reactor."""
-    return Poll() if module is None else module.Poll()
+def poller() -> Poller:
+    """A poller for an event loop."""
+    return Poller() if module is None else module.Poller()
 
 
-def stamps() -> Stamps:
-    """Those of a turn that begins."""
-    return Stamps("q") if module is None else module.Stamps()
+def timestamps() -> Timestamps:
+    """Empty timestamps for a turn."""
+    return Timestamps("q") if module is None else module.Timestamps()
 
 
 def path() -> str:
@@ -47,12 +47,12 @@ def path() -> str:
     return "python" if module is None else "compiled"
 
 
-def compiled(polled: Poll) -> bool:
-    """Whether this is a compiled poll; then sockets can be read by a compiled reader."""
-    return module is not None and isinstance(polled, module.Poll)
+def compiled(made: Poller) -> bool:
+    """Whether `made` is a compiled poller, which compiled readers need."""
+    return module is not None and isinstance(made, module.Poller)
 
 
 def reader(fd: int, owner: Owner, receiver: Receiver) -> TokenReader:
-    """What reads a plain socket."""
-    made: TokenReader = module.TokenReader(fd, owner, receiver, receiver.poll)
+    """A compiled reader of a plain socket."""
+    made: TokenReader = module.TokenReader(fd, owner, receiver, receiver.poller)
     return made

@@ -6,13 +6,13 @@ import socket
 from collections.abc import Callable
 from time import monotonic_ns
 
-from .address import Address
+from .connect import ConnectionAttempt
 from .connection import Connection
-from .dial import Dial
-from .exchange import Exchange
-from .reactor import Reactor
-from .receive import Receiver
+from .event_loop import EventLoop
 from .records import Status
+from .request_state import InFlightRequest
+from .socket_timestamps import Receiver
+from .target_url import TargetUrl
 from .timers import Timers
 
 _Made = Callable[[Connection | None, str], None]
@@ -26,24 +26,24 @@ class ConnectionPool:
     """
 
     def __init__(
-        self, address: Address, reactor: Reactor, timers: Timers, *, connect_timeout_s: float
+        self, target_url: TargetUrl, loop: EventLoop, timers: Timers, *, connect_timeout_s: float
     ) -> None:
-        self._address = address
-        self._reactor = reactor
+        self._target_url = target_url
+        self._loop = loop
         self._timers = timers
         self._connect_timeout_s = connect_timeout_s
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
-        self._dials: set[Dial] = set()
+        self._attempts: set[ConnectionAttempt] = set()
         self._spares_on_the_way = 0
-        self.receiver = Receiver(reactor)
+        self.receiver = Receiver(loop)
         self.spare = 0
         self.retries = 0
 
     @property
     def connecting(self) -> bool:
         """Whether any connection is being made."""
-        return bool(self._dials)
+        return bool(self._attempts)
 
     def open(self, count: int) -> None:
         """Connect ahead, so that no measured request waits for a connection. Those that fail will
@@ -52,7 +52,7 @@ class ConnectionPool:
         for _ in range(count):
             self._connect(self._made_ahead)
 
-    def send(self, exchange: Exchange) -> None:
+    def send(self, request: InFlightRequest) -> None:
         """Send on a free connection, at once where there is one."""
         idle = self._idle
         if len(idle) <= self.spare and self._spares_on_the_way < self.spare:
@@ -61,20 +61,20 @@ class ConnectionPool:
         while idle:
             connection = idle.pop()
             if not connection.closed:
-                connection.send(exchange)
+                connection.send(request)
                 return
-        self._connect_for(exchange)
+        self._connect_for(request)
 
-    def drop(self, exchange: Exchange) -> None:
-        """Close the connection that carries `exchange`, so that the server stops working on it."""
-        connection = exchange.carrier
+    def drop(self, request: InFlightRequest) -> None:
+        """Close the connection that carries `request`, so that the server stops working on it."""
+        connection = request.carrier
         if connection is not None:
             connection.close()
 
     def close(self) -> None:
         """Close every connection."""
-        for dial in tuple(self._dials):
-            dial.give_up("closed")
+        for attempt in tuple(self._attempts):
+            attempt.give_up("closed")
         for connection in tuple(self._all):
             connection.close()
         self._all.clear()
@@ -86,42 +86,42 @@ class ConnectionPool:
         """Take a connection back."""
         self._idle.append(connection)
 
-    def lost(self, connection: Connection, exchange: Exchange | None, reason: str) -> None:
+    def lost(self, connection: Connection, request: InFlightRequest | None, reason: str) -> None:
         """Forget a connection. A request that a server's idle time-out swallowed (no byte came, the
         connection was an old one) is sent once more, on a new connection, with new stamps.
         """
         self._all.discard(connection)
-        if exchange is None:
+        if request is None:
             return
-        if exchange.reused:
+        if request.reused:
             self.retries += 1
-            exchange.reused = False
-            self._connect_for(exchange)
+            request.reused = False
+            self._connect_for(request)
         else:
-            exchange.end(monotonic_ns(), Status.BROKEN, f"connection closed: {reason}")
+            request.end(monotonic_ns(), Status.BROKEN, f"connection closed: {reason}")
 
     # -- inside ----------------------------------------------------------------------------------
 
     def _connect(self, made: _Made) -> None:
         def done(socket: socket.socket | None, reason: str) -> None:
-            self._dials.discard(dial)
+            self._attempts.discard(attempt)
             connection = None
             if socket is not None:
-                connection = Connection(socket, self.receiver, self, self._reactor)
+                connection = Connection(socket, self.receiver, self, self._loop)
                 self._all.add(connection)
             made(connection, reason)
 
         try:
-            dial = Dial(self._reactor, self._address, done)
+            attempt = ConnectionAttempt(self._loop, self._target_url, done)
         except OSError as error:
             made(None, error.strerror or str(error))
             return
-        self._dials.add(dial)
+        self._attempts.add(attempt)
         limit_s = self._connect_timeout_s
         self._timers.at(
-            monotonic_ns() + int(limit_s * 1e9), dial.give_up, f"no answer within {limit_s:g} s"
+            monotonic_ns() + int(limit_s * 1e9), attempt.give_up, f"no answer within {limit_s:g} s"
         )
-        dial.start()
+        attempt.start()
 
     def _made_ahead(self, connection: Connection | None, reason: str) -> None:
         if connection is not None:
@@ -131,12 +131,12 @@ class ConnectionPool:
         self._spares_on_the_way -= 1
         self._made_ahead(connection, reason)
 
-    def _connect_for(self, exchange: Exchange) -> None:
+    def _connect_for(self, request: InFlightRequest) -> None:
         def made(connection: Connection | None, reason: str) -> None:
             if connection is None:
-                exchange.end(monotonic_ns(), Status.CONNECT, f"cannot connect: {reason}")
-            elif exchange.status is None:
-                connection.send(exchange)
+                request.end(monotonic_ns(), Status.CONNECT, f"cannot connect: {reason}")
+            elif request.status is None:
+                connection.send(request)
             else:
                 self._idle.append(connection)
 

@@ -8,15 +8,15 @@ import threading
 from array import array
 from pathlib import Path
 
-from .exchange import Exchange
 from .records import ABSENT
+from .request_state import InFlightRequest
 
 _BATCH_BYTES = 256 * 1024
 _UNCOUNTED = array("i", [ABSENT]).tobytes()
 
 
 class Recorder:
-    """Writes ``records.bin``, ``stamps.bin`` and ``counts.bin`` of one phase.
+    """Writes ``records.bin``, ``timestamps.bin`` and ``counts.bin`` of one phase.
 
     Rows are packed on the loop's thread (a microsecond each) and written by a thread of its own.
     An error of the disk is kept and raised by :meth:`close`, or found in :attr:`failure`.
@@ -32,21 +32,21 @@ class Recorder:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         suffix = f".{worker}" if worker else ""
         self._record_file = os.open(folder / f"records{suffix}.bin", flags, 0o644)
-        self._stamp_file = os.open(folder / f"stamps{suffix}.bin", flags, 0o644)
+        self._stamp_file = os.open(folder / f"timestamps{suffix}.bin", flags, 0o644)
         self._count_file = os.open(folder / f"counts{suffix}.bin", flags, 0o644)
         self._writer = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._writer.start()
 
-    def add(self, exchange: Exchange, worker: int) -> None:
+    def add(self, request: InFlightRequest, worker: int) -> None:
         """One turn: its row, the arrival of each token-bearing chunk, and the tokens in each; no
         counts stand for unknown ones.
         """
-        stamps = exchange.stamps
-        self._records += exchange.row(worker, self._offset)
-        self._stamps += stamps
-        counts = exchange.counts
-        self._counts += array("i", counts).tobytes() if counts else _UNCOUNTED * len(stamps)
-        self._offset += len(stamps)
+        timestamps = request.timestamps
+        self._records += request.row(worker, self._offset)
+        self._stamps += timestamps
+        counts = request.counts
+        self._counts += array("i", counts).tobytes() if counts else _UNCOUNTED * len(timestamps)
+        self._offset += len(timestamps)
         if len(self._stamps) > _BATCH_BYTES or len(self._records) > _BATCH_BYTES:
             self._flush()
 

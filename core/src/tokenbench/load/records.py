@@ -3,13 +3,13 @@
 A phase (a warm-up or one repeat) leaves four files:
 
 * ``records.bin``: one fixed-width row a turn, :data:`RECORD`;
-* ``stamps.bin`` and ``counts.bin``: arrival and tokens of each token-bearing chunk, those of a turn
+* ``timestamps.bin`` and ``counts.bin``: arrival and tokens of each token-bearing chunk, those of a turn
   side by side, as columns of 64 and 32 bits; together the rows of :data:`CHUNK_FIELDS`;
 * ``phase.json``: :class:`PhaseSummary`.
 
 Workers after the first write ``records.N.bin`` and so on, with offsets of their own.
 
-Stamps are monotonic nanoseconds of the measuring host; -1 stands for "not measured" in these
+Timestamps are monotonic nanoseconds of the measuring host; -1 stands for "not measured" in these
 files only. The layout is little-endian whatever the machine.
 """
 
@@ -104,11 +104,11 @@ class ClockPair:
 class PhaseSummary:
     """What a phase was, beside its records. Times are monotonic nanoseconds.
 
-    `target_ns_in_flight` and `in_flight_ns` integrate the wanted and the real number of requests in
+    `target_in_flight_ns` and `in_flight_ns` integrate the wanted and the real number of requests in
     flight over the dispatching time. `loop_delay_ns` holds percentiles (p50, p90, p99, max) of how
     late sockets may have been read: after the poll that reported them, or after the one before it
     where it did not wait. `merged_delay_ns` holds those (0 to 99, and the largest) of the reads
-    that held several tokens. `kernel_stamps`: the kernel stamped every read, so none of that delay
+    that held several tokens. `kernel_timestamps`: the kernel stamped every read, so none of that delay
     is in a stamp, unless a read held several. `clock_set_ns`: the most by which somebody set the
     wall clock meanwhile, by which the kernel stamps. `compiled`: see native.py. `stopped_by` says
     what ended dispatching: duration, requests, output_tokens, sessions, schedule, stalled,
@@ -129,10 +129,10 @@ class PhaseSummary:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     in_flight_ns: int = 0
-    target_ns_in_flight: int = 0
+    target_in_flight_ns: int = 0
     loop_delay_ns: tuple[int, ...] = ()
     merged_delay_ns: tuple[int, ...] = ()
-    kernel_stamps: bool = False
+    kernel_timestamps: bool = False
     compiled: bool = False
     clock_set_ns: int = 0
     max_rss_bytes: int = 0

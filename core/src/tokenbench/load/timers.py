@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
-from .reactor import Reactor, forever
+from .event_loop import EventLoop, forever
 
 _CLOCK_MONOTONIC = 1
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | 0o2000000
@@ -37,8 +37,8 @@ class _Spec(ctypes.Structure):
 class Timers:
     """Calls functions at monotonic times, in order; one set for all of a worker's waits."""
 
-    def __init__(self, reactor: Reactor) -> None:
-        self._reactor = reactor
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
         self._armed_ns: int | None = None
@@ -47,9 +47,9 @@ class Timers:
         if self._libc is not None:
             self._fd = self._libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC)
         if self._fd >= 0:
-            reactor.watch(self._fd, self._readable)
+            loop.watch(self._fd, self._readable)
         else:
-            reactor.wait_s = self._wait_s
+            loop.wait_s = self._wait_s
 
     def at(self, due_ns: int, function: Callable[..., None], *args: Any) -> None:
         """Call `function` at `due_ns`, or as soon as possible where that is past."""
@@ -62,11 +62,11 @@ class Timers:
         """Forget what is due and let go of the timer. May be called twice."""
         self._heap.clear()
         if self._fd >= 0:
-            self._reactor.forget(self._fd)
+            self._loop.forget(self._fd)
             os.close(self._fd)
             self._fd = -1
         else:
-            self._reactor.wait_s = forever
+            self._loop.wait_s = forever
 
     def _readable(self, mask: int) -> None:
         with contextlib.suppress(BlockingIOError):

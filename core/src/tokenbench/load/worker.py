@@ -22,9 +22,9 @@ import msgspec
 
 from tokenbench.api import BenchError, UsageError
 
+from .event_loop import EventLoop
 from .job import decode_job, encode
 from .phase import Phase
-from .reactor import Reactor
 
 
 def main() -> None:
@@ -54,8 +54,8 @@ def run_job(file: Path) -> str:
 
     phase = Phase(job, lambda _: None)
     phase.go()
-    with contextlib.closing(Reactor()) as reactor:
-        summary = encode(phase.run(reactor))
+    with contextlib.closing(EventLoop()) as loop:
+        summary = encode(phase.run(loop))
     (Path(job.output) / "phase.json").write_bytes(summary)
     return summary.decode()
 
@@ -80,17 +80,17 @@ class _Worker:
         """Until the input ends."""
         _say({"ready": os.getpid()})
         while not self._over:
-            with contextlib.closing(Reactor()) as reactor:
-                reactor.watch(0, lambda _: self._read(reactor))
-                reactor.run_until(lambda: self._over or bool(self._jobs))
+            with contextlib.closing(EventLoop()) as loop:
+                loop.watch(0, lambda _: self._read(loop))
+                loop.run_until(lambda: self._over or bool(self._jobs))
                 if self._jobs and not self._over:
-                    _say(self._run(self._jobs.popleft(), reactor))
+                    _say(self._run(self._jobs.popleft(), loop))
 
-    def _run(self, file: Path, reactor: Reactor) -> dict[str, Any]:
+    def _run(self, file: Path, loop: EventLoop) -> dict[str, Any]:
         """One phase; what is to be said of it."""
         try:
             self._phase = Phase(decode_job(file.read_bytes()), _say)
-            return {"finished": self._phase.run(reactor)}
+            return {"finished": self._phase.run(loop)}
         except BenchError as error:
             return {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
         except OSError as error:
@@ -98,18 +98,18 @@ class _Worker:
             text += f" ({error.filename})" if error.filename else ""
             return {"error": text, "errno": error.errno, "hint": "", "kind": "OSError"}
         except Exception as error:
-            # A wire format of a plugin, most likely: its traceback is for the author.
+            # A codec of a plugin, most likely: its traceback is for the author.
             traceback.print_exc()
             text = f"the load worker failed: {type(error).__name__}: {error}"
             return {"error": text, "hint": "its log has the traceback", "kind": "PluginError"}
         finally:
             self._phase = None
 
-    def _read(self, reactor: Reactor) -> None:
+    def _read(self, loop: EventLoop) -> None:
         """Commands, in lines, from standard input."""
         data = os.read(0, 65536)
         if not data:
-            reactor.forget(0)
+            loop.forget(0)
             self._over = True
             if self._phase is not None:
                 self._phase.cancel()

@@ -10,12 +10,12 @@ import numpy as np
 from tokenbench.api import Check, CheckOutcome, Estimate, FrozenMap
 
 from . import client_checks, server_checks
+from .checks import above, not_assessed, worst
 from .combine import LEAST_REPEATS, t_quantile_975
 from .evidence import Evidence, chance, spread_evenly
-from .outcome import above, not_assessed, worst
-from .thresholds import Thresholds
+from .thresholds import CertificationThresholds
 
-CHECKS: tuple[Callable[[Evidence, Thresholds], Check], ...] = (
+CHECKS: tuple[Callable[[Evidence, CertificationThresholds], Check], ...] = (
     client_checks.loop_delay,
     client_checks.dispatch_delay,
     client_checks.cpu,
@@ -31,7 +31,7 @@ CHECKS: tuple[Callable[[Evidence, Thresholds], Check], ...] = (
 
 
 def certify(
-    repeats: Sequence[Evidence], metrics: FrozenMap[Estimate], limits: Thresholds
+    repeats: Sequence[Evidence], metrics: FrozenMap[Estimate], limits: CertificationThresholds
 ) -> tuple[Check, ...]:
     """Each check's worst outcome over the repeats, and the check of the repeats themselves."""
     if not repeats:
@@ -41,7 +41,7 @@ def certify(
 
 
 def _repeats(
-    repeats: Sequence[Evidence], metrics: FrozenMap[Estimate], limits: Thresholds
+    repeats: Sequence[Evidence], metrics: FrozenMap[Estimate], limits: CertificationThresholds
 ) -> Check:
     """Half-width of the 95 % interval over the mean.
 
@@ -69,7 +69,7 @@ def _repeats(
     return not_assessed(name, "; ".join(too_few) or "no metric has an interval")
 
 
-def _by_chance(repeats: Sequence[Evidence], metric: str, limits: Thresholds) -> float:
+def _by_chance(repeats: Sequence[Evidence], metric: str, limits: CertificationThresholds) -> float:
     """The half-width over the mean that repeats of an unchanging server stay below 99 times of 100.
 
     Infinite where a repeat is so short that its edges decide.
@@ -86,7 +86,7 @@ def _by_chance(repeats: Sequence[Evidence], metric: str, limits: Thresholds) -> 
     return t_quantile_975(degrees) * math.sqrt(variance * most / len(repeats))
 
 
-def _short(seen: Evidence, limits: Thresholds) -> bool:
+def _short(seen: Evidence, limits: CertificationThresholds) -> bool:
     requests = int(np.count_nonzero(seen.steady.holds(seen.ok["last_ns"])))
     return requests < limits.min_requests or (seen.generations() < limits.stability_min_generations)
 

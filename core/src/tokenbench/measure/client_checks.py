@@ -8,9 +8,9 @@ from tokenbench.api import Check
 from tokenbench.load.records import ABSENT, Status
 
 from .arrays import NS_PER_S, Rows
+from .checks import above, below, not_assessed
 from .evidence import Evidence
-from .outcome import above, below, not_assessed
-from .thresholds import Limits, Thresholds
+from .thresholds import CertificationThresholds, Limits
 
 
 def _larger(share: Limits, floor: Limits, of: float) -> Limits:
@@ -20,7 +20,7 @@ def _larger(share: Limits, floor: Limits, of: float) -> Limits:
     return Limits(flag=max(share.flag * of, floor.flag), invalid=invalid)
 
 
-def loop_delay(seen: Evidence, limits: Thresholds) -> Check:
+def loop_delay(seen: Evidence, limits: CertificationThresholds) -> Check:
     """By how much stamps are late: the time for which a socket may have waited to be read.
 
     The kernel's stamps do not wait. They are off by as much as somebody set the clock meanwhile,
@@ -32,7 +32,7 @@ def loop_delay(seen: Evidence, limits: Thresholds) -> Check:
     known = len(phase.loop_delay_ns) > 2
     p99 = phase.loop_delay_ns[2] / NS_PER_S if known else 0.0
     late = f"p99 {p99 * 1e3:.3f} ms late" if known else "no read was timed"
-    if phase.kernel_stamps:
+    if phase.kernel_timestamps:
         set_s = abs(phase.clock_set_ns) / NS_PER_S
         text = f"stamps are the kernel's, reads {late}; clock set by {set_s * 1e3:.3f} ms"
         return above(name, set_s, allowed, text, "s")
@@ -41,7 +41,7 @@ def loop_delay(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, p99, allowed, f"{late}, median TPOT {tpot * 1e3:.2f} ms", "s")
 
 
-def dispatch_delay(seen: Evidence, limits: Thresholds) -> Check:
+def dispatch_delay(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Time from schedule to the first byte written, in the steady state."""
     name = "client dispatch delay"
     records = seen.records
@@ -57,7 +57,7 @@ def dispatch_delay(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, p99, allowed, text, "s")
 
 
-def cpu(seen: Evidence, limits: Thresholds) -> Check:
+def cpu(seen: Evidence, limits: CertificationThresholds) -> Check:
     """A load worker's share of its core."""
     name = "client CPU"
     if not seen.phase.wall_s:
@@ -101,7 +101,7 @@ def _merged_firsts(seen: Evidence, ok: Rows) -> float:
     return merged / len(streamed) if merged > 1 else 0.0
 
 
-def coalesced(seen: Evidence, limits: Thresholds) -> Check:
+def coalesced(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Token events merged by the client; what upstream merged is told, not flagged."""
     name = "coalesced reads"
     ok = seen.records[seen.records["status"] == Status.OK]
@@ -118,7 +118,7 @@ def coalesced(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, share, limits.coalesced_share, text, "1")
 
 
-def offered_load(seen: Evidence, limits: Thresholds) -> Check:
+def offered_load(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Closed loop: mean requests in flight over the target. Open: dispatched over scheduled.
 
     A request that could not connect was offered; `failures` tells of it. A slot whose session is
@@ -137,14 +137,14 @@ def offered_load(seen: Evidence, limits: Thresholds) -> Check:
         share = sent / phase.scheduled_turns
         text = f"{sent} of {phase.scheduled_turns} scheduled requests were sent"
         return below(name, share, limits.offered_load, text, "1")
-    if not phase.target_ns_in_flight or seen.steady.seconds is None:
+    if not phase.target_in_flight_ns or seen.steady.seconds is None:
         # With no more requests than slots, all that is seen is the slots being filled.
         return not_assessed(name, "there is no steady state")
     if seen.thinks:
-        share = 1.0 - _late_ns(seen) / phase.target_ns_in_flight
+        share = 1.0 - _late_ns(seen) / phase.target_in_flight_ns
         text = f"{share * phase.concurrency:.2f} in flight or thinking on average"
     else:
-        share = phase.in_flight_ns / phase.target_ns_in_flight
+        share = phase.in_flight_ns / phase.target_in_flight_ns
         text = f"{share * phase.concurrency:.2f} in flight on average"
     return below(name, share, limits.offered_load, f"{text}, target {phase.concurrency}", "1")
 

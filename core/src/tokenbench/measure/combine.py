@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tokenbench.api import Estimate, FrozenMap
 
-from .repeat import Metrics
+from .metrics import Metrics
 
 LEAST_REPEATS = 3
 

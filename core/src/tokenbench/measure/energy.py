@@ -48,8 +48,8 @@ def integrate(series: Sequence[Series], start_ns: int, end_ns: int) -> Energy:
         sums.append(by_power if by_power is not None else by_counter)
         counters.append(by_counter if by_power is not None else None)
         inside = one.ns[(one.ns >= start_ns) & (one.ns <= end_ns)]
-        stamps = np.concatenate([[start_ns], inside, [end_ns]])
-        gaps.append(float(np.diff(stamps).max()) / NS_PER_S)
+        timestamps = np.concatenate([[start_ns], inside, [end_ns]])
+        gaps.append(float(np.diff(timestamps).max()) / NS_PER_S)
     total = _total(sums)
     counted = _total(counters)
     return Energy(

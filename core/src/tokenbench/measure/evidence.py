@@ -9,7 +9,7 @@ from tokenbench.api import Counters
 from tokenbench.load.records import ABSENT, PhaseSummary, Status
 
 from .arrays import NS_PER_S, Floats, Ints, Rows
-from .repeat import Metrics, Window
+from .metrics import Metrics, Window
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -11,12 +11,12 @@ from tokenbench.api import Counters
 from tokenbench.load.records import Status
 
 from .evidence import Evidence
-from .repeat import Window
-from .thresholds import Thresholds
+from .metrics import Window
+from .thresholds import CertificationThresholds
 
 
 def saturated(
-    seen: Evidence, limits: Thresholds, *, scrapes: Sequence[Counters] = ()
+    seen: Evidence, limits: CertificationThresholds, *, scrapes: Sequence[Counters] = ()
 ) -> bool | None:
     """Whether requests queued in the server; None where nothing tells.
 
@@ -38,7 +38,7 @@ def saturated(
     return bool(by_gauge) or bool(by_rate)
 
 
-def _falls_behind(seen: Evidence, limits: Thresholds) -> bool | None:
+def _falls_behind(seen: Evidence, limits: CertificationThresholds) -> bool | None:
     """Open loop: completions over arrivals. A closed loop cannot fall behind.
 
     Only the second half is judged, and only if the first half was longer than a request: before,

@@ -11,10 +11,10 @@ from tokenbench.api import Check, CheckOutcome
 from tokenbench.load.records import ABSENT, Status
 
 from .arrays import NS_PER_S, Floats, Ints
+from .checks import above, below, not_assessed, worst
 from .evidence import Evidence, chance, spread_evenly
-from .outcome import above, below, not_assessed, worst
-from .repeat import Window, tokens_by_chunk
-from .thresholds import Limits, Thresholds
+from .metrics import Window, tokens_by_chunk
+from .thresholds import CertificationThresholds, Limits
 
 _THIRDS = 3
 _BINS = 30
@@ -23,7 +23,7 @@ _BINS = 30
 _VARIED, _TEMPLATE_SPREAD = 0.1, 2
 
 
-def lengths(seen: Evidence, limits: Thresholds) -> Check:
+def lengths(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Exact lengths where the workload asks for them."""
     name = "lengths"
     ok = seen.records[seen.records["status"] == Status.OK]
@@ -45,7 +45,7 @@ def lengths(seen: Evidence, limits: Thresholds) -> Check:
     return attrs.evolve(worst(checks), evidence="; ".join(check.evidence for check in checks))
 
 
-def _template_tokens(seen: Evidence, limits: Thresholds) -> float:
+def _template_tokens(seen: Evidence, limits: CertificationThresholds) -> float:
     """Tokens the chat template adds to each prompt: what every prompt has more of than was asked.
 
     Where that is not the same for prompts of different lengths, or all have one length, it is
@@ -64,7 +64,7 @@ def _template_tokens(seen: Evidence, limits: Thresholds) -> float:
     return min(more, float(limits.template_tokens_most))
 
 
-def failures(seen: Evidence, limits: Thresholds) -> Check:
+def failures(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Failed requests, by class; those the client cancelled itself do not count."""
     name = "failures"
     status = seen.records["status"]
@@ -82,7 +82,7 @@ def failures(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, share, limits.failure_share, text, "1")
 
 
-def prefix_cache(seen: Evidence, limits: Thresholds) -> Check:
+def prefix_cache(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Prompt tokens read from a cache where the protocol says that none may be.
 
     The template's tokens, which all prompts share, are taken off each request's hits.
@@ -109,7 +109,7 @@ def prefix_cache(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, share, limits.prefix_cache_share, text, "1")
 
 
-def server_agreement(seen: Evidence, limits: Thresholds) -> Check:
+def server_agreement(seen: Evidence, limits: CertificationThresholds) -> Check:
     """The client's token counts against the server's own, between two quiescent scrapes."""
     name = "server agreement"
     if seen.before is None or seen.after is None:
@@ -134,7 +134,7 @@ def server_agreement(seen: Evidence, limits: Thresholds) -> Check:
     return above(name, off, limits.server_off, "; ".join(parts), "1")
 
 
-def stability(seen: Evidence, limits: Thresholds) -> Check:
+def stability(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Output by arrival in thirds of the steady state, against its own noise.
 
     The noise is the larger of two: that of the output within each third, and that of the requests
@@ -196,7 +196,7 @@ def _demand(seen: Evidence, edges: Ints) -> tuple[Floats, float]:
     return np.asarray(found, np.float64), float(tokens.max())
 
 
-def accelerators(seen: Evidence, limits: Thresholds) -> Check:
+def accelerators(seen: Evidence, limits: CertificationThresholds) -> Check:
     """Slowdown, lowered limits, clocks behind the peers', holes or contradictions in telemetry."""
     name = "accelerators"
     if not seen.accelerated:

@@ -24,7 +24,7 @@ class Limits:
 
 
 @attrs.frozen(kw_only=True)
-class Thresholds:
+class CertificationThresholds:
     """Limits of every check; shares are of 1, times in seconds.
 
     A delay's limit is the larger of its share (of median TPOT or TTFT) and its floor.
@@ -72,7 +72,7 @@ class Thresholds:
 _FROM_BELOW = frozenset({"offered_load", "output_length_share"})
 
 
-def thresholds_from(data: Mapping[str, Any]) -> Thresholds:
+def thresholds_from(data: Mapping[str, Any]) -> CertificationThresholds:
     """The table's limits, changed as a suite's ``certification:`` says.
 
     ``{"client_cpu_share": {"flag": 0.9, "invalid": 0.99}, "telemetry_gap_s": 5}``: what is not
@@ -81,8 +81,8 @@ def thresholds_from(data: Mapping[str, Any]) -> Thresholds:
     Raises:
         ValueError: the path of what is wrong, and why.
     """
-    usual = Thresholds()
-    names = attrs.fields_dict(Thresholds)
+    usual = CertificationThresholds()
+    names = attrs.fields_dict(CertificationThresholds)
     changes = {}
     for name, value in data.items():
         _known(str(name), names, "")

@@ -10,11 +10,11 @@ from tokenbench.api import (
     LaunchPlan,
     PluginError,
 )
-from tokenbench.plugins.host import PluginHost
+from tokenbench.plugins.registry import PluginRegistry
 
 
 def amendments_for(
-    host: PluginHost, engine: str, request: EngineRequest, plan: LaunchPlan
+    registry: PluginRegistry, engine: str, request: EngineRequest, plan: LaunchPlan
 ) -> list[tuple[str, Amendment]]:
     """What the loaded plugins want changed, by module name, in order of that name.
 
@@ -23,7 +23,7 @@ def amendments_for(
     """
     asked = AmendRequest(engine=engine, request=request)
     found = []
-    for amend in host.implementations("bench_amend_launch"):
+    for amend in registry.implementations("bench_amend_launch"):
         name = amend.plugin
         try:
             amendment = amend(request=asked, plan=plan)

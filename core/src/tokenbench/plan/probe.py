@@ -5,35 +5,34 @@ from __future__ import annotations
 import attrs
 
 from tokenbench.api import Hardware, HardwareAbsent, HardwareFacts, Probe
-from tokenbench.suite.schema import Chosen
-
-from .catalog import Catalog
+from tokenbench.plugins.instances import PluginInstances
+from tokenbench.suite.schema import PluginRef
 
 
 class Prober:
     """Asks each hardware plugin once. Called with a choice and a number of accelerators."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self.probes: dict[Chosen, Probe] = {}
+    def __init__(self, plugins: PluginInstances) -> None:
+        self._plugins = plugins
+        self.probes: dict[PluginRef, Probe] = {}
 
-    def __call__(self, chosen: Chosen, accelerators: int) -> HardwareFacts:
+    def __call__(self, ref: PluginRef, accelerators: int) -> HardwareFacts:
         """The facts of `accelerators` devices (of the host, for hardware without devices).
 
         Raises:
             HardwareAbsent: there are fewer, or none.
         """
-        spec = self._catalog.spec("hardware", chosen.key)
-        probe = self.probes.get(chosen)
+        spec = self._plugins.spec("hardware", ref.key)
+        probe = self.probes.get(ref)
         if probe is None:
-            probe = self.probes[chosen] = _known(self._catalog.hardware(chosen))
+            probe = self.probes[ref] = _known(self._plugins.hardware(ref))
         if not probe.devices:
             raise HardwareAbsent(
-                f"no {chosen.name} hardware on this machine: {probe.reason or 'none was found'}",
+                f"no {ref.name} hardware on this machine: {probe.reason or 'none was found'}",
                 hint=probe.hint or "name other hardware with --hardware",
             )
         if not spec.accelerated:
-            return HardwareFacts(kind=chosen.name, sku=probe.devices[0].sku or chosen.name)
+            return HardwareFacts(kind=ref.name, sku=probe.devices[0].sku or ref.name)
         if len(probe.devices) < accelerators:
             raise HardwareAbsent(
                 f"{accelerators} accelerators are asked for, {len(probe.devices)} are here",
@@ -45,7 +44,7 @@ class Prober:
                 f"the accelerators differ: {', '.join(sorted(names))}",
                 hint="ask for fewer, so that those of one kind are enough",
             )
-        return HardwareFacts(kind=chosen.name, sku=names.pop(), count=accelerators)
+        return HardwareFacts(kind=ref.name, sku=names.pop(), count=accelerators)
 
 
 def _known(hardware: Hardware) -> Probe:
@@ -59,6 +58,6 @@ def _known(hardware: Hardware) -> Probe:
     return attrs.evolve(probe, devices=devices)
 
 
-def prober(catalog: Catalog) -> Prober:
+def prober(plugins: PluginInstances) -> Prober:
     """A prober over the catalog's hardware plugins."""
-    return Prober(catalog)
+    return Prober(plugins)

@@ -9,15 +9,15 @@ from typing import Any
 import attrs
 
 from tokenbench.api import FixedLoadPlan, FrozenMap, LoadLevel, LoadPlan, Stop, UsageError
-from tokenbench.load.arrivals import read_stamps, stamps_hash
-from tokenbench.measure.thresholds import Thresholds, thresholds_from
+from tokenbench.load.arrivals import read_timestamps, timestamps_hash
+from tokenbench.measure.thresholds import CertificationThresholds, thresholds_from
 from tokenbench.suite.load_rules import check_load
-from tokenbench.suite.schema import Chosen, FindRequest, LoadRequest, Suite
+from tokenbench.suite.schema import FindRequest, LoadRequest, PluginRef, Suite
 from tokenbench.suite.slo import Objective, parse_objectives
 
 from .canonical import identity, plain
-from .ceilings import check_arrivals, check_slots, highest_concurrency, highest_rate
 from .search import Bisection
+from .size_limits import check_arrivals, check_slots, highest_concurrency, highest_rate
 
 DEFAULT_DURATION_S = 10.0
 _OPEN_LOOP_SLOTS = 16
@@ -32,7 +32,7 @@ class PlannedPoint:
     """
 
     id: str
-    workload: Chosen
+    workload: PluginRef
     level: LoadLevel
     stop: Stop
     slots: int
@@ -45,7 +45,7 @@ class PlannedPoint:
 class PlannedSeries:
     """One workload's loads on one deployment. `part` is what the identities of its points share."""
 
-    workload: Chosen
+    workload: PluginRef
     load: LoadRequest
     levels: LoadPlan
     part: FrozenMap[Any]
@@ -60,7 +60,7 @@ class PlannedSeries:
         over.
         """
         load = self.load
-        slots = level.concurrency or server_slots(load)
+        slots = level.concurrency or server_concurrency(load)
         stop = _stop(load, slots)
         canonical = FrozenMap(plain({**self.part, "level": level, "stop": stop}))
         return PlannedPoint(
@@ -69,7 +69,7 @@ class PlannedSeries:
             level=level,
             stop=stop,
             slots=slots,
-            warmup_requests=round(load.warmup_per_slot * slots),
+            warmup_requests=round(load.warmup_per_concurrency * slots),
             repeats=load.repeats,
             canonical=canonical,
         )
@@ -77,20 +77,20 @@ class PlannedSeries:
 
 def _stop(load: LoadRequest, slots: int) -> Stop:
     requests = load.requests
-    if load.requests_per_slot is not None:
-        by_slots = max(1, round(load.requests_per_slot * slots))
+    if load.requests_per_concurrency is not None:
+        by_slots = max(1, round(load.requests_per_concurrency * slots))
         requests = by_slots if requests is None else min(requests, by_slots)
     duration_s = load.duration_s
     if duration_s is None and requests is None:
         duration_s = DEFAULT_DURATION_S
-    least = round(load.least_per_slot * slots) or None
+    least = round(load.min_requests_per_concurrency * slots) or None
     return Stop(duration_s=duration_s, requests=requests, least_requests=least)
 
 
-def server_slots(load: LoadRequest) -> int:
+def server_concurrency(load: LoadRequest) -> int:
     """How many sequences in flight the server is sized for."""
-    if load.server_slots is not None:
-        return load.server_slots
+    if load.server_concurrency is not None:
+        return load.server_concurrency
     if load.find is not None and load.find.what == "max-concurrency":
         return int(load.find.highest or _SEARCH_SLOTS)
     least = _OPEN_LOOP_SLOTS if load.rate or load.find is not None else 1
@@ -104,30 +104,30 @@ def load_plan(load: LoadRequest) -> LoadPlan:
         UsageError: they contradict each other, or ask for more than can be meant.
     """
     check_load(load, where="load.{}".format)
-    stamps = () if load.trace is None else read_stamps(Path(load.trace))
-    trace = stamps_hash(stamps) if stamps else None
+    timestamps = () if load.trace is None else read_timestamps(Path(load.trace))
+    trace = timestamps_hash(timestamps) if timestamps else None
     if load.find is None:
         closed = [LoadLevel(concurrency=c) for c in load.concurrencies]
         levels = (*closed, *(_open(load, rate, trace) for rate in load.rate))
-        _check_size(load, levels, len(stamps))
+        _check_size(load, levels, len(timestamps))
         return FixedLoadPlan(levels)
     search = _search(load, load.find, trace)
     ends = (value for value in (load.find.lowest, load.find.highest) if value is not None)
-    _check_size(load, map(search.level, ends), len(stamps))
+    _check_size(load, map(search.level, ends), len(timestamps))
     return search
 
 
-def _check_size(load: LoadRequest, levels: Iterable[LoadLevel], stamps: int) -> None:
+def _check_size(load: LoadRequest, levels: Iterable[LoadLevel], timestamps: int) -> None:
     for level in levels:
-        slots = level.concurrency or server_slots(load)
+        slots = level.concurrency or server_concurrency(load)
         check_slots(load, slots)
-        check_arrivals(level, _stop(load, slots), stamps)
+        check_arrivals(level, _stop(load, slots), timestamps)
 
 
 def _search(load: LoadRequest, find: FindRequest, trace: str | None) -> Bisection:
     if find.what == "max-rate":
         like = _open(load, find.lowest, trace)
-        stop = _stop(load, server_slots(load))
+        stop = _stop(load, server_concurrency(load))
         ceiling = highest_rate(stop.duration_s if stop.requests is None else None)
     else:
         like = LoadLevel(concurrency=int(find.lowest))
@@ -146,7 +146,7 @@ def objectives(load: LoadRequest) -> tuple[Objective, ...]:
     return parse_objectives(load.slo, where="load.slo") if load.slo is not None else ()
 
 
-def thresholds(suite: Suite) -> Thresholds:
+def thresholds(suite: Suite) -> CertificationThresholds:
     """The limits of certification: the table's, changed as the suite says.
 
     Raises:

@@ -22,7 +22,7 @@ from typing import Any
 import attrs
 
 from .discovery import CORE, Candidate
-from .host import PluginHost
+from .registry import PluginRegistry
 from .state import Broken, Loaded, Outcome
 
 _TIMEOUT_S = 20.0
@@ -166,8 +166,8 @@ def main(distribution: str, kind: str, name: str) -> None:
     """Check one candidate. Standard output is ours; what the plugin prints goes elsewhere."""
     channel = os.dup(1)
     os.dup2(2, 1)
-    host = PluginHost()
-    outcome = host.check(host.candidate(kind, f"{distribution}/{name}"))
+    registry = PluginRegistry()
+    outcome = registry.check(registry.candidate(kind, f"{distribution}/{name}"))
     os.write(channel, json.dumps(attrs.asdict(outcome), default=str).encode())
     os._exit(0)  # threads that the plugin has started are not waited for
 

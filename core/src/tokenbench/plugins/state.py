@@ -43,8 +43,10 @@ def keep_traceback(candidate: Candidate, error: BaseException) -> Path | None:
     """Append to the log of plugin failures; None where it cannot be written."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     file = folder / "tokenbench" / "plugins.log"
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    head = f"{stamp} {candidate.kind} {candidate.key} {candidate.version} ({candidate.module})\n"
+    timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    head = (
+        f"{timestamp} {candidate.kind} {candidate.key} {candidate.version} ({candidate.module})\n"
+    )
     text = "".join(traceback.format_exception(error))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

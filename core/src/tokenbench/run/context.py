@@ -7,14 +7,14 @@ from collections.abc import Callable
 import attrs
 
 from tokenbench.api import EvalOutcome, PointResult
-from tokenbench.plan.catalog import Catalog
-from tokenbench.plan.model import Plan
+from tokenbench.plan.plan import Plan
+from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory
 from tokenbench.store.results import append_result
 
 from .cores import Cores
 from .observers import Observers
-from .sink import Sink
+from .progress import ProgressDisplay
 
 
 @attrs.define(kw_only=True)
@@ -24,9 +24,9 @@ class RunContext:
     """
 
     plan: Plan
-    catalog: Catalog
+    plugins: PluginInstances
     directory: RunDirectory
-    sink: Sink
+    display: ProgressDisplay
     interrupted: Callable[[], bool]
     facts: dict[str, str]
     cores: Cores
@@ -45,4 +45,4 @@ class RunContext:
         """A finished point: to disk first."""
         append_result(self.directory.results, result)
         self.results.append(result)
-        self.sink.point(result)
+        self.display.point(result)

@@ -27,23 +27,22 @@ from tokenbench.api import (
     Tokenizer,
 )
 from tokenbench.load.codecs import find_codec
-from tokenbench.load.crew import LoadCrew
+from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.plan.canonical import plain
-from tokenbench.plan.model import PlannedDeployment, PlannedEval
+from tokenbench.plan.plan import PlannedDeployment, PlannedEval
 from tokenbench.plan.series import PlannedPoint, PlannedSeries, objectives, thresholds
 from tokenbench.store.results import rewrite_results
 from tokenbench.telemetry.collect import Telemetry
 
 from .context import RunContext
 from .evaluate import run_eval
-from .point import Bench, engine_died, measure_point
+from .point import PointContext, engine_died, measure_point
+from .progress import Step
 from .prompts import Traffic, traffic
 from .provenance import plugin_facts
+from .running_server import RunningServer
 from .search import slo_of, tell_search
-from .serving import Serving
-from .sink import Step
 from .weights import locate
-from .wires import codec_plugin
 
 # A phase drains for about as long as a request takes; the ETA adds this share of its length.
 _DRAIN_SHARE = 0.25
@@ -61,15 +60,15 @@ class DeploymentRun:
         deployment = self._deployment
         weights = self._weights(deployment)
         with contextlib.ExitStack() as stack:
-            crew = LoadCrew(
+            crew = WorkerGroup(
                 cpus=self._run.cores.client, logs=self._run.directory.logs(deployment.id)
             )
             stack.callback(crew.close)
-            serving = self._serve(stack, deployment, deployment.request, deployment.launch, weights)
+            server = self._serve(stack, deployment, deployment.request, deployment.launch, weights)
             telemetry = self._telemetry(stack, deployment)
-            self._points(stack, deployment, serving, crew, telemetry, weights)
+            self._points(stack, deployment, server, crew, telemetry, weights)
             own = [planned for planned in deployment.evals if planned.twin is None]
-            self._ask(deployment, own, serving)
+            self._ask(deployment, own, server)
         for planned in deployment.evals:
             if planned.twin is not None and planned.twin_request is not None:
                 with contextlib.ExitStack() as stack:
@@ -91,15 +90,15 @@ class DeploymentRun:
         launch: LaunchPlan,
         weights: str | None,
         kind: str = "",
-    ) -> Serving:
+    ) -> RunningServer:
         logs = self._run.directory.logs(f"{deployment.id}{'-' + kind if kind else ''}")
         asked = deployment.asked
-        serving = Serving(
-            spec=self._run.catalog.spec("engine", asked.engine.key),
-            engine=self._run.catalog.engine(asked.engine),
+        server = RunningServer(
+            spec=self._run.plugins.spec("engine", asked.engine.key),
+            engine=self._run.plugins.engine(asked.engine),
             request=request,
             plan=launch,
-            launcher=self._run.catalog.launcher(
+            launcher=self._run.plugins.launcher(
                 asked.launcher,
                 LauncherContext(
                     logs=logs,
@@ -113,54 +112,54 @@ class DeploymentRun:
             interrupted=self._run.interrupted,
             log_folder=logs,
         )
-        self._run.sink.note(
+        self._run.display.note(
             "starting the server", engine=asked.engine.name, kind=kind or "measured"
         )
-        stack.callback(serving.stop)
-        serving.start()
-        self._run.facts[f"deployment.{deployment.id}.engine_version"] = serving.version or "unknown"
-        for key, value in serving.facts.items():
+        stack.callback(server.stop)
+        server.start()
+        self._run.facts[f"deployment.{deployment.id}.engine_version"] = server.version or "unknown"
+        for key, value in server.facts.items():
             self._run.facts[f"deployment.{deployment.id}.{key}"] = value
-        self._run.facts.update(plugin_facts(self._run.catalog.host.loaded))
+        self._run.facts.update(plugin_facts(self._run.plugins.registry.loaded))
         self._run.directory.write_json("provenance.json", self._run.facts)
-        self._run.sink.note("the server is ready", seconds=round(serving.start_s, 2))
+        self._run.display.note("the server is ready", seconds=round(server.start_s, 2))
         self._run.observers.tell(
             DeploymentReady(
                 run=self._run.directory.id,
                 deployment=deployment.id,
                 engine=asked.engine.name,
-                engine_version=serving.version,
-                endpoints=serving.deployment.endpoints,
-                start_s=serving.start_s,
+                engine_version=server.version,
+                endpoints=server.deployment.endpoints,
+                start_s=server.start_s,
             )
         )
-        return serving
+        return server
 
     def _codec(self, name: str) -> Codec:
-        return find_codec(name, codec_plugin(self._run.catalog, name))
+        return find_codec(name, self._run.plugins.codec_module(name))
 
     def _devices(self) -> tuple[DeviceInfo, ...]:
         """The devices that the plan counted."""
-        probe = self._run.catalog.hardware(self._deployment.asked.hardware).probe()
+        probe = self._run.plugins.hardware(self._deployment.asked.hardware).probe()
         return probe.devices[: self._deployment.request.hardware.count]
 
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
     ) -> Telemetry | None:
-        chosen = deployment.asked.hardware
-        hardware = self._run.catalog.hardware(chosen)
+        ref = deployment.asked.hardware
+        hardware = self._run.plugins.hardware(ref)
         probe = hardware.probe()
         for field, why in probe.notes.items():
-            self._run.facts[f"not_measured.{chosen.name}.{field}"] = why
+            self._run.facts[f"not_measured.{ref.name}.{field}"] = why
         # The reports have columns of power and energy only, so only those need an explanation.
         missing = {f: probe.notes[f] for f in ("power_w", "energy_j") if f in probe.notes}
         for why in dict.fromkeys(missing.values()):
             fields = " and ".join(field for field, text in missing.items() if text == why)
-            self._run.note(f"{chosen.name}: {fields} not measured: {why}")
+            self._run.note(f"{ref.name}: {fields} not measured: {why}")
         telemetry = Telemetry(
-            module=self._run.catalog.module("hardware", chosen.key),
-            name=chosen.name,
-            options=dict(chosen.options),
+            module=self._run.plugins.module("hardware", ref.key),
+            name=ref.name,
+            options=dict(ref.options),
             devices=tuple(device.index for device in self._devices()),
             folder=self._run.directory.telemetry(deployment.id),
             host="localhost",
@@ -176,22 +175,22 @@ class DeploymentRun:
         self,
         stack: contextlib.ExitStack,
         deployment: PlannedDeployment,
-        serving: Serving,
-        crew: LoadCrew,
+        server: RunningServer,
+        crew: WorkerGroup,
         telemetry: Telemetry | None,
         weights: str | None,
     ) -> None:
         tokenizer = self._tokenizer(deployment, weights)
         load = self._run.plan.suite.load
-        hardware = self._run.catalog.spec("hardware", deployment.asked.hardware.key)
-        bench = Bench(
+        hardware = self._run.plugins.spec("hardware", deployment.asked.hardware.key)
+        context = PointContext(
             directory=self._run.directory,
             deployment=deployment,
-            serving=serving,
+            server=server,
             crew=crew,
             telemetry=telemetry,
             accelerated=hardware.accelerated,
-            sink=self._run.sink,
+            display=self._run.display,
             note=self._run.note,
             interrupted=self._run.interrupted,
             run_seed=self._run.plan.suite.seed,
@@ -201,22 +200,22 @@ class DeploymentRun:
             stall_timeout_s=load.stall_timeout_s,
             request_timeout_s=load.request_timeout_s,
             power_limited=_power_limited(
-                self._run.catalog.hardware(deployment.asked.hardware).probe()
+                self._run.plugins.hardware(deployment.asked.hardware).probe()
             ),
         )
         for series in deployment.series:
             made = traffic(
-                self._run.catalog.workload(series.workload),
-                serving.dialect,
+                self._run.plugins.workload(series.workload),
+                server.dialect,
                 tokenizer,
                 deployment.request.needs.context_tokens,
             )
-            plugin = codec_plugin(self._run.catalog, made.wire)
-            self._measure(attrs.evolve(bench, codec_plugin=plugin), series, made)
+            plugin = self._run.plugins.codec_module(made.codec)
+            self._measure(attrs.evolve(context, codec_module=plugin), series, made)
 
     def _measure(
         self,
-        bench: Bench,
+        context: PointContext,
         series: PlannedSeries,
         made: Traffic,
     ) -> None:
@@ -228,13 +227,13 @@ class DeploymentRun:
             self._run.number += 1
             self._run.observers.tell(
                 PointStarted(
-                    run=self._run.directory.id, deployment=bench.deployment.id, point=point.id
+                    run=self._run.directory.id, deployment=context.deployment.id, point=point.id
                 )
             )
-            result = measure_point(bench, point, made, self._step(bench))
+            result = measure_point(context, point, made, self._step(context))
             history.append(result)
             self._keep(result)
-            died = engine_died(result, self._run.directory.logs(bench.deployment.id))
+            died = engine_died(result, self._run.directory.logs(context.deployment.id))
             if died is not None:
                 raise died
             if result.state is PointState.INTERRUPTED:
@@ -244,23 +243,23 @@ class DeploymentRun:
                     raise EngineError(
                         f"the server stalled again: {result.error}",
                         hint="its log may say why; raise load.stall_timeout_s if it is only slow",
-                        log=self._run.directory.logs(bench.deployment.id),
+                        log=self._run.directory.logs(context.deployment.id),
                     )
                 restarted = True
-                self._run.sink.note("the server stalled; it is started once more")
-                self._run.note(f"{bench.deployment.id}: restarted once after a stall")
-                bench.serving.stop()
-                bench.serving.start()
-        tell_search(self._run, bench.deployment.id, series, history)
+                self._run.display.note("the server stalled; it is started once more")
+                self._run.note(f"{context.deployment.id}: restarted once after a stall")
+                context.server.stop()
+                context.server.start()
+        tell_search(self._run, context.deployment.id, series, history)
 
     def _keep(self, result: PointResult) -> None:
         self._run.keep(result)
         self._run.observers.tell(PointFinished(run=self._run.directory.id, result=result))
 
-    def _step(self, bench: Bench) -> Callable[[str, PlannedPoint], Step]:
+    def _step(self, context: PointContext) -> Callable[[str, PlannedPoint], Step]:
         def step(phase: str, point: PlannedPoint) -> Step:
             return Step(
-                deployment=bench.deployment.label,
+                deployment=context.deployment.label,
                 label=f"{point.workload.name} {point.level.label}",
                 number=self._run.number,
                 points=self._run.plan.points,
@@ -287,7 +286,7 @@ class DeploymentRun:
 
     def _tokenizer(self, deployment: PlannedDeployment, weights: str | None) -> Tokenizer | None:
         name = deployment.asked.model
-        model = self._run.catalog.model(name) if name is not None else None
+        model = self._run.plugins.model(name) if name is not None else None
         if model is None or model.tokenizer is None:
             return None
         if weights is None:
@@ -297,28 +296,28 @@ class DeploymentRun:
     # -- evals -----------------------------------------------------------------------------------
 
     def _ask(
-        self, deployment: PlannedDeployment, evals: list[PlannedEval], serving: Serving
+        self, deployment: PlannedDeployment, evals: list[PlannedEval], server: RunningServer
     ) -> None:
         for planned in evals:
             if self._run.interrupted():
                 raise Interrupted("interrupted by the user", hint="what was measured is kept")
-            name = planned.chosen.name
+            name = planned.ref.name
             folder = self._run.directory.evals(deployment.id, name)
             outcome = run_eval(
                 planned,
-                catalog=self._run.catalog,
-                serving=serving,
+                plugins=self._run.plugins,
+                server=server,
                 deployment=deployment.id,
                 folder=folder,
                 seed=self._run.plan.suite.seed,
                 cpus=self._run.cores.client,
-                on_asked=lambda done, total, name=name: self._run.sink.asked(name, done, total),  # type: ignore[misc]
+                on_asked=lambda done, total, name=name: self._run.display.asked(name, done, total),  # type: ignore[misc]
                 interrupted=self._run.interrupted,
             )
             where = folder.relative_to(self._run.directory.path)
             self._run.directory.write_json(str(where / "outcome.json"), plain(outcome))
             self._run.evals.append(outcome)
-            self._run.sink.outcome(outcome)
+            self._run.display.outcome(outcome)
             self._run.observers.tell(EvalFinished(run=self._run.directory.id, outcome=outcome))
 
     def _set_accuracy(self, deployment: PlannedDeployment) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from tokenbench import api
 from tokenbench.api import (
     Accuracy,
+    AccuracyThreshold,
     BenchError,
     EvalNeeds,
     EvalOutcome,
@@ -24,23 +25,21 @@ from tokenbench.api import (
     FrozenMap,
     Interrupted,
     PluginError,
-    Threshold,
 )
 from tokenbench.evals.worker import EvalJob
 from tokenbench.launch.process import Process, start
 from tokenbench.measure.accuracy import judge, wilson
-from tokenbench.plan.catalog import Catalog
-from tokenbench.plan.model import PlannedEval
+from tokenbench.plan.plan import PlannedEval
+from tokenbench.plugins.instances import PluginInstances
 
-from .serving import Serving
-from .wires import codec_plugin
+from .running_server import RunningServer
 
 
 def run_eval(
     planned: PlannedEval,
     *,
-    catalog: Catalog,
-    serving: Serving,
+    plugins: PluginInstances,
+    server: RunningServer,
     deployment: str,
     folder: Path,
     seed: int,
@@ -55,30 +54,30 @@ def run_eval(
         Interrupted: the user stopped it; the samples so far are on disk.
     """
     begun = time.monotonic()
-    chosen = planned.chosen
-    needs: EvalNeeds = catalog.evaluation(chosen).needs()
+    ref = planned.ref
+    needs: EvalNeeds = plugins.evaluation(ref).needs()
     with tempfile.TemporaryDirectory(prefix="tokenbench-eval-") as scratch:
         job = EvalJob(
-            module=catalog.module("eval", chosen.key),
-            name=chosen.name,
-            options=dict(chosen.options),
+            module=plugins.module("eval", ref.key),
+            name=ref.name,
+            options=dict(ref.options),
             seed=seed,
-            base_url=serving.url,
-            model=serving.target().model,
-            wire=needs.endpoint,
-            codec_plugin=codec_plugin(catalog, needs.endpoint),
+            base_url=server.url,
+            model=server.target().model,
+            codec=needs.codec,
+            codec_module=plugins.codec_module(needs.codec),
             dialect={
-                **attrs.asdict(serving.dialect),
-                "extra_body": dict(serving.dialect.extra_body),
+                **attrs.asdict(server.dialect),
+                "extra_body": dict(server.dialect.extra_body),
             },
-            concurrency=min(8, serving.request.needs.concurrency),
+            concurrency=min(8, server.request.needs.concurrency),
             scratch=scratch,
             samples=str(folder / "samples.jsonl"),
-            api_key_env=serving.api_key_env,
+            api_key_env=server.api_key_env,
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
-        score = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, serving)
+        score = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
     return outcome(score, planned, deployment, time.monotonic() - begun)
 
 
@@ -88,7 +87,7 @@ def outcome(score: EvalScore, planned: PlannedEval, deployment: str, seconds: fl
     threshold = _applies(planned.threshold, score)
     minimum = threshold.minimum if threshold is not None else None
     return EvalOutcome(
-        eval=planned.chosen.name,
+        eval=planned.ref.name,
         deployment=deployment,
         metric=score.metric,
         value=score.value,
@@ -103,7 +102,7 @@ def outcome(score: EvalScore, planned: PlannedEval, deployment: str, seconds: fl
     )
 
 
-def _applies(threshold: Threshold | None, score: EvalScore) -> Threshold | None:
+def _applies(threshold: AccuracyThreshold | None, score: EvalScore) -> AccuracyThreshold | None:
     if threshold is None or threshold.variant not in (None, score.variant):
         return None
     return threshold
@@ -116,7 +115,7 @@ def _run(
     scratch: str,
     on_asked: Callable[[int, int | None], None],
     interrupted: Callable[[], bool],
-    serving: Serving,
+    server: RunningServer,
 ) -> EvalScore:
     # Nothing of an eval may fetch: data are local, and a hub must not be asked.
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": scratch}
@@ -130,13 +129,13 @@ def _run(
     )
     total: int | None = None
     try:
-        for message in _messages(process, log, interrupted, serving):
+        for message in _messages(process, log, interrupted, server):
             if "questions" in message:
                 total = message["questions"]
             elif "asked" in message:
                 on_asked(message["asked"], total)
             elif "error" in message:
-                death = serving.found_dead()
+                death = server.found_dead()
                 if death is not None:
                     raise _died(death, log)
                 kind: Any = getattr(api, message["kind"], PluginError)
@@ -153,7 +152,7 @@ def _run(
 
 
 def _messages(
-    process: Process, log: Path, interrupted: Callable[[], bool], serving: Serving
+    process: Process, log: Path, interrupted: Callable[[], bool], server: RunningServer
 ) -> Any:
     buffer = b""
     with selectors.DefaultSelector() as selector:
@@ -161,7 +160,7 @@ def _messages(
         while True:
             if interrupted():
                 raise Interrupted("interrupted during an eval", hint="its samples so far are kept")
-            death = serving.death()
+            death = server.death()
             if death is not None:
                 raise _died(death, log)
             if not selector.select(0.2):

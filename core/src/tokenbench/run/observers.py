@@ -14,7 +14,7 @@ from tokenbench.api import (
     RunFinished,
     RunStarted,
 )
-from tokenbench.plugins.host import PluginHost
+from tokenbench.plugins.registry import PluginRegistry
 
 Event = RunStarted | DeploymentReady | PointStarted | PointFinished | EvalFinished | RunFinished
 
@@ -31,14 +31,14 @@ _HOOKS: dict[type[Any], str] = {
 class Observers:
     """Tells loaded plugins what happened."""
 
-    def __init__(self, host: PluginHost) -> None:
-        self._host = host
+    def __init__(self, registry: PluginRegistry) -> None:
+        self._registry = registry
         self._log = structlog.get_logger("observers")
 
     def tell(self, event: Event) -> None:
         """Call the event's hook of every loaded plugin, in order of module name."""
         hook = _HOOKS[type(event)]
-        for observe in self._host.implementations(hook):
+        for observe in self._registry.implementations(hook):
             try:
                 observe(event=event)
             except (Exception, SystemExit, GeneratorExit) as error:

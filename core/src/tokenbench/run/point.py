@@ -15,52 +15,55 @@ from tokenbench.api import (
     PointState,
     Stop,
 )
-from tokenbench.load.arrivals import arrival_times, read_stamps
-from tokenbench.load.crew import LoadCrew
+from tokenbench.load.arrivals import arrival_times, read_timestamps
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary
+from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.measure.slo import Slo
-from tokenbench.measure.thresholds import Thresholds
+from tokenbench.measure.thresholds import CertificationThresholds
 from tokenbench.plan.canonical import derive_seed
-from tokenbench.plan.model import PlannedDeployment
+from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plan.series import PlannedPoint
 from tokenbench.store.files import guarded
 from tokenbench.store.layout import RunDirectory
 from tokenbench.telemetry.collect import Telemetry
 
+from .progress import ProgressDisplay, Step
 from .prompts import Traffic, sessions_needed
-from .serving import Serving
-from .sink import Sink, Step
+from .running_server import RunningServer
 
 if TYPE_CHECKING:
     from tokenbench.measure.evidence import Evidence
 
 
 @attrs.frozen(kw_only=True)
-class Bench:
+class PointContext:
     """What a point is measured with."""
 
     directory: RunDirectory
     deployment: PlannedDeployment
-    serving: Serving
-    crew: LoadCrew
+    server: RunningServer
+    crew: WorkerGroup
     telemetry: Telemetry | None
     accelerated: bool
-    sink: Sink
+    display: ProgressDisplay
     note: Callable[[str], None]
     interrupted: Callable[[], bool]
     run_seed: int
     slo: Slo | None
-    thresholds: Thresholds
+    thresholds: CertificationThresholds
     trace: str | None
     stall_timeout_s: float
     request_timeout_s: float
-    codec_plugin: str | None = None
+    codec_module: str | None = None
     power_limited: bool | None = None
 
 
 def measure_point(
-    bench: Bench, point: PlannedPoint, traffic: Traffic, step: Callable[[str, PlannedPoint], Step]
+    context: PointContext,
+    point: PlannedPoint,
+    traffic: Traffic,
+    step: Callable[[str, PlannedPoint], Step],
 ) -> PointResult:
     """Measure one point to its end, or as far as it goes.
 
@@ -76,83 +79,87 @@ def measure_point(
             level=LoadLevel(concurrency=point.slots),
             stop=Stop(requests=point.warmup_requests),
         )
-        bench.sink.step(step("warm-up", warmup))
-        summary = _phase(bench, warmup, traffic, "warmup", None)
+        context.display.step(step("warm-up", warmup))
+        summary = _phase(context, warmup, traffic, "warmup", None)
         turns_per_s = summary.turns / summary.wall_s if summary.wall_s else None
-        state, error = _state(bench, summary)
+        state, error = _state(context, summary)
     # With numpy, which takes a tenth of a second to import: not before the first request.
-    from .assess import evidence, result
+    from .results import evidence, result
 
     for repeat in range(point.repeats):
         if state is not PointState.DONE:
             break
-        bench.sink.step(step(f"repeat {repeat + 1}/{point.repeats}", point))
-        if not bench.serving.settle():
-            bench.note(
+        context.display.step(step(f"repeat {repeat + 1}/{point.repeats}", point))
+        if not context.server.settle():
+            context.note(
                 f"{point.level.label}: the server was busy, or kept its cache, before a repeat"
             )
-        before = bench.serving.counters()
-        summary = _phase(bench, point, traffic, f"repeat-{repeat}", turns_per_s)
-        state, error = _state(bench, summary)
+        before = context.server.counters()
+        summary = _phase(context, point, traffic, f"repeat-{repeat}", turns_per_s)
+        state, error = _state(context, summary)
         after = None
         if state is PointState.DONE:
-            bench.serving.settle()
-            after = bench.serving.counters()
-        seen.append(evidence(bench, point, f"repeat-{repeat}", before, after))
-    return result(bench, point, seen, state, error)
+            context.server.settle()
+            after = context.server.counters()
+        seen.append(evidence(context, point, f"repeat-{repeat}", before, after))
+    return result(context, point, seen, state, error)
 
 
 def _phase(
-    bench: Bench, point: PlannedPoint, traffic: Traffic, phase: str, turns_per_s: float | None
+    context: PointContext,
+    point: PlannedPoint,
+    traffic: Traffic,
+    phase: str,
+    turns_per_s: float | None,
 ) -> PhaseSummary:
-    folder = bench.directory.phase(point.id, phase)
+    folder = context.directory.phase(point.id, phase)
     level = point.level
-    seed = derive_seed(bench.run_seed, point.workload.name, level.label, phase)
+    seed = derive_seed(context.run_seed, point.workload.name, level.label, phase)
     arrivals = None
     if level.rate_per_s is not None:
-        stamps = read_stamps(Path(bench.trace)) if bench.trace is not None else ()
-        arrivals = arrival_times(level, point.stop, derive_seed(seed, "arrivals"), stamps)
+        timestamps = read_timestamps(Path(context.trace)) if context.trace is not None else ()
+        arrivals = arrival_times(level, point.stop, derive_seed(seed, "arrivals"), timestamps)
         count = len(arrivals)
     else:
         count = sessions_needed(point.stop, point.slots, turns_per_s)
     with guarded(folder / "sessions"):
         job = LoadJob(
-            url=bench.serving.url,
-            codec=traffic.wire,
-            codec_plugin=bench.codec_plugin,
-            model=bench.serving.target().model,
-            dialect=bench.serving.dialect,
+            url=context.server.url,
+            codec=traffic.codec,
+            codec_module=context.codec_module,
+            model=context.server.target().model,
+            dialect=context.server.dialect,
             sessions="",
             output=str(folder),
             stop=point.stop,
             concurrency=level.concurrency,
             rate_per_s=level.rate_per_s,
-            request_timeout_s=bench.request_timeout_s,
-            stall_timeout_s=bench.stall_timeout_s,
-            drain_timeout_s=bench.request_timeout_s,
-            api_key_env=bench.serving.api_key_env,
+            request_timeout_s=context.request_timeout_s,
+            stall_timeout_s=context.stall_timeout_s,
+            drain_timeout_s=context.request_timeout_s,
+            api_key_env=context.server.api_key_env,
         )
-        return bench.crew.run(
+        return context.crew.run(
             job,
             traffic.sessions(seed, count),
             arrivals,
-            on_progress=bench.sink.progress,
-            interrupted=bench.interrupted,
-            alive=bench.serving.alive,
+            on_progress=context.display.progress,
+            interrupted=context.interrupted,
+            alive=context.server.alive,
         )
 
 
-def _state(bench: Bench, summary: PhaseSummary) -> tuple[PointState, str | None]:
+def _state(context: PointContext, summary: PhaseSummary) -> tuple[PointState, str | None]:
     """How a phase ended: as planned, or cut by the server, the user, a stall or the disk."""
-    death = bench.serving.found_dead()
+    death = context.server.found_dead()
     if death is not None:
         return PointState.FAILED, f"the engine died: {death}"
-    if bench.interrupted():
+    if context.interrupted():
         return PointState.INTERRUPTED, "interrupted by the user"
     if summary.stopped_by == "stalled":
         return (
             PointState.STALLED,
-            f"no token on any stream for {bench.stall_timeout_s:g} s",
+            f"no token on any stream for {context.stall_timeout_s:g} s",
         )
     return PointState.DONE, None
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tokenbench.measure.energy import Energy, Series, integrate, slowest_of_peers
-from tokenbench.measure.repeat import Metrics
+from tokenbench.measure.metrics import Metrics
 from tokenbench.telemetry.collect import Reading
 
 _SLOWDOWNS = ("hw", "thermal", "hardware")
@@ -78,8 +78,8 @@ def throttled_share(series: Sequence[Series], start_ns: int, end_ns: int) -> flo
     """Share of samples in which a device was slowed down by hardware or heat."""
     seen = slowed = 0
     for one in series:
-        for stamp, reasons in zip(one.ns, one.throttled, strict=True):
-            if reasons is not None and start_ns <= stamp <= end_ns:
+        for timestamp, reasons in zip(one.ns, one.throttled, strict=True):
+            if reasons is not None and start_ns <= timestamp <= end_ns:
                 seen += 1
                 slowed += any(word in reason for reason in reasons for word in _SLOWDOWNS)
     return slowed / seen if seen else None

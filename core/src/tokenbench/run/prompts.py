@@ -31,11 +31,11 @@ _BLIND_PER_SLOT = 200
 
 @attrs.frozen(kw_only=True)
 class Traffic:
-    """A workload as one server will get it: in its wire format, with its tokenizer."""
+    """A workload as one server will get it: in its codec, with its tokenizer."""
 
     workload: Workload
     context: WorkloadContext
-    wire: str
+    codec: str
 
     def sessions(self, seed: int, count: int) -> Iterator[Session]:
         """The first `count` sessions of a seed."""
@@ -45,17 +45,17 @@ class Traffic:
 def traffic(
     workload: Workload, dialect: Dialect, tokenizer: Tokenizer | None, context_tokens: int | None
 ) -> Traffic:
-    """Choose the wire format: the server's preferred one that can carry the workload's prompts.
+    """Choose the codec: the server's preferred one that can carry the workload's prompts.
 
     Raises:
         UsageError: none can.
     """
     refused: UsageError | None = None
-    for wire in dialect.wires:
+    for codec in dialect.codecs:
         context = WorkloadContext(
             tokenizer=tokenizer,
-            token_ids=dialect.token_id_prompts and wire != CHAT,
-            chat=wire == CHAT,
+            token_ids=dialect.token_id_prompts and codec != CHAT,
+            chat=codec == CHAT,
             context_tokens=context_tokens,
         )
         try:
@@ -66,21 +66,21 @@ def traffic(
             continue
         if first is None:
             raise UsageError("the workload has no session", hint="check its options and data")
-        if _carries(wire, first):
-            return Traffic(workload=workload, context=context, wire=wire)
+        if _carries(codec, first):
+            return Traffic(workload=workload, context=context, codec=codec)
     raise refused or UsageError(
-        f"the server's wire formats ({', '.join(dialect.wires)}) cannot carry this workload",
+        f"the server's codecs ({', '.join(dialect.codecs)}) cannot carry this workload",
         hint="choose another workload or endpoint",
     )
 
 
-def _carries(wire: str, session: Session) -> bool:
+def _carries(codec: str, session: Session) -> bool:
     turns = session.next(None)
     first = turns if isinstance(turns, Turn) else (turns or (None,))[0]
     prompt = first.prompt if first is not None else None
-    if wire == COMPLETIONS:
+    if codec == COMPLETIONS:
         return not isinstance(prompt, ChatPrompt)
-    if wire == CHAT:
+    if codec == CHAT:
         return not isinstance(prompt, TokenPrompt)
     return True
 

@@ -17,8 +17,8 @@ from tokenbench.api import (
     RunStarted,
 )
 from tokenbench.plan.canonical import plain
-from tokenbench.plan.catalog import Catalog
-from tokenbench.plan.model import Plan
+from tokenbench.plan.plan import Plan
+from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory, now
 from tokenbench.store.results import write_table
 
@@ -26,7 +26,7 @@ from .context import RunContext
 from .cores import split
 from .deployment import DeploymentRun
 from .observers import Observers
-from .sink import Sink
+from .progress import ProgressDisplay
 
 # A phase drains for about as long as a request takes; the ETA adds this share of its length.
 _DRAIN_SHARE = 0.25
@@ -48,22 +48,22 @@ class Runner:
     def __init__(
         self,
         plan: Plan,
-        catalog: Catalog,
+        plugins: PluginInstances,
         directory: RunDirectory,
-        sink: Sink,
+        display: ProgressDisplay,
         *,
         interrupted: Callable[[], bool],
         facts: dict[str, str],
     ) -> None:
         self._run = RunContext(
             plan=plan,
-            catalog=catalog,
+            plugins=plugins,
             directory=directory,
-            sink=sink,
+            display=display,
             interrupted=interrupted,
             facts=facts,
             cores=split(),
-            observers=Observers(catalog.host),
+            observers=Observers(plugins.registry),
         )
         self._started = now()
 
@@ -96,11 +96,11 @@ class Runner:
 
     def _tell_start(self) -> None:
         directory = self._run.directory
-        self._run.sink.note("run", directory=str(directory.path), points=self._run.plan.points)
+        self._run.display.note("run", directory=str(directory.path), points=self._run.plan.points)
         if self._run.cores.shared:
             note = "one CPU core only: engine and load generator share it"
             self._run.note(note)
-            self._run.sink.note(note)
+            self._run.display.note(note)
         self._run.observers.tell(
             RunStarted(run=directory.id, path=str(directory.path), points=self._run.plan.points)
         )

@@ -35,7 +35,7 @@ def tell_search(
     path = "; ".join(f"{t.value:g} {'held' if t.holds else t.why}" for t in trials)
     text = f"{found:g} {what} is the most that" if found is not None else f"no load tried ({what})"
     run.note(f"{series.workload.name}: {text} holds {goals} (tried: {path})")
-    run.sink.note("found", load=found, objectives=goals)
+    run.display.note("found", load=found, objectives=goals)
     run.directory.write_json(
         f"find-{deployment}-{series.workload.name}.json",
         {

@@ -41,9 +41,9 @@ class RunDirectory:
         Raises:
             MachineError: it cannot be made.
         """
-        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+        timestamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
         safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "run"
-        path = base / f"{stamp}-{safe}-{secrets.token_hex(3)}"
+        path = base / f"{timestamp}-{safe}-{secrets.token_hex(3)}"
         with guarded(path):
             path.mkdir(parents=True)
             for folder in ("points", "telemetry", "logs", "evals", "reports"):

@@ -51,10 +51,12 @@ def read_raw(folder: Path) -> tuple[Rows, Rows]:
 
 def _chunks(records: Path) -> Rows:
     """The two columns beside a worker's records, as rows; what one of them lacks is left out."""
-    stamps = _rows(records.with_name(records.name.replace("records", "stamps")), np.dtype("<i8"))
+    timestamps = _rows(
+        records.with_name(records.name.replace("records", "timestamps")), np.dtype("<i8")
+    )
     counts = _rows(records.with_name(records.name.replace("records", "counts")), np.dtype("<i4"))
-    chunks = np.zeros(min(len(stamps), len(counts)), CHUNK_DTYPE)
-    chunks["ns"], chunks["tokens"] = stamps[: len(chunks)], counts[: len(chunks)]
+    chunks = np.zeros(min(len(timestamps), len(counts)), CHUNK_DTYPE)
+    chunks["ns"], chunks["tokens"] = timestamps[: len(chunks)], counts[: len(chunks)]
     return chunks
 
 
@@ -105,7 +107,7 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
         try:
             tables = _tables(records, chunks, summary)
             first = next(tables)
-            # Stamps hardly repeat: dictionaries of them would take memory, and more of the disk.
+            # Timestamps hardly repeat: dictionaries of them would take memory, and more of the disk.
             options = {"compression": "zstd", "use_dictionary": False}
             with pq.ParquetWriter(draft, first.schema, **options) as writer:
                 writer.write_table(first)
@@ -115,7 +117,7 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        for name in ("records", "stamps", "counts"):
+        for name in ("records", "timestamps", "counts"):
             for file in raw_files(folder, name):
                 file.unlink(missing_ok=True)
     return target

@@ -129,7 +129,7 @@ def _parameters(load: LoadRequest, given: Collection[str]) -> Iterator[Contradic
             f"a ramp begins there, and the arrival process is {load.arrival}",
             "set load.arrival (--arrival) to ramp, or leave it out",
         )
-    counted = load.requests is not None or load.requests_per_slot is not None
+    counted = load.requests is not None or load.requests_per_concurrency is not None
     if load.arrival == "ramp" and load.duration_s is None and counted:
         yield Contradiction(
             "arrival",

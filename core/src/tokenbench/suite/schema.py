@@ -25,7 +25,7 @@ SUITE_VERSION = 1
 
 
 @attrs.frozen
-class Chosen:
+class PluginRef:
     """A plugin by name, with the options as given (strings from flags, values from YAML).
 
     `distribution` is set where the user wrote ``DIST/NAME`` because two offer one name.
@@ -41,7 +41,7 @@ class Chosen:
         return self.name if self.distribution is None else f"{self.distribution}/{self.name}"
 
     @classmethod
-    def of(cls, key: str, options: FrozenMap[Any] | None = None) -> Chosen:
+    def of(cls, key: str, options: FrozenMap[Any] | None = None) -> PluginRef:
         """From what the user wrote before the colon."""
         distribution, _, name = key.rpartition("/")
         return cls(name, options if options is not None else FrozenMap(), distribution or None)
@@ -55,11 +55,11 @@ class DeploymentRequest:
     first port of the first process, a free one by default; it is no part of a point's identity.
     """
 
-    engine: Chosen
+    engine: PluginRef
     model: str | None = None
     precision: str | None = None
-    hardware: Chosen = Chosen("cpu")
-    launcher: Chosen = Chosen("local")
+    hardware: PluginRef = PluginRef("cpu")
+    launcher: PluginRef = PluginRef("local")
     topology: Topology = Topology()
     pools: tuple[Pool, ...] = ()
     flags: FrozenMap[FlagValue] = FrozenMap()
@@ -132,13 +132,13 @@ class LoadRequest:
     number of seconds a line), stretched to each rate. `find` looks for a level instead. `slo` are
     objectives such as ``ttft_p99<200ms,tpot_p99<30ms``, for goodput and for `find`.
 
-    `server_slots` is how many sequences in flight the server is sized for: by default the largest
+    `server_concurrency` is how many sequences in flight the server is sized for: by default the largest
     concurrency, 16 for open loops.
 
-    A repeat ends after `duration_s`, or after `requests`, or after `requests_per_slot` times the
-    concurrency, whichever comes first of those given; the time limit waits until `least_per_slot`
+    A repeat ends after `duration_s`, or after `requests`, or after `requests_per_concurrency` times the
+    concurrency, whichever comes first of those given; the time limit waits until `min_requests_per_concurrency`
     times the concurrency are sent, because a steady state needs more than one. The warm-up is
-    `warmup_per_slot` times the concurrency, distinct prompts, not measured.
+    `warmup_per_concurrency` times the concurrency, distinct prompts, not measured.
     """
 
     concurrency: tuple[int, ...] | None = attrs.field(default=None, validator=_SLOTS)
@@ -149,17 +149,19 @@ class LoadRequest:
     )
     ramp_from: float = attrs.field(default=0.0, validator=_between(0, MOST_RATE))
     trace: str | None = None
-    server_slots: int | None = attrs.field(default=None, validator=_SLOTS)
+    server_concurrency: int | None = attrs.field(default=None, validator=_SLOTS)
     slo: str | None = None
     find: FindRequest | None = None
     repeats: int = attrs.field(default=1, validator=_between(1, MOST_REPEATS))
     duration_s: float | None = attrs.field(default=None, validator=_DURATION)
     requests: int | None = attrs.field(default=None, validator=_between(1, MOST_REQUESTS))
-    requests_per_slot: float | None = attrs.field(
+    requests_per_concurrency: float | None = attrs.field(
         default=None, validator=_between(0, MOST_REQUESTS, above=True)
     )
-    least_per_slot: float = attrs.field(default=0.0, validator=_between(0, MOST_REQUESTS))
-    warmup_per_slot: float = attrs.field(default=2.0, validator=_between(0, MOST_REQUESTS))
+    min_requests_per_concurrency: float = attrs.field(
+        default=0.0, validator=_between(0, MOST_REQUESTS)
+    )
+    warmup_per_concurrency: float = attrs.field(default=2.0, validator=_between(0, MOST_REQUESTS))
     stall_timeout_s: float = attrs.field(default=120.0, validator=_DURATION)
     request_timeout_s: float = attrs.field(default=600.0, validator=_DURATION)
 
@@ -183,8 +185,8 @@ class Suite:
     requires: tuple[str, ...] = ()
     use: tuple[str, ...] = ()
     deployments: tuple[DeploymentRequest, ...]
-    workloads: tuple[Chosen, ...] = (Chosen("random"),)
+    workloads: tuple[PluginRef, ...] = (PluginRef("random"),)
     load: LoadRequest = LoadRequest()
     certification: FrozenMap[Any] = FrozenMap()
-    evals: tuple[Chosen, ...] = ()
-    reporters: tuple[Chosen, ...] = (Chosen("console"),)
+    evals: tuple[PluginRef, ...] = ()
+    reporters: tuple[PluginRef, ...] = (PluginRef("console"),)

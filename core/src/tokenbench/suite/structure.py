@@ -14,15 +14,15 @@ from cattrs.gen import make_dict_structure_fn
 
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError
 
-from .choices import parse_choice
 from .limits import MOST_DEGREE
 from .load_rules import check_load
+from .plugin_ref import parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
-    Chosen,
     DeploymentRequest,
     FindRequest,
     LoadRequest,
+    PluginRef,
     Suite,
 )
 from .yaml_lines import Document, read
@@ -111,7 +111,7 @@ def _converter() -> cattrs.Converter:
     for kind, name in ((int, "int"), (str, "text"), (bool, "true or false")):
         converter.register_structure_hook(kind, _exact(kind, name))
     converter.register_structure_hook(float, _number)
-    converter.register_structure_hook(Chosen, _chosen)
+    converter.register_structure_hook(PluginRef, _chosen)
     converter.register_structure_hook_func(
         lambda kind: getattr(kind, "__origin__", kind) is FrozenMap, _mapping
     )
@@ -143,17 +143,17 @@ def _mapping(value: Any, _: Any) -> FrozenMap[Any]:
     return FrozenMap({str(key): tuple(v) if isinstance(v, list) else v for key, v in value.items()})
 
 
-def _chosen(value: Any, _: Any) -> Chosen:
+def _chosen(value: Any, _: Any) -> PluginRef:
     """``name``, ``name:key=value`` or ``{name: {key: value}}``."""
     if isinstance(value, str):
         try:
-            return parse_choice(value, where="here")
+            return parse_plugin_ref(value, where="here")
         except UsageError as error:
             raise ValueError(error.message.removeprefix("here: ")) from None
     if isinstance(value, dict) and len(value) == 1:
         ((name, options),) = value.items()
         if isinstance(options, dict) or options is None:
-            return Chosen.of(str(name), _mapping(options or {}, None))
+            return PluginRef.of(str(name), _mapping(options or {}, None))
     raise ValueError(f"expected NAME or NAME: {{key: value}}, got {_shown(value)}")
 
 

@@ -52,9 +52,9 @@ def _hardware(module: str, name: str, options: dict[str, Any]) -> Any:
 def _sample(sampler: Any, interval_s: float) -> None:
     due = time.monotonic()
     while True:
-        stamp, wall = time.monotonic_ns(), time.time_ns()
+        timestamp, wall = time.monotonic_ns(), time.time_ns()
         samples = [attrs.asdict(sample) for sample in sampler.sample()]
-        line = msgspec.json.encode({"t": stamp, "w": wall, "s": samples}) + b"\n"
+        line = msgspec.json.encode({"t": timestamp, "w": wall, "s": samples}) + b"\n"
         while line:
             line = line[os.write(1, line) :]
         # A late reading is followed by the next one in rhythm, not by a burst.

@@ -155,7 +155,7 @@ class LauncherKit(Kit, base=True):
 
 
 class CodecKit(Kit, base=True):
-    """For wire formats.
+    """For codecs.
 
     `stream`: a whole response body as the server sent it (the HTTP framing taken off), `text`: what
     it says, `tokens`: how many.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokenbench.plugins.host import PluginHost
 from tokenbench.plugins.kinds import BY_NAME
+from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.suite.options import build_options
 
 from .kit import Subject
@@ -21,9 +21,9 @@ def subject_of(
         UsageError: there is none of that name, or its options are wrong.
         PluginError: it is broken.
     """
-    host = PluginHost()
-    candidate = host.candidate(kind, name)
-    spec = host.spec(kind, name)
+    registry = PluginRegistry()
+    candidate = registry.candidate(kind, name)
+    spec = registry.spec(kind, name)
     # A module that only amends or observes may have imported a name that reads like its options.
     options = getattr(spec, "options", None) if BY_NAME[kind].spec_name else None
     return Subject(

@@ -1,4 +1,4 @@
-"""Level 2: wire formats that lose what was asked, or read what was not said."""
+"""Level 2: codecs that lose what was asked, or read what was not said."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Sound(Engine):
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """Completions."""
-        return Dialect(wires=(COMPLETIONS,))
+        return Dialect(codecs=(COMPLETIONS,))
 
     def counters(self, text: str) -> Counters:
         """One."""
@@ -145,11 +145,11 @@ class Unwrappable(Sound):
 
 
 class Babel(Sound):
-    """A wire format that nobody registers."""
+    """A codec that nobody registers."""
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """Unknown."""
-        return Dialect(wires=("no-such-wire",))
+        return Dialect(codecs=("no-such-wire",))
 
 
 class Zero(Sound):

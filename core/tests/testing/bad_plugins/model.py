@@ -10,11 +10,11 @@ from typing import Any
 import attrs
 
 from tokenbench.api import (
+    AccuracyThreshold,
     Architecture,
     FrozenMap,
     ModelSpec,
     Recipe,
-    Threshold,
     Tokenizer,
     Weights,
 )
@@ -45,7 +45,7 @@ _RECIPE = Recipe(
     source="the vendor's page",
     date="2026-11",
 )
-_THRESHOLD = Threshold(
+_THRESHOLD = AccuracyThreshold(
     eval="sample", minimum=0.8, precision="fp8", source="the model's card", date="2026-11-21"
 )
 _SPEC = ModelSpec(

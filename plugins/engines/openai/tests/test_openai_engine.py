@@ -82,11 +82,11 @@ def test_bad_addresses(url: str) -> None:
 def test_what_a_server_understands_is_data() -> None:
     """A plain server gets plain requests; vLLM gets exact lengths by token ids."""
     plain, vllm = _engine().dialect(REQUEST), _engine(server="vllm").dialect(REQUEST)
-    assert plain.wires[0] == CHAT
+    assert plain.codecs[0] == CHAT
     assert not (plain.token_id_prompts or plain.ignore_eos)
-    assert vllm.wires[0] == COMPLETIONS
+    assert vllm.codecs[0] == COMPLETIONS
     assert vllm.token_id_prompts and vllm.ignore_eos and vllm.continuous_usage
-    assert _engine(server="vllm", wire="chat").dialect(REQUEST).wires == (CHAT,)
+    assert _engine(server="vllm", codec="chat").dialect(REQUEST).codecs == (CHAT,)
     with pytest.raises(UsageError, match="unknown server 'vlm'"):
         _engine(server="vlm")
 

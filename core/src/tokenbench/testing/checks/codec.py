@@ -1,4 +1,4 @@
-"""Level 2: wire formats. Requests say what was asked; responses are read byte for byte alike."""
+"""Level 2: codecs. Requests say what was asked; responses are read byte for byte alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tokenbench.api import (
     Turn,
     UsageError,
 )
-from tokenbench.load.sse import READERS
+from tokenbench.load.framing import READERS
 from tokenbench.testing.kit import Subject, check, refuse, skip
 from tokenbench.testing.samples.prompts import PROMPTS
 

@@ -27,9 +27,9 @@ from tokenbench.api import (
 )
 from tokenbench.api.binding import symbols
 from tokenbench.load.codecs import BUILT_IN
-from tokenbench.plan.catalog import Catalog
-from tokenbench.plugins.host import PluginHost
-from tokenbench.suite.schema import Chosen
+from tokenbench.plugins.instances import PluginInstances
+from tokenbench.plugins.registry import PluginRegistry
+from tokenbench.suite.schema import PluginRef
 from tokenbench.testing.kit import Subject, check, refuse, skip
 from tokenbench.testing.samples.requests import allocation_for, base_request, requests_of
 
@@ -41,7 +41,9 @@ _ANY_ADDRESS = re.compile(r"(?<![\d.])0\.0\.0\.0(?![\d.])|^::$|\[::\]")
 def make(subject: Subject) -> Engine:
     """A fresh engine of the subject."""
     # Only an engine that wraps another asks; to look for all plugins takes a while.
-    context = EngineContext(engine=lambda name: Catalog(PluginHost()).engine(Chosen.of(name)))
+    context = EngineContext(
+        engine=lambda name: PluginInstances(PluginRegistry()).engine(PluginRef.of(name))
+    )
     found = subject.spec.factory(subject.options, subject.data.get("context", context))
     if not isinstance(found, Engine):
         refuse(f"its factory made a {type(found).__name__}, not an Engine")
@@ -236,7 +238,7 @@ def workers_can_be_wrapped(subject: Subject) -> None:
 
 @check(2, "engine")
 def dialect_is_sound(subject: Subject) -> None:
-    """The dialect names at least one wire format that is built in or registered, and asking for it
+    """The dialect names at least one codec that is built in or registered, and asking for it
     again gives the same.
 
     To mend: register the codec in the group `tokenbench.codecs`.
@@ -245,11 +247,11 @@ def dialect_is_sound(subject: Subject) -> None:
     first, again = make(subject).dialect(request), make(subject).dialect(request)
     if first != again:
         refuse("dialect() differs when asked again")
-    known = {*BUILT_IN, *PluginHost().names("codec"), *subject.data.get("codecs", ())}
-    unknown = [wire for wire in first.wires if wire not in known]
-    if not first.wires or unknown:
-        refuse(f"wire formats: {', '.join(unknown) or 'none'}; known: {', '.join(sorted(known))}")
-    if first.token_id_prompts and first.wires[0] == "openai-chat":
+    known = {*BUILT_IN, *PluginRegistry().names("codec"), *subject.data.get("codecs", ())}
+    unknown = [codec for codec in first.codecs if codec not in known]
+    if not first.codecs or unknown:
+        refuse(f"codecs: {', '.join(unknown) or 'none'}; known: {', '.join(sorted(known))}")
+    if first.token_id_prompts and first.codecs[0] == "openai-chat":
         refuse(f"token-id prompts cannot go to a chat endpoint; prefer {COMPLETIONS}")
 
 

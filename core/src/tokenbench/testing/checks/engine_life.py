@@ -23,14 +23,13 @@ from tokenbench.api import (
 from tokenbench.launch.control import ControlClient
 from tokenbench.launch.local import LocalLauncher
 from tokenbench.load.codecs import find_codec
-from tokenbench.plan.catalog import Catalog
-from tokenbench.plan.make import make_plan
+from tokenbench.plan.planner import make_plan
 from tokenbench.plan.probe import prober
-from tokenbench.plugins.host import PluginHost
-from tokenbench.run.serving import Serving
+from tokenbench.plugins.instances import PluginInstances
+from tokenbench.plugins.registry import PluginRegistry
+from tokenbench.run.running_server import RunningServer
 from tokenbench.run.weights import locate
-from tokenbench.run.wires import codec_plugin
-from tokenbench.suite.schema import Chosen, DeploymentRequest, Suite
+from tokenbench.suite.schema import DeploymentRequest, PluginRef, Suite
 from tokenbench.testing.kit import Subject, check, refuse, skip
 
 from .engine import make
@@ -141,24 +140,24 @@ def the_real_server_serves(subject: Subject) -> None:
     To mend: run `bench run` with it and read the server's log.
     """
     model = subject.want("real", "the name of an installed model that it can run on this machine")
-    catalog = Catalog(PluginHost())
-    asked = DeploymentRequest(engine=Chosen(subject.name, FrozenMap(subject.given)), model=model)
-    plan = make_plan(Suite(deployments=(asked,)), catalog, prober(catalog)).deployments[0]
+    plugins = PluginInstances(PluginRegistry())
+    asked = DeploymentRequest(engine=PluginRef(subject.name, FrozenMap(subject.given)), model=model)
+    plan = make_plan(Suite(deployments=(asked,)), plugins, prober(plugins)).deployments[0]
     with tempfile.TemporaryDirectory(prefix="tokenbench-kit-") as logs:
         weights = plan.request.weights
-        devices = catalog.hardware(asked.hardware).probe().devices[: plan.request.hardware.count]
+        devices = plugins.hardware(asked.hardware).probe().devices[: plan.request.hardware.count]
         context = LauncherContext(
             logs=Path(logs),
             weights=locate(weights) if weights else None,
             devices=tuple(d.handle or str(d.index) for d in devices),
         )
-        serving = Serving(
+        serving = RunningServer(
             spec=subject.spec,
-            engine=catalog.engine(asked.engine),
+            engine=plugins.engine(asked.engine),
             request=plan.request,
             plan=plan.launch,
-            launcher=catalog.launcher(asked.launcher, context),
-            codec=lambda name: find_codec(name, codec_plugin(catalog, name)),
+            launcher=plugins.launcher(asked.launcher, context),
+            codec=lambda name: find_codec(name, plugins.codec_module(name)),
             interrupted=lambda: False,
             log_folder=Path(logs),
         )
@@ -171,7 +170,7 @@ def the_real_server_serves(subject: Subject) -> None:
     _must_be_free(port)
 
 
-def _look(subject: Subject, serving: Serving) -> None:
+def _look(subject: Subject, serving: RunningServer) -> None:
     if serving.version is None:
         refuse("the running server has no version")
     if subject.spec.capabilities.counters:

@@ -18,9 +18,9 @@ from tokenbench.api import (
     Question,
     UsageError,
 )
-from tokenbench.testing.elsewhere import elsewhere
 from tokenbench.testing.kit import Subject, check, refuse, skip
 from tokenbench.testing.samples.answers import API_KEY, eval_server, evaluating
+from tokenbench.testing.subprocess_call import elsewhere
 
 _SEED = 11
 _BATCH = 3
@@ -89,10 +89,10 @@ def needs_are_the_same_each_time(subject: Subject) -> None:
 def needs_can_be_met(subject: Subject) -> None:
     """`needs()` names an endpoint, and a context that is None or at least one token.
 
-    To mend: `endpoint` is the name of a wire format, ``openai-chat`` by default.
+    To mend: `endpoint` is the name of a codec, ``openai-chat`` by default.
     """
     needs = _eval(subject).needs()
-    if not isinstance(needs, EvalNeeds) or not needs.endpoint.strip():
+    if not isinstance(needs, EvalNeeds) or not needs.codec.strip():
         refuse(f"it names no endpoint: {needs!r}")
     if needs.context_tokens is not None and needs.context_tokens < 1:
         refuse(f"context_tokens: {needs.context_tokens}")

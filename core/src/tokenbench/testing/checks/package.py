@@ -6,7 +6,7 @@ import importlib.metadata
 
 from tokenbench.plugins.kinds import BY_NAME
 from tokenbench.plugins.versions import misfit
-from tokenbench.testing.fresh import Fresh, fresh
+from tokenbench.testing.import_audit import Fresh, fresh
 from tokenbench.testing.kit import Subject, check, refuse, skip
 
 IMPORT_CPU_S = 0.5

@@ -16,9 +16,9 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from tokenbench.api import Artifact, OptionalFeatureMissing, UsageError, View
-from tokenbench.testing.elsewhere import elsewhere
 from tokenbench.testing.kit import Subject, check, refuse, skip
 from tokenbench.testing.samples import views
+from tokenbench.testing.subprocess_call import elsewhere
 
 _PRINTED = ("text/", "application/json", "image/svg+xml")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")

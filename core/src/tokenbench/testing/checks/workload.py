@@ -19,9 +19,9 @@ from tokenbench.api import (
     Workload,
     WorkloadContext,
 )
-from tokenbench.testing.elsewhere import elsewhere
 from tokenbench.testing.kit import Refused, Subject, check, refuse, skip
 from tokenbench.testing.samples.prompts import MAX_TURNS, contexts, opening, play
+from tokenbench.testing.subprocess_call import elsewhere
 
 _SEED, _OTHER_SEED = 11, 12
 _SESSIONS = 20

@@ -127,7 +127,7 @@ class RecordingEval(Eval):
 
     def needs(self) -> EvalNeeds:
         note("Eval.needs")
-        return EvalNeeds(endpoint=COMPLETIONS, context_tokens=self._options.needs_context)
+        return EvalNeeds(codec=COMPLETIONS, context_tokens=self._options.needs_context)
 
     def questions(self, seed: int) -> Sequence[Question]:
         note("Eval.questions", seed=seed)

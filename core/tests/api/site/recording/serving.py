@@ -92,7 +92,7 @@ class RecordingEngine(Engine):
     def dialect(self, request: EngineRequest) -> Dialect:
         note("Engine.dialect", request=request)
         body = FrozenMap({"marked": True})
-        return Dialect(wires=("recording-lines",), extra_body=body)
+        return Dialect(codecs=("recording-lines",), extra_body=body)
 
     def ready(self, server: Server) -> bool:
         self._meet("ready", server)

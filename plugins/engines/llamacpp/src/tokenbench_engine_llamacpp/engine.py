@@ -93,7 +93,7 @@ class LlamaCpp(Engine):
     def dialect(self, request: EngineRequest) -> Dialect:
         """Completions first, because it takes token ids and so has exact lengths."""
         return Dialect(
-            wires=(COMPLETIONS, CHAT),
+            codecs=(COMPLETIONS, CHAT),
             token_id_prompts=True,
             ignore_eos=True,
             seed=True,

@@ -59,13 +59,13 @@ class OpenAIServer(Engine):
     def dialect(self, request: EngineRequest) -> Dialect:
         """What the kind of server understands; exact lengths need a completions endpoint."""
         known = self._known
-        wires: tuple[str, ...] = (CHAT, COMPLETIONS)
+        codecs: tuple[str, ...] = (CHAT, COMPLETIONS)
         if known.token_id_prompts:
-            wires = (COMPLETIONS, CHAT)
-        if self._options.wire is not None:
-            wires = (CHAT,) if self._options.wire == "chat" else (COMPLETIONS,)
+            codecs = (COMPLETIONS, CHAT)
+        if self._options.codec is not None:
+            codecs = (CHAT,) if self._options.codec == "chat" else (COMPLETIONS,)
         return Dialect(
-            wires=wires,
+            codecs=codecs,
             token_id_prompts=known.token_id_prompts,
             ignore_eos=known.ignore_eos,
             min_tokens=known.min_tokens,

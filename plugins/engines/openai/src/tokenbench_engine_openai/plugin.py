@@ -25,7 +25,7 @@ class OpenAIOptions:
         default="generic",
         help="what it is, which says what it understands: generic, vllm, sglang, llamacpp, dynamo",
     )
-    wire: str | None = option(
+    codec: str | None = option(
         default=None, choices=("chat", "completions"), help="the endpoint to load"
     )
     api_key_env: str | None = option(

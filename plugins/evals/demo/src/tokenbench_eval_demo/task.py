@@ -61,10 +61,10 @@ class DemoEval(Eval):
 
     def questions(self, seed: int) -> Sequence[Question]:
         """All questions, or a sample without replacement."""
-        chosen = list(items())
-        if self._limit is not None and self._limit < len(chosen):
-            chosen = random.Random(seed).sample(chosen, self._limit)
-        return [Question(id=item.id, text=item.question) for item in chosen]
+        ref = list(items())
+        if self._limit is not None and self._limit < len(ref):
+            ref = random.Random(seed).sample(ref, self._limit)
+        return [Question(id=item.id, text=item.question) for item in ref]
 
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
         """One user message a question."""

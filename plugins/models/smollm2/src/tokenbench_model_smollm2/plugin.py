@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Architecture, ModelSpec, Threshold, Tokenizer, Weights, hookimpl
+from tokenbench.api import AccuracyThreshold, Architecture, ModelSpec, Tokenizer, Weights, hookimpl
 
 
 def _tokenizer(weights: str) -> Tokenizer:
@@ -53,7 +53,7 @@ def bench_register_models() -> Sequence[ModelSpec]:
 # 27 right whose 95 % interval lies above 0.5; without its chat template it scores 0.29, with
 # damaged weights 0. tests/test_gate.py derives this again from the captured answers.
 THRESHOLDS = (
-    Threshold(
+    AccuracyThreshold(
         eval="demo",
         variant="demo-1",
         precision="q4_1",

@@ -1,0 +1,242 @@
+"""The command's end of load workers: start them, hand them a phase, follow its progress."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from tokenbench import api
+from tokenbench.api import BenchError, EngineError, MachineError
+from tokenbench.launch.process import Process, start
+
+from .job import LoadJob, encode
+from .merge import merged
+from .records import PhaseSummary
+
+_START_LIMIT_S = 30.0
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """Where a phase stands."""
+
+    elapsed_s: float
+    turns: int
+    failed: int
+    in_flight: int
+    tokens: int
+
+
+class WorkerHandle:
+    """A worker process. One phase at a time; :meth:`close` ends it whatever it does.
+
+    It starts while its maker goes on: who gives it a phase waits until it is up.
+    """
+
+    def __init__(self, *, cpus: tuple[int, ...] | None, log: Path) -> None:
+        self.log = log
+        self._process: Process = start(
+            [sys.executable, "-m", "tokenbench.load.worker"],
+            cpus=cpus,
+            stdin="pipe",
+            stdout="pipe",
+            log=log,
+            grace_s=2.0,
+        )
+        self._buffer = b""
+        self._selector = selectors.DefaultSelector()
+        self._out: int = self._process.stdout_fd
+        self._selector.register(self._out, selectors.EVENT_READ)
+        self._up = False
+
+    @property
+    def pid(self) -> int:
+        """The process, for those who look at it from outside."""
+        return self._process.pid
+
+    def run(
+        self,
+        job: LoadJob,
+        job_file: Path,
+        *,
+        on_progress: Callable[[Progress], None],
+        interrupted: Callable[[], bool],
+        alive: Callable[[], bool],
+    ) -> PhaseSummary:
+        """Run a phase on this worker alone; see :func:`run_phase`."""
+        return run_phase(
+            [self],
+            [(job, job_file)],
+            on_progress=on_progress,
+            interrupted=interrupted,
+            alive=alive,
+        )
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Tell the worker something."""
+        data = encode(message) + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._process.stdin_fd, data) :]
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _gone(self) -> MachineError:
+        self._process.wait(5.0)
+        return MachineError(
+            f"the load worker ended unexpectedly: {self._process.log_tail(3).strip()}",
+            hint="see its log; report it if it is a bug in bench",
+            log=self.log,
+        )
+
+    def messages(self, timeout_s: float) -> list[dict[str, Any]]:
+        """What it said, waiting at most so long.
+
+        Raises:
+            MachineError: it is gone.
+        """
+        if not self._selector.select(timeout_s):
+            return []
+        data = os.read(self._out, 65536)
+        if not data:
+            raise self._gone()
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [msgspec.json.decode(line) for line in lines]
+
+    def close(self) -> None:
+        """End the worker. May be called twice."""
+        self._selector.close()
+        self._process.stop()
+
+    def wait_ready(self) -> None:
+        """Until it is up.
+
+        Raises:
+            MachineError: it does not come up in time, or is gone.
+        """
+        deadline = time.monotonic() + _START_LIMIT_S
+        while not self._up and time.monotonic() < deadline:
+            self._up = any("ready" in message for message in self.messages(0.1))
+        if not self._up:
+            raise MachineError(
+                "the load worker did not start in time", hint="see its log", log=self.log
+            )
+
+
+def run_phase(
+    workers: Sequence[WorkerHandle],
+    jobs: Sequence[tuple[LoadJob, Path]],
+    *,
+    on_progress: Callable[[Progress], None],
+    interrupted: Callable[[], bool],
+    alive: Callable[[], bool],
+) -> PhaseSummary:
+    """Run a phase on several workers, which start their clocks together; returns their summaries
+    as one, and leaves it as ``phase.json`` beside the records.
+
+    Args:
+        jobs: each worker's share, and the file it travels in.
+        interrupted: asked a few times a second; once True, the phase is cancelled and what was
+            measured is kept.
+        alive: asked likewise; once False (the server died), the phase is cancelled.
+
+    Raises:
+        BenchError: a worker could not do it; the others are cancelled.
+    """
+    for worker, (job, file) in zip(workers, jobs, strict=True):
+        worker.wait_ready()
+        file.write_bytes(encode(job))
+        worker.say({"job": str(file)})
+    summaries = _Phase(list(workers), on_progress).run(lambda: interrupted() or not alive())
+    summary = merged(summaries)
+    (Path(jobs[0][0].output) / "phase.json").write_bytes(encode(summary))
+    return summary
+
+
+class _Phase:
+    """One phase under way: who is prepared, who has finished, who has failed."""
+
+    def __init__(
+        self, workers: list[WorkerHandle], on_progress: Callable[[Progress], None]
+    ) -> None:
+        self._workers = workers
+        self._on_progress = on_progress
+        self._prepared: set[WorkerHandle] = set()
+        self._going = self._cancelled = False
+        self._progress: dict[WorkerHandle, Progress] = {}
+        self._finished: dict[WorkerHandle, PhaseSummary] = {}
+        self._error: BenchError | None = None
+        self._failed: set[WorkerHandle] = set()
+
+    def run(self, cancel: Callable[[], bool]) -> list[PhaseSummary]:
+        """To its end."""
+        while len(self._finished) + len(self._failed) < len(self._workers):
+            for worker in self._workers:
+                if worker not in self._finished and worker not in self._failed:
+                    self._hear(worker)
+            ready = self._prepared | self._failed
+            if not self._going and len(ready) == len(self._workers):
+                self._going = True
+                self._tell({"go": True})
+            if not self._cancelled and (self._error is not None or cancel()):
+                self._cancelled = True
+                self._tell({"cancel": True})
+        if self._error is not None:
+            raise self._error
+        return [self._finished[worker] for worker in self._workers]
+
+    def _hear(self, worker: WorkerHandle) -> None:
+        try:
+            for message in worker.messages(0.1 / len(self._workers)):
+                self._take(worker, message)
+        except MachineError as error:
+            self._failed.add(worker)
+            self._error = self._error or error
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        for worker in self._workers:
+            if worker not in self._finished and worker not in self._failed:
+                worker.say(message)
+
+    def _take(self, worker: WorkerHandle, message: dict[str, Any]) -> None:
+        if "prepared" in message:
+            self._prepared.add(worker)
+        elif "finished" in message:
+            self._finished[worker] = msgspec.convert(message["finished"], PhaseSummary)
+        elif "error" in message:
+            self._failed.add(worker)
+            self._error = self._error or _error(message, worker.log)
+        elif "progress" in message:
+            self._progress[worker] = Progress(**message["progress"])
+            self._on_progress(_sum(list(self._progress.values())))
+
+
+def _sum(parts: list[Progress]) -> Progress:
+    return Progress(
+        elapsed_s=max(part.elapsed_s for part in parts),
+        turns=sum(part.turns for part in parts),
+        failed=sum(part.failed for part in parts),
+        in_flight=sum(part.in_flight for part in parts),
+        tokens=sum(part.tokens for part in parts),
+    )
+
+
+def _error(message: dict[str, Any], log: Path) -> BenchError:
+    text, hint = message["error"], message["hint"]
+    if message["kind"] == "OSError":
+        return MachineError(
+            f"the load worker could not go on: {text}",
+            hint="check free space and rights of the run directory",
+            log=log,
+        )
+    kind = getattr(api, message["kind"], EngineError)
+    made: BenchError = kind(text, hint=hint, log=log)
+    return made

@@ -1,0 +1,148 @@
+"""What a phase left on disk, measured; and what a point's repeats come to."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from tokenbench.api import Check, Counters, FrozenMap, Measurement, PointResult, PointState
+from tokenbench.measure.certify import certify
+from tokenbench.measure.checks import verdict
+from tokenbench.measure.client_checks import client_coalesced_share
+from tokenbench.measure.combine import combine
+from tokenbench.measure.evidence import Evidence
+from tokenbench.measure.metrics import Metrics, measure_repeat, steady_window
+from tokenbench.measure.saturation import saturated
+from tokenbench.plan.canonical import plain
+from tokenbench.plan.series import PlannedPoint
+from tokenbench.store.files import write_atomic
+from tokenbench.store.records import read_phase, read_raw, write_parquet
+
+from .power import clock_of_peers, energy_metrics, energy_of, series_of, throttled_share
+
+if TYPE_CHECKING:
+    from .point import PointContext
+
+
+def evidence(
+    context: PointContext,
+    point: PlannedPoint,
+    phase: str,
+    before: Counters | None,
+    after: Counters | None,
+) -> Evidence:
+    """Put the records on disk in their final form, then measure them."""
+    folder = context.directory.phase(point.id, phase)
+    records, chunks = read_raw(folder)
+    summary = read_phase(folder)
+    scrapes = {"before": plain(before), "after": plain(after)}
+    write_atomic(folder / "counters.json", json.dumps(scrapes, indent=2).encode())
+    write_parquet(folder, records, chunks, summary)
+    layout = context.deployment.request.layout
+    roles = (
+        {pool.role: pool.accelerators for pool in layout.pools} if layout.disaggregated else None
+    )
+    accelerators = context.deployment.request.hardware.count
+    metrics = measure_repeat(
+        records, chunks, summary, accelerators=accelerators, roles=roles, slo=context.slo
+    )
+    found = Evidence(
+        records=records,
+        chunks=chunks,
+        phase=summary,
+        metrics=metrics,
+        steady=steady_window(records, summary),
+        before=before,
+        after=after,
+        caching_asked=context.deployment.request.needs.prefix_caching,
+        accelerated=context.accelerated,
+    )
+    if client_coalesced_share(found) > context.thresholds.coalesced_withhold_itl:
+        withheld = {name: None for name in metrics if name.startswith("itl_")}
+        found = attrs.evolve(found, metrics={**metrics, **withheld})
+    return _with_power(context, found)
+
+
+def _with_power(context: PointContext, evidence: Evidence) -> Evidence:
+    phase = evidence.phase
+    if context.telemetry is None:
+        return evidence
+    readings = context.telemetry.readings(phase.started_ns, phase.ended_ns)
+    series = series_of(readings)
+    energy = energy_of(series, phase.started_ns, phase.ended_ns)
+    domain = "accelerator" if context.accelerated else "host"
+    more: Metrics = energy_metrics(energy, evidence.metrics, domain)
+    return attrs.evolve(
+        evidence,
+        metrics={**evidence.metrics, **more},
+        longest_gap_s=energy.longest_gap_s,
+        clock_of_peers=clock_of_peers(readings),
+        power_limited=context.power_limited,
+        throttled_share=throttled_share(series, phase.started_ns, phase.ended_ns),
+    )
+
+
+def result(
+    context: PointContext,
+    point: PlannedPoint,
+    seen: list[Evidence],
+    state: PointState,
+    error: str | None,
+) -> PointResult:
+    """A point's metrics, checks and verdict, from the evidence of its repeats."""
+    deployment, server = context.deployment, context.server
+    request = deployment.request
+    metrics = combine([evidence.metrics for evidence in seen])
+    checks: tuple[Check, ...] = certify(seen, metrics, context.thresholds)
+    measurement = verdict(checks)
+    if state is not PointState.DONE or not seen:
+        measurement = Measurement.INVALID
+    options: dict[str, Any] = dict(point.canonical["workload_options"])
+    return PointResult(
+        point=point.id,
+        run=context.directory.id,
+        deployment=deployment.id,
+        engine=deployment.asked.engine.name,
+        engine_version=server.version,
+        model=request.model,
+        precision=request.weights.precision if request.weights else None,
+        hardware=request.hardware.sku,
+        accelerators=request.hardware.count,
+        layout=_layout(request.layout),
+        workload=point.workload.name,
+        workload_options=_frozen(options),
+        level=point.level,
+        state=state,
+        repeats=len(seen),
+        metrics=metrics,
+        measurement=measurement,
+        checks=checks,
+        saturated=saturated(seen[-1], context.thresholds) if seen else None,
+        error=error,
+    )
+
+
+def _frozen(options: dict[str, Any]) -> Any:
+    return FrozenMap(
+        {
+            k: v if isinstance(v, str | int | float | bool | None) else str(v)
+            for k, v in options.items()
+        }
+    )
+
+
+def _layout(layout: Any) -> str:
+    """``tp4``, ``prefill:2xtp4+decode:1xtp8``: only degrees above one are named."""
+    parts = []
+    for pool in layout.pools:
+        t = pool.topology
+        degrees = "".join(
+            f"{axis}{getattr(t, axis)}"
+            for axis in ("tp", "pp", "ep", "dcp", "pcp")
+            if getattr(t, axis) > 1
+        )
+        degrees = (degrees or "tp1") + ("dpa" if t.dp_attention else "")
+        parts.append(f"{pool.role}:{pool.replicas}x{degrees}" if layout.disaggregated else degrees)
+    return "+".join(parts)

@@ -1,0 +1,304 @@
+"""One server from start to stop: readiness, scrapes, quiescence, and how it died if it died."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tokenbench.api import (
+    CHAT,
+    COMPLETIONS,
+    ChatPrompt,
+    Codec,
+    Counters,
+    Deployment,
+    Dialect,
+    Engine,
+    EngineError,
+    EngineRequest,
+    EngineSpec,
+    Interrupted,
+    Launcher,
+    LaunchPlan,
+    Message,
+    Resources,
+    Target,
+    TextPrompt,
+    Turn,
+)
+from tokenbench.launch.control import ControlClient
+from tokenbench.load.generate import Generated, generate
+
+_POLL_S = 0.1
+_READY_TIMEOUT_S = 60.0
+_QUIET_LIMIT_S = 30.0
+_REAPED_S = 3.0
+
+
+class RunningServer:
+    """A running deployment with its engine's knowledge. Use as a context manager."""
+
+    def __init__(
+        self,
+        *,
+        spec: EngineSpec,
+        engine: Engine,
+        request: EngineRequest,
+        plan: LaunchPlan,
+        launcher: Launcher,
+        codec: Callable[[str], Codec],
+        interrupted: Callable[[], bool],
+        log_folder: Path,
+    ) -> None:
+        self.spec = spec
+        self.engine = engine
+        self.request = request
+        self.plan = plan
+        self.api_key_env = plan.api_key_env
+        self.dialect: Dialect = engine.dialect(request)
+        self.version: str | None = None
+        self.facts: dict[str, str] = {}
+        self.start_s = 0.0
+        self._launcher = launcher
+        self._codec = codec
+        self._interrupted = interrupted
+        self._log_folder = log_folder
+        self._deployment: Deployment | None = None
+        self._control: ControlClient | None = None
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the processes and wait for the first generated token.
+
+        Raises:
+            EngineError: it died, is not ready in time, or generates nothing.
+            Interrupted: the user stopped the run meanwhile.
+        """
+        begun = time.monotonic()
+        allocation = self._launcher.allocate(
+            Resources(
+                processes=self.plan.processes,
+                accelerator_sku=self.request.hardware.sku,
+            )
+        )
+        self._deployment = self._launcher.start(self.plan, allocation)
+        deadline = begun + self.plan.start_timeout_s
+        self._wait_endpoints(deadline)
+        self._control = ControlClient(self._deployment.endpoints, api_key_env=self.api_key_env)
+        self._wait_ready(deadline)
+        self._first_token(deadline)
+        self.version = self._ask_version()
+        self.facts = self._ask_facts()
+        self.start_s = time.monotonic() - begun
+
+    def stop(self) -> None:
+        """Stop every process. May be called twice."""
+        if self._control is not None:
+            self._control.close()
+        if self._deployment is not None:
+            self._deployment.cancel()
+
+    def __enter__(self) -> RunningServer:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- questions -------------------------------------------------------------------------------
+
+    @property
+    def deployment(self) -> Deployment:
+        """The launcher's handle."""
+        assert self._deployment is not None
+        return self._deployment
+
+    @property
+    def control(self) -> ControlClient:
+        """The client for control calls."""
+        assert self._control is not None
+        return self._control
+
+    @property
+    def url(self) -> str:
+        """Where load goes."""
+        return self.deployment.endpoints[0].url
+
+    def alive(self) -> bool:
+        """Whether every process still runs."""
+        return all(state.exit_code is None for state in self.deployment.status())
+
+    def death(self) -> str | None:
+        """How the first dead process ended, with the end of its log; None while all live."""
+        for state in self.deployment.status():
+            if state.exit_code is not None:
+                tail = last_words(self.deployment.logs(state.role, lines=30))
+                how = (
+                    f"was killed by signal {state.exit_code - 128}"
+                    if state.exit_code > 128
+                    else f"ended with exit code {state.exit_code}"
+                )
+                return f"{state.role} {how}: {tail}"
+        return None
+
+    def found_dead(self) -> str | None:
+        """As :meth:`death`, for one that is asked after load.
+
+        A process closes its sockets before anybody is told of its end, and streams without a server
+        fail in no time: a server that refuses connections gets a moment to be found dead.
+        """
+        deadline = time.monotonic() + _REAPED_S
+        while (how := self.death()) is None and self._refuses() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return how
+
+    def target(self) -> Target:
+        """Whom requests are encoded for."""
+        return Target(model=self.plan.served_name or self.request.served_name, dialect=self.dialect)
+
+    def counters(self) -> Counters | None:
+        """A scrape of the engine's counters, summed over endpoints; None where it has none."""
+        if not self.spec.capabilities.counters:
+            return None
+        pages = []
+        for index, endpoint in enumerate(self.deployment.endpoints):
+            if endpoint.metrics_url is None:
+                continue
+            path = endpoint.metrics_url.removeprefix(endpoint.url.rstrip("/"))
+            try:
+                reply = self.control.get(path, endpoint=index)
+            except ConnectionError:
+                return None
+            if reply.status == 200:
+                pages.append(reply.text)
+        return self.engine.counters("\n".join(pages)) if pages else None
+
+    def settle(self) -> bool:
+        """Wait until nothing runs in the server and empty its cache; False if it did not settle,
+        or says that its cache could not be emptied.
+        """
+        deadline = time.monotonic() + _QUIET_LIMIT_S
+        try:
+            while self.engine.quiescent(self.control) is False:
+                if time.monotonic() > deadline or self._interrupted() or not self.alive():
+                    return False
+                time.sleep(_POLL_S)
+            if self.spec.capabilities.reset_cache:
+                return self.engine.reset_cache(self.control)
+        except ConnectionError:
+            return False
+        return True
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _refuses(self) -> bool:
+        """Whether nobody listens at an endpoint."""
+        for endpoint in self.deployment.endpoints:
+            parts = urlsplit(endpoint.url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            try:
+                socket.create_connection((parts.hostname, port), timeout=1.0).close()
+            except ConnectionRefusedError:
+                return True
+            except OSError:  # Slow or far is not dead.
+                continue
+        return False
+
+    def _wait_endpoints(self, deadline: float) -> None:
+        """A launcher may learn hosts and ports only once the processes run."""
+        while not self.deployment.endpoints:
+            self._still_possible(deadline, "has no address yet")
+            time.sleep(_POLL_S)
+
+    def _wait_ready(self, deadline: float) -> None:
+        failing = "did not become ready"
+        while True:
+            self._still_possible(deadline, failing)
+            try:
+                if self.engine.ready(self.control):
+                    return
+                failing = "did not become ready"
+            except ConnectionError:
+                failing = f"does not answer at {self.url}"
+            time.sleep(_POLL_S)
+
+    def _first_token(self, deadline: float) -> None:
+        said: Generated | None = None
+        while True:
+            self._still_possible(deadline, f"generates nothing ({said.error if said else ''})")
+            limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
+            said = self._generate_one(limit_s)
+            if said.error is None:
+                return
+            if said.error.startswith("HTTP 4"):
+                raise EngineError(
+                    f"the server refuses a plain request: {said.error}",
+                    hint="check the model's name and the engine's options",
+                )
+            time.sleep(_POLL_S)
+
+    def _generate_one(self, timeout_s: float) -> Generated:
+        codec = self.dialect.codecs[0]
+        chat = ChatPrompt((Message("user", "Say one word."),))
+        prompt = TextPrompt("The word is") if codec == COMPLETIONS else chat
+        if codec not in (COMPLETIONS, CHAT):
+            prompt = TextPrompt("The word is")
+        turn = Turn(prompt=prompt, max_tokens=1)
+        return generate(
+            self.url,
+            self._codec(codec),
+            turn,
+            self.target(),
+            self.control.api_key,
+            timeout_s=timeout_s,
+        )
+
+    def _still_possible(self, deadline: float, failing: str) -> None:
+        if self._interrupted():
+            raise Interrupted("interrupted while the server was starting", hint="run it again")
+        death = self.death()
+        if death is not None:
+            raise EngineError(
+                f"the engine {self.spec.name!r} did not start: {death}",
+                hint="the end of its log says why",
+                log=self._log_folder,
+            )
+        if time.monotonic() > deadline:
+            raise self._too_late(failing)
+
+    def _too_late(self, failing: str) -> EngineError:
+        message = f"the server {failing} within {self.plan.start_timeout_s:g} s"
+        if not self.plan.processes:
+            return EngineError(message, hint="start it first, or check the address")
+        said = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
+        return EngineError(
+            f"{message}; it last said: {said}",
+            hint="look at its log; a larger model may need more time",
+            log=self._log_folder,
+        )
+
+    def _ask_facts(self) -> dict[str, str]:
+        try:
+            return dict(self.engine.facts(self.control))
+        except ConnectionError:
+            return {}
+
+    def _ask_version(self) -> str | None:
+        try:
+            return self.engine.version(self.control)
+        except ConnectionError:
+            return None
+
+
+def last_words(log: str) -> str:
+    """The last lines of a log that say something, on one line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return " | ".join(lines[-3:])[-400:] or "it said nothing"

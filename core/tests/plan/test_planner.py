@@ -1,0 +1,257 @@
+"""From a suite to a plan, with plugins made here."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+
+from tokenbench.api import (
+    AccuracyThreshold,
+    Architecture,
+    Engine,
+    EngineCapabilities,
+    EngineRequest,
+    EngineSpec,
+    EvalNeeds,
+    FrozenMap,
+    HardwareFacts,
+    LaunchPlan,
+    ModelSpec,
+    Pool,
+    ProcessSpec,
+    Recipe,
+    Topology,
+    UsageError,
+    Weights,
+    Workload,
+)
+from tokenbench.plan.planner import make_plan
+from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, Suite
+
+
+class Wrapping(Engine):
+    """Plans one process a pool, with the context it needs."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """As many processes as there are pools."""
+        processes = tuple(
+            ProcessSpec(
+                role=pool.role,
+                argv=("python", "serve"),
+                flags=FrozenMap({"--ctx": request.needs.context_tokens}),
+                replicas=pool.replicas,
+            )
+            for pool in request.layout.pools
+        )
+        return LaunchPlan(processes=processes)
+
+
+class Fixed(Workload):
+    """Needs a context of 200."""
+
+    def context_tokens(self) -> int:
+        """Prompt and answer."""
+        return 200
+
+    def sessions(self, context: Any, seed: int) -> Any:
+        """None needed here."""
+        return iter(())
+
+
+MODEL = ModelSpec(
+    name="m",
+    summary="a model",
+    weights=(
+        Weights(precision="fp8", format="safetensors", source="hub:x/y", revision="1"),
+        Weights(precision="q4", format="gguf", source="hub:x/z", revision="2"),
+    ),
+    architecture=Architecture(context_tokens=4096),
+    recipes=(
+        Recipe(engine="e", flags=FrozenMap({"--r": 1}), source="s", date="d"),
+        Recipe(engine="e", hardware="cpu", flags=FrozenMap({"--r": 2}), source="s", date="d"),
+        Recipe(engine="other", flags=FrozenMap({"--r": 3}), source="s", date="d"),
+    ),
+    thresholds=(AccuracyThreshold(eval="v", minimum=0.5, source="s", date="d", precision="q4"),),
+)
+
+
+class FakePlugins:
+    """Stands for the installed plugins."""
+
+    def __init__(self, **capabilities: Any) -> None:
+        facts = {"weight_formats": ("gguf",), "axes": ("tp",), **capabilities}
+        self.capabilities = EngineCapabilities(**facts)
+        self.needs = EvalNeeds(context_tokens=100)
+        self.registry = SimpleNamespace(names=lambda kind: ("m",), implementations=lambda hook: ())
+
+    def spec(self, kind: str, name: str) -> Any:
+        """The engine's spec."""
+        return EngineSpec(
+            name=name, summary="", factory=lambda *_: Wrapping(), capabilities=self.capabilities
+        )
+
+    def options(self, kind: str, ref: PluginRef) -> object:
+        """None."""
+        return None
+
+    def identity_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
+        """As given."""
+        return ref.options
+
+    def engine(self, ref: PluginRef) -> Engine:
+        """The engine."""
+        return Wrapping()
+
+    def model(self, name: str) -> ModelSpec:
+        """The model."""
+        return MODEL
+
+    def hardware(self, ref: PluginRef) -> Any:
+        """Hardware that asks for a variable."""
+        return SimpleNamespace(environment=lambda: FrozenMap({"VISIBLE": "{devices}"}))
+
+    def workload(self, ref: PluginRef) -> Workload:
+        """The workload."""
+        return Fixed()
+
+    def evaluation(self, ref: PluginRef) -> Any:
+        """An eval."""
+        return SimpleNamespace(needs=lambda: self.needs)
+
+
+def _suite(**changes: Any) -> Suite:
+    request = DeploymentRequest(engine=PluginRef("e"), model="m", **changes)
+    return Suite(
+        deployments=(request,), load=LoadRequest(concurrency=(1, 2)), evals=(PluginRef("v"),)
+    )
+
+
+def _plan(suite: Suite, plugins: FakePlugins | None = None) -> Any:
+    def probe(ref: PluginRef, count: int) -> HardwareFacts:
+        return HardwareFacts(kind="cpu", sku="some cpu", count=count)
+
+    return make_plan(suite, plugins or FakePlugins(), probe)  # type: ignore[arg-type]
+
+
+def test_weights_recipes_and_thresholds_that_fit_are_chosen() -> None:
+    """A format that the engine loads; the special recipe over the general one."""
+    (deployment,) = _plan(_suite()).deployments
+    assert deployment.request.weights.precision == "q4"
+    assert deployment.launch.processes[0].flags["--r"] == 2
+    assert deployment.evals[0].threshold.minimum == 0.5
+    assert deployment.evals[0].twin is None
+
+
+def test_what_changes_a_number_changes_the_identity() -> None:
+    """Settings, seed, level, length; not the port, not the number of repeats."""
+    base = _plan(_suite()).deployments[0]
+    again = _plan(_suite()).deployments[0]
+    assert [p.id for p in base.points] == [p.id for p in again.points]
+    assert len({p.id for p in base.points}) == 2
+    same = [
+        _suite(port=8080),
+        attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 2), repeats=5)),
+    ]
+    other = [
+        _suite(flags=FrozenMap({"--z": 1})),
+        _suite(environment=FrozenMap({"Z": "1"})),
+        _suite(topology=Topology(tp=2)),
+        attrs.evolve(_suite(), seed=1),
+        attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 2), duration_s=99)),
+        attrs.evolve(_suite(), workloads=(PluginRef("w", FrozenMap({"x": 1})),)),
+    ]
+    for suite in same:
+        assert _plan(suite).deployments[0].points[0].id == base.points[0].id
+    ids = [_plan(suite).deployments[0].points[0].id for suite in other]
+    assert len({*ids, base.points[0].id}) == len(other) + 1
+
+
+def test_an_eval_that_needs_more_context_gets_a_twin() -> None:
+    """Another server that differs in the settings listed, and in nothing else."""
+    plugins = FakePlugins()
+    plugins.needs = EvalNeeds(context_tokens=1000, logprobs=True)
+    (deployment,) = _plan(_suite(), plugins).deployments
+    (planned,) = deployment.evals
+    assert planned.twin_settings == ("context_tokens: 200 -> 1000", "logprobs: off -> on")
+    assert planned.twin.processes[0].flags == {"--ctx": 1000, "--r": 2}
+    assert deployment.launch.processes[0].flags == {"--ctx": 200, "--r": 2}
+
+
+def test_disaggregated_pools() -> None:
+    """Roles of the engine; accelerators are counted over all replicas."""
+    pools = (
+        Pool(role="prefill", replicas=2, topology=Topology(tp=4)),
+        Pool(role="decode", topology=Topology(tp=8)),
+    )
+    plugins = FakePlugins(roles=("prefill", "decode"))
+    (deployment,) = _plan(_suite(pools=pools), plugins).deployments
+    assert deployment.request.hardware.count == 16
+    assert deployment.request.layout.disaggregated
+    with pytest.raises(UsageError, match="no role 'prefill'"):
+        _plan(_suite(pools=pools))
+
+
+@pytest.mark.parametrize(
+    ("suite", "capabilities", "said"),
+    [
+        (_suite(topology=Topology(pp=2)), {}, "cannot do pp=2"),
+        (_suite(topology=Topology(dp_attention=True)), {}, "cannot do dp_attention=True"),
+        (_suite(precision="fp8"), {}, "no weights of precision 'fp8'"),
+        (_suite(), {"weight_formats": ("onnx",)}, "can load"),
+        (_suite(), {"hardware": ("nvidia",)}, "does not run on 'cpu'"),
+    ],
+)
+def test_what_cannot_be_is_said_while_planning(
+    suite: Suite, capabilities: dict[str, Any], said: str
+) -> None:
+    """With the path in the suite and what there is."""
+    with pytest.raises(UsageError, match=said) as caught:
+        _plan(suite, FakePlugins(**capabilities))
+    assert caught.value.message.startswith("deployments[0].")
+
+
+def test_stop_rules() -> None:
+    """Requests by slot, a time by default, the least that a steady state needs."""
+
+    def stops(**load: Any) -> list[Any]:
+        suite = attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 4), **load))
+        return [p.stop for p in _plan(suite).deployments[0].points]
+
+    assert [s.duration_s for s in stops()] == [10.0, 10.0]
+    assert [s.requests for s in stops(requests_per_concurrency=10)] == [10, 40]
+    assert [s.requests for s in stops(requests_per_concurrency=10, requests=15)] == [10, 15]
+    assert [s.least_requests for s in stops(min_requests_per_concurrency=1.5)] == [2, 6]
+
+
+@pytest.mark.parametrize(
+    ("context", "load", "said"),
+    [
+        (10**9, {"requests": 1}, "needs a context of 1,000,000,000 tokens"),
+        (10**6, {"requests": 10**6}, "1,000,000 prompts of up to 1,000,000 tokens"),
+        (10**7, {"rate": (100.0,), "duration_s": 100.0}, "10,000 prompts of up to"),
+        (10**7, {"concurrency": (1024,)}, "2,048 prompts of up to 10,000,000"),
+    ],
+)
+def test_prompts_that_would_fill_a_disk_are_refused(
+    monkeypatch, context: int, load: dict[str, Any], said: str
+) -> None:
+    """One that is too long, or too many of a length; those of the warm-up too."""
+    monkeypatch.setattr(Fixed, "context_tokens", lambda self: context)
+    with pytest.raises(UsageError, match=said):
+        _plan(attrs.evolve(_suite(), load=LoadRequest(**load)))
+
+
+def test_a_secret_in_a_suite_is_refused() -> None:
+    """It would stand in the plan and in results; a symbol takes it from the environment."""
+    asked = DeploymentRequest(engine=PluginRef("e"), model="m")
+    told = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "hf_abc"}))
+    named = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "{secret:HF_TOKEN}"}))
+    plain = attrs.evolve(asked, environment=FrozenMap({"TOKENIZERS_PARALLELISM": "0"}))
+    with pytest.raises(UsageError, match=r"environment\.HF_TOKEN looks like a secret") as caught:
+        _plan(Suite(deployments=(told,)))
+    assert "hf_abc" not in caught.value.message + caught.value.hint
+    for fine in (named, plain):
+        _plan(Suite(deployments=(fine,)))
