@@ -43,7 +43,7 @@ def _do(loop: EventLoop) -> int:
 
 
 def _read(
-    codec: Any, reads: list[bytes], wait: int = 0, poll: Callable[[], Poller] = native.poll
+    codec: Any, reads: list[bytes], wait: int = 0, poll: Callable[[], Poller] = native.poller
 ) -> tuple[InFlightRequest, int]:
     """Feed a response in these reads; the exchange, and how many reads were parsed."""
     ended: list[InFlightRequest] = []
@@ -140,7 +140,7 @@ def test_whatever_is_streamed_is_counted_as_parsing_counts_it(
     slow.text_marks = ()
     wait = data.draw(st.integers(0, 3), label="wait")
     parsed, _ = _read(slow, reads)
-    for poll in (Poller, native.poll):
+    for poll in (Poller, native.poller):
         quick, _ = _read(codec, reads, wait, poll)
         assert _seen(quick) == _seen(parsed)
         assert len(quick.timestamps) == sum(text is not None for text in texts)

@@ -18,7 +18,7 @@ from tokenbench.api import SingleTurn, Stop, TextPrompt, Turn
 from tokenbench.load import timers
 from tokenbench.load.connect import ConnectionAttempt
 from tokenbench.load.event_loop import EventLoop
-from tokenbench.load.poller import Poller, SelectorEpoll
+from tokenbench.load.poller import Poller
 from tokenbench.load.target_url import TargetUrl
 from tokenbench.store.records import read_raw
 
@@ -240,7 +240,7 @@ def test_a_phase_ends_where_every_request_fails_at_once(here, monkeypatch, syste
         40_000,
         concurrency=4,
         stop=Stop(duration_s=0.2),
-        loop=EventLoop(Poller(SelectorEpoll())) if system == "elsewhere" else None,
+        loop=EventLoop(Poller()) if system == "elsewhere" else None,
     )
     assert drove.summary.stopped_by == "duration"
     assert set(drove.statuses) == {"CONNECT"}

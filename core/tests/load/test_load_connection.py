@@ -319,7 +319,7 @@ def test_a_request_sent_before_a_stray_read_was_looked_at_is_not_answered_by_it(
         connection = Connection(ours, pool.receiver, pool, loop)
         pool.release(connection)
         theirs.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-        loop.poll.turn(0)
+        loop.poller.turn(0)
         assert connection.closed
         assert not loop.work
         theirs.close()

@@ -53,7 +53,8 @@ class _Owner:
 def receiver(each_path) -> Iterator[Receiver]:
     """Of a reactor that times every turn."""
     with contextlib.closing(EventLoop()) as loop:
-        loop.poll.timed = True
+        if each_path == "compiled":
+            loop.poller.timed = True  # type: ignore[attr-defined]
         yield Receiver(loop)
 
 
@@ -151,8 +152,8 @@ def test_elsewhere_than_on_linux_reads_are_stamped_here(ends, receiver, monkeypa
     read = receiver.reader(ours)
     before_ns = time.monotonic_ns()
     theirs.send(b"token")
-    size, came_ns = read()
-    assert size == 5
+    data, came_ns = read()
+    assert data == b"token"
     assert before_ns < came_ns <= time.monotonic_ns()
     assert not receiver.kernel
 
@@ -208,7 +209,7 @@ def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
     ours, theirs = ends
     owner, timestamps = _Owner(), native.timestamps()
     reader = reader_of(ours, owner, receiver)
-    receiver.poll.watch(ours.fileno(), reader)
+    receiver.poller.watch(ours.fileno(), reader)
     _, one, two, three, *_ = chunked(events(3))
     template = _template(one)
     came = []
@@ -218,9 +219,9 @@ def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
         came.append(reader.floor_ns)
     assert (owner.left, reader.kept) == ([(b"first", came[0])], 5)
     theirs.close()
-    assert receiver.poll.turn(60.0) == 1
+    assert receiver.poller.turn(60.0) == 1
     assert (owner.ends, reader.kept) == ([], 6)
-    assert receiver.poll.turn(0) == 0, "an end is told once"
+    assert receiver.poller.turn(0) == 0, "an end is told once"
     reader.go_on(template, timestamps)
     assert list(timestamps) == [came[1], came[2], came[2]]
     assert timestamps.coalesced == 1

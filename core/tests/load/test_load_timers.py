@@ -9,17 +9,17 @@ import pytest
 
 from tokenbench.load import timers
 from tokenbench.load.event_loop import EventLoop
-from tokenbench.load.poller import Poller, SelectorEpoll
+from tokenbench.load.poller import Poller
 from tokenbench.load.timers import Timers
 
 
-@pytest.fixture(params=["epoll, timerfd", "elsewhere"])
+@pytest.fixture(params=["timerfd", "elsewhere"])
 def made(request, monkeypatch) -> Iterator[tuple[EventLoop, Timers]]:
     """A reactor and its timers, with the kernel's timer and without."""
     loop = EventLoop()
     if request.param == "elsewhere":
         monkeypatch.setattr(timers.sys, "platform", "elsewhere")
-        loop = EventLoop(Poller(SelectorEpoll()))
+        loop = EventLoop(Poller())
     found = Timers(loop)
     yield loop, found
     found.close()
