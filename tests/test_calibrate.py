@@ -94,7 +94,7 @@ def test_killed_it_leaves_no_process(bench, tmp_path: Path) -> None:
         (("--concurrency", "many"), "'many' is no list of whole numbers"),
         (("--concurrency", "4,4"), "names one twice"),
         (("--concurrency", "99999999"), "is not between"),
-        (("--cpus", "4095"), "core 4095 cannot be used"),
+        (("--cpus", "4095"), "core 4095 is not available"),
         (("--cpus", "-1"), "-1 is not between"),
         (("--seconds", "0"), "not in the range"),
         (("--seconds", "nan"), "not in the range"),

@@ -1,4 +1,4 @@
-"""The reference server as a process, asked by hand: its schedule, its answers, its truth."""
+"""The reference server as a process: its schedule, its responses, its ground truth."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
     def truth(self) -> Truth:
-        """End it, and read what it knows."""
+        """Stop it and read the ground truth."""
         self.process.terminate()
         assert self.process.wait(10) == 0
         return read_truth(self.file)
@@ -42,7 +42,7 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """TTFT 30 ms, ITL 5 ms, room for 1000 tokens."""
+    """TTFT 30 ms, ITL 5 ms, capacity 1000 tokens."""
     port, file = free_port(), tmp_path / "truth.bin"
     options = f"--port {port} --truth {file} --ttft-s 0.03 --itl-s 0.005 --capacity 1000"
     command = [sys.executable, "-m", "tokenbench.calibrate.server", *options.split()]
@@ -66,7 +66,7 @@ def _post(connection: socket.socket, body: bytes, path: str = "/v1/completions")
     connection.sendall(head.encode() + body)
 
 
-def _ask(connection: socket.socket, prompt: str, tokens: int) -> None:
+def _request(connection: socket.socket, prompt: str, tokens: int) -> None:
     body = {"prompt": prompt, "max_tokens": tokens, "stream": True}
     _post(connection, json.dumps(body).encode())
 
@@ -80,11 +80,11 @@ def _until(connection: socket.socket, mark: bytes) -> bytes:
     return data
 
 
-def test_the_schedule_is_kept_and_written_down(server: Server) -> None:
-    """Each token's stamp is its due time plus its lateness, never before; ids and counts stand."""
+def test_schedule_and_record(server: Server) -> None:
+    """A token's timestamp is its due time plus its lateness, which is never negative."""
     with server.connect() as one, server.connect() as other:
         for number, connection in ((7, one), (8, other), (9, one)):
-            _ask(connection, f"#{number:09d} word word", 10)
+            _request(connection, f"#{number:09d} word word", 10)
             _until(connection, b"0\r\n\r\n")
     truth = server.truth()
     assert list(truth.requests["id"]) == [7, 8, 9]
@@ -102,10 +102,10 @@ def test_the_schedule_is_kept_and_written_down(server: Server) -> None:
     assert np.median(truth.late_ns) < 50_000_000
 
 
-def test_the_answer_is_what_clients_expect(server: Server) -> None:
-    """Chunked server-sent events: as many token events as asked, usage, the end mark."""
+def test_response_format(server: Server) -> None:
+    """Chunked server-sent events: one event per requested token, usage, ``[DONE]``."""
     with server.connect() as connection:
-        _ask(connection, "#000000001 two three four", 5)
+        _request(connection, "#000000001 two three four", 5)
         data = _until(connection, b"0\r\n\r\n")
     head, _, body = data.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK")
@@ -129,25 +129,25 @@ def test_the_answer_is_what_clients_expect(server: Server) -> None:
         ("/v1/completions", b'{"prompt":"#1","max_tokens":1001,"stream":true}', b"503"),
     ],
 )
-def test_what_it_does_not_serve_is_refused(
+def test_unsupported_requests_are_refused(
     server: Server, path: str, body: bytes, status: bytes
 ) -> None:
-    """With a status; the connection serves on, and only what was served is in the truth."""
+    """With a status; the connection stays usable, and the record has the served request only."""
     with server.connect() as connection:
         _post(connection, body, path)
         assert _until(connection, b"\r\n\r\n").split()[1] == status
-        _ask(connection, "no number", 3)
+        _request(connection, "no id", 3)
         _until(connection, b"0\r\n\r\n")
     truth = server.truth()
     assert list(truth.requests["id"]) == [-1]
 
 
-def test_a_client_that_goes_ends_its_stream_only(server: Server) -> None:
-    """The tokens that were sent until then are known; others' streams are whole."""
+def test_disconnect_ends_one_stream(server: Server) -> None:
+    """The record has the tokens sent before it; the other stream is complete."""
     with server.connect() as other:
         with server.connect() as connection:
-            _ask(connection, "#000000001", 400)
-            _ask(other, "#000000002", 60)
+            _request(connection, "#000000001", 400)
+            _request(other, "#000000002", 60)
             _until(connection, b"data: ")
         _until(other, b"0\r\n\r\n")
     truth = server.truth()
@@ -158,16 +158,16 @@ def test_a_client_that_goes_ends_its_stream_only(server: Server) -> None:
 
 
 @pytest.mark.parametrize("data", [None, b"", b"TBTRUTH1", b"x" * 100])
-def test_a_truth_that_is_not_whole_is_refused(tmp_path: Path, data: bytes | None) -> None:
-    """A server that was killed leaves none."""
+def test_invalid_ground_truth_is_refused(tmp_path: Path, data: bytes | None) -> None:
+    """A missing file (a killed server), an empty one, a header only, other data."""
     if data is not None:
         (tmp_path / "truth.bin").write_bytes(data)
-    with pytest.raises(MachineError, match="left no truth"):
+    with pytest.raises(MachineError, match="no complete ground truth"):
         read_truth(tmp_path / "truth.bin")
 
 
-def test_a_truth_that_was_cut_is_refused(tmp_path: Path) -> None:
-    """Wherever the disk was full: in the head, in a row, in a stamp, between two."""
+def test_truncated_ground_truth_is_refused(tmp_path: Path) -> None:
+    """At any length: in the header, in a row, in a timestamp, between two."""
     file = tmp_path / "truth.bin"
     row = ROW.pack(7, 10, 0, 0, 2, 2, 4, 0)
     whole = HEAD.pack(MAGIC, 50, 10, 1) + row + struct.pack("<qq", 60, 73)
@@ -176,5 +176,5 @@ def test_a_truth_that_was_cut_is_refused(tmp_path: Path) -> None:
     assert (list(truth.send_ns), list(truth.late_ns)) == ([60, 73], [0, 3])
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
-        with pytest.raises(MachineError, match="left no truth"):
+        with pytest.raises(MachineError, match="no complete ground truth"):
             read_truth(file)

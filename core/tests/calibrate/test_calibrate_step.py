@@ -1,4 +1,4 @@
-"""A level measured for real: server, load workers, comparison."""
+"""Levels measured with a real server and real load workers."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ import pytest
 from tokenbench.api import CheckOutcome
 from tokenbench.calibrate.machine import CoreTimes, available_cpus, busy_share
 from tokenbench.calibrate.show import notes
-from tokenbench.calibrate.step import CLIENT_CHECKS, Calibrator, Cores, Traffic, _varied
+from tokenbench.calibrate.step import CLIENT_CHECKS, Calibrator, Cores, Traffic, _answer_tokens
 
 
 @pytest.fixture
 def calibrator(tmp_path: Path) -> Iterator[Calibrator]:
     """Levels of one second, answers of 20 tokens (0.24 s)."""
-    traffic = Traffic(seconds=1.0, tokens=20, least_requests=0)
+    traffic = Traffic(seconds=1.0, tokens=20, min_requests=0)
     with Calibrator(traffic, Cores.of(available_cpus()), tmp_path, lambda: False) as made:
         yield made
 
 
 def test_every_request_is_compared(calibrator: Calibrator) -> None:
-    """All are matched; no token is read before it was sent; the checks of `bench run` judge."""
+    """All requests match; no token is read before it was sent; the checks of `bench run` run."""
     step = calibrator.step(4)
     errors = step.errors
     assert errors.requests >= 8
-    assert errors.tokens == sum(_varied(number, 20) for number in range(errors.requests))
+    assert errors.tokens == sum(_answer_tokens(number, 20) for number in range(errors.requests))
     assert (errors.unmatched, errors.blocked, step.failed) == (0, 0, 0)
     for spread in (errors.ttft, errors.tpot, errors.itl, errors.e2e, errors.pickup):
         assert spread is not None
-        # Of an exact client on a machine of its own: a tenth of a millisecond.
-        assert 0.0 <= spread.mean <= spread.most < 2.0
+        # About 0.1 ms on an idle machine; this one may be busy.
+        assert 0.0 <= spread.mean <= spread.max < 2.0
     assert errors.ttft is not None and errors.ttft.mean > 0.0
     assert len(step.checks) == len(CLIENT_CHECKS) == 5
     assert step.tokens_per_s > 0
 
 
-def test_a_client_that_stands_still_is_seen(calibrator: Calibrator) -> None:
-    """A load worker stopped for a while: its own stamps cannot know, the truth does."""
+def test_stopped_load_worker_is_detected(calibrator: Calibrator) -> None:
+    """SIGSTOP delays reads: the errors show it, and so do the client's checks."""
     ended = threading.Event()
 
     def disturb() -> None:
         time.sleep(0.5)
         while not ended.is_set():
-            for pid in calibrator.crew.pids:
+            for pid in calibrator.workers.pids:
                 os.kill(pid, signal.SIGSTOP)
             time.sleep(0.2)
-            for pid in calibrator.crew.pids:
+            for pid in calibrator.workers.pids:
                 os.kill(pid, signal.SIGCONT)
             ended.wait(0.1)
 
@@ -72,20 +72,21 @@ def test_a_client_that_stands_still_is_seen(calibrator: Calibrator) -> None:
 _GOOD = (CheckOutcome.OK, CheckOutcome.NOT_ASSESSED)
 
 
-def test_nothing_of_a_level_stays_on_disk(calibrator: Calibrator, tmp_path: Path) -> None:
-    """Records and truth go when they have been compared; logs of workers stay with the caller."""
+def test_level_leaves_only_worker_logs(calibrator: Calibrator, tmp_path: Path) -> None:
+    """Records and ground truth are removed after the comparison."""
     calibrator.step(1)
-    assert all(path.name.startswith("load-worker") for path in tmp_path.iterdir())
+    names = [path.name for path in tmp_path.iterdir()]
+    assert names and all(name.startswith("load-worker") for name in names)
 
 
-def test_cores_are_dealt_out() -> None:
-    """One to the server; one core alone serves both, and says so."""
+def test_assignment_of_cores() -> None:
+    """One core for the server; a single core is shared."""
     assert Cores.of((3, 5, 6)) == Cores(server=3, client=(5, 6), shared=False)
     assert Cores.of((2,)) == Cores(server=2, client=(2,), shared=True)
 
 
-def test_a_busy_core_is_noticed() -> None:
-    """The share is of the cores that were asked for."""
+def test_busy_core() -> None:
+    """A process that spins on the core shows in its share."""
     core = available_cpus()[0]
     ended = threading.Event()
     pid = os.fork()
@@ -101,30 +102,30 @@ def test_a_busy_core_is_noticed() -> None:
         os.waitpid(pid, 0)
 
 
-def test_what_a_hypervisor_takes_is_noticed(monkeypatch) -> None:
-    """Of the cores asked for, over the time between; None where nobody tells."""
+def test_stolen_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the given cores, between two readings; None if no time passed."""
 
-    def say(*rows: str) -> CoreTimes:
+    def read(*rows: str) -> CoreTimes:
         monkeypatch.setattr(Path, "read_text", lambda _: "\n".join(rows))
         return CoreTimes.of((1, 2))
 
     other = "cpu0 9 9 9 9 9 9 9 9 0 0"
-    before = say("cpu  0 0", other, "cpu1 100 0 20 300 5 0 0 10 7 0", "cpu2 0 0 0 50 0 0 0 0 0 0")
-    after = say("cpu  0 0", other, "cpu1 150 0 20 310 5 0 0 15 7 0", "cpu2 0 0 0 80 0 0 0 5 0 0")
+    before = read("cpu  0 0", other, "cpu1 100 0 20 300 5 0 0 10 7 0", "cpu2 0 0 0 50 0 0 0 0 0 0")
+    after = read("cpu  0 0", other, "cpu1 150 0 20 310 5 0 0 15 7 0", "cpu2 0 0 0 80 0 0 0 5 0 0")
     assert before.stolen_share(after) == pytest.approx(10 / 100)
     assert before.stolen_share(before) is None
     monkeypatch.undo()
     now = CoreTimes.of(available_cpus())
     assert now.total > now.idle >= 0 or sys.platform != "linux"
     plain = {"shared_core": False, "busy_share_before": 0.0, "steps": [{"stolen_share": 0.031}]}
-    assert "took up to 3.1% of these cores' time" in notes(plain)[0]
+    assert "took up to 3.1 % of these cores' time" in notes(plain)[0]
     assert notes(plain | {"steps": [{"stolen_share": None}, {}]}) == []
 
 
-def test_answers_vary_around_their_mean() -> None:
-    """Between half and one and a half times; so that streams do not end together."""
-    counts = [_varied(number, 128) for number in range(1000)]
+def test_answer_lengths_vary_around_the_mean() -> None:
+    """From 0.5 to 1.5 times the mean, so that requests do not end in step."""
+    counts = [_answer_tokens(number, 128) for number in range(1000)]
     assert (min(counts), max(counts)) == (64, 191)
     assert 125 < sum(counts) / 1000 < 130
     assert all(a != b for a, b in itertools.pairwise(counts))
-    assert {_varied(number, 1) for number in range(10)} == {1}
+    assert {_answer_tokens(number, 1) for number in range(10)} == {1}

@@ -1,1 +1,1 @@
-"""The client measured against a server that knows the truth."""
+"""Measures the load generator against a reference server that records the ground truth."""

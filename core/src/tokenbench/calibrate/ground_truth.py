@@ -1,16 +1,17 @@
-"""What really happened, and how far the client's records are from it. Pure but for reading a file.
+"""The reference server's timestamps, and the errors of the client's records against them.
 
-Server and load workers stamp the same clock, so their times are compared directly:
+Server and load workers timestamp with the same clock, so their times are compared directly:
 
-* error of TTFT: the client's `first_ns` minus the server's stamp right before it wrote the first
-  token. The true TTFT is that stamp minus the client's own `sent_first_ns`; so the error is the way
-  over the loopback interface (both kernels' part of it) and the lateness of the client's reading.
-* error of E2E: the same of the last token.
-* error of TPOT and of ITL: the absolute difference between the client's value and that of the
-  server's stamps, a request or a gap at a time. They have signs; opposite ones must not cancel.
-* pickup: the server's arrival stamp minus the client's `sent_first_ns`. No error of a latency, but
-  where it is long, the client's stamp came before its write, or the server read late.
-* lateness: the server's stamp minus the time that token was due: the server's own fault.
+* TTFT error: the client's `first_ns` minus the server's timestamp right before it wrote the first
+  token. The true TTFT is that timestamp minus the client's `sent_first_ns`, so the error is the
+  latency of the loopback interface (in the kernel) plus the delay of the client's read.
+* E2E error: the same for the last token.
+* TPOT error, ITL error: absolute difference between the client's value and the server's, per
+  request or per gap. Absolute, because errors of opposite sign must not cancel.
+* pickup: the server's arrival timestamp minus the client's `sent_first_ns`. Not an error of a
+  latency, but a large value means that the client timestamped before its write, or that the server
+  read late.
+* lateness: the server's timestamp minus the time the token was due: the server's own delay.
 
 All in seconds.
 """
@@ -30,7 +31,7 @@ from tokenbench.measure.arrays import NS_PER_S, Ints, Rows
 
 from .server import HEAD, MAGIC
 
-# As ROW of the server, and as benchmarks/c/server.c writes it.
+# The layout of server.ROW, which benchmarks/c/server.c writes too.
 REQUEST_DTYPE = np.dtype(
     [("id", "<i8"), ("arrival_ns", "<i8")]
     + [(n, "<u4") for n in ("connection", "number", "asked", "sent", "prompt_tokens", "blocked")]
@@ -39,18 +40,18 @@ REQUEST_DTYPE = np.dtype(
 
 @attrs.frozen(kw_only=True)
 class Spread:
-    """Seconds: mean, percentiles (linear interpolation), the largest; of `n` values."""
+    """Mean, percentiles (linear interpolation) and maximum of `n` values, in seconds."""
 
     n: int
     mean: float
     p50: float
     p99: float
-    most: float
+    max: float
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Truth:
-    """The server's record: of request k, tokens ``[offsets[k] : offsets[k] + sent[k]]``."""
+    """What the server sent; ``[offsets[k] : offsets[k] + sent[k]]`` are the tokens of request k."""
 
     ttft_ns: int
     itl_ns: int
@@ -62,11 +63,11 @@ class Truth:
 
 @attrs.frozen(kw_only=True)
 class Errors:
-    """The client against the truth, and the server against its schedule.
+    """The client against the ground truth, and the server against its schedule.
 
-    `unmatched`: successful requests of the client that the server does not know, or knows with
-    another number of tokens; their errors are not in the others. `blocked`: tokens that did not
-    fit a socket's buffer, so that their stamps are too early.
+    `unmatched`: successful requests that the server has no record of, or one with another number
+    of tokens; no other field includes them. `blocked`: tokens that did not fit into the socket
+    buffer, so their timestamps are too early.
     """
 
     requests: int
@@ -82,27 +83,27 @@ class Errors:
 
 
 def read_truth(file: Path) -> Truth:
-    """The file of a server that has ended.
+    """Read the file that a server wrote on exit.
 
     Raises:
-        MachineError: it is not whole.
+        MachineError: the file is missing or incomplete.
     """
     try:
         data = file.read_bytes()
     except FileNotFoundError:
         data = b""
     if len(data) < HEAD.size or data[:8] != MAGIC or len(data) % 8:
-        raise _not_whole()
+        raise _incomplete()
     _, ttft_ns, itl_ns, count = HEAD.unpack_from(data)
-    stamps_at = HEAD.size + count * REQUEST_DTYPE.itemsize
-    if len(data) < stamps_at:
-        raise _not_whole()
+    timestamps_at = HEAD.size + count * REQUEST_DTYPE.itemsize
+    if len(data) < timestamps_at:
+        raise _incomplete()
     requests = np.frombuffer(data, REQUEST_DTYPE, count, HEAD.size)
     sent = requests["sent"].astype(np.int64)
     ends = np.cumsum(sent)
-    sends = np.frombuffer(data, "<i8", -1, stamps_at).astype(np.int64)
+    sends = np.frombuffer(data, "<i8", -1, timestamps_at).astype(np.int64)
     if len(sends) != int(sent.sum()):
-        raise _not_whole()
+        raise _incomplete()
     first_due = requests["arrival_ns"].astype(np.int64) + ttft_ns
     due = np.repeat(first_due, sent) + spans(np.zeros(count, np.int64), sent) * itl_ns
     return Truth(
@@ -115,54 +116,57 @@ def read_truth(file: Path) -> Truth:
     )
 
 
-def _not_whole() -> MachineError:
-    return MachineError("the reference server left no truth", hint="see its log; is the disk full?")
+def _incomplete() -> MachineError:
+    return MachineError(
+        "the reference server wrote no complete ground truth", hint="check free disk space"
+    )
 
 
 def compare(truth: Truth, records: Rows, chunks: Rows, *, first_id: int = 0) -> Errors:
-    """Match the client's successful requests with the truth, one to one, and compare.
+    """Match the client's successful requests with the server's, one to one, and compare.
 
-    A session's number plus `first_id` is the id in its prompt.
+    Args:
+        first_id: the id in a session's prompt is its number plus this.
     """
     ok = records[records["status"] == Status.OK]
     order = np.argsort(truth.requests["id"], kind="stable")
     ids = truth.requests["id"][order]
-    wanted = ok["session"].astype(np.int64) + first_id
-    at = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
-    found = ids[at] == wanted if len(ids) else np.zeros(len(ok), np.bool_)
-    rows = order[at[found]]
-    mine = ok[found]
-    same = truth.requests["sent"][rows] == mine["chunks"]
-    rows, mine = rows[same], mine[same]
-    counts = mine["chunks"].astype(np.int64)
-    said = chunks["ns"][spans(mine["chunk_offset"].astype(np.int64), counts)].astype(np.int64)
+    client_ids = ok["session"].astype(np.int64) + first_id
+    at = np.minimum(np.searchsorted(ids, client_ids), max(len(ids) - 1, 0))
+    known = ids[at] == client_ids if len(ids) else np.zeros(len(ok), np.bool_)
+    rows = order[at[known]]
+    client = ok[known]
+    same = truth.requests["sent"][rows] == client["chunks"]
+    rows, client = rows[same], client[same]
+    counts = client["chunks"].astype(np.int64)
+    read_ns = chunks["ns"][spans(client["chunk_offset"].astype(np.int64), counts)].astype(np.int64)
     index = spans(truth.offsets[rows], counts)
-    # One row a token, those of a request side by side: how late the client saw it.
-    lag = said - truth.send_ns[index]
+    # One row per token, grouped by request: from the server's send to the client's read.
+    lag = read_ns - truth.send_ns[index]
     starts = np.cumsum(counts) - counts
     inner = np.ones(len(lag), np.bool_)
     inner[starts] = False
     many = counts > 1
     first, last = lag[starts], lag[starts + counts - 1]
     return Errors(
-        requests=len(mine),
+        requests=len(client),
         tokens=len(lag),
-        unmatched=len(ok) - len(mine),
+        unmatched=len(ok) - len(client),
         blocked=int(truth.requests["blocked"][rows].sum()),
         ttft=_spread(first),
         tpot=_spread(np.abs(last - first)[many] / (counts[many] - 1)),
         itl=_spread(np.abs(np.diff(lag)[inner[1:]])),
         e2e=_spread(last),
-        pickup=_spread(truth.requests["arrival_ns"][rows] - mine["sent_first_ns"]),
+        pickup=_spread(truth.requests["arrival_ns"][rows] - client["sent_first_ns"]),
         lateness=_spread(truth.late_ns[index]),
     )
 
 
 def spans(offsets: Ints, counts: Ints) -> Ints:
-    """Indices of the spans that begin at `offsets`, one behind the other."""
+    """Concatenated index ranges: `counts[k]` indices from `offsets[k]` on, for each k."""
     starts = np.cumsum(counts) - counts
-    found: Ints = np.arange(int(counts.sum())) - np.repeat(starts - offsets, counts)
-    return found
+    indices: Ints = np.arange(int(counts.sum())) - np.repeat(starts - offsets, counts)
+    return indices
 
 
 def _spread(values: npt.NDArray[Any]) -> Spread | None:
@@ -175,5 +179,5 @@ def _spread(values: npt.NDArray[Any]) -> Spread | None:
         mean=float(seconds.mean()),
         p50=float(p50),
         p99=float(p99),
-        most=float(seconds.max()),
+        max=float(seconds.max()),
     )

@@ -1,4 +1,4 @@
-"""The machine of a calibration: which cores there are, and who else uses them."""
+"""The machine of a calibration: CPU cores, their load, and the limit of open files."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ import attrs
 
 from tokenbench.api import UsageError
 
-_LOOK_S = 0.5
-# What a process has open beside its streams; a guess on the safe side.
+_BUSY_SAMPLE_S = 0.5
+# Open files of a process besides its connections; a safe estimate.
 _OTHER_FILES = 200
 
 
 def available_cpus() -> tuple[int, ...]:
-    """The cores that this process may use."""
+    """CPU cores this process may use, ascending."""
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
 def chosen_cpus(asked: tuple[int, ...]) -> tuple[int, ...]:
-    """The asked cores, or all.
+    """The requested cores, or all available ones.
 
     Raises:
-        UsageError: one of them cannot be used.
+        UsageError: a requested core is not available.
     """
     available = available_cpus()
     if wrong := [cpu for cpu in asked if cpu not in available]:
         raise UsageError(
-            f"core {wrong[0]} cannot be used",
-            hint=f"cores that this process may use: {', '.join(map(str, available))}",
+            f"CPU core {wrong[0]} is not available",
+            hint=f"available cores: {', '.join(map(str, available))}",
         )
     return asked or available
 
 
-def most_streams() -> int:
-    """As many as one process may have open."""
+def max_concurrency() -> int:
+    """The largest concurrency that the open-file limit (RLIMIT_NOFILE) of one process allows."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return (hard if hard != resource.RLIM_INFINITY else 1 << 20) - _OTHER_FILES
 
 
 @attrs.frozen
 class CoreTimes:
-    """What some cores have done since the machine started, in ticks; all 0 where nobody tells.
+    """CPU time of some cores since boot, in ticks; all 0 without /proc/stat.
 
-    `stolen`: the time in which they had work and the hypervisor ran another machine's.
+    `stolen`: time in which they had work but the hypervisor ran other guests.
     """
 
     idle: int
@@ -55,14 +55,14 @@ class CoreTimes:
 
     @classmethod
     def of(cls, cpus: tuple[int, ...]) -> CoreTimes:
-        """Until now, by proc_stat(5)."""
+        """The sum over `cpus`, from proc_stat(5)."""
         try:
             lines = Path("/proc/stat").read_text().splitlines()
         except OSError:
             return cls(0, 0, 0)
         names = {f"cpu{cpu}" for cpu in cpus}
         rows = [list(map(int, row[1:])) for row in map(str.split, lines) if row and row[0] in names]
-        # The time that waits for input and output is idle, too. What follows steal is in user time.
+        # Waiting for I/O counts as idle. Guest time, after steal, is already part of user time.
         return cls(
             idle=sum(row[3] + row[4] for row in rows),
             stolen=sum(row[7] for row in rows),
@@ -70,15 +70,15 @@ class CoreTimes:
         )
 
     def stolen_share(self, later: CoreTimes) -> float | None:
-        """Of the time until `later`, 0 to 1; None where nobody tells."""
+        """Stolen share of the time until `later`, 0 to 1; None if unknown."""
         total = later.total - self.total
         return (later.stolen - self.stolen) / total if total > 0 else None
 
 
 def busy_share(cpus: tuple[int, ...]) -> float:
-    """How busy these cores are now, 0 to 1, over half a second; 0 where nobody tells."""
+    """Share of half a second in which these cores were busy, 0 to 1; 0 if unknown."""
     before = CoreTimes.of(cpus)
-    time.sleep(_LOOK_S)
+    time.sleep(_BUSY_SAMPLE_S)
     after = CoreTimes.of(cpus)
     total = after.total - before.total
     return max(0.0, 1.0 - (after.idle - before.idle) / total) if total > 0 else 0.0

@@ -1,4 +1,4 @@
-"""A calibration as plain data, and the file in which it is kept."""
+"""A calibration as plain data, and the file it is saved in."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def plain(
     busy_share: float,
     server: Path | None = None,
 ) -> dict[str, Any]:
-    """What is shown by ``--json`` and saved. Times in seconds.
+    """The data that ``--json`` prints and :func:`save` saves. Times in seconds.
 
     Args:
-        server: the reference server, None for the portable one.
-        busy_share: what other programs used of the cores before it began, 0 to 1.
+        busy_share: share of the cores' time that other programs used before the start, 0 to 1.
+        server: the reference server; None for the portable one.
     """
     return {
         "version": VERSION,
@@ -41,9 +41,9 @@ def plain(
         "step_s": traffic.seconds,
         "traffic": attrs.asdict(traffic),
         "envelope": {
-            "streams": envelope.streams,
+            "concurrency": envelope.concurrency,
             "ended_by": envelope.ended_by,
-            "why": envelope.why,
+            "reason": envelope.reason,
             "path": [
                 {"concurrency": step.concurrency, "ended_by": step.ended_by}
                 for step in envelope.path
@@ -54,10 +54,10 @@ def plain(
 
 
 def save(data: dict[str, Any]) -> Path:
-    """Keep it for the provenance of later runs; the one before is replaced.
+    """Save a calibration for the provenance of later runs; it replaces the previous one.
 
     Raises:
-        MachineError: it cannot be written.
+        MachineError: the file cannot be written.
     """
     file = calibration_file()
     with guarded(file):
@@ -67,7 +67,7 @@ def save(data: dict[str, Any]) -> Path:
 
 
 def plain_step(step: Step) -> dict[str, Any]:
-    """One level, likewise."""
+    """One level as plain data, as in :func:`plain`."""
     return {
         "concurrency": step.concurrency,
         "seconds": round(step.seconds, 3),

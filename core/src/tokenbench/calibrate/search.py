@@ -1,4 +1,4 @@
-"""Which levels are measured: up to the first that does not hold, then between the two. Pure."""
+"""Finds the certified envelope: raise the concurrency until a level fails, then bisect."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import attrs
 from .step import Step
 
 LEVELS = (1, 64, 256, 1024)
-"""Measured in any case, as far as they hold; beyond them the load is doubled."""
-MOST = 16384
-"""Streams that are not exceeded: below the usual number of local ports (28,232 on Linux)."""
+"""Measured first; above them the concurrency doubles."""
+MAX_CONCURRENCY = 16384
+"""Upper bound of the search: below the usual number of local ports (28,232 on Linux)."""
 ATTEMPTS = 2
-"""How often a level that does not hold is measured, unless the user says otherwise."""
-_NEAR = 1.1
+"""Default number of measurements of a level that fails."""
+_PRECISION = 1.1
 
 
 @attrs.frozen(kw_only=True)
 class Envelope:
-    """The largest load at which all held, and what ended the search.
+    """The largest concurrency at which all client checks pass, and what ended the search.
 
-    `streams`: None where not even the first level held. `ended_by`: ``client`` (its checks failed
-    at the next load), ``server`` (it could no longer keep its own schedule: the client may reach
-    further), ``most`` (nobody tried more), ``list`` (all that was asked held) or ``interrupted``.
-    `why`: the same in words. `path`: every level in the order it was measured.
+    `concurrency`: None if no level passed. `ended_by`: ``client`` (its checks failed at the next
+    level), ``server`` (it could not keep its own schedule: the client may reach further), ``max``
+    (no higher level was tried), ``list`` (all requested levels passed) or ``interrupted``.
+    `reason`: the same in words. `path`: every level in the order it was measured.
     """
 
-    streams: int | None
+    concurrency: int | None
     ended_by: str
-    why: str
+    reason: str
     path: tuple[Step, ...]
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The last measurement of each level, in the order of the levels."""
+        """The last measurement of each level, by ascending concurrency."""
         last = {step.concurrency: step for step in self.path}
         return tuple(last[level] for level in sorted(last))
 
@@ -43,14 +43,13 @@ class Envelope:
 class Search:
     """Finds the envelope.
 
-    A level that does not hold is measured again: another program's moment is no limit, nor is that
-    of another machine under the same hypervisor. What such a moment does is to make a level fail;
-    none makes one hold.
+    A level that fails is measured again: a short disturbance by another program, or by another
+    guest of the hypervisor, is not a limit. A disturbance can make a level fail, never pass.
 
     Args:
-        measure: measures a level.
-        interrupted: once True, the search ends with what it has.
-        attempts: how often a level is measured at most.
+        measure: measures one level.
+        interrupted: once True, the search ends with the levels measured so far.
+        attempts: largest number of measurements per level.
     """
 
     def __init__(
@@ -64,45 +63,47 @@ class Search:
         self._attempts = attempts
         self._path: list[Step] = []
 
-    def of_list(self, levels: Sequence[int]) -> Envelope:
-        """Measure each of these levels, and no other."""
+    def run_list(self, levels: Sequence[int]) -> Envelope:
+        """Measure exactly these levels."""
         for level in sorted(set(levels)):
             if not self._try(level):
                 break
-        return self._found("list", "all levels that were asked for held")
+        return self._envelope("list", "all requested levels passed")
 
-    def up(self, levels: Sequence[int] = LEVELS, most: int = MOST) -> Envelope:
-        """Measure these levels; double while the last one holds; then look between the largest that
-        holds and the next that does not, to 10 %.
+    def run(
+        self, levels: Sequence[int] = LEVELS, max_concurrency: int = MAX_CONCURRENCY
+    ) -> Envelope:
+        """Measure these levels, double while the last one passes, then bisect between the highest
+        level that passes and the lowest that fails, to 10 %.
         """
         going = True
         for level in sorted(levels):
-            going = going and level <= most and self._try(level)
+            going = going and level <= max_concurrency and self._try(level)
         level = max(levels) * 2
-        while going and self._bad is None and level <= most:
+        while going and self._failed is None and level <= max_concurrency:
             going = self._try(level)
             level *= 2
-        while going and self._good is not None and self._bad is not None:
-            middle = round(math.sqrt(self._good * self._bad.concurrency))
-            near = self._bad.concurrency <= self._good * _NEAR
-            if near or middle in (self._good, self._bad.concurrency):
+        while going and self._passed is not None and self._failed is not None:
+            middle = round(math.sqrt(self._passed * self._failed.concurrency))
+            near = self._failed.concurrency <= self._passed * _PRECISION
+            if near or middle in (self._passed, self._failed.concurrency):
                 break
             going = self._try(middle)
-        return self._found("most", "nothing larger was tried")
+        return self._envelope("max", "no higher level was tried")
 
     @property
-    def _good(self) -> int | None:
-        """The largest level that holds."""
+    def _passed(self) -> int | None:
+        """The highest level that passes."""
         return max((s.concurrency for s in self._path if s.ended_by is None), default=None)
 
     @property
-    def _bad(self) -> Step | None:
-        """The smallest level above it, which does not."""
-        above = [step for step in self._path if step.concurrency > (self._good or 0)]
+    def _failed(self) -> Step | None:
+        """The lowest level above it, which fails."""
+        above = [step for step in self._path if step.concurrency > (self._passed or 0)]
         return min(reversed(above), key=lambda step: step.concurrency, default=None)
 
     def _try(self, level: int) -> bool:
-        """Measure a level, again where it does not hold; False when the user stopped it."""
+        """Measure a level, again if it fails; False when interrupted."""
         for _ in range(self._attempts):
             step = self._measure(level)
             if self._interrupted():
@@ -112,12 +113,15 @@ class Search:
                 break
         return True
 
-    def _found(self, otherwise: str, why: str) -> Envelope:
-        ended_by, bad = otherwise, self._bad
+    def _envelope(self, ended_by: str, reason: str) -> Envelope:
+        """The result; `ended_by` unless a failed level or the user ended the search."""
+        failed = self._failed
         if self._interrupted():
-            ended_by, why = "interrupted", "by the user"
-        elif bad is not None and bad.ended_by is not None:
-            ended_by = bad.ended_by
-            said = bad.server_limit or "; ".join(bad.client_limits)
-            why = f"at {bad.concurrency} streams: {said}"
-        return Envelope(streams=self._good, ended_by=ended_by, why=why, path=tuple(self._path))
+            ended_by, reason = "interrupted", "by the user"
+        elif failed is not None and failed.ended_by is not None:
+            ended_by = failed.ended_by
+            limits = failed.server_limit or "; ".join(failed.client_limits)
+            reason = f"at concurrency {failed.concurrency}: {limits}"
+        return Envelope(
+            concurrency=self._passed, ended_by=ended_by, reason=reason, path=tuple(self._path)
+        )

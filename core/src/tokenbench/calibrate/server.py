@@ -1,13 +1,13 @@
-"""The reference server: answers on a schedule, and writes down when it really sent each token.
+"""The reference server: sends tokens on a schedule and records when it sent each one.
 
 ``python -m tokenbench.calibrate.server --port N --truth FILE``: ``POST /v1/completions``, streamed.
-Token i of a request is due at arrival + ttft + i * itl; its stamp (CLOCK_MONOTONIC, the clock of
-the load workers) is taken right before the write, so no client on this host can honestly read it
-earlier. A request's id is the number behind the '#' with which its prompt begins. SIGTERM ends the
-server, which then writes the truth; see :mod:`tokenbench.calibrate.ground_truth` for the file.
+Token i of a request is due at arrival + ttft + i * itl. Its timestamp (CLOCK_MONOTONIC, the clock
+of the load workers) is taken right before the write, so no client on this host can read it earlier.
+A prompt starts with '#' and the request's id. On SIGTERM the server writes the ground truth, which
+:mod:`tokenbench.calibrate.ground_truth` reads, and exits.
 
-One thread and one heap for all streams; the last microseconds before a token is due are spent
-looking at the clock, because a sleeping core wakes late. It wants a core of its own.
+One thread and one heap serve all streams. The server busy-waits for the last microseconds before a
+token is due, because a sleeping core wakes late, so it needs a core of its own.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from tokenbench.load.timers import Timers
 MAGIC = b"TBTRUTH1"
 HEAD = struct.Struct("<8sqqq")
 ROW = struct.Struct("<qqIIIIII")
-# The wake-up of an idle core took 20 to 60 us where this was written (2 cores, KVM).
+# Busy-wait before a token is due: waking an idle core takes 20 to 60 us (2 cores, KVM).
 _SPIN_NS = 100_000
-# A look at the sockets costs about this much.
+# Approximate cost of polling the sockets.
 _POLL_NS = 20_000
-# Tokens sent before sockets are looked at again.
+# Tokens sent before polling the sockets again.
 _BATCH = 64
 
 _EVENT = (
@@ -63,7 +63,7 @@ _TOKEN = _chunk(_EVENT + _CHOICE % "null")
 
 
 def _ending(n_in: int, n_out: int) -> bytes:
-    """The last token, the usage, the end mark, the end of the body: one write."""
+    """Last token, usage, ``[DONE]`` and end of the body, for a single write."""
     usage = f'{{"prompt_tokens":{n_in},"total_tokens":{n_in + n_out},"completion_tokens":{n_out}}}'
     return (
         _chunk(_EVENT + _CHOICE % '"length"')
@@ -74,7 +74,7 @@ def _ending(n_in: int, n_out: int) -> bytes:
 
 
 class _Request(msgspec.Struct):
-    """What of a request's body the server looks at."""
+    """The fields of a request's body that the server reads."""
 
     prompt: str = ""
     max_tokens: int = 0
@@ -82,7 +82,7 @@ class _Request(msgspec.Struct):
 
 
 class _Stream:
-    """One answer under way: `at` is the index of its next token, `end` that behind its last."""
+    """One response stream: `at` is the index of its next token, `end` one past its last."""
 
     __slots__ = ("arrival_ns", "at", "blocked", "connection", "end", "ending", "fd", "gone", "id")
 
@@ -99,10 +99,10 @@ class _Stream:
         self.gone = False
 
 
-def _put(stream: _Stream, data: bytes) -> None:
-    """Write at once; what the socket does not take waits, and what follows queues behind it.
+def _send(stream: _Stream, data: bytes) -> None:
+    """Write at once; the connection queues what the socket does not accept.
 
-    That a peer is gone is told by its connection, soon.
+    A disconnect is detected by the connection's next read, not here.
     """
     try:
         written = 0 if stream.blocked else os.write(stream.fd, data)
@@ -114,24 +114,24 @@ def _put(stream: _Stream, data: bytes) -> None:
 
 
 class _Server:
-    """Every stream's schedule, and what was done about it."""
+    """The schedule of all streams and the timestamps of the tokens sent."""
 
-    def __init__(self, asked: argparse.Namespace, reactor: EventLoop) -> None:
-        self.tokens: int = asked.tokens
-        self.ttft_ns = round(asked.ttft_s * 1e9)
-        self.itl_ns = round(asked.itl_s * 1e9)
-        self.send_ns = array("q", bytes(8 * asked.capacity))
+    def __init__(self, options: argparse.Namespace, event_loop: EventLoop) -> None:
+        self.tokens: int = options.tokens
+        self.ttft_ns = round(options.ttft_s * 1e9)
+        self.itl_ns = round(options.itl_s * 1e9)
+        self.send_ns = array("q", bytes(8 * options.capacity))
         self.used = 0
         self.streams: list[tuple[int, _Stream]] = []
         self.connections = 0
-        self._reactor = reactor
-        self._timers = Timers(reactor)
+        self._event_loop = event_loop
+        self._timers = Timers(event_loop)
         self._heap: list[tuple[int, int, _Stream]] = []
         self._armed_ns = 0
-        self._coming = False
+        self._resuming = False
 
-    def begin(self, connection: _Connection, request: _Request) -> _Stream | None:
-        """Put a request on the schedule; None where there is no room to note its tokens."""
+    def schedule(self, connection: _Connection, request: _Request) -> _Stream | None:
+        """Schedule a request's tokens; None if the record has no room for them."""
         count = request.max_tokens or self.tokens
         start, end = self.used, self.used + count
         if end > len(self.send_ns):
@@ -148,7 +148,7 @@ class _Server:
         self.streams.append((start, stream))
         due_ns = stream.arrival_ns + self.ttft_ns
         heapq.heappush(self._heap, (due_ns, order, stream))
-        _put(stream, _HEAD)
+        _send(stream, _HEAD)
         self._arm(due_ns)
         return stream
 
@@ -163,15 +163,15 @@ class _Server:
         self._send_due()
 
     def _send_due(self) -> None:
-        """Send what is due, and what is so nearly due that a look at the sockets is too long."""
-        self._coming = False
-        heap, now, itl_ns, put = self._heap, monotonic_ns, self.itl_ns, _put
+        """Send tokens that are due; busy-wait for those due before a poll would return."""
+        self._resuming = False
+        heap, now, itl_ns, send = self._heap, monotonic_ns, self.itl_ns, _send
         send_ns, left = self.send_ns, _BATCH
         while heap:
             due_ns, order, stream = heap[0]
-            stamp_ns = now()
-            if stamp_ns < due_ns:
-                if due_ns - stamp_ns < _POLL_NS:
+            now_ns = now()
+            if now_ns < due_ns:
+                if due_ns - now_ns < _POLL_NS:
                     continue
                 break
             if stream.gone:
@@ -179,7 +179,7 @@ class _Server:
                 continue
             at = stream.at
             stream.at = at + 1
-            send_ns[at] = stamp_ns
+            send_ns[at] = now_ns
             if at + 1 < stream.end:
                 heapq.heapreplace(heap, (due_ns + itl_ns, order, stream))
                 data = _TOKEN
@@ -187,28 +187,28 @@ class _Server:
                 heapq.heappop(heap)
                 data = stream.ending
                 stream.connection.stream = None
-            put(stream, data)
+            send(stream, data)
             left -= 1
             if not left:
                 break
         if heap:
-            self._come_back(heap[0][0])
+            self._resume(heap[0][0])
 
-    def _come_back(self, due_ns: int) -> None:
-        """By the timer; or at once, behind a look at the sockets: who comes must be read too."""
+    def _resume(self, due_ns: int) -> None:
+        """Send again by timer or, if a token is nearly due, right after polling the sockets."""
         if due_ns - monotonic_ns() > _SPIN_NS:
             self._arm(due_ns)
-        elif not self._coming:
-            self._coming = True
-            self._reactor.soon(self._send_due)
+        elif not self._resuming:
+            self._resuming = True
+            self._event_loop.soon(self._send_due)
 
     def write_truth(self, file: Path) -> None:
-        """Head, rows, stamps; see :mod:`tokenbench.calibrate.ground_truth`."""
+        """Header, request rows, timestamps; read by :mod:`tokenbench.calibrate.ground_truth`."""
         rows, sends = bytearray(), array("q")
         for start, stream in self.streams:
-            sent, asked = stream.at - start, stream.end - start
-            numbers = (stream.connection.number, 0, asked, sent, 0, stream.blocked)
-            rows += ROW.pack(stream.id, stream.arrival_ns, *numbers)
+            sent, requested = stream.at - start, stream.end - start
+            counts = (stream.connection.number, 0, requested, sent, 0, stream.blocked)
+            rows += ROW.pack(stream.id, stream.arrival_ns, *counts)
             sends += self.send_ns[start : stream.at]
         if sys.byteorder == "big":
             sends.byteswap()
@@ -219,25 +219,25 @@ class _Server:
 
 
 class _Connection:
-    """A client's connection: one request at a time."""
+    """A client's connection; one request at a time."""
 
-    def __init__(self, server: _Server, reactor: EventLoop, made: socket.socket) -> None:
+    def __init__(self, server: _Server, event_loop: EventLoop, sock: socket.socket) -> None:
         self._server = server
-        self._reactor = reactor
-        self._socket = made
+        self._event_loop = event_loop
+        self._socket = sock
         self._parser: Any = httptools.HttpRequestParser(self)
         self._body = bytearray()
         self._url = b""
         self._unsent = bytearray()
         self.number = server.connections
-        self.fd = made.fileno()
+        self.fd = sock.fileno()
         self.arrival_ns = 0
         self.stream: _Stream | None = None
         server.connections += 1
-        reactor.watch(self.fd, self._ready)
+        event_loop.watch(self.fd, self._ready)
 
     def _ready(self, mask: int) -> None:
-        """Stamp, then parse."""
+        """Timestamp the arrival, then parse."""
         if mask & WRITE:
             self.write(b"")
         try:
@@ -248,7 +248,7 @@ class _Connection:
             data = b""
         self.arrival_ns = monotonic_ns()
         if not data:
-            self._close()  # The client is gone; its number may soon be another socket's.
+            self._close()  # The descriptor may be reused at once.
             return
         try:
             self._parser.feed_data(data)
@@ -256,15 +256,15 @@ class _Connection:
             self._close()
 
     def on_url(self, url: bytes) -> None:
-        """The path."""
+        """Parser callback: the path."""
         self._url = url
 
     def on_body(self, body: bytes) -> None:
-        """Part of the body."""
+        """Parser callback: a part of the body."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Parser callback: the request is complete."""
         body = bytes(self._body)
         self._body.clear()
         if self._url != b"/v1/completions" or self.stream is not None:
@@ -277,22 +277,22 @@ class _Connection:
         if not request.stream or request.max_tokens < 0:
             self._refuse(b"400 Bad Request")
             return
-        self.stream = self._server.begin(self, request)
+        self.stream = self._server.schedule(self, request)
         if self.stream is None:
             self._refuse(b"503 Service Unavailable")
 
     def write(self, data: bytes) -> None:
-        """Behind whatever waits already. That the peer is gone is told by the next read."""
+        """Send after the data already queued. The next read detects a disconnect."""
         self._unsent += data
         with contextlib.suppress(OSError):
             del self._unsent[: self._socket.send(self._unsent)]
-        self._reactor.watch(self.fd, self._ready, READ | WRITE if self._unsent else READ)
+        self._event_loop.watch(self.fd, self._ready, READ | WRITE if self._unsent else READ)
 
     def _refuse(self, status: bytes) -> None:
         self.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status)
 
     def _close(self) -> None:
-        self._reactor.forget(self.fd)
+        self._event_loop.forget(self.fd)
         self._socket.close()
         if self.stream is not None:
             self.stream.gone = True
@@ -300,67 +300,69 @@ class _Connection:
 
 
 def _allow_many_files() -> None:
-    """A stream is a file."""
+    """Raise the open-file limit: each connection needs a descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 20)), hard))
 
 
-def _listen(reactor: EventLoop, server: _Server, port: int) -> socket.socket:
+def _listen(event_loop: EventLoop, server: _Server, port: int) -> socket.socket:
     listener = socket.create_server(("127.0.0.1", port), backlog=4096)
     listener.setblocking(False)
 
     def accept(_: int) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                made, _address = listener.accept()
-                made.setblocking(False)
-                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                _Connection(server, reactor, made)
+                sock, _address = listener.accept()
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _Connection(server, event_loop, sock)
 
-    reactor.watch(listener.fileno(), accept)
+    event_loop.watch(listener.fileno(), accept)
     return listener
 
 
-def _serve(asked: argparse.Namespace) -> None:
-    """Until a signal says that it is enough; a signal wakes the poll through a socket."""
-    ended: list[int] = []
-    heard, told = socket.socketpair()
-    for end in (heard, told):
+def _serve(options: argparse.Namespace) -> None:
+    """Serve until a signal; the signal wakes the poll through a socket pair."""
+    signals: list[int] = []
+    wake_read, wake_write = socket.socketpair()
+    for end in (wake_read, wake_write):
         end.setblocking(False)
-    signal.set_wakeup_fd(told.fileno())
+    signal.set_wakeup_fd(wake_write.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: ended.append(number))
-    reactor = EventLoop()
-    reactor.watch(heard.fileno(), lambda _: None)
-    server = _Server(asked, reactor)
-    listener = _listen(reactor, server, asked.port)
-    # Nothing here makes cycles that matter within one step, and a collection costs milliseconds.
+        signal.signal(number, lambda number, _: signals.append(number))
+    event_loop = EventLoop()
+    event_loop.watch(wake_read.fileno(), lambda _: None)
+    server = _Server(options, event_loop)
+    listener = _listen(event_loop, server, options.port)
+    # A collection costs milliseconds; the few reference cycles of one level do not matter.
     gc.collect()
     gc.freeze()
     gc.disable()
-    reactor.run_until(lambda: bool(ended))
+    event_loop.run_until(lambda: bool(signals))
     listener.close()
-    server.write_truth(asked.truth)
+    server.write_truth(options.truth)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The server's options."""
-    found = argparse.ArgumentParser(prog="tokenbench.calibrate.server")
-    found.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
-    found.add_argument("--truth", type=Path, required=True, help="file to write at the end")
-    found.add_argument("--ttft-s", type=float, default=0.05)
-    found.add_argument("--itl-s", type=float, default=0.01)
-    found.add_argument("--tokens", type=int, default=128, help="where a request asks for none")
-    found.add_argument("--capacity", type=int, default=1_000_000, help="tokens that can be noted")
-    return found
+    """The server's command line."""
+    arguments = argparse.ArgumentParser(prog="tokenbench.calibrate.server")
+    arguments.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
+    arguments.add_argument("--truth", type=Path, required=True, help="file to write on exit")
+    arguments.add_argument("--ttft-s", type=float, default=0.05)
+    arguments.add_argument("--itl-s", type=float, default=0.01)
+    arguments.add_argument("--tokens", type=int, default=128, help="default length of an answer")
+    arguments.add_argument(
+        "--capacity", type=int, default=1_000_000, help="largest number of tokens recorded"
+    )
+    return arguments
 
 
 def main() -> None:
-    """Serve until SIGTERM, then write the truth."""
-    asked = parser().parse_args()
+    """Serve until SIGTERM, then write the ground truth."""
+    options = parser().parse_args()
     _allow_many_files()
-    _serve(asked)
+    _serve(options)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tokenbench.measure.checks import percent
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -11,36 +13,37 @@ _MS, _US = 1e3, 1e6
 _ENDED = {
     "client": "the client reached its limit",
     "server": "the reference server reached its own limit; the client may reach further",
-    "most": "the end of what is tried",
+    "max": "the end of the search range",
     "list": "the end of the list",
     "interrupted": "interrupted",
 }
 BUSY = 0.1
-"""Above this share of the cores in other hands, the reader is told."""
+"""Other programs' share of the cores above which a note warns."""
 STOLEN = 0.01
-"""Above this share of their time, a hypervisor shows in percentiles: p99 is one in a hundred."""
+"""Stolen share above which a note warns: above 1 % it affects p99."""
 
 
 def line(step: dict[str, Any]) -> str:
-    """One level, as it comes."""
+    """One finished level as a line of progress."""
     ttft = step["errors"]["ttft"]
-    shown = "no request" if ttft is None else f"TTFT error mean {ttft['mean'] * _MS:.3f} ms"
-    return f"concurrency {step['concurrency']}: {shown}; {'; '.join(step['limits']) or 'all holds'}"
+    error = "no request" if ttft is None else f"TTFT error mean {ttft['mean'] * _MS:.3f} ms"
+    limits = "; ".join(step["limits"]) or "all checks pass"
+    return f"concurrency {step['concurrency']}: {error}; {limits}"
 
 
 def table(data: dict[str, Any], console: Console) -> None:
-    """The errors at each level, the envelope and the way to it."""
+    """Print the errors at each level, the envelope and the path of the search."""
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    made.add_column("streams", justify="right")
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    rows.add_column("concurrency", justify="right")
     for name in ("tok/s", "CPU", "TTFT ms", "TPOT µs", "ITL ms", "E2E ms", "server ms"):
-        made.add_column(name, justify="right")
-    made.add_column("checks")
+        rows.add_column(name, justify="right")
+    rows.add_column("checks")
     for step in data["steps"]:
         errors = step["errors"]
         late = errors["lateness"]
-        made.add_row(
+        rows.add_row(
             str(step["concurrency"]),
             f"{step['tokens_per_s']:,.0f}",
             f"{step['client_cpu_share']:.0%}",
@@ -49,13 +52,15 @@ def table(data: dict[str, Any], console: Console) -> None:
             _three(errors["itl"], _MS),
             _three(errors["e2e"], _MS),
             "-" if late is None else f"{late['p99'] * _MS:.3f}",
-            {None: "hold", "server": "server late"}.get(step["ended_by"], "fail"),
+            {None: "pass", "server": "server late"}.get(step["ended_by"], "fail"),
         )
-    console.print("error of the client: mean / p50 / p99; server: its own p99 lateness")
-    console.print(made)
+    console.print("client errors: mean / p50 / p99; server: p99 of its own lateness")
+    console.print(rows)
     envelope = data["envelope"]
-    console.print(f"certified envelope: {_streams(envelope['streams'])}")
-    console.print(f"  {_ENDED[envelope['ended_by']]}: {envelope['why']}", soft_wrap=True)
+    highest = envelope["concurrency"]
+    text = "none" if highest is None else f"concurrency {highest}"
+    console.print(f"certified envelope: {text}")
+    console.print(f"  {_ENDED[envelope['ended_by']]}: {envelope['reason']}", soft_wrap=True)
     path = (
         f"{s['concurrency']}{' ' + s['ended_by'] if s['ended_by'] else ''}"
         for s in envelope["path"]
@@ -66,26 +71,22 @@ def table(data: dict[str, Any], console: Console) -> None:
 
 
 def notes(data: dict[str, Any]) -> list[str]:
-    """What to know about the numbers."""
-    found = []
+    """Warnings about the conditions of the measurement."""
+    warnings = []
     if data["shared_core"]:
-        found.append("server and client share the one core: the numbers mean little")
+        warnings.append("server and client share one core: the errors are not meaningful")
     if data["busy_share_before"] > BUSY:
         share = data["busy_share_before"]
-        found.append(
-            f"other programs used {share:.0%} of these cores: repeat it when they are idle"
+        warnings.append(
+            f"other programs used {percent(share, 0)} of these cores: repeat when they are idle"
         )
     stolen = max((step.get("stolen_share") or 0.0 for step in data["steps"]), default=0.0)
     if stolen > STOLEN:
-        found.append(
-            f"the hypervisor took up to {stolen:.1%} of these cores' time: what is late for that "
-            "is neither the client's fault nor the server's"
+        warnings.append(
+            f"the hypervisor took up to {percent(stolen)} of these cores' time, which may delay "
+            "client and server alike"
         )
-    return found
-
-
-def _streams(count: int | None) -> str:
-    return "none" if count is None else f"{count} streams"
+    return warnings
 
 
 def _three(spread: dict[str, float] | None, factor: float) -> str:
@@ -95,5 +96,5 @@ def _three(spread: dict[str, float] | None, factor: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.01 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""One load level: the reference server, load workers as `bench run` uses them, the comparison."""
+"""One concurrency level: reference server, load workers, comparison with the ground truth."""
 
 from __future__ import annotations
 
@@ -46,45 +46,45 @@ CLIENT_CHECKS = (
     client_checks.coalesced,
     client_checks.offered_load,
 )
-"""What says whether the client was the ruler, or part of what it measured."""
+"""The checks of `bench run` that a level must pass."""
 LATENESS_LIMIT_S = 0.2e-3
-"""A server whose p99 lateness is beyond this cannot judge anybody (issue 4 of the project)."""
-# Streams that begin together stay side by side for as long as gaps are alike, and a server that has
-# many tokens due at once is late with most of them. So they begin so far apart, over a few gaps.
-_APART_S = 100e-6
-_APART_GAPS = 5
+"""A server whose p99 lateness exceeds this cannot measure the client."""
+# Requests that start together stay in step while their gaps are equal, and a server with many
+# tokens due at once sends most of them late. So starts are spread over a few gaps.
+_START_INTERVAL_S = 100e-6
+_START_GAPS = 5
 _WARM_UP_ID = 100_000_000
 _WARM_UP_TOKENS = 8
 _WORDS = 16
 _START_LIMIT_S = 15.0
-_BUG = "try it again; report it if it stays"
+_BUG = "run it again; report a bug if it fails again"
 
 
 @attrs.frozen(kw_only=True)
 class Traffic:
-    """What each request is, and how long a level lasts. Times in seconds.
+    """The requests of a level and its length. Times in seconds.
 
-    `tokens` is the mean: answers have between half and one and a half times as many. With equal
-    ones all streams would begin and end together for ever.
-    `least_requests`: a level of few streams lasts until it has sent so many, for the checks judge
-    no percentile of fewer than ten.
+    `tokens` is the mean answer length; lengths vary from 0.5 to 1.5 times the mean, because
+    requests of equal length would start and end in step.
+    `min_requests`: a level sends at least this many requests, because checks judge no percentile
+    of fewer than ten.
     """
 
     ttft_s: float = 0.05
     itl_s: float = 0.01
     tokens: int = 128
     seconds: float = 5.0
-    least_requests: int = 12
+    min_requests: int = 12
 
     @property
     def request_s(self) -> float:
-        """From the arrival of a request to its last token, of a mean one."""
+        """Time from the arrival of a mean request to its last token."""
         return self.ttft_s + (self.tokens - 1) * self.itl_s
 
 
 @attrs.frozen(kw_only=True)
 class Cores:
-    """One core for the server, the others for load workers; `shared` where there is one core."""
+    """One core for the server, the others for load workers; `shared`: there is only one core."""
 
     server: int
     client: tuple[int, ...]
@@ -92,16 +92,16 @@ class Cores:
 
     @classmethod
     def of(cls, cpus: tuple[int, ...]) -> Cores:
-        """The first of them is the server's."""
+        """The first core goes to the server."""
         return cls(server=cpus[0], client=cpus[1:] or cpus, shared=len(cpus) == 1)
 
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """One measured level. `client_limits` and `server_limit` say in words what did not hold.
+    """One measured level.
 
-    `stolen_share`: of the time of its cores, what a hypervisor gave to other machines, 0 to 1;
-    None where nobody tells.
+    `stolen_share`: share of its cores' time that the hypervisor gave to other guests, 0 to 1; None
+    if unknown.
     """
 
     concurrency: int
@@ -115,42 +115,42 @@ class Step:
 
     @property
     def server_limit(self) -> str | None:
-        """Why this level judges nobody, None where the server kept its schedule."""
+        """Why the server could not measure the client; None if it kept its schedule."""
         late = self.errors.lateness
         if late is None:
-            return "no request came through"
+            return "no request completed"
         if late.p99 <= LATENESS_LIMIT_S:
             return None
         limit_ms = LATENESS_LIMIT_S * 1e3
-        return f"the server's own lateness is {late.p99 * 1e3:.2f} ms at p99, over {limit_ms:g} ms"
+        return f"server lateness p99 {late.p99 * 1e3:.2f} ms, limit {limit_ms:g} ms"
 
     @property
     def client_limits(self) -> tuple[str, ...]:
-        """What of the client did not hold."""
+        """Failed checks of the client, as text."""
         bad = (CheckOutcome.FLAGGED, CheckOutcome.INVALID)
         found = [f"{c.name}: {c.evidence}" for c in self.checks if c.outcome in bad]
         if self.failed:
             found.append(f"{self.failed} requests failed")
         if self.errors.unmatched:
-            found.append(f"{self.errors.unmatched} requests are not as the server knows them")
+            found.append(f"{self.errors.unmatched} requests do not match the ground truth")
         return tuple(found)
 
     @property
     def ended_by(self) -> str | None:
-        """``server`` (which cannot judge the client then), ``client``, or None: all holds."""
+        """Whose limit it exceeds: ``server`` (the client is not judged), ``client``, or None."""
         if self.server_limit is not None:
             return "server"
         return "client" if self.client_limits else None
 
 
 class Calibrator:
-    """Load workers for all levels, and a reference server for each. A context manager.
+    """Load workers for all levels and a reference server per level. A context manager.
 
     Args:
-        folder: for records, truth and logs; the caller's to remove.
-        interrupted: asked a few times a second; once True, a level ends early.
-        server: a reference server instead of the portable one; started as benchmarks/c/server.c is,
-            and leaves its truth as that does.
+        folder: for records, ground truth and logs; the caller removes it.
+        interrupted: polled several times a second; when True, a level ends early.
+        server: executable of another reference server, with the arguments and the ground-truth file
+            of benchmarks/c/server.c.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Calibrator:
         self._folder = folder
         self._interrupted = interrupted
         self._count = 0
-        self.crew = WorkerGroup(cpus=cores.client, logs=folder)
+        self.workers = WorkerGroup(cpus=cores.client, logs=folder)
 
     def __enter__(self) -> Calibrator:
         return self
@@ -178,13 +178,13 @@ class Calibrator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.crew.close()
+        self.workers.close()
 
     def step(self, concurrency: int) -> Step:
-        """Measure a level: a warm-up that is not compared, then the phase that is.
+        """Measure a level: a warm-up, then the phase that is compared.
 
         Raises:
-            EngineError: the server did not start, or died.
+            EngineError: the server did not start, or exited.
         """
         self._count += 1
         folder = self._folder / f"{self._count}-c{concurrency}"
@@ -192,11 +192,11 @@ class Calibrator:
         for path in (folder, folder / "warm-up", measured):
             path.mkdir()
         truth = folder / "truth.bin"
-        with self._serving(truth, folder / "server.log", concurrency) as (url, alive):
+        with self._reference_server(truth, folder / "server.log", concurrency) as (url, alive):
             warm = Stop(requests=concurrency)
             self._phase(url, folder / "warm-up", concurrency, warm, alive)
             stop = Stop(
-                duration_s=self._traffic.seconds, least_requests=self._traffic.least_requests
+                duration_s=self._traffic.seconds, min_requests=self._traffic.min_requests
             )
             cpus = (self._cores.server, *self._cores.client)
             before = CoreTimes.of(cpus)
@@ -204,9 +204,9 @@ class Calibrator:
             stolen_share = before.stolen_share(CoreTimes.of(cpus))
             if not alive():
                 raise EngineError(
-                    f"the reference server died: {tail(folder / 'server.log', 1)}", hint=_BUG
+                    f"the reference server exited: {tail(folder / 'server.log', 1)}", hint=_BUG
                 )
-        step = _step(concurrency, summary, measured, truth)
+        step = _judge(concurrency, summary, measured, truth)
         shutil.rmtree(folder)
         return attrs.evolve(step, stolen_share=stolen_share)
 
@@ -215,12 +215,12 @@ class Calibrator:
     ) -> PhaseSummary:
         traffic = self._traffic
         if stop.requests is not None:
-            first, count, tokens, apart_s = _WARM_UP_ID, stop.requests, _WARM_UP_TOKENS, 0.0
+            first, count, tokens, interval_s = _WARM_UP_ID, stop.requests, _WARM_UP_TOKENS, 0.0
         else:
             rounds = 1.5 * traffic.seconds / traffic.request_s + 2
-            first, count = 0, int(concurrency * rounds) + traffic.least_requests
+            first, count = 0, int(concurrency * rounds) + traffic.min_requests
             tokens = None
-            apart_s = min(_APART_S, _APART_GAPS * traffic.itl_s / concurrency)
+            interval_s = min(_START_INTERVAL_S, _START_GAPS * traffic.itl_s / concurrency)
         job = LoadJob(
             url=url,
             codec=COMPLETIONS,
@@ -234,13 +234,13 @@ class Calibrator:
             stall_timeout_s=20.0,
             drain_timeout_s=60.0,
         )
-        return self.crew.run(
+        return self.workers.run(
             job,
             (
                 _session(
                     first + n,
-                    tokens or _varied(n, traffic.tokens),
-                    delay_s=n * apart_s if n < concurrency else 0.0,
+                    tokens or _answer_tokens(n, traffic.tokens),
+                    delay_s=n * interval_s if n < concurrency else 0.0,
                 )
                 for n in range(count)
             ),
@@ -250,13 +250,13 @@ class Calibrator:
         )
 
     @contextlib.contextmanager
-    def _serving(
+    def _reference_server(
         self, truth: Path, log: Path, concurrency: int
     ) -> Iterator[tuple[str, Callable[[], bool]]]:
-        """A server for the time of the block; it has written its truth when the block is left."""
+        """Run a reference server for the block; on exit it has written the ground truth."""
         traffic, port = self._traffic, free_port()
-        streamed = concurrency * (traffic.seconds / traffic.itl_s + 2 * traffic.tokens)
-        capacity = int(streamed) + traffic.least_requests * traffic.tokens
+        tokens = concurrency * (traffic.seconds / traffic.itl_s + 2 * traffic.tokens)
+        capacity = int(tokens) + traffic.min_requests * traffic.tokens
         capacity += concurrency * _WARM_UP_TOKENS
         options = {
             "--port": port,
@@ -279,9 +279,9 @@ class Calibrator:
             process.stop()
 
 
-def _varied(number: int, mean: int) -> int:
-    """Between half and one and a half times `mean`; neighbours differ (Knuth's multiplier, 2^32
-    over the golden ratio).
+def _answer_tokens(number: int, mean: int) -> int:
+    """Length of answer `number`, from 0.5 to 1.5 times `mean`: multiplicative hashing with Knuth's
+    constant (2^32 over the golden ratio), so that consecutive answers differ.
     """
     return max(1, mean // 2) + (number * 2654435761 % 2**32) * mean // 2**32
 
@@ -311,11 +311,11 @@ def _await_port(process: Process, port: int) -> None:
     )
 
 
-def _step(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) -> Step:
-    """The records are read and judged as those of a point of `bench run` are."""
+def _judge(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) -> Step:
+    """Read and check the records as `bench run` does for a point."""
     records, chunks = read_raw(folder)
     metrics = measure_repeat(records, chunks, summary, accelerators=0)
-    seen = Evidence(
+    evidence = Evidence(
         records=records,
         chunks=chunks,
         phase=summary,
@@ -331,5 +331,5 @@ def _step(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) ->
         cpu_share=summary.cpu_s / summary.wall_s if summary.wall_s else 0.0,
         failed=int(failed.sum()),
         errors=compare(read_truth(truth), records, chunks),
-        checks=tuple(check(seen, limits) for check in CLIENT_CHECKS),
+        checks=tuple(check(evidence, limits) for check in CLIENT_CHECKS),
     )

@@ -56,13 +56,13 @@ def command(
 
     The result is kept, and carried by the provenance of later runs.
     """
-    from tokenbench.calibrate.machine import busy_share, chosen_cpus, most_streams
+    from tokenbench.calibrate.machine import busy_share, chosen_cpus, max_concurrency
     from tokenbench.calibrate.outcome import plain, save
     from tokenbench.calibrate.step import Cores, Traffic
 
     if seconds is not None and math.isnan(seconds):
         raise UsageError("--seconds: nan is not in the range 0.2 to 600", hint="give a number")
-    most = most_streams()
+    most = max_concurrency()
     levels = _numbers("--concurrency", concurrency, 1, most)
     cores = Cores.of(chosen_cpus(_numbers("--cpus", cpus, 0, 1 << 16)))
     traffic = Traffic(seconds=_QUICK_S, tokens=_QUICK_TOKENS) if quick else Traffic()
@@ -90,7 +90,7 @@ def _measure(
     server: Path | None,
 ) -> Envelope:
     from tokenbench.calibrate.outcome import plain_step
-    from tokenbench.calibrate.search import ATTEMPTS, LEVELS, MOST, Search
+    from tokenbench.calibrate.search import ATTEMPTS, LEVELS, MAX_CONCURRENCY, Search
     from tokenbench.calibrate.show import line
     from tokenbench.calibrate.step import Calibrator, Step
 
@@ -106,7 +106,7 @@ def _measure(
             return step
 
         search = Search(measure, interrupt, attempts or ATTEMPTS)
-        return search.of_list(levels) if levels else search.up(LEVELS, min(most, MOST))
+        return search.run_list(levels) if levels else search.run(LEVELS, min(most, MAX_CONCURRENCY))
 
 
 def _show(data: dict[str, Any], as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Making checks: the comparison of a value with its limits, and the worst of several repeats."""
+"""Construction of checks: compare a value with its limits; take the worst of several repeats."""
 
 from __future__ import annotations
 
@@ -16,29 +16,52 @@ _ORDER = (
 )
 
 
-def above(name: str, value: float, limits: Limits, evidence: str, unit: str = "") -> Check:
-    """A check that a value above its limits fails."""
-    outcome = CheckOutcome.OK
+def above(
+    name: str, value: float, limits: Limits, evidence: str, unit: str = "", *, hint: str = ""
+) -> Check:
+    """A check that fails if the value is above a limit.
+
+    Args:
+        unit: ``s``, ``1`` (a share), or nothing: then the evidence names no limit.
+        hint: what to do about a failure; appended to the evidence of one.
+    """
+    outcome, limit = CheckOutcome.OK, limits.flag
     if limits.invalid is not None and value > limits.invalid:
-        outcome = CheckOutcome.INVALID
+        outcome, limit = CheckOutcome.INVALID, limits.invalid
     elif value > limits.flag:
         outcome = CheckOutcome.FLAGGED
-    return _check(name, outcome, value, limits, evidence, unit)
+    return _check(name, outcome, value, limits, f"{evidence}{_limit(limit, unit)}", unit, hint)
 
 
-def below(name: str, value: float, limits: Limits, evidence: str, unit: str = "") -> Check:
-    """A check that a value below its limits fails."""
-    outcome = CheckOutcome.OK
+def below(
+    name: str, value: float, limits: Limits, evidence: str, unit: str = "", *, hint: str = ""
+) -> Check:
+    """A check that fails if the value is below a limit; arguments as for :func:`above`."""
+    outcome, limit = CheckOutcome.OK, limits.flag
     if limits.invalid is not None and value < limits.invalid:
-        outcome = CheckOutcome.INVALID
+        outcome, limit = CheckOutcome.INVALID, limits.invalid
     elif value < limits.flag:
         outcome = CheckOutcome.FLAGGED
-    return _check(name, outcome, value, limits, evidence, unit)
+    return _check(name, outcome, value, limits, f"{evidence}{_limit(limit, unit)}", unit, hint)
+
+
+def _limit(limit: float, unit: str) -> str:
+    if not unit:
+        return ""
+    return f"; limit {limit * 1e3:.3g} ms" if unit == "s" else f"; limit {limit * 100:.3g} %"
 
 
 def _check(
-    name: str, outcome: CheckOutcome, value: float, limits: Limits, evidence: str, unit: str
+    name: str,
+    outcome: CheckOutcome,
+    value: float,
+    limits: Limits,
+    evidence: str,
+    unit: str,
+    hint: str,
 ) -> Check:
+    if hint and outcome is not CheckOutcome.OK:
+        evidence = f"{evidence}; {hint}"
     return Check(
         name=name,
         outcome=outcome,
@@ -50,18 +73,23 @@ def _check(
     )
 
 
-def not_assessed(name: str, why: str) -> Check:
-    """A check that does not apply, or has too little to judge."""
-    return Check(name=name, outcome=CheckOutcome.NOT_ASSESSED, evidence=why)
+def percent(share: float, digits: int = 1) -> str:
+    """A share of 1 as text: ``20.6 %``."""
+    return f"{share * 100:.{digits}f} %"
+
+
+def not_assessed(name: str, reason: str) -> Check:
+    """A check that does not apply, or has too little data."""
+    return Check(name=name, outcome=CheckOutcome.NOT_ASSESSED, evidence=reason)
 
 
 def worst(checks: Sequence[Check]) -> Check:
-    """The worst of one check's outcomes over repeats; the first of equals."""
+    """The worst outcome of one check over repeats; the first of equals."""
     return max(checks, key=lambda check: _ORDER.index(check.outcome))
 
 
 def verdict(checks: Sequence[Check]) -> Measurement:
-    """The measurement's verdict: its worst check. What no check could judge is not certified."""
+    """The verdict of a measurement: its worst check; invalid if no check could be assessed."""
     outcomes = {check.outcome for check in checks}
     if CheckOutcome.INVALID in outcomes or outcomes <= {CheckOutcome.NOT_ASSESSED}:
         return Measurement.INVALID

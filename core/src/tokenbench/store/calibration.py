@@ -1,6 +1,6 @@
-"""The saved calibration of this machine: where it lies, and what of it later runs carry.
+"""The saved calibration of this machine, and the facts of it that later runs record.
 
-Reading only; :mod:`tokenbench.calibrate` writes it.
+:mod:`tokenbench.calibrate` writes it; this module only reads.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import tokenbench
 from tokenbench.load import native
+from tokenbench.load.cores import CONCURRENCY_PER_WORKER
+from tokenbench.paths import state_folder
 
 VERSION = 1
 _ERRORS = ("ttft", "tpot", "e2e")
@@ -20,13 +22,12 @@ _STATISTICS = ("mean", "p50", "p99")
 
 
 def calibration_file() -> Path:
-    """In the user's state folder (XDG Base Directory Specification 0.8)."""
-    folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(folder) / "tokenbench" / "calibration.json"
+    """Path in the user's state folder (XDG Base Directory Specification 0.8)."""
+    return state_folder() / "calibration.json"
 
 
 def machine_facts() -> dict[str, str]:
-    """What a calibration holds for: another CPU, Python, bench or request path needs another."""
+    """What a calibration depends on; it is valid only while all of these are unchanged."""
     return {
         "cpu": cpu_model(),
         "cores": str(os.cpu_count()),
@@ -37,11 +38,11 @@ def machine_facts() -> dict[str, str]:
 
 
 def saved() -> dict[str, Any] | None:
-    """The saved calibration; None where there is none, none of this machine, or none readable."""
+    """The saved calibration; None if it is missing, unreadable or of another machine."""
     try:
         found = json.loads(calibration_file().read_bytes())
     except (OSError, ValueError, RuntimeError):
-        # RuntimeError: there is no home folder.
+        # RuntimeError: the user has no home folder.
         return None
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return None
@@ -49,11 +50,11 @@ def saved() -> dict[str, Any] | None:
 
 
 def facts() -> dict[str, str]:
-    """The saved calibration as flat facts for the provenance of a run; empty where there is none.
+    """The saved calibration as flat facts for the provenance of a run; empty without one.
 
-    ``calibration.date``, ``calibration.server``, ``calibration.envelope_streams``,
-    ``calibration.ended_by`` and, for each measured concurrency,
-    ``calibration.ttft_error_mean_s.256`` and its like (seconds).
+    ``calibration.date``, ``calibration.server``, ``calibration.step_s``,
+    ``calibration.envelope_concurrency``, ``calibration.ended_by`` and, for each concurrency, error
+    and statistic, keys such as ``calibration.ttft_error_mean_s.256`` (seconds).
     """
     found = saved()
     if found is None:
@@ -63,7 +64,7 @@ def facts() -> dict[str, str]:
             "calibration.date": str(found["date"]),
             "calibration.server": str(found.get("server", "portable")),
             "calibration.step_s": str(found["step_s"]),
-            "calibration.envelope_streams": str(found["envelope"]["streams"]),
+            "calibration.envelope_concurrency": str(found["envelope"]["concurrency"]),
             "calibration.ended_by": str(found["envelope"]["ended_by"]),
         }
         for step in found["steps"]:
@@ -73,13 +74,13 @@ def facts() -> dict[str, str]:
                     key = f"calibration.{name}_error_{statistic}_s.{step['concurrency']}"
                     flat[key] = f"{spread[statistic]:.9f}"
     except (KeyError, TypeError, ValueError):
-        # Someone edited it: no fact is better than half of them.
+        # An edited file: no facts rather than some of them.
         return {}
     return flat
 
 
 def cpu_model() -> str:
-    """The CPU's name as the kernel tells it."""
+    """The CPU model that the kernel reports."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

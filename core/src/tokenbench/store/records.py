@@ -107,7 +107,7 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
         try:
             tables = _tables(records, chunks, summary)
             first = next(tables)
-            # Timestamps hardly repeat: dictionaries of them would take memory, and more of the disk.
+            # Timestamps rarely repeat: dictionaries would cost memory and enlarge the file.
             options = {"compression": "zstd", "use_dictionary": False}
             with pq.ParquetWriter(draft, first.schema, **options) as writer:
                 writer.write_table(first)
