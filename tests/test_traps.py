@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests_bench import measured
 
+pytestmark = pytest.mark.serial
 # Slow enough that the limits on the client's delays (5 % of TTFT and of TPOT) bear a busy machine.
 SLOW = "--ttft-s 0.15 --itl-s 0.02"
 POINT = ("--workload", "random:input_tokens=16,output_tokens=8", "--concurrency", "4")

@@ -1,15 +1,15 @@
 """Pin every third-party package with its hashes: ``make lock``.
 
-Reads the dependencies of `core` and of every `plugins/*/*` (so a new plugin needs no entry here)
-and writes, without addresses and valid for every supported Python:
+Reads the dependencies of ``core`` and ``plugins/*/*`` and the dependency groups of the root
+``pyproject.toml``, and writes, valid for every supported Python:
 
-* ``requirements/build.txt``: what builds our distributions, and third-party source packages;
-* ``requirements/run.txt``: what a run needs, with the extras that a plugin's
-  ``[tool.tokenbench.lock] run-extras`` names;
-* ``requirements/dev.txt``: the same pins, all extras, and the tools of development.
+* ``requirements/build.txt``: build backends, for our distributions and third-party sdists;
+* ``requirements/run.txt``: what ``bench run`` needs, with the extras that a plugin lists in
+  ``[tool.tokenbench.lock] run-extras``;
+* ``requirements/dev.txt``: the same pins, all extras, and the development tools.
 
-Packages listed in a plugin's ``[tool.tokenbench.lock] no-deps`` are pinned without what they
-depend on. All files are installed with ``pip install --no-deps --require-hashes``.
+Packages that a plugin lists in ``[tool.tokenbench.lock] no-deps`` are pinned without their
+dependencies. Existing pins are kept. Arguments are passed to uv: ``tools/lock.py --upgrade``.
 """
 
 from __future__ import annotations
@@ -23,47 +23,30 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+PINS = ROOT / "requirements"
 OLDEST_PYTHON = "3.11"
-BUILD = ("hatchling", "editables", "setuptools", "wheel")
-TOOLS = (
-    "build",
-    "hypothesis",
-    "import-linter",
-    "mypy",
-    "pytest",
-    "pytest-timeout",
-    "ruff",
-    "towncrier",
-    "twine",
-    "types-pyyaml",
-    "uvloop",  # for a floor in benchmarks
-)
 _NAME = re.compile(r"^[A-Za-z0-9_.-]+")
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the three files."""
+    groups = _read(ROOT / "pyproject.toml")["dependency-groups"]
     run, extras, no_deps = _gather()
-    alone = _compile(sorted(no_deps), "--no-deps")
-    pinned_run = _compile(sorted(run))
-    with tempfile.TemporaryDirectory() as folder:
-        constraint = Path(folder) / "run.txt"
-        constraint.write_text(pinned_run)
-        pinned_dev = _compile(sorted({*run, *extras, *TOOLS}), "-c", str(constraint))
-        constraint.write_text(pinned_dev)
-        pinned_build = _compile(sorted(BUILD), "-c", str(constraint))
-    (ROOT / "requirements" / "build.txt").write_text(pinned_build)
-    (ROOT / "requirements" / "run.txt").write_text(pinned_run + alone)
-    (ROOT / "requirements" / "dev.txt").write_text(pinned_dev + alone)
+    alone = _compile(no_deps, "run.txt", "--no-deps")
+    _write("run.txt", _compile(run, "run.txt") + alone)
+    dev = {*run, *extras, *groups["dev"]}
+    _write("dev.txt", _compile(dev, "dev.txt", "-c", str(PINS / "run.txt")) + alone)
+    build = set(groups["build"])
+    _write("build.txt", _compile(build, "build.txt", "-c", str(PINS / "dev.txt")))
 
 
 def _gather() -> tuple[set[str], set[str], set[str]]:
-    """Requirements of a run, of all extras, and those to be pinned alone."""
+    """Requirements of a run, those of the other extras, and those to pin without dependencies."""
     run: set[str] = set()
     extras: set[str] = set()
     alone: set[str] = set()
     for file in (ROOT / "core" / "pyproject.toml", *ROOT.glob("plugins/*/*/pyproject.toml")):
-        data = tomllib.loads(file.read_text())
+        data = _read(file)
         lock: dict[str, Any] = data.get("tool", {}).get("tokenbench", {}).get("lock", {})
         run.update(data["project"].get("dependencies", []))
         for extra, needs in data["project"].get("optional-dependencies", {}).items():
@@ -74,24 +57,38 @@ def _gather() -> tuple[set[str], set[str], set[str]]:
     return run - no_deps - ours, extras - no_deps - ours, no_deps
 
 
+def _read(file: Path) -> dict[str, Any]:
+    return tomllib.loads(file.read_text())
+
+
+def _write(name: str, text: str) -> None:
+    (PINS / name).write_text(text)
+
+
 def _name(requirement: str) -> str:
     match = _NAME.match(requirement)
     assert match is not None, requirement
     return match[0].lower().replace("_", "-").replace(".", "-")
 
 
-def _compile(requirements: list[str], *options: str) -> str:
-    command = [
-        *(sys.executable, "-m", "uv", "pip", "compile", "-", "--universal", "--quiet"),
-        *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
-        *("--python-version", OLDEST_PYTHON, *options),
-    ]
-    done = subprocess.run(
-        command, input="\n".join(requirements), text=True, capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        sys.exit(done.stderr)
-    return done.stdout
+def _compile(requirements: set[str], pinned: str, *options: str) -> str:
+    """Pin `requirements` and their dependencies, at the versions in the file `pinned` if valid."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / pinned
+        output.write_text((PINS / pinned).read_text())
+        command = [
+            *(sys.executable, "-m", "uv", "pip", "compile", "-", "--universal", "--quiet"),
+            *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
+            *("--python-version", OLDEST_PYTHON, "--output-file", str(output)),
+            *(*options, *sys.argv[1:]),
+        ]
+        lines = "\n".join(sorted(requirements))
+        done = subprocess.run(
+            command, input=lines, text=True, stdout=subprocess.DEVNULL, check=False
+        )
+        if done.returncode != 0:
+            sys.exit(done.returncode)
+        return output.read_text()
 
 
 if __name__ == "__main__":
