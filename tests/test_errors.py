@@ -25,14 +25,14 @@ def _scripted(script: str, *more: str) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("args", "code", "error", "hint"),
     [
-        (["plan", "--engine", "llamacp"], 2, "no engine is called 'llamacp'", "mean 'llamacpp'"),
+        (["plan", "--engine", "llamacp"], 2, "unknown engine 'llamacp'", "mean 'llamacpp'"),
         (["run", "--engine", "llamacpp"], 2, "needs a model", "--model"),
         (["run"], 2, "nothing to run", "--engine"),
         (["run", "nope.yaml"], 2, "cannot read the suite nope.yaml", "path"),
         (["run", "--engine", "scripted:scipt=x"], 2, "unknown option 'scipt'", "mean 'script'"),
         (["run", "--engine", "scripted:dies=maybe"], 2, "expected true or false", "dies:"),
         (["run", "--engine", "scripted:dies"], 2, "expected key=value", "scripted:key=value"),
-        (["plan", *REAL, "smolm2"], 2, "no model is called 'smolm2'", "mean 'smollm2'"),
+        (["plan", *REAL, "smolm2"], 2, "unknown model 'smolm2'", "mean 'smollm2'"),
         (["plan", *REAL, "smollm2", "--tp", "2"], 2, "cannot do tp=2", "none"),
         (["plan", *REAL, "smollm2", "--precision", "fp4"], 2, "no weights of precision", "q4_1"),
         (["plan", *REAL, "smollm2", "--concurrency", "a"], 2, "expected numbers", "1,2,4,8"),
@@ -137,11 +137,11 @@ def test_the_ends_of_a_suites_search_can_be_set_by_flag(bench) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "error"),
     [
-        (("engine", "x" * 300), 2, "300 characters is too long"),
-        (("engine", "../../x"), 2, "is no name"),
-        (("engine", "lambda"), 2, "a word of Python"),
+        (("engine", "x" * 300), 2, "300 characters are too long"),
+        (("engine", "../../x"), 2, "invalid plugin name"),
+        (("engine", "lambda"), 2, "reserved in Python"),
         (("engine", "x", "--folder", "y" * 300), 1, "File name too long"),
-        (("engine", "x", "--folder", "full"), 2, "full is there already"),
+        (("engine", "x", "--folder", "full"), 2, "full already exists"),
         (("engine", "x", "--folder", "full/file/x"), 1, "Not a directory"),
         (("engine", "x", "--folder", "/proc/x"), 1, "cannot write /proc/x"),
     ],

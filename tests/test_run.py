@@ -168,7 +168,7 @@ def test_an_uninstalled_plugin_is_gone(bench, tmp_path: Path) -> None:
     assert "scripted" not in after.out
     done = bench("plan", "--engine", "scripted", PYTHONPATH=str(empty))
     assert done.code == 2
-    assert "no engine is called 'scripted'" in done.complaint[0]
+    assert "unknown engine 'scripted'" in done.complaint[0]
     assert " scripted " not in bench("--no-plugin", "scripted", "plugins").out
 
 

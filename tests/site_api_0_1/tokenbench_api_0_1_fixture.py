@@ -24,6 +24,7 @@ from tokenbench.api import (
     SERVER,
     Allocation,
     BoundProcess,
+    CommandResult,
     Counters,
     Deployment,
     Dialect,
@@ -36,7 +37,6 @@ from tokenbench.api import (
     EngineRequest,
     EngineSpec,
     FileSpec,
-    Finished,
     FrozenMap,
     HardwareAbsent,
     Host,
@@ -53,11 +53,11 @@ from tokenbench.api import (
     UsageError,
     bind_process,
     bind_url,
-    facts_of,
     hookimpl,
     option,
     options,
     parse_prometheus,
+    symbol_values,
 )
 
 NAME = "api-0-1"
@@ -210,14 +210,14 @@ class OwnLauncher(Launcher):
                 started += [(spec.role, index, process)]
         endpoints = []
         for index, asked in enumerate(plan.endpoints):
-            url, metrics = bind_url(asked, facts_of(allocation, asked.role, 0))
+            url, metrics = bind_url(asked, symbol_values(allocation, asked.role, 0))
             endpoints.append(Endpoint(role=asked.role, index=index, url=url, metrics_url=metrics))
         return OwnDeployment(tuple(endpoints), started, self._context.logs, scratch)
 
     def _one(
         self, spec: ProcessSpec, index: int, allocation: Allocation, scratch: Path
     ) -> subprocess.Popen[bytes]:
-        facts = facts_of(allocation, spec.role, index)
+        facts = symbol_values(allocation, spec.role, index)
         facts |= {"cpus": str(len(self._context.cpus)), "scratch": str(scratch)}
         facts["weights"] = self._context.weights or ""
         for file in spec.files:
@@ -229,9 +229,9 @@ class OwnLauncher(Launcher):
             environment = {**os.environ, **bound.environment}
             return subprocess.Popen(bound.argv, env=environment, stdout=log, stderr=log)
 
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
+    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
-        return Finished(exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        return CommandResult(exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def put(self, host: str, local: Path, remote: str) -> None:
         Path(remote).write_bytes(local.read_bytes())

@@ -16,7 +16,7 @@ from tokenbench.api import Engine, FrozenMap, Launcher, LauncherContext
 from tokenbench.load.codecs import find_codec
 from tokenbench.plan.plan import Plan
 from tokenbench.plan.planner import make_plan
-from tokenbench.plan.probe import prober
+from tokenbench.plan.resolve import resolve
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.run.runner import Outcome, Runner
@@ -88,9 +88,9 @@ def suite(*, named: str = "recording", **options: Any) -> Suite:
 
 
 def plan_of(asked: Suite) -> tuple[Plan, PluginInstances]:
-    """A plan by a catalogue of its own."""
+    """The plan of a suite, by plugin instances of its own."""
     plugins = PluginInstances(PluginRegistry())
-    return make_plan(asked, plugins, prober(plugins)), plugins
+    return make_plan(resolve(asked, plugins), plugins), plugins
 
 
 def run_of(asked: Suite, folder: Path, notes: Notes) -> WholeRun:

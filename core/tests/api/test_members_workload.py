@@ -33,7 +33,8 @@ from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary, Status
 from tokenbench.load.session_file import write_sessions
 from tokenbench.load.worker_handle import WorkerHandle
-from tokenbench.plan import planner
+from tokenbench.plan import resolve
+from tokenbench.plan.load import resolve_load
 from tokenbench.store.records import read_raw
 from tokenbench.suite.schema import LoadRequest, PluginRef
 
@@ -212,6 +213,15 @@ def test_a_models_tokenizer_reaches_the_workload(whole_run: WholeRun) -> None:
         assert (call["ids"], call["text"]) == ([1, 2, 3], "what is asked")
 
 
+def _levels_of(monkeypatch: pytest.MonkeyPatch, levels: LoadPlan) -> None:
+    """Every load resolves to these levels."""
+
+    def resolved(*args: Any) -> Any:
+        return attrs.evolve(resolve_load(*args), levels=levels)
+
+    monkeypatch.setattr(resolve, "resolve_load", resolved)
+
+
 @pytest.mark.covers("FixedLoadPlan.known", "LoadPlan.known")
 def test_known_levels_are_the_points_of_a_plan(notes, monkeypatch) -> None:
     """All of a fixed list; what a plan does not know beforehand is not planned."""
@@ -225,7 +235,7 @@ def test_known_levels_are_the_points_of_a_plan(notes, monkeypatch) -> None:
         def known(self) -> tuple[LoadLevel, ...]:
             return self.levels[:1]
 
-    monkeypatch.setattr(planner, "load_plan", lambda load: Half(levels))
+    _levels_of(monkeypatch, Half(levels))
     (deployment,) = plan_of(asked)[0].deployments
     assert tuple(point.level for point in deployment.points) == levels[:1]
 
@@ -243,7 +253,7 @@ def test_the_next_level_is_chosen_from_the_results_so_far(notes, monkeypatch, tm
             seen.append([result.level.label for result in history])
             return LoadLevel(concurrency=2 ** len(history)) if len(history) < 2 else None
 
-    monkeypatch.setattr(planner, "load_plan", lambda load: Doubling())
+    _levels_of(monkeypatch, Doubling())
     load = LoadRequest(requests=2, warmup_per_concurrency=0)
     ran = run_of(suite(load=load, evals=False), tmp_path, notes)
     assert ran.plan.points == 0

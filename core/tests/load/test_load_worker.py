@@ -55,7 +55,7 @@ def test_concurrency_is_held(serve, drive) -> None:
 def test_time_waits_for_the_least_requests(serve, drive) -> None:
     """A slow server still gets every slot refilled."""
     summary = drive(
-        serve("--ttft-s", "0.4"), concurrency=2, stop=Stop(duration_s=0.1, least_requests=4)
+        serve("--ttft-s", "0.4"), concurrency=2, stop=Stop(duration_s=0.1, min_requests=4)
     )
     assert (summary.turns, summary.stopped_by) == (4, "duration")
 

@@ -9,7 +9,7 @@ import bad_plugins
 import pytest
 from bad_plugins import package
 
-from tokenbench.testing.kit import Subject, Verdict, all_checks, checks_of, examine
+from tokenbench.testing.kit import Subject, Verdict, all_checks, checks_of, run_check
 
 MODULES = list(bad_plugins.modules())
 
@@ -44,8 +44,8 @@ REAL = [
 def _refused(subject: Subject, levels: tuple[int, ...], only: str | None = None) -> dict[str, str]:
     """What refuses it, and why. Life cycles take seconds, so of those only `only` is run."""
     wanted = [c for c in checks_of(subject.kind, levels) if only in (None, c.name) or c.level < 3]
-    findings = [examine(item, subject) for item in wanted]
-    return {f.check.name: f.reason for f in findings if f.verdict is Verdict.REFUSED}
+    findings = [run_check(item, subject) for item in wanted]
+    return {f.check.name: f.reason for f in findings if f.verdict is Verdict.FAILED}
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,11 @@
-"""All that a plugin may import. What is not here may change without notice.
+"""The plugin API: everything a plugin may import. Other modules may change without notice.
 
-The API has a version of its own; a plugin says in its metadata which one it was written for.
+The API has its own version. A plugin declares the version it was written for in its metadata.
 """
 
 from __future__ import annotations
 
-from .binding import BoundProcess, bind_process, bind_url, facts_of
+from .binding import BoundProcess, bind_process, bind_url, symbol_values
 from .codec import (
     CHAT,
     COMPLETIONS,
@@ -73,11 +73,11 @@ from .hookspecs import (
 from .launch import (
     Allocation,
     Amendment,
+    CommandResult,
     Deployment,
     Endpoint,
     EndpointSpec,
     FileSpec,
-    Finished,
     FlagValue,
     Host,
     Launcher,
@@ -164,7 +164,7 @@ API_VERSION = (0, 1)
 
 
 def __getattr__(name: str) -> object:
-    """Names that were deprecated and still work."""
+    """Resolve a deprecated name, with a warning."""
     return deprecated_name(name, DEPRECATED)
 
 
@@ -192,6 +192,7 @@ __all__ = [
     "CheckOutcome",
     "Codec",
     "CodecSpec",
+    "CommandResult",
     "Counters",
     "Deployment",
     "DeploymentReady",
@@ -215,7 +216,6 @@ __all__ = [
     "EvalServer",
     "EvalSpec",
     "FileSpec",
-    "Finished",
     "FixedLoadPlan",
     "FlagValue",
     "FrozenMap",
@@ -287,9 +287,9 @@ __all__ = [
     "WorkloadSpec",
     "bind_process",
     "bind_url",
-    "facts_of",
     "hookimpl",
     "option",
     "options",
     "parse_prometheus",
+    "symbol_values",
 ]

@@ -1,4 +1,4 @@
-"""How a turn becomes bytes for a server, and how the server's bytes become tokens."""
+"""Codecs: encode a turn as an HTTP request, decode the events of its response."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ JsonValue = JsonScalar | tuple[JsonScalar, ...]
 
 @attrs.frozen(kw_only=True)
 class Dialect:
-    """Which of the protocol's fields a server understands. What is not claimed is not sent.
+    """The protocol fields that a server understands. Fields it does not claim are not sent.
 
-    `codecs`: codecs it speaks, preferred first. `extra_body`: fields that every measured request
-    carries (for example a switch that turns prefix caching off).
-    `chunk_is_token`: each token-bearing chunk carries exactly one token.
+    `codecs`: supported codecs, preferred first. `extra_body`: fields added to every measured
+    request (for example a switch that turns prefix caching off). `chunk_is_token`: each chunk with
+    content carries exactly one token.
     """
 
     codecs: tuple[str, ...] = (CHAT,)
@@ -40,14 +40,14 @@ class Dialect:
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """Whom a request is encoded for: the model's served name and the server's dialect."""
+    """The server that a request is encoded for: the served model name and the dialect."""
 
     model: str
     dialect: Dialect
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to the endpoint; `path` starts with a slash. Authorisation is the core's."""
+    """A request to an endpoint. `path` starts with a slash. Core adds the authorization header."""
 
     path: str
     body: bytes
@@ -56,11 +56,11 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one framed event of a response means.
+    """The meaning of one framed event of a response.
 
-    `token`: it carries generated content (text, reasoning text, a tool call or token ids); an empty
-    delta or a role alone is not a token. `n_tokens`: how many tokens, where the server says so.
-    `n_in`, `n_out`, `n_cached`: the server's usage, cumulative, where the event carries it.
+    `token`: the event carries generated content (text, reasoning text, a tool call or token ids);
+    an empty delta or a role alone does not count. `n_tokens`: number of tokens in the event, if the
+    server reports it. `n_in`, `n_out`, `n_cached`: cumulative usage, if the event carries it.
     """
 
     token: bool = False
@@ -75,15 +75,16 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Codec(ABC):
-    """A codec. Stateless: one instance serves all streams of a load worker.
+    """Encodes requests and decodes response events. Stateless: one instance serves all streams of a
+    load worker.
 
-    `framing` says how events are cut out of the body: ``sse`` (data of one server-sent event),
-    ``lines`` (one line each), ``body`` (the whole body is one event). `ends_with_done` says whether
-    a complete stream must carry an event with `done`.
+    `framing`: how the body is cut into events: ``sse`` (the data of one server-sent event),
+    ``lines`` (one line each) or ``body`` (the whole body is one event). `ends_with_done`: a
+    complete stream must contain an event with `done`.
 
-    `text_marks`: for formats of JSON events, the bytes right after which the generated text begins,
-    as a JSON string: ``"text":"``. Of two events that differ inside that string only, the second
-    need not be decoded: it means what the first meant, but for the text. Empty: decode every event.
+    `text_marks`: for JSON events, the bytes after which the generated text starts as a JSON string,
+    such as ``"text":"``. If two events differ only inside that string, the second one is not
+    decoded: it means the same as the first, apart from the text. Empty: every event is decoded.
     """
 
     name: str
@@ -93,16 +94,16 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, turn: Turn, target: Target) -> HttpRequest:
-        """The request of a turn. Pure.
+        """The HTTP request for a turn. Pure.
 
         Raises:
-            UsageError: the turn cannot be said in this format (token ids to a chat endpoint).
+            UsageError: the protocol cannot express the turn (token ids for a chat endpoint).
         """
 
     @abstractmethod
     def classify(self, event: bytes) -> StreamEvent:
-        """What one event means. Called per token: no I/O, no logging.
+        """The meaning of one event. Called per token: no I/O, no logging.
 
         Raises:
-            ValueError: the bytes are not of this format.
+            ValueError: the bytes do not follow the protocol.
         """

@@ -1,4 +1,4 @@
-"""Engines: what a plugin must know of a model server."""
+"""Engines: what core asks a plugin about a model server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .topology import SERVER, Layout
 
 @attrs.frozen(kw_only=True)
 class EngineCapabilities:
-    """What core may ask of an engine; it branches on these, never on a name.
+    """What an engine supports. Core branches on these, never on a name.
 
-    `starts_server`: False for a server that is already up. `weight_formats`: what it can load
-    (empty: it brings its own model). `axes`: parallel degrees of a Topology that may exceed 1.
-    `roles`: the pools it can be spread over. `wraps`: roles whose processes come from another
-    engine through `context.engine`. `hardware`: kinds it runs on (empty: any). `counters`,
-    `reset_cache`: the methods of that name do something.
+    `starts_server`: False for a server that is already running. `weight_formats`: formats it can
+    load (empty: it brings its own model). `axes`: parallel degrees of a Topology that may exceed 1.
+    `roles`: pools it can be split into. `wraps`: roles whose processes come from another engine
+    through `context.engine`. `hardware`: kinds it runs on (empty: any). `counters`, `reset_cache`:
+    the method of that name is implemented.
     """
 
     starts_server: bool = True
@@ -38,7 +38,9 @@ class EngineCapabilities:
 
 @attrs.frozen(kw_only=True)
 class HardwareFacts:
-    """The hardware that a plan is made for: `kind` is the plugin's name, `sku` its catalogue's."""
+    """The hardware a plan is made for. `kind` is the plugin's name, `sku` a name of its catalogue,
+    `count` the number of accelerators.
+    """
 
     kind: str
     sku: str
@@ -47,10 +49,10 @@ class HardwareFacts:
 
 @attrs.frozen(kw_only=True)
 class ServingNeeds:
-    """What the deployment's workloads and evals ask of the server.
+    """What the deployment's workloads and evals require of the server.
 
-    `context_tokens` is per sequence; `concurrency` the largest number of sequences in flight.
-    `prefix_caching` False asks for a server that computes every prompt anew.
+    `context_tokens` is per request; `concurrency` is the largest number of requests in flight.
+    `prefix_caching` False asks for a server that computes every prompt from scratch.
     """
 
     context_tokens: int | None = None
@@ -61,7 +63,7 @@ class ServingNeeds:
 
 @attrs.frozen(kw_only=True)
 class EngineRequest:
-    """Everything an engine may use to make its plan. Pure data."""
+    """Everything an engine may use to make its plan. Plain data."""
 
     model: str
     served_name: str
@@ -74,11 +76,11 @@ class EngineRequest:
 
 @attrs.frozen(kw_only=True)
 class Counters:
-    """An engine's own counters in one vocabulary; None where it has no such counter.
+    """An engine's own counters in a common vocabulary; None for counters it does not have.
 
-    Cumulative since its start, except `running` and `waiting`, which are gauges. `prompt_tokens`
-    counts tokens of prompts whether computed or read from a cache; `cached_prompt_tokens` those
-    read from a cache.
+    Cumulative since the server started, except the gauges `running`, `waiting` and `kv_usage`.
+    `prompt_tokens` counts all prompt tokens, computed or read from a cache; `cached_prompt_tokens`
+    those read from a cache.
     """
 
     prompt_tokens: float | None = None
@@ -95,84 +97,93 @@ class Counters:
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """An answer to a control call."""
+    """The response to a control request."""
 
     status: int
     text: str
 
 
 class Server(Protocol):
-    """A running deployment as an engine plugin may talk to it. Core owns time limits and keys."""
+    """A running deployment, as engine plugins access it. Core owns time limits and keys."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """All endpoints, the one that takes the load first."""
+        """All endpoints; the first one receives the load."""
 
     def get(self, path: str, *, endpoint: int = 0) -> Reply:
-        """GET. Raises ConnectionError when it does not answer."""
+        """Send a GET request. Raises ConnectionError if the server does not answer."""
 
     def post(self, path: str, json: object = None, *, endpoint: int = 0) -> Reply:
-        """POST of a JSON body. Raises ConnectionError when it does not answer."""
+        """Send a POST request with a JSON body. Raises ConnectionError if the server does not
+        answer.
+        """
 
 
 @attrs.frozen(kw_only=True)
 class EngineContext:
-    """What core gives an engine besides its options. `engine` finds another one by name, so that
-    an orchestrator can wrap its workers without importing it.
+    """What core gives an engine besides its options. `engine` returns another engine by name, so
+    that an orchestrator can wrap its workers without importing it.
     """
 
     engine: Callable[[str], Engine]
 
 
 class Engine(ABC):
-    """One engine. Only :meth:`plan` must be written; each default is the honest "does not"."""
+    """One engine. Only :meth:`plan` is required; the other defaults mean "not supported"."""
 
     @abstractmethod
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """The processes to start. Pure: the same request gives the same plan.
 
         Raises:
-            UsageError: what is asked cannot be done by this engine.
+            UsageError: the engine cannot do what the request asks.
         """
 
     def worker(self, request: EngineRequest, role: str) -> ProcessSpec:
-        """The process of one role, for an engine that wraps this one. Pure."""
+        """The process of one role, for an engine that wraps this one. Pure.
+
+        Raises:
+            KeyError: the plan has no such role.
+        """
         for process in self.plan(request).processes:
             if process.role == role:
                 return process
         raise KeyError(role)
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """What the server understands, as far as the request tells."""
+        """The protocol fields that the server understands, given the request."""
         return Dialect()
 
     def ready(self, server: Server) -> bool:
-        """Whether it says that it serves. Core then proves it with a one-token generation."""
+        """Whether the server reports ready. Core then confirms it with a one-token generation."""
         return server.get("/health").status == 200
 
     def planned_version(self) -> str | None:
-        """The version or image digest that a start would give, as far as that is known beforehand.
+        """The version or image digest that would be started, if it is known before the start.
 
-        It is part of a point's identity; the version observed in the running server is recorded.
+        It is part of a point's identity. The version that the running server reports is recorded
+        separately.
         """
         return None
 
     def version(self, server: Server) -> str | None:
-        """The version as the running server tells it."""
+        """The version that the running server reports."""
         return None
 
     def facts(self, server: Server) -> FrozenMap[str]:
-        """Other things the running server tells of itself, for provenance."""
+        """Other facts that the running server reports, for provenance."""
         return FrozenMap()
 
     def reset_cache(self, server: Server) -> bool:
-        """Empty the prefix cache between points; False if it cannot."""
+        """Empty the prefix cache between points. False if that is not possible."""
         return False
 
     def quiescent(self, server: Server) -> bool | None:
-        """Whether nothing runs or waits in the server; None if it cannot tell."""
+        """Whether the server has no running and no waiting requests; None if it does not report
+        them.
+        """
         return None
 
     def counters(self, text: str) -> Counters:
-        """An engine's metrics page in our vocabulary. Pure."""
+        """Parse the text of a metrics page. Pure."""
         return Counters()

@@ -1,8 +1,8 @@
-"""What a plugin or the core may raise towards the user.
+"""Errors that plugins and core raise for the user.
 
-Each error is two lines for the user (``error:``, ``hint:``) and one exit code. Anything else that
-escapes is a bug, shown as such. The codes: 0 ok, 1 the machine or bench itself failed, 2 usage,
-3 plugin, 4 hardware absent, 5 engine, 6 measurement invalid or accuracy gate failed, 130
+Each error is shown as two lines (``error:``, ``hint:``) and ends the command with its exit code.
+Any other exception is shown as a bug. Exit codes: 0 ok, 1 the machine or bench itself failed, 2
+usage, 3 plugin, 4 hardware absent, 5 engine, 6 measurement invalid or accuracy gate failed, 130
 interrupted.
 """
 
@@ -15,9 +15,9 @@ class BenchError(Exception):
     """Base of all errors that reach the user as two lines.
 
     Args:
-        message: what happened, one sentence, no traceback, no secret.
-        hint: what the user can do next, one sentence.
-        log: a file that holds more, if there is one.
+        message: what happened, in one sentence, without traceback or secrets.
+        hint: what the user can do next, in one sentence.
+        log: a file with more details, if there is one.
     """
 
     exit_code = 1
@@ -29,7 +29,7 @@ class BenchError(Exception):
         self.log = log
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments do not survive BaseException's own pickling.
+        # BaseException's own pickling drops keyword-only arguments.
         return (_rebuild, (type(self), self.message, self.hint, self.log))
 
 
@@ -38,7 +38,7 @@ def _rebuild(kind: type[BenchError], message: str, hint: str, log: Path | None) 
 
 
 class MachineError(BenchError):
-    """The machine failed us: disk full, folder not writable, process limit reached."""
+    """The machine failed: disk full, folder not writable, process limit reached."""
 
     exit_code = 1
 
@@ -50,34 +50,34 @@ class UsageError(BenchError):
 
 
 class PluginError(BenchError):
-    """A plugin that was asked for is absent, broken or ambiguous."""
+    """A requested plugin is missing, broken or ambiguous."""
 
     exit_code = 3
 
 
 class OptionalFeatureMissing(PluginError):
-    """The plugin is sound, but an optional part of it (an extra) is not installed."""
+    """The plugin works, but an optional part of it (an extra) is not installed."""
 
 
 class HardwareAbsent(BenchError):
-    """The hardware that was asked for is not on this machine."""
+    """The requested hardware is not on this machine."""
 
     exit_code = 4
 
 
 class EngineError(BenchError):
-    """The engine did not start, died, stalled, or answered what it must not answer."""
+    """The engine did not start, died, stalled, or gave a wrong response."""
 
     exit_code = 5
 
 
 class MeasurementInvalid(BenchError):
-    """A measurement may not be used, or the accuracy gate failed."""
+    """A measurement is invalid, or the accuracy gate failed."""
 
     exit_code = 6
 
 
 class Interrupted(BenchError):
-    """The user stopped the run; what was measured is kept."""
+    """The user stopped the run. What was measured is kept."""
 
     exit_code = 130

@@ -1,4 +1,4 @@
-"""Accuracy: questions, answers, a score, and the verdict against a threshold."""
+"""Evals: questions, answers, and a score that is compared with a threshold."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .workload import ChatPrompt, TextPrompt
 
 @attrs.frozen(kw_only=True)
 class EvalNeeds:
-    """What an eval needs of a server. Where the measured deployment cannot meet it, the plan adds
-    an eval twin that differs only in the settings listed.
+    """What an eval needs from a server. If the measured deployment cannot provide it, the plan adds
+    an eval twin that differs only in the required settings.
 
-    `codec` names the codec of the questions. `context_tokens` covers prompt and answer.
-    `logprobs`: prompt log-probabilities are read. `real_acceptance`: speculative decoding must run
-    with its real acceptance, not a simulated one.
+    `codec`: name of the codec for the questions. `context_tokens` covers prompt and answer.
+    `logprobs`: the eval reads prompt log-probabilities. `real_acceptance`: speculative decoding
+    must use its real acceptance rate, not a simulated one.
     """
 
     codec: str = "openai-chat"
@@ -30,7 +30,7 @@ class EvalNeeds:
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """One item. `id` is stable over versions of the plugin; `text` is what a reader sees."""
+    """One item. `id` is stable across versions of the plugin; `text` is for display."""
 
     id: str
     text: str
@@ -38,7 +38,9 @@ class Question:
 
 @attrs.frozen(kw_only=True)
 class EvalSample:
-    """One answer. `score` is set where a harness graded it on the spot, else score() grades."""
+    """One answer. `question` is the id of the question. `score` is set if a harness graded the
+    answer while asking; otherwise :meth:`Eval.score` grades it.
+    """
 
     question: str
     answer: str
@@ -48,9 +50,9 @@ class EvalSample:
 
 @attrs.frozen(kw_only=True)
 class EvalScore:
-    """The result over samples: `value` in [0, 1], `correct` the sum of the samples' scores.
+    """The result over all samples: `value` in [0, 1], `correct` the sum of the samples' scores.
 
-    `variant` names the task variant and version, because they change scores.
+    `variant` names the task variant and version: scores of different variants are not comparable.
     """
 
     metric: str
@@ -62,7 +64,7 @@ class EvalScore:
 
 @attrs.frozen(kw_only=True)
 class Generation:
-    """One text to be generated for an eval, greedily unless told otherwise."""
+    """One generation request of an eval; greedy unless `temperature` is set."""
 
     prompt: ChatPrompt | TextPrompt
     max_tokens: int
@@ -76,7 +78,7 @@ class EvalServer(Protocol):
 
     @property
     def base_url(self) -> str:
-        """URL without a path, for harnesses that bring a client of their own."""
+        """URL without a path, for harnesses with their own HTTP client."""
 
     @property
     def model(self) -> str:
@@ -84,7 +86,7 @@ class EvalServer(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """How many questions may be in flight."""
+        """The largest number of questions in flight."""
 
     @property
     def scratch(self) -> str:
@@ -92,30 +94,30 @@ class EvalServer(Protocol):
 
     @property
     def api_key(self) -> str | None:
-        """The key to authorise with, from the environment; never store or print it."""
+        """The API key from the environment, None without one. Never store or print it."""
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
         """The answers, in order. Raises EngineError if the server does not answer."""
 
 
 class Eval(ABC):
-    """One task. Runs in a process of its own, so heavy imports never touch a measurement."""
+    """One task. Runs in its own process, so heavy imports do not disturb a measurement."""
 
     @abstractmethod
     def needs(self) -> EvalNeeds:
-        """What the server must offer. Pure and light: called while planning."""
+        """What the server must provide. Pure and fast: called while planning."""
 
     @abstractmethod
     def questions(self, seed: int) -> Sequence[Question]:
-        """The items to ask, sampled by `seed` where the options limit them."""
+        """The items to ask. If the options limit their number, `seed` selects them."""
 
     @abstractmethod
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample a question, in order. Core may stop between batches.
+        """Answers to a batch, one sample per question, in order. Core may stop between batches.
 
-        One instance is asked with one server only.
+        Each instance is used with one server only.
         """
 
     @abstractmethod
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
-        """Grade and sum up. Pure: the same samples give the same score."""
+        """Grade and aggregate the samples. Pure: the same samples give the same score."""

@@ -1,4 +1,4 @@
-"""What observers see: one frozen event each. Observers cannot change or stop a run."""
+"""Events for observers, one frozen class each. Observers cannot change or stop a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .result import EvalOutcome, PointResult
 
 @attrs.frozen(kw_only=True)
 class RunStarted:
-    """A run begins; its directory exists."""
+    """A run starts; its directory exists."""
 
     run: str
     path: str
@@ -19,7 +19,7 @@ class RunStarted:
 
 @attrs.frozen(kw_only=True)
 class DeploymentReady:
-    """A deployment generated its first token."""
+    """A deployment generated its first token. `start_s`: seconds since its start."""
 
     run: str
     deployment: str
@@ -31,7 +31,7 @@ class DeploymentReady:
 
 @attrs.frozen(kw_only=True)
 class PointStarted:
-    """A point's warm-up is about to begin."""
+    """A point's warm-up is about to start."""
 
     run: str
     deployment: str
@@ -56,7 +56,7 @@ class EvalFinished:
 
 @attrs.frozen(kw_only=True)
 class RunFinished:
-    """All is on disk and every process has stopped. `state` as in RunView."""
+    """All results are on disk and every process has stopped. `state` as in RunView."""
 
     run: str
     path: str

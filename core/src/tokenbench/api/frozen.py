@@ -1,4 +1,4 @@
-"""``FrozenMap``: an ordered, hashable, immutable mapping for data that crosses boundaries."""
+"""``FrozenMap``: an ordered, hashable, immutable mapping for API data."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ W = TypeVar("W")
 class FrozenMap(Mapping[str, V_co]):
     """A mapping that keeps its order, cannot change and can be hashed.
 
-    Equality is that of mappings (order does not count); flags keep their order because rendering
-    iterates. Values must be hashable for the map to be.
+    Equality ignores the order, as for other mappings. Hashing needs hashable values.
     """
 
     __slots__ = ("_items",)
@@ -44,5 +43,7 @@ class FrozenMap(Mapping[str, V_co]):
         return (FrozenMap, (self._items,))
 
     def updated(self, other: Mapping[str, W]) -> FrozenMap[V_co | W]:
-        """A new map in which `other` replaces or adds entries; replaced keys keep their place."""
+        """A new map with the entries of `other` added or replaced; replaced keys keep their
+        position.
+        """
         return FrozenMap({**self._items, **other})

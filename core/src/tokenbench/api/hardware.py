@@ -1,4 +1,4 @@
-"""Accelerators and hosts: what exists (data), what is here (probe), what it does (sampler)."""
+"""Hardware: a catalogue of SKUs (data), a probe of this host, and a sampler of its devices."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from .frozen import FrozenMap
 
 @attrs.frozen(kw_only=True)
 class Sku:
-    """One chip of a catalogue. Figures carry `source` and `date`; None where not known.
+    """One chip of a catalogue. `source` and `date` belong to its figures; unknown figures are None.
 
-    `aliases` are names as drivers report them, lower case.
+    `aliases`: names as drivers report them, in lower case. `dense_flops`: FLOP/s without sparsity,
+    by data type (``bf16``).
     """
 
     name: str
@@ -32,8 +33,8 @@ class Sku:
 class DeviceInfo:
     """One device found by a probe.
 
-    `index` is its number in samples; `handle` how a process is told to use it (a UUID, the name of
-    a partition), None where that is the index.
+    `index` identifies it in samples. `handle` is what a process is given to select it (a UUID, the
+    name of a partition); None if that is the index.
     """
 
     index: int
@@ -49,9 +50,10 @@ class DeviceInfo:
 
 @attrs.frozen(kw_only=True)
 class Probe:
-    """What is on this host. No devices: `reason` says why, and `hint` what would help.
+    """The hardware on this host. Without devices, `reason` says why and `hint` what would help.
 
-    `notes` says of each thing that cannot be measured here, why not (key: field of Sample).
+    `notes` explains why a field of Sample cannot be measured here (key: field name). `facts` is for
+    provenance.
     """
 
     devices: tuple[DeviceInfo, ...] = ()
@@ -63,10 +65,10 @@ class Probe:
 
 @attrs.frozen(kw_only=True)
 class Sample:
-    """One reading of one device; None for what it does not tell. The agent adds time and host.
+    """One reading of one device; None for fields it does not report. The agent adds time and host.
 
-    `energy_j` counts up from an arbitrary start; `utilization` is a share in [0, 1]; `throttle`
-    names slowdown reasons in force (empty: none is); `clock_hz` is the compute clock.
+    `energy_j` counts up from an arbitrary start; `utilization` is a fraction in [0, 1]; `throttle`
+    names the active slowdown reasons (empty: none); `clock_hz` is the compute clock.
     """
 
     device: int
@@ -80,34 +82,34 @@ class Sample:
 
 
 class Sampler(ABC):
-    """Reads devices. Lives in the agent process of one host; opened and closed once."""
+    """Reads devices, in the agent process of one host. Opened and closed once."""
 
     @abstractmethod
     def sample(self) -> Sequence[Sample]:
-        """One reading of every device, quickly (well under the sampling interval)."""
+        """One reading of every device. Must be much faster than the sampling interval."""
 
     def close(self) -> None:
-        """Let go of the driver."""
+        """Release the driver."""
 
 
 class Hardware(ABC):
-    """One vendor's accelerators (or the host's CPU)."""
+    """One vendor's accelerators, or the host's CPU."""
 
     @abstractmethod
     def catalogue(self) -> Sequence[Sku]:
-        """All chips this plugin knows. Pure data."""
+        """All chips the plugin knows. Pure data."""
 
     @abstractmethod
     def probe(self) -> Probe:
-        """What is on this host. Absence is a Probe with a reason, never an exception."""
+        """The devices on this host. Without any, a Probe with a reason; never an exception."""
 
     def environment(self) -> FrozenMap[str]:
-        """Variables of every process that has accelerators, so that it uses its own and no others.
+        """Variables for every process with accelerators, so that it uses only its own devices.
 
-        Values may hold symbols: ``{"CUDA_VISIBLE_DEVICES": "{devices}"}``. Pure.
+        Values may contain symbols: ``{"CUDA_VISIBLE_DEVICES": "{devices}"}``. Pure.
         """
         return FrozenMap()
 
     def sampler(self, devices: Sequence[int]) -> Sampler | None:
-        """A sampler of these devices; None where this host can tell nothing."""
+        """A sampler of these devices; None if this host reports no readings."""
         return None

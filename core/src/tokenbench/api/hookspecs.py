@@ -1,8 +1,8 @@
 """The hooks, in three families. All are prefixed ``bench_``; none is called in the request path.
 
-A plugin is a module named by an entry point; it implements the hooks it needs and marks each with
-``@hookimpl``. *Register* hooks say what there is, the *amend* hook changes launch plans, *observe*
-hooks are told what happened. An implementation may leave out arguments that it does not use.
+A plugin is a module named by an entry point. It implements the hooks it needs and marks each with
+``@hookimpl``. *Register* hooks return specs, the *amend* hook changes launch plans, *observe* hooks
+receive events. An implementation may omit arguments it does not use.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @attrs.frozen(kw_only=True)
 class AmendRequest:
-    """What an amendment may look at: the engine's name and the request its plan came from."""
+    """The input of an amendment: the engine's name and the request its plan was made for."""
 
     engine: str
     request: EngineRequest
@@ -51,13 +51,13 @@ class AmendRequest:
 
 @hookspec
 def bench_register_engines() -> Sequence[EngineSpec]:  # type: ignore[empty-body]
-    """Engines: what starts model servers, or talks to one that is up.
+    """Engines: start a model server, or use one that is already running.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
@@ -69,20 +69,20 @@ def bench_register_engines() -> Sequence[EngineSpec]:  # type: ignore[empty-body
 
         @hookimpl
         def bench_register_engines():
-            return [EngineSpec(name="mine", summary="the server mine", factory=make)]
+            return [EngineSpec(name="mine", summary="my server", factory=make)]
     """
 
 
 @hookspec
 def bench_register_hardware() -> Sequence[HardwareSpec]:  # type: ignore[empty-body]
-    """Hardware: which chips exist, which are here, what they do.
+    """Hardware: a catalogue of chips, a probe of this host, and a sampler.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
-    The telemetry agent calls it too, on every host of a deployment.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
+    Also called by the telemetry agent, on every host of a deployment.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
@@ -94,19 +94,19 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:  # type: ignore[empty-b
 
         @hookimpl
         def bench_register_hardware():
-            return [HardwareSpec(name="mine", summary="chips of mine", factory=make)]
+            return [HardwareSpec(name="mine", summary="my chips", factory=make)]
     """
 
 
 @hookspec
 def bench_register_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
-    """Models: weights, facts, recipes, thresholds. Data, so there is no factory.
+    """Models: weights, architecture, recipes, thresholds. Data only, without a factory.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
@@ -116,19 +116,19 @@ def bench_register_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
 
         @hookimpl
         def bench_register_models():
-            return [ModelSpec(name="mine", summary="the model mine", weights=(BF16,))]
+            return [ModelSpec(name="mine", summary="my model", weights=(BF16,))]
     """
 
 
 @hookspec
 def bench_register_workloads() -> Sequence[WorkloadSpec]:  # type: ignore[empty-body]
-    """Workloads: what is asked of a server.
+    """Workloads: the sessions that are sent to a server.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
@@ -140,20 +140,20 @@ def bench_register_workloads() -> Sequence[WorkloadSpec]:  # type: ignore[empty-
 
         @hookimpl
         def bench_register_workloads():
-            return [WorkloadSpec(name="mine", summary="traffic as seen at mine", factory=make)]
+            return [WorkloadSpec(name="mine", summary="my traffic", factory=make)]
     """
 
 
 @hookspec
 def bench_register_evals() -> Sequence[EvalSpec]:  # type: ignore[empty-body]
-    """Evals: questions, and how answers are graded.
+    """Evals: questions, and how their answers are graded.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
-    The eval worker, a process of its own, calls it too.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
+    Also called by the eval worker, in its own process.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
@@ -165,19 +165,19 @@ def bench_register_evals() -> Sequence[EvalSpec]:  # type: ignore[empty-body]
 
         @hookimpl
         def bench_register_evals():
-            return [EvalSpec(name="mine", summary="questions of mine", factory=make)]
+            return [EvalSpec(name="mine", summary="my questions", factory=make)]
     """
 
 
 @hookspec
 def bench_register_reporters() -> Sequence[ReporterSpec]:  # type: ignore[empty-body]
-    """Reporters: results to tables, pages, files.
+    """Reporters: render results as tables, pages or files.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
@@ -189,19 +189,19 @@ def bench_register_reporters() -> Sequence[ReporterSpec]:  # type: ignore[empty-
 
         @hookimpl
         def bench_register_reporters():
-            return [ReporterSpec(name="mine", summary="a page of mine", factory=make)]
+            return [ReporterSpec(name="mine", summary="my page", factory=make)]
     """
 
 
 @hookspec
 def bench_register_launchers() -> Sequence[LauncherSpec]:  # type: ignore[empty-body]
-    """Launchers: places to run processes.
+    """Launchers: start processes on some set of machines.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
@@ -213,32 +213,32 @@ def bench_register_launchers() -> Sequence[LauncherSpec]:  # type: ignore[empty-
 
         @hookimpl
         def bench_register_launchers():
-            return [LauncherSpec(name="mine", summary="the cluster mine", factory=make)]
+            return [LauncherSpec(name="mine", summary="my cluster", factory=make)]
     """
 
 
 @hookspec
 def bench_register_codecs() -> Sequence[CodecSpec]:  # type: ignore[empty-body]
-    """Wire formats, by the names that dialects and evals refer to.
+    """Codecs, by the names that dialects and evals refer to.
 
-    Called once, by the loader, when a plugin of this module is first named; in a process of its own
-    by ``bench plugins list --check`` and by the conformance kit.
-    Load workers call it too, before the clock starts: keep the module light.
+    Called once by the loader when a plugin of this module is first requested, and in a separate
+    process by ``bench plugins list --check`` and by the conformance kit.
+    Also called by load workers before the clock starts: keep the module small.
 
-    Must not: touch network, devices, files or processes; import what is heavy; depend on anything
-    but the module itself. What a factory needs is imported inside the factory.
+    Must not: use network, devices, files or processes; import heavy packages; depend on anything
+    outside the module. Import what a factory needs inside the factory.
 
     Example::
 
         from tokenbench.api import CodecSpec, hookimpl
 
         def make():
-            from mine.wire import Lines
+            from mine.codec import Lines
             return Lines()
 
         @hookimpl
         def bench_register_codecs():
-            return [CodecSpec(name="mine-lines", summary="a line a token", factory=make)]
+            return [CodecSpec(name="mine-lines", summary="one JSON line per token", factory=make)]
     """
 
 
@@ -247,15 +247,15 @@ def bench_register_codecs() -> Sequence[CodecSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
-    """A change to a launch plan, with its reason; None for no opinion.
+    """A change to a launch plan, with its reason; None for no change.
 
-    Called while planning, by the planner, once per deployment for each loaded plugin, with the plan
-    as the engine made it; plugins that only amend are loaded where a suite's ``use`` names them.
-    Core merges all amendments over the hardware's and the recipes' settings and under the suite's
-    own, refuses contradictions naming both plugins, and ``bench plan --explain`` shows who asked
-    for what.
+    Called by the planner while planning, once per deployment and loaded plugin, with the plan
+    as the engine made it. Plugins that only amend are loaded if a suite's ``use`` names them.
+    Amendments override the settings of hardware and recipes; the suite's own settings override
+    amendments. Core rejects contradicting amendments and names both plugins. ``bench plan
+    --explain`` shows the source of each setting.
 
-    Must not: look at this machine (a plan is pure), raise for an engine it does not know, or name a
+    Must not: read facts of this machine (a plan is pure), raise for an unknown engine, or name a
     role that the plan does not have.
 
     Example::
@@ -267,21 +267,21 @@ def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | N
             if request.request.hardware.kind != "mine":
                 return None
             flags = FrozenMap({"server": FrozenMap({"--use-mine": True})})
-            return Amendment(reason="mine is faster with its own kernels", flags=flags)
+            return Amendment(reason="its own kernels are faster", flags=flags)
     """
 
 
-# -- observe: a failure is logged with the plugin's name and never loses a measurement -----------
+# -- observe: a failure is logged with the plugin's name; the measurement is kept ----------------
 
 
 @hookspec
 def bench_run_started(event: RunStarted) -> None:
-    """A run begins: its directory exists, nothing has been started yet.
+    """A run starts: its directory exists, no process is running yet.
 
-    Called once a run, by the runner, for each loaded plugin.
+    Called once per run by the runner, for each loaded plugin.
 
-    Must not: change anything of the run, print, or take long; what it raises is logged with the
-    plugin's name and stops nothing.
+    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
+    do not stop the run.
 
     Example::
 
@@ -297,10 +297,10 @@ def bench_run_started(event: RunStarted) -> None:
 def bench_deployment_ready(event: DeploymentReady) -> None:
     """A server generated its first token.
 
-    Called once a deployment (and once an eval twin), by the runner, before anything is measured.
+    Called once per deployment and eval twin by the runner, before anything is measured.
 
-    Must not: change anything of the run, print, or take long; what it raises is logged with the
-    plugin's name and stops nothing.
+    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
+    do not stop the run.
 
     Example::
 
@@ -316,10 +316,10 @@ def bench_deployment_ready(event: DeploymentReady) -> None:
 def bench_point_started(event: PointStarted) -> None:
     """A point is about to be measured.
 
-    Called once a point, by the runner, before its warm-up; the measurement waits for it.
+    Called once per point by the runner, before its warm-up. The measurement waits for it.
 
-    Must not: change anything of the run, print, or take long; what it raises is logged with the
-    plugin's name and stops nothing.
+    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
+    do not stop the run.
 
     Example::
 
@@ -335,10 +335,10 @@ def bench_point_started(event: PointStarted) -> None:
 def bench_point_finished(event: PointFinished) -> None:
     """A point's result is on disk.
 
-    Called once a point, by the runner, whatever became of the point; between measurements.
+    Called once per point by the runner, between measurements, also for failed points.
 
-    Must not: change anything of the run, print, or take long; what it raises is logged with the
-    plugin's name and stops nothing.
+    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
+    do not stop the run.
 
     Example::
 
@@ -354,10 +354,10 @@ def bench_point_finished(event: PointFinished) -> None:
 def bench_eval_finished(event: EvalFinished) -> None:
     """An eval's outcome is on disk.
 
-    Called once an eval, by the runner, after the score was judged.
+    Called once per eval by the runner, after the score was compared with its threshold.
 
-    Must not: change anything of the run, print, or take long; what it raises is logged with the
-    plugin's name and stops nothing.
+    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
+    do not stop the run.
 
     Example::
 
@@ -371,12 +371,12 @@ def bench_eval_finished(event: EvalFinished) -> None:
 
 @hookspec
 def bench_run_finished(event: RunFinished) -> None:
-    """All is on disk and every process has stopped.
+    """All results are on disk and every process has stopped.
 
-    Called once a run, by the runner, also where the run failed or was interrupted.
+    Called once per run by the runner, also if the run failed or was interrupted.
 
-    Must not: change anything of the run, print, or take long; what it raises is logged with the
-    plugin's name and stops nothing.
+    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
+    do not stop the run.
 
     Example::
 

@@ -1,19 +1,19 @@
-"""From an engine's knowledge to running processes: plans, amendments, allocations, deployments.
+"""Launching: plans, amendments, allocations, deployments.
 
-Plans hold SYMBOLS instead of facts that are known only at launch, so that a plan is pure, can be
-hashed for identity, and can be bound by a launcher that learns hosts and ports late:
+A plan contains symbols for values that are known only at launch. So it is pure, can be hashed for
+identity, and can be bound by a launcher that learns hosts and ports late:
 
 ======================== =====================================================================
-``{host}``               address that this process's own replica binds to
-``{port:http}``          its own port named ``http``
+``{host}``               address that this replica binds to
+``{port:http}``          port ``http`` of this replica
 ``{decode.0.host}``      host of replica 0 of role ``decode``
 ``{decode.0.port:http}`` its port
 ``{weights}``            local path (or hub name) of the model weights
-``{cpus}``               number of CPU cores given to this process
-``{devices}``            the devices given to this process, comma-separated (see DeviceInfo.handle)
-``{scratch}``            a folder of this process's own, removed after the run
-``{file:NAME}``          path of the :class:`FileSpec` called NAME
-``{secret:NAME}``        environment variable NAME; allowed in environment only, never in argv
+``{cpus}``               number of CPU cores of this process
+``{devices}``            devices of this process, comma-separated (see DeviceInfo.handle)
+``{scratch}``            a folder for this process only, removed after the run
+``{file:NAME}``          path of the :class:`FileSpec` with that name
+``{secret:NAME}``        environment variable NAME; allowed in `environment` only, never in argv
 ======================== =====================================================================
 
 Any other brace is literal (JSON values need no escaping).
@@ -32,7 +32,7 @@ from .topology import SERVER
 
 Scalar = str | int | float | bool
 FlagValue = Scalar | None | tuple[Scalar, ...]
-"""True: the bare flag. False or None: left out. A tuple: the flag once, then all values."""
+"""True: the flag alone. False or None: no flag. A tuple: the flag once, then all values."""
 
 
 def _flags(value: Mapping[str, FlagValue]) -> FrozenMap[FlagValue]:
@@ -47,7 +47,7 @@ def _env(value: Mapping[str, str]) -> FrozenMap[str]:
 class FileSpec:
     """A file that core writes before a process starts (a config, a chat template).
 
-    `content` is written as it stands: symbols in it are not bound. `name` has no folder in it.
+    `content` is written verbatim: symbols in it are not bound. `name` has no folder.
     """
 
     name: str
@@ -56,12 +56,12 @@ class FileSpec:
 
 @attrs.frozen(kw_only=True)
 class ProcessSpec:
-    """One process of a deployment, symbols unbound.
+    """One process of a deployment, with unbound symbols.
 
-    `argv` is the program and its fixed arguments; `flags` is an ordered mapping rendered after it,
-    last of all, so that layers can merge and explain each flag. `ports` names the ports it needs.
-    `accelerators` counts those of one replica. `mounts` (host paths) and `devices` (device nodes)
-    matter to launchers that confine processes, `image` to those that run containers.
+    `argv` is the program and its fixed arguments. `flags` is an ordered mapping that is rendered
+    after `argv`, so that layers can merge and explain each flag. `ports` names the ports it needs.
+    `accelerators` is the number per replica. `mounts` (host paths) and `devices` (device nodes) are
+    for launchers that isolate processes, `image` for those that run containers.
     """
 
     role: str = SERVER
@@ -79,7 +79,7 @@ class ProcessSpec:
 
 @attrs.frozen(kw_only=True)
 class EndpointSpec:
-    """Where a role answers. `url` may hold symbols, or be literal for a server already up."""
+    """Where a role listens. `url` may contain symbols, or be literal for a running server."""
 
     role: str = SERVER
     url: str = "http://{server.0.host}:{server.0.port:http}"
@@ -88,12 +88,12 @@ class EndpointSpec:
 
 @attrs.frozen(kw_only=True)
 class LaunchPlan:
-    """What an engine wants started, and where load and scrapes go.
+    """The processes an engine wants started, and the endpoints for load and metrics.
 
-    No processes means that the server is already up. The first endpoint takes the load.
+    Without processes the server is already running. The first endpoint receives the load.
     `start_timeout_s` limits the time from start to the first generated token. `served_name` is the
-    model name that requests must carry, None for the one of the engine request. `api_key_env` is
-    the NAME of the environment variable that holds the key requests must carry, if they must.
+    model name in requests; None: the name of the engine request. `api_key_env` is the NAME of the
+    environment variable with the API key, if requests need one.
     """
 
     processes: tuple[ProcessSpec, ...] = ()
@@ -105,10 +105,10 @@ class LaunchPlan:
 
 @attrs.frozen(kw_only=True)
 class Amendment:
-    """A change that another plugin asks of a launch plan, always with its reason.
+    """A change to a launch plan by another plugin, with its reason.
 
     `flags`, `environment` and `files` are by role; `mounts` and `devices` go to every process;
-    `processes` are added. A contradiction between two amendments is refused by core, naming both.
+    `processes` are added. Core rejects contradicting amendments and names both plugins.
     """
 
     reason: str
@@ -122,7 +122,7 @@ class Amendment:
 
 @attrs.frozen(kw_only=True)
 class Resources:
-    """What a deployment needs of a launcher. `client` asks for a place to run the load from."""
+    """What a deployment needs from a launcher. `client`: also a host to run the load from."""
 
     processes: tuple[ProcessSpec, ...]
     accelerator_sku: str | None = None
@@ -150,9 +150,10 @@ class Host:
 
 @attrs.frozen(kw_only=True)
 class Placement:
-    """One replica's place: known when allocated, or (ports, on a cluster) only once it runs.
+    """Where one replica runs. Complete when allocated, except that on a cluster the ports may be
+    known only once it runs.
 
-    `devices` are the handles of the accelerators given to it.
+    `devices` are the handles of its accelerators.
     """
 
     role: str
@@ -164,7 +165,9 @@ class Placement:
 
 @attrs.frozen(kw_only=True)
 class Allocation:
-    """What a launcher gave. `deadline_s` is the time left until it takes it back, if it does."""
+    """The hosts and devices that a launcher granted. `deadline_s`: seconds until it revokes them,
+    None without a limit.
+    """
 
     id: str
     hosts: tuple[Host, ...]
@@ -174,7 +177,7 @@ class Allocation:
 
 @attrs.frozen(kw_only=True)
 class Endpoint:
-    """A bound endpoint of a running deployment. `index` counts replicas of a role."""
+    """A bound endpoint of a running deployment. `index` is the replica's number within its role."""
 
     role: str
     index: int
@@ -184,7 +187,7 @@ class Endpoint:
 
 @attrs.frozen(kw_only=True)
 class ProcessState:
-    """What became of one process. `exit_code` is None while it runs."""
+    """The state of one process. `exit_code` is None while it runs."""
 
     role: str
     index: int
@@ -194,8 +197,8 @@ class ProcessState:
 
 
 @attrs.frozen(kw_only=True)
-class Finished:
-    """A command that ran to its end on a host."""
+class CommandResult:
+    """The result of a command that :meth:`Launcher.run_on` ran."""
 
     exit_code: int
     stdout: str
@@ -206,11 +209,11 @@ class Finished:
 class LauncherContext:
     """What core gives a launcher besides its options.
 
-    `logs`: a folder of this machine; the log of each process belongs there as ``ROLE-INDEX.log``.
-    `weights`: what ``{weights}`` stands for on this machine, a path or a hub name; a launcher whose
-    processes run elsewhere brings the file to them and binds its path there. `port`: the first port
-    that the user asked for, None for any free one. `cpus` and `devices`: what servers may use of
-    this machine, for launchers that use this machine.
+    `logs`: a folder on this machine for the log of each process, ``ROLE-INDEX.log``. `weights`: the
+    value of ``{weights}`` on this machine, a path or a hub name; a launcher whose processes run
+    elsewhere copies the file there and binds that path. `port`: the first port if the user asked
+    for one, None for any free port. `cpus` and `devices`: what servers may use, for launchers that
+    run them on this machine.
     """
 
     logs: Path
@@ -221,7 +224,7 @@ class LauncherContext:
 
 
 class Deployment(ABC):
-    """A running deployment in a launcher's hands."""
+    """A running deployment, owned by its launcher."""
 
     id: str
 
@@ -232,7 +235,7 @@ class Deployment(ABC):
 
     @abstractmethod
     def status(self) -> Sequence[ProcessState]:
-        """The state of every process; never blocks for long."""
+        """The state of every process. Must not block for long."""
 
     @abstractmethod
     def logs(self, role: str, *, lines: int = 200) -> str:
@@ -240,27 +243,31 @@ class Deployment(ABC):
 
     @abstractmethod
     def cancel(self) -> None:
-        """Stop everything and give the allocation back. May be called twice."""
+        """Stop all processes and release the allocation. May be called twice."""
 
 
 class Launcher(ABC):
-    """Starts processes somewhere. The local one is the core's; others are plugins."""
+    """Starts processes somewhere. Core has the local launcher; others are plugins."""
 
     @abstractmethod
     def allocate(self, resources: Resources) -> Allocation:
-        """Get hosts and devices.
+        """Reserve hosts and devices.
 
         Raises:
-            HardwareAbsent: what is asked for is not there.
+            HardwareAbsent: the requested resources do not exist.
         """
 
     @abstractmethod
     def start(self, plan: LaunchPlan, allocation: Allocation) -> Deployment:
-        """Bind symbols and start the plan's processes."""
+        """Bind the plan's symbols and start its processes."""
 
     @abstractmethod
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
-        """Run a short command on a host of the allocation."""
+    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
+        """Run a short command on a host of the allocation.
+
+        Raises:
+            EngineError: the command exceeded `timeout_s`.
+        """
 
     @abstractmethod
     def put(self, host: str, local: Path, remote: str) -> None:
@@ -272,8 +279,8 @@ class Launcher(ABC):
 
     @abstractmethod
     def attach(self, id: str) -> Deployment:
-        """Find a deployment again after a crash of the command line.
+        """Find a running deployment again after the command line crashed.
 
         Raises:
-            EngineError: it is gone.
+            EngineError: the deployment no longer exists.
         """

@@ -1,4 +1,4 @@
-"""Load levels, and the plan that chooses them."""
+"""Load levels, and the plan that selects them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 ARRIVALS = ("constant", "poisson", "gamma", "ramp", "replay")
-"""Arrival processes of an open loop."""
+"""Arrival processes of open loops."""
 
 
 @attrs.frozen(kw_only=True)
 class LoadLevel:
-    """One concurrency (closed loop) or one rate (open loop); exactly one of the two is set.
+    """One concurrency (closed loop) or one rate (open loop). Exactly one of the two is set.
 
-    `concurrency` counts requests (sessions, where `unit` is ``session``) in flight; `rate_per_s`
-    counts arrivals a second. `arrival` names the process of an open loop (:data:`ARRIVALS`):
-    ``constant``, ``poisson``, ``gamma`` with `burstiness` (its shape: 1 is Poisson, below 1 is
-    burstier), ``ramp`` from `ramp_from_per_s` to the rate over the phase, or ``replay`` of a
-    trace's time stamps, scaled to the rate; `trace` is the SHA-256 of those stamps.
+    `concurrency`: requests in flight (sessions, if `unit` is ``session``). `rate_per_s`: arrivals
+    per second. `arrival`: the arrival process of an open loop (:data:`ARRIVALS`): ``constant``,
+    ``poisson``, ``gamma`` with shape `burstiness` (1 is Poisson, less than 1 is burstier), ``ramp``
+    from `ramp_from_per_s` to the rate over the phase, or ``replay`` of a trace's timestamps, scaled
+    to the rate. `trace` is the SHA-256 of those timestamps.
     """
 
     concurrency: int | None = None
@@ -36,7 +36,7 @@ class LoadLevel:
     trace: str | None = None
 
     @arrival.default
-    def _usual(self) -> str:
+    def _default_arrival(self) -> str:
         return "closed" if self.rate_per_s is None else "poisson"
 
     def __attrs_post_init__(self) -> None:
@@ -47,17 +47,14 @@ class LoadLevel:
         if self.rate_per_s is not None and not self.rate_per_s > 0:
             raise ValueError(f"rate_per_s: expected more than 0, got {self.rate_per_s}")
         if (self.rate_per_s is not None) != (self.arrival in ARRIVALS):
-            raise ValueError(f"arrival: {self.arrival!r} does not go with a {self._what}")
+            kind = "concurrency" if self.rate_per_s is None else "rate"
+            raise ValueError(f"arrival: {self.arrival!r} is not allowed with a {kind}")
         if not self.burstiness > 0:
             raise ValueError(f"burstiness: expected more than 0, got {self.burstiness:g}")
 
     @property
-    def _what(self) -> str:
-        return "concurrency" if self.rate_per_s is None else "rate"
-
-    @property
     def label(self) -> str:
-        """Short text for tables and folder names."""
+        """Short text for tables and folder names: ``c8``, ``r2.5``, ``r2.5-gamma``."""
         if self.concurrency is not None:
             return f"c{self.concurrency}"
         kind = "" if self.arrival == "poisson" else f"-{self.arrival}"
@@ -68,17 +65,18 @@ class LoadLevel:
 class Stop:
     """When a phase stops sending: at the first limit reached. In-flight turns are drained.
 
-    The limit of time waits for `least_requests`, so that a slow server has a steady state too.
+    `duration_s` (seconds) takes effect only after `min_requests` were sent, so that a slow server
+    reaches a steady state too.
     """
 
     duration_s: float | None = None
-    least_requests: int | None = None
+    min_requests: int | None = None
     requests: int | None = None
     output_tokens: int | None = None
 
 
 class LoadPlan(ABC):
-    """Chooses the next load level from the results so far: the one loop of a run."""
+    """Selects the next load level from the results so far."""
 
     __slots__ = ()
 
@@ -87,7 +85,7 @@ class LoadPlan(ABC):
         """The next level, or None at the end. Pure: depends on `history` only."""
 
     def known(self) -> Sequence[LoadLevel]:
-        """The levels that are certain beforehand, for `bench plan` and the ETA."""
+        """The levels known in advance, for `bench plan` and the ETA."""
         return ()
 
 
@@ -98,9 +96,9 @@ class FixedLoadPlan(LoadPlan):
     levels: tuple[LoadLevel, ...]
 
     def next(self, history: Sequence[PointResult]) -> LoadLevel | None:
-        """The level after as many as there are results."""
+        """The first level without a result."""
         return self.levels[len(history)] if len(history) < len(self.levels) else None
 
     def known(self) -> Sequence[LoadLevel]:
-        """All of them."""
+        """All levels."""
         return self.levels

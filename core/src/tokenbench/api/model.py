@@ -1,4 +1,4 @@
-"""What is known of a model: weights, architecture, tokenizer, recipes, thresholds. Data first."""
+"""Models as data: weights, architecture, recipes, thresholds, and the tokenizer's interface."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .launch import FlagValue
 class Weights:
     """One set of weights.
 
-    `source` is one of ``package:DIST/PATH`` (a file inside an installed distribution),
-    ``file:PATH`` or ``hub:ORG/NAME`` (the engine fetches it). `size_bytes` and `sha256` let core
-    tell missing, truncated and altered files apart before an engine is started.
+    `source`: ``package:DIST/PATH`` (a file of an installed distribution), ``file:PATH`` or
+    ``hub:ORG/NAME`` (the engine downloads it). With `size_bytes` and `sha256`, core detects
+    missing, truncated and modified files before it starts an engine.
     """
 
     precision: str
@@ -31,7 +31,7 @@ class Weights:
 
 @attrs.frozen(kw_only=True)
 class Architecture:
-    """Facts of a model's shape; None where unknown. Counts, not bytes, unless named so."""
+    """The model's shape; None for unknown values. Counts, except for fields named otherwise."""
 
     parameters: int | None = None
     active_parameters: int | None = None
@@ -49,9 +49,10 @@ class Architecture:
 
 @attrs.frozen(kw_only=True)
 class Recipe:
-    """Settings that make the model fast on an engine and a chip. None matches any.
+    """Recommended settings for the model on an engine and a chip. None matches any.
 
-    `flags` and `environment` apply to every process of `role` (None: all roles).
+    `flags` and `environment` apply to every process of `role` (None: all roles). `source` and
+    `date` say who recommends them.
     """
 
     engine: str
@@ -66,9 +67,9 @@ class Recipe:
 
 @attrs.frozen(kw_only=True)
 class AccuracyThreshold:
-    """The score that this model must reach in an eval, with where that number comes from.
+    """The minimum score of this model in an eval, with the source of that number.
 
-    `variant` names the eval's task variant and version that the figure holds for (None: any).
+    `variant` names the eval's task variant and version that the number is valid for (None: any).
     """
 
     eval: str
@@ -80,12 +81,12 @@ class AccuracyThreshold:
 
 
 class Tokenizer(ABC):
-    """Text to token ids and back, as the server does it (without special tokens added)."""
+    """Converts text to token ids and back like the server does, without adding special tokens."""
 
     @property
     @abstractmethod
     def vocab_size(self) -> int:
-        """Number of token ids, special ones included."""
+        """Number of token ids, including special ones."""
 
     @property
     @abstractmethod
@@ -98,13 +99,13 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of `ids`; bytes that are no valid UTF-8 become U+FFFD."""
+        """Text of `ids`; bytes that are not valid UTF-8 become U+FFFD."""
 
 
 @attrs.frozen(kw_only=True)
 class ModelSpec:
-    """A model, as data. `tokenizer` gets the local path of the chosen weights, or None for the
-    server's own; it is called once, when a workload or a count needs it.
+    """A model, as data. `tokenizer` takes the local path of the selected weights and is called
+    once, when first needed; None: only the server's tokenizer is available.
     """
 
     name: str

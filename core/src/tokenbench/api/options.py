@@ -1,4 +1,4 @@
-"""Options of a plugin: one attrs class gives suite keys, command-line parameters and docs.
+"""Plugin options: one attrs class defines suite keys, command-line parameters and documentation.
 
 Example::
 
@@ -32,14 +32,14 @@ def option(
     """One option of a plugin.
 
     Args:
-        help: what it does, shown in errors and docs; an option without help is refused.
-        default: value when the user gives none; without it the option is required.
-        unit: the unit of the value, for docs (`tokens`, `s`, ...).
-        choices: the only values allowed.
-        minimum: the smallest number allowed.
-        secret: never shown, stored or put in argv; an environment variable's NAME is better.
-        identity: False for a value that does not change what is measured (a URL, a path), and so is
-            left out of a point's identity.
+        help: what it does; shown in error messages and documentation. Required.
+        default: value if the user gives none. Without it the option is required.
+        unit: the unit of the value, for documentation (`tokens`, `s`, ...).
+        choices: the allowed values.
+        minimum: the smallest allowed number.
+        secret: never shown, stored or put in argv. Prefer the NAME of an environment variable.
+        identity: False for a value that does not change what is measured (a URL, a path); it is
+            not part of a point's identity.
     """
     if not help.strip():
         raise TypeError("an option needs a help text")
@@ -83,10 +83,10 @@ def options(cls: type[T]) -> type[T]:
     made = attrs.frozen(kw_only=True, slots=True)(cls)
     for field in attrs.fields(made):  # type: ignore[arg-type]
         if "help" not in field.metadata:
-            raise TypeError(f"{cls.__name__}.{field.name}: make it with option(help=...)")
+            raise TypeError(f"{cls.__name__}.{field.name}: define it with option(help=...)")
     return made
 
 
 @options
 class NoOptions:
-    """For plugins that have nothing to set."""
+    """For plugins without options."""

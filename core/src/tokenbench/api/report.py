@@ -1,4 +1,4 @@
-"""Reporters: results to text, tables, pages, files."""
+"""Reporters: render results as text, tables, pages or files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .result import EvalOutcome, MetricDefinition, PointResult
 
 @attrs.frozen(kw_only=True)
 class RunView:
-    """One run, as a reporter sees it. Times are UTC, ISO 8601; `finished` is None for a run that
-    was cut. `provenance` is flat: dotted key to text.
+    """One run, as a reporter sees it. Times are UTC, ISO 8601; `finished` is None for an unfinished
+    run. `provenance` is flat: dotted key to text.
     """
 
     id: str
@@ -32,7 +32,7 @@ class RunView:
 
 @attrs.frozen(kw_only=True)
 class View:
-    """One or more runs, the definitions of their metrics, and the terminal to write for."""
+    """One or more runs, the definitions of their metrics, and the terminal's properties."""
 
     runs: tuple[RunView, ...]
     definitions: tuple[MetricDefinition, ...]
@@ -42,8 +42,8 @@ class View:
 
 @attrs.frozen(kw_only=True)
 class Artifact:
-    """A rendered thing. Core writes it to the run's `reports` folder under `name`, or, with no
-    name, prints it.
+    """A rendered result. Core writes it to `name` in the run's `reports` folder, or prints it if it
+    has no name.
     """
 
     content: bytes
@@ -56,4 +56,4 @@ class Reporter(ABC):
 
     @abstractmethod
     def render(self, view: View) -> Iterable[Artifact]:
-        """The artifacts. Must survive failed and empty runs."""
+        """The artifacts. Must accept failed and empty runs."""

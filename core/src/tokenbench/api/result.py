@@ -1,4 +1,4 @@
-"""What a run leaves: metrics of points, two verdicts, provenance."""
+"""Results of a run: metrics of points, verdicts on measurement and accuracy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PointState(enum.StrEnum):
 
 
 class Measurement(enum.StrEnum):
-    """May the measurement be used?"""
+    """Verdict: whether the measurement may be used."""
 
     CERTIFIED = "certified"
     FLAGGED = "flagged"
@@ -30,7 +30,7 @@ class Measurement(enum.StrEnum):
 
 
 class Accuracy(enum.StrEnum):
-    """Did the deployment answer as well as it must?"""
+    """Verdict: whether the deployment reached its accuracy thresholds."""
 
     PASS = "pass"  # noqa: S105 - a verdict
     FAIL = "fail"
@@ -39,7 +39,7 @@ class Accuracy(enum.StrEnum):
 
 
 class CheckOutcome(enum.StrEnum):
-    """What one check of a measurement found."""
+    """Result of one check of a measurement."""
 
     OK = "ok"
     FLAGGED = "flagged"
@@ -49,7 +49,7 @@ class CheckOutcome(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Check:
-    """One check with its evidence. `value` is compared with the two limits, in `unit`."""
+    """One check with its evidence. `value` is compared with both limits, in `unit`."""
 
     name: str
     outcome: CheckOutcome
@@ -63,7 +63,8 @@ class Check:
 @attrs.frozen(kw_only=True)
 class Estimate:
     """A metric over repeats: the mean of the repeats' values, and the half-width of its 95 %
-    t-interval (None below 3 repeats). `values` has one entry a repeat, None where not measured.
+    t-interval (None for fewer than 3 repeats). `values` has one entry per repeat, None if not
+    measured.
     """
 
     mean: float | None
@@ -73,7 +74,7 @@ class Estimate:
 
 @attrs.frozen(kw_only=True)
 class MetricDefinition:
-    """A metric's one definition. `higher_is_better` is None where neither end is good."""
+    """The definition of a metric. `higher_is_better` is None if neither direction is better."""
 
     name: str
     title: str
@@ -84,10 +85,10 @@ class MetricDefinition:
 
 @attrs.frozen(kw_only=True)
 class EvalOutcome:
-    """An eval's score on one deployment and what it means.
+    """An eval's score on one deployment, and its verdict.
 
-    `interval` is the 95 % Wilson interval of `value`. `twin_settings` lists what differed from the
-    measured deployment where a twin answered.
+    `interval` is the 95 % Wilson interval of `value`. `twin_settings`: if an eval twin answered,
+    the settings in which it differed from the measured deployment.
     """
 
     eval: str
@@ -106,7 +107,7 @@ class EvalOutcome:
 
 @attrs.frozen(kw_only=True)
 class PointResult:
-    """Everything said about one point. `metrics` maps a metric's name to its estimate."""
+    """All results of one point. `metrics` maps a metric's name to its estimate."""
 
     point: str
     run: str
@@ -129,6 +130,7 @@ class PointResult:
     accuracy: Accuracy = Accuracy.NOT_RUN
     evals: tuple[EvalOutcome, ...] = ()
     saturated: bool | None = None
+    load_workers: int | None = None
     error: str | None = None
     schema_version: int = RESULT_SCHEMA_VERSION
     definitions_version: int = 1

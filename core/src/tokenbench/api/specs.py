@@ -1,4 +1,4 @@
-"""What registration hooks return: frozen specs, light to make, with lazy factories."""
+"""Specs that registration hooks return: frozen, cheap to create, with lazy factories."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .workload import Workload
 
 @attrs.frozen(kw_only=True)
 class EngineSpec:
-    """An engine. `factory` gets an instance of `options` and the context."""
+    """An engine. `factory` takes an instance of `options` and the context."""
 
     name: str
     summary: str
@@ -32,7 +32,7 @@ class EngineSpec:
 @attrs.frozen(kw_only=True)
 class HardwareSpec:
     """A vendor's accelerators, or the host's CPU (`accelerated` False: it has no devices to
-    allocate, its unit is the host).
+    allocate; its unit is the host).
     """
 
     name: str
@@ -44,8 +44,8 @@ class HardwareSpec:
 
 @attrs.frozen(kw_only=True)
 class WorkloadSpec:
-    """A kind of traffic. `exact_lengths`: it asks for exact output lengths. `multi_turn`: its
-    sessions have more than one turn.
+    """A workload. `exact_lengths`: it requests exact output lengths. `multi_turn`: its sessions
+    have more than one turn.
     """
 
     name: str
@@ -58,7 +58,7 @@ class WorkloadSpec:
 
 @attrs.frozen(kw_only=True)
 class EvalSpec:
-    """An accuracy task."""
+    """An eval."""
 
     name: str
     summary: str
@@ -68,7 +68,7 @@ class EvalSpec:
 
 @attrs.frozen(kw_only=True)
 class ReporterSpec:
-    """A way to show results."""
+    """A reporter."""
 
     name: str
     summary: str
@@ -78,7 +78,7 @@ class ReporterSpec:
 
 @attrs.frozen(kw_only=True)
 class LauncherSpec:
-    """A place to run processes. `factory` gets an instance of `options` and the context."""
+    """A launcher. `factory` takes an instance of `options` and the context."""
 
     name: str
     summary: str
@@ -88,7 +88,7 @@ class LauncherSpec:
 
 @attrs.frozen(kw_only=True)
 class CodecSpec:
-    """A codec, by the name that dialects and evals refer to."""
+    """A codec. Dialects and evals refer to it by `name`."""
 
     name: str
     summary: str

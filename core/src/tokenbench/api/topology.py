@@ -1,4 +1,4 @@
-"""How an engine is spread over accelerators."""
+"""Topology: how an engine is distributed over accelerators."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CLIENT = "client"
 
 @attrs.frozen(kw_only=True)
 class Topology:
-    """Parallel degrees of one engine replica (field's standard names).
+    """Parallel degrees of one engine replica, by their standard names.
 
-    `ep`, `dcp` and `dp_attention` re-use the accelerators of tp; only tp, pp and pcp multiply them.
+    `ep`, `dcp` and `dp_attention` reuse the accelerators of tp; only tp, pp and pcp multiply them.
     """
 
     tp: int = 1
@@ -24,6 +24,15 @@ class Topology:
     dp_attention: bool = False
     dcp: int = 1
     pcp: int = 1
+
+    @property
+    def degrees(self) -> dict[str, int]:
+        """The degrees that differ from their defaults, by name."""
+        return {
+            name: int(getattr(self, name))
+            for name, field in attrs.fields_dict(Topology).items()
+            if getattr(self, name) != field.default
+        }
 
     @property
     def accelerators(self) -> int:
@@ -58,11 +67,15 @@ class Layout:
 
     @property
     def disaggregated(self) -> bool:
-        """Whether prefill and decode run apart."""
+        """Whether prefill and decode run in separate pools."""
         return {pool.role for pool in self.pools} >= {PREFILL, DECODE}
 
     def pool(self, role: str) -> Pool:
-        """The pool of `role`; KeyError if there is none."""
+        """The pool of `role`.
+
+        Raises:
+            KeyError: there is no such pool.
+        """
         for pool in self.pools:
             if pool.role == role:
                 return pool

@@ -1,4 +1,4 @@
-"""What is asked of a server: sessions of turns."""
+"""Workloads: sessions of turns that are sent to a server."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .model import Tokenizer
 
 @attrs.frozen
 class TokenPrompt:
-    """A prompt as token ids, for servers that take them: lengths are exact."""
+    """A prompt as token ids, for servers that accept them: lengths are exact."""
 
     ids: tuple[int, ...]
 
 
 @attrs.frozen
 class TextPrompt:
-    """A prompt as plain text for a completions endpoint."""
+    """A prompt as plain text, for a completions endpoint."""
 
     text: str
 
@@ -45,15 +45,15 @@ Prompt = TokenPrompt | TextPrompt | ChatPrompt
 
 @attrs.frozen(kw_only=True)
 class Turn:
-    """One exchange to be made.
+    """One request of a session.
 
-    `n_in`: tokens of the prompt as asked (chat template not counted), None where unknown.
-    `max_tokens`: output limit; with `exact_output` the answer must have exactly that many tokens.
-    `delay_s`: think or tool time after the last of its parents ended (or after the session began).
-    `parents`: numbers of the session's turns that must have ended before; turns are numbered from 0
-    in the order in which the session returned them. Two turns with one parent are a fork, one turn
-    with two parents a join.
-    `affinity`: turns with the same key should reach the same replica, where a router can do that.
+    `n_in`: tokens of the prompt without chat template, None if unknown. `max_tokens`: output limit;
+    with `exact_output` the answer must have exactly that many tokens. `delay_s`: think or tool
+    time, counted from the end of its last parent (or from the session's start). `parents`: numbers
+    of the turns of this session that must have ended before; turns are numbered from 0 in the order
+    in which the session returned them. Two turns with one parent are a fork, one turn with two
+    parents a join. `affinity`: turns with the same key should reach the same replica, if a router
+    supports that.
     """
 
     prompt: Prompt
@@ -70,7 +70,7 @@ class Turn:
 
 @attrs.frozen(kw_only=True)
 class TurnResult:
-    """What came back of a turn, as its session sees it. `ok` is False when it failed."""
+    """The result of a turn, as its session sees it. `ok` is False if the turn failed."""
 
     number: int
     ok: bool
@@ -80,27 +80,27 @@ class TurnResult:
 
 
 class Session(ABC):
-    """A conversation. Picklable; runs in a load worker between stamps, on the client's time."""
+    """A conversation. Picklable. Runs inside a load worker: slow code there delays timestamps."""
 
     __slots__ = ()
 
     one_turn = False
-    """True: the turn does not depend on anything and is encoded before the clock starts."""
+    """True: the only turn depends on nothing and is encoded before the clock starts."""
 
     @abstractmethod
     def next(self, previous: TurnResult | None) -> Turn | tuple[Turn, ...] | None:
-        """The turn, or turns, that become possible once `previous` ended.
+        """The turn, or turns, that become ready after `previous` ended.
 
-        Called with None to begin, then once for each ended turn. Several turns are a fork; None or
-        an empty tuple means nothing more from this branch. The session is over when no turn is in
-        flight and none is waiting. A session with `one_turn` is asked once, before the clock
-        starts. Once a stop rule of the phase holds, nothing more is asked.
+        Called with None at the start, then once for each ended turn. Several turns are a fork; None
+        or an empty tuple ends this branch. The session ends when no turn is in flight and none is
+        waiting. With `one_turn` it is called only once, before the clock starts. It is not called
+        after a stop rule of the phase applies.
         """
 
 
 @attrs.frozen
 class SingleTurn(Session):
-    """A plain request: a session of one turn."""
+    """A session of one turn: a plain request."""
 
     turn: Turn
     one_turn = True
@@ -112,11 +112,11 @@ class SingleTurn(Session):
 
 @attrs.frozen(kw_only=True)
 class WorkloadContext:
-    """What a workload may know about the other side.
+    """What a workload knows about the server and the data.
 
-    `tokenizer` is None where the model has none on this machine (then lengths are by estimate or
-    by the server's usage). `token_ids`: the server takes token-id prompts. `chat`: requests go
-    through a chat template. `data` is the folder for data sets the user brought.
+    `tokenizer` is None if the model has none on this machine (lengths are then estimates, or the
+    server's usage). `token_ids`: the server accepts token-id prompts. `chat`: requests use a chat
+    template. `data`: folder with the user's data sets.
     """
 
     tokenizer: Tokenizer | None
@@ -127,16 +127,16 @@ class WorkloadContext:
 
 
 class Workload(ABC):
-    """Makes sessions. The same context, options and seed always give the same sessions."""
+    """Generates sessions. The same context, options and seed always give the same sessions."""
 
     def context_tokens(self) -> int | None:
-        """The largest context (input and output tokens) any session needs; None if unknown."""
+        """The largest context (input and output tokens) that any session needs; None if unknown."""
         return None
 
     def dataset_hash(self) -> str | None:
-        """SHA-256 of the data behind it, None for a workload without a data set."""
+        """SHA-256 of the data set; None for a workload without one."""
         return None
 
     @abstractmethod
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
-        """An endless, or at least long, stream of sessions. Pure but for reading data files."""
+        """A long, preferably endless, stream of sessions. Pure, apart from reading data files."""

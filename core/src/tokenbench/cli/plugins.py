@@ -123,14 +123,14 @@ def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) 
     """Run the conformance kit's checks that need no author's data (levels 0 to 2)."""
     from tokenbench.plugins.registry import PluginRegistry
     from tokenbench.suite.plugin_ref import parse_plugin_ref
-    from tokenbench.testing.kit import Verdict, checks_of, examine
+    from tokenbench.testing.kit import Verdict, checks_of, run_check
     from tokenbench.testing.subject import subject_of
 
     ref = parse_plugin_ref(name, where="NAME")
     code = 0
     for found in PluginRegistry(without=obj["without"]).kinds_of(ref.key, kind):
         subject = subject_of(found, ref.key, ref.options)
-        findings = [examine(item, subject) for item in checks_of(found, (0, 1, 2))]
+        findings = [run_check(item, subject) for item in checks_of(found, (0, 1, 2))]
         _print_table(
             [
                 [str(f.check.level), f.check.name, f.verdict.value, _printable(f.reason)]
@@ -140,7 +140,7 @@ def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) 
         counts = {v: sum(f.verdict is v for f in findings) for v in Verdict}
         said = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
         click.echo(f"{found} {subject.name} of {subject.distribution}: {said}")
-        code = 3 if counts[Verdict.REFUSED] else code
+        code = 3 if counts[Verdict.FAILED] else code
     return code
 
 

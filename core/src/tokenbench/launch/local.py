@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tokenbench.api import (
     Allocation,
+    CommandResult,
     Deployment,
     Endpoint,
     EngineError,
     FileSpec,
-    Finished,
     FrozenMap,
     HardwareAbsent,
     Host,
@@ -30,7 +30,7 @@ from tokenbench.api import (
     Resources,
     bind_process,
     bind_url,
-    facts_of,
+    symbol_values,
 )
 
 from .ports import free_port, require_free
@@ -137,7 +137,7 @@ class LocalLauncher(Launcher):
             for spec in plan.processes:
                 for index in range(spec.replicas):
                     assert scratch is not None
-                    facts = facts_of(allocation, spec.role, index)
+                    facts = symbol_values(allocation, spec.role, index)
                     process = self._start_one(spec, index, facts, scratch)
                     started.append((spec.role, index, process))
         except BaseException:
@@ -168,7 +168,7 @@ class LocalLauncher(Launcher):
             scratch=folder,
         )
 
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
+    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run a short command here; what it started ends with it, or when its time is up."""
         with tempfile.TemporaryDirectory(prefix="tokenbench-") as name:
             said, complained = Path(name, "stdout"), Path(name, "stderr")
@@ -184,7 +184,7 @@ class LocalLauncher(Launcher):
                     hint="run it by hand to see why",
                 )
             texts = [file.read_text("utf-8", errors="replace") for file in (said, complained)]
-        return Finished(exit_code=code, stdout=texts[0], stderr=texts[1])
+        return CommandResult(exit_code=code, stdout=texts[0], stderr=texts[1])
 
     def put(self, host: str, local: Path, remote: str) -> None:
         """Copy a file."""
@@ -208,7 +208,7 @@ def _usable_cpus() -> int:
 
 
 def _endpoints(plan: LaunchPlan, allocation: Allocation) -> tuple[Endpoint, ...]:
-    facts = facts_of(allocation, "", 0)
+    facts = symbol_values(allocation, "", 0)
     bound = []
     seen: Counter[str] = Counter()
     for endpoint in plan.endpoints:

@@ -125,7 +125,7 @@ class Scheduler(ABC):
 
     def _time_is_up(self) -> None:
         self._late = True
-        if self.dispatched >= (self._job.stop.least_requests or 0):
+        if self.dispatched >= (self._job.stop.min_requests or 0):
             self.stop("duration")
 
     def abort(self, reason: str, status: Status) -> None:

@@ -1,1 +1,1 @@
-"""Finding, checking, loading and listing plugins. A broken one is a row, not a crash."""
+"""Plugins: discovery, checking, loading and listing. A broken plugin never stops a list."""

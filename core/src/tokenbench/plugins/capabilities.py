@@ -6,12 +6,12 @@ from typing import Any
 
 import attrs
 
-# Not capabilities: what names a plugin, makes it, or is shown elsewhere.
+# Fields that are not capabilities: names, factories, and what is shown elsewhere.
 _OTHER = frozenset({"name", "summary", "factory", "options", "tokenizer", "capabilities"})
 
 
 def capabilities_of(spec: Any) -> dict[str, Any]:
-    """Declared facts that differ from their defaults, by name. Models: their precisions."""
+    """Declared fields that differ from their defaults, by name. For models: their precisions."""
     if not attrs.has(type(spec)):
         return {}
     if hasattr(spec, "weights"):
@@ -24,7 +24,7 @@ def _differing(value: Any) -> dict[str, Any]:
         return {}
     found = {}
     for field in attrs.fields(type(value)):
-        have = getattr(value, field.name)
-        if field.name not in _OTHER and have != field.default:
-            found[field.name] = list(have) if isinstance(have, tuple) else have
+        declared = getattr(value, field.name)
+        if field.name not in _OTHER and declared != field.default:
+            found[field.name] = list(declared) if isinstance(declared, tuple) else declared
     return found

@@ -1,6 +1,6 @@
-"""Each candidate imported in a process of its own: a crash, a hang or a print is a row too.
+"""Loads each candidate in a separate process: a crash, a hang or output is reported like any error.
 
-``python -m tokenbench.plugins.checking DIST KIND NAME`` checks one and says JSON.
+``python -m tokenbench.plugins.checking DIST KIND NAME`` checks one and prints JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Any
 
 import attrs
 
+from tokenbench.paths import cache_folder
+
 from .discovery import CORE, Candidate
 from .registry import PluginRegistry
 from .state import Broken, Loaded, Outcome
@@ -29,20 +31,20 @@ _TIMEOUT_S = 20.0
 
 
 def check_all(candidates: Iterable[Candidate]) -> dict[Candidate, Outcome]:
-    """The outcome of every candidate; those whose distribution has not changed come from a cache.
+    """The outcome of every candidate, from a cache if its distribution has not changed.
 
-    A distribution installed for development has no lasting record and is never cached.
+    Editable installs have no reliable record and are never cached.
     """
     wanted = list(candidates)
     cache = _Cache()
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
         found = dict(zip(wanted, pool.map(cache.outcome, wanted), strict=True))
     cache.save()
-    return {c: _settle(c, outcome, wanted) for c, outcome in found.items()}
+    return {c: _mark_duplicate(c, outcome, wanted) for c, outcome in found.items()}
 
 
-def _settle(candidate: Candidate, outcome: Outcome, others: list[Candidate]) -> Outcome:
-    """A sound plugin whose name another distribution offers too cannot be named plainly."""
+def _mark_duplicate(candidate: Candidate, outcome: Outcome, others: list[Candidate]) -> Outcome:
+    """A plugin whose name another distribution registers too needs its full name."""
     same = [
         c.distribution
         for c in others
@@ -52,35 +54,34 @@ def _settle(candidate: Candidate, outcome: Outcome, others: list[Candidate]) -> 
         return outcome
     return Broken(
         stage="duplicate",
-        message=f"{' and '.join(same)} offers {candidate.name!r} too",
-        hint=f"name it {candidate.key}",
+        message=f"{candidate.name!r} is also registered by {' and '.join(same)}",
+        hint=f"use the full name {candidate.key}",
     )
 
 
 class _Cache:
-    """Outcomes by what could change them: the records of the plugin and of the core."""
+    """Outcomes, keyed by the installed files of the plugin's and core's distributions."""
 
     def __init__(self) -> None:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._file = folder / "tokenbench" / "plugins.json"
+        self._file = cache_folder() / "plugins.json"
         self._core = _record(CORE)
         try:
-            self._known: dict[str, Any] = json.loads(self._file.read_text())
+            self._cached: dict[str, Any] = json.loads(self._file.read_text())
         except (OSError, ValueError):
-            self._known = {}
+            self._cached = {}
         self._used: dict[str, Any] = {}
 
     def outcome(self, candidate: Candidate) -> Outcome:
-        """From the cache, or found now."""
+        """The cached outcome, or the result of a new check."""
         key = self._key(candidate)
-        if key is not None and key in self._known:
-            self._used[key] = self._known[key]
-            return _decode(self._known[key])
-        said = _in_child(candidate)
-        if key is not None and "stage" not in said:
-            # What was wrong may have been something else's fault: it is asked again.
-            self._used[key] = said
-        return _decode(said)
+        if key is not None and key in self._cached:
+            self._used[key] = self._cached[key]
+            return _decode(self._cached[key])
+        result = _check_in_subprocess(candidate)
+        # A failure may have a cause outside the plugin, so failures are not cached.
+        if key is not None and "stage" not in result:
+            self._used[key] = result
+        return _decode(result)
 
     def _key(self, candidate: Candidate) -> str | None:
         record = _record(candidate.distribution)
@@ -90,8 +91,8 @@ class _Cache:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def save(self) -> None:
-        """Keep what was used; a folder that cannot be written is no reason to fail."""
-        if self._used == self._known:
+        """Keep the entries used. An unwritable cache folder is ignored."""
+        if self._used == self._cached:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -101,9 +102,7 @@ class _Cache:
 
 
 def _record(distribution: str) -> str | None:
-    """The list of an installed distribution's files with their hashes; None where it may change
-    without notice.
-    """
+    """The distribution's list of files and hashes; None if its files may change unnoticed."""
     try:
         dist = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -117,8 +116,7 @@ def _record(distribution: str) -> str | None:
     return dist.read_text("RECORD")
 
 
-def _in_child(candidate: Candidate) -> dict[str, Any]:
-    """What a process of its own says of it."""
+def _check_in_subprocess(candidate: Candidate) -> dict[str, Any]:
     command = [sys.executable, "-m", __name__]
     command += [candidate.distribution, candidate.kind, candidate.name]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -131,45 +129,45 @@ def _in_child(candidate: Candidate) -> dict[str, Any]:
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
-            return _broken(f"it cannot be imported: {error}")
+            return _broken(f"could not start a process to import it: {error}")
         try:
             code = child.wait(_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            return _broken(f"its import did not end within {_TIMEOUT_S:g} s")
+            return _broken(f"its import did not finish within {_TIMEOUT_S:g} s")
         finally:
-            # What the import has started goes with it.
+            # Also ends processes that the import has started.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
         out.seek(0)
         err.seek(0)
-        answer, complaint = out.read(), err.read().decode(errors="replace")
+        answer, stderr = out.read(), err.read().decode(errors="replace")
     if code != 0 or not answer:
-        last = (complaint.strip().splitlines() or ["nothing was said"])[-1]
+        last = (stderr.strip().splitlines() or ["no output on stderr"])[-1]
         return _broken(f"its import ended the process with code {code}: {last}")
-    said: dict[str, Any] = json.loads(answer)
-    return said
+    result: dict[str, Any] = json.loads(answer)
+    return result
 
 
 def _broken(message: str) -> dict[str, Any]:
     return {"stage": "import", "message": message, "hint": "reinstall the plugin", "log": None}
 
 
-def _decode(said: dict[str, Any]) -> Outcome:
-    if "stage" not in said:
-        return Loaded(capabilities=said["capabilities"], deprecated=tuple(said["deprecated"]))
-    log = said["log"]
-    return Broken(**{**said, "log": Path(log) if log else None})
+def _decode(result: dict[str, Any]) -> Outcome:
+    if "stage" not in result:
+        return Loaded(capabilities=result["capabilities"], deprecated=tuple(result["deprecated"]))
+    log = result["log"]
+    return Broken(**{**result, "log": Path(log) if log else None})
 
 
 def main(distribution: str, kind: str, name: str) -> None:
-    """Check one candidate. Standard output is ours; what the plugin prints goes elsewhere."""
+    """Check one candidate. Stdout carries only the result; the plugin's output goes to stderr."""
     channel = os.dup(1)
     os.dup2(2, 1)
     registry = PluginRegistry()
     outcome = registry.check(registry.candidate(kind, f"{distribution}/{name}"))
     os.write(channel, json.dumps(attrs.asdict(outcome), default=str).encode())
-    os._exit(0)  # threads that the plugin has started are not waited for
+    os._exit(0)  # without waiting for threads that the plugin has started
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is installed, from distribution metadata alone: nothing of a plugin is imported."""
+"""Discovery: finds installed plugins from distribution metadata, without importing them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NAMED = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """An entry point that says it is a plugin. `api` is the API version its distribution was
-    written for, as text; None where it does not say, all of them where it says several.
+    """An entry point in one of our groups. `api` is the API version its distribution declares; None
+    if it declares none, a comma-separated list if it declares several.
     """
 
     kind: str
@@ -32,15 +32,15 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """``DIST/NAME``: names it whatever else is installed."""
+        """``DIST/NAME``: unique among all installed plugins."""
         return f"{self.distribution}/{self.name}"
 
 
 def discover(*, without: Iterable[str] = ()) -> tuple[Candidate, ...]:
     """All candidates, sorted by kind and name.
 
-    `without` leaves out names; the environment variable ``TOKENBENCH_PLUGINS``, where set, is a
-    comma-separated list of the only names allowed besides the core's own.
+    `without` excludes names. If the environment variable ``TOKENBENCH_PLUGINS`` is set, only the
+    names in its comma-separated list and core's own plugins are found.
     """
     only = os.environ.get(ALLOW_VARIABLE)
     allowed = None if only is None else {name.strip() for name in only.split(",")}
@@ -69,22 +69,22 @@ def discover(*, without: Iterable[str] = ()) -> tuple[Candidate, ...]:
 
 
 def _entry_points() -> importlib.metadata.EntryPoints:
-    """Of every distribution that can be read: one that is damaged takes no other with it."""
+    """Entry points of every readable distribution. A damaged one does not hide the others."""
     found: dict[str, list[importlib.metadata.EntryPoint]] = {}
     for dist in importlib.metadata.distributions():
         try:
             name, _ = _named(dist)
             ours = CORE in (dist.read_text("entry_points.txt") or "")
-            # The first on the path is the one that is imported.
+            # Of two with the same name, Python imports from the first on the path.
             found.setdefault(name.lower(), list(dist.entry_points) if ours else [])
-        except Exception:  # noqa: S112 - whatever its files hold
+        except Exception:  # noqa: S112 - a damaged distribution may raise anything
             continue
     return importlib.metadata.EntryPoints(entry for own in found.values() for entry in own)
 
 
 def _named(dist: importlib.metadata.Distribution) -> tuple[str, str]:
-    """Name and version, empty where a half-removed distribution does not tell. From the first lines
-    of its metadata: of all that is installed, to parse them whole takes as long as the rest of a
+    """Name and version, empty if a half-removed distribution has none. Only the head of the
+    metadata is parsed: parsing all of it, for every installed distribution, would take as long as a
     plan.
     """
     text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or dist.read_text("") or ""
@@ -93,14 +93,14 @@ def _named(dist: importlib.metadata.Distribution) -> tuple[str, str]:
 
 
 class _Distributions:
-    """Name, version and API version of each distribution; metadata is read once."""
+    """Name, version and API version of each distribution. Metadata is read once."""
 
     def __init__(self, api_entries: Iterable[importlib.metadata.EntryPoint]) -> None:
         self._known: dict[int, tuple[str, str]] = {}
-        said: dict[str, list[str]] = {}
+        declared: dict[str, list[str]] = {}
         for entry in api_entries:
-            said.setdefault(self._name(entry)[0], []).append(entry.name)
-        self._api = {name: ", ".join(versions) for name, versions in said.items()}
+            declared.setdefault(self._name(entry)[0], []).append(entry.name)
+        self._api = {name: ", ".join(versions) for name, versions in declared.items()}
 
     def of(self, entry: importlib.metadata.EntryPoint) -> tuple[str, str, str | None]:
         name, version = self._name(entry)

@@ -1,4 +1,4 @@
-"""The kinds of plugins: their entry-point groups, hooks and specs. Stated once, here."""
+"""The kinds of plugins, with their entry-point groups, hooks and specs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ class Kind:
 
     @property
     def spec(self) -> type[Any] | None:
-        """The class of its specs. The API is imported here: a list of what is installed needs
-        none of it.
-        """
+        """The class of its specs. Imports the API only now: listing plugins does not need it."""
         if self.spec_name is None:
             return None
         from tokenbench import api

@@ -1,4 +1,4 @@
-"""The page of a plugin, in Markdown: made from its spec, so it cannot say what is not so."""
+"""The page of a plugin, in Markdown, generated from its spec."""
 
 from __future__ import annotations
 

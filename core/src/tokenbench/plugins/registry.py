@@ -1,4 +1,4 @@
-"""Loading what was named, in stages: API version, import, register, hooks, spec."""
+"""Loads requested plugins in stages: API version, import, register, hooks, spec."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tokenbench.api import BenchError, PluginError, UsageError, hookspecs
 from .capabilities import capabilities_of
 from .discovery import Candidate, discover
 from .kinds import BY_NAME
-from .state import Broken, Loaded, Outcome, keep_traceback
+from .state import Broken, Loaded, Outcome, log_traceback
 from .trace import traced
-from .validate import spec_called, stray_hooks
-from .versions import misfit
+from .validate import select_spec, unmarked_hooks
+from .versions import api_mismatch
 
 
 @attrs.frozen
 class Implementation:
-    """One plugin's implementation of a hook. Gets the arguments it names, as pluggy would."""
+    """One plugin's implementation of a hook. Receives only the arguments it names, as in pluggy."""
 
     plugin: str
     hook: str
@@ -33,13 +33,13 @@ class Implementation:
     argnames: tuple[str, ...]
 
     def __call__(self, **given: Any) -> Any:
-        """Call it with those of `given` that it asks for."""
+        """Call it with the arguments of `given` that it names."""
         wanted = {name: given[name] for name in self.argnames}
         return traced(self.plugin, self.hook, self.function, **wanted)
 
 
 class PluginRegistry:
-    """The plugins of one command. Imports a plugin when it is first named, never before."""
+    """The plugins of one command. A plugin is imported when it is first requested."""
 
     def __init__(self, *, without: Iterable[str] = ()) -> None:
         self.candidates = discover(without=without)
@@ -50,8 +50,8 @@ class PluginRegistry:
         self._registered: dict[tuple[str, str], Any] = {}
 
     def implementations(self, hook: str) -> tuple[Implementation, ...]:
-        """The loaded plugins' implementations of a hook, by module name: each is called alone, so
-        that one failure is one plugin's.
+        """The loaded plugins' implementations of a hook, by module name. They are called one by
+        one, so that a failure can be attributed to one plugin.
         """
         found = [
             Implementation(impl.plugin_name, hook, impl.function, tuple(impl.argnames))
@@ -61,19 +61,19 @@ class PluginRegistry:
 
     @property
     def loaded(self) -> tuple[Candidate, ...]:
-        """The candidates that were loaded, for provenance."""
+        """The loaded candidates, for provenance."""
         return tuple(self._specs)
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Names of a kind that are installed."""
+        """Installed names of a kind, sorted."""
         return tuple(sorted({c.name for c in self.candidates if c.kind == kind}))
 
     def candidate(self, kind: str, name: str) -> Candidate:
-        """The one candidate of that kind and name; ``DIST/NAME`` settles a tie.
+        """The candidate of that kind and name; ``DIST/NAME`` resolves ambiguity.
 
         Raises:
-            UsageError: there is none of that name.
-            PluginError: two distributions offer it.
+            UsageError: the name is unknown.
+            PluginError: several distributions register it.
         """
         dist, _, plain = name.rpartition("/")
         found = [
@@ -86,20 +86,22 @@ class PluginRegistry:
         if found:
             both = " and ".join(c.distribution for c in found)
             raise PluginError(
-                f"two distributions offer the {kind} {plain!r}: {both}",
-                hint=f"name one of them: {found[0].key}",
+                f"the {kind} {plain!r} is registered by several distributions: {both}",
+                hint=f"use a full name, such as {found[0].key}",
             )
-        raise UsageError(f"no {kind} is called {name!r}", hint=self._suggestion(kind, plain))
+        raise UsageError(f"unknown {kind} {name!r}", hint=self._suggestion(kind, plain))
 
     def kinds_of(self, name: str, kind: str | None = None) -> tuple[str, ...]:
-        """The kinds in which a plugin of that name is installed; `kind` where it is told.
+        """The kinds in which a plugin of that name is installed, or only `kind` if given.
 
         Raises:
-            UsageError: there is none of that name, or no such kind.
+            UsageError: the name or the kind is unknown.
         """
         if kind is not None:
             if kind not in BY_NAME:
-                raise UsageError(f"no kind {kind!r}", hint=f"kinds: {', '.join(BY_NAME)}")
+                raise UsageError(
+                    f"unknown plugin kind {kind!r}", hint=f"kinds: {', '.join(BY_NAME)}"
+                )
             self.candidate(kind, name)
             return (kind,)
         plain = name.rpartition("/")[2]
@@ -108,7 +110,7 @@ class PluginRegistry:
             names = sorted({c.name for c in self.candidates})
             close = difflib.get_close_matches(plain, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "see `bench plugins list`"
-            raise UsageError(f"no plugin is called {name!r}", hint=hint)
+            raise UsageError(f"unknown plugin {name!r}", hint=hint)
         return found
 
     def _suggestion(self, kind: str, name: str) -> str:
@@ -120,11 +122,11 @@ class PluginRegistry:
         return f"did you mean {close[0]!r}? ({installed})" if close else installed
 
     def spec(self, kind: str, name: str) -> Any:
-        """The spec of a named plugin, loaded now if it was not.
+        """The spec of a plugin, loaded on first use.
 
         Raises:
-            UsageError: there is none of that name.
-            PluginError: it is broken, or the name is ambiguous.
+            UsageError: the name is unknown.
+            PluginError: the plugin is broken, or the name is ambiguous.
         """
         candidate = self.candidate(kind, name)
         if candidate not in self._specs:
@@ -141,42 +143,42 @@ class PluginRegistry:
         return self._specs[candidate]
 
     def check(self, candidate: Candidate) -> Outcome:
-        """Load a candidate and say what came of it."""
-        with warnings.catch_warnings(record=True) as said:
+        """Load a candidate and return the outcome."""
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", DeprecationWarning)
             try:
                 spec = self._load(candidate)
             except _BrokenPlugin as error:
                 return error.broken
-        ours = [str(w.message) for w in said if "tokenbench" in str(w.message)]
+        ours = [str(w.message) for w in caught if "tokenbench" in str(w.message)]
         return Loaded(capabilities=capabilities_of(spec), deprecated=tuple(dict.fromkeys(ours)))
 
     def _load(self, candidate: Candidate) -> Any:
         try:
             spec = self._stages(candidate)
         except _BrokenPlugin as error:
-            # What a failed candidate registered must not answer hooks; another one of the same
-            # module may be sound and keep it.
+            # A failed candidate's hooks must not be called. Another candidate of the same module
+            # may have loaded and needs them.
             if not self._users.get(candidate.module):
                 self._manager.unregister(name=candidate.module)
             cause = error.__cause__
             if cause is not None and not isinstance(cause, BenchError):
-                log = keep_traceback(candidate, cause)
+                log = log_traceback(candidate, cause)
                 error.broken = attrs.evolve(error.broken, log=log)
             raise
         self._users.setdefault(candidate.module, set()).add(candidate)
         return spec
 
     def _stages(self, candidate: Candidate) -> Any:
-        wrong = misfit(candidate.api)
-        if wrong is not None:
-            raise _BrokenPlugin("api", *wrong)
+        mismatch = api_mismatch(candidate.api)
+        if mismatch is not None:
+            raise _BrokenPlugin("api", *mismatch)
         name, colon, _ = candidate.module.partition(":")
         if colon:
             raise _BrokenPlugin(
                 "import",
-                f"its entry point says {candidate.module!r}, an object in a module",
-                f'entry points of bench name the module alone: "{name.strip()}"',
+                f"its entry point {candidate.module!r} names an object, not a module",
+                f'name the module only: "{name.strip()}"',
             )
         module = _call("import", candidate, importlib.import_module, candidate.module)
         self._register(candidate, module)
@@ -188,15 +190,15 @@ class PluginRegistry:
             raise _BrokenPlugin(
                 "register",
                 f"its module has no {kind.hook}",
-                "implement the hook of its group",
+                f"implement the hook of its entry-point group {kind.group}",
             )
-        # One module may serve several names; its hook is called once.
+        # A module may register several names; its hook is called once.
         key = (candidate.module, kind.hook)
         if key not in self._registered:
             self._registered[key] = _call("register", candidate, register)
         specs = self._registered[key]
         try:
-            return spec_called(candidate.name, specs, kind)
+            return select_spec(candidate.name, specs, kind)
         except ValueError as error:
             raise _BrokenPlugin("spec", *error.args) from None
 
@@ -207,15 +209,17 @@ class PluginRegistry:
             self._manager.register(module, name=candidate.module)
         except pluggy.PluginValidationError as error:
             raise _BrokenPlugin(
-                "register", _first_line(error), "compare its hooks with docs/reference/hooks.md"
+                "register",
+                _first_line(error),
+                "compare its arguments with tokenbench.api.hookspecs",
             ) from error
         try:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise _BrokenPlugin("hooks", _first_line(error), _hook_hint(str(error))) from error
-        for name in stray_hooks(module):
+        for name in unmarked_hooks(module):
             raise _BrokenPlugin(
-                "hooks", f"{name} looks like a hook and is not marked", "put @hookimpl above it"
+                "hooks", f"{name} is not marked as a hook", "put @hookimpl above it"
             )
 
 
@@ -225,12 +229,12 @@ class _BrokenPlugin(Exception):
         self.broken = Broken(stage=stage, message=message, hint=hint)
 
 
-def _said(error: BaseException) -> str:
-    """What an exception says, whatever its author made of it."""
+def _message(error: BaseException) -> str:
+    """An exception's message, even if its ``__str__`` fails."""
     try:
         return str(error).encode(errors="backslashreplace").decode()
     except Exception:
-        return "(its message cannot be shown)"
+        return "(no message: its __str__ failed)"
 
 
 def _first_line(error: BaseException) -> str:
@@ -241,11 +245,11 @@ def _hook_hint(message: str) -> str:
     names = [name for name in vars(hookspecs) if name.startswith("bench_")]
     words = [word.strip("'\":,") for word in message.split() if "bench_" in word]
     close = difflib.get_close_matches(words[0], names, n=1) if words else []
-    return f"did you mean {close[0]}?" if close else "hooks are in docs/reference/hooks.md"
+    return f"did you mean {close[0]}?" if close else f"hooks: {', '.join(names)}"
 
 
 def _call(stage: str, candidate: Candidate, function: Any, *args: Any) -> Any:
-    """Call a plugin's code; whatever it raises becomes a broken plugin."""
+    """Call a plugin's code. Any exception marks the plugin as broken."""
     try:
         name = getattr(function, "__name__", stage)
         return traced(candidate.module, name, function, *args)
@@ -254,9 +258,9 @@ def _call(stage: str, candidate: Candidate, function: Any, *args: Any) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # Also SystemExit: a plugin must not end the command, least of all with success.
+        # Includes SystemExit: a plugin must not end the command.
         raise _BrokenPlugin(
             stage,
-            f"{type(error).__name__}: {_said(error)}",
+            f"{type(error).__name__}: {_message(error)}",
             "run again with --debug for the traceback, or reinstall the plugin",
         ) from error

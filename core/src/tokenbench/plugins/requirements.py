@@ -1,4 +1,4 @@
-"""``requires:`` of a suite: which distributions must be installed, in which versions."""
+"""``requires:`` of a suite: the distributions and versions it needs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tokenbench.api import PluginError, UsageError
 
 
 def check_requirements(wanted: Sequence[str]) -> None:
-    """See that each is installed in a version that fits.
+    """Check that each requirement is installed in a matching version.
 
     Args:
         wanted: requirement specifiers, such as ``tokenbench-engine-vllm>=0.1``.
 
     Raises:
-        UsageError: one of them is no requirement.
-        PluginError: some are missing or do not fit; all are named.
+        UsageError: a specifier is invalid.
+        PluginError: requirements are not met; the message names all of them.
     """
     if not wanted:
         return
@@ -29,23 +29,24 @@ def check_requirements(wanted: Sequence[str]) -> None:
         except InvalidRequirement as error:
             reason = str(error).splitlines()[0]
             raise UsageError(
-                f"requires: {text!r} is no requirement: {reason}",
+                f"requires: invalid requirement {text!r}: {reason}",
                 hint="write NAME, NAME>=VERSION or NAME==VERSION",
             ) from None
         if requirement.url or requirement.extras:
             raise UsageError(
-                f"requires: {text!r} names more than a distribution and its version",
+                f"requires: {text!r} has a URL or extras",
                 hint="write NAME, NAME>=VERSION or NAME==VERSION",
             )
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
-            have = importlib.metadata.version(requirement.name)
+            installed = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
             problems.append((text, f"{requirement.name} is not installed"))
             continue
-        if not requirement.specifier.contains(have, prereleases=True):
-            problems.append((text, f"{requirement.name} is {have}, not {requirement.specifier}"))
+        if not requirement.specifier.contains(installed, prereleases=True):
+            reason = f"{requirement.name} is {installed}, not {requirement.specifier}"
+            problems.append((text, reason))
     if problems:
         names = " ".join(f"'{text}'" for text, _ in problems)
         raise PluginError(

@@ -1,4 +1,4 @@
-"""``bench plugins new KIND NAME``: a complete package that installs and passes the kit."""
+"""``bench plugins new KIND NAME``: writes a complete package that installs and passes the kit."""
 
 from __future__ import annotations
 
@@ -21,73 +21,71 @@ from .versions import OURS
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 64
-"""Of a name: kind, version and tags around it, a wheel's file name stays far below 255 bytes."""
+"""Keeps a wheel's file name, with kind, version and tags, below 255 bytes."""
 _YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
 
 @attrs.frozen
-class Written:
-    """What was written: the folder, and its files."""
+class WrittenPackage:
+    """The folder that was written, and its files."""
 
     folder: Path
     files: tuple[str, ...]
 
 
-def write_package(kind: str, name: str, folder: Path | None = None) -> Written:
+def write_package(kind: str, name: str, folder: Path | None = None) -> WrittenPackage:
     """Write the package of a new plugin.
 
     Args:
-        folder: where to; by default a new one named as the distribution.
+        folder: where to write it; by default a new folder named like the distribution.
 
     Raises:
-        UsageError: no such kind, not a name, or the folder is there and not empty.
-        MachineError: it cannot be written; nothing is left of it.
+        UsageError: the kind is unknown, the name invalid, or the folder exists and is not empty.
+        MachineError: it cannot be written; partially written files are removed.
     """
     if kind not in BY_NAME:
-        raise UsageError(
-            f"no kind of plugin is called {kind!r}", hint=f"kinds: {', '.join(BY_NAME)}"
-        )
+        raise UsageError(f"unknown plugin kind {kind!r}", hint=f"kinds: {', '.join(BY_NAME)}")
     _check_name(name)
     facts = _facts(kind, name)
     texts = {path: _fill(template, facts) for path, template in _layout(kind, facts).items()}
     for path, text in texts.items():
         if path.endswith("plugin.py") and facts["camel"] in _imported(text):
             raise UsageError(
-                f"{name!r} is no name for a plugin: its class would be {facts['camel']}, a class "
-                "that it needs itself",
-                hint="choose a name that says which one it is",
+                f"invalid plugin name {name!r}: its class {facts['camel']} would hide an import of "
+                "the same name",
+                hint="choose a more specific name",
             )
     target = folder if folder is not None else Path(facts["dist"])
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UsageError(f"{target} is there already", hint="name another with --folder")
+            raise UsageError(f"{target} already exists", hint="choose another with --folder")
         made: list[Path] = []
-        with _undone(made):
+        with _rollback(made):
             for path, text in texts.items():
                 _write(target / path, text, made)
     except OSError as error:
         raise MachineError(
-            f"cannot write {target}: {error.strerror}", hint="name another folder with --folder"
+            f"cannot write {target}: {error.strerror}", hint="choose another folder with --folder"
         ) from error
-    return Written(target, tuple(texts))
+    return WrittenPackage(target, tuple(texts))
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name[:_LONGEST]!r} is no name for a plugin",
-            hint="lower case letters, digits and dashes",
+            f"invalid plugin name {name[:_LONGEST]!r}",
+            hint="use lower case letters, digits and dashes",
         )
     if len(name) > _LONGEST:
         raise UsageError(
-            f"a name of {len(name)} characters is too long for a plugin",
-            hint=f"at most {_LONGEST}",
+            f"invalid plugin name: {len(name)} characters are too long",
+            hint=f"use at most {_LONGEST}",
         )
     if keyword.iskeyword(name) or keyword.iskeyword(name.capitalize()) or name in _YAML_WORDS:
         language = "YAML" if name in _YAML_WORDS else "Python"
         raise UsageError(
-            f"{name!r} is no name for a plugin: it is a word of {language}",
-            hint="choose a name that says what it is",
+            f"invalid plugin name {name!r}: reserved in {language}",
+            hint="choose another name",
         )
 
 
@@ -97,8 +95,8 @@ def _imported(source: str) -> set[str]:
 
 
 @contextlib.contextmanager
-def _undone(made: list[Path]) -> Iterator[None]:
-    """What was made goes again where not all could be made."""
+def _rollback(made: list[Path]) -> Iterator[None]:
+    """Remove the files and folders in `made` if the block fails."""
     try:
         yield
     except BaseException:
@@ -109,7 +107,7 @@ def _undone(made: list[Path]) -> Iterator[None]:
 
 
 def _write(file: Path, text: str, made: list[Path]) -> None:
-    """Write a new file and the folders above it, noting each."""
+    """Write a new file and its missing parent folders, and add each to `made`."""
     absent = [folder for folder in file.parents if not folder.exists()]
     for folder in reversed(absent):
         folder.mkdir()
@@ -136,7 +134,7 @@ def _facts(kind: str, name: str) -> dict[str, str]:
 
 
 def _layout(kind: str, facts: dict[str, str]) -> dict[str, str]:
-    """Path in the package to the name of its template."""
+    """Maps each path of the package to the name of its template."""
     own = f"test_{kind}.py"
     source = f"src/{facts['module']}"
     return {

@@ -1,8 +1,7 @@
-"""What a check of a candidate found, and the log that keeps tracebacks."""
+"""The outcome of checking a candidate, and the log for tracebacks."""
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from pathlib import Path
@@ -10,16 +9,19 @@ from typing import Any
 
 import attrs
 
+from tokenbench.paths import state_folder
+
 from .discovery import Candidate
 
 
 @attrs.frozen(kw_only=True)
 class Broken:
-    """Why a candidate cannot be used: the stage it failed at, and what was said.
+    """Why a candidate cannot be used: the failed stage, with message and hint.
 
-    Stages, in order: ``api`` (its API version does not fit), ``import``, ``register`` (pluggy
-    refuses its hooks, or its registration hook fails), ``hooks`` (a hook that does not exist),
-    ``spec`` (what it registered is not what its kind needs). `log` is the file with the traceback.
+    Stages, in order: ``api`` (API version mismatch), ``import``, ``register`` (pluggy rejects its
+    hooks, or its registration hook fails), ``hooks`` (unknown or unmarked hook), ``spec`` (invalid
+    spec), ``duplicate`` (another distribution registers the name). `log` is the file with the
+    traceback.
     """
 
     stage: str
@@ -30,7 +32,7 @@ class Broken:
 
 @attrs.frozen(kw_only=True)
 class Loaded:
-    """A candidate that can be used. `capabilities` as it declares them, plain data."""
+    """A usable candidate. `capabilities`: as declared, as plain data."""
 
     capabilities: dict[str, Any] = attrs.field(factory=dict)
     deprecated: tuple[str, ...] = ()
@@ -39,10 +41,9 @@ class Loaded:
 Outcome = Loaded | Broken
 
 
-def keep_traceback(candidate: Candidate, error: BaseException) -> Path | None:
-    """Append to the log of plugin failures; None where it cannot be written."""
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    file = folder / "tokenbench" / "plugins.log"
+def log_traceback(candidate: Candidate, error: BaseException) -> Path | None:
+    """Append a traceback to the plugin log and return its path; None if it cannot be written."""
+    file = state_folder() / "plugins.log"
     timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     head = (
         f"{timestamp} {candidate.kind} {candidate.key} {candidate.version} ({candidate.module})\n"

@@ -1,4 +1,4 @@
-"""``TOKENBENCH_TRACE=1``: every call into a plugin on standard error, with what came back."""
+"""``TOKENBENCH_TRACE=1``: prints every call into a plugin, with its result, on standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 200
 
 
 def traced(plugin: str, what: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call `function`; say so where the user asked for it."""
+    """Call `function`, and print the call if tracing is on."""
     if not os.environ.get(VARIABLE):
         return function(*args, **kwargs)
     given = ", ".join([*map(_short, args), *(f"{k}={_short(v)}" for k, v in kwargs.items())])
@@ -22,13 +22,13 @@ def traced(plugin: str, what: str, function: Callable[..., T], *args: Any, **kwa
     try:
         result = function(*args, **kwargs)
     except BaseException as error:
-        _say(f"{plugin} {what}({given}) raised {_short(error)}", begun)
+        _print(f"{plugin} {what}({given}) raised {_short(error)}", begun)
         raise
-    _say(f"{plugin} {what}({given}) -> {_short(result)}", begun)
+    _print(f"{plugin} {what}({given}) -> {_short(result)}", begun)
     return result
 
 
-def _say(text: str, begun: float) -> None:
+def _print(text: str, begun: float) -> None:
     line = f"trace: {text} ({(time.perf_counter() - begun) * 1e3:.1f} ms)"
     print("".join(c if c.isprintable() else " " for c in line), file=sys.stderr)  # noqa: T201
 

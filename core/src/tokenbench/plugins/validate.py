@@ -1,4 +1,4 @@
-"""What a loader can tell of a plugin's module and specs without running anything of it."""
+"""Static checks of a plugin's module and specs. Runs none of the plugin's code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from .kinds import Kind
 _MARK = "tokenbench_impl"
 
 
-def stray_hooks(module: ModuleType) -> tuple[str, ...]:
-    """Functions of the module named like hooks that are not marked as such: pluggy, which looks
-    for marks only, would pass over them in silence.
-    """
+def unmarked_hooks(module: ModuleType) -> tuple[str, ...]:
+    """Functions named like hooks but without @hookimpl. pluggy would silently ignore them."""
     return tuple(
         name
         for name, value in vars(module).items()
@@ -25,11 +23,11 @@ def stray_hooks(module: ModuleType) -> tuple[str, ...]:
     )
 
 
-def spec_called(name: str, specs: Any, kind: Kind) -> Any:
-    """The spec of that name among what a registration hook returned.
+def select_spec(name: str, specs: Any, kind: Kind) -> Any:
+    """The spec named `name` among those that a registration hook returned.
 
     Raises:
-        ValueError: with a message and a hint, where something is wrong with them.
+        ValueError: the specs are invalid. Its arguments are a message and a hint.
     """
     assert kind.spec is not None
     wanted = kind.spec.__name__
@@ -46,8 +44,8 @@ def spec_called(name: str, specs: Any, kind: Kind) -> Any:
     found = [spec for spec in specs if spec.name == name]
     if len(found) != 1:
         raise ValueError(
-            f"{kind.hook} returned {len(found) or 'no'} specs called {name!r}",
-            "the entry point's name and one spec's name must be the same",
+            f"{kind.hook} returned {len(found) or 'no'} specs named {name!r}",
+            "exactly one spec must have the entry point's name",
         )
     _check_options(found[0])
     return found[0]
@@ -55,24 +53,24 @@ def spec_called(name: str, specs: Any, kind: Kind) -> Any:
 
 def _check_options(spec: Any) -> None:
     if not isinstance(spec.summary, str):
-        raise ValueError(f"the summary of {spec.name!r} is no text", "say in one line what it is")
+        raise ValueError(f"the summary of {spec.name!r} is not text", "describe it in one line")
     if not hasattr(spec, "options"):
         return
     options = spec.options
     if not (isinstance(options, type) and attrs.has(options)):
         raise ValueError(
-            f"the options of {spec.name!r} are no options class", "decorate the class with @options"
+            f"invalid options class of {spec.name!r}", "decorate the class with @options"
         )
     try:
         typing.get_type_hints(options)
     except Exception as error:
         raise ValueError(
-            f"the options of {spec.name!r} have a type that cannot be found: {error}",
-            "import what annotations name at the top of the module",
+            f"cannot resolve the types of the options of {spec.name!r}: {error}",
+            "import the types of annotations at the top of the module",
         ) from None
     for field in attrs.fields(options):
         if not field.metadata.get("help"):
             raise ValueError(
                 f"the option {field.name!r} of {spec.name!r} has no help",
-                "decorate its class with @options and make it with option(help=...)",
+                "decorate its class with @options and define it with option(help=...)",
             )

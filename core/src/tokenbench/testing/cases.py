@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 from tokenbench.api import Counters, EngineRequest, EvalSample, Question
 
-from .kit import KitCheck, Subject, Verdict, checks_of, examine
+from .kit import KitCheck, Subject, Verdict, checks_of, run_check
 from .subject import subject_of
 
 
@@ -65,11 +65,11 @@ class Kit:
         """The plugin keeps the contract of its kind."""
         import pytest
 
-        finding = examine(kit_check, self.subject())
+        finding = run_check(kit_check, self.subject())
         expected = self.known_failures.get(kit_check.name)
         if finding.verdict is Verdict.SKIPPED:
             pytest.skip(finding.reason)
-        if finding.verdict is Verdict.REFUSED:
+        if finding.verdict is Verdict.FAILED:
             if expected is not None:
                 pytest.xfail(expected)
             pytest.fail(f"{finding.reason}\n\n{kit_check.name}: {kit_check.doc}", pytrace=False)

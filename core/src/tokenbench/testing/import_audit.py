@@ -19,7 +19,7 @@ import attrs
 
 # Audit events (Python documentation, "Audit events table", read 2026-11) that have no place in an
 # import: network, processes, threads.
-_LOUD = {
+_SIDE_EFFECTS = {
     "socket.connect": "opened a network connection",
     "socket.bind": "bound a socket",
     "socket.getaddrinfo": "looked up a host",
@@ -35,7 +35,7 @@ _TIMEOUT_S = 60.0
 
 
 @attrs.frozen(kw_only=True)
-class Fresh:
+class ImportAudit:
     """What an import and registration took. `error` None where both went well."""
 
     error: str | None = None
@@ -46,7 +46,7 @@ class Fresh:
 
 
 @functools.lru_cache(maxsize=64)
-def fresh(module: str, hook: str | None) -> Fresh:
+def audit_import(module: str, hook: str | None) -> ImportAudit:
     """Import a module in a process of its own; asked once a module."""
     path = os.pathsep.join(part for part in sys.path if part)
     command = [sys.executable, "-m", __name__, module, *([hook] if hook else [])]
@@ -61,13 +61,13 @@ def fresh(module: str, hook: str | None) -> Fresh:
             env={**os.environ, "PYTHONPATH": path},
         )
     except subprocess.TimeoutExpired:
-        return Fresh(error=f"its import did not end within {_TIMEOUT_S:g} s")
+        return ImportAudit(error=f"its import did not end within {_TIMEOUT_S:g} s")
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines:
-        return Fresh(error=f"its import ended the process with code {done.returncode}")
+        return ImportAudit(error=f"its import ended the process with code {done.returncode}")
     said = json.loads(lines[-1])
     printed = "\n".join([*lines[:-1], done.stderr]).strip()
-    return Fresh(
+    return ImportAudit(
         error=said["error"],
         cpu_s=said["cpu_s"],
         modules=tuple(said["modules"]),
@@ -87,8 +87,8 @@ def main(module: str, hook: str | None = None) -> None:
     def listen(event: str, args: tuple[Any, ...]) -> None:
         if not listening:
             return
-        if event in _LOUD:
-            acts.append(_LOUD[event])
+        if event in _SIDE_EFFECTS:
+            acts.append(_SIDE_EFFECTS[event])
         elif event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
             acts.append("opened a file for writing")
 

@@ -1,7 +1,7 @@
 """The conformance kit's machinery: checks, what they are run on, and what they found.
 
 A check is a function of one :class:`Subject` with a docstring that says what it demands and how to
-mend a plugin that fails it. It returns when the plugin is sound, calls :func:`refuse` when it is
+mend a plugin that fails it. It returns when the plugin is sound, calls :func:`fail` when it is
 not, and :func:`skip` when it cannot tell, with the reason. pytest is not needed here: the same
 checks run in ``bench plugins check`` and in an author's tests.
 """
@@ -18,22 +18,22 @@ import attrs
 from tokenbench.api import BenchError
 
 
-class Refused(AssertionError):
+class CheckFailed(AssertionError):
     """A plugin breaks the contract."""
 
 
-class Skipped(Exception):
+class CheckSkipped(Exception):
     """A check cannot tell here; the message says why."""
 
 
-def refuse(message: str) -> NoReturn:
+def fail(message: str) -> NoReturn:
     """The plugin is not sound."""
-    raise Refused(message)
+    raise CheckFailed(message)
 
 
 def skip(reason: str) -> NoReturn:
     """This check cannot tell: something is absent, or the author gave no data for it."""
-    raise Skipped(reason)
+    raise CheckSkipped(reason)
 
 
 @attrs.frozen(kw_only=True)
@@ -119,7 +119,7 @@ class Verdict(enum.StrEnum):
     """What a check found."""
 
     OK = "ok"
-    REFUSED = "refused"
+    FAILED = "failed"
     SKIPPED = "skipped"
 
 
@@ -132,18 +132,18 @@ class Finding:
     reason: str = ""
 
 
-def examine(item: KitCheck, subject: Subject) -> Finding:
+def run_check(item: KitCheck, subject: Subject) -> Finding:
     """Run one check. What the plugin raises where it must not is a refusal."""
     try:
         item.function(subject)
-    except Skipped as skipped:
+    except CheckSkipped as skipped:
         return Finding(check=item, verdict=Verdict.SKIPPED, reason=str(skipped))
-    except Refused as refusal:
-        return Finding(check=item, verdict=Verdict.REFUSED, reason=str(refusal))
+    except CheckFailed as refusal:
+        return Finding(check=item, verdict=Verdict.FAILED, reason=str(refusal))
     except BenchError as error:
         reason = f"{type(error).__name__}: {error.message} ({error.hint})"
-        return Finding(check=item, verdict=Verdict.REFUSED, reason=reason)
+        return Finding(check=item, verdict=Verdict.FAILED, reason=reason)
     except Exception as error:
         reason = f"raised {type(error).__name__}: {error}"
-        return Finding(check=item, verdict=Verdict.REFUSED, reason=reason)
+        return Finding(check=item, verdict=Verdict.FAILED, reason=reason)
     return Finding(check=item, verdict=Verdict.OK)

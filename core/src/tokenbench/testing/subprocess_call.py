@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .kit import refuse, skip
+from .kit import fail, skip
 
 _TIMEOUT_S = 120
 
 
-def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+def call_in_subprocess(function: Callable[..., Any], *arguments: Any) -> Any:
     """What `function` returns in a fresh interpreter; both it and `arguments` must be picklable.
 
     Skips where they are not (a factory that is a lambda); refuses where the function raises.
@@ -41,7 +41,7 @@ def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
         },
     )
     if done.returncode != 0:
-        refuse(f"in another process: {done.stderr.decode(errors='replace').strip()[-500:]}")
+        fail(f"in another process: {done.stderr.decode(errors='replace').strip()[-500:]}")
     return pickle.loads(done.stdout)  # noqa: S301 - our own child wrote it
 
 

@@ -1,8 +1,8 @@
-"""Sound plugins, and for every check of the kit one that it must refuse.
+"""Sound plugins, and for every check of the kit one that it must fail.
 
 Each module has ``GOOD``, a list of subjects that no check refuses; ``BAD``, check name to a subject
 that this check refuses; and ``ALSO``, check name to the names of other checks that cannot but
-refuse the same subject. ``LEVELS``, where it stands, limits what its subjects are run through:
+fail the same subject. ``LEVELS``, where it stands, limits what its subjects are run through:
 those of `package` exist on disk and hold no working plugin. ``REAL``, where it stands, is like
 ``BAD`` for checks of level 4.
 """

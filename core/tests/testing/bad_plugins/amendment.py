@@ -119,16 +119,14 @@ BAD = {
         lambda plan: Amendment(reason="", mounts=(f"/opt/{plan.processes[0].role}",))
     ),
     "amendment-changes-plans": _asks(lambda plan: _flags(plan, tp=2)),
-    "amendment-is-for-roles-there-are": _asks(
+    "amendment-roles-exist": _asks(
         lambda plan: Amendment(
             reason="it is slow without",
             flags=FrozenMap({"worker": FrozenMap({"--x": 1})}),
             mounts=("/opt/sample",),
         )
     ),
-    "added-processes-have-roles-of-their-own": _asks(
-        lambda plan: _adds(plan, plan.processes[0].role)
-    ),
+    "added-processes-have-new-roles": _asks(lambda plan: _adds(plan, plan.processes[0].role)),
     "amendment-symbols-bind": _asks(lambda plan: _flags(plan, metrics_port="{port:metrics}")),
     "amendment-files-are-plain": _asks(lambda plan: _files(plan, "templates/chat.jinja")),
     "amendment-flags-hold-no-secret": _asks(lambda plan: _flags(plan, api_key="{secret:KEY}")),

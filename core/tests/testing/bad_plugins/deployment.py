@@ -18,9 +18,9 @@ import attrs
 
 from tokenbench.api import (
     Allocation,
+    CommandResult,
     Deployment,
     EngineError,
-    Finished,
     LauncherContext,
     LaunchPlan,
     PluginError,
@@ -254,18 +254,18 @@ def _wrapped(wrapper: type[Wrapped]) -> Subject:
 
 
 class Merges(LocalLauncher):
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
+    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         done = super().run_on(host, argv, timeout_s=timeout_s)
         return attrs.evolve(done, stdout=done.stdout + done.stderr, stderr="")
 
 
 class Waits(LocalLauncher):
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
+    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         return super().run_on(host, argv, timeout_s=60)
 
 
 class Forgets(LocalLauncher):
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
+    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         try:
             return super().run_on(host, argv, timeout_s=timeout_s)
         except EngineError:
@@ -292,28 +292,28 @@ class LogsElsewhere(LocalLauncher):
 GOOD = [subject_of(LocalLauncher), subject_of(AttachesAnything, here=False)]
 BAD = {
     "endpoints-answer": _wrapped(WrongPort),
-    "status-tells-every-process": _wrapped(FirstOnly),
-    "logs-tell-what-was-printed": _wrapped(Silent),
-    "logs-lie-in-the-context-s-folder": subject_of(LogsElsewhere),
-    "a-death-shows-its-exit-code": _wrapped(Immortal),
+    "status-lists-every-process": _wrapped(FirstOnly),
+    "logs-contain-output": _wrapped(Silent),
+    "logs-are-in-the-log-folder": subject_of(LogsElsewhere),
+    "exit-codes-are-reported": _wrapped(Immortal),
     "own-symbols-are-bound": with_context(weights="other/weights"),
     "roles-find-each-other": subject_of(OneByOne),
-    "a-plan-without-processes-is-only-endpoints": subject_of(ServersOnly),
-    "a-start-that-fails-leaves-nothing": subject_of(Untidy),
+    "plan-without-processes-has-endpoints": subject_of(ServersOnly),
+    "failed-start-leaves-no-process": subject_of(Untidy),
     "secrets-reach-the-process": _starts(_no_secrets),
-    "secrets-are-in-no-command-line": _starts(_secrets_in_argv),
-    "secrets-are-in-no-log": _starts(_secrets_in_log),
-    "files-are-written-as-they-stand": _starts(_stripped_files),
-    "scratch-is-there-and-then-removed": _wrapped(KeepsScratch),
+    "secrets-stay-out-of-command-lines": _starts(_secrets_in_argv),
+    "secrets-stay-out-of-logs": _starts(_secrets_in_log),
+    "files-are-written-verbatim": _starts(_stripped_files),
+    "scratch-is-created-and-removed": _wrapped(KeepsScratch),
     "cancel-may-be-called-twice": _wrapped(OnceOnly),
     "cancel-stops-every-replica": _wrapped(StopsTheFirst),
-    "cancel-stops-what-processes-started": _wrapped(KillsTheProcess),
+    "cancel-stops-child-processes": _wrapped(KillsTheProcess),
     "cancel-frees-the-port": _wrapped(HoldsThePort),
-    "a-server-that-is-never-ready-can-be-cancelled": subject_of(Patient),
-    "run-on-tells-how-it-ended": subject_of(Merges),
-    "run-on-keeps-its-time-limit": subject_of(Waits),
-    "run-on-leaves-nothing": subject_of(Forgets),
+    "unready-server-can-be-cancelled": subject_of(Patient),
+    "run-on-reports-the-result": subject_of(Merges),
+    "run-on-enforces-its-time-limit": subject_of(Waits),
+    "run-on-leaves-no-process": subject_of(Forgets),
     "put-and-get-keep-every-byte": subject_of(TextOnly),
-    "attach-says-what-is-gone": subject_of(AttachesAnything),
+    "attach-rejects-unknown-deployments": subject_of(AttachesAnything),
 }
 ALSO: dict[str, set[str]] = {}

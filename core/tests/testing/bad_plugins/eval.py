@@ -80,7 +80,7 @@ class Heavy(Sums):
         return EvalNeeds(context_tokens=int(np.int64(128)))
 
 
-class Fresh(Sums):
+class ImportAudit(Sums):
     """Other words each time."""
 
     def questions(self, seed: int) -> Sequence[Question]:
@@ -223,24 +223,24 @@ def _graded(made: type[Eval]) -> Subject:
 
 GOOD = [_subject(Sums), _graded(Sums)]
 BAD = {
-    "needs-are-the-same-each-time": _subject(Growing),
-    "needs-can-be-met": _subject(NoContext),
+    "needs-are-pure": _subject(Growing),
+    "needs-are-valid": _subject(NoContext),
     "needs-are-light": _subject(Heavy),
-    "questions-are-the-same-each-time": _subject(Fresh),
-    "questions-are-there": _subject(Blank),
+    "questions-are-deterministic": _subject(ImportAudit),
+    "questions-exist": _subject(Blank),
     "question-ids-are-unique": _subject(Twice),
-    "each-question-is-answered-in-order": _subject(Sorted),
-    "answers-are-kept": _subject(Extract),
-    "the-key-stays-secret": _subject(Leaky),
+    "answers-are-in-order": _subject(Sorted),
+    "answers-are-kept-in-full": _subject(Extract),
+    "api-key-is-not-stored": _subject(Leaky),
     "empty-answers-are-graded": _subject(Eager),
-    "no-answers-give-no-score": _subject(Dividing),
-    "scores-are-shares": _subject(Percent),
+    "no-samples-give-no-score": _subject(Dividing),
+    "scores-are-fractions": _subject(Percent),
     "every-sample-counts": _subject(Lenient),
     "scores-name-metric-and-variant": _subject(Anonymous),
-    "scores-are-the-same-each-time": _subject(Adding),
-    "the-order-of-samples-is-free": _subject(ByPlace),
+    "scores-are-pure": _subject(Adding),
+    "sample-order-does-not-matter": _subject(ByPlace),
     "right-answers-score-one": _graded(Strict),
-    "wrong-answers-score-nothing": _graded(Anywhere),
-    "unparseable-answers-score-nothing": _graded(Generous),
+    "wrong-answers-score-zero": _graded(Anywhere),
+    "unparseable-answers-score-zero": _graded(Generous),
 }
 ALSO: dict[str, set[str]] = {}

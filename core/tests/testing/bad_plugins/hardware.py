@@ -152,7 +152,7 @@ GOOD = [
     _subject(accelerated=False, skus=(), found=_devices(sku="the host itself")),
 ]
 BAD = {
-    "hardware-factory-gives-hardware": _subject(lambda _: object()),
+    "hardware-factory-returns-hardware": _subject(lambda _: object()),
     "catalogue-is-a-sequence-of-skus": _subject(skus=({"name": "x1"},)),
     "accelerators-have-a-catalogue": _subject(
         skus=(), found=Probe(reason="no driver here", hint="install it")
@@ -166,12 +166,12 @@ BAD = {
     "sku-figures-are-in-their-units": _subject(skus=_sku(memory_bytes=80)),
     "probe-never-raises": _subject(found=_raise),
     "absence-has-reason-and-hint": _subject(found=Probe(reason="no driver here")),
-    "probe-is-steady": _subject(found=lambda: _devices(uuid=str(next(_clock)))),
+    "probe-is-stable": _subject(found=lambda: _devices(uuid=str(next(_clock)))),
     "device-indexes-are-unique": _subject(found=_devices(index=0)),
     "device-handles-are-unique": _subject(found=_devices(handle="A-0")),
     "device-skus-are-in-the-catalogue": _subject(found=_devices(sku="ACME X2")),
     "device-figures-are-in-their-units": _subject(found=_devices(power_limit_w=700_000.0)),
-    "probe-notes-are-about-sample-fields": _subject(
+    "probe-notes-name-sample-fields": _subject(
         found=attrs.evolve(_PROBE, notes=FrozenMap({"temperature": "the driver does not tell it"}))
     ),
     "hardware-environment-binds": _subject(variables=FrozenMap({"ACME_DEVICES": "{device}"})),
@@ -179,15 +179,15 @@ BAD = {
     "hardware-environment-is-pure": _subject(
         variables=lambda: FrozenMap({"ACME_RUN": str(next(_clock))})
     ),
-    "sampler-reads-what-was-asked": _subject(reader=OneTooFew),
-    "utilization-is-a-share": _tells(utilization=50.0),
-    "energy-never-falls": _subject(reader=type("Falls", (Reader,), {"energy": -1.0})),
+    "sampler-reads-the-requested-devices": _subject(reader=OneTooFew),
+    "utilization-is-a-fraction": _tells(utilization=50.0),
+    "energy-never-decreases": _subject(reader=type("Falls", (Reader,), {"energy": -1.0})),
     "sample-figures-are-in-their-units": _tells(temperature_c=45_000.0),
     "throttle-names-reasons": _tells(throttle=4),
-    "sampler-is-quick": _subject(reader=type("Slow", (Reader,), {"pause_s": 0.15})),
+    "sampler-is-fast": _subject(reader=type("Slow", (Reader,), {"pause_s": 0.15})),
     "sampler-closes-twice": _subject(reader=CloseOnce),
-    "sampler-of-nothing-is-harmless": _subject(lambda _: NeedsADevice()),
+    "sampler-without-devices-is-harmless": _subject(lambda _: NeedsADevice()),
 }
 ALSO: dict[str, set[str]] = {}
-REAL = {"real-devices-tell-something": _subject(reader=type("Mute", (OneTooFew,), {}))}
+REAL = {"real-devices-report-values": _subject(reader=type("Mute", (OneTooFew,), {}))}
 """Bad at level 4, which the kit's own tests do not run through."""

@@ -83,13 +83,13 @@ def with_context(**changes: Any) -> Subject:
 
 GOOD = [subject_of(LocalLauncher)]
 BAD = {
-    "launcher-factory-gives-a-launcher": subject_of(lambda context: object()),
-    "nothing-can-be-allocated": _places(lambda places: places or [_UNASKED]),
+    "launcher-factory-returns-a-launcher": subject_of(lambda context: object()),
+    "empty-allocation-is-allowed": _places(lambda places: places or [_UNASKED]),
     "every-replica-is-placed": _places(lambda places: [p for p in places if p.index == 0]),
-    "placements-have-the-ports-named": _ports(lambda ports: {"http": ports["http"]}),
+    "placements-have-the-named-ports": _ports(lambda ports: {"http": ports["http"]}),
     "ports-are-distinct": _ports(lambda ports: dict.fromkeys(ports, ports["http"])),
-    "the-port-asked-for-is-used": with_context(port=None),
-    "too-many-accelerators-are-refused": subject_of(Generous),
+    "requested-port-is-used": with_context(port=None),
+    "too-many-accelerators-are-rejected": subject_of(Generous),
     "accelerators-are-not-shared": _places(_all_devices),
 }
 ALSO: dict[str, set[str]] = {}

@@ -129,33 +129,33 @@ BAD = {
     "weights-digest-is-sha256": _weights(sha256="sha256:0123"),
     "weights-size-is-positive": _weights(size_bytes=0),
     "architecture-counts-are-positive": _shape(experts=0, active_experts=None),
-    "active-parameters-are-within-all": _shape(active_parameters=200_000_000_000),
-    "active-experts-are-within-all": _shape(active_experts=256),
+    "active-parameters-are-within-the-total": _shape(active_parameters=200_000_000_000),
+    "active-experts-are-within-the-total": _shape(active_experts=256),
     "kv-heads-divide-heads": _shape(kv_heads=7),
     "recipes-have-source-and-date": _recipe(source=""),
     "recipes-have-plain-settings": _recipe(flags=FrozenMap({"--tp 8": True})),
     "recipes-do-not-contradict": _with(
         recipes=(_RECIPE, attrs.evolve(_RECIPE, flags=FrozenMap({"--cuda-graph": False})))
     ),
-    "recipes-are-for-weights-there-are": _recipe(precision="fp4"),
+    "recipe-precisions-exist": _recipe(precision="fp4"),
     "recipe-environment-holds-no-secret": _recipe(
         environment=FrozenMap({"HF_TOKEN": "not-to-be-seen"})
     ),
     "recipe-flags-hold-no-secret": _recipe(flags=FrozenMap({"--api-key": "{secret:KEY}"})),
     "thresholds-have-source-and-date": _threshold(date="21.11.2026"),
-    "thresholds-are-shares": _threshold(minimum=80.0),
+    "thresholds-are-fractions": _threshold(minimum=80.0),
     "thresholds-are-distinct": _with(
         thresholds=(_THRESHOLD, attrs.evolve(_THRESHOLD, minimum=0.7))
     ),
-    "thresholds-are-for-weights-there-are": _threshold(precision="fp4"),
-    "model-can-be-written": _weights(license=Path("LICENSE")),
+    "threshold-precisions-exist": _threshold(precision="fp4"),
+    "model-is-serializable": _weights(license=Path("LICENSE")),
 }
 ALSO: dict[str, set[str]] = {}
 REAL = {
-    "weights-are-as-stated": _local(Bytes, sha256="0" * 64),
-    "tokenizer-gives-texts-back": _local(Tidy),
+    "weights-match-the-spec": _local(Bytes, sha256="0" * 64),
+    "tokenizer-round-trips-text": _local(Tidy),
     "tokenizer-adds-no-special-tokens": _local(Eager),
     "token-ids-are-within-the-vocabulary": _local(Small),
-    "vocabulary-is-that-of-the-architecture": _local(Padded),
+    "vocabulary-matches-the-architecture": _local(Padded),
 }
 """Bad at level 4, which the kit's own tests do not run through."""

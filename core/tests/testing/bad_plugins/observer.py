@@ -61,8 +61,8 @@ BAD = {
     "observer-hooks-stand-alone": Subject(
         kind="observer", name="watch", module=__name__, spec=sys.modules[__name__]
     ),
-    "observer-gives-nothing-back": _subject(bench_run_started=lambda event: event.points),
-    "observer-is-quick": _subject(bench_run_started=_busy),
+    "observer-returns-none": _subject(bench_run_started=lambda event: event.points),
+    "observer-is-fast": _subject(bench_run_started=_busy),
     "observer-prints-nothing": _subject(bench_run_started=lambda event: print(event.run)),
 }
 ALSO: dict[str, set[str]] = {}

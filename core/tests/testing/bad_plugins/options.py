@@ -99,7 +99,7 @@ BAD = {
     "options-are-frozen": _subject(Changeable, Changeable()),
     "options-have-help": _subject(Silent, Silent()),
     "options-have-units": _subject(WrongUnit, WrongUnit()),
-    "options-defaults-are-allowed": _subject(WrongDefault, None),
+    "option-defaults-are-valid": _subject(WrongDefault, None),
     "options-round-trip": _subject(Unreadable, Unreadable()),
     "options-are-hashable": _subject(Listed, Listed()),
     "secrets-are-not-shown": _subject(Open, Open()),

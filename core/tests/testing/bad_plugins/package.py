@@ -59,7 +59,9 @@ BAD = {
     "imports-quickly": _subject("slow", "sum(i * i for i in range(20_000_000))\n"),
     "imports-nothing-heavy": _subject("heavy", "import sglang\n"),
     "imports-only-the-api": _subject("nosy", "import tokenbench_other\n"),
-    "registers-quietly": _subject("loud", "import socket\nsocket.socket().close()\n"),
+    "registration-has-no-side-effects": _subject(
+        "loud", "import socket\nsocket.socket().close()\n"
+    ),
     "prints-nothing": _subject("chatty", "print('hello')\n"),
 }
 GOOD = [_subject("sound")]

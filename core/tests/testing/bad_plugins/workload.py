@@ -345,12 +345,12 @@ def _talks(made: type[Workload]) -> Subject:
 
 GOOD = [_plain(Plain), _talks(Conversation), _plain(Choosy)]
 BAD = {
-    "every-context-is-served-or-refused": _plain(NeedsTokenizer),
-    "the-stream-is-long": _plain(Short),
+    "every-context-is-served-or-rejected": _plain(NeedsTokenizer),
+    "session-stream-is-long": _plain(Short),
     "sessions-begin-with-a-turn": _talks(SometimesSilent),
     "same-seed-same-sessions": _plain(Forgetful),
     "every-process-has-the-same-sessions": _plain(Hashing),
-    "streams-do-not-disturb-each-other": _plain(Global),
+    "session-streams-are-independent": _plain(Global),
     "sessions-share-no-state": _plain(Entangled),
     "seeds-share-no-prompts": _plain(Shuffled),
     "sessions-pickle": _plain(Unpicklable),
@@ -360,16 +360,16 @@ BAD = {
     "parents-are-earlier-turns": _talks(WaitsForLater),
     "multi-turn-is-as-declared": _talks(Plain),
     "one-turn-sessions-have-one-turn": _talks(SaysOneTurn),
-    "one-turn-sessions-repeat-themselves": _plain(GivesOnce),
+    "one-turn-sessions-are-repeatable": _plain(GivesOnce),
     "prompts-are-not-empty": _plain(Empty),
     "prompts-fit-the-server": _plain(IdsForAll),
     "token-ids-exist": _plain(AllIds),
     "prompt-lengths-are-true": _plain(Decoded),
-    "answers-may-be-given": _plain(NoAnswer),
-    "exact-lengths-are-asked-for": _plain(Loose),
-    "the-context-is-enough": _plain(Cramped),
-    "delays-are-no-less-than-nothing": _plain(Backwards),
-    "the-data-set-has-a-hash": _talks(Nameless),
+    "max-tokens-is-positive": _plain(NoAnswer),
+    "exact-lengths-are-requested": _plain(Loose),
+    "context-is-large-enough": _plain(Cramped),
+    "delays-are-not-negative": _plain(Backwards),
+    "dataset-hash-is-valid": _talks(Nameless),
 }
 ALSO: dict[str, set[str]] = {
     # What the system's generator gives is different each time, whoever asks.

@@ -18,7 +18,7 @@ from tokenbench.api import (
 )
 from tokenbench.api.binding import render_flag, symbols
 from tokenbench.plan.layers import amendment_layers, merge
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 from tokenbench.testing.samples.launches import engine_plan, engine_request
 
 from .model import literal_secret
@@ -78,83 +78,83 @@ def _merged(engine: str, plan: LaunchPlan, amendment: Amendment) -> LaunchPlan:
 def amendment_has_its_hook(subject: Subject) -> None:
     """The module implements bench_amend_launch.
 
-    To mend: write it with @hookimpl above it.
+    To fix: write it with @hookimpl above it.
     """
     if not callable(getattr(subject.spec, "bench_amend_launch", None)):
-        refuse("it has no bench_amend_launch")
+        fail("it has no bench_amend_launch")
 
 
 @check(2, "amendment")
 def amendment_is_none_or_an_amendment(subject: Subject) -> None:
     """The answer is an Amendment, or None for no opinion.
 
-    To mend: return Amendment(reason=..., ...), not the changed plan or a dict.
+    To fix: return Amendment(reason=..., ...), not the changed plan or a dict.
     """
     for asked, plan in _asked(subject):
         if asked.engine != UNKNOWN:
             amendment = _ask(subject, asked, plan)
             if amendment is not None and not isinstance(amendment, Amendment):
-                refuse(f"{asked.engine}: the answer is a {type(amendment).__name__}")
+                fail(f"{asked.engine}: the answer is a {type(amendment).__name__}")
 
 
 @check(2, "amendment")
 def amendment_ignores_unknown_engines(subject: Subject) -> None:
     """For an engine that it does not know it has no opinion or a sound one, and never raises.
 
-    To mend: compare request.engine first, and return None for all others.
+    To fix: compare request.engine first, and return None for all others.
     """
     for asked, plan in _asked(subject):
         if asked.engine == UNKNOWN:
             try:
                 amendment = _ask(subject, asked, plan)
             except Exception as error:
-                refuse(f"for an unknown engine it raised {type(error).__name__}: {error}")
+                fail(f"for an unknown engine it raised {type(error).__name__}: {error}")
             if amendment is not None and not isinstance(amendment, Amendment):
-                refuse(f"for an unknown engine the answer is a {type(amendment).__name__}")
+                fail(f"for an unknown engine the answer is a {type(amendment).__name__}")
 
 
 @check(2, "amendment")
 def amendment_accepts_a_plan_without_processes(subject: Subject) -> None:
     """For a server that is already up there is nothing to start, and it does not raise.
 
-    To mend: look for a process before reading it.
+    To fix: look for a process before reading it.
     """
     for asked, plan in _asked(subject):
         if asked.engine != UNKNOWN:
             try:
                 _ask(subject, asked, attrs.evolve(plan, processes=()))
             except Exception as error:
-                refuse(f"without processes it raised {type(error).__name__}: {error}")
+                fail(f"without processes it raised {type(error).__name__}: {error}")
 
 
 @check(2, "amendment")
 def amendment_is_pure(subject: Subject) -> None:
     """Asked twice, the answers are equal: plans are compared by what is in them.
 
-    To mend: no clock, no random name, no look at the machine; use a symbol for what is known late.
+    To fix: no clock, no random name, no look at the machine; use a symbol for what is known late.
     """
     for asked, plan, amendment in _answers(subject):
         again = _ask(subject, asked, plan)
         if again != amendment:
-            refuse(f"{asked.engine}: {amendment!r}, then {again!r}")
+            fail(f"{asked.engine}: {amendment!r}, then {again!r}")
 
 
 @check(2, "amendment")
 def amendment_has_a_reason(subject: Subject) -> None:
     """`reason` says in words why; it stands in `bench plan --explain`.
 
-    To mend: write what goes wrong without it.
+    To fix: write what goes wrong without it.
     """
     for asked, _, amendment in _answers(subject):
         if not amendment.reason.strip():
-            refuse(f"{asked.engine}: the reason is empty")
+            fail(f"{asked.engine}: the reason is empty")
 
 
 @check(2, "amendment")
 def amendment_changes_plans(subject: Subject) -> None:
     """For each engine named in `amends` at least one plan is really changed.
 
-    To mend: look for a misspelt engine or a setting that the plan has already; if it looks at the
+    To fix: look for a misspelt engine or a setting that the plan has already; if it looks at the
     hardware or model, give `requests` that it has an opinion of.
     """
     for engine in subject.want("amends", "which engines' plans does it change?"):
@@ -165,36 +165,36 @@ def amendment_changes_plans(subject: Subject) -> None:
                 if isinstance(amendment, Amendment):
                     changed |= _merged(engine, plan, amendment) != plan
         if not changed:
-            refuse(f"no plan of {engine} is changed")
+            fail(f"no plan of {engine} is changed")
 
 
 # -- what it asks for ----------------------------------------------------------------------------
 
 
 @check(2, "amendment")
-def amendment_is_for_roles_there_are(subject: Subject) -> None:
+def amendment_roles_exist(subject: Subject) -> None:
     """Flags, variables and files are for roles of the plan, or of processes that it adds.
 
-    To mend: take the roles from `plan.processes`; what is for no role is silently lost.
+    To fix: take the roles from `plan.processes`; what is for no role is silently lost.
     """
     for asked, plan, amendment in _answers(subject):
         known = {process.role for process in (*plan.processes, *amendment.processes)}
         for role in (*amendment.flags, *amendment.environment, *amendment.files):
             if role not in known:
-                refuse(f"{asked.engine}: no process has the role {role!r}, only {sorted(known)}")
+                fail(f"{asked.engine}: no process has the role {role!r}, only {sorted(known)}")
 
 
 @check(2, "amendment")
-def added_processes_have_roles_of_their_own(subject: Subject) -> None:
+def added_processes_have_new_roles(subject: Subject) -> None:
     """A process that it adds has a role that the plan does not have.
 
-    To mend: name the role after what it does (metrics-proxy), not after the engine's.
+    To fix: name the role after what it does (metrics-proxy), not after the engine's.
     """
     for asked, plan, amendment in _answers(subject):
         taken = [process.role for process in plan.processes]
         for process in amendment.processes:
             if process.role in taken:
-                refuse(f"{asked.engine}: there is a process of the role {process.role!r}")
+                fail(f"{asked.engine}: there is a process of the role {process.role!r}")
             taken.append(process.role)
 
 
@@ -202,7 +202,7 @@ def added_processes_have_roles_of_their_own(subject: Subject) -> None:
 def amendment_symbols_bind(subject: Subject) -> None:
     """Every symbol in the changed plan has a value when it is launched.
 
-    To mend: a {port:NAME} is among the process's `ports`, a {file:NAME} among its files, a
+    To fix: a {port:NAME} is among the process's `ports`, a {file:NAME} among its files, a
     {ROLE.0.host} a role of the plan; {secret:NAME} stands in variables only.
     """
     for asked, plan, amendment in _answers(subject):
@@ -215,7 +215,7 @@ def amendment_symbols_bind(subject: Subject) -> None:
             try:
                 bind_process(sound, 0, _facts(merged, process), secrets)
             except PluginError as error:
-                refuse(f"{asked.engine}: {error.message}")
+                fail(f"{asked.engine}: {error.message}")
 
 
 def _facts(plan: LaunchPlan, own: ProcessSpec) -> dict[str, str]:
@@ -235,21 +235,21 @@ def _facts(plan: LaunchPlan, own: ProcessSpec) -> dict[str, str]:
 def amendment_files_are_plain(subject: Subject) -> None:
     """A file's name has no folder in it, and no two files of a process have one name.
 
-    To mend: FileSpec(name="chat.jinja", ...), and {file:chat.jinja} for its path.
+    To fix: FileSpec(name="chat.jinja", ...), and {file:chat.jinja} for its path.
     """
     for asked, plan, amendment in _answers(subject):
         for process in _merged(asked.engine, plan, amendment).processes:
             names = [file.name for file in process.files]
             for name in names:
                 if name in ("", ".", "..") or "/" in name or names.count(name) > 1:
-                    refuse(f"{asked.engine}: {process.role} has the files {names}")
+                    fail(f"{asked.engine}: {process.role} has the files {names}")
 
 
 @check(2, "amendment")
 def amendment_flags_hold_no_secret(subject: Subject) -> None:
     """No secret is in a flag: everyone on the machine can read command lines.
 
-    To mend: pass it in a variable of the environment, as "{secret:NAME}".
+    To fix: pass it in a variable of the environment, as "{secret:NAME}".
     """
     for asked, plan, amendment in _answers(subject):
         for process in _merged(asked.engine, plan, amendment).processes:
@@ -257,17 +257,17 @@ def amendment_flags_hold_no_secret(subject: Subject) -> None:
                 for text in render_flag(flag, value)[1:]:
                     named = any(symbol.startswith("secret:") for symbol in symbols(text))
                     if named or (not text.isdigit() and literal_secret(flag, text)):
-                        refuse(f"{asked.engine}: the flag {flag} of {process.role} holds a secret")
+                        fail(f"{asked.engine}: the flag {flag} of {process.role} holds a secret")
 
 
 @check(2, "amendment")
 def amendment_environment_holds_no_secret(subject: Subject) -> None:
     """Variables name secrets, they do not hold them: plans are stored and shared.
 
-    To mend: "{secret:NAME}" takes the value from the user's variable NAME.
+    To fix: "{secret:NAME}" takes the value from the user's variable NAME.
     """
     for asked, plan, amendment in _answers(subject):
         for process in _merged(asked.engine, plan, amendment).processes:
             for name, text in process.environment.items():
                 if literal_secret(name, text):
-                    refuse(f"{asked.engine}: the variable {name} of {process.role} holds a secret")
+                    fail(f"{asked.engine}: the variable {name} of {process.role} holds a secret")

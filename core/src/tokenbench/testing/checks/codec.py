@@ -23,7 +23,7 @@ from tokenbench.api import (
     UsageError,
 )
 from tokenbench.load.framing import READERS
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 from tokenbench.testing.samples.prompts import PROMPTS
 
 _SECRET = "kit-key-that-nobody-may-send"  # noqa: S105 - a decoy
@@ -54,7 +54,7 @@ _TARGETS = (
 
 def _encode(codec: Codec, turn: Turn, target: Target) -> HttpRequest | None:
     """The request; None where the turn cannot be said in this format, with whatever exception:
-    `some_prompt_can_be_sent` refuses all but UsageError.
+    `some_prompt_is_supported` refuses all but UsageError.
     """
     try:
         return codec.encode(turn, target)
@@ -86,31 +86,31 @@ def _requests(subject: Subject) -> Iterator[tuple[Turn, Target, HttpRequest]]:
 
 
 @check(2, "codec")
-def the_codec_is_called_as_its_spec(subject: Subject) -> None:
+def codec_name_matches_its_spec(subject: Subject) -> None:
     """`Codec.name` equals the spec's name: dialects and evals refer to it by that.
 
-    To mend: set `name` in the class.
+    To fix: set `name` in the class.
     """
     name = getattr(_codec(subject), "name", None)
     if name != subject.spec.name:
-        refuse(f"the spec is called {subject.spec.name!r}, its codec {name!r}")
+        fail(f"the spec is called {subject.spec.name!r}, its codec {name!r}")
 
 
 @check(2, "codec")
 def framing_is_known(subject: Subject) -> None:
     """`framing` is ``sse``, ``lines`` or ``body``.
 
-    To mend: choose the one that cuts your server's responses into events.
+    To fix: choose the one that cuts your server's responses into events.
     """
     if (framing := _codec(subject).framing) not in READERS:
-        refuse(f"framing {framing!r}, expected one of {', '.join(READERS)}")
+        fail(f"framing {framing!r}, expected one of {', '.join(READERS)}")
 
 
 @check(2, "codec")
-def some_prompt_can_be_sent(subject: Subject) -> None:
+def some_prompt_is_supported(subject: Subject) -> None:
     """Text, messages or token ids: at least one is encoded, the others raise UsageError.
 
-    To mend: look at the type of ``turn.prompt``, and raise UsageError for those not served.
+    To fix: look at the type of ``turn.prompt``, and raise UsageError for those not served.
     """
     sent = 0
     for prompt in PROMPTS:
@@ -120,33 +120,33 @@ def some_prompt_can_be_sent(subject: Subject) -> None:
         except UsageError:
             continue
         except Exception as error:
-            refuse(f"{type(prompt).__name__}: raised {type(error).__name__}: {error}")
+            fail(f"{type(prompt).__name__}: raised {type(error).__name__}: {error}")
     if not sent:
-        refuse("it takes neither text nor messages nor token ids")
+        fail("it takes neither text nor messages nor token ids")
 
 
 @check(2, "codec")
 def requests_have_a_path(subject: Subject) -> None:
     """`path` begins with a slash and holds no space; `body` is bytes.
 
-    To mend: ``HttpRequest(path="/generate", body=msgspec.json.encode(body))``.
+    To fix: ``HttpRequest(path="/generate", body=msgspec.json.encode(body))``.
     """
     for _, _, request in _requests(subject):
         if not _PATH.fullmatch(request.path):
-            refuse(f"path {request.path!r}")
+            fail(f"path {request.path!r}")
         if not isinstance(request.body, bytes):
-            refuse(f"the body is a {type(request.body).__name__}")
+            fail(f"the body is a {type(request.body).__name__}")
 
 
 @check(2, "codec")
 def encoding_is_pure(subject: Subject) -> None:
     """The same turn for the same target gives the same request, also from another instance.
 
-    To mend: no counters, clocks or random ids in a request.
+    To fix: no counters, clocks or random ids in a request.
     """
     for turn, target, request in _requests(subject):
         if request != _encode(_codec(subject), turn, target):
-            refuse("the same turn gives another request")
+            fail("the same turn gives another request")
 
 
 @check(2, "codec")
@@ -154,12 +154,12 @@ def requests_carry_no_secret(subject: Subject) -> None:
     """No key from the environment is in a request: authorisation is the core's, and requests are
     stored.
 
-    To mend: take it out; core sends the key that the launch plan names.
+    To fix: take it out; core sends the key that the launch plan names.
     """
     with _keys():
         found = [request for _, _, request in _requests(subject)]
     if any(_SECRET.encode() in one.body or _SECRET in one.path for one in found):
-        refuse("a request holds the value of a key in the environment")
+        fail("a request holds the value of a key in the environment")
 
 
 @contextmanager
@@ -174,10 +174,10 @@ def _keys() -> Iterator[None]:
 
 
 @check(2, "codec")
-def the_prompt_is_sent(subject: Subject) -> None:
+def prompt_is_sent(subject: Subject) -> None:
     """Two prompts give two requests.
 
-    To mend: encode the whole prompt.
+    To fix: encode the whole prompt.
     """
     first, second = (
         _encode(_codec(subject), Turn(prompt=TextPrompt(text), max_tokens=8), _TARGETS[1])
@@ -186,18 +186,18 @@ def the_prompt_is_sent(subject: Subject) -> None:
     if first is None:
         skip("it takes no text")
     if first == second:
-        refuse("two prompts give the same request")
+        fail("two prompts give the same request")
 
 
 @check(2, "codec")
-def the_limit_is_sent(subject: Subject) -> None:
+def token_limit_is_sent(subject: Subject) -> None:
     """Two values of `max_tokens` give two requests: answers must not be longer than asked.
 
-    To mend: send it in the field that the server knows (``dialect.max_tokens_field``).
+    To fix: send it in the field that the server knows (``dialect.max_tokens_field``).
     """
     turn = Turn(prompt=_prompt(subject), max_tokens=8)
     if _request(subject, turn) == _request(subject, attrs.evolve(turn, max_tokens=9)):
-        refuse("max_tokens does not reach the server")
+        fail("max_tokens does not reach the server")
 
 
 @check(2, "codec")
@@ -205,7 +205,7 @@ def extra_fields_are_sent(subject: Subject) -> None:
     """`extra_body` of the dialect and of the turn change the request, or are refused: a switch that
     is dropped in silence makes another measurement.
 
-    To mend: ``body.update(target.dialect.extra_body); body.update(turn.extra_body)``.
+    To fix: ``body.update(target.dialect.extra_body); body.update(turn.extra_body)``.
     """
     extra: FrozenMap[str | int | float | bool | None] = FrozenMap(kit_field=7)
     turn = Turn(prompt=_prompt(subject), max_tokens=8)
@@ -213,21 +213,21 @@ def extra_fields_are_sent(subject: Subject) -> None:
     target = _TARGETS[1]
     dialect = attrs.evolve(target.dialect, extra_body=extra)
     if _encode(_codec(subject), turn, attrs.evolve(target, dialect=dialect)) == plain:
-        refuse("the dialect's extra_body does not reach the server")
+        fail("the dialect's extra_body does not reach the server")
     if _encode(_codec(subject), attrs.evolve(turn, extra_body=extra), target) == plain:
-        refuse("the turn's extra_body does not reach the server")
+        fail("the turn's extra_body does not reach the server")
 
 
 @check(2, "codec")
 def unclaimed_fields_are_not_sent(subject: Subject) -> None:
     """A dialect that claims nothing gets no `ignore_eos`, `min_tokens`, `stream_options`, `seed`:
-    some servers refuse what they do not know.
+    some servers fail what they do not know.
 
-    To mend: send each only where the dialect says so.
+    To fix: send each only where the dialect says so.
     """
     for _, target, request in _requests(subject):
         if target is _PLAIN and (found := [f for f in _UNCLAIMED if f in request.body]):
-            refuse(f"{found[0].decode()} is sent to a server that does not claim it")
+            fail(f"{found[0].decode()} is sent to a server that does not claim it")
 
 
 def _events(subject: Subject) -> list[bytes]:
@@ -246,86 +246,86 @@ def _classified(subject: Subject) -> list[StreamEvent]:
 
 
 @check(2, "codec")
-def the_stream_says_its_text(subject: Subject) -> None:
+def stream_text_is_decoded(subject: Subject) -> None:
     """The events of the author's `stream` together say its `text`.
 
-    To mend: `text` of each event is what it adds, not all that was said so far.
+    To fix: `text` of each event is what it adds, not all that was said so far.
     """
     text = subject.want("text", "what the stream says")
     found = "".join(event.text for event in _classified(subject))
     if found != text:
-        refuse(f"the stream says {found!r}, its author {text!r}")
+        fail(f"the stream says {found!r}, its author {text!r}")
 
 
 @check(2, "codec")
-def the_stream_counts_its_tokens(subject: Subject) -> None:
+def stream_tokens_are_counted(subject: Subject) -> None:
     """Usage (`n_out`) and the sum of `n_tokens`, where they are given, are the author's `tokens`;
     where neither is, at least one and at most so many events are tokens.
 
-    To mend: `n_out` is cumulative, `n_tokens` is the event's own.
+    To fix: `n_out` is cumulative, `n_tokens` is the event's own.
     """
     tokens = subject.want("tokens", "how many tokens the stream holds")
     events = _classified(subject)
     usage = [event.n_out for event in events if event.n_out is not None]
     counts = [event.n_tokens for event in events if event.n_tokens is not None]
     if usage and usage[-1] != tokens:
-        refuse(f"n_out ends at {usage[-1]}, expected {tokens}")
+        fail(f"n_out ends at {usage[-1]}, expected {tokens}")
     if counts and sum(counts) != tokens:
-        refuse(f"n_tokens sums to {sum(counts)}, expected {tokens}")
+        fail(f"n_tokens sums to {sum(counts)}, expected {tokens}")
     if not usage and not counts and not 1 <= sum(event.token for event in events) <= tokens:
-        refuse(f"{sum(event.token for event in events)} events are tokens, of {tokens}")
+        fail(f"{sum(event.token for event in events)} events are tokens, of {tokens}")
 
 
 @check(2, "codec")
-def text_is_a_token(subject: Subject) -> None:
+def text_events_are_tokens(subject: Subject) -> None:
     """An event with text, or with `n_tokens`, has `token` set: the time of a token is its time.
 
-    To mend: ``StreamEvent(token=bool(text), text=text)``.
+    To fix: ``StreamEvent(token=bool(text), text=text)``.
     """
     for event in _classified(subject):
         if not event.token and (event.text or event.n_tokens):
-            refuse(f"no token, though it says {event.text!r} (n_tokens {event.n_tokens})")
+            fail(f"no token, though it says {event.text!r} (n_tokens {event.n_tokens})")
 
 
 @check(2, "codec")
-def the_stream_ends_when_it_is_done(subject: Subject) -> None:
+def done_ends_the_stream(subject: Subject) -> None:
     """`done` comes after the last token, and with `ends_with_done` it does come: a stream without
     it counts as cut.
 
-    To mend: set `done` on the server's last event, or ``ends_with_done = False``.
+    To fix: set `done` on the server's last event, or ``ends_with_done = False``.
     """
     events = _classified(subject)
     done = [number for number, event in enumerate(events) if event.done]
     last = max((number for number, event in enumerate(events) if event.token), default=-1)
     if done and done[0] < last:
-        refuse(f"event {done[0]} is done, event {last} is a token")
+        fail(f"event {done[0]} is done, event {last} is a token")
     if not done and _codec(subject).ends_with_done:
-        refuse("ends_with_done, but no event of the stream is done")
+        fail("ends_with_done, but no event of the stream is done")
 
 
 @check(2, "codec")
-def no_event_is_an_error(subject: Subject) -> None:
+def stream_has_no_error(subject: Subject) -> None:
     """The author's `stream` is of a request that went well: no event of it is an error.
 
-    To mend: set `error` only where the server reports one.
+    To fix: set `error` only where the server reports one.
     """
     for event in _classified(subject):
         if event.error is not None:
-            refuse(f"a sound stream holds the error {event.error!r}")
+            fail(f"a sound stream holds the error {event.error!r}")
 
 
 @check(2, "codec")
 def classifying_is_pure(subject: Subject) -> None:
     """The same bytes mean the same in any order: one codec reads all streams at once.
 
-    To mend: keep nothing between calls.
+    To fix: keep nothing between calls.
     """
     events = _events(subject)
     codec = _codec(subject)
     forward = [codec.classify(event) for event in events]
     backward = [codec.classify(event) for event in events[::-1]][::-1]
     if forward != backward:
-        refuse("the same events mean something else in another order")
+        fail("the same events mean something else in another order")
 
 
 def _tried(codec: Codec, event: bytes) -> StreamEvent | None:
@@ -334,30 +334,30 @@ def _tried(codec: Codec, event: bytes) -> StreamEvent | None:
     except ValueError:
         return None
     except Exception as error:
-        refuse(f"{event[:40]!r} raises {type(error).__name__}, which is no ValueError: {error}")
+        fail(f"{event[:40]!r} raises {type(error).__name__}, which is no ValueError: {error}")
 
 
 @check(2, "codec")
-def garbage_is_a_value_error(subject: Subject) -> None:
+def invalid_bytes_raise_value_error(subject: Subject) -> None:
     """Bytes that are no text in UTF-8 raise ValueError: a broken response is no short one.
 
-    To mend: let the decoder's error through (``UnicodeDecodeError`` is a ValueError).
+    To fix: let the decoder's error through (``UnicodeDecodeError`` is a ValueError).
     """
     try:
         found = _codec(subject).classify(_NOT_TEXT)
     except ValueError:
         return
     except Exception:
-        skip("it raises something else: see broken-events-raise-nothing-else")
-    refuse(f"garbage is read as {found!r}")
+        skip("it raises something else: see malformed-events-raise-only-value-error")
+    fail(f"garbage is read as {found!r}")
 
 
 @check(2, "codec")
-def broken_events_raise_nothing_else(subject: Subject) -> None:
+def malformed_events_raise_only_value_error(subject: Subject) -> None:
     """Events of another shape, and cut ones, raise ValueError or mean something; no other exception
     reaches the load worker.
 
-    To mend: look at types before you index, or decode into a typed structure (msgspec).
+    To fix: look at types before you index, or decode into a typed structure (msgspec).
     """
     codec = _codec(subject)
     for event in (*_BROKEN, _NOT_TEXT):

@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -15,34 +15,34 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 def name_is_plain(subject: Subject) -> None:
     """The name can be typed: lower case letters, digits, dash, dot, underscore.
 
-    To mend: rename the spec and its entry point; they must be the same.
+    To fix: rename the spec and its entry point; they must be the same.
     """
     if not _NAME.fullmatch(subject.name):
-        refuse(f"{subject.name!r} cannot be typed as NAME:key=value")
+        fail(f"{subject.name!r} cannot be typed as NAME:key=value")
 
 
 @check(1)
 def summary_is_one_line(subject: Subject) -> None:
     """`summary` is one line that says what it is; it stands in lists and pages.
 
-    To mend: write one sentence or phrase, at most 100 characters, no full stop.
+    To fix: write one sentence or phrase, at most 100 characters, no full stop.
     """
     if not hasattr(subject.spec, "summary"):
         skip("this kind has no spec")
     text = subject.spec.summary
     if not text.strip() or "\n" in text or len(text) > 100 or text.endswith("."):
-        refuse(f"summary: {text!r}")
+        fail(f"summary: {text!r}")
 
 
 @check(1)
 def spec_is_hashable(subject: Subject) -> None:
     """The spec is a frozen value: hashable and equal to itself.
 
-    To mend: use tuples and FrozenMap where a list or dict stands.
+    To fix: use tuples and FrozenMap where a list or dict stands.
     """
     if not attrs.has(type(subject.spec)):
         skip("this kind has no spec")
     try:
         hash(subject.spec)
     except TypeError as error:
-        refuse(f"the spec cannot be hashed: {error}")
+        fail(f"the spec cannot be hashed: {error}")

@@ -24,13 +24,13 @@ from tokenbench.launch.control import ControlClient
 from tokenbench.launch.local import LocalLauncher
 from tokenbench.load.codecs import find_codec
 from tokenbench.plan.planner import make_plan
-from tokenbench.plan.probe import prober
+from tokenbench.plan.resolve import resolve
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.run.running_server import RunningServer
 from tokenbench.run.weights import locate
 from tokenbench.suite.schema import DeploymentRequest, PluginRef, Suite
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 
 from .engine import make
 
@@ -84,22 +84,22 @@ def _questions(subject: Subject) -> dict[str, tuple[Callable[[Any], Any], tuple[
 def ready_means_ready(subject: Subject) -> None:
     """`ready` of a server that says that it is not is False (or a ConnectionError), never True.
 
-    To mend: look at the status of the answer, not only that there is one.
+    To fix: look at the status of the answer, not only that there is one.
     """
     ready = _questions(subject)["ready"][0]
     with _scripted("--never-ready") as client:
         for _ in range(3):
             with contextlib.suppress(ConnectionError, EngineError):
                 if ready(client):
-                    refuse("it says ready of a server that answers 503")
+                    fail("it says ready of a server that answers 503")
 
 
 @check(3, "engine")
-def ignorant_servers_are_survived(subject: Subject) -> None:
+def unknown_paths_are_handled(subject: Subject) -> None:
     """A server that knows none of the engine's paths (404, `{}`) gets honest answers: None, empty,
     False; the only errors are ConnectionError and EngineError.
 
-    To mend: look at `reply.status` before reading `reply.text`.
+    To fix: look at `reply.status` before reading `reply.text`.
     """
     with _scripted() as client:
         for name, (ask, types) in _questions(subject).items():
@@ -108,17 +108,17 @@ def ignorant_servers_are_survived(subject: Subject) -> None:
             except (ConnectionError, EngineError):
                 continue
             except Exception as error:
-                refuse(f"{name}() raises {type(error).__name__}: {error}")
+                fail(f"{name}() raises {type(error).__name__}: {error}")
             if not isinstance(answer, types):
-                refuse(f"{name}() answers {answer!r}")
+                fail(f"{name}() answers {answer!r}")
 
 
 @check(3, "engine")
-def dead_servers_are_survived(subject: Subject) -> None:
+def dead_servers_are_handled(subject: Subject) -> None:
     """Asked of a server that has died, every question is answered or raises ConnectionError (or
     EngineError), which core turns into the server's death.
 
-    To mend: let ConnectionError pass.
+    To fix: let ConnectionError pass.
     """
     with _scripted() as client:
         endpoints = client.endpoints
@@ -129,7 +129,7 @@ def dead_servers_are_survived(subject: Subject) -> None:
             except (ConnectionError, EngineError):
                 continue
             except Exception as error:
-                refuse(f"{name}() of a dead server raises {type(error).__name__}: {error}")
+                fail(f"{name}() of a dead server raises {type(error).__name__}: {error}")
 
 
 @check(4, "engine")
@@ -137,19 +137,18 @@ def the_real_server_serves(subject: Subject) -> None:
     """Started with the author's real model it generates, tells its version, counts what it
     generated where it declares counters, and leaves nothing behind when it is stopped twice.
 
-    To mend: run `bench run` with it and read the server's log.
+    To fix: run `bench run` with it and read the server's log.
     """
     model = subject.want("real", "the name of an installed model that it can run on this machine")
     plugins = PluginInstances(PluginRegistry())
     asked = DeploymentRequest(engine=PluginRef(subject.name, FrozenMap(subject.given)), model=model)
-    plan = make_plan(Suite(deployments=(asked,)), plugins, prober(plugins)).deployments[0]
+    (plan,) = make_plan(resolve(Suite(deployments=(asked,)), plugins), plugins).deployments
     with tempfile.TemporaryDirectory(prefix="tokenbench-kit-") as logs:
         weights = plan.request.weights
-        devices = plugins.hardware(asked.hardware).probe().devices[: plan.request.hardware.count]
         context = LauncherContext(
             logs=Path(logs),
             weights=locate(weights) if weights else None,
-            devices=tuple(d.handle or str(d.index) for d in devices),
+            devices=tuple(d.handle or str(d.index) for d in plan.devices),
         )
         serving = RunningServer(
             spec=subject.spec,
@@ -172,12 +171,12 @@ def the_real_server_serves(subject: Subject) -> None:
 
 def _look(subject: Subject, serving: RunningServer) -> None:
     if serving.version is None:
-        refuse("the running server has no version")
+        fail("the running server has no version")
     if subject.spec.capabilities.counters:
         page = serving.control.get("/metrics").text
         counted = serving.engine.counters(page).generated_tokens
         if not counted:
-            refuse(f"after a generation its counters say {counted} generated tokens")
+            fail(f"after a generation its counters say {counted} generated tokens")
 
 
 def _must_be_free(port: int) -> None:
@@ -186,4 +185,4 @@ def _must_be_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            refuse(f"port {port} is still taken after the server was stopped")
+            fail(f"port {port} is still taken after the server was stopped")

@@ -9,7 +9,7 @@ import attrs
 
 from tokenbench.api import DeviceInfo, FrozenMap, Hardware, PluginError, Probe, Sample, Sku
 from tokenbench.api.binding import bind
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 
 from .model import is_iso_date
 
@@ -34,7 +34,7 @@ def hardware_of(subject: Subject) -> Hardware:
     """The hardware as its factory makes it."""
     made = subject.spec.factory(subject.options)
     if not isinstance(made, Hardware):
-        skip("hardware-factory-gives-hardware says why")
+        skip("hardware-factory-returns-hardware says why")
     return made
 
 
@@ -67,113 +67,115 @@ def devices_of(subject: Subject) -> tuple[DeviceInfo, ...]:
 
 
 @check(2, "hardware")
-def hardware_factory_gives_hardware(subject: Subject) -> None:
+def hardware_factory_returns_hardware(subject: Subject) -> None:
     """`factory(options)` gives a `tokenbench.api.Hardware`.
 
-    To mend: derive the class from Hardware and return an instance of it.
+    To fix: derive the class from Hardware and return an instance of it.
     """
     made = subject.spec.factory(subject.options)
     if not isinstance(made, Hardware):
-        refuse(f"the factory gives a {type(made).__name__}")
+        fail(f"the factory gives a {type(made).__name__}")
 
 
 @check(2, "hardware")
 def catalogue_is_a_sequence_of_skus(subject: Subject) -> None:
     """`catalogue()` is a list or tuple of `Sku`.
 
-    To mend: make each entry with Sku(...), and return all of them at once.
+    To fix: make each entry with Sku(...), and return all of them at once.
     """
     skus = hardware_of(subject).catalogue()
     if not isinstance(skus, Sequence):
-        refuse(f"the catalogue is a {type(skus).__name__}")
+        fail(f"the catalogue is a {type(skus).__name__}")
     for sku in skus:
         if not isinstance(sku, Sku):
-            refuse(f"{sku!r} is no Sku")
+            fail(f"{sku!r} is no Sku")
 
 
 @check(2, "hardware")
 def accelerators_have_a_catalogue(subject: Subject) -> None:
     """Hardware with accelerators knows at least one chip by name.
 
-    To mend: add an Sku for each chip, or say accelerated=False if its unit is the host.
+    To fix: add an Sku for each chip, or say accelerated=False if its unit is the host.
     """
     if not subject.spec.accelerated:
         skip("it has no accelerators")
     if not _catalogue(subject):
-        refuse("the catalogue is empty")
+        fail("the catalogue is empty")
 
 
 @check(2, "hardware")
 def catalogue_is_pure(subject: Subject) -> None:
     """The catalogue is data: the same each time, from each instance.
 
-    To mend: build it at import from constants; what is found on the machine belongs in probe().
+    To fix: build it at import from constants; what is found on the machine belongs in probe().
     """
     if tuple(_catalogue(subject)) != tuple(_catalogue(subject)):
-        refuse("the catalogue differs when asked again")
+        fail("the catalogue differs when asked again")
 
 
 @check(2, "hardware")
 def catalogue_names_are_unique(subject: Subject) -> None:
     """No two chips of the catalogue have one name.
 
-    To mend: name variants apart (h100, h100-pcie).
+    To fix: name variants apart (h100, h100-pcie).
     """
-    _refuse_twice([sku.name for sku in _catalogue(subject)], "entries are called")
+    _fail_on_duplicates([sku.name for sku in _catalogue(subject)], "entries are called")
 
 
 @check(2, "hardware")
 def aliases_are_lower_case(subject: Subject) -> None:
     """Aliases are lower case, without spaces around them: they are compared with a driver's text.
 
-    To mend: write them in lower case, and lower the driver's name before comparing.
+    To fix: write them in lower case, and lower the driver's name before comparing.
     """
     for sku in _catalogue(subject):
         for alias in sku.aliases:
             if alias != alias.lower().strip() or not alias:
-                refuse(f"{sku.name} has the alias {alias!r}")
+                fail(f"{sku.name} has the alias {alias!r}")
 
 
 @check(2, "hardware")
 def aliases_are_unique(subject: Subject) -> None:
     """A driver's name means one chip only.
 
-    To mend: give each alias to one entry; what a driver cannot tell apart is one entry.
+    To fix: give each alias to one entry; what a driver cannot tell apart is one entry.
     """
-    _refuse_twice([a for sku in _catalogue(subject) for a in sku.aliases], "entries have the alias")
+    _fail_on_duplicates(
+        [a for sku in _catalogue(subject) for a in sku.aliases], "entries have the alias"
+    )
 
 
 @check(2, "hardware")
 def skus_have_source_and_date(subject: Subject) -> None:
     """Each chip says where its figures come from, and when (2026-11 or 2026-11-21).
 
-    To mend: name the data sheet, and the day or month that you read it.
+    To fix: name the data sheet, and the day or month that you read it.
     """
     for sku in _catalogue(subject):
         if not sku.source.strip() or not is_iso_date(sku.date):
-            refuse(f"{sku.name}: source {sku.source!r}, date {sku.date!r}")
+            fail(f"{sku.name}: source {sku.source!r}, date {sku.date!r}")
 
 
 @check(2, "hardware")
 def sku_figures_are_positive(subject: Subject) -> None:
     """What is not known of a chip is None, never 0 or -1.
 
-    To mend: leave the field out.
+    To fix: leave the field out.
     """
     for name, value, _ in _figures(_catalogue(subject)):
         if value <= 0:
-            refuse(f"{name} is {value}")
+            fail(f"{name} is {value}")
 
 
 @check(2, "hardware")
 def sku_figures_are_in_their_units(subject: Subject) -> None:
     """Bytes, bytes per second, watts, floating-point operations per second: as the names say.
 
-    To mend: convert; 80 GiB is 80 << 30 bytes, 989 TFLOP/s is 989e12.
+    To fix: convert; 80 GiB is 80 << 30 bytes, 989 TFLOP/s is 989e12.
     """
     for name, value, (least, most) in _figures(_catalogue(subject)):
         if value > 0 and not least <= value <= most:
-            refuse(f"{name} is {value:g}: outside of what a chip can have in that unit")
+            fail(f"{name} is {value:g}: outside of what a chip can have in that unit")
 
 
 def _figures(skus: Sequence[Sku]) -> Iterator[tuple[str, float, tuple[float, float]]]:
@@ -187,10 +189,10 @@ def _figures(skus: Sequence[Sku]) -> Iterator[tuple[str, float, tuple[float, flo
             yield f"{sku.name}.dense_flops[{kind}]", flops, _FLOPS_RANGE
 
 
-def _refuse_twice(names: Sequence[object], what: str) -> None:
+def _fail_on_duplicates(names: Sequence[object], what: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            refuse(f"{names.count(name)} {what} {name!r}")
+            fail(f"{names.count(name)} {what} {name!r}")
 
 
 # -- the probe -----------------------------------------------------------------------------------
@@ -200,86 +202,86 @@ def _refuse_twice(names: Sequence[object], what: str) -> None:
 def probe_never_raises(subject: Subject) -> None:
     """`probe()` gives a Probe on any machine, with the driver or without.
 
-    To mend: catch what the driver raises and return Probe(reason=..., hint=...).
+    To fix: catch what the driver raises and return Probe(reason=..., hint=...).
     """
     hardware = hardware_of(subject)
     try:
         found = hardware.probe()
     except Exception as error:
-        refuse(f"probe() raised {type(error).__name__}: {error}")
+        fail(f"probe() raised {type(error).__name__}: {error}")
     if not isinstance(found, Probe):
-        refuse(f"probe() gives a {type(found).__name__}")
+        fail(f"probe() gives a {type(found).__name__}")
 
 
 @check(2, "hardware")
 def absence_has_reason_and_hint(subject: Subject) -> None:
     """A probe without devices says why, and what would help.
 
-    To mend: Probe(reason="no driver here", hint="install ...").
+    To fix: Probe(reason="no driver here", hint="install ...").
     """
     probe = probe_of(subject)
     if probe.devices:
         skip("it is here")
     if not (probe.reason or "").strip() or not (probe.hint or "").strip():
-        refuse(f"no devices, reason {probe.reason!r}, hint {probe.hint!r}")
+        fail(f"no devices, reason {probe.reason!r}, hint {probe.hint!r}")
 
 
 @check(2, "hardware")
-def probe_is_steady(subject: Subject) -> None:
+def probe_is_stable(subject: Subject) -> None:
     """Asked again, the probe finds the same devices in the same order.
 
-    To mend: sort devices by what does not change (their bus address), and keep readings out of
+    To fix: sort devices by what does not change (their bus address), and keep readings out of
     DeviceInfo.
     """
     first, again = probe_of(subject).devices, probe_of(subject).devices
     if first != again:
-        refuse(f"found {first}, then {again}")
+        fail(f"found {first}, then {again}")
 
 
 @check(2, "hardware")
 def device_indexes_are_unique(subject: Subject) -> None:
     """Each device has a number of its own, from 0 up: samples carry nothing else.
 
-    To mend: number them as the driver does.
+    To fix: number them as the driver does.
     """
     indexes = [device.index for device in devices_of(subject)]
-    _refuse_twice(indexes, "devices have the number")
+    _fail_on_duplicates(indexes, "devices have the number")
     if min(indexes) < 0:
-        refuse(f"a device has the number {min(indexes)}")
+        fail(f"a device has the number {min(indexes)}")
 
 
 @check(2, "hardware")
 def device_handles_are_unique(subject: Subject) -> None:
     """No two devices are named to a process in the same way, nor with a comma in the name.
 
-    To mend: use the driver's UUID, or leave the handle out.
+    To fix: use the driver's UUID, or leave the handle out.
     """
     handles = [device.handle for device in devices_of(subject) if device.handle is not None]
-    _refuse_twice(handles, "devices have the handle")
+    _fail_on_duplicates(handles, "devices have the handle")
     for handle in handles:
         if not handle or "," in handle:
-            refuse(f"the handle {handle!r} cannot stand in a comma-separated list")
+            fail(f"the handle {handle!r} cannot stand in a comma-separated list")
 
 
 @check(2, "hardware")
 def device_skus_are_in_the_catalogue(subject: Subject) -> None:
     """A found accelerator's `sku` is a name of the catalogue, or None if it is not in it.
 
-    To mend: look the driver's name up among the aliases; leave `sku` out where nothing matches.
+    To fix: look the driver's name up among the aliases; leave `sku` out where nothing matches.
     """
     if not subject.spec.accelerated:
         skip("its unit is the host, which names itself")
     known = {sku.name for sku in _catalogue(subject)}
     for device in devices_of(subject):
         if device.sku is not None and device.sku not in known:
-            refuse(f"device {device.index} is a {device.sku!r}, which the catalogue lacks")
+            fail(f"device {device.index} is a {device.sku!r}, which the catalogue lacks")
 
 
 @check(2, "hardware")
 def device_figures_are_in_their_units(subject: Subject) -> None:
     """A device's memory is in bytes and its power limits are in watts; what is unknown is None.
 
-    To mend: convert (drivers tell MiB and milliwatts), or leave the field out.
+    To fix: convert (drivers tell MiB and milliwatts), or leave the field out.
     """
     for device in devices_of(subject):
         for field, (least, most) in {
@@ -289,19 +291,19 @@ def device_figures_are_in_their_units(subject: Subject) -> None:
         }.items():
             value = getattr(device, field)
             if value is not None and not least <= value <= most:
-                refuse(f"device {device.index}: {field} is {value:g}")
+                fail(f"device {device.index}: {field} is {value:g}")
 
 
 @check(2, "hardware")
-def probe_notes_are_about_sample_fields(subject: Subject) -> None:
+def probe_notes_name_sample_fields(subject: Subject) -> None:
     """`notes` says of a field of Sample why it cannot be measured here, in words.
 
-    To mend: use the field's name as key (power_w); other facts belong in `facts`.
+    To fix: use the field's name as key (power_w); other facts belong in `facts`.
     """
     fields = {field.name for field in attrs.fields(Sample)} - {"device"}
     for key, text in probe_of(subject).notes.items():
         if key not in fields or not text.strip():
-            refuse(f"notes[{key!r}] is {text!r}; fields: {', '.join(sorted(fields))}")
+            fail(f"notes[{key!r}] is {text!r}; fields: {', '.join(sorted(fields))}")
 
 
 # -- the environment -----------------------------------------------------------------------------
@@ -311,35 +313,35 @@ def probe_notes_are_about_sample_fields(subject: Subject) -> None:
 def hardware_environment_binds(subject: Subject) -> None:
     """Variables hold no symbol but `{devices}`, `{cpus}` and `{host}`, which every process has.
 
-    To mend: look for a misspelt symbol; what an engine knows better belongs to the engine.
+    To fix: look for a misspelt symbol; what an engine knows better belongs to the engine.
     """
     for name, text in hardware_of(subject).environment().items():
         try:
             bound = bind(text, _FACTS, f"variable {name}")
         except PluginError as error:
-            refuse(error.message)
+            fail(error.message)
         left = _LOOKS_LIKE_A_SYMBOL.search(bound)
         if left:
-            refuse(f"variable {name}: {left[0]} is no symbol")
+            fail(f"variable {name}: {left[0]} is no symbol")
 
 
 @check(2, "hardware")
 def hardware_environment_has_plain_names(subject: Subject) -> None:
     """Variables can be set in any shell: letters, digits and underscores.
 
-    To mend: leave out spaces, dashes and the equals sign.
+    To fix: leave out spaces, dashes and the equals sign.
     """
     for name in hardware_of(subject).environment():
         if not _VARIABLE.fullmatch(name):
-            refuse(f"{name!r} is not the name of a variable")
+            fail(f"{name!r} is not the name of a variable")
 
 
 @check(2, "hardware")
 def hardware_environment_is_pure(subject: Subject) -> None:
     """The environment is a FrozenMap, the same each time: it belongs to a plan's identity.
 
-    To mend: let it depend on options only; what is known at launch is a symbol.
+    To fix: let it depend on options only; what is known at launch is a symbol.
     """
     first, again = hardware_of(subject).environment(), hardware_of(subject).environment()
     if not isinstance(first, FrozenMap) or first != again:
-        refuse(f"gave {first!r}, then {again!r}")
+        fail(f"gave {first!r}, then {again!r}")

@@ -12,7 +12,7 @@ import attrs
 from tokenbench.api import ModelSpec, Recipe
 from tokenbench.api.binding import render_flag, symbols
 from tokenbench.plan.canonical import canonical_json
-from tokenbench.testing.kit import Subject, check, refuse
+from tokenbench.testing.kit import Subject, check, fail
 
 _SOURCE = re.compile(r"package:[A-Za-z0-9._-]+/.+|file:.+|hub:[\w.-]+/[\w.-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -55,77 +55,77 @@ def _repeated(keys: Sequence[Any]) -> list[Any]:
 def model_has_weights(subject: Subject) -> None:
     """A model has at least one set of weights.
 
-    To mend: add Weights(precision=..., format=..., source=..., revision=...).
+    To fix: add Weights(precision=..., format=..., source=..., revision=...).
     """
     if not subject.spec.weights:
-        refuse("it has no weights")
+        fail("it has no weights")
 
 
 @check(2, "model")
 def weights_have_a_known_source(subject: Subject) -> None:
     """`source` is package:DIST/PATH, file:PATH or hub:ORG/NAME.
 
-    To mend: put the scheme before it; a URL is not fetched by anyone.
+    To fix: put the scheme before it; a URL is not fetched by anyone.
     """
     for weights in subject.spec.weights:
         if not _SOURCE.fullmatch(weights.source):
-            refuse(f"the source {weights.source!r}")
+            fail(f"the source {weights.source!r}")
 
 
 @check(2, "model")
 def weights_have_a_revision(subject: Subject) -> None:
     """`revision` says which weights of that name: results are compared by it.
 
-    To mend: give the hub's commit, or the version of the package.
+    To fix: give the hub's commit, or the version of the package.
     """
     for weights in subject.spec.weights:
         if not weights.revision.strip():
-            refuse(f"{weights.source} has no revision")
+            fail(f"{weights.source} has no revision")
 
 
 @check(2, "model")
 def weights_are_distinct(subject: Subject) -> None:
     """One set of weights for each precision and format: nothing else chooses between them.
 
-    To mend: name a second quantisation by its scheme (int4-awq, int4-gptq), or drop it.
+    To fix: name a second quantisation by its scheme (int4-awq, int4-gptq), or drop it.
     """
     twice = _repeated([(w.precision, w.format) for w in subject.spec.weights])
     if twice:
-        refuse(f"more than one set of {twice[0][0]} in {twice[0][1]}")
+        fail(f"more than one set of {twice[0][0]} in {twice[0][1]}")
 
 
 @check(2, "model")
 def weights_have_plain_labels(subject: Subject) -> None:
     """Precision and format are lower case, without spaces: engines and users name them.
 
-    To mend: bf16, fp8, q4_1; safetensors, gguf.
+    To fix: bf16, fp8, q4_1; safetensors, gguf.
     """
     for weights in subject.spec.weights:
         for label in (weights.precision, weights.format):
             if not _LABEL.fullmatch(label):
-                refuse(f"{label!r} in {weights.source}")
+                fail(f"{label!r} in {weights.source}")
 
 
 @check(2, "model")
 def weights_digest_is_sha256(subject: Subject) -> None:
     """`sha256` is 64 hexadecimal digits in lower case, or None.
 
-    To mend: copy it from `sha256sum FILE`, without a prefix.
+    To fix: copy it from `sha256sum FILE`, without a prefix.
     """
     for weights in subject.spec.weights:
         if weights.sha256 is not None and not _SHA256.fullmatch(weights.sha256):
-            refuse(f"{weights.source}: sha256 {weights.sha256!r}")
+            fail(f"{weights.source}: sha256 {weights.sha256!r}")
 
 
 @check(2, "model")
 def weights_size_is_positive(subject: Subject) -> None:
     """`size_bytes` is the file's length, or None where it is not known.
 
-    To mend: copy it from `stat -c %s FILE`, or leave it out.
+    To fix: copy it from `stat -c %s FILE`, or leave it out.
     """
     for weights in subject.spec.weights:
         if weights.size_bytes is not None and weights.size_bytes <= 0:
-            refuse(f"{weights.source}: size_bytes {weights.size_bytes}")
+            fail(f"{weights.source}: size_bytes {weights.size_bytes}")
 
 
 # -- architecture --------------------------------------------------------------------------------
@@ -135,48 +135,48 @@ def weights_size_is_positive(subject: Subject) -> None:
 def architecture_counts_are_positive(subject: Subject) -> None:
     """What is not known of a model's shape is None, never 0.
 
-    To mend: leave the field out (a dense model has experts=None).
+    To fix: leave the field out (a dense model has experts=None).
     """
     for name, value in attrs.asdict(subject.spec.architecture).items():
         if value is not None and value <= 0:
-            refuse(f"{name} is {value}")
+            fail(f"{name} is {value}")
 
 
 @check(2, "model")
-def active_parameters_are_within_all(subject: Subject) -> None:
+def active_parameters_are_within_the_total(subject: Subject) -> None:
     """No more parameters work on a token than there are.
 
-    To mend: both are counts, not billions.
+    To fix: both are counts, not billions.
     """
     shape = subject.spec.architecture
-    _refuse_more(shape.active_parameters, shape.parameters, "active parameters")
+    _fail_if_more(shape.active_parameters, shape.parameters, "active parameters")
 
 
 @check(2, "model")
-def active_experts_are_within_all(subject: Subject) -> None:
+def active_experts_are_within_the_total(subject: Subject) -> None:
     """No more experts work on a token than there are.
 
-    To mend: `experts` counts those of one layer.
+    To fix: `experts` counts those of one layer.
     """
     shape = subject.spec.architecture
-    _refuse_more(shape.active_experts, shape.experts, "active experts")
+    _fail_if_more(shape.active_experts, shape.experts, "active experts")
 
 
 @check(2, "model")
 def kv_heads_divide_heads(subject: Subject) -> None:
     """Each key-value head serves the same number of query heads.
 
-    To mend: compare num_attention_heads and num_key_value_heads of the model's config.
+    To fix: compare num_attention_heads and num_key_value_heads of the model's config.
     """
     shape = subject.spec.architecture
     heads, kv_heads = shape.heads or 0, shape.kv_heads or 0
     if heads > 0 and kv_heads > 0 and heads % kv_heads:
-        refuse(f"{shape.kv_heads} key-value heads for {shape.heads} heads")
+        fail(f"{shape.kv_heads} key-value heads for {shape.heads} heads")
 
 
-def _refuse_more(part: int | None, whole: int | None, what: str) -> None:
+def _fail_if_more(part: int | None, whole: int | None, what: str) -> None:
     if part is not None and whole is not None and part > whole > 0:
-        refuse(f"{part} {what} of {whole}")
+        fail(f"{part} {what} of {whole}")
 
 
 # -- recipes -------------------------------------------------------------------------------------
@@ -186,72 +186,72 @@ def _refuse_more(part: int | None, whole: int | None, what: str) -> None:
 def recipes_have_source_and_date(subject: Subject) -> None:
     """Each recipe says who recommends it, and when (2026-11 or 2026-11-21).
 
-    To mend: name the vendor's page or the measurement it comes from.
+    To fix: name the vendor's page or the measurement it comes from.
     """
     for recipe in subject.spec.recipes:
         if not recipe.source.strip() or not is_iso_date(recipe.date):
-            refuse(f"{recipe.engine}: source {recipe.source!r}, date {recipe.date!r}")
+            fail(f"{recipe.engine}: source {recipe.source!r}, date {recipe.date!r}")
 
 
 @check(2, "model")
 def recipes_have_plain_settings(subject: Subject) -> None:
     """Flags are not empty and hold no space; variables have letters, digits and underscores.
 
-    To mend: FrozenMap({"--max-num-seqs": 256}): the flag is the key, its value the value.
+    To fix: FrozenMap({"--max-num-seqs": 256}): the flag is the key, its value the value.
     """
     for recipe in subject.spec.recipes:
         for flag in recipe.flags:
             if not flag or flag.split() != [flag]:
-                refuse(f"{recipe.engine}: the flag {flag!r}")
+                fail(f"{recipe.engine}: the flag {flag!r}")
         for name in recipe.environment:
             if not _VARIABLE.fullmatch(name):
-                refuse(f"{recipe.engine}: the variable {name!r}")
+                fail(f"{recipe.engine}: the variable {name!r}")
 
 
 @check(2, "model")
 def recipes_do_not_contradict(subject: Subject) -> None:
     """Recipes that match in the same cases do not give one setting two values.
 
-    To mend: merge them, or let `hardware`, `precision` or `role` tell them apart.
+    To fix: merge them, or let `hardware`, `precision` or `role` tell them apart.
     """
     seen: dict[tuple[Any, ...], Any] = {}
     for recipe in subject.spec.recipes:
         case = (recipe.engine, recipe.hardware, recipe.precision, recipe.role)
         for name, value in (*recipe.flags.items(), *recipe.environment.items()):
             if seen.setdefault((*case, name), value) != value:
-                refuse(f"{recipe.engine}: {name} is {seen[*case, name]!r} and {value!r}")
+                fail(f"{recipe.engine}: {name} is {seen[*case, name]!r} and {value!r}")
 
 
 @check(2, "model")
-def recipes_are_for_weights_there_are(subject: Subject) -> None:
+def recipe_precisions_exist(subject: Subject) -> None:
     """A recipe's precision is that of some weights, or None.
 
-    To mend: write it as the weights do.
+    To fix: write it as the weights do.
     """
-    _refuse_unknown_precision(subject.spec, subject.spec.recipes)
+    _fail_on_unknown_precision(subject.spec, subject.spec.recipes)
 
 
 @check(2, "model")
 def recipe_environment_holds_no_secret(subject: Subject) -> None:
     """Variables name secrets, they do not hold them.
 
-    To mend: "{secret:NAME}" takes the value from the user's variable NAME.
+    To fix: "{secret:NAME}" takes the value from the user's variable NAME.
     """
     for recipe in subject.spec.recipes:
         for name, text in recipe.environment.items():
             if literal_secret(name, text):
-                refuse(f"{recipe.engine}: the variable {name} holds a secret")
+                fail(f"{recipe.engine}: the variable {name} holds a secret")
 
 
 @check(2, "model")
 def recipe_flags_hold_no_secret(subject: Subject) -> None:
     """No secret is in a flag: everyone on the machine can read command lines.
 
-    To mend: pass it in a variable of the environment, as "{secret:NAME}".
+    To fix: pass it in a variable of the environment, as "{secret:NAME}".
     """
     for recipe, flag, text in _flag_texts(subject.spec.recipes):
         if literal_secret(flag, text) or any(s.startswith("secret:") for s in symbols(text)):
-            refuse(f"{recipe.engine}: the flag {flag} holds a secret")
+            fail(f"{recipe.engine}: the flag {flag} holds a secret")
 
 
 def _flag_texts(recipes: Sequence[Recipe]) -> Iterator[tuple[Recipe, str, str]]:
@@ -270,58 +270,58 @@ def _flag_texts(recipes: Sequence[Recipe]) -> Iterator[tuple[Recipe, str, str]]:
 def thresholds_have_source_and_date(subject: Subject) -> None:
     """Each threshold says where its score comes from, and when (2026-11 or 2026-11-21).
 
-    To mend: name the model card or the measurement.
+    To fix: name the model card or the measurement.
     """
     for threshold in subject.spec.thresholds:
         if not threshold.source.strip() or not is_iso_date(threshold.date):
-            refuse(f"{threshold.eval}: source {threshold.source!r}, date {threshold.date!r}")
+            fail(f"{threshold.eval}: source {threshold.source!r}, date {threshold.date!r}")
 
 
 @check(2, "model")
-def thresholds_are_shares(subject: Subject) -> None:
+def thresholds_are_fractions(subject: Subject) -> None:
     """`minimum` is from 0 to 1, as scores are.
 
-    To mend: divide per cent by 100.
+    To fix: divide per cent by 100.
     """
     for threshold in subject.spec.thresholds:
         if not 0 <= threshold.minimum <= 1:
-            refuse(f"{threshold.eval}: minimum {threshold.minimum}")
+            fail(f"{threshold.eval}: minimum {threshold.minimum}")
 
 
 @check(2, "model")
 def thresholds_are_distinct(subject: Subject) -> None:
     """One threshold for each eval, variant and precision: the first would win silently.
 
-    To mend: keep the one that holds, or tell them apart by `variant` or `precision`.
+    To fix: keep the one that holds, or tell them apart by `variant` or `precision`.
     """
     twice = _repeated([(t.eval, t.variant, t.precision) for t in subject.spec.thresholds])
     if twice:
-        refuse(f"more than one threshold for {twice[0]}")
+        fail(f"more than one threshold for {twice[0]}")
 
 
 @check(2, "model")
-def thresholds_are_for_weights_there_are(subject: Subject) -> None:
+def threshold_precisions_exist(subject: Subject) -> None:
     """A threshold's precision is that of some weights, or None.
 
-    To mend: write it as the weights do.
+    To fix: write it as the weights do.
     """
-    _refuse_unknown_precision(subject.spec, subject.spec.thresholds)
+    _fail_on_unknown_precision(subject.spec, subject.spec.thresholds)
 
 
-def _refuse_unknown_precision(spec: ModelSpec, items: Sequence[Any]) -> None:
+def _fail_on_unknown_precision(spec: ModelSpec, items: Sequence[Any]) -> None:
     known = {weights.precision for weights in spec.weights}
     for item in items:
         if known and item.precision is not None and item.precision not in known:
-            refuse(f"there are no {item.precision!r} weights, only {', '.join(sorted(known))}")
+            fail(f"there are no {item.precision!r} weights, only {', '.join(sorted(known))}")
 
 
 @check(2, "model")
-def model_can_be_written(subject: Subject) -> None:
+def model_is_serializable(subject: Subject) -> None:
     """The whole spec but the tokenizer is plain data: plans are stored and compared as JSON.
 
-    To mend: use str, int, float, bool, None, tuples and FrozenMap only.
+    To fix: use str, int, float, bool, None, tuples and FrozenMap only.
     """
     try:
         canonical_json(attrs.evolve(subject.spec, tokenizer=None))
     except (TypeError, ValueError) as error:
-        refuse(str(error))
+        fail(str(error))

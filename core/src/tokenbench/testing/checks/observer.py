@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 from tokenbench.testing.samples.events import Event, events, failures
 
 _CPU_LIMIT_S = 0.1
@@ -58,26 +58,26 @@ def _tell(name: str, hook: Callable[..., Any], event: Event) -> Any:
     try:
         return call_hook(hook, event=event)
     except (Exception, SystemExit) as error:
-        refuse(f"{name} raised {type(error).__name__}: {error}")
+        fail(f"{name} raised {type(error).__name__}: {error}")
 
 
 @check(2, "observer")
 def observer_has_a_hook(subject: Subject) -> None:
     """It implements at least one observe hook.
 
-    To mend: write bench_run_started, bench_deployment_ready, bench_point_started,
+    To fix: write bench_run_started, bench_deployment_ready, bench_point_started,
     bench_point_finished, bench_eval_finished or bench_run_finished, with @hookimpl above it.
     """
     with _hooks(subject) as hooks:
         if not hooks:
-            refuse("it implements no observe hook")
+            fail("it implements no observe hook")
 
 
 @check(2, "observer")
 def observer_accepts_events(subject: Subject) -> None:
     """Told of a run from start to end, it does not raise.
 
-    To mend: compare what it reads with tokenbench.api's events.
+    To fix: compare what it reads with tokenbench.api's events.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
@@ -89,7 +89,7 @@ def observer_accepts_failures(subject: Subject) -> None:
     """Told of a run in which everything failed, it does not raise: metrics are missing, the
     engine's version is None, there are no endpoints.
 
-    To mend: ask for None and for absence before computing.
+    To fix: ask for None and for absence before computing.
     """
     with _hooks(subject) as good:
         for hook, event in good.values():
@@ -104,7 +104,7 @@ def observer_hooks_stand_alone(subject: Subject) -> None:
     """Each hook works when no other was called before it, in a fresh process: a run may have no
     point, no eval, or have been started by somebody else.
 
-    To mend: make what a hook needs where it needs it.
+    To fix: make what a hook needs where it needs it.
     """
     if sys.modules.get(subject.module) is not subject.spec:
         skip("its module cannot be imported by name")
@@ -121,34 +121,34 @@ def observer_hooks_stand_alone(subject: Subject) -> None:
             )
             if done.returncode:
                 said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-                refuse(f"{name} alone: {said[-1]}")
+                fail(f"{name} alone: {said[-1]}")
 
 
 @check(2, "observer")
-def observer_gives_nothing_back(subject: Subject) -> None:
+def observer_returns_none(subject: Subject) -> None:
     """A hook returns None: observers cannot change a run.
 
-    To mend: leave the return out; to change a launch, amend it.
+    To fix: leave the return out; to change a launch, amend it.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
             given = _told(hook, event)
             if given is not None:
-                refuse(f"{name} returned {given!r}")
+                fail(f"{name} returned {given!r}")
 
 
 @check(2, "observer")
-def observer_is_quick(subject: Subject) -> None:
+def observer_is_fast(subject: Subject) -> None:
     """The best of three calls takes less than 0.1 s of CPU and 1 s by the clock: measurements wait.
 
-    To mend: hand work to a thread or do it in bench_run_finished of a process of its own; give
+    To fix: hand work to a thread or do it in bench_run_finished of a process of its own; give
     network calls a short time limit.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
             cpu_s, wall_s = map(min, zip(*(_timed(hook, event) for _ in range(3)), strict=True))
             if cpu_s > _CPU_LIMIT_S or wall_s > _WALL_LIMIT_S:
-                refuse(f"{name} took {cpu_s:.2f} s of CPU, {wall_s:.2f} s by the clock")
+                fail(f"{name} took {cpu_s:.2f} s of CPU, {wall_s:.2f} s by the clock")
 
 
 def _timed(hook: Callable[..., Any], event: Event) -> tuple[float, float]:
@@ -161,7 +161,7 @@ def _timed(hook: Callable[..., Any], event: Event) -> tuple[float, float]:
 def observer_prints_nothing(subject: Subject) -> None:
     """Nothing goes to standard output: `bench run --json` is read by programs.
 
-    To mend: write to a file of its own in the run's folder, or log through structlog.
+    To fix: write to a file of its own in the run's folder, or log through structlog.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
@@ -169,4 +169,4 @@ def observer_prints_nothing(subject: Subject) -> None:
             with contextlib.redirect_stdout(said):
                 _told(hook, event)
             if said.getvalue():
-                refuse(f"{name} printed {said.getvalue()[:60]!r}")
+                fail(f"{name} printed {said.getvalue()[:60]!r}")

@@ -9,7 +9,7 @@ import attrs
 from tokenbench.api import UsageError
 from tokenbench.plugins.kinds import BY_NAME
 from tokenbench.suite.options import build_options
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 
 
 def _options(subject: Subject) -> type[Any]:
@@ -31,11 +31,11 @@ def _fields(subject: Subject) -> tuple[Any, ...]:
 def options_are_frozen(subject: Subject) -> None:
     """The options class is made with `@options`: frozen, keyword-only.
 
-    To mend: decorate it with `tokenbench.api.options`.
+    To fix: decorate it with `tokenbench.api.options`.
     """
     options = _options(subject)
     if not attrs.has(options):
-        refuse(f"{options.__name__} is not decorated with @options")
+        fail(f"{options.__name__} is not decorated with @options")
     fields = attrs.fields(options)
     made = subject.options
     if made is None or not fields:
@@ -44,39 +44,39 @@ def options_are_frozen(subject: Subject) -> None:
         setattr(made, fields[0].name, getattr(made, fields[0].name))
     except attrs.exceptions.FrozenInstanceError:
         return
-    refuse(f"{options.__name__}.{fields[0].name} can be changed after it was made")
+    fail(f"{options.__name__}.{fields[0].name} can be changed after it was made")
 
 
 @check(1)
 def options_have_help(subject: Subject) -> None:
     """Each option says in words what it does; it stands in errors and on the plugin's page.
 
-    To mend: make each with `option(help=...)`.
+    To fix: make each with `option(help=...)`.
     """
     for field in _fields(subject):
         if not str(field.metadata.get("help", "")).strip():
-            refuse(f"the option {field.name!r} has no help")
+            fail(f"the option {field.name!r} has no help")
 
 
 @check(1)
 def options_have_units(subject: Subject) -> None:
     """A name that ends in a unit and the option's stated unit do not contradict each other.
 
-    To mend: `option(unit=...)` and the name's ending must agree: `timeout_s` is in `s`.
+    To fix: `option(unit=...)` and the name's ending must agree: `timeout_s` is in `s`.
     """
     endings = {"_s": "s", "_ms": "ms", "_tokens": "tokens", "_bytes": "bytes", "_w": "W"}
     for field in _fields(subject):
         for ending, unit in endings.items():
             stated = field.metadata.get("unit")
             if field.name.endswith(ending) and stated not in (None, unit):
-                refuse(f"{field.name!r} is said to be in {stated!r}")
+                fail(f"{field.name!r} is said to be in {stated!r}")
 
 
 @check(1)
-def options_defaults_are_allowed(subject: Subject) -> None:
+def option_defaults_are_valid(subject: Subject) -> None:
     """The defaults pass the options' own rules (choices, minimum, type).
 
-    To mend: change the default or the rule.
+    To fix: change the default or the rule.
     """
     fields = _fields(subject)
     given = {f.name: f.default for f in fields if f.default is not attrs.NOTHING}
@@ -89,7 +89,7 @@ def options_defaults_are_allowed(subject: Subject) -> None:
         try:
             build_options(_options(subject), {**subject.given, name: value}, where="default")
         except UsageError as error:
-            refuse(error.message)
+            fail(error.message)
 
 
 @check(1)
@@ -97,7 +97,7 @@ def options_round_trip(subject: Subject) -> None:
     """The options can be written as text, as on a command line, and read back the same: their types
     are text, int, float, bool, an optional one of those, or a tuple of those.
 
-    To mend: use one of these types.
+    To fix: use one of these types.
     """
     made = subject.options
     if made is None:
@@ -109,14 +109,14 @@ def options_round_trip(subject: Subject) -> None:
         text = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
         again = build_options(type(made), {**subject.given, field.name: text}, where="as text")
         if getattr(again, field.name) != value:
-            refuse(f"{field.name}={text} is read back as {getattr(again, field.name)!r}")
+            fail(f"{field.name}={text} is read back as {getattr(again, field.name)!r}")
 
 
 @check(1)
 def options_are_hashable(subject: Subject) -> None:
     """The options are a value: hashable, equal when made again from the same.
 
-    To mend: use tuples where a list stands, and no object of a class of its own.
+    To fix: use tuples where a list stands, and no object of a class of its own.
     """
     made = subject.options
     if made is None:
@@ -124,9 +124,9 @@ def options_are_hashable(subject: Subject) -> None:
     try:
         hash(made)
     except TypeError as error:
-        refuse(f"its options cannot be hashed: {error}")
+        fail(f"its options cannot be hashed: {error}")
     if build_options(type(made), subject.given, where="again") != made:
-        refuse("its options differ when made again from the same values")
+        fail("its options differ when made again from the same values")
 
 
 @check(1)
@@ -134,10 +134,10 @@ def secrets_are_not_shown(subject: Subject) -> None:
     """A secret option (its name says key, token or password) is marked `secret`, or is the NAME of
     an environment variable (`..._env`), which is better.
 
-    To mend: `api_key_env` with the variable's name, or `option(secret=True)`.
+    To fix: `api_key_env` with the variable's name, or `option(secret=True)`.
     """
     words = ("api_key", "apikey", "password", "secret", "auth_token", "access_token")
     for field in _fields(subject):
         named = any(word in field.name for word in words) and not field.name.endswith("_env")
         if named and not field.metadata.get("secret"):
-            refuse(f"{field.name!r} holds a secret and is not marked so")
+            fail(f"{field.name!r} holds a secret and is not marked so")

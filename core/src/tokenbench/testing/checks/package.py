@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 
 from tokenbench.plugins.kinds import BY_NAME
-from tokenbench.plugins.versions import misfit
-from tokenbench.testing.import_audit import Fresh, fresh
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.plugins.versions import api_mismatch
+from tokenbench.testing.import_audit import ImportAudit, audit_import
+from tokenbench.testing.kit import Subject, check, fail, skip
 
 IMPORT_CPU_S = 0.5
 """A list of plugins must stay instant even where all of them are imported."""
@@ -28,9 +28,9 @@ def _metadata(subject: Subject) -> importlib.metadata.Distribution:
     return importlib.metadata.distribution(subject.distribution)
 
 
-def _fresh(subject: Subject) -> Fresh:
+def _audit(subject: Subject) -> ImportAudit:
     _metadata(subject)
-    found = fresh(subject.module, BY_NAME[subject.kind].hook)
+    found = audit_import(subject.module, BY_NAME[subject.kind].hook)
     if found.error is not None:
         skip("it cannot be imported, which is another check's business")
     return found
@@ -41,7 +41,7 @@ def metadata_is_complete(subject: Subject) -> None:
     """The distribution says its summary, its licence, the Pythons it runs on, and that it needs
     tokenbench.
 
-    To mend: fill description, license, requires-python and dependencies of its pyproject.
+    To fix: fill description, license, requires-python and dependencies of its pyproject.
     """
     metadata = _metadata(subject).metadata
     licences = ("License-Expression", "License", "License-File")
@@ -54,54 +54,54 @@ def metadata_is_complete(subject: Subject) -> None:
     if metadata["Name"] != "tokenbench" and not any(n.startswith("tokenbench") for n in needs):
         missing.append("Requires-Dist: tokenbench")
     if missing:
-        refuse(f"its metadata lacks {', '.join(missing)}")
+        fail(f"its metadata lacks {', '.join(missing)}")
 
 
 @check(0)
 def api_version_fits(subject: Subject) -> None:
     """The distribution says which API version it was written for, and this bench has it.
 
-    To mend: the entry point group `tokenbench.api` of its pyproject names the version.
+    To fix: the entry point group `tokenbench.api` of its pyproject names the version.
     """
     dist = _metadata(subject)
     declared = [e.name for e in dist.entry_points if e.group == "tokenbench.api"]
-    wrong = misfit(declared[0] if declared else None)
+    wrong = api_mismatch(declared[0] if declared else None)
     if wrong is not None:
-        refuse(f"{wrong[0]} ({wrong[1]})")
+        fail(f"{wrong[0]} ({wrong[1]})")
 
 
 @check(0)
 def imports_alone(subject: Subject) -> None:
     """The hook module can be imported, and its hook called, in a fresh interpreter.
 
-    To mend: import what it needs; rely on nothing that another plugin imported before.
+    To fix: import what it needs; rely on nothing that another plugin imported before.
     """
     _metadata(subject)
-    found = fresh(subject.module, BY_NAME[subject.kind].hook)
+    found = audit_import(subject.module, BY_NAME[subject.kind].hook)
     if found.error is not None:
-        refuse(found.error)
+        fail(found.error)
 
 
 @check(0)
 def imports_quickly(subject: Subject) -> None:
     """Import and registration take less than half a second of CPU time.
 
-    To mend: import inside the function that needs it; compute nothing at import.
+    To fix: import inside the function that needs it; compute nothing at import.
     """
-    took = _fresh(subject).cpu_s
+    took = _audit(subject).cpu_s
     if took > IMPORT_CPU_S:
-        refuse(f"import and registration took {took:.2f} s of CPU time, at most {IMPORT_CPU_S} s")
+        fail(f"import and registration took {took:.2f} s of CPU time, at most {IMPORT_CPU_S} s")
 
 
 @check(0)
 def imports_nothing_heavy(subject: Subject) -> None:
     """No engine, framework, driver or HTTP library is imported to register.
 
-    To mend: import it inside the factory, or in a module that the factory imports.
+    To fix: import it inside the factory, or in a module that the factory imports.
     """
-    heavy = sorted({name.partition(".")[0] for name in _fresh(subject).modules} & HEAVY)
+    heavy = sorted({name.partition(".")[0] for name in _audit(subject).modules} & HEAVY)
     if heavy:
-        refuse(f"registering it imports {', '.join(heavy)}")
+        fail(f"registering it imports {', '.join(heavy)}")
 
 
 @check(0)
@@ -109,38 +109,38 @@ def imports_only_the_api(subject: Subject) -> None:
     """Of tokenbench it imports `tokenbench.api` alone, and no other plugin: the rest may change
     without notice.
 
-    To mend: say what is missing in the API; ask for another engine by `context.engine(name)`.
+    To fix: say what is missing in the API; ask for another engine by `context.engine(name)`.
     """
     if subject.distribution == "tokenbench":
         skip("it is the core's own")
     own = subject.module.partition(".")[0]
     found = [
         name
-        for name in _fresh(subject).modules
+        for name in _audit(subject).modules
         if (name.startswith("tokenbench.") and not name.startswith("tokenbench.api"))
         or (name.startswith("tokenbench_") and name.partition(".")[0] != own)
     ]
     if found:
-        refuse(f"registering it imports {', '.join(found[:3])}")
+        fail(f"registering it imports {', '.join(found[:3])}")
 
 
 @check(0)
-def registers_quietly(subject: Subject) -> None:
+def registration_has_no_side_effects(subject: Subject) -> None:
     """Importing and registering open no socket, start no process or thread, write no file.
 
-    To mend: probe when asked to, in the object that the factory makes.
+    To fix: probe when asked to, in the object that the factory makes.
     """
-    acts = _fresh(subject).acts
+    acts = _audit(subject).acts
     if acts:
-        refuse(f"importing or registering it {', '.join(acts)}")
+        fail(f"importing or registering it {', '.join(acts)}")
 
 
 @check(0)
 def prints_nothing(subject: Subject) -> None:
     """Importing and registering print nothing: lists and JSON stay readable.
 
-    To mend: return values or raise; never print or configure logging at import.
+    To fix: return values or raise; never print or configure logging at import.
     """
-    printed = _fresh(subject).printed
+    printed = _audit(subject).printed
     if printed:
-        refuse(f"importing or registering it prints {printed[:80]!r}")
+        fail(f"importing or registering it prints {printed[:80]!r}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import attrs
 
 from tokenbench.api import Sample, Sampler
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 
 from .hardware import devices_of, hardware_of, probe_of
 
@@ -48,42 +48,42 @@ def _readings(subject: Subject, count: int = 3, pause_s: float = 0.02) -> list[S
 
 
 @check(2, "hardware")
-def sampler_reads_what_was_asked(subject: Subject) -> None:
+def sampler_reads_the_requested_devices(subject: Subject) -> None:
     """A reading has one Sample for each device asked for, with that device's number.
 
-    To mend: give a Sample with None in its fields for a device that does not answer.
+    To fix: give a Sample with None in its fields for a device that does not answer.
     """
     with _sampler(subject) as (sampler, asked):
         told = sampler.sample()
     if not all(isinstance(sample, Sample) for sample in told):
-        refuse(f"a reading holds what is no Sample: {told!r}")
+        fail(f"a reading holds what is no Sample: {told!r}")
     if sorted(sample.device for sample in told) != sorted(asked):
-        refuse(f"asked for {asked}, told of {tuple(s.device for s in told)}")
+        fail(f"asked for {asked}, told of {tuple(s.device for s in told)}")
 
 
 @check(2, "hardware")
-def utilization_is_a_share(subject: Subject) -> None:
+def utilization_is_a_fraction(subject: Subject) -> None:
     """`utilization` is from 0 to 1.
 
-    To mend: divide per cent by 100.
+    To fix: divide per cent by 100.
     """
     for sample in _readings(subject):
         if sample.utilization is not None and not 0 <= sample.utilization <= 1:
-            refuse(f"device {sample.device}: utilization {sample.utilization}")
+            fail(f"device {sample.device}: utilization {sample.utilization}")
 
 
 @check(2, "hardware")
-def energy_never_falls(subject: Subject) -> None:
+def energy_never_decreases(subject: Subject) -> None:
     """`energy_j` counts up from an arbitrary start.
 
-    To mend: add the counter's range when it wraps, and do not give a difference.
+    To fix: add the counter's range when it wraps, and do not give a difference.
     """
     last: dict[int, float] = {}
     for sample in _readings(subject):
         if sample.energy_j is not None:
             before = last.get(sample.device, sample.energy_j)
             if sample.energy_j < before:
-                refuse(f"device {sample.device}: {before} J, then {sample.energy_j} J")
+                fail(f"device {sample.device}: {before} J, then {sample.energy_j} J")
             last[sample.device] = sample.energy_j
 
 
@@ -91,34 +91,34 @@ def energy_never_falls(subject: Subject) -> None:
 def sample_figures_are_in_their_units(subject: Subject) -> None:
     """Watts, bytes, degrees Celsius, hertz; None where unknown, never -1.
 
-    To mend: convert what the driver tells in other units (milliwatts, MiB, kHz).
+    To fix: convert what the driver tells in other units (milliwatts, MiB, kHz).
     """
     for sample in _readings(subject):
         for field, (least, most) in _SAMPLE_RANGES.items():
             value = getattr(sample, field)
             if value is not None and not least <= value <= most:
-                refuse(f"device {sample.device}: {field} is {value:g}")
+                fail(f"device {sample.device}: {field} is {value:g}")
 
 
 @check(2, "hardware")
 def throttle_names_reasons(subject: Subject) -> None:
     """`throttle` is a tuple of names; empty when nothing slows the device, None when not known.
 
-    To mend: translate the driver's bits to words.
+    To fix: translate the driver's bits to words.
     """
     for sample in _readings(subject, count=1):
         told = sample.throttle
         if told is not None and not (
             isinstance(told, tuple) and all(isinstance(name, str) and name for name in told)
         ):
-            refuse(f"device {sample.device}: throttle {told!r}")
+            fail(f"device {sample.device}: throttle {told!r}")
 
 
 @check(2, "hardware")
-def sampler_is_quick(subject: Subject) -> None:
+def sampler_is_fast(subject: Subject) -> None:
     """A reading takes less than 0.1 s: there are several a second, beside the measurement.
 
-    To mend: keep the driver open between readings; do not start a program for each.
+    To fix: keep the driver open between readings; do not start a program for each.
     """
     with _sampler(subject) as (sampler, _):
         taken = []
@@ -127,28 +127,28 @@ def sampler_is_quick(subject: Subject) -> None:
             sampler.sample()
             taken.append(time.monotonic() - begun)
     if min(taken) > _SLOWEST_READING_S:
-        refuse(f"the quickest of three readings took {min(taken):.2f} s")
+        fail(f"the quickest of three readings took {min(taken):.2f} s")
 
 
 @check(2, "hardware")
 def sampler_closes_twice(subject: Subject) -> None:
     """`close()` may be called again.
 
-    To mend: remember that the driver has been let go of.
+    To fix: remember that the driver has been let go of.
     """
     with _sampler(subject) as (sampler, _):
         try:
             sampler.close()
             sampler.close()
         except Exception as error:
-            refuse(f"close() raised {type(error).__name__}: {error}")
+            fail(f"close() raised {type(error).__name__}: {error}")
 
 
 @check(2, "hardware")
-def sampler_of_nothing_is_harmless(subject: Subject) -> None:
+def sampler_without_devices_is_harmless(subject: Subject) -> None:
     """A sampler of no devices, or of device 0 where there is none, is None or can be read.
 
-    To mend: return None without a driver; a device that does not answer has a Sample of Nones.
+    To fix: return None without a driver; a device that does not answer has a Sample of Nones.
     """
     asked: tuple[int, ...] = () if probe_of(subject).devices else (0,)
     hardware = hardware_of(subject)
@@ -158,14 +158,14 @@ def sampler_of_nothing_is_harmless(subject: Subject) -> None:
             sampler.sample()
             sampler.close()
     except Exception as error:
-        refuse(f"sampler({asked}) raised {type(error).__name__}: {error}")
+        fail(f"sampler({asked}) raised {type(error).__name__}: {error}")
 
 
 @check(4, "hardware")
-def real_devices_tell_something(subject: Subject) -> None:
+def real_devices_report_values(subject: Subject) -> None:
     """Over a second, every device that is here tells at least one figure.
 
-    To mend: run as the user that bench runs as, and look at the probe's notes.
+    To fix: run as the user that bench runs as, and look at the probe's notes.
     """
     telling: set[int] = set()
     for sample in _readings(subject, _REAL_READINGS, _REAL_PAUSE_S):
@@ -173,4 +173,4 @@ def real_devices_tell_something(subject: Subject) -> None:
             telling.add(sample.device)
     silent = {device.index for device in devices_of(subject)} - telling
     if silent:
-        refuse(f"devices {sorted(silent)} tell nothing")
+        fail(f"devices {sorted(silent)} tell nothing")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from tokenbench.api import EngineError, ModelSpec, Tokenizer, Weights
 from tokenbench.run.weights import locate
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 
 TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
@@ -47,7 +47,7 @@ def _tokenizer(subject: Subject) -> Tokenizer:
         skip("it uses the server's tokenizer")
     paths = [path for path in _local(subject.spec).values() if isinstance(path, str)]
     made = subject.spec.tokenizer(paths[0] if paths else skip("no weights of it are here"))
-    return made if isinstance(made, Tokenizer) else refuse(f"{made!r} is no Tokenizer")
+    return made if isinstance(made, Tokenizer) else fail(f"{made!r} is no Tokenizer")
 
 
 def _texts(subject: Subject) -> tuple[str, ...]:
@@ -55,63 +55,63 @@ def _texts(subject: Subject) -> tuple[str, ...]:
 
 
 @check(4, "model")
-def weights_are_as_stated(subject: Subject) -> None:
+def weights_match_the_spec(subject: Subject) -> None:
     """Weights that are on this machine have the stated size and SHA-256.
 
-    To mend: state those of the file that `source` and `revision` name, or install it again.
+    To fix: state those of the file that `source` and `revision` name, or install it again.
     """
     found = _local(subject.spec)
     for weights, path in found.items():
         if isinstance(path, EngineError) and ("corrupt" in path.message or _installed(weights)):
-            refuse(path.message)
+            fail(path.message)
     if not any(isinstance(path, str) for path in found.values()):
         skip("no weights of it are on this machine")
 
 
 @check(4, "model")
-def tokenizer_gives_texts_back(subject: Subject) -> None:
+def tokenizer_round_trips_text(subject: Subject) -> None:
     """Encoding and decoding changes nothing: prompts have the length and words they should.
 
-    To mend: add no prefix space and no special tokens, and clean up no spaces when decoding.
+    To fix: add no prefix space and no special tokens, and clean up no spaces when decoding.
     """
     tokenizer = _tokenizer(subject)
     for text in _texts(subject):
         back = tokenizer.decode(tokenizer.encode(text))
         if back != text:
-            refuse(f"{text!r} came back as {back!r}")
+            fail(f"{text!r} came back as {back!r}")
 
 
 @check(4, "model")
 def tokenizer_adds_no_special_tokens(subject: Subject) -> None:
     """Plain text has no control token in it: the server adds its own.
 
-    To mend: encode with add_special_tokens=False.
+    To fix: encode with add_special_tokens=False.
     """
     tokenizer = _tokenizer(subject)
     for text in _texts(subject):
         special = set(tokenizer.encode(text)) & tokenizer.special_ids
         if special:
-            refuse(f"{text!r} has the special ids {sorted(special)}")
+            fail(f"{text!r} has the special ids {sorted(special)}")
 
 
 @check(4, "model")
 def token_ids_are_within_the_vocabulary(subject: Subject) -> None:
     """Ids count from 0 to below `vocab_size`, those of special tokens too.
 
-    To mend: `vocab_size` counts added tokens as well.
+    To fix: `vocab_size` counts added tokens as well.
     """
     tokenizer = _tokenizer(subject)
     ids = set(tokenizer.special_ids).union(*map(tokenizer.encode, _texts(subject)))
     outside = [token for token in ids if not 0 <= token < tokenizer.vocab_size]
     if outside:
-        refuse(f"the ids {sorted(outside)} of {tokenizer.vocab_size}")
+        fail(f"the ids {sorted(outside)} of {tokenizer.vocab_size}")
 
 
 @check(4, "model")
-def vocabulary_is_that_of_the_architecture(subject: Subject) -> None:
+def vocabulary_matches_the_architecture(subject: Subject) -> None:
     """`architecture.vocabulary` is the tokenizer's, padded by no more than a twentieth.
 
-    To mend: take it from the same revision as the weights.
+    To fix: take it from the same revision as the weights.
     """
     stated = subject.spec.architecture.vocabulary
     if stated is None:
@@ -119,4 +119,4 @@ def vocabulary_is_that_of_the_architecture(subject: Subject) -> None:
     size = _tokenizer(subject).vocab_size
     # Embeddings are padded to a round number of rows; an id beyond them would crash a server.
     if not size <= stated <= size * 1.05:
-        refuse(f"the architecture has {stated} tokens, the tokenizer {size}")
+        fail(f"the architecture has {stated} tokens, the tokenizer {size}")

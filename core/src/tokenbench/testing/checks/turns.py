@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tokenbench.api import ChatPrompt, TokenPrompt
-from tokenbench.testing.kit import Subject, check, refuse, skip
+from tokenbench.testing.kit import Subject, check, fail, skip
 from tokenbench.testing.samples.prompts import count, texts
 
 from .workload import all_turns, say, workload_of
@@ -15,12 +15,12 @@ from .workload import all_turns, say, workload_of
 def prompts_are_not_empty(subject: Subject) -> None:
     """Each prompt holds at least one token id or one character.
 
-    To mend: leave empty items out.
+    To fix: leave empty items out.
     """
     for context, turn in all_turns(subject):
         prompt = turn.prompt
         if not (prompt.ids if isinstance(prompt, TokenPrompt) else "".join(texts(prompt))):
-            refuse(f"{say(context)}: an empty prompt")
+            fail(f"{say(context)}: an empty prompt")
 
 
 @check(2, "workload")
@@ -28,19 +28,19 @@ def prompts_fit_the_server(subject: Subject) -> None:
     """Token ids only where the server takes them, messages only where requests are chats. The
     first prompt of a workload chooses the endpoint for all of its turns.
 
-    To mend: choose the kind of prompt by `context.token_ids` and `context.chat`.
+    To fix: choose the kind of prompt by `context.token_ids` and `context.chat`.
     """
     for context, turn in all_turns(subject):
         ids, chat = isinstance(turn.prompt, TokenPrompt), isinstance(turn.prompt, ChatPrompt)
         if (ids and not context.token_ids) or (chat and not context.chat):
-            refuse(f"{say(context)}: {type(turn.prompt).__name__}")
+            fail(f"{say(context)}: {type(turn.prompt).__name__}")
 
 
 @check(2, "workload")
 def token_ids_exist(subject: Subject) -> None:
     """Token ids are in the tokenizer's vocabulary and are not special ones.
 
-    To mend: draw from ``range(tokenizer.vocab_size)`` without ``tokenizer.special_ids``.
+    To fix: draw from ``range(tokenizer.vocab_size)`` without ``tokenizer.special_ids``.
     """
     for context, turn in all_turns(subject):
         if isinstance(turn.prompt, TokenPrompt) and context.tokenizer is not None:
@@ -48,14 +48,14 @@ def token_ids_exist(subject: Subject) -> None:
             allowed = set(range(tokenizer.vocab_size)) - tokenizer.special_ids
             wrong = set(turn.prompt.ids) - allowed
             if wrong:
-                refuse(f"token id {min(wrong)} is special or outside the vocabulary")
+                fail(f"token id {min(wrong)} is special or outside the vocabulary")
 
 
 @check(2, "workload")
 def prompt_lengths_are_true(subject: Subject) -> None:
     """Where `n_in` is given, the prompt has that many tokens (a chat template not counted).
 
-    To mend: count with ``tokenizer.encode`` after the text is put together, or leave `n_in` out.
+    To fix: count with ``tokenizer.encode`` after the text is put together, or leave `n_in` out.
     """
     for context, turn in all_turns(subject):
         known = context.tokenizer is not None or isinstance(turn.prompt, TokenPrompt)
@@ -66,41 +66,41 @@ def prompt_lengths_are_true(subject: Subject) -> None:
         if found is None and context.tokenizer is not None:
             found = count(prompt, context.tokenizer)
         if found != turn.n_in:
-            refuse(f"{say(context)}: n_in is {turn.n_in}, the prompt has {found} tokens")
+            fail(f"{say(context)}: n_in is {turn.n_in}, the prompt has {found} tokens")
 
 
 @check(2, "workload")
-def answers_may_be_given(subject: Subject) -> None:
+def max_tokens_is_positive(subject: Subject) -> None:
     """`max_tokens` is at least 1.
 
-    To mend: leave turns out whose answer is empty.
+    To fix: leave turns out whose answer is empty.
     """
     for context, turn in all_turns(subject):
         if turn.max_tokens < 1:
-            refuse(f"{say(context)}: max_tokens is {turn.max_tokens}")
+            fail(f"{say(context)}: max_tokens is {turn.max_tokens}")
 
 
 @check(2, "workload")
-def exact_lengths_are_asked_for(subject: Subject) -> None:
+def exact_lengths_are_requested(subject: Subject) -> None:
     """A spec with `exact_lengths` asks for it in every turn, and where there is a tokenizer the
     prompt's length is known too.
 
-    To mend: set `exact_output` and `n_in`, or take `exact_lengths` from the spec.
+    To fix: set `exact_output` and `n_in`, or take `exact_lengths` from the spec.
     """
     if not subject.spec.exact_lengths:
         skip("its spec does not claim exact lengths")
     for context, turn in all_turns(subject):
         if not turn.exact_output:
-            refuse(f"{say(context)}: a turn without exact_output")
+            fail(f"{say(context)}: a turn without exact_output")
         if turn.n_in is None and context.tokenizer is not None:
-            refuse(f"{say(context)}: a turn without n_in")
+            fail(f"{say(context)}: a turn without n_in")
 
 
 @check(2, "workload")
-def the_context_is_enough(subject: Subject) -> None:
+def context_is_large_enough(subject: Subject) -> None:
     """Prompt and answer of each turn fit into `context_tokens()`, which sizes the server.
 
-    To mend: return the most that any turn needs; in a conversation the earlier answers count, each
+    To fix: return the most that any turn needs; in a conversation the earlier answers count, each
     as long as it may be.
     """
     limit = workload_of(subject).context_tokens()
@@ -111,15 +111,15 @@ def the_context_is_enough(subject: Subject) -> None:
         if n_in is None and context.tokenizer is not None:
             n_in = count(turn.prompt, context.tokenizer)
         if n_in is not None and n_in + turn.max_tokens > limit:
-            refuse(f"{say(context)}: {n_in} + {turn.max_tokens} tokens do not fit into {limit}")
+            fail(f"{say(context)}: {n_in} + {turn.max_tokens} tokens do not fit into {limit}")
 
 
 @check(2, "workload")
-def delays_are_no_less_than_nothing(subject: Subject) -> None:
+def delays_are_not_negative(subject: Subject) -> None:
     """`delay_s` is a finite number of seconds, 0 or more.
 
-    To mend: differences of a trace's time stamps may be negative; use 0 there.
+    To fix: differences of a trace's time stamps may be negative; use 0 there.
     """
     for context, turn in all_turns(subject):
         if not (math.isfinite(turn.delay_s) and turn.delay_s >= 0):
-            refuse(f"{say(context)}: delay_s is {turn.delay_s}")
+            fail(f"{say(context)}: delay_s is {turn.delay_s}")

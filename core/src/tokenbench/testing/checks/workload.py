@@ -19,9 +19,9 @@ from tokenbench.api import (
     Workload,
     WorkloadContext,
 )
-from tokenbench.testing.kit import Refused, Subject, check, refuse, skip
+from tokenbench.testing.kit import CheckFailed, Subject, check, fail, skip
 from tokenbench.testing.samples.prompts import MAX_TURNS, contexts, opening, play
-from tokenbench.testing.subprocess_call import elsewhere
+from tokenbench.testing.subprocess_call import call_in_subprocess
 
 _SEED, _OTHER_SEED = 11, 12
 _SESSIONS = 20
@@ -39,7 +39,7 @@ def workload_of(subject: Subject) -> Workload:
 
 
 def usable(subject: Subject) -> list[WorkloadContext]:
-    """The contexts that the workload serves; `every_context_is_served_or_refused` has the rest."""
+    """The contexts that the workload serves; `every_context_is_served_or_rejected` has the rest."""
     found, reasons = [], ["it serves no context of the kit"]
     for context in contexts():
         try:
@@ -89,11 +89,11 @@ def say(context: WorkloadContext) -> str:
 
 
 @check(2, "workload")
-def every_context_is_served_or_refused(subject: Subject) -> None:
+def every_context_is_served_or_rejected(subject: Subject) -> None:
     """In each context (chat, text, token ids; with and without a tokenizer) it gives sessions, or
     raises UsageError with the reason.
 
-    To mend: look at `context.tokenizer`, `context.token_ids` and `context.chat` before using them.
+    To fix: look at `context.tokenizer`, `context.token_ids` and `context.chat` before using them.
     """
     for context in contexts():
         try:
@@ -102,43 +102,43 @@ def every_context_is_served_or_refused(subject: Subject) -> None:
         except UsageError:
             continue
         except Exception as error:
-            refuse(f"{say(context)}: raised {type(error).__name__}: {error}")
+            fail(f"{say(context)}: raised {type(error).__name__}: {error}")
 
 
 @check(2, "workload")
-def the_stream_is_long(subject: Subject) -> None:
+def session_stream_is_long(subject: Subject) -> None:
     """There are at least 200 sessions: a run must not end for want of them.
 
-    To mend: begin again, with other prompts, where the data end.
+    To fix: begin again, with other prompts, where the data end.
     """
     for context in usable(subject):
         found = len(sessions_of(subject, context, number=_LONG))
         if found < _LONG:
-            refuse(f"{say(context)}: the stream ends after {found} sessions")
+            fail(f"{say(context)}: the stream ends after {found} sessions")
 
 
 @check(2, "workload")
 def sessions_begin_with_a_turn(subject: Subject) -> None:
     """``next(None)`` gives at least one turn.
 
-    To mend: leave empty conversations out of the stream.
+    To fix: leave empty conversations out of the stream.
     """
     for context in usable(subject):
         for number, session in enumerate(sessions_of(subject, context)):
             if not opening(session):
-                refuse(f"{say(context)}: session {number} has nothing to send")
+                fail(f"{say(context)}: session {number} has nothing to send")
 
 
 @check(2, "workload")
 def same_seed_same_sessions(subject: Subject) -> None:
     """Two workloads with the same options give the same turns for the same seed.
 
-    To mend: draw everything from ``random.Random(seed)``; no clock, no global generator.
+    To fix: draw everything from ``random.Random(seed)``; no clock, no global generator.
     """
     for context in usable(subject):
         first, second = (turns_of(sessions_of(subject, context)) for _ in range(2))
         if first != second:
-            refuse(f"{say(context)}: made twice with seed {_SEED}, the turns differ")
+            fail(f"{say(context)}: made twice with seed {_SEED}, the turns differ")
 
 
 def _digest(factory: Callable[[Any], Workload], options: Any, number: int) -> str:
@@ -157,21 +157,21 @@ def _digest(factory: Callable[[Any], Workload], options: Any, number: int) -> st
 def every_process_has_the_same_sessions(subject: Subject) -> None:
     """In another interpreter the same seed gives the same turns.
 
-    To mend: do not call ``hash()`` on text, and sort sets before you draw from them.
+    To fix: do not call ``hash()`` on text, and sort sets before you draw from them.
     """
     usable(subject)
     job = (subject.spec.factory, subject.options, subject.data.get("sessions", _SESSIONS))
     if _digest(*job) != _digest(*job):
         skip("they differ in one process already: see same-seed-same-sessions")
-    if _digest(*job) != elsewhere(_digest, *job):
-        refuse("another process makes other sessions of the same seed")
+    if _digest(*job) != call_in_subprocess(_digest, *job):
+        fail("another process makes other sessions of the same seed")
 
 
 @check(2, "workload")
-def streams_do_not_disturb_each_other(subject: Subject) -> None:
+def session_streams_are_independent(subject: Subject) -> None:
     """A stream gives the same prompts when another one is read at the same time.
 
-    To mend: give each stream a generator of its own, ``random.Random(seed)``; do not seed the
+    To fix: give each stream a generator of its own, ``random.Random(seed)``; do not seed the
     global one.
     """
     for context in usable(subject):
@@ -180,20 +180,20 @@ def streams_do_not_disturb_each_other(subject: Subject) -> None:
         other = iter(workload_of(subject).sessions(context, _OTHER_SEED))
         pairs = list(itertools.islice(zip(mine, other, strict=False), len(sessions)))
         if _first_prompts([session for session, _ in pairs]) != _first_prompts(sessions):
-            refuse(f"{say(context)}: a second stream changes the first one's prompts")
+            fail(f"{say(context)}: a second stream changes the first one's prompts")
 
 
 @check(2, "workload")
 def sessions_share_no_state(subject: Subject) -> None:
     """The order in which sessions are played does not change their turns.
 
-    To mend: what a session needs belongs in the session; draw it before you yield it.
+    To fix: what a session needs belongs in the session; draw it before you yield it.
     """
     for context in usable(subject):
         forward = turns_of(sessions_of(subject, context))
         backward = turns_of(sessions_of(subject, context)[::-1])[::-1]
         if forward != backward:
-            refuse(f"{say(context)}: sessions played in another order have other turns")
+            fail(f"{say(context)}: sessions played in another order have other turns")
 
 
 @check(2, "workload")
@@ -201,7 +201,7 @@ def seeds_share_no_prompts(subject: Subject) -> None:
     """Warm-up and repeats have seeds of their own: their sessions begin with other prompts, or
     the server's cache would answer. With a data set, which is finite, some may be the same.
 
-    To mend: let the seed reach everything that is drawn.
+    To fix: let the seed reach everything that is drawn.
     """
     for context in usable(subject):
         one, other = (
@@ -209,7 +209,7 @@ def seeds_share_no_prompts(subject: Subject) -> None:
         )
         shared = len(set(one) & set(other))
         if (one and one == other) or (shared and workload_of(subject).dataset_hash() is None):
-            refuse(f"{say(context)}: {shared} prompts of seed {_SEED} are also in {_OTHER_SEED}")
+            fail(f"{say(context)}: {shared} prompts of seed {_SEED} are also in {_OTHER_SEED}")
 
 
 def _first(subject: Subject, context: WorkloadContext) -> Session:
@@ -223,7 +223,7 @@ def _copy(session: Session) -> Session:
     try:
         copy: Session = pickle.loads(pickle.dumps(session))  # noqa: S301 - made here
     except Exception as error:
-        refuse(f"the session does not pickle: {type(error).__name__}: {error}")
+        fail(f"the session does not pickle: {type(error).__name__}: {error}")
     return copy
 
 
@@ -231,46 +231,46 @@ def _copy(session: Session) -> Session:
 def sessions_pickle(subject: Subject) -> None:
     """A session reaches its load worker as a pickle, and has the same turns there.
 
-    To mend: make it a class at the top of a module, without lambdas, files or generators inside.
+    To fix: make it a class at the top of a module, without lambdas, files or generators inside.
     """
     for context in usable(subject):
         copied = play(_copy(_first(subject, context)))
         if copied != play(_first(subject, context)):
-            refuse(f"{say(context)}: the unpickled session has other turns")
+            fail(f"{say(context)}: the unpickled session has other turns")
 
 
 @check(2, "workload")
 def sessions_pickle_between_turns(subject: Subject) -> None:
     """A session that is pickled in the middle of its conversation goes on where it was.
 
-    To mend: keep what the next turn needs in attributes that are pickled.
+    To fix: keep what the next turn needs in attributes that are pickled.
     """
     for context in usable(subject):
         try:
             copied = play(_first(subject, context), between=_copy)
-        except Refused as problem:
+        except CheckFailed as problem:
             skip(f"see sessions-pickle: {problem}")
         if copied != play(_first(subject, context)):
-            refuse(f"{say(context)}: pickled between turns, the session goes on differently")
+            fail(f"{say(context)}: pickled between turns, the session goes on differently")
 
 
 @check(2, "workload")
 def sessions_end(subject: Subject) -> None:
     """Every session comes to an end.
 
-    To mend: return None from ``next`` after the last turn.
+    To fix: return None from ``next`` after the last turn.
     """
     for context in usable(subject):
         for number, session in enumerate(sessions_of(subject, context)):
             if not play(session).over:
-                refuse(f"{say(context)}: session {number} has more than {MAX_TURNS} turns")
+                fail(f"{say(context)}: session {number} has more than {MAX_TURNS} turns")
 
 
 @check(2, "workload")
 def sessions_end_after_failures(subject: Subject) -> None:
     """A session ends, and raises nothing, when turns fail: all, or every second one.
 
-    To mend: look at ``previous.ok``; after a failure return None, or the turn once more but not
+    To fix: look at ``previous.ok``; after a failure return None, or the turn once more but not
     for ever.
     """
     for context in usable(subject):
@@ -279,72 +279,72 @@ def sessions_end_after_failures(subject: Subject) -> None:
                 try:
                     over = play(session, fails=fails).over
                 except Exception as error:
-                    refuse(f"after a failed turn: {type(error).__name__}: {error}")
+                    fail(f"after a failed turn: {type(error).__name__}: {error}")
                 if not over:
-                    refuse(f"with failed turns, a session has more than {MAX_TURNS} turns")
+                    fail(f"with failed turns, a session has more than {MAX_TURNS} turns")
 
 
 @check(2, "workload")
 def parents_are_earlier_turns(subject: Subject) -> None:
     """`parents` holds numbers of turns that the session returned before.
 
-    To mend: turns are numbered from 0 in the order in which `next` returned them.
+    To fix: turns are numbered from 0 in the order in which `next` returned them.
     """
     for context in usable(subject):
         for turns in turns_of(sessions_of(subject, context)):
             for number, turn in enumerate(turns):
                 wrong = [parent for parent in turn.parents if not 0 <= parent < number]
                 if wrong:
-                    refuse(f"turn {number} waits for turn {wrong[0]}")
+                    fail(f"turn {number} waits for turn {wrong[0]}")
 
 
 @check(2, "workload")
 def multi_turn_is_as_declared(subject: Subject) -> None:
     """The spec's `multi_turn` is True if, and only if, sessions have more than one turn.
 
-    To mend: correct the spec.
+    To fix: correct the spec.
     """
     for context in usable(subject):
         longest = max(map(len, turns_of(sessions_of(subject, context))), default=0)
         if (longest > 1) is not subject.spec.multi_turn:
             said = subject.spec.multi_turn
-            refuse(f"multi_turn is {said}, but the longest session has {longest} turns")
+            fail(f"multi_turn is {said}, but the longest session has {longest} turns")
 
 
 @check(2, "workload")
 def one_turn_sessions_have_one_turn(subject: Subject) -> None:
     """A session whose `one_turn` is True has one turn, without parents.
 
-    To mend: set `one_turn` only on sessions that are a single request.
+    To fix: set `one_turn` only on sessions that are a single request.
     """
     for context in usable(subject):
         for number, session in enumerate(sessions_of(subject, context)):
             turns = play(session).turns
             if session.one_turn and (len(turns) > 1 or any(turn.parents for turn in turns)):
-                refuse(f"session {number} says one_turn, and has {len(turns)} turns")
+                fail(f"session {number} says one_turn, and has {len(turns)} turns")
 
 
 @check(2, "workload")
-def one_turn_sessions_repeat_themselves(subject: Subject) -> None:
+def one_turn_sessions_are_repeatable(subject: Subject) -> None:
     """Where `one_turn` is True, ``next(None)`` gives the same turn each time: it is encoded before
     the clock starts, and asked for again when it is sent.
 
-    To mend: make the turn when the session is made.
+    To fix: make the turn when the session is made.
     """
     for context in usable(subject):
         for session in sessions_of(subject, context):
             if session.one_turn and opening(session) != opening(session):
-                refuse(f"{say(context)}: asked twice, a one_turn session gives another turn")
+                fail(f"{say(context)}: asked twice, a one_turn session gives another turn")
 
 
 @check(2, "workload")
-def the_data_set_has_a_hash(subject: Subject) -> None:
+def dataset_hash_is_valid(subject: Subject) -> None:
     """`dataset_hash()` is None or a SHA-256 in hexadecimal, the same for the same data.
 
-    To mend: ``hashlib.sha256(data).hexdigest()`` over the bytes of the file.
+    To fix: ``hashlib.sha256(data).hexdigest()`` over the bytes of the file.
     """
     first, second = (workload_of(subject).dataset_hash() for _ in range(2))
     if first is not None and not _SHA256.fullmatch(first):
-        refuse(f"{first!r} is no SHA-256")
+        fail(f"{first!r} is no SHA-256")
     if first != second:
-        refuse("asked twice, it gives two hashes")
+        fail("asked twice, it gives two hashes")

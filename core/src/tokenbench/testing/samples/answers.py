@@ -60,7 +60,7 @@ def eval_server(answer: str) -> Iterator[ScriptedEvalServer]:
         def log_message(self, format: str, *args: Any) -> None:
             """A kit prints nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http, evaluating() as scratch:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http, eval_environment() as scratch:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -80,7 +80,7 @@ def _reply(answer: str, *, chat: bool) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def evaluating() -> Iterator[str]:
+def eval_environment() -> Iterator[str]:
     """As in the eval worker: nothing is fetched from a hub, caches go into a folder that is removed
     afterwards; what an eval sets in the environment is undone. Harnesses may warn.
     """

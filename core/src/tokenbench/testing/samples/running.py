@@ -21,7 +21,7 @@ from tokenbench.api import (
     LaunchPlan,
     Resources,
 )
-from tokenbench.testing.kit import Subject, refuse, skip
+from tokenbench.testing.kit import Subject, fail, skip
 
 LIMIT_S = 10.0
 GONE_LIMIT_S = 2.0
@@ -48,7 +48,7 @@ class Running:
             return told or "\n".join(file.read_text(errors="replace") for file in files)
 
         if not wait(lambda: until in text()):
-            refuse(f"{role} did not say {until!r} within {LIMIT_S:g} s, but {text()[-300:]!r}")
+            fail(f"{role} did not say {until!r} within {LIMIT_S:g} s, but {text()[-300:]!r}")
         return text()
 
     def pids(self) -> list[int]:
@@ -89,10 +89,10 @@ def _told(pid: int) -> bytes:
     return (proc / "environ").read_bytes() + (proc / "cmdline").read_bytes()
 
 
-def refuse_living(pids: list[int], what: str) -> None:
-    """Wait for processes to be gone; end those that stay, and refuse."""
+def fail_if_alive(pids: list[int], what: str) -> None:
+    """Wait for processes to be gone; end those that stay, and fail."""
     if not wait(lambda: not any(map(_alive, pids)), GONE_LIMIT_S):
-        refuse(f"{what}: {_end(pids)} of {len(pids)} processes still run")
+        fail(f"{what}: {_end(pids)} of {len(pids)} processes still run")
 
 
 def _end(pids: list[int]) -> int:
@@ -125,7 +125,7 @@ def launcher_of(subject: Subject, **given: Any) -> Iterator[tuple[Launcher, Path
         context = attrs.evolve(LauncherContext(logs=Path(name)), **given)
         made = subject.spec.factory(subject.options, context)
         if not isinstance(made, Launcher):
-            skip("launcher-factory-gives-a-launcher says why")
+            skip("launcher-factory-returns-a-launcher says why")
         yield made, Path(name)
 
 

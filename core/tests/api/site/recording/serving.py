@@ -11,13 +11,13 @@ from typing import Any
 from tokenbench.api import (
     Allocation,
     Codec,
+    CommandResult,
     Counters,
     Deployment,
     Dialect,
     Endpoint,
     Engine,
     EngineRequest,
-    Finished,
     FrozenMap,
     HttpRequest,
     Launcher,
@@ -156,7 +156,7 @@ class RecordingLauncher(Launcher):
         note("Launcher.start", plan=plan, allocation=allocation)
         return RecordingDeployment(self._local.start(plan, allocation), self._late)
 
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> Finished:
+    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         return self._local.run_on(host, argv, timeout_s=timeout_s)
 
     def put(self, host: str, local: Path, remote: str) -> None:
