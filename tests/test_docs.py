@@ -1,20 +1,41 @@
-"""The documents say what is: their commands are planned, their suite is read, links lead on."""
+"""The pages are true: commands plan, suites are read, links lead somewhere, words are current."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import attrs
 import pytest
 
+from tokenbench.measure.certify import CHECKS
+from tokenbench.measure.thresholds import CertificationThresholds
 from tokenbench.plan.canonical import plain
 from tokenbench.suite.schema import DeploymentRequest, LoadRequest, Suite
-from tokenbench.suite.structure import load_suite
+from tokenbench.suite.structure import read_suite
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+READMES = [ROOT / "README.md", ROOT / "core/README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
+RETIRED = (
+    r"wire[ -]formats?|\bwires\b",  # codec
+    r"\bcrews?\b",  # worker group
+    r"\breactors?\b",  # event loop
+    r"\bstencils?\b",  # chunk template
+    r"\bexchange[sd]?\b",  # in-flight request
+    r"\bdial(s|led|ling)?\b",  # connect
+    r"\bstamp(s|ed|ing)?\b",  # timestamp
+    r"\bslots?\b(?!=)",  # concurrency
+    r"\bpackets?\b",  # test group
+    r"\bhouses?\b",  # package, project
+    r"\bmend(s|ed|ing)?\b",  # fix
+    r"slips? of the keyboard",  # typo
+)
+# Slots of llama.cpp, of the engine tutorial, and of the C API of Python.
+OWN_SLOTS = re.compile(r"llama|--slots|`slots`|of one slot|_slots\b|_Slot\b")
 
 
 def _commands() -> list[str]:
@@ -40,7 +61,7 @@ def test_the_suite_page_shows_every_key_with_its_default(tmp_path: Path) -> None
     page = (ROOT / "docs/reference/suite.md").read_text()
     (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "s.yaml").write_text(text)
-    suite = load_suite(tmp_path / "s.yaml")
+    suite = read_suite(tmp_path / "s.yaml")[0]
     bare = attrs.evolve(suite, deployments=(DeploymentRequest(engine=suite.deployments[0].engine),))
     assert suite.load == LoadRequest()
     assert plain(attrs.evolve(bare, deployments=())) == plain(Suite(deployments=()))
@@ -58,7 +79,46 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_demo_suite_is_read() -> None:
     """The suite behind `make demo`: four load levels, three repeats, the gate."""
-    suite = load_suite(ROOT / "suites" / "demo.yaml")
+    suite = read_suite(ROOT / "suites" / "demo.yaml")[0]
     assert suite.load.concurrency == (1, 2, 4, 8)
     assert suite.load.repeats == 3
     assert [ref.name for ref in suite.evals] == ["demo"]
+
+
+def _current_texts() -> list[Path]:
+    """Pages and core's sources, without the decisions, which name old words."""
+    listed = subprocess.run(
+        ["git", "ls-files", "README.md", "CONTRIBUTING.md", "core/README.md", "core/src", "docs"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = [ROOT / name for name in listed.stdout.splitlines() if "docs/decisions" not in name]
+    return [file for file in files if file.is_file()]
+
+
+@pytest.mark.parametrize("word", RETIRED)
+def test_retired_words_appear_nowhere(word: str) -> None:
+    """One word per concept, that of the glossary."""
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in _current_texts()
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if re.search(word, line, re.IGNORECASE) and not ("slot" in word and OWN_SLOTS.search(line))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_the_metrics_page_explains_every_check_and_limit() -> None:
+    """The hand-written table names each check and each key; the how-to says what to do."""
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    table = page.partition("| check |")[2].partition("\n\n")[0]
+    text = table + page.partition("## Saturation")[2].partition("##")[0]
+    for field in attrs.fields(CertificationThresholds):
+        assert f"`{field.name}`" in text, field.name
+    advice = (ROOT / "docs/how-to/read-a-verdict.md").read_text()
+    for check in CHECKS:
+        (name,) = re.findall(r'name(?:, \w+)? = "(.+?)"', inspect.getsource(check))
+        assert f"\n| {name} |" in table, name
+        assert f"\n| {name} |" in advice, name

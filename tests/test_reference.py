@@ -1,4 +1,4 @@
-"""The reference is made from docstrings, complete, and its examples run."""
+"""The reference is generated, current and complete, and its examples run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ import pytest
 
 from tokenbench import api
 from tokenbench.api import hookspecs
+from tokenbench.measure.definitions import DEFINITIONS, STATISTICS
 from tokenbench.plugins.kinds import KINDS
-from tokenbench.suite.structure import load_suite
+from tokenbench.suite.structure import read_suite
 from tokenbench.testing.samples.events import events
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
 _BLOCK = re.MULTILINE | re.DOTALL
 
 
@@ -38,9 +37,22 @@ TOOL = _tool()
 
 
 def test_the_reference_is_up_to_date() -> None:
-    """As `make reference` would write it now."""
-    for path, text in TOOL.all_pages().items():
+    """Every page is what `make reference` writes, and there is no other one."""
+    pages = TOOL.all_pages()
+    for path, text in pages.items():
         assert path.is_file() and path.read_text() == text, f"{path.name}: make reference"
+    for folder in ("api", "plugins"):
+        found = set((ROOT / "docs/reference" / folder).glob("*.md"))
+        assert found == {path for path in pages if path.parent.name == folder}
+
+
+def test_every_metric_is_on_the_metrics_page() -> None:
+    """By its name; the statistics of a distribution share a row."""
+    text = (ROOT / "docs/reference/metrics.md").read_text()
+    for metric in DEFINITIONS:
+        base, _, suffix = metric.name.partition(".")
+        name = f"{base}.STAT" if suffix in STATISTICS else metric.name
+        assert f"\n| `{name}` | {metric.unit} |" in text, metric.name
 
 
 def test_every_hook_has_a_section_with_its_signature() -> None:
@@ -83,7 +95,7 @@ def _covered() -> dict[str, list[str]]:
 
 
 def test_every_hook_and_member_has_a_test_of_its_own() -> None:
-    """Named by the test that proves it; a name that is no member is a slip."""
+    """Named by the test that covers it; a name that is not a member is a typo."""
     covered = _covered()
     wanted = {*TOOL.hooks(), *TOOL.members()}
     assert not wanted - set(covered), "no test covers these"
@@ -125,4 +137,4 @@ def test_suites_in_the_documents_are_read(text: str, tmp_path: Path) -> None:
     """Every YAML block is a whole suite."""
     file = tmp_path / "suite.yaml"
     file.write_text(text)
-    assert load_suite(file).deployments
+    assert read_suite(file)[0].deployments
