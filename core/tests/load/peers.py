@@ -195,8 +195,8 @@ def drive_here(
     target = Target(model=job.model, dialect=job.dialect)
     write_sessions(sessions, find_codec(job.codec, None), target, [folder / "sessions"])
     phase = Phase(job, lambda _: None)
-    phase.go()
+    phase.start()
     with contextlib.closing(loop or EventLoop()) as turning:
         summary = phase.run(turning)
-    assert phase._driver is not None
-    return Drove(summary, read_raw(folder)[0], phase._driver._pool.retries)
+    assert phase._scheduler is not None
+    return Drove(summary, read_raw(folder)[0], phase._scheduler._pool.retries)

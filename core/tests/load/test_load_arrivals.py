@@ -89,7 +89,7 @@ def test_a_bad_trace_is_refused(tmp_path: Path, text: str) -> None:
 def test_an_open_loop_has_an_end() -> None:
     """Neither time nor number, or far too many: refused before anything is sent."""
     level = LoadLevel(rate_per_s=1.0, arrival="poisson")
-    with pytest.raises(UsageError, match="needs an end"):
+    with pytest.raises(UsageError, match="needs a duration or"):
         arrival_times(level, Stop(), 0)
     with pytest.raises(UsageError, match="arrivals in one phase"):
         arrival_times(LoadLevel(rate_per_s=1e8, arrival="constant"), LONG, 0)
@@ -121,7 +121,7 @@ def test_no_arrival_overflows(
 def test_a_rate_below_all_clocks_is_refused() -> None:
     """A gap of 2^63 nanoseconds would overflow; with a duration nothing would ever come."""
     for stop in (Stop(requests=2), Stop(duration_s=10.0)):
-        with pytest.raises(UsageError, match="the first would come after"):
+        with pytest.raises(UsageError, match="is too low"):
             arrival_times(LoadLevel(rate_per_s=1e-10, arrival="constant"), stop, 0)
     with pytest.raises(UsageError, match="after the start"):
         arrival_times(LoadLevel(rate_per_s=1e-8, arrival="constant"), Stop(requests=99), 0)
@@ -131,7 +131,7 @@ def test_a_rate_below_all_clocks_is_refused() -> None:
 def test_a_shape_of_which_no_gap_can_be_drawn_is_refused(shape: float) -> None:
     """Far beyond what can be meant, drawing one would never end."""
     level = LoadLevel(rate_per_s=1.0, arrival="gamma", burstiness=shape)
-    with pytest.raises(UsageError, match="no gaps can be drawn"):
+    with pytest.raises(UsageError, match="cannot draw gaps"):
         arrival_times(level, Stop(requests=2), 0)
 
 
@@ -147,7 +147,7 @@ def test_a_trace_that_is_far_too_long_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "trace.txt"
     with file.open("wb") as out:
         out.truncate(1 << 40)
-    with pytest.raises(UsageError, match="too long"):
+    with pytest.raises(UsageError, match="too large"):
         read_timestamps(file)
     for name in ("a" * 300, "a\0"):
         with pytest.raises(UsageError, match="cannot read the trace"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tokenbench.api import StreamEvent
 from tokenbench.load import native
-from tokenbench.load.chunk_template import template_of
+from tokenbench.load.chunk_template import make_template
 from tokenbench.load.codecs import ChatCodec, CompletionsCodec
 from tokenbench.load.connection import Connection
 from tokenbench.load.event_loop import EventLoop
@@ -31,15 +31,18 @@ class _Pool:
     def release(self, connection: Connection) -> None:
         """Not looked at."""
 
-    def lost(self, connection: Connection, request: InFlightRequest | None, reason: str) -> None:
-        """Not looked at."""
+    def discard(self, connection: Connection) -> None:
+        """Not used here."""
+
+    def retry(self, request: InFlightRequest, reason: str) -> None:
+        """Not used here."""
 
 
 def _do(loop: EventLoop) -> int:
     """One piece of work; whether it was a closer look at a read."""
-    function, arguments = loop.work.popleft()
+    function, arguments = loop.deferred.popleft()
     function(*arguments)
-    return function.__name__ == "_look"
+    return function.__name__ == "_parse"
 
 
 def _read(
@@ -63,9 +66,9 @@ def _read(
             made._reader(READ)
             # What is left to be done may be done at once, or wait for the next read or two.
             left = (left + 1) % (1 + wait)
-            while loop.work and not left:
+            while loop.deferred and not left:
                 looked += _do(loop)
-        while loop.work:
+        while loop.deferred:
             looked += _do(loop)
         made.close()
     assert ended == [request]
@@ -172,10 +175,10 @@ def test_plain_tokens_are_not_parsed(each_path) -> None:
 def test_only_a_plain_token_leaves_a_stencil(event: StreamEvent) -> None:
     """What counts for more than its arrival is decoded each time."""
     data = b'{"choices":[{"text":"a"}]}'
-    assert template_of(data, event, (b'"text":"',)) is None
-    assert template_of(data, StreamEvent(token=True, text="a"), (b'"text":"',)) is not None
-    assert template_of(data, StreamEvent(token=True, text="a"), ()) is None
-    assert template_of(b'{"x":"\\n","text":"a"}', StreamEvent(token=True, text="a"), ()) is None
+    assert make_template(data, event, (b'"text":"',)) is None
+    assert make_template(data, StreamEvent(token=True, text="a"), (b'"text":"',)) is not None
+    assert make_template(data, StreamEvent(token=True, text="a"), ()) is None
+    assert make_template(b'{"x":"\\n","text":"a"}', StreamEvent(token=True, text="a"), ()) is None
 
 
 def test_what_looks_like_a_chunk_within_one_is_not_one(each_path) -> None:
@@ -211,4 +214,4 @@ def test_a_count_that_cannot_be_is_a_broken_answer(each_path, count: int) -> Non
     event = _chunked(f"data: {body.decode()}\n\n")
     request, _ = _read(CompletionsCodec(), [HEAD, first, event])
     assert request.status is Status.BROKEN
-    assert "than there can be" in (request.error or "")
+    assert "impossible number" in (request.error or "")

@@ -160,7 +160,7 @@ def test_a_reset_between_tcp_and_tls_is_no_connection() -> None:
         )
         attempt.start()
         Peer(listener.accept()[0], 0).reset()
-        attempt._secure()
+        attempt._tcp_connected()
     assert said == [(None, "Connection reset by peer")]
 
 

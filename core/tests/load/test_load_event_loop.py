@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,7 +24,7 @@ Pair = tuple[socket.socket, socket.socket]
 @pytest.fixture
 def few(each_path) -> Iterator[EventLoop]:
     """An event loop whose poller, if compiled, reports at most 16 sockets per turn."""
-    poller = native.module.Poller(most=16) if each_path == "compiled" else Poller()
+    poller = native.module.Poller(max_events=16) if each_path == "compiled" else Poller()
     with contextlib.closing(EventLoop(poller)) as made:
         yield made
 
@@ -71,7 +71,7 @@ def test_a_handler_may_forget_another_of_the_same_turn(loop, pairs) -> None:
 
     def handler(number: int) -> None:
         called.append(number)
-        loop.forget(ends[1 - number])
+        loop.unwatch(ends[1 - number])
 
     for number, (ours, theirs) in enumerate(pairs):
         theirs.send(b"x")
@@ -86,8 +86,8 @@ def test_what_replaces_a_descriptor_is_watched(loop, pairs) -> None:
     (first, _), (second, theirs) = pairs
     fd = first.fileno()
     loop.watch(fd, lambda _: called.append("first"))
-    loop.forget(fd)
-    loop.forget(fd)
+    loop.unwatch(fd)
+    loop.unwatch(fd)
     os.dup2(second.fileno(), fd)
     loop.watch(fd, lambda _: called.append("second"))
     theirs.send(b"x")
@@ -116,15 +116,15 @@ def test_reading_comes_first_then_work_then_soon_then_idle(loop, pairs) -> None:
 
     _note_reads(loop, ours, done)
     theirs.send(b"x")
-    loop.idle(lambda: done.append("idle"))
-    loop.soon(lambda: done.append("soon"))
+    loop.call_when_idle(lambda: done.append("idle"))
+    loop.call_soon(lambda: done.append("soon"))
 
     def work(data: bytes, now_ns: int) -> None:
         time.sleep(20e-6)
         done.append(f"{data!r}{now_ns}")
 
     for number in range(40):
-        loop.work.append((work, (b"", number)))
+        loop.deferred.append((work, (b"", number)))
     loop.run_until(lambda: "idle" in done)
     worked = [f"{b''!r}{number}" for number in range(40)]
     assert [it for it in done if it not in {"read", "soon", "idle"}] == worked
@@ -140,7 +140,7 @@ def test_what_can_wait_waits_while_anything_is_ready(loop, pairs) -> None:
 
     _note_reads(loop, ours, done)
     theirs.send(b"xxxxx")
-    loop.idle(lambda: done.append("idle"))
+    loop.call_when_idle(lambda: done.append("idle"))
     loop.run_until(lambda: "idle" in done)
     assert done == ["read"] * 5 + ["idle"]
 
@@ -158,8 +158,8 @@ def test_sockets_are_looked_at_between_pieces_of_work(loop, pairs) -> None:
 
     _note_reads(loop, ours, done)
     for number in range(1000):
-        loop.work.append((work, (b"", number)))
-    loop.run_until(lambda: not loop.work)
+        loop.deferred.append((work, (b"", number)))
+    loop.run_until(lambda: not loop.deferred)
     assert done.index("read") < 100
 
 
@@ -172,15 +172,15 @@ def test_what_comes_again_and_again_does_not_hold_the_sockets_up(loop, pairs) ->
         nonlocal calls
         calls += 1
         if calls < 1000:
-            loop.soon(again)
+            loop.call_soon(again)
 
     def ready(mask: int) -> None:
         nonlocal read
         read = True
 
     loop.watch(ours.fileno(), ready)
-    loop.soon(lambda: theirs.send(b"x"))
-    loop.soon(again)
+    loop.call_soon(lambda: theirs.send(b"x"))
+    loop.call_soon(again)
     loop.run_until(lambda: read)
     assert calls < 100
 
@@ -196,12 +196,12 @@ def test_since_when_something_may_have_been_ready(loop, pairs) -> None:
         time.sleep(2e-3)
 
     def read(mask: int) -> None:
-        late_ns = time.monotonic_ns() - loop.poller.since_ns
+        late_ns = time.monotonic_ns() - loop.poller.ready_since_ns
         ours.recv(1)
         if len(busy) < 100:
             busy.append(late_ns)
             if len(busy) < 100:
-                loop.work.append((work, (b"", 0)))
+                loop.deferred.append((work, (b"", 0)))
         else:
             idle.append(late_ns)
 
@@ -224,7 +224,7 @@ def test_what_a_full_poll_may_have_left_out_has_been_ready_since_before_it(few) 
     late: list[int] = []
 
     def read(ours: socket.socket) -> None:
-        late.append(time.monotonic_ns() - few.poller.since_ns)
+        late.append(time.monotonic_ns() - few.poller.ready_since_ns)
         ours.recv(1)
         time.sleep(1e-4)
 
@@ -249,11 +249,11 @@ def test_sockets_that_are_always_ready_starve_nobody(few, monkeypatch) -> None:
     fired: list[int] = []
     with contextlib.closing(timers.Timers(few)) as clock:
         begun_ns = time.monotonic_ns()
-        clock.at(begun_ns + 20_000_000, fired.append, 1)
+        clock.call_at(begun_ns + 20_000_000, fired.append, 1)
 
         def read(number: int) -> None:
             reads[number] += 1
-            late.append(time.monotonic_ns() - few.poller.since_ns)
+            late.append(time.monotonic_ns() - few.poller.ready_since_ns)
 
         for number, (ours, theirs) in enumerate(made):
             few.watch(ours.fileno(), lambda _, number=number: read(number))
@@ -278,7 +278,7 @@ def test_every_place_of_a_batch_is_sampled(pairs, turns) -> None:
 
     def read(mask: int) -> None:
         nonlocal turn
-        sampled[turn % turns] += loop.poller.timed
+        sampled[turn % turns] += loop.poller.sampled
         turn += 1
 
     with contextlib.closing(EventLoop()) as loop:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenbench.load.framing import MAX_EVENT_BYTES, BodyReader, LineReader, SseReader
+from tokenbench.load.framing import MAX_EVENT_BYTES, BodyFraming, LineFraming, SseFraming
 
 _DATA = st.binary(max_size=20).filter(lambda b: not set(b) & {10, 13})
 
 
 def _read(stream: bytes, cuts: list[int]) -> list[bytes]:
-    reader = SseReader()
+    reader = SseFraming()
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
     events = []
     for start, end in itertools.pairwise(edges):
@@ -65,22 +65,22 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
 def test_gigantic_events_are_refused() -> None:
     """Memory is bounded: one line, or many lines of one event."""
     block = b"data: " + b"x" * (1 << 20) + b"\n"
-    reader = SseReader()
+    reader = SseFraming()
     for _ in range(MAX_EVENT_BYTES // (1 << 20)):
         reader.feed(block)
     with pytest.raises(ValueError, match="larger than"):
         reader.feed(block)
     with pytest.raises(ValueError, match="larger than"):
-        SseReader().feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
+        SseFraming().feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
 
 
 def test_lines_and_bodies() -> None:
     """The other two framings."""
-    lines = LineReader()
+    lines = LineFraming()
     assert lines.feed(b'{"a":1}\n{"b"') == [b'{"a":1}']
     assert lines.feed(b":2}") == []
     assert lines.finish() == [b'{"b":2}']
-    body = BodyReader()
+    body = BodyFraming()
     assert body.feed(b"ab") == []
     assert body.feed(b"c") == []
     assert body.finish() == [b"abc"]

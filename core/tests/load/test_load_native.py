@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 from tokenbench.api import StreamEvent
 from tokenbench.load import native
-from tokenbench.load.chunk_template import ChunkTemplate, template_of
+from tokenbench.load.chunk_template import ChunkTemplate, make_template
 from tokenbench.load.event_loop import EventLoop
 from tokenbench.load.poller import READ, WRITE, Poller
 from tokenbench.load.socket_timestamps import READ_BYTES, Receiver
-from tokenbench.load.token_reader import TokenReader, reader_of
+from tokenbench.load.token_reader import TokenReader, make_reader
 
 pytestmark = pytest.mark.timeout(60)
 HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
@@ -43,16 +43,16 @@ class _Owner:
         self.left: list[bytes] = []
         self.error = error
 
-    def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
+    def data_received(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
         """What is no plain token."""
         self.left.append(data)
         if self.error is not None:
             raise self.error
 
-    def over(self, error: str, now_ns: int) -> None:
+    def connection_lost(self, error: str, now_ns: int) -> None:
         """Not looked at."""
 
-    def write_on(self) -> None:
+    def resume_writing(self) -> None:
         """Not looked at."""
 
 
@@ -97,7 +97,7 @@ def _chunk(text: bytes, after: bytes = AFTER) -> bytes:
 
 def _template(after: bytes = AFTER) -> ChunkTemplate:
     event = StreamEvent(token=True, text="x")
-    made = template_of(BEFORE + b"x" + after, event, (b'"text":"',))
+    made = make_template(BEFORE + b"x" + after, event, (b'"text":"',))
     assert made is not None
     return made
 
@@ -125,7 +125,7 @@ def test_it_takes_what_the_stencil_counts(
         size, line_end, rest = data.partition(b"\r\n")
         data = size.upper() + line_end + rest
     plain = _template(after)
-    counted = plain.count(data)
+    counted = plain.count_tokens(data)
     for polled in (native.module.Poller(), Poller()):
         taken, left = _read_by(polled, data, plain)
         assert taken == counted
@@ -139,8 +139,8 @@ def test_what_is_no_text_of_a_string_is_no_token(each_path, text: bytes) -> None
     """A parser would refuse it, or find something else in it."""
     data = _chunk(text)
     plain = _template()
-    assert (plain.count(data), plain.count(_chunk(b"x") + data)) == (0, 0)
-    assert plain.count(_chunk("x\x7fé".encode()) * 2) == 2
+    assert (plain.count_tokens(data), plain.count_tokens(_chunk(b"x") + data)) == (0, 0)
+    assert plain.count_tokens(_chunk("x\x7fé".encode()) * 2) == 2
     assert _read_by(native.poller(), data, plain) == (0, [data])
 
 
@@ -149,11 +149,11 @@ def _read_by(polled: Poller, data: bytes, plain: ChunkTemplate) -> tuple[int, li
     ours.setblocking(False)
     owner, timestamps = _Owner(), native.timestamps()
     with contextlib.closing(EventLoop(polled)) as loop, ours, theirs:
-        reader = reader_of(ours, owner, Receiver(loop))
-        reader.go_on(plain, timestamps)
+        reader = make_reader(ours, owner, Receiver(loop))
+        reader.resume(plain, timestamps)
         theirs.sendall(data)
         reader(READ)
-        assert reader.taken == (len(data) if timestamps else 0)
+        assert reader.token_bytes == (len(data) if timestamps else 0)
     return len(timestamps), owner.left
 
 
@@ -197,11 +197,11 @@ def test_a_read_that_fills_the_room_is_read_on(each_path, pair) -> None:
     assert sent > READ_BYTES
     owner = _Owner()
     with contextlib.closing(EventLoop()) as loop:
-        reader = reader_of(ours, owner, Receiver(loop))
+        reader = make_reader(ours, owner, Receiver(loop))
         loop.watch(ours.fileno(), reader)
         while sum(map(len, owner.left)) < sent:
-            loop.poller.turn(0)
-            reader.go_on()
+            loop.poller.poll(0)
+            reader.resume()
     assert b"".join(owner.left) == b"x" * sent
     assert max(map(len, owner.left)) == READ_BYTES
 
@@ -212,7 +212,7 @@ def test_what_an_owner_raises_ends_the_loop(each_path, pair) -> None:
     theirs.send(b"x")
     owner = _Owner(KeyError("mine"))
     with contextlib.closing(EventLoop()) as loop:
-        loop.watch(ours.fileno(), reader_of(ours, owner, Receiver(loop)))
+        loop.watch(ours.fileno(), make_reader(ours, owner, Receiver(loop)))
         with pytest.raises(KeyError, match="mine"):
             loop.run_until(lambda: False)
 
@@ -243,11 +243,11 @@ def test_what_cannot_be_watched_is_refused(each_path, pair) -> None:
         for fd in (-1, 1_000_000, 2**31 - 1):
             with pytest.raises((OSError, ValueError)):
                 polled.watch(fd, print)
-            polled.forget(fd)
-        polled.forget(ours.fileno() + 2**32)
-        assert polled.turn(0) == 0
+            polled.unwatch(fd)
+        polled.unwatch(ours.fileno() + 2**32)
+        assert polled.poll(0) == 0
         theirs.send(b"x")
-        assert (polled.turn(3600.0), heard) == (1, [READ])
+        assert (polled.poll(3600.0), heard) == (1, [READ])
 
 
 def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
@@ -256,8 +256,8 @@ def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
     with contextlib.closing(EventLoop()) as loop:
 
         class Closing(_Owner):
-            def write_on(self) -> None:
-                loop.forget(fd)
+            def resume_writing(self) -> None:
+                loop.unwatch(fd)
                 ours.close()
                 os.dup2(other.fileno(), fd)
 
@@ -265,8 +265,8 @@ def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
         other, their_other = socket.socketpair()
         with other, their_other:
             their_other.send(b"of another")
-            loop.watch(fd, reader_of(ours, owner, Receiver(loop)), READ | WRITE)
-            loop.poller.turn(0)
+            loop.watch(fd, make_reader(ours, owner, Receiver(loop)), READ | WRITE)
+            loop.poller.poll(0)
             assert os.read(fd, 100) == b"of another"
         os.close(fd)
     assert owner.left == []
@@ -278,20 +278,20 @@ def test_what_does_not_fit_is_refused(pair) -> None:
     ours, _ = pair
     with contextlib.closing(EventLoop(Poller())) as loop:
         receiver = Receiver(loop)
-        assert isinstance(reader_of(ours, _Owner(), receiver), TokenReader)
+        assert isinstance(make_reader(ours, _Owner(), receiver), TokenReader)
         with pytest.raises(TypeError, match="compiled poll"):
-            native.reader(ours.fileno(), _Owner(), receiver)
+            native.token_reader(ours.fileno(), _Owner(), receiver)
     with pytest.raises(ValueError, match="1 to 256"):
-        native.module.Poller(most=257)
+        native.module.Poller(max_events=257)
     with contextlib.closing(EventLoop()) as loop:
-        reader = reader_of(ours, _Owner(), Receiver(loop))
+        reader = make_reader(ours, _Owner(), Receiver(loop))
         with pytest.raises(AttributeError):
-            reader.go_on(0, native.timestamps())  # type: ignore[arg-type]
+            reader.resume(0, native.timestamps())  # type: ignore[arg-type]
         for timestamps in ([], None):
             with pytest.raises(TypeError):
-                reader.go_on(_template(), timestamps)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="needs a place"):
-            reader.go_on(_template())
+                reader.resume(_template(), timestamps)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="requires timestamps"):
+            reader.resume(_template())
 
 
 def test_nothing_is_kept(each_path, pair) -> None:
@@ -302,9 +302,9 @@ def test_nothing_is_kept(each_path, pair) -> None:
         owner: Any = _Owner()
         loop = EventLoop()
         receiver = Receiver(loop)
-        owner.reader = reader_of(ours, owner, receiver)
+        owner.reader = make_reader(ours, owner, receiver)
         loop.watch(ours.fileno(), owner.reader)
-        owner.reader.go_on(ChunkTemplate(BEFORE, AFTER), native.timestamps())
+        owner.reader.resume(ChunkTemplate(BEFORE, AFTER), native.timestamps())
         theirs.send(b"x")
         loop.run_until(lambda owner=owner: bool(owner.left))  # type: ignore[misc]
         kept += [weakref.ref(it) for it in (owner, receiver, loop)]

@@ -14,13 +14,13 @@ import pytest
 
 from tokenbench.api import StreamEvent
 from tokenbench.load import clocks, native, socket_timestamps
-from tokenbench.load.chunk_template import ChunkTemplate, template_of
+from tokenbench.load.chunk_template import ChunkTemplate, make_template
 from tokenbench.load.clocks import read_clocks
 from tokenbench.load.event_loop import EventLoop
 from tokenbench.load.poller import READ
 from tokenbench.load.records import ClockPair
 from tokenbench.load.socket_timestamps import Receiver
-from tokenbench.load.token_reader import reader_of
+from tokenbench.load.token_reader import make_reader
 
 from .peers import Peer, chunked, events, whole
 
@@ -37,15 +37,15 @@ class _Owner:
         self.left: list[tuple[bytes, int]] = []
         self.ends: list[str] = []
 
-    def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
+    def data_received(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
         """What is no plain token."""
-        self.left.append((data, now_ns))
+        self.left.append((data, arrived_ns))
 
-    def over(self, error: str, now_ns: int) -> None:
+    def connection_lost(self, error: str, now_ns: int) -> None:
         """The end."""
         self.ends.append(error)
 
-    def write_on(self) -> None:
+    def resume_writing(self) -> None:
         """Not looked at."""
 
 
@@ -54,14 +54,14 @@ def receiver(each_path) -> Iterator[Receiver]:
     """Of a reactor that times every turn."""
     with contextlib.closing(EventLoop()) as loop:
         if each_path == "compiled":
-            loop.poller.timed = True  # type: ignore[attr-defined]
+            loop.poller.sampled = True  # type: ignore[attr-defined]
         yield Receiver(loop)
 
 
 def _read(ours: socket.socket, receiver: Receiver) -> tuple[bytes, int]:
     """What is there, and its stamp."""
     owner = _Owner()
-    reader_of(ours, owner, receiver)(READ)
+    make_reader(ours, owner, receiver)(READ)
     (seen,) = owner.left
     return seen
 
@@ -69,7 +69,7 @@ def _read(ours: socket.socket, receiver: Receiver) -> tuple[bytes, int]:
 def _template(read: bytes) -> ChunkTemplate:
     """Of a read that is a token."""
     event = StreamEvent(token=True, text="a")
-    made = template_of(read.partition(b"data: ")[2].rstrip(), event, (b'"text":"',))
+    made = make_template(read.partition(b"data: ")[2].rstrip(), event, (b'"text":"',))
     assert made is not None
     return made
 
@@ -89,10 +89,10 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def _stamping(ours: socket.socket, theirs: socket.socket, receiver: Receiver) -> None:
     """Wait until the kernel stamps: it begins a moment after the first socket asks it to."""
     for _ in range(100):
-        receiver.kernel = True
+        receiver.kernel_timestamps = True
         theirs.send(b"x")
         _read(ours, receiver)
-        if receiver.kernel:
+        if receiver.kernel_timestamps:
             return
         time.sleep(0.01)
     pytest.fail("no read had a stamp of the kernel's")
@@ -111,7 +111,7 @@ def test_a_late_read_has_the_stamp_of_the_arrival(ends, receiver) -> None:
         assert data == b"token", number
         # No earlier than it was sent (but for what two readings of a clock are apart).
         assert -50_000 < came_ns - before_ns < SOON_NS
-    assert receiver.kernel
+    assert receiver.kernel_timestamps
     assert receiver.delays.percentiles()[2] >= LATE_S * 1e9 - SOON_NS
 
 
@@ -140,7 +140,7 @@ def test_without_the_kernel_a_stamp_is_the_moment_after_the_read(receiver) -> No
         data, came_ns = _read(ours, receiver)
     assert data == b"token"
     assert before_ns <= came_ns <= time.monotonic_ns()
-    assert not receiver.kernel
+    assert not receiver.kernel_timestamps
     # Since the reactor was made: as long as the socket may have been ready.
     assert receiver.delays.percentiles()[0] >= LATE_S * 1e9
 
@@ -149,13 +149,13 @@ def test_elsewhere_than_on_linux_reads_are_stamped_here(ends, receiver, monkeypa
     """The kernel is not asked."""
     ours, theirs = ends
     monkeypatch.setattr(sys, "platform", "darwin")
-    read = receiver.reader(ours)
+    read = receiver.read_function(ours)
     before_ns = time.monotonic_ns()
     theirs.send(b"token")
     data, came_ns = read()
     assert data == b"token"
     assert before_ns < came_ns <= time.monotonic_ns()
-    assert not receiver.kernel
+    assert not receiver.kernel_timestamps
 
 
 def test_the_end_is_no_arrival(ends, receiver) -> None:
@@ -164,9 +164,9 @@ def test_the_end_is_no_arrival(ends, receiver) -> None:
     owner = _Owner()
     theirs.close()
     time.sleep(LATE_S)
-    reader_of(ours, owner, receiver)(READ)
+    make_reader(ours, owner, receiver)(READ)
     assert (owner.left, owner.ends) == ([], [""])
-    assert receiver.kernel is (sys.platform == "linux")
+    assert receiver.kernel_timestamps is (sys.platform == "linux")
     assert receiver.delays.percentiles()[0] >= LATE_S * 1e9
 
 
@@ -174,13 +174,13 @@ def test_a_clock_that_is_set_and_set_back_is_seen(receiver, monkeypatch) -> None
     """The most that it was off at any look stays."""
     real = read_clocks()
     for ahead_ns in (0, 5_000_000, -9_000_000, 1_000):
-        wall_ns = real.monotonic_ns + receiver.clock.ahead_ns + ahead_ns
+        wall_ns = real.monotonic_ns + receiver.clock.offset_ns + ahead_ns
         pair = ClockPair(wall_ns=wall_ns, monotonic_ns=real.monotonic_ns)
         monkeypatch.setattr(socket_timestamps, "read_clocks", lambda pair=pair: pair)
-        receiver.look_at_clock()
+        receiver.check_clock()
     assert receiver.clock_set_ns == -9_000_000
     monkeypatch.undo()
-    receiver.look_at_clock()
+    receiver.check_clock()
     assert receiver.clock_set_ns == -9_000_000
 
 
@@ -188,27 +188,27 @@ def test_no_stamp_is_before_the_one_before(ends, receiver) -> None:
     """Nor before the request; whether a read is plain or not."""
     ours, theirs = ends
     owner, timestamps = _Owner(), native.timestamps()
-    reader = reader_of(ours, owner, receiver)
+    reader = make_reader(ours, owner, receiver)
     _, first, second, *_ = chunked(events(2))
     theirs.send(first)
     reader(READ)
     assert owner.left == [(first, reader.floor_ns)]
     floor_ns = reader.floor_ns = reader.floor_ns + 3_600_000_000_000
     template = _template(first)
-    assert template.count(second) == 1
+    assert template.count_tokens(second) == 1
     for taking in (True, False):
         theirs.send(second)
-        reader.go_on(template if taking else None, timestamps)
+        reader.resume(template if taking else None, timestamps)
         reader(READ)
     assert (list(timestamps), owner.left[1:]) == ([floor_ns], [(second, floor_ns)])
-    assert (reader.floor_ns, reader.taken) == (floor_ns, len(second))
+    assert (reader.floor_ns, reader.token_bytes) == (floor_ns, len(second))
 
 
 def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
     """Whatever the owner is to look at first keeps its place, its stamp, and the end behind it."""
     ours, theirs = ends
     owner, timestamps = _Owner(), native.timestamps()
-    reader = reader_of(ours, owner, receiver)
+    reader = make_reader(ours, owner, receiver)
     receiver.poller.watch(ours.fileno(), reader)
     _, one, two, three, *_ = chunked(events(3))
     template = _template(one)
@@ -217,19 +217,19 @@ def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
         theirs.send(part)
         reader(READ)
         came.append(reader.floor_ns)
-    assert (owner.left, reader.kept) == ([(b"first", came[0])], 5)
+    assert (owner.left, reader.pending) == ([(b"first", came[0])], 5)
     theirs.close()
-    assert receiver.poller.turn(60.0) == 1
-    assert (owner.ends, reader.kept) == ([], 6)
-    assert receiver.poller.turn(0) == 0, "an end is told once"
-    reader.go_on(template, timestamps)
+    assert receiver.poller.poll(60.0) == 1
+    assert (owner.ends, reader.pending) == ([], 6)
+    assert receiver.poller.poll(0) == 0, "an end is told once"
+    reader.resume(template, timestamps)
     assert list(timestamps) == [came[1], came[2], came[2]]
     assert timestamps.coalesced == 1
-    assert (owner.left[1:], owner.ends, reader.kept) == ([(b"odd", came[3])], [], 3)
-    assert len(receiver.merged) == 1
-    reader.go_on(template, timestamps)
-    assert (list(timestamps)[3:], owner.ends, reader.kept) == (came[4:], [""], 0)
-    assert reader.taken == 2 * len(one + two) + len(three)
+    assert (owner.left[1:], owner.ends, reader.pending) == ([(b"odd", came[3])], [], 3)
+    assert len(receiver.merged_delays) == 1
+    reader.resume(template, timestamps)
+    assert (list(timestamps)[3:], owner.ends, reader.pending) == (came[4:], [""], 0)
+    assert reader.token_bytes == 2 * len(one + two) + len(three)
     assert len(owner.left) == 2
 
 
@@ -315,7 +315,7 @@ def test_clocks_are_read_at_the_same_instant(monkeypatch) -> None:
 
     monkeypatch.setattr(clocks, "monotonic_ns", clock)
     monkeypatch.setattr(clocks, "time_ns", lambda: clock() + 7_000_000_000)
-    assert abs(read_clocks().ahead_ns - 7_000_000_000) <= 100
+    assert abs(read_clocks().offset_ns - 7_000_000_000) <= 100
     monkeypatch.undo()
     real = read_clocks()
-    assert abs(real.ahead_ns - (time.time_ns() - time.monotonic_ns())) < 1_000_000_000
+    assert abs(real.offset_ns - (time.time_ns() - time.monotonic_ns())) < 1_000_000_000

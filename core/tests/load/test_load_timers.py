@@ -44,7 +44,7 @@ def test_timers_fire_in_order_and_never_early(made) -> None:
 
     for due in (30, 10, 20.5, 20.4, -5):
         due_ns = begun + int(due * 1e6)
-        found.at(
+        found.call_at(
             due_ns, lambda due=due, due_ns=due_ns: fired.append((due, monotonic_ns() - due_ns))
         )
     _run(loop, lambda: len(fired) == 5)
@@ -60,9 +60,9 @@ def test_a_timer_may_set_another(made) -> None:
     def again(left: int) -> None:
         seen.append(left)
         if left:
-            found.at(monotonic_ns() + 200_000, again, left - 1)
+            found.call_at(monotonic_ns() + 200_000, again, left - 1)
 
-    found.at(0, again, 5)
+    found.call_at(0, again, 5)
     _run(loop, lambda: len(seen) == 6)
     assert seen == [5, 4, 3, 2, 1, 0]
 
@@ -75,10 +75,10 @@ def test_a_later_timer_does_not_hide_an_earlier_one(made) -> None:
 
     def first() -> None:
         seen.append("first")
-        found.at(begun + 60_000_000, seen.append, "late")
+        found.call_at(begun + 60_000_000, seen.append, "late")
 
-    found.at(begun + 10_000_000, first)
-    found.at(begun + 20_000_000, seen.append, "second")
+    found.call_at(begun + 10_000_000, first)
+    found.call_at(begun + 20_000_000, seen.append, "second")
     _run(loop, lambda: "late" in seen)
     assert seen == ["first", "second", "late"]
 
@@ -91,8 +91,8 @@ def test_a_callback_that_raises_leaves_the_others(made) -> None:
     def broken() -> None:
         raise RuntimeError("no")
 
-    found.at(monotonic_ns() + 1_000_000, broken)
-    found.at(monotonic_ns() + 5_000_000, seen.append, "after")
+    found.call_at(monotonic_ns() + 1_000_000, broken)
+    found.call_at(monotonic_ns() + 5_000_000, seen.append, "after")
     with pytest.raises(RuntimeError, match="no"):
         _run(loop, lambda: bool(seen))
     _run(loop, lambda: bool(seen))
@@ -103,8 +103,8 @@ def test_what_is_closed_fires_nothing(made) -> None:
     """The reactor turns on without its timers."""
     loop, found = made
     seen: list[str] = []
-    found.at(monotonic_ns(), seen.append, "never")
+    found.call_at(monotonic_ns(), seen.append, "never")
     found.close()
-    loop.soon(lambda: seen.append("soon"))
+    loop.call_soon(lambda: seen.append("soon"))
     loop.run_until(lambda: bool(seen))
     assert seen == ["soon"]

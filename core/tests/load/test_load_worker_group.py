@@ -17,9 +17,9 @@ from tokenbench.api import COMPLETIONS, Dialect, SingleTurn, Stop, Target, TextP
 from tokenbench.load.bounded_sample import BoundedSample
 from tokenbench.load.codecs import CompletionsCodec
 from tokenbench.load.job import LoadJob
-from tokenbench.load.merge import merged
+from tokenbench.load.merge import merge_summaries
 from tokenbench.load.records import ClockPair, PhaseSummary
-from tokenbench.load.worker_group import WorkerGroup, split
+from tokenbench.load.worker_group import WorkerGroup, split_job
 from tokenbench.store.records import read_phase, read_raw, read_records, write_parquet
 
 JOB = LoadJob(
@@ -42,7 +42,7 @@ JOB = LoadJob(
 def test_a_split_adds_up(slots: int, workers: int, requests: int | None) -> None:
     """Slots and limits are dealt out whole, evenly, and no worker is without a slot."""
     job = attrs.evolve(JOB, concurrency=slots, stop=Stop(requests=requests))
-    shares = split(job, workers)
+    shares = split_job(job, workers)
     assert len(shares) == min(slots, workers, requests or workers)
     assert sum(share.concurrency or 0 for share in shares) == slots
     assert max(s.concurrency for s in shares) - min(s.concurrency for s in shares) <= 1
@@ -135,7 +135,7 @@ def test_a_failing_worker_ends_the_phase_for_all(crew_run) -> None:
     """One error, and no worker goes on."""
     from tokenbench.api import PluginError
 
-    with pytest.raises(PluginError, match="no codec is called 'none'"):
+    with pytest.raises(PluginError, match="unknown codec 'none'"):
         crew_run(2, 10, codec="none")
 
 
@@ -163,21 +163,21 @@ def test_summaries_are_merged_to_the_worst() -> None:
     two = _summary(
         started_ns=8, turns=7, cpu_s=3.0, loop_delay_ns=(0, 9, 1, 9), stopped_by="stalled"
     )
-    both = merged([one, two])
+    both = merge_summaries([one, two])
     assert (both.started_ns, both.turns, both.concurrency, both.workers) == (8, 12, 4, 2)
     assert (both.cpu_s, both.loop_delay_ns) == (3.0, (1, 9, 3, 9))
     assert both.stopped_by == "stalled"
-    assert merged([one]) is one
+    assert merge_summaries([one]) is one
 
 
 def test_merged_stamps_are_the_kernels_only_if_all_are() -> None:
     """And a clock that was set for one worker was set for the phase."""
     one = _summary(kernel_timestamps=True, compiled=True)
     two = _summary(kernel_timestamps=True, clock_set_ns=-7, merged_delay_ns=(1, 5))
-    both = merged([one, two])
+    both = merge_summaries([one, two])
     assert (both.kernel_timestamps, both.clock_set_ns, both.merged_delay_ns) == (True, -7, (1, 5))
-    assert not merged([one, _summary()]).kernel_timestamps
-    assert merged([one, one]).compiled and not both.compiled
+    assert not merge_summaries([one, _summary()]).kernel_timestamps
+    assert merge_summaries([one, one]).compiled and not both.compiled
 
 
 @given(values=st.lists(st.integers(0, 10**9), min_size=1, max_size=500))
@@ -226,7 +226,7 @@ def test_a_job_runs_alone_from_its_file(serve, tmp_path: Path) -> None:
         [*command, str(tmp_path / "job.json")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and "holds no load job" in done.stderr
+    assert done.stderr.startswith("error: ") and "is not a load job" in done.stderr
 
 
 def test_short_requests_are_no_stall(crew_run) -> None:

@@ -155,7 +155,7 @@ class _Server:
     def _arm(self, due_ns: int) -> None:
         if not self._armed_ns or due_ns < self._armed_ns:
             self._armed_ns = due_ns
-            self._timers.at(due_ns - _SPIN_NS, self._wake, due_ns)
+            self._timers.call_at(due_ns - _SPIN_NS, self._wake, due_ns)
 
     def _wake(self, due_ns: int) -> None:
         if due_ns == self._armed_ns:
@@ -200,7 +200,7 @@ class _Server:
             self._arm(due_ns)
         elif not self._resuming:
             self._resuming = True
-            self._event_loop.soon(self._send_due)
+            self._event_loop.call_soon(self._send_due)
 
     def write_truth(self, file: Path) -> None:
         """Header, request rows, timestamps; read by :mod:`tokenbench.calibrate.ground_truth`."""
@@ -292,7 +292,7 @@ class _Connection:
         self.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status)
 
     def _close(self) -> None:
-        self._event_loop.forget(self.fd)
+        self._event_loop.unwatch(self.fd)
         self._socket.close()
         if self.stream is not None:
             self.stream.gone = True

@@ -1,7 +1,7 @@
-"""Arrival processes of an open loop: when each session begins, computed ahead, from a seed.
+"""Arrival processes of an open loop: the start time of each session, computed in advance.
 
-Times are nanoseconds from the phase's start, rising. The same arguments always give the same times,
-whatever the number of workers that share them.
+Times are nanoseconds from the start of the phase, in ascending order. They depend only on the
+arguments (the seed among them), not on the number of workers.
 """
 
 from __future__ import annotations
@@ -17,83 +17,94 @@ from pathlib import Path
 from tokenbench.api import LoadLevel, Stop, UsageError
 
 NS_PER_S = 1_000_000_000
-MOST = 10_000_000
-"""Arrivals of one phase; more would be a slip of the keyboard."""
-LONGEST_S = 1e9
-"""The latest arrival: 31 years. Nanoseconds up to there, and clocks beside them, fit in 64 bits."""
-_MOST_BYTES = 32 * MOST
-_EXTREME = 1e6
-"""Of a shape, either way: beyond, the method that draws gaps loses its digits and never ends."""
+MAX_ARRIVALS = 10_000_000
+"""Arrivals of one phase; a higher number would be a typo."""
+_MAX_TIME_S = 1e9
+"""The latest arrival, 31 years. As nanoseconds, its sum with any clock fits into 64 bits."""
+_MAX_TRACE_BYTES = 32 * MAX_ARRIVALS
+_MAX_SHAPE = 1e6
+"""Limit of a gamma distribution's shape and of its inverse. Beyond it, sampling does not end."""
 
 
 def arrival_times(
     level: LoadLevel, stop: Stop, seed: int, timestamps: Sequence[float] = ()
 ) -> array[int]:
-    """The arrivals of a phase.
+    """The arrival times of a phase.
 
     Args:
-        stamps: of the trace that is replayed, in seconds.
+        timestamps: of the trace to replay, in seconds.
 
     Raises:
-        UsageError: neither a time nor a number of requests ends them, there are too many, or the
-            times are beyond what a clock can tell.
+        UsageError: there is neither a duration nor a number of requests, there are too many
+            arrivals, or they are too late for a 64-bit clock.
     """
     if stop.duration_s is None and stop.requests is None and level.arrival != "replay":
-        raise UsageError("an open loop needs an end", hint="set load.duration_s or load.requests")
-    if _rate(level) < 1.0 / LONGEST_S:
         raise UsageError(
-            f"{_rate(level):g} arrivals a second: the first would come after {LONGEST_S:g} s",
+            "an open loop needs a duration or a number of requests",
+            hint="set load.duration_s or load.requests",
+        )
+    if _rate(level) < 1.0 / _MAX_TIME_S:
+        raise UsageError(
+            f"rate {_rate(level):g}/s is too low: less than one arrival in {_MAX_TIME_S:g} s",
             hint="raise the rate",
         )
     limit_s = stop.duration_s if stop.duration_s is not None else float("inf")
-    most = MOST + 1 if stop.requests is None else min(stop.requests, MOST + 1)
+    count = MAX_ARRIVALS + 1 if stop.requests is None else min(stop.requests, MAX_ARRIVALS + 1)
     if level.arrival == "replay":
         process = _replay(level, timestamps)
     else:
         process = _PROCESSES[level.arrival](level, stop, seed)
-    found = array("q", itertools.islice(_nanoseconds(process, limit_s), most))
-    if len(found) > MOST:
-        raise UsageError(f"more than {MOST:,} arrivals in one phase", hint="lower the rate")
-    return found
+    times = array("q", itertools.islice(_nanoseconds(process, limit_s), count))
+    if len(times) > MAX_ARRIVALS:
+        raise UsageError(
+            f"more than {MAX_ARRIVALS:,} arrivals in one phase",
+            hint="lower the rate, or end the phase earlier",
+        )
+    return times
 
 
 def _nanoseconds(process: Iterator[float], limit_s: float) -> Iterator[int]:
-    """The times before the limit. What is no time, or too late for a clock, is refused."""
+    """The times before the limit; invalid ones and those too late for a clock are refused."""
     for time_s in process:
         if time_s >= limit_s:
             return
-        if not 0.0 <= time_s <= LONGEST_S:
+        if not 0.0 <= time_s <= _MAX_TIME_S:
             raise UsageError(
-                f"an arrival {time_s:g} s after the start", hint="raise the rate, or end it earlier"
+                f"an arrival would be {time_s:g} s after the start",
+                hint="raise the rate, or end the phase earlier",
             )
         yield round(time_s * NS_PER_S)
 
 
 def read_timestamps(file: Path) -> tuple[float, ...]:
-    """Time stamps of a trace, in seconds: one a line, blank lines left out.
+    """Timestamps of a trace file, in seconds: one per line, blank lines ignored.
 
     Raises:
-        UsageError: it cannot be read, is far too long, a line is no number, or there are fewer than
-            two.
+        UsageError: the file cannot be read, is too large, has a line that is not a number, or has
+            fewer than two timestamps.
     """
     try:
         if file.exists() and not file.is_file():
-            raise UsageError(f"the trace {file} is no file", hint="name a file of time stamps")
-        if file.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"the trace {file} is not a file", hint="name a file of timestamps")
+        if file.stat().st_size > _MAX_TRACE_BYTES:
             raise UsageError(
-                f"the trace {file} is too long", hint=f"at most {MOST:,} time stamps, one a line"
+                f"the trace {file} is too large",
+                hint=f"at most {MAX_ARRIVALS:,} timestamps, one per line",
             )
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        # ValueError: bytes that are no UTF-8, or a name that no file can have.
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(f"cannot read the trace {file}: {reason}", hint="check it") from None
+        # ValueError: the file is not UTF-8, or its name is impossible.
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise UsageError(
+            f"cannot read the trace {file}: {reason}", hint="check the path and the file"
+        ) from None
     timestamps = [
         _timestamp(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.strip()
     ]
     if len(timestamps) < 2 or not all(math.isfinite(timestamp) for timestamp in timestamps):
         raise UsageError(
-            f"{file} holds {len(timestamps)} time stamps", hint="at least two, all of them finite"
+            f"the trace {file} has {len(timestamps)} timestamps",
+            hint="at least two are needed, all finite",
         )
     return tuple(timestamps)
 
@@ -103,13 +114,13 @@ def _timestamp(line: str, where: str) -> float:
         return float(line)
     except ValueError:
         raise UsageError(
-            f"{where}: {line.strip()[:40]!r} is no time stamp",
-            hint="a trace holds a number of seconds a line",
+            f"{where}: {line.strip()[:40]!r} is not a timestamp",
+            hint="each line of a trace is a number of seconds",
         ) from None
 
 
 def timestamps_hash(timestamps: Sequence[float]) -> str:
-    """SHA-256 of a trace's stamps: part of a point's identity."""
+    """SHA-256 of the timestamps of a trace: part of the identity of a point."""
     return hashlib.sha256(array("d", timestamps).tobytes()).hexdigest()
 
 
@@ -119,16 +130,16 @@ def _rate(level: LoadLevel) -> float:
 
 
 def _constant(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
-    """One every 1 / rate."""
+    """One arrival every 1 / rate."""
     gap_s = 1.0 / _rate(level)
     return (number * gap_s for number in itertools.count())
 
 
 def _gamma(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
-    """Independent gaps, gamma distributed with shape `burstiness` and mean 1 / rate.
+    """Independent gaps with a gamma distribution of shape `burstiness` and mean 1 / rate.
 
-    A shape of 1 is a Poisson process, below 1 is burstier, above 1 more regular (the coefficient of
-    variation of a gap is 1 / sqrt(shape)); the meaning of vLLM's ``--burstiness``.
+    A shape of 1 is a Poisson process, below 1 is burstier, above 1 more regular: the coefficient of
+    variation of a gap is 1 / sqrt(shape). vLLM's ``--burstiness`` is the same.
     """
     draw = random.Random(seed)
     shape = level.burstiness if level.arrival == "gamma" else 1.0
@@ -138,18 +149,17 @@ def _gamma(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
 
 
 def _gaps(draw: random.Random, shape: float, scale_s: float) -> Iterator[float]:
-    if not 1.0 / _EXTREME <= shape <= _EXTREME or not 0.0 < scale_s < math.inf:
+    if not 1.0 / _MAX_SHAPE <= shape <= _MAX_SHAPE or not 0.0 < scale_s < math.inf:
         raise UsageError(
-            f"no gaps can be drawn with burstiness {shape:g}",
-            hint="choose one between 0.001 and 1000",
+            f"cannot draw gaps with burstiness {shape:g}",
+            hint="use a burstiness between 0.001 and 1000",
         )
     while True:
         yield draw.gammavariate(shape, scale_s)
 
 
 def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
-    """A Poisson process whose rate rises (or falls) from `ramp_from_per_s` to the level's rate over
-    the phase's duration, evenly.
+    """A Poisson process whose rate changes linearly from `ramp_from_per_s` to the level's rate.
 
     Arrivals of a unit-rate process are mapped through the inverse of the expected count
     (Cinlar 1975, time change of a Poisson process).
@@ -160,7 +170,7 @@ def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
     begin, end = level.ramp_from_per_s or 0.0, _rate(level)
     slope = (end - begin) / stop.duration_s
     for count in itertools.accumulate(draw.expovariate(1.0) for _ in itertools.count()):
-        # begin * t + slope * t^2 / 2 = count, solved without dividing by a slope that may be tiny.
+        # Solves begin * t + slope * t^2 / 2 = count without dividing by the slope, may be tiny.
         root = begin * begin + 2.0 * slope * count
         if root < 0:
             return
@@ -169,7 +179,7 @@ def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
 
 
 def _replay(level: LoadLevel, timestamps: Sequence[float]) -> Iterator[float]:
-    """The stamps of a trace, from its first, stretched so that their mean rate is the level's."""
+    """The timestamps of a trace, relative to the first, scaled to the level's mean rate."""
     ordered = sorted(timestamps)
     if len(ordered) < 2 or ordered[0] == ordered[-1]:
         return (0.0 for _ in ordered)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 
-_MOST = 1 << 16
+_MAX_VALUES = 1 << 16
 
 
 class BoundedSample:
-    """Keeps every n-th value, n doubling whenever the sample is full: memory does not grow with the
-    run, and the values kept are spread evenly over it. The largest is kept exactly.
+    """Keeps every n-th value; n doubles whenever the sample is full.
+
+    So memory is bounded, and the kept values are spread evenly over the run. `largest` is exact.
     """
 
     __slots__ = ("_seen", "_step", "_values", "largest")
@@ -24,19 +25,20 @@ class BoundedSample:
         return len(self._values)
 
     def add(self, value: int) -> None:
-        """One more."""
+        """Add a value, in ns."""
         self.largest = max(self.largest, value)
         self._seen += 1
         if self._seen % self._step:
             return
         self._values.append(value)
-        if len(self._values) >= _MOST:
+        if len(self._values) >= _MAX_VALUES:
             self._values = self._values[1::2]
             self._step *= 2
 
     def percentiles(self, *ranks: int) -> tuple[int, ...]:
-        """These percentiles (nearest rank, of the sample), by default 50, 90 and 99, and then the
-        largest; empty where there is none.
+        """Percentiles by nearest rank (default 50, 90, 99), then the largest value.
+
+        Empty if there are no values.
         """
         if not self._values:
             return ()

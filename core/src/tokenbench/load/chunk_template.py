@@ -1,11 +1,11 @@
 """Recognises a token without parsing it.
 
 Nearly every read of a token stream is one HTTP chunk with one server-sent event that differs from
-the previous event in the generated text only. A template holds the bytes around that text, taken
-from an event that was decoded. A read with the same bytes around a text of its own is a token too.
-That is exact: the chunk's size must match, and a JSON string without quote, backslash or control
-character ends where it should (RFC 8259, section 7; whether its bytes are UTF-8 is not checked).
-Whatever does not fit (escapes, usage, the last chunk) is parsed as usual.
+the previous event only in the generated text. A template holds the bytes around that text, taken
+from an event that was decoded. A read with the same bytes around another text is a token too. That
+is exact: the chunk size must match, and a JSON string without quote, backslash or control character
+has no other end (RFC 8259, section 7; whether its bytes are valid UTF-8 is not checked). All other
+reads (escapes, usage, the last chunk) are parsed as usual.
 """
 
 from __future__ import annotations
@@ -14,59 +14,61 @@ import re
 
 from tokenbench.api import StreamEvent
 
-# Hex digits of a chunk size: fewer cannot hold an event, more are not a plain token.
+# Hex digits of a chunk size. One digit is too small for an event, five are too large for a token.
 MAX_DIGITS = 4
 _chunk_size = re.compile(rb"([1-9a-f][0-9a-f]{1,%d})\r\n" % (MAX_DIGITS - 1)).match
-# A byte that cannot stand unescaped in a JSON string, or that ends it.
+# A byte that ends a JSON string, or that must be escaped in it.
 _find_special = re.compile(rb'["\\\x00-\x1f]').search
 
 
 class ChunkTemplate:
-    """What the chunks of one stream have in common.
+    """What the token chunks of one response have in common.
 
-    A token is a chunk size, then `lead`, text without special bytes, and `tail`.
+    A token is a chunk size, `prefix`, text without special bytes, and `suffix`.
     """
 
-    __slots__ = ("_after", "_before", "lead", "tail")
+    __slots__ = ("_after", "_before", "prefix", "suffix")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before, self._after = before, after
-        self.lead = b"\r\ndata: " + before
-        self.tail = after + b"\n\n\r\n"
+        self.prefix = b"\r\ndata: " + before
+        self.suffix = after + b"\n\n\r\n"
 
-    def made_of(self, data: bytes) -> bool:
+    def matches(self, event: bytes) -> bool:
         """Whether an event has the same bytes around its text."""
-        return data.startswith(self._before) and data.endswith(self._after)
+        return event.startswith(self._before) and event.endswith(self._after)
 
-    def count(self, data: bytes) -> int:
-        """How many tokens a read consists of; 0 if it holds anything else."""
-        at = count = 0
-        while at < len(data):
-            size = _chunk_size(data, at)
+    def count_tokens(self, data: bytes) -> int:
+        """The number of tokens in a read; 0 if it holds anything else."""
+        start = count = 0
+        while start < len(data):
+            size = _chunk_size(data, start)
             if size is None:
                 return 0
-            lead = size.end() - len(b"\r\n")
             end = size.end() + int(size[1], 16) + len(b"\r\n")
-            text, tail = lead + len(self.lead), end - len(self.tail)
+            text = size.end(1) + len(self.prefix)
+            text_end = end - len(self.suffix)
             if (
-                text >= tail
-                or not data.startswith(self.lead, lead)
-                or data[tail:end] != self.tail
-                or _find_special(data, text, tail)
+                text >= text_end
+                or not data.startswith(self.prefix, size.end(1))
+                or data[text_end:end] != self.suffix
+                or _find_special(data, text, text_end)
             ):
                 return 0
-            at = end
+            start = end
             count += 1
         return count
 
 
-def template_of(data: bytes, event: StreamEvent, marks: tuple[bytes, ...]) -> ChunkTemplate | None:
-    """The template of an event; None unless it is a plain token (text and nothing else).
+def make_template(
+    data: bytes, event: StreamEvent, marks: tuple[bytes, ...]
+) -> ChunkTemplate | None:
+    """Make a template from an event; None unless the event is a plain token (text, nothing else).
 
     Args:
         data: the event's bytes.
-        event: what the codec said of it.
-        marks: see :class:`tokenbench.api.Codec`.
+        event: the same event, decoded.
+        marks: see `text_marks` of :class:`tokenbench.api.Codec`.
     """
     if not event.token or not event.text or event.done or b"\\" in data:
         return None

@@ -1,4 +1,4 @@
-"""The two clocks of the measuring host."""
+"""Wall clock and monotonic clock of the measuring host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ _TRIES = 16
 
 
 def read_clocks() -> ClockPair:
-    """The same instant on both. Of several readings the quickest is taken: between any two calls
-    the system may have run something else.
+    """Read both clocks at the same instant.
+
+    Returns the fastest of several readings, because the process may be interrupted between calls.
     """
     best, least = ClockPair(wall_ns=time_ns(), monotonic_ns=monotonic_ns()), 1 << 62
     for _ in range(_TRIES):

@@ -53,7 +53,7 @@ class _Choice(msgspec.Struct, gc=False):
     token_ids: list[int] | None = None
 
 
-# A union with None would have to look inside; raw JSON is taken as it stands, `null` included.
+# Raw JSON, `null` included: msgspec would have to decode a union with None.
 _ABSENT = msgspec.Raw(b"null")
 _NULL = b"null"
 
@@ -72,12 +72,12 @@ _NOTHING = StreamEvent()
 
 
 class _OpenAI(Codec):
-    """What both endpoints share: the fields of a request, the reading of a chunk."""
+    """What both codecs share: the fields of a request, the decoding of a chunk."""
 
     path: str
 
     def encode(self, turn: Turn, target: Target) -> HttpRequest:
-        """The request of a turn; only fields that the dialect claims are sent."""
+        """The request of a turn, with only the fields that the dialect supports."""
         dialect = target.dialect
         body: dict[str, Any] = {
             "model": target.model,
@@ -102,24 +102,24 @@ class _OpenAI(Codec):
 
     @abstractmethod
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
-        """The fields that carry the prompt."""
+        """The fields of the request that contain the prompt."""
 
     def classify(self, event: bytes) -> StreamEvent:
-        """What one event means; see :class:`tokenbench.api.StreamEvent`."""
+        """Decode one event; see :class:`tokenbench.api.StreamEvent`."""
         if event == b"[DONE]":
             return _DONE
         chunk = _decode(event)
         if chunk.error is not _ABSENT or chunk.object == "error":
-            said = _said(chunk, event)
-            if said is not None:
-                return StreamEvent(error=said)
+            error = _error_text(chunk, event)
+            if error is not None:
+                return StreamEvent(error=error)
         usage = chunk.usage
         if not chunk.choices:
             return _NOTHING if usage is None else _with_usage(usage)
         choice = chunk.choices[0]
         text, token = choice.text or "", False
         if choice.delta is not None:
-            text, token = _of_delta(choice.delta)
+            text, token = _read_delta(choice.delta)
         n_tokens = len(choice.token_ids) if choice.token_ids else None
         token = token or text != "" or n_tokens is not None
         if usage is None:
@@ -131,17 +131,17 @@ class _OpenAI(Codec):
         )
 
 
-def _said(chunk: _Chunk, event: bytes) -> str | None:
-    """What a chunk says of an error; None where it says that there is none."""
+def _error_text(chunk: _Chunk, event: bytes) -> str | None:
+    """The error that a chunk reports; None if it reports that there is none."""
     error, message = bytes(chunk.error), bytes(chunk.message)
     if chunk.object != "error" and error == _NULL:
         return None
-    said = next((part for part in (error, message) if part != _NULL), event)
-    return said.decode(errors="replace")[:500]
+    text = next((part for part in (error, message) if part != _NULL), event)
+    return text.decode(errors="replace")[:500]
 
 
-def _of_delta(delta: _Delta) -> tuple[str, bool]:
-    """The text of a chat chunk, and whether it carries something else that is generated."""
+def _read_delta(delta: _Delta) -> tuple[str, bool]:
+    """The text of a chat chunk, and whether it has generated tool calls."""
     return delta.content or delta.reasoning_content or delta.reasoning or "", bool(delta.tool_calls)
 
 
@@ -177,15 +177,15 @@ class CompletionsCodec(_OpenAI):
         if isinstance(prompt, TokenPrompt):
             if not target.dialect.token_id_prompts:
                 raise UsageError(
-                    "the server does not take token ids as a prompt",
-                    hint="ask the workload for text prompts (format=text)",
+                    "the server does not accept token ids as a prompt",
+                    hint="set format=text on the workload, for text prompts",
                 )
             return {"prompt": list(prompt.ids)}
         if isinstance(prompt, TextPrompt):
             return {"prompt": prompt.text}
         raise UsageError(
-            "chat messages cannot go to the completions endpoint",
-            hint="use a chat endpoint, or a workload that makes plain prompts",
+            "the completions codec cannot send chat messages",
+            hint="use a chat codec, or a workload with text prompts",
         )
 
 
@@ -203,8 +203,8 @@ class ChatCodec(_OpenAI):
         if isinstance(prompt, TextPrompt):
             return {"messages": [{"role": "user", "content": prompt.text}]}
         raise UsageError(
-            "token ids cannot go to the chat endpoint",
-            hint="ask the workload for text or chat prompts (format=chat)",
+            "the chat codec cannot send token ids",
+            hint="set format=text or format=chat on the workload",
         )
 
 
@@ -212,10 +212,10 @@ BUILT_IN: dict[str, type[Codec]] = {COMPLETIONS: CompletionsCodec, CHAT: ChatCod
 
 
 def find_codec(name: str, plugin: str | None) -> Codec:
-    """A built-in codec, or the one that the module `plugin` registers.
+    """A built-in codec, or one that the module `plugin` registers.
 
     Raises:
-        PluginError: there is none of that name.
+        PluginError: the codec does not exist.
     """
     if plugin is None and name in BUILT_IN:
         return BUILT_IN[name]()
@@ -225,6 +225,6 @@ def find_codec(name: str, plugin: str | None) -> Codec:
             codec: Codec = spec.factory()
             return codec
     raise PluginError(
-        f"no codec is called {name!r}" + (f" in {plugin}" if plugin else ""),
-        hint=f"built in: {', '.join(BUILT_IN)}; others come from an engine's bench_register_codecs",
+        f"unknown codec {name!r}" + (f" in {plugin}" if plugin else ""),
+        hint=f"built in: {', '.join(BUILT_IN)}; a plugin registers others: bench_register_codecs",
     )

@@ -1,4 +1,4 @@
-"""Making a connection without waiting for it: TCP, then TLS where it is asked for."""
+"""Non-blocking connection attempts: TCP, then TLS for https."""
 
 from __future__ import annotations
 
@@ -15,106 +15,106 @@ if TYPE_CHECKING:
     import ssl
 
 OnConnected = Callable[["socket.socket | None", str], None]
-"""Called once: with the socket, or with None and the reason."""
+"""Called once: with the socket, or with None and the reason of the failure."""
 
 
 class ConnectionAttempt:
-    """One connection being made; each address of the host is tried in turn."""
+    """An attempt to connect to a host; tries its addresses in order."""
 
     def __init__(self, loop: EventLoop, target_url: TargetUrl, done: OnConnected) -> None:
         self._loop = loop
         self._target_url = target_url
         self._done: OnConnected | None = done
-        self._left = list(target_url.hosts())
+        self._addresses = list(target_url.addresses())
         self._socket: socket.socket | None = None
         self._reason = "no address"
 
     def start(self) -> None:
-        """Begin; `done` may be called before this returns."""
-        while self._left and self._done is not None:
-            family, kind, protocol, _, where = self._left.pop(0)
+        """Start with the next address; `done` may be called before this returns."""
+        while self._addresses and self._done is not None:
+            family, kind, protocol, _, address = self._addresses.pop(0)
             try:
-                # Fails too: a kernel without IPv6, no descriptor left.
-                made = self._socket = socket.socket(family, kind, protocol)
-                made.setblocking(False)
-                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                made.connect(where)
+                # May fail too: a kernel without IPv6, or too many open files.
+                sock = self._socket = socket.socket(family, kind, protocol)
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.connect(address)
             except BlockingIOError:
-                self._loop.watch(made.fileno(), self._connected, WRITE)
+                self._loop.watch(sock.fileno(), self._tcp_writable, WRITE)
                 return
             except OSError as error:
-                self._lose(error)
+                self._close_socket(error)
             else:
-                self._secure()
+                self._tcp_connected()
                 return
-        self._end(None)
+        self._finish(None)
 
-    def give_up(self, reason: str) -> None:
-        """It took too long, or nobody wants it any more."""
+    def cancel(self, reason: str) -> None:
+        """Stop the attempt; no effect if it has finished."""
         if self._done is not None:
-            self._left.clear()
-            self._lose(reason)
-            self._end(None)
+            self._addresses.clear()
+            self._close_socket(reason)
+            self._finish(None)
 
-    def _connected(self, mask: int) -> None:
+    def _tcp_writable(self, mask: int) -> None:
         assert self._socket is not None
         number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._lose(OSError(number, os.strerror(number)))
+            self._close_socket(OSError(number, os.strerror(number)))
             self.start()
             return
         try:
             self._socket.getpeername()
         except OSError:
-            return  # what was reported was of a descriptor of the same number, now closed
-        self._secure()
+            return  # The event was of a closed descriptor with the same number.
+        self._tcp_connected()
 
-    def _secure(self) -> None:
-        """TCP stands."""
+    def _tcp_connected(self) -> None:
         assert self._socket is not None
         if self._target_url.tls is None:
-            self._end(self._socket)
+            self._finish(self._socket)
             return
-        self._loop.forget(self._socket.fileno())
+        self._loop.unwatch(self._socket.fileno())
         try:
             self._socket = self._target_url.tls.wrap_socket(
-                self._socket, server_hostname=self._target_url.name, do_handshake_on_connect=False
+                self._socket,
+                server_hostname=self._target_url.hostname,
+                do_handshake_on_connect=False,
             )
-        except OSError as error:  # It was reset this very moment.
-            self._lose(error)
+        except OSError as error:  # The server has just reset the connection.
+            self._close_socket(error)
             self.start()
         else:
-            self._shake(0)
+            self._continue_handshake(0)
 
-    def _shake(self, mask: int) -> None:
-        """As much of the TLS handshake as can be done now."""
+    def _continue_handshake(self, mask: int) -> None:
         import ssl
 
-        made = cast("ssl.SSLSocket", self._socket)
+        sock = cast("ssl.SSLSocket", self._socket)
         try:
-            made.do_handshake()
+            sock.do_handshake()
         except ssl.SSLWantReadError:
-            self._loop.watch(made.fileno(), self._shake, READ)
+            self._loop.watch(sock.fileno(), self._continue_handshake, READ)
         except ssl.SSLWantWriteError:
-            self._loop.watch(made.fileno(), self._shake, WRITE)
+            self._loop.watch(sock.fileno(), self._continue_handshake, WRITE)
         except OSError as error:
-            self._lose(error)
+            self._close_socket(error)
             self.start()
         else:
-            self._end(made)
+            self._finish(sock)
 
-    def _lose(self, reason: OSError | str) -> None:
+    def _close_socket(self, reason: OSError | str) -> None:
         if isinstance(reason, OSError):
             reason = reason.strerror or str(reason)
         self._reason = reason
         if self._socket is not None:
-            self._loop.forget(self._socket.fileno())
+            self._loop.unwatch(self._socket.fileno())
             self._socket.close()
             self._socket = None
 
-    def _end(self, made: socket.socket | None) -> None:
-        if made is not None:
-            self._loop.forget(made.fileno())
+    def _finish(self, sock: socket.socket | None) -> None:
+        if sock is not None:
+            self._loop.unwatch(sock.fileno())
         done, self._done = self._done, None
         if done is not None:
-            done(made, self._reason)
+            done(sock, self._reason)

@@ -1,4 +1,4 @@
-"""A keep-alive HTTP/1.1 connection: bytes have the stamp of their arrival before any parsing."""
+"""A keep-alive HTTP/1.1 connection. Reads are timestamped before anything is parsed."""
 
 from __future__ import annotations
 
@@ -13,253 +13,139 @@ from .poller import READ, WRITE
 from .records import Status
 from .request_state import InFlightRequest
 from .socket_timestamps import Receiver
-from .token_reader import reader_of, would_block
+from .token_reader import make_reader, would_block_errors
 
-_FRAMING = (b"content-length:", b"transfer-encoding:")
+_FRAMING_HEADERS = (b"content-length:", b"transfer-encoding:")
+_MAX_ERROR_BYTES = 500
 
 
 class Pool(Protocol):
     """What a connection needs of the pool it belongs to."""
 
     def release(self, connection: Connection) -> None:
-        """The connection is free for another exchange."""
+        """The connection is free for another request."""
 
-    def lost(self, connection: Connection, request: InFlightRequest | None, reason: str) -> None:
-        """The connection is gone; `request` was under way on it and has had no byte."""
+    def discard(self, connection: Connection) -> None:
+        """The connection was closed. May be called twice."""
+
+    def retry(self, request: InFlightRequest, reason: str) -> None:
+        """The connection of `request` was closed before any byte of the response arrived."""
 
 
-def _at_chunk_end(data: bytes, last: bytes) -> bool:
-    """Whether a read ends with a chunk whose end is `last`: within a chunk, the read would end with
-    `last` itself. Of a part that is nothing but line ends both is true; it is taken for the latter.
+def _ends_with_chunk(data: bytes, last_body: bytes) -> bool:
+    """Whether a read ends at the end of an HTTP chunk whose last body part is `last_body`.
+
+    A read that ends inside a chunk ends with `last_body` itself. If `last_body` consists of line
+    ends only, both can be true; then the read is taken to end inside the chunk.
     """
-    return last != b"" and data.endswith(last + b"\r\n") and not data.endswith(last)
+    return last_body != b"" and data.endswith(last_body + b"\r\n") and not data.endswith(last_body)
 
 
 class Connection:
-    """Carries one exchange at a time."""
+    """Carries one request at a time; the owner of a :class:`.token_reader.TokenReader`."""
 
     __slots__ = (
-        "_again",
         "_bodies",
-        "_bytes",
+        "_bytes_in",
         "_error_body",
         "_fd",
         "_got_bytes",
-        "_keep",
+        "_head_reads",
+        "_keep_alive",
         "_loop",
         "_now_ns",
-        "_opening",
         "_parser",
         "_pool",
         "_reader",
         "_receiver",
         "_request",
+        "_response_complete",
+        "_second_response",
         "_send",
         "_socket",
-        "_stray",
         "_unsent",
         "_used",
-        "_whole",
+        "_would_block",
         "closed",
     )
 
     def __init__(
-        self, made: socket.socket, receiver: Receiver, pool: Pool, loop: EventLoop
+        self, sock: socket.socket, receiver: Receiver, pool: Pool, loop: EventLoop
     ) -> None:
-        self._socket = made
+        self._socket = sock
         self._receiver = receiver
-        self._send = made.send
-        self._fd = made.fileno()
-        self._again = would_block(made)
+        self._send = sock.send
+        self._fd = sock.fileno()
+        self._would_block = would_block_errors(sock)
         self._pool = pool
         self._loop = loop
         self._request: InFlightRequest | None = None
         self._now_ns = 0
         self._used = self._got_bytes = False
-        self._whole = self._stray = self._keep = False
-        self._bytes = 0
-        # The reads in which the response's head came.
-        self._opening: list[bytes] = []
+        self._response_complete = self._second_response = self._keep_alive = False
+        self._bytes_in = 0
+        # The reads that contain the head of the response.
+        self._head_reads: list[bytes] = []
         self._error_body = bytearray()
+        # Body parts that the parser found in the current read.
         self._bodies: list[bytes] = []
         self._unsent: bytes | memoryview = b""
         self._parser: Any = httptools.HttpResponseParser(self)
         self.closed = False
-        self._reader = reader_of(made, self, receiver)
+        self._reader = make_reader(sock, self, receiver)
         loop.watch(self._fd, self._reader)
 
-    # -- the reactor -----------------------------------------------------------------------------
+    # -- called by the token reader --------------------------------------------------------------
 
-    def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
-        """A read that its reader did not take: looked at later, with its stamp."""
+    def data_received(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
+        """Parse the read later: other sockets are read first."""
         if self._request is None:
-            self.close()  # Nobody asked: what comes next could be taken for an answer.
+            # Without a request in flight, the bytes could be mistaken for the next response.
+            self.close()
             return
-        self._loop.work.append((self._look, (data, now_ns, late_ns)))
+        self._loop.deferred.append((self._parse, (data, arrived_ns, delay_ns)))
 
-    def _look(self, data: bytes, now_ns: int, late_ns: int) -> None:
-        """Parse a read; what was kept behind it may go on."""
+    def _parse(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
         request = self._request
         if self.closed or request is None:
             return
-        self._now_ns = now_ns
+        self._now_ns = arrived_ns
         self._got_bytes = True
-        self._bytes += len(data)
+        self._bytes_in += len(data)
         if request.http_status < 0:
-            self._opening.append(data)
-        before, last = len(request.timestamps), b""
+            self._head_reads.append(data)
+        before, last_body = len(request.timestamps), b""
         try:
             self._parser.feed_data(data)
             if self._bodies:
-                last = self._take_bodies(request)
+                last_body = self._take_bodies(request)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"not HTTP: {error}")
         except ValueError as error:
             self._fail(f"unreadable response: {error}")
         else:
             if len(request.timestamps) - before > 1:
-                self._receiver.merged.add(late_ns)
-            if self._whole:
-                self._finish(now_ns)
-            elif request.reader.clean and _at_chunk_end(data, last):
-                # Reader and parser stand between two chunks: they need not see plain tokens.
-                self._reader.go_on(request.template(), request.timestamps)
+                self._receiver.merged_delays.add(delay_ns)
+            if self._response_complete:
+                self._finish_response(arrived_ns)
+            elif request.framing.between_events and _ends_with_chunk(data, last_body):
+                # Framing and parser are between two chunks, so plain tokens may bypass them.
+                self._reader.resume(request.template(), request.timestamps)
             else:
-                self._reader.go_on()
+                self._reader.resume()
 
-    def over(self, error: str, now_ns: int) -> None:
-        """No more will come."""
-        self._loop.work.append((self._end, (error, now_ns)))
+    def connection_lost(self, error: str, now_ns: int) -> None:
+        """Handle the end after the reads before it."""
+        self._loop.deferred.append((self._end, (error, now_ns)))
 
-    def _let_go(self) -> InFlightRequest | None:
-        """The exchange is no longer this connection's; what was read for it is booked."""
-        request, self._request = self._request, None
-        if request is not None:
-            request.bytes_in += self._bytes + self._reader.taken
-            request.carrier = None
-        self._bytes = self._reader.taken = 0
-        self._unsent = b""
-        return request
-
-    def _end(self, error: str, now_ns: int) -> None:
-        """The other side closed the connection, or it broke: end what was under way."""
-        if self.closed:
-            return
-        framed, got_bytes, request = self._framed(), self._got_bytes, self._request
-        self.close()
-        if request is not None and request.status is None:
-            if got_bytes and not framed and not error and request.http_status > 0:
-                # A body without length or chunks ends with the connection.
-                self._complete(request, now_ns)
-            elif got_bytes or not request.reused:
-                request.end(now_ns, Status.BROKEN, f"connection closed: {error or 'by server'}")
-            else:
-                self._pool.lost(self, request, error or "closed by server")
-
-    def _framed(self) -> bool:
-        """Whether the response's head says where its body ends."""
-        head, rest = b"HTTP/1.1 1", b"".join(self._opening)
-        while head[9:10] == b"1":  # An interim answer goes before the real one.
-            head, _, rest = rest.partition(b"\r\n\r\n")
-        head = head.lower()
-        return any(b"\n" + name in head for name in _FRAMING)
-
-    # -- httptools -------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """A response begins: more than was asked for, where one is whole already."""
-        self._stray = self._whole
-
-    def on_headers_complete(self) -> None:
-        """The status is known."""
-        if self._request is not None:
-            status = self._parser.get_status_code()
-            # Below, the real answer is still to come.
-            if status >= 200 and not self._stray:
-                self._request.http_status = status
-
-    def on_body(self, body: bytes) -> None:
-        """Part of the body; the parts of one read are looked at together."""
-        self._bodies.append(body)
-
-    def _take_bodies(self, request: InFlightRequest) -> bytes:
-        """Look at them; the last of them."""
-        bodies = self._bodies
-        last = bodies[-1]
-        body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
-        bodies.clear()
-        if request.http_status == 200:
-            request.on_body(body, self._now_ns)
-        elif len(self._error_body) < 500:
-            self._error_body += body
-        return last
-
-    def on_message_complete(self) -> None:
-        """The response is whole, unless it was an interim one."""
-        if self._request is None or self._request.http_status < 0:
-            return
-        self._whole = True
-        self._keep = self._parser.should_keep_alive()  # It forgets that once it returns.
-
-    def _finish(self, now_ns: int) -> None:
-        """The response is whole; the connection can carry another."""
-        self._whole = False
-        if self._stray:
-            self._fail("unreadable response: more came than was asked for")
-            return
-        # Else the rest of the request would begin the next one, or what was read behind the
-        # response would be taken for the next answer.
-        reusable = not self._unsent and not self._reader.kept
-        request = self._let_go()
-        if reusable and self._keep:
-            self._reader.go_on()
-            self._pool.release(self)
-        else:
-            self.close()
-        assert request is not None
-        self._complete(request, now_ns)
-
-    def _complete(self, request: InFlightRequest, now_ns: int) -> None:
-        if request.http_status != 200:
-            request.error = self._error_body[:500].decode(errors="replace")
-        request.complete(now_ns)
-
-    # -- the pool --------------------------------------------------------------------------------
-
-    def send(self, request: InFlightRequest) -> None:
-        """Write the request; the stamps are those of the write itself."""
-        self._request = request
-        request.carrier = self
-        request.reused = self._used
-        self._used = True
-        self._got_bytes = False
-        if self._opening:
-            self._opening.clear()
-        if self._error_body:
-            self._error_body.clear()
-        data = request.http_bytes
-        request.sent_first_ns = self._reader.floor_ns = monotonic_ns()
-        try:
-            written = self._send(data)
-        except self._again:
-            written = 0
-        except OSError as error:
-            self.close()
-            self._pool.lost(self, request, error.strerror or str(error))
-            return
-        request.sent_last_ns = monotonic_ns()
-        if written < len(data):
-            self._unsent = memoryview(data)[written:]
-            self._loop.watch(self._fd, self._reader, READ | WRITE)
-
-    def write_on(self) -> None:
-        """More of a request that did not fit the socket's buffer."""
+    def resume_writing(self) -> None:
+        """Continue a request that did not fit into the socket's buffer."""
         try:
             written = self._send(self._unsent) if self._unsent else 0
-        except self._again:
+        except self._would_block:
             return
         except OSError:
-            # Reading tells the end, and before it what the server said: that it was too large.
+            # Stop writing. The next read reports the end, after any response, such as HTTP 413.
             self._loop.watch(self._fd, self._reader)
             return
         self._unsent = self._unsent[written:]
@@ -268,14 +154,134 @@ class Connection:
         if not self._unsent:
             self._loop.watch(self._fd, self._reader)
 
+    def _end(self, error: str, now_ns: int) -> None:
+        """The server closed the connection, or it broke: end the request in flight."""
+        if self.closed:
+            return
+        framed, got_bytes, request = self._has_framed_body(), self._got_bytes, self._request
+        self.close()
+        if request is not None and request.status is None:
+            if got_bytes and not framed and not error and request.http_status > 0:
+                # A body without length or chunks ends with the connection.
+                self._complete(request, now_ns)
+            elif got_bytes or not request.reused:
+                request.end(now_ns, Status.BROKEN, f"connection closed: {error or 'by server'}")
+            else:
+                self._pool.retry(request, error or "closed by server")
+
+    def _has_framed_body(self) -> bool:
+        """Whether the head of the response says where its body ends."""
+        head, rest = b"HTTP/1.1 1", b"".join(self._head_reads)
+        while head[9:10] == b"1":  # An interim response (1xx) precedes the final one.
+            head, _, rest = rest.partition(b"\r\n\r\n")
+        head = head.lower()
+        return any(b"\n" + name in head for name in _FRAMING_HEADERS)
+
+    # -- called by httptools ---------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A response begins; a second one in the same read is an error of the server."""
+        self._second_response = self._response_complete
+
+    def on_headers_complete(self) -> None:
+        """The status is known."""
+        if self._request is not None:
+            status = self._parser.get_status_code()
+            # After an interim response (1xx), the final one follows.
+            if status >= 200 and not self._second_response:
+                self._request.http_status = status
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body; all parts of one read are handled together."""
+        self._bodies.append(body)
+
+    def _take_bodies(self, request: InFlightRequest) -> bytes:
+        """Pass the body parts to the request; returns the last part."""
+        bodies = self._bodies
+        last = bodies[-1]
+        body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+        bodies.clear()
+        if request.http_status == 200:
+            request.on_body(body, self._now_ns)
+        elif len(self._error_body) < _MAX_ERROR_BYTES:
+            self._error_body += body
+        return last
+
+    def on_message_complete(self) -> None:
+        """The response is complete, unless it is an interim one."""
+        if self._request is None or self._request.http_status < 0:
+            return
+        self._response_complete = True
+        self._keep_alive = self._parser.should_keep_alive()  # Only valid in this callback.
+
+    def _finish_response(self, now_ns: int) -> None:
+        self._response_complete = False
+        if self._second_response:
+            self._fail("unreadable response: the server sent more than one response")
+            return
+        # The rest of the request would be read as the next request, and pending reads as the next
+        # response.
+        reusable = not self._unsent and not self._reader.pending
+        request = self._detach()
+        if reusable and self._keep_alive:
+            self._reader.resume()
+            self._pool.release(self)
+        else:
+            self.close()
+        assert request is not None
+        self._complete(request, now_ns)
+
+    def _complete(self, request: InFlightRequest, now_ns: int) -> None:
+        if request.http_status != 200:
+            request.error = self._error_body[:_MAX_ERROR_BYTES].decode(errors="replace")
+        request.complete(now_ns)
+
+    # -- called by the pool ----------------------------------------------------------------------
+
+    def send(self, request: InFlightRequest) -> None:
+        """Send a request. Its timestamps are taken around the write."""
+        self._request = request
+        request.connection = self
+        request.reused = self._used
+        self._used = True
+        self._got_bytes = False
+        if self._head_reads:
+            self._head_reads.clear()
+        if self._error_body:
+            self._error_body.clear()
+        data = request.http_bytes
+        request.sent_first_ns = self._reader.floor_ns = monotonic_ns()
+        try:
+            written = self._send(data)
+        except self._would_block:
+            written = 0
+        except OSError as error:
+            self.close()
+            self._pool.retry(request, error.strerror or str(error))
+            return
+        request.sent_last_ns = monotonic_ns()
+        if written < len(data):
+            self._unsent = memoryview(data)[written:]
+            self._loop.watch(self._fd, self._reader, READ | WRITE)
+
     def close(self) -> None:
-        """Close it; what is under way is ended by the caller. May be called twice."""
-        self._let_go()
+        """Close the connection; the caller ends its request. May be called twice."""
+        self._detach()
         if not self.closed:
             self.closed = True
-            self._loop.forget(self._fd)
+            self._loop.unwatch(self._fd)
             self._socket.close()
-            self._pool.lost(self, None, "closed")
+            self._pool.discard(self)
+
+    def _detach(self) -> InFlightRequest | None:
+        """Detach the request from this connection, with the number of bytes read for it."""
+        request, self._request = self._request, None
+        if request is not None:
+            request.bytes_in += self._bytes_in + self._reader.token_bytes
+            request.connection = None
+        self._bytes_in = self._reader.token_bytes = 0
+        self._unsent = b""
+        return request
 
     def _fail(self, reason: str) -> None:
         request = self._request

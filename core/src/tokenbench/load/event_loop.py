@@ -1,9 +1,9 @@
-"""One thread, one poll: the loop of a load worker.
+"""The event loop of a load worker: one thread, one poller.
 
-A loop for general use keeps handles, contexts and queues for every callback, which costs more than
-a token does. This one calls a function when a descriptor is ready, and reading comes first: what
-handlers leave to be done is done a little at a time, with a look at the sockets in between, so that
-they are read soon, however much there is to be done.
+A general event loop keeps handles, contexts and queues for every callback, which costs more than a
+token does. This one calls a function when a descriptor is ready, and reads first: handlers defer
+everything else, which then runs in short slices with a poll after each. So sockets are read soon,
+however much deferred work there is.
 """
 
 from __future__ import annotations
@@ -16,76 +16,83 @@ from typing import Any
 from . import native
 from .poller import READ, Handler, Poller
 
-# So long it is done before the sockets are looked at again. A shorter time would look sooner, but
-# send requests one by one, and each would have to wake a server that had just gone to sleep.
-_WORK_NS = 250_000
-# So long for each read of a turn, which takes seven times that. More would send sooner, and read so
-# late that tokens come out of one read together; what waits to be sent is dispatch delay instead.
-_WORK_A_READ_NS = 1_000
+# Length of a slice of deferred work. Shorter slices would send requests one by one, and each would
+# have to wake a server that had just gone to sleep.
+_SLICE_NS = 250_000
+# Slices grow by this much per event, which itself takes about seven times as long. Longer slices
+# would send sooner, but read so late that several tokens share a read.
+_SLICE_NS_PER_EVENT = 1_000
 
 Work = tuple[Callable[..., None], tuple[Any, ...]]
 
 
-def forever() -> float:
-    """How long a poll waits where nothing is due."""
+def no_timeout() -> float:
+    """The poll timeout if nothing is due."""
     return -1
 
 
 class EventLoop:
-    """Calls handlers of ready descriptors, until it is told to return.
+    """Polls until told to stop.
 
-    `wait_s` says how long a turn may wait at most (-1: for ever); timers set it where the system
-    has none that are descriptors. `work` is what handlers leave to be done, in order: a function,
-    its arguments.
+    `deferred` is the queue of work deferred by handlers: functions with their arguments.
+    `poll_timeout_s` returns how long a poll may wait, in seconds (-1: no limit); timers replace it
+    on systems without timer descriptors.
     """
 
     def __init__(self, poller: Poller | None = None) -> None:
         self.poller = poller or native.poller()
         self._soon: deque[Callable[[], None]] = deque()
-        self._idle: deque[Callable[[], None]] = deque()
-        self.work: deque[Work] = deque()
-        self.wait_s: Callable[[], float] = forever
+        self._when_idle: deque[Callable[[], None]] = deque()
+        self.deferred: deque[Work] = deque()
+        self.poll_timeout_s: Callable[[], float] = no_timeout
 
     def watch(self, fd: int, handler: Handler, mask: int = READ) -> None:
-        """Call `handler` whenever `fd` is ready for one of `mask`; replaces what was there."""
+        """Call `handler` whenever `fd` is ready for one of `mask`; replaces an earlier handler."""
         self.poller.watch(fd, handler, mask)
 
-    def forget(self, fd: int) -> None:
-        """Call nobody for `fd` any more; to be said before it is closed."""
-        self.poller.forget(fd)
+    def unwatch(self, fd: int) -> None:
+        """Stop watching `fd`. Call before closing it."""
+        self.poller.unwatch(fd)
 
-    def soon(self, function: Callable[[], None]) -> None:
-        """Call it after the piece of `work` at hand."""
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Call `function` after the next slice of deferred work."""
         self._soon.append(function)
 
-    def idle(self, function: Callable[[], None]) -> None:
-        """Call it once nothing is ready and nothing else is left to be done."""
-        self._idle.append(function)
+    def call_when_idle(self, function: Callable[[], None]) -> None:
+        """Call `function` once no descriptor is ready and no other work is left."""
+        self._when_idle.append(function)
 
     def run_until(self, done: Callable[[], bool]) -> None:
-        """Turn until `done()`, which is asked once a turn. What a handler raises ends it."""
-        turn, soon, work, idle = self.poller.turn, self._soon, self.work, self._idle
+        """Poll until `done()` is true, checked before each poll. Exceptions of handlers end it."""
+        poll, soon, deferred, when_idle = (
+            self.poller.poll,
+            self._soon,
+            self.deferred,
+            self._when_idle,
+        )
         while not done():
-            due_s = self.wait_s()  # Asked always: where the system has no timers, it fires them.
-            called = turn(0 if soon or work or idle else due_s)
-            if soon or work:
-                self._some(called)
-            elif idle and not called:
-                idle.popleft()()
+            # Always called: on systems without timer descriptors, this runs the due timers.
+            timeout_s = self.poll_timeout_s()
+            events = poll(0 if soon or deferred or when_idle else timeout_s)
+            if soon or deferred:
+                self._run_slice(events)
+            elif when_idle and not events:
+                when_idle.popleft()()
 
-    def _some(self, reads: int) -> None:
-        """Some of what is left to be done, and what is to follow from it: longer where the
-        turn had many reads, or a busy worker would read ever on and never send.
+    def _run_slice(self, events: int) -> None:
+        """Run a slice of deferred work, then what :meth:`call_soon` got.
+
+        A slice is longer after many events; otherwise a busy worker would only read and never send.
         """
-        soon, work = self._soon, self.work
-        end_ns = monotonic_ns() + max(_WORK_NS, reads * _WORK_A_READ_NS)
-        while work and monotonic_ns() < end_ns:
-            function, arguments = work.popleft()
+        soon, deferred = self._soon, self.deferred
+        end_ns = monotonic_ns() + max(_SLICE_NS, events * _SLICE_NS_PER_EVENT)
+        while deferred and monotonic_ns() < end_ns:
+            function, arguments = deferred.popleft()
             function(*arguments)
-        # What these ask for in turn comes after the next look at the sockets.
+        # Functions added by these calls wait for the next slice.
         for _ in range(len(soon)):
             soon.popleft()()
 
     def close(self) -> None:
-        """Let go of the poll. May be called twice."""
+        """Release the poller. May be called twice."""
         self.poller.close()

@@ -1,9 +1,9 @@
-"""A reader of server-sent events: bytes in, the data of complete events out.
+"""Framing: cuts the bytes of a response body into events.
 
-Follows the WHATWG event stream format (html.spec.whatwg.org, section 9.2.6, read 2026-11): lines
-end with LF, CR or CRLF, a blank line ends an event, `data` lines of one event are joined by LF,
-comments and other fields are skipped, a byte order mark at the start is dropped. It never decodes
-text, so a chunk cut inside a character is no special case.
+Server-sent events follow the WHATWG event stream format (html.spec.whatwg.org, section 9.2.6, read
+2026-11): lines end with LF, CR or CRLF, a blank line ends an event, `data` lines of one event are
+joined by LF, comments and other fields are skipped, a byte order mark at the start is dropped. Text
+is never decoded, so a chunk may end inside a character.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-class SseReader:
-    """Cuts one response body into events. One reader a response.
+class SseFraming:
+    """Server-sent events of one response.
 
-    `clean`: it stands between two events, with nothing of the next one seen.
+    `between_events`: all bytes so far belong to complete events.
     """
 
-    __slots__ = ("_after_cr", "_buffer", "_data", "_size", "_started", "clean")
+    __slots__ = ("_after_cr", "_buffer", "_data", "_size", "_started", "between_events")
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -26,33 +26,33 @@ class SseReader:
         self._size = 0
         self._after_cr = False
         self._started = False
-        self.clean = True
+        self.between_events = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Events completed by `chunk`, in order.
+        """The data of the events that `chunk` completes, in order.
 
         Raises:
             ValueError: an event is larger than :data:`MAX_EVENT_BYTES`.
         """
-        # What nearly every chunk of a token stream looks like: whole events, one data line each.
+        # Nearly every chunk of a token stream: complete events of one data line each.
         if (
-            self.clean
+            self.between_events
             and chunk.startswith(b"data: ")
             and chunk.endswith(b"\n\n")
             and b"\r" not in chunk
         ):
             events = chunk[6:-2].split(b"\n\ndata: ")
-            # No line end but those between the events and the last two.
+            # Only the line ends between the events, and the last two.
             if chunk.count(b"\n") == 2 * len(events):
                 self._started = True
                 return events
-        return self._slow(chunk)
+        return self._feed_lines(chunk)
 
     def finish(self) -> list[bytes]:
-        """The event that the end of the body completes, if its last line had no blank line after.
+        """The event that the end of the body completes, if its final blank line is missing.
 
-        The standard drops such an event; servers that close without the blank line exist, and a
-        measured token must not be lost for it.
+        The standard drops such an event. Some servers omit the blank line, and their last token
+        must not be lost.
         """
         events: list[bytes] = []
         if self._buffer:
@@ -61,7 +61,7 @@ class SseReader:
         self._line(b"", events)
         return events
 
-    def _slow(self, chunk: bytes) -> list[bytes]:
+    def _feed_lines(self, chunk: bytes) -> list[bytes]:
         if self._after_cr and chunk:
             self._after_cr = False
             if chunk[:1] == b"\n":
@@ -70,7 +70,7 @@ class SseReader:
         if not self._started:
             if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
                 self._buffer = buffer
-                self.clean = not buffer
+                self.between_events = not buffer
                 return []
             buffer = buffer.removeprefix(_BOM)
             self._started = True
@@ -84,7 +84,7 @@ class SseReader:
             self._line(line, events)
         if self._size + len(self._buffer) > MAX_EVENT_BYTES:
             raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
-        self.clean = not (self._buffer or self._data or self._after_cr)
+        self.between_events = not (self._buffer or self._data or self._after_cr)
         return events
 
     def _line(self, line: bytes, events: list[bytes]) -> None:
@@ -105,40 +105,40 @@ class SseReader:
             raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
 
 
-class LineReader:
-    """Cuts a body into lines (newline-delimited JSON)."""
+class LineFraming:
+    """Every line is an event (newline-delimited JSON)."""
 
     __slots__ = ("_buffer",)
-    clean = False
+    between_events = False
 
     def __init__(self) -> None:
         self._buffer = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Lines completed by `chunk`, blank ones left out."""
+        """The lines that `chunk` completes, without blank ones."""
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         if len(self._buffer) > MAX_EVENT_BYTES:
             raise ValueError(f"a line is larger than {MAX_EVENT_BYTES} bytes")
         return [line for line in lines if line.strip()]
 
     def finish(self) -> list[bytes]:
-        """The last line, if it had no newline."""
+        """The last line, if its newline is missing."""
         rest, self._buffer = self._buffer, b""
         return [rest] if rest.strip() else []
 
 
-class BodyReader:
-    """Takes the whole body as one event."""
+class BodyFraming:
+    """The whole body is one event."""
 
     __slots__ = ("_parts", "_size")
-    clean = False
+    between_events = False
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Nothing before the end."""
+        """Returns no event: :meth:`finish` returns the only one."""
         self._size += len(chunk)
         if self._size > MAX_EVENT_BYTES:
             raise ValueError(f"the body is larger than {MAX_EVENT_BYTES} bytes")
@@ -146,14 +146,14 @@ class BodyReader:
         return []
 
     def finish(self) -> list[bytes]:
-        """The body."""
+        """The body, unless it is empty."""
         body = b"".join(self._parts)
         return [body] if body else []
 
 
-Reader = SseReader | LineReader | BodyReader
-READERS: dict[str, type[SseReader | LineReader | BodyReader]] = {
-    "sse": SseReader,
-    "lines": LineReader,
-    "body": BodyReader,
+Framing = SseFraming | LineFraming | BodyFraming
+FRAMINGS: dict[str, type[SseFraming | LineFraming | BodyFraming]] = {
+    "sse": SseFraming,
+    "lines": LineFraming,
+    "body": BodyFraming,
 }

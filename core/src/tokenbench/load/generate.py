@@ -1,4 +1,4 @@
-"""One generation over a control client: for readiness and evals, never for measuring."""
+"""One generation, without measuring: for readiness checks and evals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import attrs
 from tokenbench.api import Codec, Target, Turn
 from tokenbench.launch.control import trusted
 
-from .framing import READERS
+from .framing import FRAMINGS
 
 
 @attrs.frozen(kw_only=True)
 class Generated:
-    """What came back. `error` is None when at least one token came and the stream was whole."""
+    """The result of a generation. `error` is None if it is complete and has at least one token."""
 
     text: str
     tokens: int
@@ -24,7 +24,7 @@ class Generated:
 def generate(
     url: str, codec: Codec, turn: Turn, target: Target, api_key: str | None, *, timeout_s: float
 ) -> Generated:
-    """Send one turn and wait for its end. Never raises for what the server does."""
+    """Send one turn and wait for its end. Errors of the server are returned, not raised."""
     import httpx
 
     request = codec.encode(turn, target)
@@ -38,7 +38,7 @@ def generate(
             content=request.body,
             headers=headers,
             timeout=timeout_s,
-            trust_env=False,  # as the control client: no proxy in between
+            trust_env=False,  # No proxy, as for all control requests.
             verify=trusted(url),
         )
     except httpx.HTTPError as error:
@@ -49,11 +49,11 @@ def generate(
 
 
 def _read(codec: Codec, body: bytes) -> Generated:
-    reader = READERS[codec.framing]()
+    framing = FRAMINGS[codec.framing]()
     text, tokens = [], 0
     n_in = n_out = error = None
     try:
-        for data in [*reader.feed(body), *reader.finish()]:
+        for data in [*framing.feed(body), *framing.finish()]:
             event = codec.classify(data)
             tokens += event.token
             text.append(event.text)
@@ -63,7 +63,7 @@ def _read(codec: Codec, body: bytes) -> Generated:
     except ValueError as problem:
         error = f"unreadable response: {problem}"
     if error is None and not tokens and not n_out:
-        error = "the response carried no token"
+        error = "the response has no token"
     return Generated(text="".join(text), tokens=tokens, n_in=n_in, n_out=n_out, error=error)
 
 

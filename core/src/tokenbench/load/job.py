@@ -1,4 +1,4 @@
-"""The load job: all that a load worker needs, as data that can travel to another host."""
+"""The load job: everything a load worker needs, as data that can be sent to another host."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from tokenbench.api import Dialect, FrozenMap, Stop
 class LoadJob:
     """One phase (a warm-up or one repeat) for one worker, number `worker` of `workers`.
 
-    `sessions` is a file of pickled sessions; `output` the folder for the records. `codec_module` is
-    the module that registers `codec`, None for a built-in. `api_key_env` names the variable that
-    holds the key; the key itself never travels. Closed loop: `concurrency` is this worker's share.
-    Open loop: `arrivals` is a file of 64-bit integers, nanoseconds from the start, this worker's
-    share of the schedule; `rate_per_s` is the whole level's, for the records.
+    Attributes:
+        codec_module: the module that registers `codec`; None for a built-in codec.
+        sessions: path of the file written by :func:`.session_file.write_sessions`.
+        output: the folder for the records.
+        concurrency: closed loop: this worker's share.
+        arrivals: open loop: path of this worker's share of the schedule, 64-bit integers,
+            nanoseconds from the start.
+        rate_per_s: open loop: the rate of all workers, for the records.
+        api_key_env: the environment variable with the API key; the job never contains the key.
     """
 
     url: str
@@ -42,15 +46,15 @@ class LoadJob:
 
 
 def encode(value: Any) -> bytes:
-    """JSON of a job, a summary or a message."""
+    """A job, a summary or a message as JSON."""
     return msgspec.json.encode(value, enc_hook=_to_json)
 
 
 def decode_job(data: bytes) -> LoadJob:
-    """A job from its JSON.
+    """Decode a job from JSON.
 
     Raises:
-        msgspec.ValidationError: it is not one.
+        msgspec.MsgspecError: the data is not a job.
     """
     return msgspec.json.decode(data, type=LoadJob, dec_hook=_from_json)
 

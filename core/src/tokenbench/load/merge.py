@@ -1,4 +1,4 @@
-"""What several workers saw of one phase, as one summary."""
+"""Merges the summaries of several workers into the summary of their phase."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import attrs
 
 from .records import PhaseSummary
 
-# Reasons that outweigh others: a phase is stalled if one worker's share of it is.
+# In order of precedence: a phase is stalled if one worker's share is.
 _WORST = ("fatal", "stalled", "cancelled", "drain")
 
 
-def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
-    """Counts are added; the span is that from the first start to the last end; of delays, CPU
-    shares and clocks the worst worker's stand, so that a check of the whole is a check of each.
+def merge_summaries(parts: Sequence[PhaseSummary]) -> PhaseSummary:
+    """The summary of a phase from those of its workers.
+
+    Counts are added; the phase lasts from the first start to the last end. Delays, CPU share and
+    clock steps are the worst worker's, so a check of the phase is a check of each worker.
     """
     if len(parts) == 1:
         return parts[0]
@@ -47,7 +49,7 @@ def merged(parts: Sequence[PhaseSummary]) -> PhaseSummary:
 
 
 def _worst(delays: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """Percentile by percentile, of those that have any."""
+    """The maximum of each percentile; workers without values are ignored."""
     return tuple(max(values) for values in zip(*filter(None, delays), strict=True))
 
 

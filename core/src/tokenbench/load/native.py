@@ -1,8 +1,8 @@
-"""The optional C extension, ``_native.c``, and what stands in for it.
+"""The optional C extension, ``_native.c``, and its replacement in Python.
 
 It has the classes :class:`.poller.Poller`, :class:`.token_reader.TokenReader` and
-:class:`.timestamps.Timestamps`. Their Python versions are used where it was not compiled, and where
-the environment has ``TOKENBENCH_PURE=1``: same results, more CPU per token.
+:class:`.timestamps.Timestamps`. Their Python versions are used if it was not compiled or the
+environment has ``TOKENBENCH_PURE=1``: same results, more CPU per token.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 def _load() -> Any:
-    """The C extension; None where it is not installed or not wanted."""
     if os.environ.get("TOKENBENCH_PURE"):
         return None
     try:
@@ -38,7 +37,7 @@ def poller() -> Poller:
 
 
 def timestamps() -> Timestamps:
-    """Empty timestamps for a turn."""
+    """Empty timestamps for one request."""
     return Timestamps("q") if module is None else module.Timestamps()
 
 
@@ -47,12 +46,12 @@ def path() -> str:
     return "python" if module is None else "compiled"
 
 
-def compiled(made: Poller) -> bool:
-    """Whether `made` is a compiled poller, which compiled readers need."""
-    return module is not None and isinstance(made, module.Poller)
+def is_compiled(poller: Poller) -> bool:
+    """Whether a poller is compiled. Compiled readers require a compiled poller."""
+    return module is not None and isinstance(poller, module.Poller)
 
 
-def reader(fd: int, owner: Owner, receiver: Receiver) -> TokenReader:
+def token_reader(fd: int, owner: Owner, receiver: Receiver) -> TokenReader:
     """A compiled reader of a plain socket."""
-    made: TokenReader = module.TokenReader(fd, owner, receiver, receiver.poller)
-    return made
+    reader: TokenReader = module.TokenReader(fd, owner, receiver, receiver.poller)
+    return reader

@@ -1,4 +1,4 @@
-"""One phase in a load worker: prepared before the clock starts, watched while it runs."""
+"""One phase in a load worker: preparation, load, monitoring."""
 
 from __future__ import annotations
 
@@ -21,42 +21,43 @@ from .job import LoadJob
 from .pool import ConnectionPool
 from .recorder import Recorder
 from .records import PhaseSummary, Status
-from .scheduler import Scheduler, SchedulerParts
+from .scheduler import PhaseResources, Scheduler
 from .session_file import read_sessions
 from .strategies import ClosedLoop, OpenLoop
 from .target_url import TargetUrl
 from .timers import Timers
 
-_PROGRESS_NS = 250_000_000
-# Connections that an open loop keeps ahead of its arrivals.
+_MONITOR_NS = 250_000_000
+# Idle connections that an open loop keeps ready.
 _SPARE = 64
 
 
 class Phase:
-    """One job, run to its end."""
+    """Runs one job. `send_message` gets messages for the command, see :mod:`.worker`."""
 
-    def __init__(self, job: LoadJob, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, job: LoadJob, send_message: Callable[[dict[str, Any]], None]) -> None:
         self._job = job
-        self._say = say
-        self._driver: Scheduler | None = None
+        self._send_message = send_message
+        self._scheduler: Scheduler | None = None
         self._cancelled = False
-        self._going = False
-        # Tokens when the watchdog last found more of them, and when that was.
-        self._tokens = self._moved_ns = 0
+        self._may_start = False
+        # The number of chunks when it last increased, and when that was.
+        self._chunks = self._last_chunk_ns = 0
 
-    def go(self) -> None:
-        """Start the clock as soon as everything is prepared."""
-        self._going = True
+    def start(self) -> None:
+        """Allow the load to start once everything is prepared."""
+        self._may_start = True
 
     def cancel(self) -> None:
-        """End the phase; turns in flight are recorded as cancelled."""
-        self._cancelled = self._going = True
-        if self._driver is not None:
-            self._driver.abort("cancelled", Status.CANCELLED)
+        """End the phase; requests in flight are recorded as cancelled."""
+        self._cancelled = self._may_start = True
+        if self._scheduler is not None:
+            self._scheduler.abort("cancelled", Status.CANCELLED)
 
     def run(self, loop: EventLoop) -> PhaseSummary:
-        """Prepare, then start the clock. The reactor is the phase's own: what it was late for is
-        this phase's.
+        """Prepare, wait for :meth:`start`, and run to the end.
+
+        Use a new event loop for each phase: its read delays are this phase's.
         """
         job = self._job
         codec = find_codec(job.codec, job.codec_module)
@@ -67,7 +68,7 @@ class Phase:
         pool = ConnectionPool(target_url, loop, timers, connect_timeout_s=job.connect_timeout_s)
         try:
             with Path(job.sessions).open("rb") as file:
-                parts = SchedulerParts(
+                resources = PhaseResources(
                     codec=codec,
                     target_url=target_url,
                     pool=pool,
@@ -76,37 +77,37 @@ class Phase:
                     timers=timers,
                     loop=loop,
                 )
-                scheduler = _driver(job, parts)
-                pool.open(job.concurrency or pool.spare)
+                scheduler = _make_scheduler(job, resources)
+                pool.connect_ahead(job.concurrency or pool.spare)
                 loop.run_until(lambda: self._cancelled or not pool.connecting)
-                # Nothing in the request path makes cycles, so nothing would be found by looking.
+                # The request path makes no reference cycles, so a collection would find nothing.
                 gc.collect()
                 gc.disable()
-                self._say({"prepared": True})
-                loop.run_until(lambda: self._going)
-                self._driver = scheduler
-                return self._drive(scheduler, parts)
+                self._send_message({"prepared": True})
+                loop.run_until(lambda: self._may_start)
+                self._scheduler = scheduler
+                return self._measure(scheduler, resources)
         finally:
             gc.enable()
             pool.close()
             timers.close()
             recorder.close()
 
-    def _drive(self, scheduler: Scheduler, parts: SchedulerParts) -> PhaseSummary:
+    def _measure(self, scheduler: Scheduler, resources: PhaseResources) -> PhaseSummary:
         cpu_start = process_time()
         scheduler.start()
-        self._moved_ns = scheduler.started_ns
+        self._last_chunk_ns = scheduler.started_ns
         if self._cancelled:
             self.cancel()
-        self._watch_on(scheduler, parts)
-        parts.loop.run_until(lambda: scheduler.finished)
+        self._monitor_later(scheduler, resources)
+        resources.loop.run_until(lambda: scheduler.finished)
         cpu_s = process_time() - cpu_start
-        receiver = parts.pool.receiver
-        receiver.look_at_clock()
+        receiver = resources.pool.receiver
+        receiver.check_clock()
         if scheduler.failure is not None:
             raise _plugin_error(scheduler.failure)
-        slots = self._job.concurrency or 0
-        target = slots * (scheduler.dispatch_ended_ns - scheduler.started_ns)
+        concurrency = self._job.concurrency or 0
+        target_ns = concurrency * (scheduler.dispatch_ended_ns - scheduler.started_ns)
         return PhaseSummary(
             started_ns=scheduler.started_ns,
             dispatch_ended_ns=scheduler.dispatch_ended_ns,
@@ -121,55 +122,55 @@ class Phase:
             cpu_s=cpu_s,
             wall_s=(scheduler.ended_ns - scheduler.started_ns) / 1e9,
             in_flight_ns=scheduler.in_flight_ns,
-            target_in_flight_ns=target,
+            target_in_flight_ns=target_ns,
             loop_delay_ns=receiver.delays.percentiles(),
-            merged_delay_ns=receiver.merged.percentiles(*range(100)),
-            kernel_timestamps=receiver.kernel,
-            compiled=native.compiled(receiver.poller),
+            merged_delay_ns=receiver.merged_delays.percentiles(*range(100)),
+            kernel_timestamps=receiver.kernel_timestamps,
+            compiled=native.is_compiled(receiver.poller),
             clock_set_ns=receiver.clock_set_ns,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             errors=tuple(scheduler.errors),
         )
 
-    def _watch_on(self, scheduler: Scheduler, parts: SchedulerParts) -> None:
-        parts.timers.at(monotonic_ns() + _PROGRESS_NS, self._watch, scheduler, parts)
+    def _monitor_later(self, scheduler: Scheduler, resources: PhaseResources) -> None:
+        resources.timers.call_at(monotonic_ns() + _MONITOR_NS, self._monitor, scheduler, resources)
 
-    def _watch(self, scheduler: Scheduler, parts: SchedulerParts) -> None:
-        """Progress for the terminal; the stall watchdog; time-outs; a disk that refuses."""
+    def _monitor(self, scheduler: Scheduler, resources: PhaseResources) -> None:
+        """Report progress; handle timeouts, stalls and disk errors."""
         job = self._job
         now_ns = monotonic_ns()
-        scheduler.time_out(now_ns)
-        parts.pool.receiver.look_at_clock()
-        tokens = scheduler.arrived()
-        if tokens != self._tokens or not scheduler.in_flight:
-            self._tokens, self._moved_ns = tokens, now_ns
-        elif now_ns - self._moved_ns > job.stall_timeout_s * 1e9:
+        scheduler.end_timed_out(now_ns)
+        resources.pool.receiver.check_clock()
+        chunks = scheduler.received_chunks()
+        if chunks != self._chunks or not scheduler.in_flight:
+            self._chunks, self._last_chunk_ns = chunks, now_ns
+        elif now_ns - self._last_chunk_ns > job.stall_timeout_s * 1e9:
             scheduler.abort("stalled", Status.STALLED)
-        if parts.recorder.failure is not None:
+        if resources.recorder.failure is not None:
             scheduler.abort("fatal", Status.CANCELLED)
         ended = scheduler.dispatch_ended_ns
         if ended > 0 and now_ns - ended > job.drain_timeout_s * 1e9:
             scheduler.abort("drain", Status.TIMEOUT)
-        self._say(
+        self._send_message(
             {
                 "progress": {
                     "elapsed_s": (now_ns - scheduler.started_ns) / 1e9,
                     "turns": scheduler.turns,
                     "failed": scheduler.failed,
                     "in_flight": scheduler.in_flight,
-                    "tokens": tokens,
+                    "tokens": chunks,
                 }
             }
         )
-        self._watch_on(scheduler, parts)
+        self._monitor_later(scheduler, resources)
 
 
-def _driver(job: LoadJob, parts: SchedulerParts) -> Scheduler:
+def _make_scheduler(job: LoadJob, resources: PhaseResources) -> Scheduler:
     if job.arrivals is None:
-        return ClosedLoop(job, parts)
+        return ClosedLoop(job, resources)
     schedule = array("q", Path(job.arrivals).read_bytes())
-    parts.pool.spare = min(_SPARE, len(schedule))
-    return OpenLoop(job, parts, schedule)
+    resources.pool.spare = min(_SPARE, len(schedule))
+    return OpenLoop(job, resources, schedule)
 
 
 def _plugin_error(error: Exception) -> BenchError:
@@ -177,5 +178,5 @@ def _plugin_error(error: Exception) -> BenchError:
         return error
     return PluginError(
         f"a session of the workload failed: {type(error).__name__}: {error}",
-        hint="report it to the author of the workload",
+        hint="report this to the author of the workload plugin",
     )

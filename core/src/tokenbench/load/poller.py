@@ -21,13 +21,13 @@ Handler = Callable[[int], None]
 class Poller:
     """Calls the handlers of ready file descriptors.
 
-    A handler gets the event mask: READ, WRITE or both. `since_ns` is the earliest monotonic time
-    at which what the current turn reports can have become ready.
+    A handler gets the event mask: READ, WRITE or both. `ready_since_ns` is the earliest monotonic
+    time at which the events of the current poll can have become ready.
     """
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self.since_ns = monotonic_ns()
+        self.ready_since_ns = monotonic_ns()
 
     def watch(self, fd: int, handler: Handler, mask: int = READ) -> None:
         """Call `handler` whenever `fd` is ready for one of `mask`; replaces an earlier handler."""
@@ -39,26 +39,31 @@ class Poller:
         else:
             self._selector.register(fd, events, handler)
 
-    def forget(self, fd: int) -> None:
+    def unwatch(self, fd: int) -> None:
         """Stop watching `fd`. Call before closing it."""
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(fd)
 
-    def late_ns(self, came_ns: int) -> int:
-        """An upper bound on how late a read was made whose bytes are timestamped `came_ns`."""
-        return monotonic_ns() - min(came_ns, self.since_ns)
+    def read_delay_ns(self, arrived_ns: int) -> int:
+        """An upper bound on how long bytes that were just read had been waiting.
 
-    def turn(self, wait_s: float) -> int:
-        """Wait at most `wait_s` seconds (-1: no limit) and call the handlers of what is ready.
-
-        Returns how many descriptors were ready. The compiled version does not return while it may
-        wait without limit and only tokens arrived.
+        Args:
+            arrived_ns: their timestamp. Bytes before the last ones may have arrived earlier, but
+                not before the socket was ready.
         """
-        asked_ns = monotonic_ns()
-        ready = self._selector.select(None if wait_s < 0 else wait_s)
+        return monotonic_ns() - min(arrived_ns, self.ready_since_ns)
+
+    def poll(self, timeout_s: float) -> int:
+        """Wait for events, at most `timeout_s` seconds (-1: no limit), and call their handlers.
+
+        Returns the number of events. Without a limit, the compiled version keeps polling as long as
+        only tokens arrive.
+        """
+        before_ns = monotonic_ns()
+        ready = self._selector.select(None if timeout_s < 0 else timeout_s)
         polled_ns = monotonic_ns()
-        if wait_s and polled_ns - asked_ns > _IMMEDIATE_NS:
-            self.since_ns = polled_ns
+        if timeout_s and polled_ns - before_ns > _IMMEDIATE_NS:
+            self.ready_since_ns = polled_ns
         watched = self._selector.get_map()
         for key, events in ready:
             if watched.get(key.fd) is key:  # An earlier handler may have stopped watching it.
@@ -66,7 +71,7 @@ class Poller:
                     (READ if events & selectors.EVENT_READ else 0)
                     | (WRITE if events & selectors.EVENT_WRITE else 0)
                 )
-        self.since_ns = polled_ns
+        self.ready_since_ns = polled_ns
         return len(ready)
 
     def close(self) -> None:

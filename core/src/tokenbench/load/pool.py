@@ -15,14 +15,15 @@ from .socket_timestamps import Receiver
 from .target_url import TargetUrl
 from .timers import Timers
 
-_Made = Callable[[Connection | None, str], None]
+_OnConnection = Callable[[Connection | None, str], None]
+"""Called with a connection, or with None and the reason of the failure."""
 
 
 class ConnectionPool:
     """Keep-alive connections to one endpoint.
 
-    `spare` is how many idle connections are kept ahead, for an open loop, so that an arrival finds
-    one.
+    `spare`: idle connections to keep ready for the arrivals of an open loop. `retries`: requests
+    that were sent again.
     """
 
     def __init__(
@@ -35,29 +36,30 @@ class ConnectionPool:
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._attempts: set[ConnectionAttempt] = set()
-        self._spares_on_the_way = 0
+        self._spares_connecting = 0
         self.receiver = Receiver(loop)
         self.spare = 0
         self.retries = 0
 
     @property
     def connecting(self) -> bool:
-        """Whether any connection is being made."""
+        """Whether any connection attempt is in progress."""
         return bool(self._attempts)
 
-    def open(self, count: int) -> None:
-        """Connect ahead, so that no measured request waits for a connection. Those that fail will
-        fail again for the requests themselves, each classified as what it is.
+    def connect_ahead(self, count: int) -> None:
+        """Open connections before the load starts, so that no request waits for one.
+
+        A failure is ignored here: the request that needs the connection reports it.
         """
         for _ in range(count):
-            self._connect(self._made_ahead)
+            self._connect(self._add_idle)
 
     def send(self, request: InFlightRequest) -> None:
-        """Send on a free connection, at once where there is one."""
+        """Send on an idle connection, or on a new one if there is none."""
         idle = self._idle
-        if len(idle) <= self.spare and self._spares_on_the_way < self.spare:
-            self._spares_on_the_way += 1
-            self._connect(self._made_spare)
+        if len(idle) <= self.spare and self._spares_connecting < self.spare:
+            self._spares_connecting += 1
+            self._connect(self._add_spare)
         while idle:
             connection = idle.pop()
             if not connection.closed:
@@ -66,15 +68,14 @@ class ConnectionPool:
         self._connect_for(request)
 
     def drop(self, request: InFlightRequest) -> None:
-        """Close the connection that carries `request`, so that the server stops working on it."""
-        connection = request.carrier
-        if connection is not None:
-            connection.close()
+        """Close the connection of a request, so that the server stops working on it."""
+        if request.connection is not None:
+            request.connection.close()
 
     def close(self) -> None:
         """Close every connection."""
         for attempt in tuple(self._attempts):
-            attempt.give_up("closed")
+            attempt.cancel("closed")
         for connection in tuple(self._all):
             connection.close()
         self._all.clear()
@@ -83,16 +84,19 @@ class ConnectionPool:
     # -- called by connections -------------------------------------------------------------------
 
     def release(self, connection: Connection) -> None:
-        """Take a connection back."""
+        """The connection is free for another request."""
         self._idle.append(connection)
 
-    def lost(self, connection: Connection, request: InFlightRequest | None, reason: str) -> None:
-        """Forget a connection. A request that a server's idle time-out swallowed (no byte came, the
-        connection was an old one) is sent once more, on a new connection, with new stamps.
-        """
+    def discard(self, connection: Connection) -> None:
+        """The connection was closed."""
         self._all.discard(connection)
-        if request is None:
-            return
+
+    def retry(self, request: InFlightRequest, reason: str) -> None:
+        """Send a request once more if the server may have closed its connection for being idle.
+
+        The connection had been used before, and no byte of the response arrived. The request gets a
+        new connection and new timestamps.
+        """
         if request.reused:
             self.retries += 1
             request.reused = False
@@ -100,39 +104,37 @@ class ConnectionPool:
         else:
             request.end(monotonic_ns(), Status.BROKEN, f"connection closed: {reason}")
 
-    # -- inside ----------------------------------------------------------------------------------
-
-    def _connect(self, made: _Made) -> None:
-        def done(socket: socket.socket | None, reason: str) -> None:
+    def _connect(self, on_connection: _OnConnection) -> None:
+        def done(sock: socket.socket | None, reason: str) -> None:
             self._attempts.discard(attempt)
             connection = None
-            if socket is not None:
-                connection = Connection(socket, self.receiver, self, self._loop)
+            if sock is not None:
+                connection = Connection(sock, self.receiver, self, self._loop)
                 self._all.add(connection)
-            made(connection, reason)
+            on_connection(connection, reason)
 
         try:
             attempt = ConnectionAttempt(self._loop, self._target_url, done)
         except OSError as error:
-            made(None, error.strerror or str(error))
+            on_connection(None, error.strerror or str(error))
             return
         self._attempts.add(attempt)
         limit_s = self._connect_timeout_s
-        self._timers.at(
-            monotonic_ns() + int(limit_s * 1e9), attempt.give_up, f"no answer within {limit_s:g} s"
+        self._timers.call_at(
+            monotonic_ns() + int(limit_s * 1e9), attempt.cancel, f"no answer within {limit_s:g} s"
         )
         attempt.start()
 
-    def _made_ahead(self, connection: Connection | None, reason: str) -> None:
+    def _add_idle(self, connection: Connection | None, reason: str) -> None:
         if connection is not None:
             self._idle.append(connection)
 
-    def _made_spare(self, connection: Connection | None, reason: str) -> None:
-        self._spares_on_the_way -= 1
-        self._made_ahead(connection, reason)
+    def _add_spare(self, connection: Connection | None, reason: str) -> None:
+        self._spares_connecting -= 1
+        self._add_idle(connection, reason)
 
     def _connect_for(self, request: InFlightRequest) -> None:
-        def made(connection: Connection | None, reason: str) -> None:
+        def send(connection: Connection | None, reason: str) -> None:
             if connection is None:
                 request.end(monotonic_ns(), Status.CONNECT, f"cannot connect: {reason}")
             elif request.status is None:
@@ -140,4 +142,4 @@ class ConnectionPool:
             else:
                 self._idle.append(connection)
 
-        self._connect(made)
+        self._connect(send)

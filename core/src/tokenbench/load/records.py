@@ -2,15 +2,15 @@
 
 A phase (a warm-up or one repeat) leaves four files:
 
-* ``records.bin``: one fixed-width row a turn, :data:`RECORD`;
-* ``timestamps.bin`` and ``counts.bin``: arrival and tokens of each token-bearing chunk, those of a turn
-  side by side, as columns of 64 and 32 bits; together the rows of :data:`CHUNK_FIELDS`;
+* ``records.bin``: one fixed-width row per turn, see :data:`RECORD_FIELDS`;
+* ``timestamps.bin`` and ``counts.bin``: the two columns of :data:`CHUNK_FIELDS`, 64 and 32 bits
+  wide, one row per token-bearing chunk; the chunks of a turn are adjacent;
 * ``phase.json``: :class:`PhaseSummary`.
 
-Workers after the first write ``records.N.bin`` and so on, with offsets of their own.
+Worker N of several, N > 0, writes ``records.N.bin`` and so on; its offsets refer to its own files.
 
-Timestamps are monotonic nanoseconds of the measuring host; -1 stands for "not measured" in these
-files only. The layout is little-endian whatever the machine.
+Timestamps are monotonic nanoseconds of the measuring host; -1 means "not measured". All values are
+little-endian.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ABSENT = -1
 
 
 class Status(enum.IntEnum):
-    """How a turn ended; each failure has one class."""
+    """How a turn ended."""
 
     OK = 0
     CONNECT = 1
@@ -38,7 +38,7 @@ class Status(enum.IntEnum):
 
 
 class TokenSource(enum.IntEnum):
-    """Who counted `n_in` and `n_out`."""
+    """Where `n_in` and `n_out` come from."""
 
     NONE = 0
     USAGE = 1
@@ -50,70 +50,74 @@ class TokenSource(enum.IntEnum):
 RECORD_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("session", "i", "number of the session in its phase"),
     ("turn", "i", "number of the turn in its session"),
-    ("worker", "h", "number of the load worker"),
+    ("worker", "h", "number of the load worker, from 0"),
     ("status", "B", "Status"),
-    ("http_status", "h", "HTTP status, -1 before there was one"),
-    ("reused", "B", "1: the connection had carried a request before"),
-    ("exact_output", "B", "1: exactly `asked_out` tokens were asked for"),
+    ("http_status", "h", "HTTP status, -1 without a response"),
+    ("reused", "B", "1: the connection had carried an earlier request"),
+    ("exact_output", "B", "1: exactly `asked_out` tokens were requested"),
     ("token_source", "B", "TokenSource"),
-    ("scheduled_ns", "q", "when it should have been sent"),
-    ("sent_first_ns", "q", "first byte handed to the socket"),
-    ("sent_last_ns", "q", "last byte handed to the socket"),
-    ("first_ns", "q", "first chunk that carries a token"),
-    ("last_ns", "q", "last chunk that carries a token"),
-    ("end_ns", "q", "last byte of the response, or the failure"),
-    ("n_in", "i", "prompt tokens by `token_source`"),
-    ("n_out", "i", "generated tokens by `token_source`"),
-    ("n_cached", "i", "prompt tokens read from a cache, as the server's usage says"),
-    ("asked_in", "i", "prompt tokens as the workload asked"),
-    ("asked_out", "i", "output limit as the workload asked"),
-    ("chunks", "i", "token-bearing chunks"),
-    ("chunk_offset", "q", "index of its first row in chunks.bin"),
-    ("coalesced", "i", "token events that shared a socket read with an earlier one"),
-    ("bytes_in", "q", "bytes read for the response, HTTP's own included"),
+    ("scheduled_ns", "q", "when the request should have been sent"),
+    ("sent_first_ns", "q", "before the first byte was written to the socket"),
+    ("sent_last_ns", "q", "after the last byte was written to the socket"),
+    ("first_ns", "q", "arrival of the first token-bearing chunk"),
+    ("last_ns", "q", "arrival of the last token-bearing chunk"),
+    ("end_ns", "q", "arrival of the end of the response, or time of the failure"),
+    ("n_in", "i", "prompt tokens, from `token_source`"),
+    ("n_out", "i", "generated tokens, from `token_source`"),
+    ("n_cached", "i", "prompt tokens read from a cache, from the server's usage"),
+    ("asked_in", "i", "prompt tokens according to the workload"),
+    ("asked_out", "i", "output limit set by the workload"),
+    ("chunks", "i", "number of token-bearing chunks"),
+    ("chunk_offset", "q", "index of the first chunk in timestamps.bin and counts.bin"),
+    ("coalesced", "i", "token-bearing chunks that came with the same read as the one before"),
+    ("bytes_in", "q", "bytes of the response, including HTTP headers and chunk sizes"),
 )
 
 CHUNK_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("ns", "q", "arrival of the chunk"),
-    ("tokens", "i", "tokens in it, -1 where the server does not say"),
+    ("tokens", "i", "tokens in the chunk, -1 if the server does not report it"),
 )
 
 RECORD = struct.Struct("<" + "".join(code for _, code, _ in RECORD_FIELDS))
 
 
 def numpy_layout(fields: tuple[tuple[str, str, str], ...]) -> list[tuple[str, str]]:
-    """The same layout as a numpy dtype specification (packed, little-endian)."""
+    """The layout as a numpy dtype specification (packed, little-endian)."""
     kinds = {"i": "<i4", "h": "<i2", "B": "u1", "q": "<i8"}
     return [(name, kinds[code]) for name, code, _ in fields]
 
 
 @attrs.frozen(kw_only=True)
 class ClockPair:
-    """The same instant on two clocks, to lay files of several hosts over each other."""
+    """The same instant on two clocks, to align files of several hosts."""
 
     wall_ns: int
     monotonic_ns: int
 
     @property
-    def ahead_ns(self) -> int:
-        """By how much the wall clock is ahead of the monotonic one; changes when it is set."""
+    def offset_ns(self) -> int:
+        """Wall clock minus monotonic clock; changes when the wall clock is set."""
         return self.wall_ns - self.monotonic_ns
 
 
 @attrs.frozen(kw_only=True)
 class PhaseSummary:
-    """What a phase was, beside its records. Times are monotonic nanoseconds.
+    """One phase as a whole; belongs to its records. Times are monotonic nanoseconds.
 
-    `target_in_flight_ns` and `in_flight_ns` integrate the wanted and the real number of requests in
-    flight over the dispatching time. `loop_delay_ns` holds percentiles (p50, p90, p99, max) of how
-    late sockets may have been read: after the poll that reported them, or after the one before it
-    where it did not wait. `merged_delay_ns` holds those (0 to 99, and the largest) of the reads
-    that held several tokens. `kernel_timestamps`: the kernel stamped every read, so none of that delay
-    is in a stamp, unless a read held several. `clock_set_ns`: the most by which somebody set the
-    wall clock meanwhile, by which the kernel stamps. `compiled`: see native.py. `stopped_by` says
-    what ended dispatching: duration, requests, output_tokens, sessions, schedule, stalled,
-    cancelled, drain, fatal. Of several `workers`, `cpu_s`, `wall_s` and delays are those of the
-    worst.
+    Attributes:
+        stopped_by: what ended dispatching: duration, requests, output_tokens, sessions, schedule,
+            stalled, cancelled, drain, fatal.
+        scheduled_turns: turns that should have been sent.
+        cpu_s: CPU time of the busiest worker; `wall_s` is its wall time.
+        in_flight_ns: the number of requests in flight, integrated over the dispatching time.
+        target_in_flight_ns: the same for the concurrency that was asked for.
+        loop_delay_ns: p50, p90, p99 and maximum of how late sockets may have been read, see
+            :meth:`.poller.Poller.read_delay_ns`; of several workers, the worst.
+        merged_delay_ns: the same for reads with several tokens: percentiles 0 to 99, maximum.
+        kernel_timestamps: every read had a kernel timestamp, so a late read delays no timestamp,
+            except of the earlier tokens in a read with several.
+        compiled: the C extension was used.
+        clock_set_ns: the largest step of the wall clock, which the kernel timestamps with.
     """
 
     started_ns: int

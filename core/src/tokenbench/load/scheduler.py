@@ -1,4 +1,4 @@
-"""What both loops share: exchanges in flight, their ends, stop rules, what is counted."""
+"""The base of the scheduling strategies: requests in flight, stop rules, counters."""
 
 from __future__ import annotations
 
@@ -16,63 +16,65 @@ from .job import LoadJob
 from .pool import ConnectionPool
 from .recorder import Recorder
 from .records import ABSENT, Status
-from .request_state import Asked, InFlightRequest
-from .session_file import Item, PreparedRequest, asked_of
+from .request_state import InFlightRequest, RequestedTokens
+from .session_file import PreparedRequest, QueuedSession, requested_tokens
 from .session_state import SessionState
 from .target_url import TargetUrl
 from .timers import Timers
 
-_KEPT_ERRORS = 20
-# Ended exchanges that are gone on after before the sockets are looked at again.
+_MAX_ERRORS = 20
+# Completed requests handled before polling again.
 _BATCH = 16
-# Ended exchanges that may wait for a quiet moment to be recorded.
-_UNRECORDED = 256
+# Completed requests that may wait until the event loop is idle to be recorded.
+_MAX_UNRECORDED = 256
 NS_PER_S = 1_000_000_000
 
 
 @attrs.frozen(kw_only=True)
-class SchedulerParts:
-    """What a driver works with."""
+class PhaseResources:
+    """What a scheduler needs for one phase."""
 
     codec: Codec
     target_url: TargetUrl
     pool: ConnectionPool
     recorder: Recorder
-    sessions: Iterator[Item]
+    sessions: Iterator[QueuedSession]
     timers: Timers
     loop: EventLoop
 
 
 class Scheduler(ABC):
-    """Begins sessions, sends their turns when they are due, and drains when a stop rule holds.
+    """Starts sessions, sends their turns when due, and drains once a stop rule is met.
 
-    A turn is `scheduled` when the arrival process wants it (open loop), or at the arrival of the
-    last byte that made it possible (closed loop, and every later turn of a session), plus its think
-    time; so whatever the client adds shows as dispatch delay.
+    The scheduled time of a turn is its arrival time (open loop), or the arrival of the last byte of
+    the response it waited for (closed loop, and later turns of a session), plus its think time. So
+    any delay that the client adds is visible as dispatch delay.
     """
 
-    def __init__(self, job: LoadJob, parts: SchedulerParts) -> None:
+    def __init__(self, job: LoadJob, resources: PhaseResources) -> None:
         self._job = job
-        self._codec = parts.codec
-        self._target_url = parts.target_url
-        self._pool = parts.pool
-        self._recorder = parts.recorder
-        self._sessions = parts.sessions
-        self._timers = parts.timers
-        self._loop = parts.loop
+        self._codec = resources.codec
+        self._target_url = resources.target_url
+        self._pool = resources.pool
+        self._recorder = resources.recorder
+        self._sessions = resources.sessions
+        self._timers = resources.timers
+        self._loop = resources.loop
         self._target = Target(model=job.model, dialect=job.dialect)
-        self._runs: dict[int, SessionState] = {}
-        self._waiting = 0
-        self._done: deque[InFlightRequest] = deque()
+        self._session_states: dict[int, SessionState] = {}
+        # Single-turn sessions that wait for their delay.
+        self._delayed = 0
+        self._completed: deque[InFlightRequest] = deque()
         self._unrecorded: list[InFlightRequest] = []
-        # What is to be sent at the end of a drain; None outside of one.
-        self._batch: list[InFlightRequest] | None = None
-        self._ended_tokens = 0
-        self._open: set[InFlightRequest] = set()
-        # Sessions of several workers have numbers of their own.
+        # Requests collected to be sent together; None: send at once.
+        self._to_send: list[InFlightRequest] | None = None
+        self._completed_chunks = 0
+        self._in_flight: set[InFlightRequest] = set()
+        # Session numbers are unique across workers: worker k has k, k + workers, ...
         self._next_number = job.worker
-        self._late = False
-        self._freed_ns = 0
+        self._duration_over = False
+        # When the next turn became possible: its scheduled time without think time.
+        self._possible_ns = 0
         self.finished = False
         self.failure: Exception | None = None
         self.stopped_by: str | None = None
@@ -83,254 +85,260 @@ class Scheduler(ABC):
 
     @property
     def in_flight(self) -> int:
-        """Turns that have been dispatched and have not ended."""
-        return len(self._open)
+        """Turns that were dispatched and have not ended."""
+        return len(self._in_flight)
 
-    def arrived(self) -> int:
-        """Token-bearing chunks until now."""
-        return self._ended_tokens + sum(len(request.timestamps) for request in self._open)
+    def received_chunks(self) -> int:
+        """Token-bearing chunks received so far."""
+        return self._completed_chunks + sum(len(request.timestamps) for request in self._in_flight)
 
     @property
     @abstractmethod
     def scheduled_turns(self) -> int:
-        """Turns that should have been sent until now."""
+        """Turns that should have been sent so far."""
 
     def start(self) -> None:
-        """Start the clock."""
-        self.started_ns = self._freed_ns = monotonic_ns()
+        """Start the load."""
+        self.started_ns = self._possible_ns = monotonic_ns()
         stop = self._job.stop
         if stop.duration_s is not None:
-            self._timers.at(self.started_ns + int(stop.duration_s * NS_PER_S), self._time_is_up)
+            end_ns = self.started_ns + int(stop.duration_s * NS_PER_S)
+            self._timers.call_at(end_ns, self._end_duration)
         if stop.requests == 0:
             self.stop("requests")
         else:
-            self._begin()
+            self._start_first()
         self._finish_if_empty()
 
     @abstractmethod
-    def _begin(self) -> None:
-        """Send the first requests, or arrange for them."""
+    def _start_first(self) -> None:
+        """Start the first sessions, or schedule their start."""
 
     @abstractmethod
-    def _session_over(self) -> None:
-        """A session ended and no stop rule holds."""
+    def _session_ended(self) -> None:
+        """A session ended, and no stop rule is met."""
 
     def stop(self, reason: str) -> None:
-        """Dispatch nothing more; what is in flight is drained. The first reason stays."""
+        """Stop dispatching and wait for the requests in flight. Only the first reason counts."""
         if self.stopped_by is None:
             self.stopped_by = reason
             now_ns = self.dispatch_ended_ns = monotonic_ns()
-            self.in_flight_ns += sum(now_ns - request.begun_ns for request in self._open)
+            self.in_flight_ns += sum(now_ns - r.dispatched_ns for r in self._in_flight)
             self._finish_if_empty()
 
-    def _time_is_up(self) -> None:
-        self._late = True
+    def _end_duration(self) -> None:
+        self._duration_over = True
         if self.dispatched >= (self._job.stop.min_requests or 0):
             self.stop("duration")
 
     def abort(self, reason: str, status: Status) -> None:
-        """Stop, and end what is in flight with `status`."""
+        """Stop, and end the requests in flight with `status`."""
         self.stop(reason)
         self.stopped_by = reason if reason in ("stalled", "fatal") else self.stopped_by
         now_ns = monotonic_ns()
-        for request in tuple(self._open):
+        for request in tuple(self._in_flight):
             if request.status is None:
                 self._pool.drop(request)
                 request.end(now_ns, status, reason)
-        self._runs.clear()
+        self._session_states.clear()
         self._finish_if_empty()
 
-    def time_out(self, now_ns: int) -> None:
-        """End requests that are older than the time limit, and free their connections."""
+    def end_timed_out(self, now_ns: int) -> None:
+        """End requests that exceed the time limit, and close their connections."""
         limit_ns = int(self._job.request_timeout_s * NS_PER_S)
-        for request in tuple(self._open):
+        for request in tuple(self._in_flight):
             if request.status is not None:
                 continue
             if request.sent_first_ns != ABSENT and now_ns - request.sent_first_ns > limit_ns:
                 self._pool.drop(request)
-                request.end(
-                    now_ns,
-                    Status.TIMEOUT,
-                    f"no end after {self._job.request_timeout_s:g} s",
-                )
+                error = f"not complete after {self._job.request_timeout_s:g} s"
+                request.end(now_ns, Status.TIMEOUT, error)
 
-    # -- inside ----------------------------------------------------------------------------------
-
-    def _next_session(self, scheduled_ns: int) -> bool:
-        """Begin another session; False where there is none left."""
+    def _start_session(self, scheduled_ns: int) -> bool:
+        """Start the next session; returns False if there is none."""
         try:
-            item = next(self._sessions, None)
+            session = next(self._sessions, None)
         except Exception as error:
-            self._fail(error)
+            self._abort_with(error)
             return False
-        if item is None:
+        if session is None:
             self.stop("sessions")
             return False
         number = self._next_number
         self._next_number += self._job.workers
-        if isinstance(item, PreparedRequest):
-            if item.delay_s > 0:
-                scheduled_ns += int(item.delay_s * NS_PER_S)
-                self._waiting += 1
-                self._timers.at(scheduled_ns, self._after_wait, item, number, scheduled_ns)
+        if isinstance(session, PreparedRequest):
+            if session.delay_s > 0:
+                scheduled_ns += int(session.delay_s * NS_PER_S)
+                self._delayed += 1
+                self._timers.call_at(
+                    scheduled_ns, self._dispatch_delayed, session, number, scheduled_ns
+                )
             else:
-                self._dispatch(None, number, 0, item.http_bytes, item.asked, scheduled_ns)
+                self._dispatch_prepared(session, number, scheduled_ns)
             return True
-        run = self._runs[number] = SessionState(number, item, self._send)
-        self._freed_ns = scheduled_ns
+        state = self._session_states[number] = SessionState(number, session, self._send)
+        self._possible_ns = scheduled_ns
         try:
-            run.start()
+            state.start()
         except Exception as error:
-            self._fail(error)
+            self._abort_with(error)
             return False
-        if run.over and self._runs.pop(number, None) is not None:
-            # Sent nothing. Not at once: a thousand of them in a row would be as many calls deep.
-            self._loop.soon(self._sent_nothing)
+        if state.finished and self._session_states.pop(number, None) is not None:
+            # The session sent nothing. Continuing later avoids recursion when many do.
+            self._loop.call_soon(self._empty_session_ended)
         return True
 
-    def _sent_nothing(self) -> None:
+    def _empty_session_ended(self) -> None:
         if self.stopped_by is None:
-            self._session_over()
+            self._session_ended()
 
-    def _after_wait(self, item: PreparedRequest, number: int, scheduled_ns: int) -> None:
-        self._waiting -= 1
+    def _dispatch_delayed(self, session: PreparedRequest, number: int, scheduled_ns: int) -> None:
+        self._delayed -= 1
         if self.stopped_by is None:
-            self._dispatch(None, number, 0, item.http_bytes, item.asked, scheduled_ns)
+            self._dispatch_prepared(session, number, scheduled_ns)
 
-    def _send(self, run: SessionState, number: int, turn: Turn) -> None:
-        """A turn of a session became possible."""
-        scheduled_ns = self._freed_ns
+    def _dispatch_prepared(self, session: PreparedRequest, number: int, scheduled_ns: int) -> None:
+        self._dispatch(None, number, 0, session.http_bytes, session.requested, scheduled_ns)
+
+    def _send(self, state: SessionState, turn_number: int, turn: Turn) -> None:
+        """Send a turn of a session after its delay."""
+        scheduled_ns = self._possible_ns
         if turn.delay_s > 0:
             scheduled_ns += int(turn.delay_s * NS_PER_S)
-            self._timers.at(scheduled_ns, self._send_turn, run, number, turn, scheduled_ns)
+            self._timers.call_at(
+                scheduled_ns, self._send_turn, state, turn_number, turn, scheduled_ns
+            )
         else:
-            self._send_turn(run, number, turn, scheduled_ns)
+            self._send_turn(state, turn_number, turn, scheduled_ns)
 
-    def _send_turn(self, run: SessionState, number: int, turn: Turn, scheduled_ns: int) -> None:
+    def _send_turn(
+        self, state: SessionState, turn_number: int, turn: Turn, scheduled_ns: int
+    ) -> None:
         if self.stopped_by is not None:
             return
         try:
             http_bytes = self._target_url.http_bytes(self._codec.encode(turn, self._target))
         except Exception as error:
-            self._fail(error)
+            self._abort_with(error)
             return
-        self._dispatch(run, run.index, number, http_bytes, asked_of(turn), scheduled_ns)
+        requested = requested_tokens(turn)
+        self._dispatch(state, state.number, turn_number, http_bytes, requested, scheduled_ns)
 
     def _dispatch(
         self,
-        run: SessionState | None,
+        state: SessionState | None,
         session: int,
-        number: int,
+        turn: int,
         http_bytes: bytes,
-        asked: Asked,
+        requested: RequestedTokens,
         scheduled_ns: int,
     ) -> None:
         request = InFlightRequest(
-            session, number, http_bytes, asked, self._codec, scheduled_ns, run, self._ended
+            session, turn, http_bytes, requested, self._codec, scheduled_ns, state, self._ended
         )
         self.dispatched += 1
-        # Before sending, which may end it at once.
-        request.begun_ns = monotonic_ns()
-        self._open.add(request)
-        if self._batch is None:
+        # Before sending, because sending may end the request at once.
+        request.dispatched_ns = monotonic_ns()
+        self._in_flight.add(request)
+        if self._to_send is None:
             self._pool.send(request)
         else:
-            self._batch.append(request)
+            self._to_send.append(request)
         limit = self._job.stop.requests
         if limit is not None and self.dispatched >= limit:
             self.stop("requests")
-        elif self._late:
-            self._time_is_up()
+        elif self._duration_over:
+            self._end_duration()
 
     def _ended(self, request: InFlightRequest) -> None:
-        """Called while sockets are read: what follows waits until all have been stamped."""
-        self._open.discard(request)
+        """A request ended. Sockets are being read, so everything else happens later."""
+        self._in_flight.discard(request)
         if self.stopped_by is None:
-            self.in_flight_ns += request.end_ns - request.begun_ns
-        if not self._done:
-            self._loop.soon(self._drain)
-        self._done.append(request)
+            self.in_flight_ns += request.end_ns - request.dispatched_ns
+        if not self._completed:
+            self._loop.call_soon(self._handle_completed)
+        self._completed.append(request)
 
-    def _drain(self) -> None:
-        """Go on after some of the exchanges that ended; the sockets are polled before the others'
-        turn. What is to be sent is sent together: one by one, each would have to wake a server that
-        had just gone to sleep. What has been gone on after is recorded in a quiet moment.
+    def _handle_completed(self) -> None:
+        """Continue the sessions of some completed requests; the others wait for the next poll.
+
+        New requests are sent together: one by one, each would have to wake a server that had just
+        gone to sleep. Records are written when the event loop is idle.
         """
-        done = self._done
-        self._batch = []
-        for _ in range(min(len(done), _BATCH)):
-            request = done.popleft()
-            self._account(request)
+        completed = self._completed
+        self._to_send = []
+        for _ in range(min(len(completed), _BATCH)):
+            request = completed.popleft()
+            self._count(request)
             if self.stopped_by is None:
-                self._go_on(request)
+                self._continue_session(request)
             if not self._unrecorded:
-                self._loop.idle(self._record)
+                self._loop.call_when_idle(self._record_when_idle)
             self._unrecorded.append(request)
-        batch, self._batch = self._batch, None
-        for request in batch:
+        to_send, self._to_send = self._to_send, None
+        for request in to_send:
             if request.status is None:
                 self._pool.send(request)
-        if len(self._unrecorded) > _UNRECORDED:
-            self._record_some()
-        if done:
-            self._loop.soon(self._drain)
+        if len(self._unrecorded) > _MAX_UNRECORDED:
+            self._record_batch()
+        if completed:
+            self._loop.call_soon(self._handle_completed)
         self._finish_if_empty()
 
-    def _account(self, request: InFlightRequest) -> None:
+    def _count(self, request: InFlightRequest) -> None:
         self.turns += 1
-        self._ended_tokens += len(request.timestamps)
+        self._completed_chunks += len(request.timestamps)
         if request.status is not Status.OK:
-            self._note_failure(request)
+            self._count_failure(request)
         elif request.n_out != ABSENT:
             self.output_tokens += request.n_out
             limit = self._job.stop.output_tokens
             if limit is not None and self.output_tokens >= limit:
                 self.stop("output_tokens")
 
-    def _record(self) -> None:
-        """Nothing is ready: record some, and more in the next such moment."""
-        self._record_some()
+    def _record_when_idle(self) -> None:
+        self._record_batch()
         if self._unrecorded:
-            self._loop.idle(self._record)
+            self._loop.call_when_idle(self._record_when_idle)
         self._finish_if_empty()
 
-    def _record_some(self) -> None:
-        some, self._unrecorded = self._unrecorded[:_BATCH], self._unrecorded[_BATCH:]
-        for request in some:
+    def _record_batch(self) -> None:
+        batch, self._unrecorded = self._unrecorded[:_BATCH], self._unrecorded[_BATCH:]
+        for request in batch:
             self._recorder.add(request, self._job.worker)
 
-    def _go_on(self, request: InFlightRequest) -> None:
-        self._freed_ns = request.end_ns
-        run = request.run
-        if run is None:
-            self._session_over()
-        elif run.index in self._runs:
+    def _continue_session(self, request: InFlightRequest) -> None:
+        self._possible_ns = request.end_ns
+        state = request.session_state
+        if state is None:
+            self._session_ended()
+        elif state.number in self._session_states:
             try:
-                run.ended(request)
+                state.turn_ended(request)
             except Exception as error:
-                self._fail(error)
+                self._abort_with(error)
                 return
-            self._freed_ns = request.end_ns
-            self._end_if_over(run)
+            self._possible_ns = request.end_ns
+            self._end_session_if_finished(state)
 
-    def _fail(self, error: Exception) -> None:
-        """A plugin's code failed between two turns: what was measured is kept, the phase ends."""
+    def _abort_with(self, error: Exception) -> None:
+        """End the phase because code of a plugin failed; completed turns are kept."""
         self.failure = self.failure or error
         self.abort("fatal", Status.CANCELLED)
 
-    def _note_failure(self, request: InFlightRequest) -> None:
+    def _count_failure(self, request: InFlightRequest) -> None:
         self.failed += 1
-        if len(self.errors) < _KEPT_ERRORS:
+        if len(self.errors) < _MAX_ERRORS:
             name = request.status.name.lower() if request.status is not None else "unknown"
             self.errors.append(f"{name}: {request.error}")
 
-    def _end_if_over(self, run: SessionState) -> None:
-        over = run.over and self._runs.pop(run.index, None) is not None
-        if over and self.stopped_by is None:
-            self._session_over()
+    def _end_session_if_finished(self, state: SessionState) -> None:
+        ended = state.finished and self._session_states.pop(state.number, None) is not None
+        if ended and self.stopped_by is None:
+            self._session_ended()
 
     def _finish_if_empty(self) -> None:
-        over = self.stopped_by is not None and not self._open and not self._done
-        if over and self.ended_ns == ABSENT:
+        drained = self.stopped_by is not None and not self._in_flight and not self._completed
+        if drained and self.ended_ns == ABSENT:
             self.ended_ns = monotonic_ns()
-        self.finished = over and not self._unrecorded
+        self.finished = drained and not self._unrecorded

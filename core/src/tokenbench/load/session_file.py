@@ -1,8 +1,8 @@
-"""The file in which a phase's sessions travel to a load worker.
+"""The file with a phase's sessions for a load worker, in the order in which they start.
 
-A session of one turn travels as the request it will be, encoded before the clock starts: the worker
-reads a few bytes and sends them. Others travel pickled, because they run in the worker. All come in
-the order in which they are to begin; memory on both sides does not grow with their number.
+A session of one turn is stored as its request, encoded before the load starts: the worker only has
+to send the bytes. Other sessions are pickled, because they run in the worker. Memory on both sides
+does not grow with the number of sessions.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ import msgspec
 from tokenbench.api import Codec, Session, Target, Turn
 
 from .records import ABSENT
-from .request_state import Asked
+from .request_state import RequestedTokens
 from .session_state import SessionState
 from .target_url import Route, TargetUrl, with_body
 
-# kind, bytes that follow, route, asked_in, asked_out, exact, delay_s
+# kind, size of the data that follows, route, asked_in, asked_out, exact, delay_s
 _FRAME = struct.Struct("<cIHiiBd")
 _ROUTE, _REQUEST, _SESSION = b"H", b"R", b"S"
-_AHEAD = 4096
+# Sessions unpickled before the load starts, in addition to the first ones.
+_READ_AHEAD = 4096
 
 
 class PreparedRequest(msgspec.Struct, frozen=True, gc=False):
-    """A session of one turn: the bytes to be sent `delay_s` after it begins."""
+    """A session of one turn: the bytes to send `delay_s` seconds after its start."""
 
     http_bytes: bytes
-    asked: Asked
+    requested: RequestedTokens
     delay_s: float
 
 
-Item = PreparedRequest | Session
+QueuedSession = PreparedRequest | Session
 
 
-def asked_of(turn: Turn) -> Asked:
-    """What a turn asks for, as records hold it."""
+def requested_tokens(turn: Turn) -> RequestedTokens:
+    """The numbers of tokens that a turn requests, as the records hold them."""
     n_in = ABSENT if turn.n_in is None else int(turn.n_in)
     return (n_in, int(turn.max_tokens), bool(turn.exact_output))
 
@@ -50,11 +51,10 @@ def asked_of(turn: Turn) -> Asked:
 def write_sessions(
     sessions: Iterable[Session], codec: Codec, target: Target, files: Iterable[Path]
 ) -> int:
-    """Write sessions for load workers, session k for worker k modulo their number; returns how many
-    there were.
+    """Write one file per load worker, dealing out the sessions in turn. Returns their number.
 
     Raises:
-        UsageError: a turn cannot be said in the codec's format.
+        UsageError: the codec cannot encode a turn.
     """
     count = 0
     with contextlib.ExitStack() as stack:
@@ -77,7 +77,7 @@ class _Writer:
             return
         turn = _only_turn(session)
         request = codec.encode(turn, target)
-        n_in, n_out, exact = asked_of(turn)
+        n_in, n_out, exact = requested_tokens(turn)
         route = self._route((request.method, request.path, request.content_type))
         self._frame(_REQUEST, request.body, route, n_in, n_out, exact, turn.delay_s)
 
@@ -103,32 +103,36 @@ class _Writer:
 
 def _only_turn(session: Session) -> Turn:
     turns: list[Turn] = []
-    SessionState(0, session, lambda _run, _number, turn: turns.append(turn)).start()
+    SessionState(0, session, lambda _state, _number, turn: turns.append(turn)).start()
     return turns[0]
 
 
-def read_sessions(file: IO[bytes], target_url: TargetUrl, *, first: int = 1) -> Iterator[Item]:
-    """What :func:`write_sessions` of this very run has written, in order.
+def read_sessions(
+    file: IO[bytes], target_url: TargetUrl, *, first: int = 1
+) -> Iterator[QueuedSession]:
+    """Read what :func:`write_sessions` wrote in the same run.
 
-    So many are read ahead of time, of sessions that must be unpickled a few thousand: those that
-    begin together should not wait for the file.
+    Args:
+        first: how many sessions start together. They are read at once, so that none waits for the
+            file; if they must be unpickled, a few thousand more are.
     """
-    items = _read(file, target_url)
-    ahead = list(itertools.islice(items, max(1, first)))
+    sessions = _read(file, target_url)
+    ahead = list(itertools.islice(sessions, max(1, first)))
     if ahead and isinstance(ahead[0], Session):
-        ahead += itertools.islice(items, _AHEAD)
-    return itertools.chain(ahead, items)
+        ahead += itertools.islice(sessions, _READ_AHEAD)
+    return itertools.chain(ahead, sessions)
 
 
-def _read(file: IO[bytes], target_url: TargetUrl) -> Iterator[Item]:
-    openings: list[bytes] = []
+def _read(file: IO[bytes], target_url: TargetUrl) -> Iterator[QueuedSession]:
+    head_prefixes: list[bytes] = []
     while head := file.read(_FRAME.size):
         kind, size, route, n_in, n_out, exact, delay_s = _FRAME.unpack(head)
         data = file.read(size)
         if kind == _REQUEST:
-            http_bytes = with_body(openings[route], data)
+            http_bytes = with_body(head_prefixes[route], data)
             yield PreparedRequest(http_bytes, (n_in, n_out, exact != 0), delay_s)
         elif kind == _ROUTE:
-            openings.append(target_url.opening(msgspec.msgpack.decode(data, type=Route)))
+            route_key = msgspec.msgpack.decode(data, type=Route)
+            head_prefixes.append(target_url.head_prefix(route_key))
         else:
-            yield cast("Session", pickle.loads(data))  # noqa: S301 - bench wrote it a moment ago
+            yield cast("Session", pickle.loads(data))  # noqa: S301 - written by this run

@@ -1,4 +1,4 @@
-"""Sessions under way: which turn may be sent when."""
+"""Sessions in progress: which turn may be sent when."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .request_state import InFlightRequest
 
 
 class SessionState:
-    """One session under way.
+    """One session in progress.
 
-    `send(run, number, turn)` is called for each turn whose parents have ended; a turn's delay is
-    the caller's to wait. `over` is True when nothing is in flight and nothing waits.
+    `send(state, turn_number, turn)` is called for each turn once its parents have ended; it has to
+    wait for the delay of the turn.
     """
 
     __slots__ = (
@@ -24,16 +24,16 @@ class SessionState:
         "_session",
         "_turns",
         "_waiting",
-        "index",
+        "number",
     )
 
     def __init__(
         self,
-        index: int,
+        number: int,
         session: Session,
         send: Callable[[SessionState, int, Turn], None],
     ) -> None:
-        self.index = index
+        self.number = number
         self._session = session
         self._send = send
         self._turns = 0
@@ -42,28 +42,28 @@ class SessionState:
         self._waiting: list[tuple[int, Turn]] = []
 
     @property
-    def over(self) -> bool:
-        """Nothing in flight, nothing waiting for a parent."""
+    def finished(self) -> bool:
+        """No turn is in flight, so none can be waiting for one either."""
         return self._in_flight == 0
 
     def start(self) -> None:
-        """Ask for the first turn or turns."""
-        self._take(self._session.next(None))
+        """Get the first turn or turns from the session and send them."""
+        self._add_turns(self._session.next(None))
 
-    def ended(self, request: InFlightRequest) -> None:
-        """A turn ended: tell the session, send what became possible."""
+    def turn_ended(self, request: InFlightRequest) -> None:
+        """Report the end of a turn to the session, then send the turns that may follow."""
         self._in_flight -= 1
-        self._ended.add(request.number)
+        self._ended.add(request.turn)
         result = TurnResult(
-            number=request.number,
+            number=request.turn,
             ok=request.status is Status.OK,
             text="".join(request.text),
             n_in=None if request.n_in == ABSENT else request.n_in,
             n_out=None if request.n_out == ABSENT else request.n_out,
         )
-        self._take(self._session.next(result))
+        self._add_turns(self._session.next(result))
 
-    def _take(self, turns: Turn | tuple[Turn, ...] | None) -> None:
+    def _add_turns(self, turns: Turn | tuple[Turn, ...] | None) -> None:
         new = (turns,) if isinstance(turns, Turn) else turns or ()
         for turn in new:
             self._waiting.append((self._turns, turn))

@@ -3,7 +3,7 @@
 Linux timestamps each segment on arrival and reports it with the read (SO_TIMESTAMPNS, socket(7)).
 So a timestamp does not depend on when this process got around to reading. Two exceptions: of
 several segments in one read, only the last one's time is reported (the check `coalesced reads`
-covers that); and a segment behind a lost one keeps its own arrival time, although it became
+covers that); and a segment that follows a lost one keeps its own arrival time, although it became
 readable only after the retransmission. Under TLS, and on other systems, the timestamp is taken
 after the read.
 """
@@ -20,13 +20,13 @@ from .bounded_sample import BoundedSample
 from .clocks import read_clocks
 from .event_loop import EventLoop
 
-# Larger than a TLS record, so that nothing stays behind in the TLS layer.
+# Larger than a TLS record: no rest of a record stays in the TLS layer, where no poll reports it.
 READ_BYTES = 65536
 
 Read = Callable[[], tuple[bytes, int]]
-"""Reads once: the bytes (empty at the end), and when they arrived, in monotonic ns."""
+"""Reads once. Returns the bytes (empty at the end of the stream) and their timestamp."""
 
-# asm-generic/socket.h of Linux; the socket module of this Python may not name it.
+# From asm-generic/socket.h of Linux, in case this Python's socket module lacks it.
 _SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TIMESPEC = struct.Struct("ll")
 _SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
@@ -35,61 +35,57 @@ _SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else
 class Receiver:
     """How the sockets of one phase are read.
 
-    `kernel`: every read so far had a kernel timestamp. `delays` samples how late reads may have
-    been, in ns (:meth:`.poller.Poller.late_ns`); `merged` those of reads with several tokens.
+    `kernel_timestamps`: all reads so far had one. `delays` samples how late reads may have been, in
+    ns (:meth:`.poller.Poller.read_delay_ns`); `merged_delays` samples only reads of several tokens.
 
-    The kernel uses the wall clock, `clock` its offset to the monotonic one. That offset changes
-    only when the wall clock is set, because both are slewed alike; `clock_set_ns` is the largest
-    change that :meth:`look_at_clock` found.
+    The kernel timestamps with the wall clock; `clock` has its offset to the monotonic clock. The
+    offset changes only when the wall clock is set, because both clocks are slewed alike.
+    `clock_set_ns` is the largest change that :meth:`check_clock` found.
     """
 
     def __init__(self, loop: EventLoop) -> None:
         self.poller = loop.poller
         self.clock = read_clocks()
         self.clock_set_ns = 0
-        self.kernel = True
+        self.kernel_timestamps = True
         self.delays = BoundedSample()
-        self.merged = BoundedSample()
+        self.merged_delays = BoundedSample()
 
-    def reader(self, made: socket.socket) -> Read:
+    def read_function(self, sock: socket.socket) -> Read:
         """A function that reads this socket."""
-        return self._by_kernel(made) if self.ask(made) else self._by_itself(made)
+        if self.enable_timestamps(sock):
+            return lambda: self._read_with_timestamp(sock)
+        return lambda: self._timestamp(sock.recv(READ_BYTES))
 
-    def ask(self, made: socket.socket) -> bool:
-        """Ask the kernel for timestamps; returns whether it gives them."""
-        if type(made) is not socket.socket or sys.platform != "linux":
+    def enable_timestamps(self, sock: socket.socket) -> bool:
+        """Enable kernel timestamps; returns whether that was possible."""
+        if type(sock) is not socket.socket or sys.platform != "linux":
             return False
         try:
-            made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         except OSError:
             return False
         return True
 
-    def look_at_clock(self) -> None:
+    def check_clock(self) -> None:
         """Check whether the wall clock was set."""
-        set_ns = read_clocks().ahead_ns - self.clock.ahead_ns
+        set_ns = read_clocks().offset_ns - self.clock.offset_ns
         if abs(set_ns) > abs(self.clock_set_ns):
             self.clock_set_ns = set_ns
 
-    def _by_kernel(self, made: socket.socket) -> Read:
-        def read() -> tuple[bytes, int]:
-            data, ancillary, _, _ = made.recvmsg(READ_BYTES, _SPACE)
-            if not ancillary:
-                return self._timestamped(data)
-            seconds, rest_ns = _TIMESPEC.unpack(ancillary[0][2])
-            came_ns = seconds * 1_000_000_000 + rest_ns - self.clock.ahead_ns
-            self.delays.add(self.poller.late_ns(came_ns))
-            return data, came_ns
+    def _read_with_timestamp(self, sock: socket.socket) -> tuple[bytes, int]:
+        data, ancillary, _, _ = sock.recvmsg(READ_BYTES, _SPACE)
+        if not ancillary:
+            return self._timestamp(data)
+        seconds, rest_ns = _TIMESPEC.unpack(ancillary[0][2])
+        arrived_ns = seconds * 1_000_000_000 + rest_ns - self.clock.offset_ns
+        self.delays.add(self.poller.read_delay_ns(arrived_ns))
+        return data, arrived_ns
 
-        return read
-
-    def _by_itself(self, made: socket.socket) -> Read:
-        return lambda: self._timestamped(made.recv(READ_BYTES))
-
-    def _timestamped(self, data: bytes) -> tuple[bytes, int]:
-        """A read without a kernel timestamp."""
+    def _timestamp(self, data: bytes) -> tuple[bytes, int]:
+        """Timestamp a read that has no kernel timestamp."""
         now_ns = monotonic_ns()
-        if data:  # The end is no arrival and has no timestamp.
-            self.kernel = False
-        self.delays.add(self.poller.late_ns(now_ns))
+        if data:  # The end of a stream never has a kernel timestamp.
+            self.kernel_timestamps = False
+        self.delays.add(self.poller.read_delay_ns(now_ns))
         return data, now_ns

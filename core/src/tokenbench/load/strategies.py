@@ -1,4 +1,4 @@
-"""Who sends when: the closed loop, and the open one."""
+"""The scheduling strategies: closed loop and open loop."""
 
 from __future__ import annotations
 
@@ -7,62 +7,62 @@ from bisect import bisect_right
 from time import monotonic_ns
 
 from .job import LoadJob
-from .scheduler import Scheduler, SchedulerParts
+from .scheduler import PhaseResources, Scheduler
 
 
 class ClosedLoop(Scheduler):
-    """Keeps `concurrency` sessions in flight: one begins when another ends."""
+    """Keeps `concurrency` sessions in progress: when one ends, the next one starts."""
 
     @property
     def scheduled_turns(self) -> int:
-        """All that were sent: a closed loop wants no more than it can send."""
+        """All turns that were sent: a closed loop schedules no other."""
         return self.dispatched
 
-    def _begin(self) -> None:
+    def _start_first(self) -> None:
         for _ in range(self._job.concurrency or 0):
-            if self.stopped_by is not None or not self._next_session(self.started_ns):
+            if self.stopped_by is not None or not self._start_session(self.started_ns):
                 return
 
-    def _session_over(self) -> None:
-        self._next_session(self._freed_ns)
+    def _session_ended(self) -> None:
+        self._start_session(self._possible_ns)
 
 
 class OpenLoop(Scheduler):
-    """Begins a session at each time of a schedule, however many are in flight."""
+    """Starts sessions at the times of a schedule, however many are in progress."""
 
-    def __init__(self, job: LoadJob, parts: SchedulerParts, schedule: array[int]) -> None:
-        super().__init__(job, parts)
+    def __init__(self, job: LoadJob, resources: PhaseResources, schedule: array[int]) -> None:
+        super().__init__(job, resources)
         self._schedule = schedule
-        self._begun = 0
+        self._started = 0
 
     @property
     def scheduled_turns(self) -> int:
-        """Arrivals that the schedule holds up to the end of dispatching, and later turns."""
+        """Arrivals scheduled before the end of dispatching, and later turns of their sessions."""
         end_ns = self.dispatch_ended_ns if self.dispatch_ended_ns > 0 else monotonic_ns()
         arrivals = bisect_right(self._schedule, end_ns - self.started_ns)
-        return arrivals + max(0, self.dispatched - self._begun)
+        return arrivals + max(0, self.dispatched - self._started)
 
-    def _begin(self) -> None:
-        self._arrive()
+    def _start_first(self) -> None:
+        self._start_due()
 
-    def _arrive(self) -> None:
-        """Begin what is due; come back for the next."""
+    def _start_due(self) -> None:
+        """Start the sessions that are due, and set a timer for the next one."""
         schedule = self._schedule
-        while self._begun < len(schedule) and self.stopped_by is None:
-            due_ns = self.started_ns + schedule[self._begun]
+        while self._started < len(schedule) and self.stopped_by is None:
+            due_ns = self.started_ns + schedule[self._started]
             if due_ns > monotonic_ns():
-                self._timers.at(due_ns, self._arrive)
+                self._timers.call_at(due_ns, self._start_due)
                 return
-            self._begun += 1
-            if not self._next_session(due_ns):
+            self._started += 1
+            if not self._start_session(due_ns):
                 return
-        self._all_arrived()
+        self._stop_if_all_ended()
 
-    def _all_arrived(self) -> None:
-        """Nothing more arrives. Later turns of sessions under way still count."""
-        if self.stopped_by is None and not self._runs and not self._waiting:
+    def _stop_if_all_ended(self) -> None:
+        """Stop after the last arrival, once no session can send another turn."""
+        if self.stopped_by is None and not self._session_states and not self._delayed:
             self.stop("schedule")
 
-    def _session_over(self) -> None:
-        if self._begun >= len(self._schedule):
-            self._all_arrived()
+    def _session_ended(self) -> None:
+        if self._started >= len(self._schedule):
+            self._stop_if_all_ended()

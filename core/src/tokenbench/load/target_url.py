@@ -1,4 +1,4 @@
-"""Where requests go, and the HTTP/1.1 bytes that they go as."""
+"""The URL that requests are sent to, and requests as HTTP/1.1 bytes."""
 
 from __future__ import annotations
 
@@ -14,68 +14,68 @@ if TYPE_CHECKING:
 Route = tuple[str, str, str]
 """Method, path and content type of a request."""
 
-Host = tuple[int, int, int, str, Any]
-"""One answer of ``socket.getaddrinfo``."""
+Address = tuple[int, int, int, str, Any]
+"""One result of :func:`socket.getaddrinfo`."""
 
 
 class TargetUrl:
-    """One endpoint. Its name is looked up once, before any clock runs.
+    """The URL of a server. Its host name is resolved once, before the load starts.
 
     Raises:
-        UsageError: it is no HTTP address, or the key cannot be sent.
+        UsageError: the URL is not an HTTP URL, or the API key cannot be sent.
     """
 
     def __init__(self, url: str, *, api_key: str | None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"not an http address: {url}", hint="use http://HOST:PORT")
+            raise UsageError(f"not an HTTP URL: {url}", hint="use http://HOST:PORT")
         if api_key and not (api_key.isascii() and api_key.isprintable()):
-            # A line break in it would be a header of its own.
+            # A line break would start another header.
             raise UsageError(
-                "the API key cannot be sent in a header",
-                hint="it may hold printable ASCII characters only; look for a line break in it",
+                "the API key cannot be sent in an HTTP header",
+                hint="only printable ASCII characters are allowed; check the key for a line break",
             )
-        self.name = parts.hostname
+        self.hostname = parts.hostname
         self.tls = _tls() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self.tls else 80)
         self._prefix = parts.path.rstrip("/")
-        self._fixed = (
+        self._common_head = (
             f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nAccept: text/event-stream\r\n"
             + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
         )
-        self._hosts: tuple[Host, ...] | OSError | None = None
+        self._addresses: tuple[Address, ...] | OSError | None = None
 
-    def hosts(self) -> tuple[Host, ...]:
-        """What its name stands for.
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses of the host.
 
         Raises:
-            OSError: nothing that is known.
+            OSError: the host name cannot be resolved.
         """
-        if self._hosts is None:
+        if self._addresses is None:
             try:
-                found = socket.getaddrinfo(self.name, self._port, type=socket.SOCK_STREAM)
-                self._hosts = tuple(found)
+                found = socket.getaddrinfo(self.hostname, self._port, type=socket.SOCK_STREAM)
+                self._addresses = tuple(found)
             except OSError as error:
-                self._hosts = error  # To ask again would hold up every stream.
-        if isinstance(self._hosts, OSError):
-            raise self._hosts
-        return self._hosts
+                self._addresses = error  # Another lookup would block all connections.
+        if isinstance(self._addresses, OSError):
+            raise self._addresses
+        return self._addresses
 
-    def opening(self, route: Route) -> bytes:
-        """The head of every request of a route, up to the body's length."""
+    def head_prefix(self, route: Route) -> bytes:
+        """The head of every request of a route, up to the value of Content-Length."""
         method, path, content_type = route
-        head = f"{method} {self._prefix}{path}{self._fixed}Content-Type: {content_type}\r\n"
-        return head.encode("latin-1") + b"Content-Length: "
+        head = f"{method} {self._prefix}{path}{self._common_head}Content-Type: {content_type}"
+        return head.encode("latin-1") + b"\r\nContent-Length: "
 
     def http_bytes(self, request: HttpRequest) -> bytes:
-        """A request as it goes over the wire."""
-        opening = self.opening((request.method, request.path, request.content_type))
-        return with_body(opening, request.body)
+        """A request as HTTP/1.1 bytes."""
+        prefix = self.head_prefix((request.method, request.path, request.content_type))
+        return with_body(prefix, request.body)
 
 
-def with_body(opening: bytes, body: bytes) -> bytes:
-    """A request of a route: its head, finished, and its body."""
-    return b"%b%d\r\n\r\n%b" % (opening, len(body), body)
+def with_body(head_prefix: bytes, body: bytes) -> bytes:
+    """A request as HTTP/1.1 bytes, from the prefix of its head and its body."""
+    return b"%b%d\r\n\r\n%b" % (head_prefix, len(body), body)
 
 
 def _tls() -> ssl.SSLContext:

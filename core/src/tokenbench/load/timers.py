@@ -1,8 +1,8 @@
-"""Calls that are due at exact times.
+"""Calls functions at exact times.
 
-A poll's time-out is rounded to milliseconds, which would show as dispatch delay. Linux has timers
-that are file descriptors (timerfd_create(2)); the reactor polls one like a socket, and it is set to
-the nanosecond. Elsewhere the poll's time-out is used, and certification says what that costs.
+The timeout of a poll is rounded to milliseconds, which would be visible as dispatch delay. On Linux
+the event loop polls a timer descriptor (timerfd_create(2)) with nanosecond resolution. Other
+systems use the timeout, and certification reports the dispatch delay.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
-from .event_loop import EventLoop, forever
+from .event_loop import EventLoop, no_timeout
 
 _CLOCK_MONOTONIC = 1
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | 0o2000000
@@ -24,7 +24,7 @@ _ABSTIME = 1
 
 
 class _Spec(ctypes.Structure):
-    """``struct itimerspec``: interval, then the time it is due."""
+    """``struct itimerspec``: the interval, then the time of the first expiration."""
 
     _fields_ = [
         ("interval_s", ctypes.c_long),
@@ -35,7 +35,7 @@ class _Spec(ctypes.Structure):
 
 
 class Timers:
-    """Calls functions at monotonic times, in order; one set for all of a worker's waits."""
+    """Calls functions at monotonic times, in order. An event loop has at most one instance."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
@@ -49,32 +49,32 @@ class Timers:
         if self._fd >= 0:
             loop.watch(self._fd, self._readable)
         else:
-            loop.wait_s = self._wait_s
+            loop.poll_timeout_s = self._poll_timeout_s
 
-    def at(self, due_ns: int, function: Callable[..., None], *args: Any) -> None:
-        """Call `function` at `due_ns`, or as soon as possible where that is past."""
+    def call_at(self, due_ns: int, function: Callable[..., None], *args: Any) -> None:
+        """Call `function` at `due_ns`, or as soon as possible if that is in the past."""
         self._count += 1
         heapq.heappush(self._heap, (due_ns, self._count, function, args))
         if self._armed_ns is None or due_ns < self._armed_ns:
             self._arm(due_ns)
 
     def close(self) -> None:
-        """Forget what is due and let go of the timer. May be called twice."""
+        """Cancel all calls and release the timer descriptor. May be called twice."""
         self._heap.clear()
         if self._fd >= 0:
-            self._loop.forget(self._fd)
+            self._loop.unwatch(self._fd)
             os.close(self._fd)
             self._fd = -1
         else:
-            self._loop.wait_s = forever
+            self._loop.poll_timeout_s = no_timeout
 
     def _readable(self, mask: int) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._fd, 8)
-        self._fire()
+        self._run_due()
 
-    def _fire(self) -> None:
-        # What is set meanwhile is not armed one by one: the earliest of all is, at the end.
+    def _run_due(self) -> None:
+        # Calls added by these functions do not arm the timer; it is armed once, at the end.
         self._armed_ns = 0
         try:
             while self._heap and self._heap[0][0] <= monotonic_ns():
@@ -89,17 +89,17 @@ class Timers:
         self._armed_ns = due_ns
         if self._fd < 0:
             return
-        # A time of zero would disarm it; one that is past fires at once.
+        # Zero would disarm the timer; a time in the past expires at once.
         due_s, rest_ns = divmod(max(1, due_ns), 1_000_000_000)
         spec = _Spec(0, 0, due_s, rest_ns)
         assert self._libc is not None
         self._libc.timerfd_settime(self._fd, _ABSTIME, ctypes.byref(spec), None)
 
-    def _wait_s(self) -> float:
-        """For a poll without a descriptor of the kernel's: fires what is due, says what is left."""
+    def _poll_timeout_s(self) -> float:
+        """Without a timer descriptor: run what is due, and return the time until the next call."""
         if self._heap and self._heap[0][0] <= monotonic_ns():
-            self._fire()
-            return 0.0  # What fired may have something to be done about.
+            self._run_due()
+            return 0.0  # The functions may have added work to the event loop.
         if not self._heap:
-            return forever()
+            return no_timeout()
         return max(0.0, (self._heap[0][0] - monotonic_ns()) / 1e9)

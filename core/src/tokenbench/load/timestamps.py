@@ -1,6 +1,6 @@
-"""When the tokens of one turn came.
+"""Arrival times of the tokens of one request.
 
-Here for every system; where :mod:`.native` has it compiled, its twin in ``_native.c`` is used.
+``_native.c`` has a faster :class:`Timestamps` with the same interface; see :mod:`.native`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ else:
 
 
 class Timestamps(_Integers):
-    """Arrivals of token-bearing chunks, in monotonic ns and in order; only ever appended to.
+    """Arrival times of token-bearing chunks, in monotonic ns, in ascending order.
 
-    ``Timestamps("q")``. The bytes of its buffer are 64-bit integers.
+    Make them with ``Timestamps("q")``, and change them only with :meth:`append`. Their buffer holds
+    64-bit integers.
     """
 
     __slots__ = ()
 
     @property
     def coalesced(self) -> int:
-        """How many have the stamp of the one before: they came out of one read with it."""
+        """How many equal the one before, because both chunks came with the same read."""
         return sum(map(eq, self, self[1:])) if len(self) > 1 else 0

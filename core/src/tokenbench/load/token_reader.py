@@ -18,35 +18,38 @@ from .timestamps import Timestamps
 
 
 class Owner(Protocol):
-    """What a reader needs of its connection."""
+    """The connection that a reader belongs to. Method names as in :class:`asyncio.Protocol`."""
 
-    def leave(self, data: bytes, now_ns: int, late_ns: int) -> None:
-        """Take a read that is not plain tokens, with its timestamp and how late it may be.
+    def data_received(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
+        """Take a read that is not plain tokens; later reads wait for :meth:`TokenReader.resume`.
 
-        Later reads are kept until the owner calls :meth:`TokenReader.go_on`.
+        Args:
+            data: at least one byte.
+            arrived_ns: the timestamp.
+            delay_ns: how long the bytes may have waited, see :meth:`.poller.Poller.read_delay_ns`.
         """
 
-    def over(self, error: str, now_ns: int) -> None:
-        """Nothing more will arrive and nothing is kept; `error` is empty for an orderly close.
+    def connection_lost(self, error: str, now_ns: int) -> None:
+        """Nothing more will arrive, and no read is pending; `error` is empty after a normal close.
 
         The descriptor is no longer watched.
         """
 
-    def write_on(self) -> None:
-        """The socket has room to write."""
+    def resume_writing(self) -> None:
+        """The socket can take more data."""
 
 
 class TokenReader:
-    """The poll handler of one connection.
+    """The event handler of one connection.
 
-    `floor_ns`: no timestamp is earlier, nor earlier than the one before. `taken`: bytes of the
-    reads recognised as tokens. `kept`: reads (and the end) waiting behind one that the owner has.
+    `floor_ns`: no timestamp is earlier, nor earlier than the one before. `token_bytes`: bytes of
+    the reads recognised as tokens. `pending`: reads (and the end) that wait for :meth:`resume`.
     """
 
     __slots__ = (
         "_end",
-        "_kept",
         "_owner",
+        "_pending",
         "_read",
         "_receiver",
         "_socket",
@@ -55,97 +58,97 @@ class TokenReader:
         "_waiting",
         "_would_block",
         "floor_ns",
-        "taken",
+        "token_bytes",
     )
 
-    def __init__(self, made: socket.socket, owner: Owner, receiver: Receiver) -> None:
-        self._socket = made
-        self._read = receiver.reader(made)
+    def __init__(self, sock: socket.socket, owner: Owner, receiver: Receiver) -> None:
+        self._socket = sock
+        self._read = receiver.read_function(sock)
         self._owner = owner
         self._receiver = receiver
-        self._would_block = would_block(made)
+        self._would_block = would_block_errors(sock)
         self._template: ChunkTemplate | None = None
         self._timestamps: Timestamps | None = None
         self._waiting = False
-        self._kept: deque[tuple[bytes, int, int]] = deque()
+        self._pending: deque[tuple[bytes, int, int]] = deque()
         self._end: tuple[str, int] | None = None
-        self.floor_ns = self.taken = 0
+        self.floor_ns = self.token_bytes = 0
 
     @property
-    def kept(self) -> int:
+    def pending(self) -> int:
         """See the class."""
-        return len(self._kept) + (self._end is not None)
+        return len(self._pending) + (self._end is not None)
 
-    def go_on(
+    def resume(
         self, template: ChunkTemplate | None = None, timestamps: Timestamps | None = None
     ) -> None:
-        """The owner is done with the read it was given.
+        """Continue after the owner handled the read it was given.
 
-        From here on, and in what was kept, reads that fit `template` are tokens; their timestamps
-        are appended to `timestamps`.
+        From here on, pending reads included, reads that match `template` are tokens: their
+        timestamps are appended to `timestamps`.
         """
         self._waiting = False
         self._template, self._timestamps = template, timestamps
-        while self._kept and not self._waiting:
-            self._take(*self._kept.popleft())
+        while self._pending and not self._waiting:
+            self._process_read(*self._pending.popleft())
         if self._end is not None and not self._waiting:
             end, self._end = self._end, None
-            self._owner.over(*end)
+            self._owner.connection_lost(*end)
 
     def __call__(self, mask: int) -> None:
-        """Read once, after writing where there is room for it."""
+        """Handle an event: resume writing if possible, then read once."""
         if mask & WRITE:
-            self._owner.write_on()
+            self._owner.resume_writing()
         try:
-            data, now_ns = self._read()
+            data, arrived_ns = self._read()
         except self._would_block:
             return
         except OSError as error:
-            self._over(error.strerror or str(error))
+            self._process_end(error.strerror or str(error))
             return
-        # Bytes may have been there before the request was sent, or the wall clock was set back.
-        now_ns = self.floor_ns = max(now_ns, self.floor_ns)
+        # Bytes may have arrived before the request was sent, or the wall clock was set back.
+        arrived_ns = self.floor_ns = max(arrived_ns, self.floor_ns)
         if data:
-            self._take(data, now_ns, self._receiver.poller.late_ns(now_ns))
+            self._process_read(data, arrived_ns, self._receiver.poller.read_delay_ns(arrived_ns))
         else:
-            self._over("")
+            self._process_end("")
 
-    def _take(self, data: bytes, now_ns: int, late_ns: int) -> None:
+    def _process_read(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
         if self._waiting:
-            self._kept.append((data, now_ns, late_ns))
+            self._pending.append((data, arrived_ns, delay_ns))
             return
-        count = 0 if self._template is None else self._template.count(data)
+        count = 0 if self._template is None else self._template.count_tokens(data)
         if not count:
             self._waiting = True
-            self._owner.leave(data, now_ns, late_ns)
+            self._owner.data_received(data, arrived_ns, delay_ns)
             return
         assert self._timestamps is not None
         for _ in range(count):
-            self._timestamps.append(now_ns)
-        self.taken += len(data)
+            self._timestamps.append(arrived_ns)
+        self.token_bytes += len(data)
         if count > 1:
-            self._receiver.merged.add(late_ns)
+            self._receiver.merged_delays.add(delay_ns)
 
-    def _over(self, error: str) -> None:
-        self._receiver.poller.forget(self._socket.fileno())
+    def _process_end(self, error: str) -> None:
+        self._receiver.poller.unwatch(self._socket.fileno())
         end = (error, monotonic_ns())
         if self._waiting:
             self._end = self._end or end
         else:
-            self._owner.over(*end)
+            self._owner.connection_lost(*end)
 
 
-def reader_of(made: socket.socket, owner: Owner, receiver: Receiver) -> TokenReader:
-    """A reader of this socket: the compiled one where possible (TLS sockets need Python's)."""
-    if type(made) is socket.socket and native.compiled(receiver.poller):
-        receiver.ask(made)
-        return native.reader(made.fileno(), owner, receiver)
-    return TokenReader(made, owner, receiver)
+def make_reader(sock: socket.socket, owner: Owner, receiver: Receiver) -> TokenReader:
+    """A reader of this socket: compiled if possible. TLS sockets must be read in Python."""
+    if type(sock) is socket.socket and native.is_compiled(receiver.poller):
+        receiver.enable_timestamps(sock)
+        return native.token_reader(sock.fileno(), owner, receiver)
+    return TokenReader(sock, owner, receiver)
 
 
-def would_block(made: socket.socket) -> tuple[type[OSError], ...]:
-    """The exceptions of a socket that has nothing to read, or no room to write."""
-    if type(made) is socket.socket:
+def would_block_errors(sock: socket.socket) -> tuple[type[OSError], ...]:
+    """The exceptions that mean: nothing to read, or no room to write."""
+    if type(sock) is socket.socket:
         return (BlockingIOError, InterruptedError)
     import ssl
 

@@ -1,9 +1,10 @@
-"""The load worker: a process of its own that runs phases, one after the other.
+"""The load worker: a process that runs phases, one after the other.
 
-Talks in JSON lines. In: ``{"job": PATH}`` prepares the phase of that job file, ``{"go": true}``
-starts its clock, ``{"cancel": true}`` ends it; the end of the input ends the worker. Out:
-``{"ready": ...}`` once, ``{"prepared": true}``, ``{"progress": ...}`` a few times a second,
-``{"finished": PhaseSummary}`` or ``{"error": ..., "hint": ...}`` once a phase.
+Its input and output are JSON lines. Commands: ``{"job": PATH}`` prepares the phase of a job file,
+``{"start": true}`` starts its load, ``{"cancel": true}`` ends it; the worker exits at the end of
+the input. Messages: ``{"ready": ...}`` once; for each phase ``{"prepared": true}``,
+``{"progress": ...}`` a few times per second, and ``{"finished": PhaseSummary}`` or
+``{"error": ..., "hint": ...}`` at the end.
 """
 
 from __future__ import annotations
@@ -30,18 +31,19 @@ from .phase import Phase
 def main() -> None:
     """Entry point of ``python -m tokenbench.load.worker``."""
     _allow_many_files()
-    # What was imported stays; a phase collects before its clock starts, and need not look at it.
+    # Imported objects stay, so the collection before each phase need not scan them.
     gc.freeze()
     _Worker().serve()
 
 
 def run_job(file: Path) -> str:
-    """Run the job of a file alone, without commands; its summary as JSON, also left as
-    ``phase.json`` beside the records.
+    """Run the job of a file without commands.
+
+    Returns the summary as JSON, which is also written to ``phase.json`` next to the records.
 
     Raises:
-        UsageError: the file cannot be read or holds no job.
-        BenchError: the phase could not be run.
+        UsageError: the file cannot be read, or has no job.
+        BenchError: the phase failed.
     """
     try:
         job = decode_job(file.read_bytes())
@@ -49,11 +51,14 @@ def run_job(file: Path) -> str:
         reason = error.strerror or str(error)
         raise UsageError(f"cannot read the job {file}: {reason}", hint="check the path") from None
     except msgspec.MsgspecError as error:
-        raise UsageError(f"{file} holds no load job: {error}", hint="see bench run") from None
+        raise UsageError(
+            f"{file} is not a load job: {error}",
+            hint="a load job is a file job-N.json that `bench run` wrote",
+        ) from None
     _allow_many_files()
 
     phase = Phase(job, lambda _: None)
-    phase.go()
+    phase.start()
     with contextlib.closing(EventLoop()) as loop:
         summary = encode(phase.run(loop))
     (Path(job.output) / "phase.json").write_bytes(summary)
@@ -61,35 +66,33 @@ def run_job(file: Path) -> str:
 
 
 def _allow_many_files() -> None:
-    """A stream is a file; the usual soft limit of 1024 is below what one worker drives."""
+    """Raise the soft limit of open files: the usual 1024 is too low for a worker's connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 20)), hard))
 
 
 class _Worker:
-    """Commands in, phases one by one, answers out."""
-
     def __init__(self) -> None:
         self._jobs: deque[Path] = deque()
-        self._over = False
+        self._input_ended = False
         self._phase: Phase | None = None
         self._buffer = b""
 
     def serve(self) -> None:
-        """Until the input ends."""
-        _say({"ready": os.getpid()})
-        while not self._over:
+        """Handle commands until the input ends."""
+        _send_message({"ready": os.getpid()})
+        while not self._input_ended:
             with contextlib.closing(EventLoop()) as loop:
-                loop.watch(0, lambda _: self._read(loop))
-                loop.run_until(lambda: self._over or bool(self._jobs))
-                if self._jobs and not self._over:
-                    _say(self._run(self._jobs.popleft(), loop))
+                loop.watch(0, lambda _: self._read_commands(loop))
+                loop.run_until(lambda: self._input_ended or bool(self._jobs))
+                if self._jobs and not self._input_ended:
+                    _send_message(self._run_phase(self._jobs.popleft(), loop))
 
-    def _run(self, file: Path, loop: EventLoop) -> dict[str, Any]:
-        """One phase; what is to be said of it."""
+    def _run_phase(self, file: Path, loop: EventLoop) -> dict[str, Any]:
+        """Run a phase; returns its last message."""
         try:
-            self._phase = Phase(decode_job(file.read_bytes()), _say)
+            self._phase = Phase(decode_job(file.read_bytes()), _send_message)
             return {"finished": self._phase.run(loop)}
         except BenchError as error:
             return {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
@@ -98,38 +101,41 @@ class _Worker:
             text += f" ({error.filename})" if error.filename else ""
             return {"error": text, "errno": error.errno, "hint": "", "kind": "OSError"}
         except Exception as error:
-            # A codec of a plugin, most likely: its traceback is for the author.
+            # Most likely a bug in the codec of a plugin.
             traceback.print_exc()
             text = f"the load worker failed: {type(error).__name__}: {error}"
-            return {"error": text, "hint": "its log has the traceback", "kind": "PluginError"}
+            return {
+                "error": text,
+                "hint": "its log has a traceback for the author of the codec plugin",
+                "kind": "PluginError",
+            }
         finally:
             self._phase = None
 
-    def _read(self, loop: EventLoop) -> None:
-        """Commands, in lines, from standard input."""
+    def _read_commands(self, loop: EventLoop) -> None:
         data = os.read(0, 65536)
         if not data:
-            loop.forget(0)
-            self._over = True
+            loop.unwatch(0)
+            self._input_ended = True
             if self._phase is not None:
                 self._phase.cancel()
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._take(msgspec.json.decode(line))
+            self._handle_command(msgspec.json.decode(line))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle_command(self, message: dict[str, Any]) -> None:
         if "job" in message:
             self._jobs.append(Path(message["job"]))
         elif self._phase is None:
             return
         elif message.get("cancel"):
             self._phase.cancel()
-        elif message.get("go"):
-            self._phase.go()
+        elif message.get("start"):
+            self._phase.start()
 
 
-def _say(message: dict[str, Any]) -> None:
+def _send_message(message: dict[str, Any]) -> None:
     data = encode(message) + b"\n"
     while data:
         data = data[os.write(1, data) :]

@@ -1,4 +1,4 @@
-"""The load workers of one deployment: a phase split among them, and put together again."""
+"""The load workers of one deployment: splits a phase among them and merges their results."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .worker_handle import Progress, WorkerHandle, run_phase
 
 
 class WorkerGroup:
-    """One worker a core. Use as a context manager, or :meth:`close` it.
+    """One worker per core. A context manager; otherwise call :meth:`close`.
 
     Args:
-        cpus: the cores they may use; None: one worker, wherever it runs.
+        cpus: the core of each worker; None: one worker on any core.
         logs: a folder for their logs.
     """
 
     def __init__(self, *, cpus: tuple[int, ...] | None, logs: Path) -> None:
         self._workers: list[WorkerHandle] = []
-        places: list[tuple[int, ...] | None] = [(cpu,) for cpu in cpus] if cpus else [None]
+        pins: list[tuple[int, ...] | None] = [(cpu,) for cpu in cpus] if cpus else [None]
         try:
-            for number, place in enumerate(places):
+            for number, pin in enumerate(pins):
                 log = logs / f"load-worker{f'-{number}' if number else ''}.log"
-                self._workers.append(WorkerHandle(cpus=place, log=log))
+                self._workers.append(WorkerHandle(cpus=pin, log=log))
         except BaseException:
             self.close()
             raise
@@ -51,7 +51,7 @@ class WorkerGroup:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The worker processes."""
+        """The process ids of the workers."""
         return tuple(worker.pid for worker in self._workers)
 
     def run(
@@ -60,6 +60,7 @@ class WorkerGroup:
         sessions: Iterable[Session],
         arrivals: array[int] | None = None,
         *,
+        workers: int | None = None,
         on_progress: Callable[[Progress], None],
         interrupted: Callable[[], bool],
         alive: Callable[[], bool],
@@ -67,12 +68,12 @@ class WorkerGroup:
         """Run a phase; see :func:`tokenbench.load.worker_handle.run_phase`.
 
         Args:
-            job: the whole phase. Its `output` gets the records; `sessions`, `arrivals` and the
-                number of the worker are filled in here.
+            job: the whole phase; `sessions`, `arrivals`, `worker` and `workers` are set here.
             arrivals: the schedule of an open loop.
+            workers: how many workers share the phase; by default all.
         """
         folder = Path(job.output)
-        shares = split(job, len(self._workers))
+        shares = split_job(job, workers or len(self._workers))
         files = [folder / f"sessions-{share.worker}.pickle" for share in shares]
         schedules = [folder / f"arrivals-{share.worker}.bin" for share in shares]
         try:
@@ -98,44 +99,37 @@ class WorkerGroup:
                 file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End every worker. May be called twice."""
+        """Stop all workers. May be called twice."""
         with contextlib.ExitStack() as stack:
             for worker in self._workers:
                 stack.callback(worker.close)
 
 
-def split(job: LoadJob, workers: int) -> list[LoadJob]:
-    """The shares of a phase: slots and counted limits are dealt out, the first ones get the rest.
+def split_job(job: LoadJob, workers: int) -> list[LoadJob]:
+    """Split a phase: concurrency and the limits of its stop rules are divided evenly.
 
-    A closed loop of fewer slots than workers uses fewer workers.
+    With less concurrency, or fewer requests, than workers, some workers get no share.
     """
     if job.concurrency is not None:
         workers = min(workers, job.concurrency)
     if job.stop.requests is not None:
         workers = min(workers, max(1, job.stop.requests))
-    shares = []
-    for number in range(workers):
-        slots = job.concurrency
-        shares.append(
-            attrs.evolve(
-                job,
-                worker=number,
-                workers=workers,
-                concurrency=None if slots is None else _share(slots, number, workers),
-                stop=Stop(
-                    duration_s=job.stop.duration_s,
-                    requests=_part(job.stop.requests, number, workers),
-                    least_requests=_part(job.stop.least_requests, number, workers),
-                    output_tokens=_part(job.stop.output_tokens, number, workers),
-                ),
-            )
+    return [
+        attrs.evolve(
+            job,
+            worker=number,
+            workers=workers,
+            concurrency=_share(job.concurrency, number, workers),
+            stop=Stop(
+                duration_s=job.stop.duration_s,
+                requests=_share(job.stop.requests, number, workers),
+                min_requests=_share(job.stop.min_requests, number, workers),
+                output_tokens=_share(job.stop.output_tokens, number, workers),
+            ),
         )
-    return shares
+        for number in range(workers)
+    ]
 
 
-def _part(whole: int | None, number: int, workers: int) -> int | None:
-    return None if whole is None else _share(whole, number, workers)
-
-
-def _share(whole: int, number: int, workers: int) -> int:
-    return whole // workers + (number < whole % workers)
+def _share(whole: int | None, number: int, workers: int) -> int | None:
+    return None if whole is None else whole // workers + (number < whole % workers)

@@ -1,4 +1,4 @@
-"""The command's end of load workers: start them, hand them a phase, follow its progress."""
+"""Controls load workers: starts them, runs a phase on them, follows its progress."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tokenbench.api import BenchError, EngineError, MachineError
 from tokenbench.launch.process import Process, start
 
 from .job import LoadJob, encode
-from .merge import merged
+from .merge import merge_summaries
 from .records import PhaseSummary
 
-_START_LIMIT_S = 30.0
+_START_TIMEOUT_S = 30.0
 
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """Where a phase stands."""
+    """How far a phase is. `tokens` counts token-bearing chunks."""
 
     elapsed_s: float
     turns: int
@@ -36,9 +36,9 @@ class Progress:
 
 
 class WorkerHandle:
-    """A worker process. One phase at a time; :meth:`close` ends it whatever it does.
+    """A worker process, which runs one phase at a time.
 
-    It starts while its maker goes on: who gives it a phase waits until it is up.
+    The constructor does not wait for the process; see :meth:`wait_ready`.
     """
 
     def __init__(self, *, cpus: tuple[int, ...] | None, log: Path) -> None:
@@ -55,11 +55,11 @@ class WorkerHandle:
         self._selector = selectors.DefaultSelector()
         self._out: int = self._process.stdout_fd
         self._selector.register(self._out, selectors.EVENT_READ)
-        self._up = False
+        self._ready = False
 
     @property
     def pid(self) -> int:
-        """The process, for those who look at it from outside."""
+        """The process id."""
         return self._process.pid
 
     def run(
@@ -71,7 +71,7 @@ class WorkerHandle:
         interrupted: Callable[[], bool],
         alive: Callable[[], bool],
     ) -> PhaseSummary:
-        """Run a phase on this worker alone; see :func:`run_phase`."""
+        """Run a phase on this worker only; see :func:`run_phase`."""
         return run_phase(
             [self],
             [(job, job_file)],
@@ -80,52 +80,56 @@ class WorkerHandle:
             alive=alive,
         )
 
-    def say(self, message: dict[str, Any]) -> None:
-        """Tell the worker something."""
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a command; see :mod:`.worker`.
+
+        Raises:
+            MachineError: the worker has exited.
+        """
         data = encode(message) + b"\n"
         try:
             while data:
                 data = data[os.write(self._process.stdin_fd, data) :]
         except BrokenPipeError:
-            raise self._gone() from None
+            raise self._exit_error() from None
 
-    def _gone(self) -> MachineError:
+    def _exit_error(self) -> MachineError:
         self._process.wait(5.0)
         return MachineError(
-            f"the load worker ended unexpectedly: {self._process.log_tail(3).strip()}",
+            f"the load worker exited unexpectedly: {self._process.log_tail(3).strip()}",
             hint="see its log; report it if it is a bug in bench",
             log=self.log,
         )
 
     def messages(self, timeout_s: float) -> list[dict[str, Any]]:
-        """What it said, waiting at most so long.
+        """The messages of the worker, after waiting at most `timeout_s` seconds for one.
 
         Raises:
-            MachineError: it is gone.
+            MachineError: the worker has exited.
         """
         if not self._selector.select(timeout_s):
             return []
         data = os.read(self._out, 65536)
         if not data:
-            raise self._gone()
+            raise self._exit_error()
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return [msgspec.json.decode(line) for line in lines]
 
     def close(self) -> None:
-        """End the worker. May be called twice."""
+        """Stop the worker, even during a phase. May be called twice."""
         self._selector.close()
         self._process.stop()
 
     def wait_ready(self) -> None:
-        """Until it is up.
+        """Wait until the worker accepts commands.
 
         Raises:
-            MachineError: it does not come up in time, or is gone.
+            MachineError: it did not start in time, or has exited.
         """
-        deadline = time.monotonic() + _START_LIMIT_S
-        while not self._up and time.monotonic() < deadline:
-            self._up = any("ready" in message for message in self.messages(0.1))
-        if not self._up:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not self._ready and time.monotonic() < deadline:
+            self._ready = any("ready" in message for message in self.messages(0.1))
+        if not self._ready:
             raise MachineError(
                 "the load worker did not start in time", hint="see its log", log=self.log
             )
@@ -139,30 +143,31 @@ def run_phase(
     interrupted: Callable[[], bool],
     alive: Callable[[], bool],
 ) -> PhaseSummary:
-    """Run a phase on several workers, which start their clocks together; returns their summaries
-    as one, and leaves it as ``phase.json`` beside the records.
+    """Run a phase on several workers, which start the load together.
+
+    Returns the merged summary, which is also written to ``phase.json`` next to the records.
 
     Args:
-        jobs: each worker's share, and the file it travels in.
-        interrupted: asked a few times a second; once True, the phase is cancelled and what was
-            measured is kept.
-        alive: asked likewise; once False (the server died), the phase is cancelled.
+        jobs: the share of each worker, and the file to write it to.
+        interrupted: checked a few times per second; once True, the phase is cancelled, and
+            completed turns are kept.
+        alive: checked likewise; once False (the server died), the phase is cancelled.
 
     Raises:
-        BenchError: a worker could not do it; the others are cancelled.
+        BenchError: a worker failed; the others are cancelled.
     """
     for worker, (job, file) in zip(workers, jobs, strict=True):
         worker.wait_ready()
         file.write_bytes(encode(job))
-        worker.say({"job": str(file)})
+        worker.send({"job": str(file)})
     summaries = _Phase(list(workers), on_progress).run(lambda: interrupted() or not alive())
-    summary = merged(summaries)
+    summary = merge_summaries(summaries)
     (Path(jobs[0][0].output) / "phase.json").write_bytes(encode(summary))
     return summary
 
 
 class _Phase:
-    """One phase under way: who is prepared, who has finished, who has failed."""
+    """A phase in progress: which workers are prepared, have finished, have failed."""
 
     def __init__(
         self, workers: list[WorkerHandle], on_progress: Callable[[Progress], None]
@@ -170,43 +175,43 @@ class _Phase:
         self._workers = workers
         self._on_progress = on_progress
         self._prepared: set[WorkerHandle] = set()
-        self._going = self._cancelled = False
+        self._started = self._cancelled = False
         self._progress: dict[WorkerHandle, Progress] = {}
         self._finished: dict[WorkerHandle, PhaseSummary] = {}
         self._error: BenchError | None = None
         self._failed: set[WorkerHandle] = set()
 
     def run(self, cancel: Callable[[], bool]) -> list[PhaseSummary]:
-        """To its end."""
+        """Run to the end; returns the summaries of the workers."""
         while len(self._finished) + len(self._failed) < len(self._workers):
             for worker in self._workers:
                 if worker not in self._finished and worker not in self._failed:
-                    self._hear(worker)
+                    self._receive(worker)
             ready = self._prepared | self._failed
-            if not self._going and len(ready) == len(self._workers):
-                self._going = True
-                self._tell({"go": True})
+            if not self._started and len(ready) == len(self._workers):
+                self._started = True
+                self._send({"start": True})
             if not self._cancelled and (self._error is not None or cancel()):
                 self._cancelled = True
-                self._tell({"cancel": True})
+                self._send({"cancel": True})
         if self._error is not None:
             raise self._error
         return [self._finished[worker] for worker in self._workers]
 
-    def _hear(self, worker: WorkerHandle) -> None:
+    def _receive(self, worker: WorkerHandle) -> None:
         try:
             for message in worker.messages(0.1 / len(self._workers)):
-                self._take(worker, message)
+                self._handle(worker, message)
         except MachineError as error:
             self._failed.add(worker)
             self._error = self._error or error
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         for worker in self._workers:
             if worker not in self._finished and worker not in self._failed:
-                worker.say(message)
+                worker.send(message)
 
-    def _take(self, worker: WorkerHandle, message: dict[str, Any]) -> None:
+    def _handle(self, worker: WorkerHandle, message: dict[str, Any]) -> None:
         if "prepared" in message:
             self._prepared.add(worker)
         elif "finished" in message:
@@ -233,8 +238,8 @@ def _error(message: dict[str, Any], log: Path) -> BenchError:
     text, hint = message["error"], message["hint"]
     if message["kind"] == "OSError":
         return MachineError(
-            f"the load worker could not go on: {text}",
-            hint="check free space and rights of the run directory",
+            f"the load worker failed: {text}",
+            hint="check free space and permissions of the run directory",
             log=log,
         )
     kind = getattr(api, message["kind"], EngineError)
