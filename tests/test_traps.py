@@ -37,7 +37,7 @@ def _run(bench: Any, script: str, *more: str) -> tuple[Any, dict[str, Any]]:
 
 def _client_was_late(result: dict[str, Any]) -> bool:
     told = _check(result, "coalesced reads")["evidence"]
-    merged = "by the client" in told and "0.00% by the client" not in told
+    merged = "by the client" in told and ": 0.00 % by the client" not in told
     return merged or bool({*CLIENT, "offered load"}.intersection(_bad(result)))
 
 
@@ -53,10 +53,10 @@ def _check(result: dict[str, Any], name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("script", "name", "evidence"),
     [
-        ("--extra-tokens 3", "lengths", "0.0% of 32 answers have the asked length"),
-        ("--extra-tokens -3", "lengths", "0.0% of 32 answers have the asked length"),
-        ("--cached-share 0.5", "prefix cache", "50.00% of prompt tokens came from a cache"),
-        ("--miscount 1.2", "server agreement", "output 256 here, 307 there"),
+        ("--extra-tokens 3", "lengths", "0.0 % of 32 responses have the requested length"),
+        ("--extra-tokens -3", "lengths", "0.0 % of 32 responses have the requested length"),
+        ("--cached-share 0.5", "prefix cache", "50.00 % of prompt tokens came from a cache"),
+        ("--miscount 1.2", "server agreement", "output tokens: client 256, server 307"),
     ],
 )
 def test_a_lying_server(bench, script: str, name: str, evidence: str) -> None:
@@ -100,8 +100,8 @@ load: {{concurrency: [4], duration_s: 60, warmup_per_concurrency: 0, stall_timeo
 @pytest.mark.parametrize(
     ("script", "label"),
     [
-        ("--coalesce 4", "0.00% by the client, 75.00% upstream"),
-        ("--tokens-per-chunk 4", "4.00 tokens an event"),
+        ("--coalesce 4", "merged: 0.00 % by the client, 75.00 % upstream"),
+        ("--tokens-per-chunk 4", "4.00 tokens per event"),
     ],
 )
 def test_what_was_coalesced_upstream_is_labelled(bench, script: str, label: str) -> None:

@@ -1,4 +1,4 @@
-"""Builders of records and of the evidence of a repeat. Times are given in seconds."""
+"""Builders of records and of the evidence of a repeat. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 from tokenbench.measure.evidence import Evidence
 from tokenbench.measure.metrics import measure_repeat, steady_window
 
-# For the simulator, which stands beside the tests.
+# For the simulator beside the tests.
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -31,8 +31,9 @@ def build_turn(
     tokens: Sequence[int] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """A turn sent at `sent` whose chunks arrive at `arrivals`; `fields` are of RECORD_FIELDS, their
-    times in seconds and without ``_ns``.
+    """A turn sent at `sent` whose chunks arrive at `arrivals`.
+
+    `fields` are those of RECORD_FIELDS; times are in seconds, without the suffix ``_ns``.
     """
     count = len(arrivals)
     turn: dict[str, Any] = {
@@ -58,7 +59,7 @@ def build_turn(
 
 
 def build_records(turns: Sequence[dict[str, Any]]) -> tuple[Rows, Rows]:
-    """The arrays of turns, their chunks one after the other."""
+    """Records of the turns, and their chunks in the same order."""
     records = np.zeros(len(turns), RECORD_DTYPE)
     chunks: list[tuple[int, int]] = []
     for row, turn in zip(records, turns, strict=True):
@@ -74,7 +75,7 @@ def build_records(turns: Sequence[dict[str, Any]]) -> tuple[Rows, Rows]:
 
 
 def build_phase(start: float, end: float, **changes: Any) -> PhaseSummary:
-    """A closed loop of one slot unless `changes` says otherwise."""
+    """A closed loop of concurrency 1, with `changes`."""
     clock = ClockPair(wall_ns=0, monotonic_ns=0)
     phase = PhaseSummary(
         started_ns=_ns(start),
@@ -93,7 +94,7 @@ def build_phase(start: float, end: float, **changes: Any) -> PhaseSummary:
 def build_evidence(
     turns: Sequence[dict[str, Any]], phase: PhaseSummary, **changes: Any
 ) -> Evidence:
-    """The evidence as the runner makes it."""
+    """Evidence as `bench run` builds it."""
     records, chunks = build_records(turns)
     return Evidence(
         records=records,

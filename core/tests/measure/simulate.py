@@ -1,8 +1,8 @@
-"""Honest runs made up: what an honest client would record of an honest server.
+"""Simulated runs: what a good client records of a good server.
 
-The server batches continuously: prompts are read one after the other, answers are generated side by
-side in a bounded number of slots, slower the more there are; what finds no slot waits. The client
-is late by tens of microseconds. Nothing here knows of a check or of a limit.
+The server has continuous batching: it prefills one prompt at a time and decodes a bounded number of
+requests together, slower the more there are; other requests queue. The client is late by tens of
+microseconds. The simulation does not depend on any check or limit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Floats, Ints, R
 from tokenbench.measure.certify import certify
 from tokenbench.measure.checks import verdict
 from tokenbench.measure.client_checks import client_coalesced_share
-from tokenbench.measure.combine import combine
+from tokenbench.measure.estimates import estimates
 from tokenbench.measure.evidence import Evidence
 from tokenbench.measure.metrics import measure_repeat, steady_window
 from tokenbench.measure.thresholds import CertificationThresholds
@@ -34,7 +34,7 @@ _START_NS = 5_000_000_000_000
 
 @attrs.define
 class _Request:
-    """One on its way. `mark` is the server's work done when its first token left."""
+    """An in-flight request. `mark`: the server's `work` when its first token left."""
 
     at: float
     session: int
@@ -51,10 +51,10 @@ class _Request:
 
 @attrs.define
 class _Server:
-    """Prompts in turn, answers side by side in `slots`; what finds no slot waits.
+    """Sequential prefill, batched decode of up to `run.slots` requests, and a queue.
 
-    `work` counts the tokens that each answer under way has had since the start: all of them advance
-    together, at a pace that depends on how many there are.
+    `work`: tokens generated per running request since the start. All requests advance together, at
+    a pace that depends on their number.
     """
 
     run: Run
@@ -67,14 +67,14 @@ class _Server:
     path: list[tuple[float, float]] = attrs.field(factory=lambda: [(0.0, 0.0)])
 
     def next(self) -> float:
-        """When something happens here by itself."""
+        """Time of the next event in the server."""
         ends = self.reading[0][0] if self.reading else math.inf
         if self.running:
             ends = min(ends, self.now + (self.running[0][0] - self.work) * self._tpot_s())
         return ends
 
     def advance(self, to: float) -> list[_Request]:
-        """Go on to a time not after `next`; returns what ended there."""
+        """Advance to a time not after `next`; return the requests that ended."""
         if self.running:
             self.work += (to - self.now) / self._tpot_s()
         self.now = to
@@ -98,7 +98,7 @@ class _Server:
     def _read(self) -> None:
         if self.waiting and not self.reading and len(self.running) < self.run.slots:
             request = self.waiting.popleft()
-            # Of a later turn most is known from the turn before.
+            # The prefix of a later turn is cached.
             new = request.asked_in + self.run.template if request.turn == 0 else self.run.n_in
             seconds = (new / self.run.prefill_tok_s + self.run.base_tpot_s) * self._slowness
             self.reading.append((self.now + seconds * request.pace, request))
@@ -115,7 +115,7 @@ class _Server:
 
 @attrs.define
 class _Client:
-    """Sends as an open or a closed loop does, and writes down what it sees."""
+    """Sends requests in an open or closed loop and records them."""
 
     run: Run
     rng: np.random.Generator
@@ -127,7 +127,7 @@ class _Client:
     stopped: float = 0.0
 
     def drive(self) -> int:
-        """To the end of the last answer; returns the turns that were scheduled."""
+        """Run until the last response ends; return the number of scheduled turns."""
         run, server = self.run, self.server
         starts = [0.0] * run.concurrency if run.concurrency is not None else self._arrivals()
         for at in starts:
@@ -184,7 +184,7 @@ class _Client:
 
     def _ended(self, request: _Request) -> None:
         run = self.run
-        # The wire and the client's loop.
+        # Network and client latency.
         request.end = self.server.now + float(self.rng.lognormal(np.log(80e-6), 0.3))
         self.done.append(request)
         if request.turn + 1 < request.turns:
@@ -194,10 +194,10 @@ class _Client:
         elif run.concurrency is not None:
             heapq.heappush(self.due, (request.end, *self._session(), 0))
 
-    # -- what it writes down ---------------------------------------------------------------------
+    # -- records ---------------------------------------------------------------------------------
 
     def records(self) -> tuple[Rows, Rows]:
-        """Rows in the order in which turns ended."""
+        """Records and chunks, in the order in which turns ended."""
         times, work = (np.array(column) for column in zip(*self.server.path, strict=True))
         rows, timestamps, tokens = [], [], []
         for request in self.done:
@@ -206,10 +206,10 @@ class _Client:
             left = np.interp(marks, work, times) if len(marks) else marks
             if request.n_out == 1:
                 left = left * 0 + (request.end - 80e-6)
-            seen = _all_ns(self._seen(left, request.end))
-            rows.append(self._row(request, seen))
-            timestamps.append(seen)
-            tokens.append(counts if self.run.continuous_usage else np.full(len(seen), ABSENT))
+            read = _all_ns(self._read_times(left, request.end))
+            rows.append(self._row(request, read))
+            timestamps.append(read)
+            tokens.append(counts if self.run.continuous_usage else np.full(len(read), ABSENT))
         records = np.zeros(len(rows), RECORD_DTYPE)
         for name in rows[0] if rows else ():
             records[name] = [row[name] for row in rows]
@@ -229,13 +229,13 @@ class _Client:
         counts[-1] -= counts.sum() - n_out
         return counts
 
-    def _seen(self, left: Floats, end: float) -> Floats:
-        """When chunks that left the server were read: some together with the next one."""
-        seen = left + self.rng.lognormal(np.log(25e-6), 0.4, len(left))
-        if self.run.merged_upstream and len(seen) > 1:
-            held = np.flatnonzero(self.rng.random(len(seen) - 1) < self.run.merged_upstream)
-            seen[held] = seen[held + 1]
-        return np.minimum(np.maximum.accumulate(seen), end)
+    def _read_times(self, left: Floats, end: float) -> Floats:
+        """Read times of chunks that left the server; some are merged with the next one."""
+        read = left + self.rng.lognormal(np.log(25e-6), 0.4, len(left))
+        if self.run.merged_upstream and len(read) > 1:
+            held = np.flatnonzero(self.rng.random(len(read) - 1) < self.run.merged_upstream)
+            read[held] = read[held + 1]
+        return np.minimum(np.maximum.accumulate(read), end)
 
     def _row(self, request: _Request, ns: Ints) -> dict[str, Any]:
         run, n_in = self.run, request.asked_in + self.run.template
@@ -257,7 +257,7 @@ class _Client:
             "end_ns": _ns(request.end),
             "n_in": n_in,
             "n_out": request.n_out,
-            "n_cached": cached if run.tells_cache else ABSENT,
+            "n_cached": cached if run.reports_cache else ABSENT,
             "asked_in": request.asked_in if request.turn == 0 else ABSENT,
             "asked_out": request.asked_out,
             "chunks": len(ns),
@@ -313,13 +313,13 @@ def _evidence(
     if run.counters:
         start = rng.integers(0, 10**6, 3).astype(float)
         sums = [float(records[name].sum()) for name in ("n_in", "n_out")]
-        cached = float(records["n_cached"].sum()) if run.tells_cache else None
+        cached = float(records["n_cached"].sum()) if run.reports_cache else None
         before = _counters(start[0], start[1], None if cached is None else start[2])
         after = _counters(
             start[0] + sums[0], start[1] + sums[1], None if cached is None else start[2] + cached
         )
     metrics = measure_repeat(records, chunks, phase, accelerators=1)
-    seen = Evidence(
+    evidence = Evidence(
         records=records,
         chunks=chunks,
         phase=phase,
@@ -327,14 +327,14 @@ def _evidence(
         steady=steady_window(records, phase),
         before=before,
         after=after,
-        caching_asked=run.caching_asked,
+        prefix_caching=run.prefix_caching,
         accelerated=run.accelerated,
     )
-    assert client_coalesced_share(seen) <= CertificationThresholds().coalesced_withhold_itl
+    assert client_coalesced_share(evidence) <= CertificationThresholds().coalesced_withhold_itl
     if not run.accelerated:
-        return seen
+        return evidence
     return attrs.evolve(
-        seen,
+        evidence,
         longest_gap_s=float(rng.uniform(0.1, 1.5)),
         throttled_share=float(rng.choice([0.0, rng.uniform(0, 0.008)])),
         clock_of_peers=float(rng.uniform(0.93, 1.0)),
@@ -347,15 +347,15 @@ def _counters(prompt: float, generated: float, cached: float | None) -> Counters
 
 
 def simulate(run: Run) -> list[Evidence]:
-    """All repeats of a run."""
+    """The evidence of all repeats of a run."""
     return [_repeat(run, number) for number in range(run.repeats)]
 
 
 def judge(
     run: Run, limits: CertificationThresholds | None = None
 ) -> tuple[Measurement, tuple[Check, ...]]:
-    """The verdict, as a point of `bench run` gets it."""
-    seen = simulate(run)
-    metrics = combine([one.metrics for one in seen])
-    checks = certify(seen, metrics, limits or CertificationThresholds())
+    """The verdict and the checks, as for a point of `bench run`."""
+    repeats = simulate(run)
+    metrics = estimates([repeat.metrics for repeat in repeats])
+    checks = certify(repeats, metrics, limits or CertificationThresholds())
     return verdict(checks), checks

@@ -1,17 +1,17 @@
-"""Kinds of runs to simulate: open and closed loops, short and long, fast and slow servers."""
+"""Random runs to simulate: open and closed loops, short and long, fast and slow servers."""
 
 from __future__ import annotations
 
 import attrs
 import numpy as np
 
-_MOST_TOKENS = 200_000  # of one run, so that many runs can be simulated
-_FEWEST_REQUESTS = 5  # expected of one repeat: a run without a request measures nothing
+_MAX_TOKENS = 200_000  # per run, to limit the time of a simulation
+_MIN_REQUESTS = 5  # expected per repeat
 
 
 @attrs.frozen(kw_only=True)
 class Run:
-    """A run: what was asked of which server. Times in seconds, lengths in tokens."""
+    """A load and a server. Times in seconds, lengths in tokens; `slots`: its maximum batch size."""
 
     seed: int
     repeats: int
@@ -37,35 +37,35 @@ class Run:
     between_repeats: float
     within_repeat: float
     counters: bool
-    tells_cache: bool
-    caching_asked: bool
+    reports_cache: bool
+    prefix_caching: bool
     accelerated: bool
-    slows_to: float = 1.0  # its speed after two thirds of the time; an honest server keeps it
+    slows_to: float = 1.0  # relative speed in the last third of the run; 1 for a good server
 
     @property
     def tpot_s(self) -> float:
-        """With all slots taken."""
+        """TPOT with a full batch."""
         return self.base_tpot_s * (1 + self.slowdown)
 
     @property
     def e2e_s(self) -> float:
-        """Of a request that does not wait, all slots taken."""
+        """E2E latency with a full batch, without queueing."""
         return self.n_in / self.prefill_tok_s + self.n_out * self.tpot_s
 
     @property
     def capacity_per_s(self) -> float:
-        """Requests a second that the server can do."""
+        """Largest request rate of the server."""
         per_slot = self.slots / (self.n_out * self.tpot_s)
         return min(per_slot, self.prefill_tok_s / self.n_in)
 
     @property
     def rate_per_s(self) -> float:
-        """Sessions a second that arrive in an open loop."""
+        """Arrival rate of sessions in an open loop."""
         return self.load * self.capacity_per_s / self.turns
 
     @property
     def tokens(self) -> float:
-        """About how many tokens all repeats generate."""
+        """Estimated output tokens of all repeats."""
         if self.requests is not None:
             return self.requests * self.n_out * self.repeats
         rate = self.capacity_per_s * self.load
@@ -75,11 +75,11 @@ class Run:
 
 
 def draw(seed: int) -> Run:
-    """A run of some kind; one whose answers would be too many is drawn again."""
+    """A random run within the limits of tokens and requests."""
     rng = np.random.default_rng(seed)
     while True:
         run = _draw(rng, seed)
-        if run.tokens <= _MOST_TOKENS and run.tokens / run.n_out / run.repeats >= _FEWEST_REQUESTS:
+        if run.tokens <= _MAX_TOKENS and run.tokens / run.n_out / run.repeats >= _MIN_REQUESTS:
             return run
 
 
@@ -106,7 +106,7 @@ def _draw(rng: np.random.Generator, seed: int) -> Run:
         n_out=n_out,
         fixed_lengths=bool(rng.random() < 0.4),
         exact_output=bool(rng.random() < 0.8),
-        # Beside the usual ones some bring a system prompt of their own.
+        # 250: a template with a system prompt.
         template=int(rng.choice([*range(4, 61), 250])) if chat else 0,
         turns=turns,
         think_s=float(rng.choice([0.0, 0.5, 3.0])) if turns > 1 else 0.0,
@@ -121,7 +121,7 @@ def _draw(rng: np.random.Generator, seed: int) -> Run:
         between_repeats=float(rng.uniform(0.01, 0.03)),
         within_repeat=float(rng.uniform(0.005, 0.03)),
         counters=bool(rng.random() < 0.6),
-        tells_cache=bool(rng.random() < 0.5),
-        caching_asked=turns > 1,
+        reports_cache=bool(rng.random() < 0.5),
+        prefix_caching=turns > 1,
         accelerated=bool(rng.random() < 0.5),
     )

@@ -1,17 +1,16 @@
-"""All checks together, the repeats, and the verdict."""
+"""All checks together, the check of repeats, and the verdict."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from tokenbench.api import Check, CheckOutcome, Estimate, FrozenMap, Measurement
 from tokenbench.load.records import Status
 from tokenbench.measure.certify import CHECKS, certify
 from tokenbench.measure.checks import above, below, verdict, worst
-from tokenbench.measure.combine import combine
+from tokenbench.measure.estimates import estimates
 from tokenbench.measure.thresholds import CertificationThresholds, Limits
 
 OUTCOMES = {outcome.name: outcome for outcome in CheckOutcome}
@@ -21,8 +20,8 @@ def _check(outcome: CheckOutcome, evidence: str = "") -> Check:
     return Check(name="x", outcome=outcome, evidence=evidence)
 
 
-def test_limits_themselves_are_kept() -> None:
-    """More than the limit is beyond it, the limit itself is not; the same from below."""
+def test_values_at_a_limit_pass() -> None:
+    """Only values beyond a limit fail, from above or from below."""
     limits = Limits(flag=0.05, invalid=0.2)
     assert [above("x", v, limits, "").outcome.name for v in (0.05, 0.06, 0.2, 0.21)] == [
         "OK", "FLAGGED", "FLAGGED", "INVALID",
@@ -45,12 +44,12 @@ def test_limits_themselves_are_kept() -> None:
     ],
 )
 def test_verdict_is_the_worst_check(outcomes: list[str], expected: Measurement) -> None:
-    """What is not assessed flags nothing; where nothing was assessed nothing is certified."""
+    """Checks that are not assessed flag nothing; if none was assessed, the point is invalid."""
     assert verdict([_check(OUTCOMES[name]) for name in outcomes]) is expected
 
 
-def test_worst_repeat_speaks_for_the_point() -> None:
-    """A good repeat does not average a bad one away."""
+def test_worst_repeat_counts() -> None:
+    """Outcomes of repeats are not averaged."""
     found = worst([_check(CheckOutcome.OK, "a"), _check(CheckOutcome.FLAGGED, "b")])
     assert found.evidence == "b"
 
@@ -75,11 +74,12 @@ def _estimates(half_width: float, count: int) -> FrozenMap[Estimate]:
 def test_repeats(
     turn: Any, evidence: Any, phase: Any, count: int, half_width: float, outcome: CheckOutcome
 ) -> None:
-    """Half-width over mean: 10 % with 3 or 4 repeats, 5 % from 5 on, never invalid."""
+    """Limit of half-width over mean: 10 % with 3 or 4 repeats, 5 % from 5 on; never invalid."""
     turns = [turn(float(k), [k + 0.5, k + 1.0]) for k in range(20)]
-    seen = [evidence(turns, phase(0.0, 20.0))] * count
+    repeats = [evidence(turns, phase(0.0, 20.0))] * count
     checks = {
-        c.name: c for c in certify(seen, _estimates(half_width, count), CertificationThresholds())
+        c.name: c
+        for c in certify(repeats, _estimates(half_width, count), CertificationThresholds())
     }
     assert checks["repeats"].outcome is outcome
 
@@ -89,28 +89,27 @@ def test_repeats(
     [(6, (10, 10)), (40, (2, 18))],
     ids=["fewer than 10 requests", "answers of very different lengths"],
 )
-def test_repeats_that_differ_by_chance_are_not_judged(
+def test_repeats_with_too_few_requests_are_not_assessed(
     turn: Any, evidence: Any, phase: Any, turns: int, lengths: tuple[int, int]
 ) -> None:
-    """Few requests, drawn anew each time, give a wide interval on any server; a wider one than
-    they explain is flagged all the same.
+    """Few sampled requests give a wide interval on any server; an interval wider than they explain
+    is flagged.
     """
     done = [
         turn(k, [k + 0.1, *([k + 1.0] * lengths[k % 3 == 0])]) for k in map(float, range(turns))
     ]
-    seen = [evidence(done, phase(0.0, float(turns)))] * 3
-    checks = {c.name: c for c in certify(seen, _estimates(15.0, 3), CertificationThresholds())}
+    repeats = [evidence(done, phase(0.0, float(turns)))] * 3
+    checks = {c.name: c for c in certify(repeats, _estimates(15.0, 3), CertificationThresholds())}
     assert checks["repeats"].outcome is CheckOutcome.NOT_ASSESSED
-    assert "as chance has it" in checks["repeats"].evidence
-    checks = {c.name: c for c in certify(seen, _estimates(95.0, 3), CertificationThresholds())}
+    evidence_text = "95 % CI of output_tok_s.steady is ±15.0 %: too few requests"
+    assert checks["repeats"].evidence == evidence_text
+    checks = {c.name: c for c in certify(repeats, _estimates(95.0, 3), CertificationThresholds())}
     expected = CheckOutcome.NOT_ASSESSED if turns < 10 else CheckOutcome.FLAGGED
     assert checks["repeats"].outcome is expected
 
 
-def test_clean_point_is_certified_and_one_bad_repeat_spoils_it(
-    turn: Any, evidence: Any, phase: Any
-) -> None:
-    """Each check appears once; the names of all are different."""
+def test_one_bad_repeat_invalidates_a_point(turn: Any, evidence: Any, phase: Any) -> None:
+    """Good repeats alone are certified. Each check appears once."""
     turns = [turn(k * 1.0, [k + 0.2 + i / 10 for i in range(9)], exact_output=1) for k in range(30)]
     summary = phase(
         0.0, 31.0, cpu_s=1.0, loop_delay_ns=(1000, 2000, 3000, 4000),
@@ -118,16 +117,9 @@ def test_clean_point_is_certified_and_one_bad_repeat_spoils_it(
     )  # fmt: skip
     good = evidence(turns, summary)
     bad = evidence([*turns[:20], *(dict(t, status=Status.STALLED) for t in turns[20:])], summary)
-    checks = certify([good] * 3, combine([good.metrics] * 3), CertificationThresholds())
+    checks = certify([good] * 3, estimates([good.metrics] * 3), CertificationThresholds())
     assert len({check.name for check in checks}) == len(CHECKS) + 1
     assert verdict(checks) is Measurement.CERTIFIED
-    spoiled = certify([good, bad, good], combine([good.metrics] * 3), CertificationThresholds())
-    assert verdict(spoiled) is Measurement.INVALID
+    invalid = certify([good, bad, good], estimates([good.metrics] * 3), CertificationThresholds())
+    assert verdict(invalid) is Measurement.INVALID
     assert certify([], FrozenMap(), CertificationThresholds()) == ()
-
-
-def test_thresholds_can_be_set() -> None:
-    """A suite may tighten one limit and keep the rest."""
-    strict = attrs.evolve(CertificationThresholds(), failure_share=Limits(flag=0.0, invalid=0.01))
-    assert strict.failure_share.invalid == 0.01
-    assert strict.offered_load == CertificationThresholds().offered_load

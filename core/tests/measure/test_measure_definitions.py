@@ -1,41 +1,40 @@
-"""The registry of metrics."""
+"""The definitions of metrics."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from tokenbench.measure.definitions import BY_NAME, DEFINITIONS, DEFINITIONS_VERSION
+from tokenbench.measure.definitions import BY_NAME, DEFINITIONS
 
 UNITS = ("_s", "_tok_s", "_req_s", "_j", "_w", "_tokens", "_share", "_ratio")
 
 
-def test_names_are_unique_and_each_has_a_text() -> None:
-    """One name, one definition, with a title, a unit and a full sentence."""
+def test_definitions_are_complete() -> None:
+    """Unique names; each with a title, a unit and a full sentence."""
     assert len(BY_NAME) == len(DEFINITIONS)
-    assert DEFINITIONS_VERSION == 1
     for definition in DEFINITIONS:
         assert definition.title and definition.unit
         assert definition.definition.endswith(".") and not definition.definition[0].islower()
 
 
 def test_names_carry_their_unit() -> None:
-    """The part before the dot names a unit, a count or a share."""
-    odd = {
+    """The part before the dot ends with a unit, a count or a share."""
+    without_unit = {
         name
         for name in (d.name.split(".")[0] for d in DEFINITIONS)
         if not name.endswith(UNITS) and "_per_" not in name and not name.startswith("requests_")
     }
-    assert odd <= {"req_s"}
+    assert without_unit == set()
 
 
-def test_a_standard_deviation_is_never_inverted() -> None:
-    """There is none among the statistics, least of all of interactivity."""
+def test_no_standard_deviations() -> None:
+    """They cannot be inverted into interactivity."""
     assert [d.name for d in DEFINITIONS if "std" in d.name or "dev" in d.name.split(".")[-1]] == []
 
 
-def test_direction_of_the_two_axes() -> None:
-    """Interactivity and throughput are better when higher, times and energy when lower."""
+def test_directions() -> None:
+    """Throughput and interactivity: higher is better; times and energy: lower; power: neither."""
     assert BY_NAME["interactivity_tok_s.p50"].higher_is_better is True
     assert BY_NAME["output_tok_s.steady"].higher_is_better is True
     assert BY_NAME["ttft_s.p99"].higher_is_better is False
@@ -43,8 +42,8 @@ def test_direction_of_the_two_axes() -> None:
     assert BY_NAME["power_w.host"].higher_is_better is None
 
 
-def test_printing_definitions_loads_no_numpy() -> None:
-    """`bench metrics` must be quick."""
+def test_definitions_load_no_numpy() -> None:
+    """`bench metrics` must start quickly."""
     code = (
         "import sys, tokenbench.measure.definitions as d;"
         "sys.exit(bool({'numpy', 'pyarrow', 'cattrs'} & set(sys.modules)) or not d.DEFINITIONS)"

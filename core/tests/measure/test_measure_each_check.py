@@ -1,4 +1,4 @@
-"""Every check that certification knows has a case that trips it and one that does not."""
+"""Every certification check fails for one fault, and no other check does."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tokenbench.measure.thresholds import CertificationThresholds
 
 MS = 1_000_000
 
-# For each check by name: what makes an honest repeat trip it.
-Trip = Callable[[list[dict[str, Any]], dict[str, Any], dict[str, Any]], None]
+# Changes the turns, the phase and the other evidence of a good repeat.
+Fault = Callable[[list[dict[str, Any]], dict[str, Any], dict[str, Any]], None]
 
 
 def _late_reads(turns: Any, phase: Any, more: Any) -> None:
@@ -71,7 +71,7 @@ def _throttled(turns: Any, phase: Any, more: Any) -> None:
     more["throttled_share"] = 0.1
 
 
-TRIPS: dict[str, Trip] = {
+FAULTS: dict[str, Fault] = {
     "client loop delay": _late_reads,
     "client dispatch delay": _late_sends,
     "client CPU": _busy,
@@ -87,9 +87,9 @@ TRIPS: dict[str, Trip] = {
 
 
 def _outcomes(
-    turn: Any, evidence: Any, make_phase: Any, trip: Trip | None, width: float = 1.0
+    turn: Any, evidence: Any, make_phase: Any, fault: Fault | None, width: float = 1.0
 ) -> dict[str, CheckOutcome]:
-    """31 requests of a second each, everything known, everything in order but for `trip`."""
+    """Outcomes of 31 requests of 1 s each with complete and good evidence, except for `fault`."""
     turns = [
         turn(
             float(k), [k + 0.5 + 0.02 * i for i in range(10)], end=k + 1.0, exact_output=1,
@@ -104,39 +104,37 @@ def _outcomes(
         "after": Counters(prompt_tokens=310.0, generated_tokens=310.0),
         "accelerated": True, "longest_gap_s": 1.0, "throttled_share": 0.0,
     }  # fmt: skip
-    if trip is not None:
-        trip(turns, phase, more)
-    seen = [evidence(turns, make_phase(0.0, 31.0, **phase), **more)] * 3
-    known = Estimate(mean=100.0, half_width=width, values=(100.0,) * 3)
-    checks = certify(seen, FrozenMap({"output_tok_s.steady": known}), CertificationThresholds())
+    if fault is not None:
+        fault(turns, phase, more)
+    repeats = [evidence(turns, make_phase(0.0, 31.0, **phase), **more)] * 3
+    output = Estimate(mean=100.0, half_width=width, values=(100.0,) * 3)
+    checks = certify(repeats, FrozenMap({"output_tok_s.steady": output}), CertificationThresholds())
     return {check.name: check.outcome for check in checks}
 
 
-def test_every_check_is_here(turn: Any, evidence: Any, phase: Any) -> None:
-    """The table names what certification does, no more and no less."""
+def test_every_check_has_a_fault(turn: Any, evidence: Any, phase: Any) -> None:
+    """The table above has the checks of certification, except `repeats`."""
     names = set(_outcomes(turn, evidence, phase, None))
-    assert names == {*TRIPS, "repeats"}
+    assert names == {*FAULTS, "repeats"}
     assert len(names) == len(CHECKS) + 1
 
 
-def test_nothing_trips_in_order(turn: Any, evidence: Any, phase: Any) -> None:
-    """All checks are assessed, and none complains."""
-    found = _outcomes(turn, evidence, phase, None)
-    assert set(found.values()) == {CheckOutcome.OK}, found
+def test_good_evidence_passes_all_checks(turn: Any, evidence: Any, phase: Any) -> None:
+    """All checks are assessed and pass."""
+    outcomes = _outcomes(turn, evidence, phase, None)
+    assert set(outcomes.values()) == {CheckOutcome.OK}, outcomes
 
 
-@pytest.mark.parametrize("name", TRIPS)
-def test_each_fault_trips_its_check_and_no_other(
-    turn: Any, evidence: Any, phase: Any, name: str
-) -> None:
-    """The same data with one thing wrong."""
-    found = _outcomes(turn, evidence, phase, TRIPS[name])
-    bad = {n for n, o in found.items() if o in (CheckOutcome.FLAGGED, CheckOutcome.INVALID)}
-    assert bad == {name}, found
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_fails_its_check_only(turn: Any, evidence: Any, phase: Any, name: str) -> None:
+    """The same evidence with one fault."""
+    outcomes = _outcomes(turn, evidence, phase, FAULTS[name])
+    bad = {n for n, o in outcomes.items() if o in (CheckOutcome.FLAGGED, CheckOutcome.INVALID)}
+    assert bad == {name}, outcomes
 
 
-def test_repeats_trip_alone(turn: Any, evidence: Any, phase: Any) -> None:
-    """An interval of 30 % where each repeat is as regular as a clock."""
-    found = _outcomes(turn, evidence, phase, None, width=30.0)
-    bad = {n for n, o in found.items() if o in (CheckOutcome.FLAGGED, CheckOutcome.INVALID)}
+def test_wide_interval_fails_repeats_only(turn: Any, evidence: Any, phase: Any) -> None:
+    """An interval of 30 % although each repeat is perfectly regular."""
+    outcomes = _outcomes(turn, evidence, phase, None, width=30.0)
+    bad = {n for n, o in outcomes.items() if o in (CheckOutcome.FLAGGED, CheckOutcome.INVALID)}
     assert bad == {"repeats"}

@@ -1,4 +1,4 @@
-"""Metrics of a repeat against numbers worked out by hand and simulated streams of known truth."""
+"""Metrics of a repeat against numbers computed by hand and loads with known results."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from tokenbench.load.records import ABSENT, Status
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE
-from tokenbench.measure.definitions import BY_NAME, DISTRIBUTIONS, STATISTICS
+from tokenbench.measure.client_checks import withhold_itl
+from tokenbench.measure.definitions import BY_NAME, STATISTICS
 from tokenbench.measure.metrics import measure_repeat, steady_window
-from tokenbench.measure.slo import Slo
+from tokenbench.measure.thresholds import CertificationThresholds
+from tokenbench.suite.slo import parse_objectives
 
 
 def test_every_time_of_one_request_by_hand(turn: Any, arrays: Any, phase: Any) -> None:
-    """Each latency is the difference of the two stamps that its definition names."""
+    """Each latency is the difference of the two timestamps in its definition."""
     one = turn(10.5, [11.0, 11.2, 11.6], scheduled=10.0, sent_last=10.6, tokens=[1, 1, 2], n_in=7)
     records, chunks = arrays([one])
     found = measure_repeat(records, chunks, phase(10.0, 12.0), accelerators=2)
@@ -45,20 +47,18 @@ def test_every_time_of_one_request_by_hand(turn: Any, arrays: Any, phase: Any) -
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
-def test_every_definition_but_energy_is_computed_and_nothing_else(
-    turn: Any, arrays: Any, phase: Any
-) -> None:
-    """The registry and the computation name the same metrics, also for an empty repeat."""
-    named = {name for name in BY_NAME if not name.startswith(("energy", "power"))}
+def test_computed_metrics_are_the_defined_ones(turn: Any, arrays: Any, phase: Any) -> None:
+    """All except energy, also for an empty repeat."""
+    defined = {name for name in BY_NAME if not name.startswith(("energy", "power"))}
     for turns in ([], [turn(0.0, [1.0])]):
         found = measure_repeat(*arrays(turns), phase(0.0, 2.0), accelerators=0)
-        assert set(found) == named
+        assert set(found) == defined
 
 
-def test_nothing_measured_is_none_and_never_zero_or_infinite(
-    turn: Any, arrays: Any, phase: Any
-) -> None:
-    """One request has no steady state; one token has no TPOT; no accelerator divides nothing."""
+def test_metrics_that_were_not_measured_are_none(turn: Any, arrays: Any, phase: Any) -> None:
+    """One request has no steady state, one token no TPOT; without accelerators there is no rate per
+    accelerator.
+    """
     found = measure_repeat(*arrays([turn(0.0, [1.0])]), phase(0.0, 2.0), accelerators=0)
     absent = [
         *(f"{name}.steady" for name in ("output_tok_s", "input_tok_s", "total_tok_s", "req_s")),
@@ -76,10 +76,10 @@ def test_nothing_measured_is_none_and_never_zero_or_infinite(
 
 
 @pytest.mark.parametrize("unknown", ["n_in", "n_out"])
-def test_unknown_token_counts_make_throughput_unknown(
+def test_unknown_token_count_makes_throughput_unknown(
     turn: Any, arrays: Any, phase: Any, unknown: str
 ) -> None:
-    """One request without a count: the sum is not known, so no throughput is claimed from it."""
+    """A single request without a count is enough."""
     turns = [turn(0.0, [0.5, 1.0]), turn(1.0, [1.5, 2.0], **{unknown: ABSENT})]
     found = measure_repeat(*arrays(turns), phase(0.0, 2.0), accelerators=1)
     side = "input" if unknown == "n_in" else "output"
@@ -90,31 +90,33 @@ def test_unknown_token_counts_make_throughput_unknown(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    slots=st.integers(1, 8),
+    concurrency=st.integers(1, 8),
     rounds=st.integers(2, 12),
     n_out=st.integers(2, 20),
     ttft_ms=st.integers(1, 400),
     tpot_ms=st.integers(1, 50),
 )
-def test_closed_loop_of_known_truth(
+def test_closed_loop_with_known_results(
     turn: Any, arrays: Any, phase: Any,
-    slots: int, rounds: int, n_out: int, ttft_ms: int, tpot_ms: int,
+    concurrency: int, rounds: int, n_out: int, ttft_ms: int, tpot_ms: int,
 ) -> None:  # fmt: skip
-    """C slots in step, each round T long: steady output is C * n / T, TPOT and TTFT as set."""
+    """C requests in step in rounds of length T: steady output is C * n / T."""
     period = (ttft_ms + tpot_ms * (n_out - 1)) / 1e3
     turns = []
     for number in range(rounds):
         begin = 5.0 + number * period
         timestamps = [begin + (ttft_ms + tpot_ms * i) / 1e3 for i in range(n_out)]
-        turns += [turn(begin, timestamps, n_in=3) for _ in range(slots)]
+        turns += [turn(begin, timestamps, n_in=3) for _ in range(concurrency)]
     end = 5.0 + rounds * period
-    found = measure_repeat(*arrays(turns), phase(5.0, end, concurrency=slots), accelerators=4)
+    found = measure_repeat(*arrays(turns), phase(5.0, end, concurrency=concurrency), accelerators=4)
     assert found["duration_s.steady"] == pytest.approx((rounds - 1) * period)
-    assert found["output_tok_s.steady"] == pytest.approx(slots * n_out / period)
-    assert found["input_tok_s.steady"] == pytest.approx(slots * 3 / period)
-    assert found["req_s.steady"] == pytest.approx(slots / period)
-    assert found["output_tok_s.whole"] == pytest.approx(slots * n_out / period)
-    assert found["output_tok_s_per_accelerator.steady"] == pytest.approx(slots * n_out / period / 4)
+    assert found["output_tok_s.steady"] == pytest.approx(concurrency * n_out / period)
+    assert found["input_tok_s.steady"] == pytest.approx(concurrency * 3 / period)
+    assert found["req_s.steady"] == pytest.approx(concurrency / period)
+    assert found["output_tok_s.whole"] == pytest.approx(concurrency * n_out / period)
+    assert found["output_tok_s_per_accelerator.steady"] == pytest.approx(
+        concurrency * n_out / period / 4
+    )
     assert found["ttft_s.p99_9"] == pytest.approx(ttft_ms / 1e3)
     assert found["tpot_s.mean"] == pytest.approx(tpot_ms / 1e3)
     assert found["itl_chunk_s.p50"] == pytest.approx(tpot_ms / 1e3)
@@ -123,10 +125,10 @@ def test_closed_loop_of_known_truth(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.floats(0.001, 2)), min_size=1))
-def test_percentiles_are_numpys_over_all_requests(
+def test_percentiles_are_exact(
     turn: Any, arrays: Any, phase: Any, times: list[tuple[float, float, float]]
 ) -> None:
-    """Every family's statistics are the exact ones of the requests' own values."""
+    """Statistics equal numpy's over the values of all requests."""
     turns = [turn(s + d, [s + d + t, s + d + 3 * t], scheduled=s) for s, d, t in times]
     found = measure_repeat(*arrays(turns), phase(0.0, 20.0), accelerators=1)
     for name, values in (
@@ -140,8 +142,8 @@ def test_percentiles_are_numpys_over_all_requests(
             assert found[f"{name}.{statistic}"] == pytest.approx(np.percentile(values, q), abs=1e-8)
 
 
-def test_interactivity_inverts_the_same_percentile(turn: Any, arrays: Any, phase: Any) -> None:
-    """A high percentile of interactivity is a slow user's: 1 / that percentile of TPOT."""
+def test_interactivity_is_the_reciprocal_of_tpot(turn: Any, arrays: Any, phase: Any) -> None:
+    """Of the same percentile, so a high percentile describes a slow user."""
     turns = [turn(0.0, [1.0, 1.0 + 0.01 * k]) for k in range(1, 101)]
     found = measure_repeat(*arrays(turns), phase(0.0, 3.0), accelerators=1)
     for statistic in STATISTICS:
@@ -151,7 +153,7 @@ def test_interactivity_inverts_the_same_percentile(turn: Any, arrays: Any, phase
 
 
 def test_failed_and_cancelled_requests_have_no_latency(turn: Any, arrays: Any, phase: Any) -> None:
-    """They are counted (failed apart from cancelled) and leave every percentile alone."""
+    """They change no percentile; failed ones are counted, cancelled ones are not."""
     good = [turn(float(k), [k + 0.5, k + 1.0]) for k in range(3)]
     bad = [
         turn(3.0, [9.0], status=Status.TIMEOUT),
@@ -165,10 +167,10 @@ def test_failed_and_cancelled_requests_have_no_latency(turn: Any, arrays: Any, p
         assert found[name] == alone[name]
 
 
-def test_tokens_of_silent_chunks_are_spread_and_none_is_lost(
+def test_tokens_of_chunks_without_a_count_are_spread_evenly(
     turn: Any, arrays: Any, phase: Any
 ) -> None:
-    """Two chunks, six tokens: half of them counts where each chunk arrived."""
+    """Two chunks, six tokens: three count at the arrival of each chunk."""
     turns = [turn(0.0, [1.0, 3.0], n_out=6), turn(2.0, [4.0], n_out=0)]
     found = measure_repeat(*arrays(turns), phase(0.0, 5.0), accelerators=1)
     # Steady from 0 s to 2 s: one of the two chunks.
@@ -176,8 +178,8 @@ def test_tokens_of_silent_chunks_are_spread_and_none_is_lost(
     assert found["itl_token_s.mean"] is None
 
 
-def test_first_chunk_without_a_number_has_what_is_left(turn: Any, arrays: Any, phase: Any) -> None:
-    """Continuous usage tells of each chunk but the first; n_out tells the first one's share."""
+def test_first_chunk_without_a_count_has_the_rest(turn: Any, arrays: Any, phase: Any) -> None:
+    """Continuous usage may omit the first chunk; `n_out` gives its count."""
     turns = [turn(0.0, [1.0, 1.3], tokens=[-1, 3], n_out=5), turn(2.0, [4.0, 4.3], tokens=[2, 3])]
     found = measure_repeat(*arrays(turns), phase(0.0, 5.0), accelerators=1)
     assert found["itl_token_s.p99"] == pytest.approx(0.1)
@@ -185,15 +187,15 @@ def test_first_chunk_without_a_number_has_what_is_left(turn: Any, arrays: Any, p
 
 
 def test_chunk_without_a_token_lengthens_the_next_gap(turn: Any, arrays: Any, phase: Any) -> None:
-    """A chunk the server says holds none must not shorten the gaps between tokens."""
+    """A chunk reported with no token must not shorten the gaps between tokens."""
     found = measure_repeat(
         *arrays([turn(0.0, [1.0, 1.2, 1.4], tokens=[1, 0, 1])]), phase(0.0, 2.0), accelerators=1
     )
     assert found["itl_token_s.p50"] == pytest.approx(0.4)
 
 
-def test_no_streaming_has_no_tpot(turn: Any, arrays: Any, phase: Any) -> None:
-    """The whole answer in one chunk says nothing about the time between tokens."""
+def test_no_tpot_without_streaming(turn: Any, arrays: Any, phase: Any) -> None:
+    """A response in one chunk has no time between tokens."""
     found = measure_repeat(*arrays([turn(0.0, [2.0], n_out=50)]), phase(0.0, 3.0), accelerators=1)
     assert found["tpot_s.mean"] is None and found["itl_chunk_s.mean"] is None
     assert found["e2e_s.mean"] == pytest.approx(2.0)
@@ -204,17 +206,15 @@ def test_no_streaming_has_no_tpot(turn: Any, arrays: Any, phase: Any) -> None:
 def test_order_of_records_and_chunks_does_not_matter(
     turn: Any, arrays: Any, phase: Any, order: list[int]
 ) -> None:
-    """Turns end in any order, and so do their chunks lie on disk."""
+    """Turns end in any order, and their chunks are written in that order."""
     turns = [turn(k * 0.5, [k + 1.0, k + 1.1, k + 1.5], tokens=[1, 2, k]) for k in range(6)]
     straight = measure_repeat(*arrays(turns), phase(0.0, 9.0), accelerators=1)
     mixed = measure_repeat(*arrays([turns[k] for k in order]), phase(0.0, 9.0), accelerators=1)
     assert mixed == pytest.approx(straight)
 
 
-def test_open_loop_is_steady_between_first_and_last_arrival(
-    turn: Any, arrays: Any, phase: Any
-) -> None:
-    """By schedule, not by dispatch; a session's later turns are no arrivals."""
+def test_steady_state_of_an_open_loop(turn: Any, arrays: Any, phase: Any) -> None:
+    """From the first to the last scheduled arrival; later turns of a session are not arrivals."""
     turns = [
         turn(1.5, [2.0], scheduled=1.0),
         turn(3.0, [4.0], scheduled=2.5),
@@ -224,22 +224,34 @@ def test_open_loop_is_steady_between_first_and_last_arrival(
     assert (window.start_ns, window.end_ns) == (1_000_000_000, 2_500_000_000)
 
 
-def test_goodput_counts_requests_that_keep_every_slo(turn: Any, arrays: Any, phase: Any) -> None:
-    """Three requests, one too slow to start, one too slow after: one is good."""
+@pytest.mark.parametrize(
+    ("slo", "good", "good_in_steady_state"),
+    [
+        ("ttft<500ms", 2, 1),
+        ("tpot<1s", 2, 2),
+        ("e2e<500ms", 1, 1),
+        ("ttft<500ms,tpot<1s", 1, 1),
+        ("e2e<2s", 3, 2),
+        ("e2e<1us", 0, 0),
+    ],
+)
+def test_goodput(
+    turn: Any, arrays: Any, phase: Any, slo: str, good: int, good_in_steady_state: int
+) -> None:
+    """Counts the requests that meet every objective; the steady state is from 0 s to 2 s."""
     turns = [
         turn(0.0, [0.1, 0.2]),
-        turn(1.0, [1.9, 2.0]),
-        turn(2.0, [2.1, 3.9]),
+        turn(1.0, [1.9, 2.0]),  # slow TTFT
+        turn(2.0, [2.1, 3.9]),  # slow TPOT
     ]
-    records, chunks = arrays(turns)
-    slo = Slo(ttft_s=0.5, tpot_s=1.0)
-    found = measure_repeat(records, chunks, phase(0.0, 4.0), accelerators=1, slo=slo)
-    assert found["goodput_req_s.whole"] == pytest.approx(1 / 4)
-    assert found["goodput_req_s.steady"] == pytest.approx(1 / 2)
+    objectives = parse_objectives(slo, where="--slo")
+    found = measure_repeat(*arrays(turns), phase(0.0, 4.0), accelerators=1, objectives=objectives)
+    assert found["goodput_req_s.whole"] == pytest.approx(good / 4)
+    assert found["goodput_req_s.steady"] == pytest.approx(good_in_steady_state / 2)
 
 
-def test_roles_divide_each_side_by_its_own_accelerators(turn: Any, arrays: Any, phase: Any) -> None:
-    """Disaggregated: input by prefill, output by decode, the total by all."""
+def test_rates_per_role(turn: Any, arrays: Any, phase: Any) -> None:
+    """Disaggregated: input per prefill, output per decode, total per any accelerator."""
     found = measure_repeat(
         *arrays([turn(0.0, [1.0, 2.0], n_in=12)]),
         phase(0.0, 2.0),
@@ -251,16 +263,18 @@ def test_roles_divide_each_side_by_its_own_accelerators(turn: Any, arrays: Any, 
     assert found["total_tok_s_per_accelerator.whole"] == pytest.approx(7 / 6)
 
 
-def test_withheld_itl_leaves_tpot(turn: Any, arrays: Any, phase: Any) -> None:
-    """Too many merged reads: the gaps are withheld, TPOT and throughput stay."""
-    data = arrays([turn(0.0, [1.0, 1.5], tokens=[1, 1])])
-    found = measure_repeat(*data, phase(0.0, 2.0), accelerators=1, withhold_itl=True)
-    assert {found[f"{n}.{s}"] for n in ("itl_chunk_s", "itl_token_s") for s in STATISTICS} == {None}
-    assert found["tpot_s.p50"] == pytest.approx(0.5)
+@pytest.mark.parametrize(("merged", "withheld"), [(1, False), (2, True)])
+def test_withheld_itl(turn: Any, evidence: Any, phase: Any, merged: int, withheld: bool) -> None:
+    """ITL is withheld if the client merged more than 20 % of the events; TPOT is not."""
+    turns = [turn(0.0, [1.0 + 0.1 * k for k in range(8)], tokens=[1] * 8, coalesced=merged)]
+    found = withhold_itl(evidence(turns, phase(0.0, 2.0)), CertificationThresholds()).metrics
+    for name in ("itl_chunk_s", "itl_token_s"):
+        assert [found[f"{name}.{s}"] is None for s in STATISTICS] == [withheld] * len(STATISTICS)
+    assert found["tpot_s.p50"] == pytest.approx(0.1)
 
 
-def test_a_million_chunks_take_seconds(phase: Any) -> None:
-    """Vectorised: 10 000 turns of 100 chunks well under the minute that a loop would take."""
+def test_speed_of_a_million_chunks(phase: Any) -> None:
+    """10 000 turns of 100 chunks: vectorised it takes about a second, in a loop a minute."""
     turns, each = 10_000, 100
     records, chunks = np.zeros(turns, RECORD_DTYPE), np.zeros(turns * each, CHUNK_DTYPE)
     records["sent_first_ns"] = records["scheduled_ns"] = np.arange(turns) * 1_000_000
@@ -274,9 +288,3 @@ def test_a_million_chunks_take_seconds(phase: Any) -> None:
     assert time.perf_counter() - begun < 5.0
     assert found["itl_token_s.p99"] == pytest.approx(0.01)
     assert found["tpot_s.mean"] == pytest.approx(0.01)
-
-
-def test_families_have_all_statistics() -> None:
-    """Every distribution is registered with mean and six percentiles."""
-    for family in DISTRIBUTIONS:
-        assert {f"{family.name}.{s}" for s in STATISTICS} <= set(BY_NAME)

@@ -1,4 +1,4 @@
-"""From right answers to a verdict: Wilson's interval against a threshold."""
+"""The accuracy verdict: the Wilson interval of a score against a threshold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Z = 1.959963984540054
 
 
 def wilson(correct: float, n: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share (E. B. Wilson, JASA 22, 1927).
+    """The 95 % Wilson score interval of a proportion (E. B. Wilson, JASA 22, 1927).
 
     Args:
         correct: sum of the scores, each in [0, 1].
@@ -23,14 +23,14 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
     centre = share + _Z**2 / (2 * n)
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     scale = 1 + _Z**2 / n
-    # The ends that are exact are said exactly: 0.9999999999999999 would fail a threshold of 1.
+    # No rounding at 0 and 1: 0.9999999999999999 would fail a threshold of 1.
     low = 0.0 if correct <= 0 else max(0.0, (centre - spread) / scale)
     high = 1.0 if correct >= n else min(1.0, (centre + spread) / scale)
     return low, high
 
 
 def judge(interval: tuple[float, float], minimum: float) -> Accuracy:
-    """Pass when the whole interval reaches the threshold, fail when none of it does."""
+    """Pass if the whole interval reaches the threshold, fail if none of it does."""
     if interval[0] >= minimum:
         return Accuracy.PASS
     if interval[1] < minimum:

@@ -1,4 +1,4 @@
-"""Types and dtypes of the arrays that travel through `measure`."""
+"""Types and dtypes of the arrays of records and chunks."""
 
 from __future__ import annotations
 

@@ -1,88 +1,104 @@
-"""Checks of the client: was it the ruler, or part of what it measured?"""
+"""Checks of the client: it must measure the server without adding delays of its own."""
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 
 from tokenbench.api import Check
 from tokenbench.load.records import ABSENT, Status
 
 from .arrays import NS_PER_S, Rows
-from .checks import above, below, not_assessed
+from .checks import above, below, not_assessed, percent
 from .evidence import Evidence
 from .thresholds import CertificationThresholds, Limits
 
+_HINT = "lower the load, or free CPU cores for the client"
+
 
 def _larger(share: Limits, floor: Limits, of: float) -> Limits:
+    """The larger of two pairs of limits: shares of a median, and a floor."""
     invalid = None
     if share.invalid is not None and floor.invalid is not None:
         invalid = max(share.invalid * of, floor.invalid)
     return Limits(flag=max(share.flag * of, floor.flag), invalid=invalid)
 
 
-def loop_delay(seen: Evidence, limits: CertificationThresholds) -> Check:
-    """By how much stamps are late: the time for which a socket may have waited to be read.
+def loop_delay(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """How late timestamps may be: the time a readable socket waits to be read.
 
-    The kernel's stamps do not wait. They are off by as much as somebody set the clock meanwhile,
-    and where a read held several tokens, which is for :func:`coalesced` to judge.
+    Kernel timestamps do not depend on it. Their error is the step by which the wall clock was set
+    during the phase; reads of several tokens are the subject of :func:`coalesced`.
     """
-    name, phase = "client loop delay", seen.phase
-    tpot = seen.metrics.get("tpot_s.p50") or 0.0
+    name, phase = "client loop delay", evidence.phase
+    tpot = evidence.metrics.get("tpot_s.p50") or 0.0
     allowed = _larger(limits.loop_delay_share, limits.loop_delay_floor_s, tpot)
     known = len(phase.loop_delay_ns) > 2
     p99 = phase.loop_delay_ns[2] / NS_PER_S if known else 0.0
-    late = f"p99 {p99 * 1e3:.3f} ms late" if known else "no read was timed"
+    delay = f"p99 read delay {p99 * 1e3:.3f} ms" if known else "no read was timed"
     if phase.kernel_timestamps:
-        set_s = abs(phase.clock_set_ns) / NS_PER_S
-        text = f"stamps are the kernel's, reads {late}; clock set by {set_s * 1e3:.3f} ms"
-        return above(name, set_s, allowed, text, "s")
+        step_s = abs(phase.clock_set_ns) / NS_PER_S
+        text = f"kernel timestamps, {delay}; wall clock set by {step_s * 1e3:.3f} ms"
+        hint = "do not set the system clock during a run"
+        return above(name, step_s, allowed, text, "s", hint=hint)
     if not known:
-        return not_assessed(name, "nothing was read")
-    return above(name, p99, allowed, f"{late}, median TPOT {tpot * 1e3:.2f} ms", "s")
+        return not_assessed(name, "no response was read")
+    return above(name, p99, allowed, f"{delay}, median TPOT {tpot * 1e3:.2f} ms", "s", hint=_HINT)
 
 
-def dispatch_delay(seen: Evidence, limits: CertificationThresholds) -> Check:
-    """Time from schedule to the first byte written, in the steady state."""
+def dispatch_delay(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """Time from the scheduled send to the first byte written, in the steady state."""
     name = "client dispatch delay"
-    records = seen.records
+    records = evidence.records
     sent = records[records["sent_first_ns"] != ABSENT]
-    sent = sent[seen.steady.holds(sent["sent_first_ns"])]
+    sent = sent[evidence.steady.holds(sent["sent_first_ns"])]
     if len(sent) < limits.min_requests:
-        return not_assessed(name, f"{len(sent)} requests in the steady state are too few")
+        return not_assessed(
+            name, f"{len(sent)} requests in the steady state, {limits.min_requests} needed"
+        )
     delays = (sent["sent_first_ns"] - sent["scheduled_ns"]) / NS_PER_S
     p99 = float(np.percentile(delays, 99))
-    ttft = seen.metrics.get("ttft_s.p50") or 0.0
+    ttft = evidence.metrics.get("ttft_s.p50") or 0.0
     allowed = _larger(limits.dispatch_delay_share, limits.dispatch_delay_floor_s, ttft)
-    text = f"p99 {p99 * 1e3:.3f} ms, median TTFT {ttft * 1e3:.1f} ms"
-    return above(name, p99, allowed, text, "s")
+    text = f"p99 dispatch delay {p99 * 1e3:.3f} ms, median TTFT {ttft * 1e3:.1f} ms"
+    return above(name, p99, allowed, text, "s", hint=_HINT)
 
 
-def cpu(seen: Evidence, limits: CertificationThresholds) -> Check:
-    """A load worker's share of its core."""
+def cpu(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """CPU time of the busiest load worker over wall time."""
     name = "client CPU"
-    if not seen.phase.wall_s:
-        return not_assessed(name, "no time passed")
-    share = seen.phase.cpu_s / seen.phase.wall_s
-    return above(name, share, limits.client_cpu_share, f"{share:.1%} of a core", "1")
+    if not evidence.phase.wall_s:
+        return not_assessed(name, "the phase has no length")
+    share = evidence.phase.cpu_s / evidence.phase.wall_s
+    text = f"a load worker used {percent(share)} of a CPU core"
+    return above(name, share, limits.client_cpu_share, text, "1", hint=_HINT)
 
 
-def client_coalesced_share(seen: Evidence) -> float:
-    """Share of token events that the client itself merged: it was later than their gap. Of first
-    tokens, if that is more: in long answers a merged first token would be lost among the others.
+def client_coalesced_share(evidence: Evidence) -> float:
+    """Share of token events that the client merged because it read later than their gap.
 
-    Several events of one read while the loop was on time came merged from upstream. Where nobody
-    noted how late the reads were, they are the client's.
+    The share of first tokens counts if it is larger: long responses would hide it among the other
+    tokens. Events that a timely read found together were merged upstream. Without recorded delays
+    all merged events count as the client's.
     """
-    ok = seen.records[seen.records["status"] == Status.OK]
+    ok = evidence.records[evidence.records["status"] == Status.OK]
     streamed = ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
-    share = max(_merged_share(ok), _merged_firsts(seen, ok))
+    share = max(_merged_share(ok), _merged_first_share(evidence, ok))
     if not share or not len(streamed):
         return 0.0
     gaps_ns = (streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1)
-    # Of what a read merged only the wait of the last is known for sure. A loop that was late at
-    # random waited for that one, too, half a gap in every other case.
+    # Only the wait of a read's last event is known. A loop that is late at random times delays the
+    # last event by more than half a gap in half of the reads that merge.
     limit_ns = np.median(gaps_ns) / 2
-    return share * float(np.mean(np.array(seen.phase.merged_delay_ns or [np.inf]) > limit_ns))
+    return share * float(np.mean(np.array(evidence.phase.merged_delay_ns or [np.inf]) > limit_ns))
+
+
+def withhold_itl(evidence: Evidence, limits: CertificationThresholds) -> Evidence:
+    """Remove the ITL metrics if the client merged too many token events; TPOT is not affected."""
+    if client_coalesced_share(evidence) <= limits.coalesced_withhold_itl:
+        return evidence
+    withheld = {name: None for name in evidence.metrics if name.startswith("itl_")}
+    return attrs.evolve(evidence, metrics={**evidence.metrics, **withheld})
 
 
 def _merged_share(ok: Rows) -> float:
@@ -91,67 +107,71 @@ def _merged_share(ok: Rows) -> float:
     return float(ok["coalesced"].sum()) / events if events else 0.0
 
 
-def _merged_firsts(seen: Evidence, ok: Rows) -> float:
-    """Share of first tokens that were read together with the second; one alone says nothing."""
+def _merged_first_share(evidence: Evidence, ok: Rows) -> float:
+    """Share of first tokens that were read together with the second; 0 for a single one."""
     streamed = ok[ok["chunks"] > 1]
     if not len(streamed):
         return 0.0
-    at, first = seen.chunks["ns"], streamed["chunk_offset"]
+    at, first = evidence.chunks["ns"], streamed["chunk_offset"]
     merged = int(np.count_nonzero(at[first] == at[first + 1]))
     return merged / len(streamed) if merged > 1 else 0.0
 
 
-def coalesced(seen: Evidence, limits: CertificationThresholds) -> Check:
-    """Token events merged by the client; what upstream merged is told, not flagged."""
+def coalesced(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """Token events merged by the client; those merged upstream are reported, not judged."""
     name = "coalesced reads"
-    ok = seen.records[seen.records["status"] == Status.OK]
+    ok = evidence.records[evidence.records["status"] == Status.OK]
     chunks = int(ok["chunks"].sum())
     if not chunks:
         return not_assessed(name, "no token event")
-    share = client_coalesced_share(seen)
+    share = client_coalesced_share(evidence)
     upstream = max(0.0, _merged_share(ok) - share)
-    text = f"{share:.2%} by the client, {upstream:.2%} upstream"
+    text = (
+        f"token events merged: {percent(share, 2)} by the client, {percent(upstream, 2)} upstream"
+    )
     if bool((ok["n_out"] != ABSENT).all()) and int(ok["n_out"].sum()) > chunks:
-        text += f", {int(ok['n_out'].sum()) / chunks:.2f} tokens an event"
+        text += f", {int(ok['n_out'].sum()) / chunks:.2f} tokens per event"
     if share > limits.coalesced_withhold_itl:
-        text += "; ITL is withheld"
-    return above(name, share, limits.coalesced_share, text, "1")
+        text += ", ITL withheld"
+    return above(name, share, limits.coalesced_share, text, "1", hint=_HINT)
 
 
-def offered_load(seen: Evidence, limits: CertificationThresholds) -> Check:
-    """Closed loop: mean requests in flight over the target. Open: dispatched over scheduled.
+def offered_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """Closed loop: mean requests in flight over the concurrency. Open: sent over scheduled.
 
-    A request that could not connect was offered; `failures` tells of it. A slot whose session is
-    thinking is not short of a request: where there was think time, what is missing from the target
-    is the time by which requests were later than their schedule.
+    A request that could not connect counts as sent; the check of failures reports it. In a closed
+    loop with think time, a session that thinks counts as in flight, and the shortfall is the time
+    by which requests were later than their schedule.
     """
     name = "offered load"
-    phase = seen.phase
+    phase = evidence.phase
     if phase.concurrency is None:
         if not phase.scheduled_turns:
-            return not_assessed(name, "nothing was scheduled")
-        offered = (seen.records["sent_first_ns"] != ABSENT) | (
-            seen.records["status"] == Status.CONNECT
+            return not_assessed(name, "no request was scheduled")
+        sent = (evidence.records["sent_first_ns"] != ABSENT) | (
+            evidence.records["status"] == Status.CONNECT
         )
-        sent = int(np.count_nonzero(offered))
-        share = sent / phase.scheduled_turns
-        text = f"{sent} of {phase.scheduled_turns} scheduled requests were sent"
-        return below(name, share, limits.offered_load, text, "1")
-    if not phase.target_in_flight_ns or seen.steady.seconds is None:
-        # With no more requests than slots, all that is seen is the slots being filled.
-        return not_assessed(name, "there is no steady state")
-    if seen.thinks:
-        share = 1.0 - _late_ns(seen) / phase.target_in_flight_ns
-        text = f"{share * phase.concurrency:.2f} in flight or thinking on average"
+        count = int(np.count_nonzero(sent))
+        share = count / phase.scheduled_turns
+        text = f"{count} of {phase.scheduled_turns} scheduled requests sent ({percent(share)})"
+        return below(name, share, limits.offered_load, text, "1", hint=_HINT)
+    if not phase.target_in_flight_ns or evidence.steady.seconds is None:
+        # With no more requests than the concurrency, the records show the ramp only.
+        return not_assessed(name, "no steady state; raise --duration or --requests")
+    if evidence.has_think_time:
+        share = 1.0 - _late_ns(evidence) / phase.target_in_flight_ns
+        what = "sessions in flight or thinking"
     else:
         share = phase.in_flight_ns / phase.target_in_flight_ns
-        text = f"{share * phase.concurrency:.2f} in flight on average"
-    return below(name, share, limits.offered_load, f"{text}, target {phase.concurrency}", "1")
+        what = "requests in flight"
+    mean = share * phase.concurrency
+    text = f"mean {mean:.2f} {what}, target {phase.concurrency} ({percent(share)})"
+    return below(name, share, limits.offered_load, text, "1", hint=_HINT)
 
 
-def _late_ns(seen: Evidence) -> int:
-    """Time by which requests were later than their schedule, all together, while dispatching."""
-    records, end_ns = seen.records, seen.phase.dispatch_ended_ns
+def _late_ns(evidence: Evidence) -> int:
+    """Sum of the delays of all requests after their schedule, until dispatching ended."""
+    records, end_ns = evidence.records, evidence.phase.dispatch_ended_ns
     sent = np.where(records["sent_first_ns"] == ABSENT, end_ns, records["sent_first_ns"])
     late = np.minimum(sent, end_ns) - np.minimum(records["scheduled_ns"], end_ns)
     return int(np.maximum(late, 0).sum())

@@ -1,4 +1,4 @@
-"""The registry: every metric that is computed from records, with its one definition.
+"""The definition of every metric that is computed from records.
 
 A metric's name carries its unit and, after a dot, the statistic (``ttft_s.p99``), the window
 (``output_tok_s.steady``) or the power domain (``energy_j_per_request.host``).
@@ -18,137 +18,150 @@ DEFINITIONS_VERSION = 1
 PERCENTILES = MappingProxyType(
     {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 )
-"""Statistic's name to percentile."""
+"""Name of a statistic to its percentile."""
 STATISTICS = ("mean", *PERCENTILES)
 WINDOWS = ("whole", "steady")
 
-_OVER = "Exact, over all requests that succeeded, linear interpolation."
-_WHOLE = "Over the phase's whole wall time, from its start to the end of its last request."
-_STEADY = (
-    "Over the steady state: closed loop from the C-th dispatch to the last one, open loop from "
-    "the first to the last scheduled arrival. None where that has no length."
+_REQUESTS = "Over all successful requests; percentiles are exact, with linear interpolation."
+_WHOLE = "Over the whole phase, from its start to the end of its last request."
+_STEADY_STATE = (
+    "in a closed loop of concurrency C from the C-th dispatch to the last, in an open loop from "
+    "the first to the last scheduled arrival"
 )
+_STEADY = f"Over the steady state: {_STEADY_STATE}. None if it is empty."
 
 
 @attrs.frozen
-class Family:
+class Distribution:
     """A metric with several statistics. `text` is its definition without the statistic."""
 
     name: str
     title: str
-    unit: str
     text: str
-    higher_is_better: bool | None = False
 
-    def of(self, statistic: str) -> MetricDefinition:
-        """The definition of one statistic."""
+    def definition(self, statistic: str) -> MetricDefinition:
+        """The definition of one statistic, in seconds."""
         return MetricDefinition(
             name=f"{self.name}.{statistic}",
-            title=f"{self.title}, {_spoken(statistic)}",
-            unit=self.unit,
-            definition=f"{_spoken(statistic).capitalize()} of {self.text}. {_OVER}",
-            higher_is_better=self.higher_is_better,
+            title=f"{self.title}, {_label(statistic)}",
+            unit="s",
+            definition=f"{_label(statistic).capitalize()} of {self.text}. {_REQUESTS}",
+            higher_is_better=False,
         )
 
 
-def _spoken(statistic: str) -> str:
+def _label(statistic: str) -> str:
     return statistic.replace("_", ".")
 
 
 DISTRIBUTIONS = (
-    Family("ttft_s", "TTFT", "s", "first token-bearing chunk's arrival minus first byte sent"),
-    Family(
+    Distribution(
+        "ttft_s",
+        "TTFT",
+        "the time from the first request byte sent to the first token-bearing chunk received "
+        "(first_ns - sent_first_ns)",
+    ),
+    Distribution(
         "ttft_from_schedule_s",
         "TTFT from schedule",
-        "s",
-        "first token-bearing chunk's arrival minus the time the request was scheduled for",
+        "the time from the scheduled send to the first token-bearing chunk received "
+        "(first_ns - scheduled_ns)",
     ),
-    Family("upload_s", "upload time", "s", "last byte sent minus first byte sent"),
-    Family(
+    Distribution(
+        "upload_s",
+        "upload time",
+        "the time from the first to the last request byte sent (sent_last_ns - sent_first_ns)",
+    ),
+    Distribution(
         "dispatch_delay_s",
         "dispatch delay",
-        "s",
-        "first byte sent minus the time the request was scheduled for (the client's own fault)",
+        "the time from the scheduled send to the first request byte sent "
+        "(sent_first_ns - scheduled_ns): a delay of the client, not of the server",
     ),
-    Family("e2e_s", "E2E latency", "s", "last token-bearing chunk's arrival minus first byte sent"),
-    Family(
+    Distribution(
+        "e2e_s",
+        "E2E latency",
+        "the time from the first request byte sent to the last token-bearing chunk received "
+        "(last_ns - sent_first_ns)",
+    ),
+    Distribution(
         "e2e_from_schedule_s",
         "E2E latency from schedule",
-        "s",
-        "last token-bearing chunk's arrival minus the time the request was scheduled for",
+        "the time from the scheduled send to the last token-bearing chunk received "
+        "(last_ns - scheduled_ns)",
     ),
-    Family(
+    Distribution(
         "tpot_s",
         "TPOT",
-        "s",
-        "(last - first token-bearing chunk's arrival) / (output tokens - 1); requests with one "
-        "token, one chunk or no streaming have none",
+        "the time per output token after the first, (last_ns - first_ns) / (n_out - 1); requests "
+        "with one token or one chunk have none",
     ),
-    Family(
+    Distribution(
         "itl_chunk_s",
         "ITL per chunk",
-        "s",
-        "the gaps between token-bearing chunks; withheld where the client itself merged too many",
+        "the gaps between consecutive token-bearing chunks; None if the client merged too many "
+        "(check `coalesced reads`)",
     ),
-    Family(
+    Distribution(
         "itl_token_s",
         "ITL per token",
-        "s",
-        "the gaps between tokens, a chunk of k tokens counting as k gaps of a k-th each; only "
-        "where the number of tokens of every chunk is known",
+        "the gaps between consecutive tokens, where the gap before a chunk of k tokens counts as k "
+        "gaps of 1/k of its length; None unless the token count of every chunk is known",
     ),
 )
 
 
 def _interactivity() -> list[MetricDefinition]:
-    found = [
+    definitions = [
         MetricDefinition(
             name=f"interactivity_tok_s.{statistic}",
-            title=f"interactivity, {_spoken(statistic)}",
+            title=f"interactivity, {_label(statistic)}",
             unit="tok/s/user",
-            definition=f"1 / {_spoken(statistic)} of TPOT: inverted from the same statistic, so "
-            "that a high percentile is a slow user's.",
+            definition=f"1 / {_label(statistic)} of TPOT: the reciprocal of the same statistic, so "
+            "a high percentile describes a slow user.",
             higher_is_better=True,
         )
         for statistic in STATISTICS
     ]
-    found.append(
+    definitions.append(
         MetricDefinition(
             name="normalised_interactivity_tok_s",
             title="normalised interactivity",
             unit="tok/s/user",
-            definition=f"1 / p90 of (E2E latency / output tokens). {_OVER}",
+            definition=f"1 / p90 of (E2E latency / output tokens). {_REQUESTS}",
             higher_is_better=True,
         )
     )
-    return found
+    return definitions
 
 
 RATES = (
     ("output_tok_s", "output throughput", "tok/s", "output tokens / seconds"),
     ("input_tok_s", "input throughput", "tok/s", "input tokens / seconds"),
     ("total_tok_s", "total throughput", "tok/s", "input and output tokens / seconds"),
-    ("req_s", "request throughput", "req/s", "completed requests / seconds"),
-    ("goodput_req_s", "goodput", "req/s", "completed requests within the user's SLOs / seconds"),
+    ("req_s", "request throughput", "req/s", "successful requests / seconds"),
+    ("goodput_req_s", "goodput", "req/s", "successful requests that meet all SLOs / seconds"),
 )
 PER_ACCELERATOR = ("output_tok_s", "input_tok_s", "total_tok_s")
 PER_ROLE = (("input_tok_s", "prefill"), ("output_tok_s", "decode"))
 _COUNTED = {
-    "whole": "Tokens are all those of requests that succeeded.",
-    "steady": "Output tokens count when they arrive, input tokens when the first output token "
-    "arrives, requests when the last one does; only of requests that succeeded.",
+    "whole": "Counts all tokens of successful requests.",
+    "steady": "An output token counts when it arrives, input tokens when the first output token "
+    "arrives, a request when its last token arrives; successful requests only.",
 }
 
 
 def _rates() -> list[MetricDefinition]:
-    found = []
+    definitions = []
     for window, over in zip(WINDOWS, (_WHOLE, _STEADY), strict=True):
         tail = f"{over} {_COUNTED[window]}"
         for name, title, unit, text in RATES:
-            found.append(_rate(f"{name}.{window}", f"{title}, {window}", unit, f"{text}. {tail}"))
+            definitions.append(
+                _rate(f"{name}.{window}", f"{title}, {window}", unit, f"{text}. {tail}")
+            )
         for name, title, unit, text in RATES:
             if name in PER_ACCELERATOR:
-                found.append(
+                definitions.append(
                     _rate(
                         f"{name}_per_accelerator.{window}",
                         f"{title} per accelerator, {window}",
@@ -157,16 +170,17 @@ def _rates() -> list[MetricDefinition]:
                     )
                 )
         for name, role in PER_ROLE:
-            found.append(
+            side = name.split("_")[0]
+            definitions.append(
                 _rate(
                     f"{name}_per_{role}_accelerator.{window}",
-                    f"{name.split('_')[0]} throughput per {role} accelerator, {window}",
+                    f"{side} throughput per {role} accelerator, {window}",
                     "tok/s/accelerator",
-                    f"{name.split('_')[0]} tokens / seconds / {role} accelerators; only where "
-                    f"prefill and decode run apart. {tail}",
+                    f"{side} tokens / seconds / {role} accelerators, in a disaggregated "
+                    f"deployment. {tail}",
                 )
             )
-    return found
+    return definitions
 
 
 def _rate(name: str, title: str, unit: str, definition: str) -> MetricDefinition:
@@ -174,63 +188,79 @@ def _rate(name: str, title: str, unit: str, definition: str) -> MetricDefinition
         name=name,
         title=title,
         unit=unit,
-        definition=definition[0].upper() + definition[1:],
+        definition=_sentence(definition),
         higher_is_better=True,
     )
 
 
-_PLAIN = (
-    ("requests_ok", "requests that succeeded", "requests", "Requests that succeeded.", True),
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+_COUNTS = (
+    ("requests_ok", "successful requests", "requests", "Successful requests.", True),
     (
         "requests_failed",
-        "requests that failed",
+        "failed requests",
         "requests",
-        "Requests that failed; those the client cancelled itself are not among them.",
+        "Failed requests, without those that the client cancelled.",
         False,
     ),
     (
         "input_tokens",
         "input tokens",
         "tok",
-        "Prompt tokens of requests that succeeded, by the server's usage, else as recorded.",
+        "Prompt tokens of successful requests (n_in, counted by token_source).",
         None,
     ),
     (
         "output_tokens",
         "output tokens",
         "tok",
-        "Generated tokens of requests that succeeded, by the server's usage, else as recorded.",
+        "Generated tokens of successful requests (n_out, counted by token_source).",
         None,
     ),
     (
         "cached_input_share",
-        "cached share of input",
+        "cached share of the input",
         "1",
-        "Prompt tokens the server's usage says were read from a cache / prompt tokens.",
+        "Prompt tokens read from a cache / prompt tokens, both from the server's usage.",
         None,
     ),
-    ("duration_s.whole", "wall time", "s", _WHOLE, None),
-    ("duration_s.steady", "length of the steady state", "s", _STEADY, None),
+    (
+        "duration_s.whole",
+        "wall time",
+        "s",
+        "Length of the phase, from its start to the end of its last request.",
+        None,
+    ),
+    (
+        "duration_s.steady",
+        "length of the steady state",
+        "s",
+        f"Length of the steady state: {_STEADY_STATE}; None if it is empty.",
+        None,
+    ),
 )
 
 DOMAINS = MappingProxyType(
     {
         "accelerator": "all accelerators of the deployment",
-        "host": "the hosts' processors, as far as their counters reach",
+        "host": "the hosts' processor packages",
     }
 )
 _ENERGY = (
-    ("energy_j", "energy", "J", "energy", None),
-    ("energy_j_per_output_token", "energy per output token", "J/tok", "energy / output tokens", 0),
-    ("energy_j_per_input_token", "energy per input token", "J/tok", "energy / input tokens", 0),
-    ("energy_j_per_total_token", "energy per token", "J/tok", "energy / all tokens", 0),
-    ("energy_j_per_request", "energy per request", "J/req", "energy / requests that succeeded", 0),
-    ("power_w", "mean power", "W", "energy / wall time", None),
+    ("energy_j", "energy", "J", "{}", None),
+    ("energy_j_per_output_token", "energy per output token", "J/tok", "{} / output tokens", False),
+    ("energy_j_per_input_token", "energy per input token", "J/tok", "{} / input tokens", False),
+    ("energy_j_per_total_token", "energy per token", "J/tok", "{} / all tokens", False),
+    ("energy_j_per_request", "energy per request", "J/req", "{} / successful requests", False),
+    ("power_w", "mean power", "W", "{} / seconds", None),
     (
         "energy_counter_ratio",
-        "energy counter against samples",
+        "energy counter / power integral",
         "1",
-        "the device's own energy counter / integrated power samples, where it has both",
+        "{} by counter / by power samples; None unless every device reports both",
         None,
     ),
 )
@@ -238,25 +268,29 @@ ROLE_ENERGY = (
     ("energy_j_per_input_token", "prefill"),
     ("energy_j_per_output_token", "decode"),
 )
-_POWER = "Sampled power integrated by trapezoid, or the device's counter where it tells no power."
+_POWER = (
+    "Energy is the integral of the power samples (trapezoidal rule), or the device's energy "
+    "counter if it reports no power."
+)
 
 
 def _energies() -> list[MetricDefinition]:
-    found = []
-    for name, title, unit, text, better in _ENERGY:
-        for domain, what in DOMAINS.items():
-            found.append(
+    definitions = []
+    for name, title, unit, text, higher_is_better in _ENERGY:
+        for domain, devices in DOMAINS.items():
+            sentence = _sentence(text.format(f"energy of {devices}"))
+            definitions.append(
                 MetricDefinition(
                     name=f"{name}.{domain}",
                     title=f"{title}, {domain}",
                     unit=unit,
-                    definition=f"{text[0].upper()}{text[1:]}, of {what}. {_POWER} {_WHOLE}",
-                    higher_is_better=None if better is None else bool(better),
+                    definition=f"{sentence}. {_POWER} {_WHOLE}",
+                    higher_is_better=higher_is_better,
                 )
             )
     for name, role in ROLE_ENERGY:
         side = "input" if role == "prefill" else "output"
-        found.append(
+        definitions.append(
             MetricDefinition(
                 name=f"{name}.{role}",
                 title=f"energy per {side} token, {role}",
@@ -265,16 +299,16 @@ def _energies() -> list[MetricDefinition]:
                 higher_is_better=False,
             )
         )
-    return found
+    return definitions
 
 
 def _all() -> tuple[MetricDefinition, ...]:
-    plain = [
+    counts = [
         MetricDefinition(name=name, title=title, unit=unit, definition=text, higher_is_better=up)
-        for name, title, unit, text, up in _PLAIN
+        for name, title, unit, text, up in _COUNTS
     ]
-    families = [family.of(s) for family in DISTRIBUTIONS for s in STATISTICS]
-    return (*families, *_interactivity(), *_rates(), *plain, *_energies())
+    distributions = [d.definition(s) for d in DISTRIBUTIONS for s in STATISTICS]
+    return (*distributions, *_interactivity(), *_rates(), *counts, *_energies())
 
 
 DEFINITIONS: tuple[MetricDefinition, ...] = _all()

@@ -1,4 +1,4 @@
-"""Energy of a window from power samples, checked against the device's own counter."""
+"""Energy of a window from power samples, compared with the device's energy counter."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from .arrays import NS_PER_S, Floats, Ints
 
 LONGEST_GAP_S = 3.0
-"""The farthest that a window's edge may lie outside the samples (the flagged telemetry gap)."""
+"""How far an edge of the window may be outside the samples (the telemetry gap that is flagged)."""
 
 
 @attrs.frozen(kw_only=True)
 class Series:
-    """Samples of one device: times, power (W) and counter (J); NaN where a sample has none."""
+    """Samples of one device: time (ns), power (W) and energy counter (J); NaN if not reported."""
 
     host: str
     role: str
@@ -28,7 +28,7 @@ class Series:
 
 @attrs.frozen(kw_only=True)
 class Energy:
-    """Energy of a window. `counter_ratio` is counter over integral where there are both."""
+    """Energy of a window. `counter_ratio`: counter / integral, if all devices report both."""
 
     energy_j: float | None
     power_w: float | None
@@ -37,20 +37,20 @@ class Energy:
 
 
 def integrate(series: Sequence[Series], start_ns: int, end_ns: int) -> Energy:
-    """Energy of all devices together over a window; None where any device cannot tell."""
+    """Sum over all devices; `energy_j` is None if it is unknown for any device."""
     seconds = (end_ns - start_ns) / NS_PER_S
-    sums: list[float | None] = []
+    energies: list[float | None] = []
     counters: list[float | None] = []
     gaps: list[float] = []
-    for one in series:
-        by_power = _trapezoid(one.ns, one.power_w, start_ns, end_ns)
-        by_counter = _difference(one.ns, one.energy_j, start_ns, end_ns)
-        sums.append(by_power if by_power is not None else by_counter)
+    for device in series:
+        by_power = _trapezoid(device.ns, device.power_w, start_ns, end_ns)
+        by_counter = _difference(device.ns, device.energy_j, start_ns, end_ns)
+        energies.append(by_power if by_power is not None else by_counter)
         counters.append(by_counter if by_power is not None else None)
-        inside = one.ns[(one.ns >= start_ns) & (one.ns <= end_ns)]
+        inside = device.ns[(device.ns >= start_ns) & (device.ns <= end_ns)]
         timestamps = np.concatenate([[start_ns], inside, [end_ns]])
         gaps.append(float(np.diff(timestamps).max()) / NS_PER_S)
-    total = _total(sums)
+    total = _total(energies)
     counted = _total(counters)
     return Energy(
         energy_j=total,
@@ -65,13 +65,13 @@ def _total(parts: list[float | None]) -> float | None:
 
 
 def _known(ns: Ints, values: Floats, start_ns: int, end_ns: int) -> tuple[Floats, Floats] | None:
-    """Seconds from the window's start and values, in order of time; None where they cannot stand
-    for the window: fewer than two, no window, or an edge too far outside.
+    """Seconds from the window's start and values, sorted by time; None if they do not cover the
+    window: fewer than two values, an empty window, or an edge too far outside.
     """
     known = ~np.isnan(values)
     if np.count_nonzero(known) < 2 or end_ns <= start_ns:
         return None
-    # Seconds from the start keep nanoseconds; monotonic stamps as floats would not.
+    # Relative times, because monotonic nanoseconds lose precision as floats.
     seconds, values = (ns[known] - start_ns) / NS_PER_S, values[known]
     order = np.argsort(seconds, kind="stable")
     seconds, values = seconds[order], values[order]
@@ -82,7 +82,7 @@ def _known(ns: Ints, values: Floats, start_ns: int, end_ns: int) -> tuple[Floats
 def _trapezoid(ns: Ints, power_w: Floats, start_ns: int, end_ns: int) -> float | None:
     """Integral over the window, linear between samples and at the edges.
 
-    An edge that no sample lies beyond takes the nearest sample's power.
+    An edge outside the samples takes the nearest sample's power.
     """
     known = _known(ns, power_w, start_ns, end_ns)
     if known is None:
@@ -95,9 +95,9 @@ def _trapezoid(ns: Ints, power_w: Floats, start_ns: int, end_ns: int) -> float |
 
 
 def _difference(ns: Ints, energy_j: Floats, start_ns: int, end_ns: int) -> float | None:
-    """What the counter rose by, linear at the edges; None where it ran backwards.
+    """Increase of the counter, linear at the edges; None if the counter decreased.
 
-    A part of the window that no sample lies beyond counts at the mean power of the rest.
+    A part of the window outside the samples counts at the mean power of the rest.
     """
     known = _known(ns, energy_j, start_ns, end_ns)
     if known is None or bool((np.diff(known[1]) < 0).any()):
@@ -112,10 +112,10 @@ def _difference(ns: Ints, energy_j: Floats, start_ns: int, end_ns: int) -> float
 
 
 def slowest_of_peers(clocks_hz: Sequence[float]) -> float | None:
-    """The slowest device's clock over the median of all; None with fewer than two devices.
+    """The slowest clock over the median of all; None with fewer than two devices.
 
     Args:
-        clocks_hz: each device's median clock over the window.
+        clocks_hz: median clock of each device over the window.
     """
     if len(clocks_hz) < 2:
         return None

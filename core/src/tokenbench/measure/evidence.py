@@ -1,4 +1,4 @@
-"""What the checks of one repeat look at, and how much of it may be chance."""
+"""The data that the checks of one repeat use, and its expected statistical noise."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .metrics import Metrics, Window
 
 @attrs.frozen(kw_only=True, eq=False)
 class Evidence:
-    """One repeat: raw data, its metrics, and two scrapes of the engine's counters around it.
+    """One repeat: records, metrics, and the engine's counters `before` and `after` it.
 
-    `caching_asked`: the protocol allows prefix caching. `accelerated`: telemetry of accelerators is
-    expected. `throttled_share`, `longest_gap_s` and `clock_of_peers` (the slowest device's median
-    clock over the median of all devices') come from telemetry, None without.
+    `prefix_caching`: the workload allows it. `accelerated`: accelerator telemetry is expected.
+    `throttled_share`, `longest_gap_s` and `clock_of_peers` (the slowest device's median clock over
+    the median of all devices) are from telemetry; None without it.
     """
 
     records: Rows
@@ -28,7 +28,7 @@ class Evidence:
     steady: Window
     before: Counters | None = None
     after: Counters | None = None
-    caching_asked: bool = False
+    prefix_caching: bool = False
     accelerated: bool = False
     throttled_share: float | None = None
     longest_gap_s: float | None = None
@@ -37,80 +37,81 @@ class Evidence:
 
     @property
     def ok(self) -> Rows:
-        """Turns that succeeded and have a number of tokens."""
-        fine: Rows = self.records[
+        """Successful turns with a known output token count."""
+        rows: Rows = self.records[
             (self.records["status"] == Status.OK) & (self.records["n_out"] != ABSENT)
         ]
-        return fine
+        return rows
 
     @property
-    def thinks(self) -> bool:
-        """Whether any turn was scheduled later than the end that made it possible."""
+    def has_think_time(self) -> bool:
+        """Whether any turn was scheduled later than the end of the response that triggered it."""
         ends = self.records["end_ns"]
         scheduled = self.records["scheduled_ns"]
         after = scheduled[scheduled > ends.min(initial=np.iinfo(np.int64).max)]
         return bool((~np.isin(after, ends)).any())
 
     def generations(self, window: Window | None = None) -> float:
-        """How many requests of median length follow each other in the steady state."""
+        """Length of the window (default: the steady state) over the median request time."""
         seconds = (window or self.steady).seconds or 0.0
         e2e_s = self.metrics.get("e2e_s.p50")
         return seconds / e2e_s if e2e_s else 0.0
 
 
-def spread_evenly(seen: Evidence, edges: Ints) -> Floats:
-    """Output tokens in each span between `edges`, each answer's spread over its request's time.
+def evenly_spread_tokens(evidence: Evidence, edges: Ints) -> Floats:
+    """Output tokens in each interval between `edges`, with each response's tokens spread evenly
+    over its request's time.
 
-    Unlike tokens by arrival this does not depend on whether requests run in step, all of them
-    waiting for a first token at the same time.
+    Unlike a count by arrival, it does not depend on whether requests run in step and wait for
+    their first token at the same time.
     """
-    ok = seen.ok
+    ok = evidence.ok
     return _shares(ok["sent_first_ns"], ok["last_ns"], edges).T @ ok["n_out"].astype(np.float64)
 
 
-def chance(seen: Evidence, edges: Ints) -> Floats:
-    """Standard deviation of the output tokens in each span between `edges`, as chance has it.
+def expected_noise(evidence: Evidence, edges: Ints) -> Floats:
+    """Standard deviation of the output tokens in each interval that chance alone explains.
 
-    Open loop: sessions are lumps of tokens that come at random; the variance of a renewal-reward
-    process, with the dispersion that the arrivals had (1 is Poisson's, 0 a clock's). So are turns
-    in a closed loop with think time. Closed loop without: each slot goes from request to request,
-    and what varies is a request's tokens against its time; the variance is that of the tokens
-    beyond the mean rate (Smith 1955, cumulative processes).
+    Open loop: sessions are batches of tokens that arrive at random; the variance is that of a
+    renewal-reward process with the observed dispersion of arrivals (1: Poisson, 0: constant). A
+    closed loop with think time is treated alike, with turns instead of sessions. In a closed loop
+    without think time a request always follows another, and only its tokens per time vary: the
+    variance is that of the deviations from the mean rate (Smith 1955, cumulative processes).
     """
-    ok = seen.ok
+    ok = evidence.ok
     if not len(ok):
         return np.zeros(len(edges) - 1)
     tokens = ok["n_out"].astype(np.float64)
-    if seen.phase.concurrency is None or seen.thinks:
+    if evidence.phase.concurrency is None or evidence.has_think_time:
         shares = _shares(ok["sent_first_ns"], ok["last_ns"], edges) * tokens[:, None]
-        if seen.phase.concurrency is not None:
+        if evidence.phase.concurrency is not None:
             return np.asarray(np.sqrt((shares**2).sum(axis=0)), np.float64)
         session = np.unique(ok["session"], return_inverse=True)[1]
-        lumps = np.zeros((int(session.max()) + 1, len(edges) - 1))
-        np.add.at(lumps, session, shares)
-        spread = _dispersion(seen, np.asarray(np.bincount(session, tokens), np.float64))
-        return np.asarray(np.sqrt((lumps**2).sum(axis=0) * spread), np.float64)
+        batches = np.zeros((int(session.max()) + 1, len(edges) - 1))
+        np.add.at(batches, session, shares)
+        dispersion = _dispersion(evidence, np.asarray(np.bincount(session, tokens), np.float64))
+        return np.asarray(np.sqrt((batches**2).sum(axis=0) * dispersion), np.float64)
     shares = _shares(ok["scheduled_ns"], ok["end_ns"], edges)
     cycle = (ok["end_ns"] - ok["scheduled_ns"])[:, None] / NS_PER_S
     seconds = (shares * cycle).sum(axis=0)
     rate = (shares * tokens[:, None]).sum(axis=0) / np.where(seconds > 0, seconds, 1.0)
-    beyond = shares * (tokens[:, None] - rate * cycle)
-    return np.asarray(np.sqrt((beyond**2).sum(axis=0)), np.float64)
+    deviations = shares * (tokens[:, None] - rate * cycle)
+    return np.asarray(np.sqrt((deviations**2).sum(axis=0)), np.float64)
 
 
 def _shares(begin: Ints, end: Ints, edges: Ints) -> Floats:
-    """The share of each time from `begin` to `end` that lies in each span; rows are times."""
+    """Share of each time span (rows) that is in each interval between `edges` (columns)."""
     low = np.maximum(begin[:, None], edges[None, :-1])
     high = np.minimum(end[:, None], edges[None, 1:])
     whole = np.maximum(end - begin, 1)[:, None]
     return np.asarray(np.maximum(high - low, 0) / whole, np.float64)
 
 
-def _dispersion(seen: Evidence, tokens: Floats) -> float:
-    """Squared variation of the gaps between arrivals and of the lumps, over that of Poisson's."""
-    first = seen.records["turn"] == 0
-    gaps = np.diff(np.sort(seen.records["scheduled_ns"][first])).astype(np.float64)
+def _dispersion(evidence: Evidence, tokens: Floats) -> float:
+    """Squared variation of arrival gaps and of tokens per session, relative to Poisson arrivals."""
+    first = evidence.records["turn"] == 0
+    gaps = np.diff(np.sort(evidence.records["scheduled_ns"][first])).astype(np.float64)
     if len(gaps) < 2 or not gaps.mean() or not tokens.mean():
         return 1.0
-    lumps = float(tokens.var() / tokens.mean() ** 2)
-    return (float(gaps.var() / gaps.mean() ** 2) + lumps) / (1.0 + lumps)
+    variation = float(tokens.var() / tokens.mean() ** 2)
+    return (float(gaps.var() / gaps.mean() ** 2) + variation) / (1.0 + variation)

@@ -1,34 +1,36 @@
-"""Metrics of one repeat, from its records. Pure; every number as `definitions` says it."""
+"""Metrics of one repeat, computed from its records as `definitions` defines them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
 
 from tokenbench.load.records import ABSENT, PhaseSummary, Status
+from tokenbench.suite.slo import Objective
 
 from .arrays import NS_PER_S, Bools, Floats, Ints, Rows
-from .definitions import PERCENTILES
-from .slo import Slo
+from .definitions import PER_ACCELERATOR, PER_ROLE, PERCENTILES, STATISTICS
 
 Metrics = dict[str, float | None]
 
 
 @attrs.frozen(kw_only=True)
 class Window:
-    """A span of monotonic nanoseconds, both ends included."""
+    """A range of monotonic nanoseconds, both ends included."""
 
     start_ns: int
     end_ns: int
 
     @property
     def seconds(self) -> float | None:
-        """Its length; None where it has none."""
+        """Length; None if it is not positive."""
         length = (self.end_ns - self.start_ns) / NS_PER_S
         return length if length > 0 else None
 
     def holds(self, timestamps: Ints) -> Bools:
-        """Which stamps lie in it."""
+        """Mask of the timestamps in the window."""
         inside: Bools = (timestamps >= self.start_ns) & (timestamps <= self.end_ns)
         return inside
 
@@ -36,7 +38,7 @@ class Window:
 def steady_window(records: Rows, phase: PhaseSummary) -> Window:
     """Closed loop: C-th dispatch to last dispatch. Open loop: first to last scheduled arrival."""
     if phase.concurrency is None:
-        # A session's later turns are not arrivals of the process.
+        # Later turns of a session do not arrive; they follow a response.
         timestamps = records["scheduled_ns"][records["turn"] == 0]
         first = 0
     else:
@@ -55,17 +57,15 @@ def measure_repeat(
     *,
     accelerators: int,
     roles: dict[str, int] | None = None,
-    withhold_itl: bool = False,
-    slo: Slo | None = None,
+    objectives: Sequence[Objective] = (),
 ) -> Metrics:
-    """All metrics of a repeat but energy, by name; None for what was not measured.
+    """All metrics of a repeat except energy, by name; None if not measured.
 
     Args:
         records: rows of `RECORD_DTYPE`; `chunk_offset` and `chunks` must lie within `chunks`.
-        accelerators: of the whole deployment; 0 where there are none to divide by.
+        accelerators: of the whole deployment; 0 if there are none.
         roles: accelerators by role (``prefill``, ``decode``) in a disaggregated deployment.
-        withhold_itl: the client merged too many chunks itself for gaps to mean anything.
-        slo: what goodput asks of a request; None: there is no goodput.
+        objectives: the limits that a request must meet to count for goodput; empty: no goodput.
     """
     ok = records[records["status"] == Status.OK]
     steady = steady_window(records, phase)
@@ -81,7 +81,7 @@ def measure_repeat(
         "duration_s.whole": whole.seconds,
         "duration_s.steady": steady.seconds,
     }
-    metrics.update(_latencies(ok, tokens, withhold_itl))
+    metrics.update(_latencies(ok, tokens))
     counts = {
         "whole": (
             whole.seconds,
@@ -93,15 +93,15 @@ def measure_repeat(
     }
     for name, (seconds, n_in, n_out, requests) in counts.items():
         metrics.update(_rates(name, seconds, n_in, n_out, requests, accelerators, roles))
-    metrics.update(_goodput(ok, slo, {"whole": whole, "steady": steady}))
+    metrics.update(_goodput(ok, objectives, {"whole": whole, "steady": steady}))
     return metrics
 
 
 @attrs.frozen
 class ChunkTokens:
-    """For each token-bearing chunk of successful turns: its turn, arrival and tokens.
+    """Turn, arrival and token count of each token-bearing chunk of the successful turns.
 
-    `known`: the server said how many tokens each chunk has, so nothing was spread.
+    `known`: the server reported the token count of every chunk, so no count is an average.
     """
 
     turn: Ints
@@ -111,29 +111,29 @@ class ChunkTokens:
 
 
 def tokens_by_chunk(ok: Rows, chunks: Rows) -> ChunkTokens:
-    """Where the server does not say how many tokens each chunk of a turn has, the turn's are spread
-    evenly. A first chunk alone without a number has what the others leave of `n_out`.
+    """Token counts of chunks. If only a turn's first chunk has an unknown token count, it has the
+    rest of `n_out`. If others have, the turn's tokens are spread evenly over its chunks.
     """
     counts = ok["chunks"].astype(np.int64)
     turn = np.repeat(np.arange(len(ok)), counts)
     starts = np.cumsum(counts) - counts
     index = np.arange(int(counts.sum())) - np.repeat(starts, counts)
     index = index + np.repeat(ok["chunk_offset"].astype(np.int64), counts)
-    said = chunks["tokens"][index].astype(np.float64)
+    reported = chunks["tokens"][index].astype(np.float64)
     first = starts[counts > 0]
-    total = np.bincount(turn, np.where(said >= 0, said, 0.0), minlength=len(ok))
+    total = np.bincount(turn, np.where(reported >= 0, reported, 0.0), minlength=len(ok))
     left = (ok["n_out"] - total)[counts > 0]
-    said[first] = np.where(
-        (said[first] < 0) & (left > 0) & (ok["n_out"][counts > 0] > 0), left, said[first]
+    reported[first] = np.where(
+        (reported[first] < 0) & (left > 0) & (ok["n_out"][counts > 0] > 0), left, reported[first]
     )
-    silent = np.bincount(turn, said < 0, minlength=len(ok)) > 0
+    unknown = np.bincount(turn, reported < 0, minlength=len(ok)) > 0
     even = np.where(counts > 0, np.maximum(ok["n_out"], 0) / np.maximum(counts, 1), 0.0)
-    known = bool(len(said)) and not silent.any()
-    tokens = np.where(silent[turn], even[turn], said)
+    known = bool(len(reported)) and not unknown.any()
+    tokens = np.where(unknown[turn], even[turn], reported)
     return ChunkTokens(turn, chunks["ns"][index].astype(np.int64), tokens, known)
 
 
-def _latencies(ok: Rows, tokens: ChunkTokens, withhold_itl: bool) -> Metrics:
+def _latencies(ok: Rows, tokens: ChunkTokens) -> Metrics:
     tpot = _tpot_s(ok)
     tpot = tpot[~np.isnan(tpot)]
     e2e = (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S
@@ -142,17 +142,17 @@ def _latencies(ok: Rows, tokens: ChunkTokens, withhold_itl: bool) -> Metrics:
     gaps = _gaps(tokens)
     sent = ok["sent_first_ns"]
     metrics: Metrics = {
-        **_spread("ttft_s", (ok["first_ns"] - sent) / NS_PER_S),
-        **_spread("ttft_from_schedule_s", (ok["first_ns"] - ok["scheduled_ns"]) / NS_PER_S),
-        **_spread("upload_s", (ok["sent_last_ns"] - sent) / NS_PER_S),
-        **_spread("dispatch_delay_s", (sent - ok["scheduled_ns"]) / NS_PER_S),
-        **_spread("e2e_s", e2e),
-        **_spread("e2e_from_schedule_s", (ok["last_ns"] - ok["scheduled_ns"]) / NS_PER_S),
-        **_spread("tpot_s", tpot),
-        **_spread("itl_chunk_s", np.empty(0) if withhold_itl else gaps[0]),
-        **_spread("itl_token_s", np.empty(0) if withhold_itl else gaps[1]),
+        **_statistics("ttft_s", (ok["first_ns"] - sent) / NS_PER_S),
+        **_statistics("ttft_from_schedule_s", (ok["first_ns"] - ok["scheduled_ns"]) / NS_PER_S),
+        **_statistics("upload_s", (ok["sent_last_ns"] - sent) / NS_PER_S),
+        **_statistics("dispatch_delay_s", (sent - ok["scheduled_ns"]) / NS_PER_S),
+        **_statistics("e2e_s", e2e),
+        **_statistics("e2e_from_schedule_s", (ok["last_ns"] - ok["scheduled_ns"]) / NS_PER_S),
+        **_statistics("tpot_s", tpot),
+        **_statistics("itl_chunk_s", gaps[0]),
+        **_statistics("itl_token_s", gaps[1]),
     }
-    for statistic in ("mean", *PERCENTILES):
+    for statistic in STATISTICS:
         value = metrics[f"tpot_s.{statistic}"]
         metrics[f"interactivity_tok_s.{statistic}"] = 1.0 / value if value else None
     p90 = float(np.percentile(normal, 90.0)) if len(normal) else 0.0
@@ -161,41 +161,43 @@ def _latencies(ok: Rows, tokens: ChunkTokens, withhold_itl: bool) -> Metrics:
 
 
 def _tpot_s(ok: Rows) -> Floats:
-    """TPOT of each turn, NaN where it has none."""
-    found = np.full(len(ok), np.nan)
+    """TPOT of each turn; NaN if it has none."""
+    tpot = np.full(len(ok), np.nan)
     has = (ok["last_ns"] > ok["first_ns"]) & (ok["first_ns"] != ABSENT) & (ok["n_out"] > 1)
-    some = ok[has]
-    found[has] = (some["last_ns"] - some["first_ns"]) / NS_PER_S / (some["n_out"] - 1)
-    return found
+    rows = ok[has]
+    tpot[has] = (rows["last_ns"] - rows["first_ns"]) / NS_PER_S / (rows["n_out"] - 1)
+    return tpot
 
 
-def _goodput(ok: Rows, slo: Slo | None, windows: dict[str, Window]) -> Metrics:
-    """Requests within the SLOs, by the window in which they ended."""
+def _goodput(ok: Rows, objectives: Sequence[Objective], windows: dict[str, Window]) -> Metrics:
+    """Requests that meet every objective, by the window in which they ended."""
+    if not objectives:
+        return {f"goodput_req_s.{name}": None for name in windows}
+    values = {
+        "ttft": (ok["first_ns"] - ok["sent_first_ns"]) / NS_PER_S,
+        "tpot": _tpot_s(ok),
+        "e2e": (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S,
+    }
     good = np.ones(len(ok), np.bool_)
-    if slo is not None:
-        ttft = (ok["first_ns"] - ok["sent_first_ns"]) / NS_PER_S
-        e2e = (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S
-        for limit, values in ((slo.ttft_s, ttft), (slo.tpot_s, _tpot_s(ok)), (slo.e2e_s, e2e)):
-            if limit is not None:
-                # A turn without TPOT (one token) cannot break a limit on it.
-                good &= ~(values > limit)
-    found: Metrics = {}
+    for objective in objectives:
+        # A turn without TPOT (one token) cannot break a limit on it.
+        good &= ~(values[objective.metric] > objective.limit_s)
+    metrics: Metrics = {}
     for name, window in windows.items():
         ended = good if name == "whole" else good & window.holds(ok["last_ns"])
-        count = float(np.count_nonzero(ended)) if slo is not None else None
-        found[f"goodput_req_s.{name}"] = _over(count, window.seconds)
-    return found
+        metrics[f"goodput_req_s.{name}"] = _ratio(float(np.count_nonzero(ended)), window.seconds)
+    return metrics
 
 
 def _gaps(tokens: ChunkTokens) -> tuple[Floats, Floats]:
-    """Gaps between chunks, and between tokens (none where chunks' tokens are not known)."""
+    """Gaps between chunks, and between tokens (empty if a token count is unknown)."""
     if len(tokens.ns) < 2:
         return np.empty(0), np.empty(0)
     same = tokens.turn[1:] == tokens.turn[:-1]
     gaps = (np.diff(tokens.ns) / NS_PER_S)[same]
     if not tokens.known:
         return gaps, np.empty(0)
-    # A chunk that the server says holds no token only makes the next token's gap longer.
+    # A chunk reported without a token lengthens the next token's gap.
     held = tokens.tokens > 0
     turn, ns, counts = tokens.turn[held], tokens.ns[held], tokens.tokens[held].astype(np.int64)
     same = turn[1:] == turn[:-1]
@@ -203,19 +205,19 @@ def _gaps(tokens: ChunkTokens) -> tuple[Floats, Floats]:
     return gaps, np.repeat((np.diff(ns) / NS_PER_S)[same] / counts, counts)
 
 
-def _spread(name: str, values: Floats) -> Metrics:
+def _statistics(name: str, values: Floats) -> Metrics:
     if not len(values):
-        return {f"{name}.{statistic}": None for statistic in ("mean", *PERCENTILES)}
+        return {f"{name}.{statistic}": None for statistic in STATISTICS}
     points = np.percentile(values, list(PERCENTILES.values()))
-    found: Metrics = {f"{name}.mean": float(values.mean())}
-    found.update({f"{name}.{s}": float(v) for s, v in zip(PERCENTILES, points, strict=True)})
-    return found
+    metrics: Metrics = {f"{name}.mean": float(values.mean())}
+    metrics.update({f"{name}.{s}": float(v) for s, v in zip(PERCENTILES, points, strict=True)})
+    return metrics
 
 
 def _in_window(
     ok: Rows, tokens: ChunkTokens, window: Window
 ) -> tuple[float | None, float | None, float | None]:
-    """Input tokens, output tokens and requests of a window, by arrival."""
+    """Input tokens, output tokens and requests of a window, counted at their arrival."""
     if window.seconds is None:
         return None, None, None
     known_in = bool((ok["n_in"] != ABSENT).all()) and len(ok) > 0
@@ -239,29 +241,29 @@ def _rates(
 ) -> Metrics:
     total = n_in + n_out if n_in is not None and n_out is not None else None
     rates = {
-        "output_tok_s": _over(n_out, seconds),
-        "input_tok_s": _over(n_in, seconds),
-        "total_tok_s": _over(total, seconds),
-        "req_s": _over(requests, seconds),
+        "output_tok_s": _ratio(n_out, seconds),
+        "input_tok_s": _ratio(n_in, seconds),
+        "total_tok_s": _ratio(total, seconds),
+        "req_s": _ratio(requests, seconds),
     }
-    found: Metrics = {f"{name}.{window}": rate for name, rate in rates.items()}
-    for name in ("output_tok_s", "input_tok_s", "total_tok_s"):
-        found[f"{name}_per_accelerator.{window}"] = _over(rates[name], accelerators or None)
-    for name, role in (("input_tok_s", "prefill"), ("output_tok_s", "decode")):
+    metrics: Metrics = {f"{name}.{window}": rate for name, rate in rates.items()}
+    for name in PER_ACCELERATOR:
+        metrics[f"{name}_per_accelerator.{window}"] = _ratio(rates[name], accelerators or None)
+    for name, role in PER_ROLE:
         count = (roles or {}).get(role)
-        found[f"{name}_per_{role}_accelerator.{window}"] = _over(rates[name], count)
-    return found
+        metrics[f"{name}_per_{role}_accelerator.{window}"] = _ratio(rates[name], count)
+    return metrics
 
 
-def _over(value: float | None, by: float | None) -> float | None:
+def _ratio(value: float | None, by: float | None) -> float | None:
     return None if value is None or not by else value / by
 
 
 def _sum(values: Ints) -> float | None:
-    """A sum, None where any part was not measured or there is none."""
+    """Sum; None if it is empty or any part was not measured."""
     return float(values.sum()) if len(values) and bool((values != ABSENT).all()) else None
 
 
 def _cached(ok: Rows) -> float | None:
-    told = ok[(ok["n_cached"] != ABSENT) & (ok["n_in"] > 0)]
-    return float(told["n_cached"].sum() / told["n_in"].sum()) if len(told) else None
+    reported = ok[(ok["n_cached"] != ABSENT) & (ok["n_in"] > 0)]
+    return float(reported["n_cached"].sum() / reported["n_in"].sum()) if len(reported) else None

@@ -1,4 +1,4 @@
-"""Is the server saturated? A finding about the server, never a fault of the measurement."""
+"""Whether the server was saturated: a finding about it, not a fault of the measurement."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from .thresholds import CertificationThresholds
 
 
 def saturated(
-    seen: Evidence, limits: CertificationThresholds, *, scrapes: Sequence[Counters] = ()
+    evidence: Evidence, limits: CertificationThresholds, *, scrapes: Sequence[Counters] = ()
 ) -> bool | None:
-    """Whether requests queued in the server; None where nothing tells.
+    """Whether requests queued in the server; None if unknown.
 
-    By the server's own gauge: requests waited in at least half of the scrapes taken in the steady
-    state. In an open loop also: in the second half of the steady state it completed less than 95 %
-    of what arrived, by more than chance would have it (two standard deviations of the arrivals).
+    By the server's gauge: requests waited in at least half of the scrapes. In an open loop also: in
+    the second half of the steady state it completed less than 95 % of the arrivals, and the
+    shortfall exceeds two standard deviations of Poisson arrivals.
 
     Args:
-        scrapes: the engine's counters as read during the steady state.
+        scrapes: the engine's counters, scraped during the steady state.
     """
     waiting = [scrape.waiting for scrape in scrapes if scrape.waiting is not None]
     by_gauge = None
     if waiting:
         share = sum(value >= 1 for value in waiting) / len(waiting)
         by_gauge = share >= limits.saturated_waiting_share
-    by_rate = _falls_behind(seen, limits)
+    by_rate = _falls_behind(evidence, limits)
     if by_gauge is None and by_rate is None:
         return None
     return bool(by_gauge) or bool(by_rate)
 
 
-def _falls_behind(seen: Evidence, limits: CertificationThresholds) -> bool | None:
-    """Open loop: completions over arrivals. A closed loop cannot fall behind.
+def _falls_behind(evidence: Evidence, limits: CertificationThresholds) -> bool | None:
+    """Open loop: completions against arrivals. A closed loop cannot fall behind.
 
-    Only the second half is judged, and only if the first half was longer than a request: before,
-    completions lag behind arrivals in any server.
+    Only the second half is judged, and only if the first half is longer than a request: until then
+    completions lag behind arrivals on any server.
     """
-    if seen.phase.concurrency is not None or seen.steady.seconds is None:
+    if evidence.phase.concurrency is not None or evidence.steady.seconds is None:
         return None
-    records = seen.records
-    start, end = seen.steady.start_ns, seen.steady.end_ns
+    records = evidence.records
+    start, end = evidence.steady.start_ns, evidence.steady.end_ns
     middle = (start + end) // 2
     half = Window(start_ns=middle, end_ns=end)
     early = records[(records["status"] == Status.OK) & (records["scheduled_ns"] < middle)]

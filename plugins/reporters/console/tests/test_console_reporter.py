@@ -109,18 +109,18 @@ def test_invalid_and_failed_points_are_hidden_unless_asked_for() -> None:
 
 def test_reasons_of_a_flag_stand_below() -> None:
     """The check and its evidence."""
-    check = Check(name="repeats", outcome=CheckOutcome.FLAGGED, evidence="known to 20 %")
+    check = Check(name="repeats", outcome=CheckOutcome.FLAGGED, evidence="95 % CI is ±20.0 %")
     text = _show(_result(measurement=Measurement.FLAGGED, checks=(check,)))
-    assert "c4: flagged: repeats: known to 20 %" in text
+    assert "c4: flagged: repeats: 95 % CI is ±20.0 %" in text
 
 
 def test_repeats_too_short_to_be_judged_are_told() -> None:
     """A certified number that is hardly known does not hide it; one repeat has nothing to tell."""
     outcome = CheckOutcome.NOT_ASSESSED
-    wide = Check(name="repeats", outcome=outcome, evidence="tpot_s.p50 is known to 97.1%")
+    wide = Check(name="repeats", outcome=outcome, evidence="95 % CI of tpot_s.p50 is ±97.1 %")
     text = _show(_result(checks=(wide,)))
-    assert "c4: repeats not assessed: tpot_s.p50 is known to 97.1%" in text
-    one = Check(name="repeats", outcome=outcome, evidence="1 repeats give no interval")
+    assert "c4: repeats not assessed: 95 % CI of tpot_s.p50 is ±97.1 %" in text
+    one = Check(name="repeats", outcome=outcome, evidence="an interval needs 3 repeats, got 1")
     assert "not assessed" not in _show(_result(checks=(one,)))
 
 

@@ -1,4 +1,4 @@
-"""Repeats to estimates: mean and 95 % t-interval."""
+"""Estimates of metrics over repeats: mean and 95 % t-interval."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from tokenbench.api import Estimate, FrozenMap
 
 from .metrics import Metrics
 
-LEAST_REPEATS = 3
+MIN_REPEATS = 3
+"""An interval needs this many measured values."""
 
 
-def combine(repeats: Sequence[Metrics]) -> FrozenMap[Estimate]:
-    """An estimate for each metric that any repeat has."""
+def estimates(repeats: Sequence[Metrics]) -> FrozenMap[Estimate]:
+    """An estimate of each metric that any repeat has."""
     names = dict.fromkeys(name for repeat in repeats for name in repeat)
     return FrozenMap({name: estimate([repeat.get(name) for repeat in repeats]) for name in names})
 
 
 def estimate(values: Sequence[float | None]) -> Estimate:
-    """The mean of the values that were measured; an interval from three of them on."""
+    """Mean and interval of the values that are not None."""
     measured = [value for value in values if value is not None]
     if not measured:
         return Estimate(mean=None, half_width=None, values=tuple(values))
     mean = math.fsum(measured) / len(measured)
     half_width = None
-    if len(measured) >= LEAST_REPEATS:
+    if len(measured) >= MIN_REPEATS:
         variance = math.fsum((v - mean) ** 2 for v in measured) / (len(measured) - 1)
         half_width = t_quantile_975(len(measured) - 1) * math.sqrt(variance / len(measured))
     return Estimate(mean=mean, half_width=half_width, values=tuple(values))
@@ -34,9 +35,9 @@ def estimate(values: Sequence[float | None]) -> Estimate:
 
 @functools.cache
 def t_quantile_975(degrees: int) -> float:
-    """The 97.5 % point of Student's t, by bisection of its distribution function.
+    """The 97.5 % quantile of Student's t, by bisection of its distribution function.
 
-    The distribution function for whole degrees of freedom is a finite sum (Abramowitz and Stegun,
+    For integer degrees of freedom the distribution function is a finite sum (Abramowitz and Stegun,
     Handbook of Mathematical Functions, 1964, 26.7.3 and 26.7.4).
     """
     low, high = 0.0, 1000.0

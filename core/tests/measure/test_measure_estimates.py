@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenbench.measure.combine import combine, estimate, t_quantile_975
+from tokenbench.measure.estimates import estimate, estimates, t_quantile_975
 
-# Two-sided 95 % points of Student's t, as scipy.stats.t.ppf(0.975, df) gave them
-# (scipy 1.17.1, 2026-11-21).
-KNOWN = {
+# scipy.stats.t.ppf(0.975, df), scipy 1.17.1, 2026-11-21.
+REFERENCE = {
     1: 12.706204736174694,
     2: 4.302652729749462,
     3: 3.1824463052837078,
@@ -25,14 +24,14 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize(("degrees", "value"), KNOWN.items())
-def test_t_quantile_is_right_to_a_millionth(degrees: int, value: float) -> None:
-    """Odd and even degrees, against published values."""
+@pytest.mark.parametrize(("degrees", "value"), REFERENCE.items())
+def test_t_quantile_matches_scipy(degrees: int, value: float) -> None:
+    """Odd and even degrees of freedom, to 1e-6."""
     assert t_quantile_975(degrees) == pytest.approx(value, abs=1e-6)
 
 
-def test_t_quantile_nears_the_normal_one() -> None:
-    """With many repeats it is 1.959964, from above."""
+def test_t_quantile_converges_to_the_normal_quantile() -> None:
+    """From above: 1.959964."""
     assert 1.959964 < t_quantile_975(20_000) < 1.9602
 
 
@@ -43,23 +42,23 @@ def test_interval_by_hand() -> None:
     assert found.half_width == pytest.approx(4.302652729749462 / math.sqrt(3), abs=1e-6)
 
 
-def test_below_three_repeats_there_is_no_interval() -> None:
+def test_no_interval_below_three_values() -> None:
     """Two values, or three of which one was not measured, have a mean only."""
     assert estimate([1.0, 3.0]).half_width is None
     found = estimate([1.0, None, 3.0])
     assert (found.mean, found.half_width, found.values) == (2.0, None, (1.0, None, 3.0))
 
 
-def test_not_measured_stays_none() -> None:
-    """No value is no zero; a metric that one repeat lacks keeps its place there."""
-    found = combine([{"a": 1.0, "b": None}, {"a": 3.0}])
-    assert found["a"].mean == 2.0
+def test_missing_values_are_none() -> None:
+    """Not zero; a repeat without the metric keeps its place in `values`."""
+    found = estimates([{"a": 1.0, "b": None}, {"a": 3.0}])
+    assert (found["a"].mean, found["a"].values) == (2.0, (1.0, 3.0))
     assert found["b"].mean is None and found["b"].values == (None, None)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=9), st.floats(-1e6, 1e6))
-def test_moving_all_values_moves_only_the_mean(values: list[float], shift: float) -> None:
-    """The interval's width is that of the scatter."""
+def test_shifted_values_have_the_same_width(values: list[float], shift: float) -> None:
+    """A constant added to all values changes the mean only."""
     plain, moved = estimate(values), estimate([value + shift for value in values])
     assert moved.mean == pytest.approx(plain.mean + shift, abs=1e-3)
     assert moved.half_width == pytest.approx(plain.half_width, abs=1e-3)
