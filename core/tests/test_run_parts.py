@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,8 @@ from tokenbench.api import (
     UsageError,
     Weights,
 )
+from tokenbench.load.cores import Cores
 from tokenbench.plan.plan import PlannedEval
-from tokenbench.run.cores import split
 from tokenbench.run.deployment import worst_accuracy
 from tokenbench.run.evaluate import outcome
 from tokenbench.run.prompts import sessions_needed, traffic
@@ -38,14 +39,6 @@ from tokenbench.run.running_server import last_words
 from tokenbench.run.weights import locate
 from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry
-
-
-def test_engine_and_client_get_disjoint_cores() -> None:
-    """The last core measures; with one core they share it, and that is said."""
-    cores = split((0, 1, 2, 5))
-    assert (cores.engine, cores.client, cores.shared) == ((0, 1, 2), (5,), False)
-    alone = split((3,))
-    assert (alone.engine, alone.client, alone.shared) == ((3,), (3,), True)
 
 
 def test_enough_sessions_are_prepared() -> None:
@@ -66,7 +59,7 @@ class One:
         yield SingleTurn(Turn(prompt=self.prompt, max_tokens=1))  # type: ignore[arg-type]
 
 
-def test_the_wire_is_the_first_that_carries_the_prompts() -> None:
+def test_the_codec_is_the_first_that_carries_the_prompts() -> None:
     """Messages need a chat endpoint even where completions are preferred."""
     both = Dialect(codecs=(COMPLETIONS, CHAT), token_id_prompts=True)
     ids, chat = TokenPrompt((1,)), ChatPrompt((Message("user", "x"),))
@@ -137,16 +130,20 @@ def test_provenance_holds_no_secret(monkeypatch) -> None:
     monkeypatch.setenv("VLLM_USE_V1", "1")
     monkeypatch.setenv("VLLM_API_KEY", "hush")
     monkeypatch.setenv("TOKENBENCH_TOKEN", "hush")
-    facts = provenance([], seed=3, argv=["bench", "run"])
+    suite = SimpleNamespace(seed=3)
+    plan: Any = SimpleNamespace(
+        resolved=SimpleNamespace(suite=suite), cores=Cores(engine=(0,), workers=(1,))
+    )
+    facts = provenance([], plan, argv=["bench", "run"])
     assert facts["env.VLLM_USE_V1"] == "1"
     assert "hush" not in facts.values()
     assert {"cpu", "kernel", "library.httptools", "clock.wall_ns", "seed"} <= set(facts)
 
 
-def test_last_words() -> None:
-    """The last lines that say something, on one line."""
+def test_the_last_words_of_a_log() -> None:
+    """The last non-empty lines, on one line."""
     assert last_words("a\n\n b \nc\nd\n\n") == "b | c | d"
-    assert last_words("\n") == "it said nothing"
+    assert last_words("\n") == "its log is empty"
 
 
 def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def test_needs_are_asked_while_planning_and_kept_by_a_twin(notes) -> None:
     (planned,) = deployment.evals
     assert planned.twin_settings == ("context_tokens: 64 -> 999",)
     assert notes.of("Engine.plan")[-1]["request"]["needs"]["context_tokens"] == 999
-    assert planned.twin_request is not None
-    assert planned.twin_request.needs.context_tokens == 999
+    assert planned.twin is not None
+    assert planned.twin.request.needs.context_tokens == 999
 
 
 def test_the_needed_endpoint_carries_the_questions(whole_run: WholeRun) -> None:

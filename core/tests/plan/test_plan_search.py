@@ -20,12 +20,17 @@ from tokenbench.api import (
     PointState,
     UsageError,
 )
+from tokenbench.plan.load import resolve_load
 from tokenbench.plan.search import Bisection
-from tokenbench.plan.series import load_plan
+from tokenbench.suite.places import Places
 from tokenbench.suite.schema import FindRequest, LoadRequest
 from tokenbench.suite.slo import parse_objectives
 
 GOALS = parse_objectives("ttft_p99<200ms", where="here")
+
+
+def _levels(load: LoadRequest) -> Any:
+    return resolve_load(load, Places()).levels
 
 
 def _result(level: LoadLevel, ttft_s: float | None, **changes: Any) -> PointResult:
@@ -79,7 +84,7 @@ def test_the_largest_concurrency_is_found(limit: int) -> None:
     assert limit / 1.021 - 1 <= found <= limit
 
 
-def test_what_never_holds_and_what_always_does() -> None:
+def test_a_search_that_always_fails_or_always_passes() -> None:
     """Nothing found, in a few steps; or the highest that was allowed."""
     like = LoadLevel(rate_per_s=1.0, arrival="poisson")
     assert _search(Bisection(like=like, objectives=GOALS, lowest=1.0), 0.0) == (None, 7)
@@ -102,10 +107,10 @@ def test_what_never_holds_and_what_always_does() -> None:
         ),
     ],
 )
-def test_a_load_does_not_hold_for_a_reason(result: PointResult, why: str) -> None:
-    """Each reason is told."""
+def test_why_a_load_fails(result: PointResult, why: str) -> None:
+    """Each reason in words."""
     trial = Bisection(like=result.level, objectives=GOALS, lowest=1.0).trial(result)
-    assert (trial.holds, trial.why) == (False, why)
+    assert (trial.passed, trial.why) == (False, why)
 
 
 def test_objectives_are_read() -> None:
@@ -142,15 +147,15 @@ def test_objectives_that_are_none(text: str) -> None:
 def test_loads_that_contradict_themselves(load: LoadRequest, said: str) -> None:
     """Refused while planning."""
     with pytest.raises(UsageError, match=said):
-        load_plan(load)
+        _levels(load)
 
 
 def test_levels_of_a_fixed_load() -> None:
     """Closed loops, then open ones; one request at a time where nothing was asked."""
-    assert [level.label for level in load_plan(LoadRequest()).known()] == ["c1"]
+    assert [level.label for level in _levels(LoadRequest()).known()] == ["c1"]
     both = LoadRequest(concurrency=(1, 2), rate=(3.0,))
-    assert [level.label for level in load_plan(both).known()] == ["c1", "c2", "r3"]
-    assert [level.label for level in load_plan(LoadRequest(rate=(3.0,))).known()] == ["r3"]
+    assert [level.label for level in _levels(both).known()] == ["c1", "c2", "r3"]
+    assert [level.label for level in _levels(LoadRequest(rate=(3.0,))).known()] == ["r3"]
 
 
 @pytest.mark.parametrize("highest", [10.3, 2.5, 10.7, 1.0])
@@ -167,8 +172,8 @@ def test_no_load_is_tried_twice(highest: float) -> None:
 
 def test_a_level_asked_for_twice_is_refused() -> None:
     """Two points of one identity would overwrite each other's records."""
-    with pytest.raises(UsageError, match="c1 is asked for twice"):
-        load_plan(LoadRequest(concurrency=(1, 1)))
+    with pytest.raises(UsageError, match="c1 is given twice"):
+        _levels(LoadRequest(concurrency=(1, 1)))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -187,7 +192,7 @@ def test_numbers_are_finite(value: float) -> None:
         (LoadRequest(rate=(0.01,), requests=100_000), "take 10,000,000 s, more than 604,800"),
         (
             LoadRequest(concurrency=(64_512,), warmup_per_concurrency=100),
-            "load.warmup_per_concurrency: 100 for",
+            "load.warmup_per_concurrency: 100 times",
         ),
         (
             LoadRequest(concurrency=(64_512,), requests_per_concurrency=100),
@@ -208,25 +213,25 @@ def test_numbers_are_finite(value: float) -> None:
 def test_products_that_cannot_be_meant(load: LoadRequest, said: str) -> None:
     """Each key for itself would do; what they come to would fill a disk, or last for years."""
     with pytest.raises(UsageError) as caught:
-        load_plan(load)
+        _levels(load)
     assert said in caught.value.message
 
 
 def test_a_large_load_is_planned() -> None:
     """Limits are beyond what is measured: a thousand streams for an hour, a soak test of days."""
-    load_plan(LoadRequest(concurrency=(1024,), duration_s=3600.0, requests_per_concurrency=1000))
-    load_plan(LoadRequest(rate=(10.0,), duration_s=5 * 24 * 3600.0))
-    load_plan(LoadRequest(rate=(1000.0,), duration_s=3600.0))
+    _levels(LoadRequest(concurrency=(1024,), duration_s=3600.0, requests_per_concurrency=1000))
+    _levels(LoadRequest(rate=(10.0,), duration_s=5 * 24 * 3600.0))
+    _levels(LoadRequest(rate=(1000.0,), duration_s=3600.0))
 
 
 def test_a_search_without_an_end_ends_at_a_limit() -> None:
     """Doubling must not come to a schedule that is refused in the middle of a run."""
     find = FindRequest(what="max-rate")
-    rates = load_plan(LoadRequest(find=find, slo="ttft<1s", duration_s=1000.0))
+    rates = _levels(LoadRequest(find=find, slo="ttft<1s", duration_s=1000.0))
     assert isinstance(rates, Bisection)
     assert _search(rates, math.inf)[0] == 5000.0
     find = FindRequest(what="max-concurrency")
-    slots = load_plan(LoadRequest(find=find, slo="ttft<1s", requests_per_concurrency=500))
+    slots = _levels(LoadRequest(find=find, slo="ttft<1s", requests_per_concurrency=500))
     assert isinstance(slots, Bisection)
     assert _search(slots, math.inf)[0] == 10_000
 
@@ -237,5 +242,5 @@ def test_a_trace_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     file.write_text("0\n1\n2\n")
     slow = LoadRequest(arrival="replay", trace=str(file), rate=(2e-6,), requests=3)
     with pytest.raises(UsageError, match="3 arrivals at 2e-06 a second"):
-        load_plan(slow)
-    load_plan(attrs.evolve(slow, rate=(1.0,), requests=5_000_000))
+        _levels(slow)
+    _levels(attrs.evolve(slow, rate=(1.0,), requests=5_000_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,25 +12,31 @@ import pytest
 from tokenbench.api import (
     AccuracyThreshold,
     Architecture,
+    DeviceInfo,
     Engine,
     EngineCapabilities,
     EngineRequest,
     EngineSpec,
     EvalNeeds,
     FrozenMap,
-    HardwareFacts,
     LaunchPlan,
     ModelSpec,
     Pool,
+    Probe,
     ProcessSpec,
     Recipe,
+    Sku,
     Topology,
     UsageError,
     Weights,
     Workload,
 )
+from tokenbench.load.cores import WorkerCount, split_cores
 from tokenbench.plan.planner import make_plan
+from tokenbench.plan.resolve import resolve
+from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, Suite
+from tokenbench.suite.structure import read_suite
 
 
 class Wrapping(Engine):
@@ -85,15 +92,21 @@ class FakePlugins:
         facts = {"weight_formats": ("gguf",), "axes": ("tp",), **capabilities}
         self.capabilities = EngineCapabilities(**facts)
         self.needs = EvalNeeds(context_tokens=100)
+        self.probed = 0
         self.registry = SimpleNamespace(names=lambda kind: ("m",), implementations=lambda hook: ())
 
+    def use(self, name: str) -> None:
+        """There is no amendment."""
+
     def spec(self, kind: str, name: str) -> Any:
-        """The engine's spec."""
+        """The engine's spec, or the hardware's."""
+        if kind == "hardware":
+            return SimpleNamespace(accelerated=True)
         return EngineSpec(
             name=name, summary="", factory=lambda *_: Wrapping(), capabilities=self.capabilities
         )
 
-    def options(self, kind: str, ref: PluginRef) -> object:
+    def options(self, kind: str, ref: PluginRef, *, where: str) -> object:
         """None."""
         return None
 
@@ -111,7 +124,15 @@ class FakePlugins:
 
     def hardware(self, ref: PluginRef) -> Any:
         """Hardware that asks for a variable."""
-        return SimpleNamespace(environment=lambda: FrozenMap({"VISIBLE": "{devices}"}))
+        self.probed += 1
+        devices = tuple(DeviceInfo(index=i, name="Some CPU") for i in range(16))
+        return SimpleNamespace(
+            environment=lambda: FrozenMap({"VISIBLE": "{devices}"}),
+            probe=lambda: Probe(devices=devices),
+            catalogue=lambda: (
+                Sku(name="sku", vendor="v", source="s", date="d", aliases=("some cpu",)),
+            ),
+        )
 
     def workload(self, ref: PluginRef) -> Workload:
         """The workload."""
@@ -129,11 +150,9 @@ def _suite(**changes: Any) -> Suite:
     )
 
 
-def _plan(suite: Suite, plugins: FakePlugins | None = None) -> Any:
-    def probe(ref: PluginRef, count: int) -> HardwareFacts:
-        return HardwareFacts(kind="cpu", sku="some cpu", count=count)
-
-    return make_plan(suite, plugins or FakePlugins(), probe)  # type: ignore[arg-type]
+def _plan(suite: Suite, plugins: Any = None, places: Places | None = None) -> Any:
+    plugins = plugins or FakePlugins()
+    return make_plan(resolve(suite, plugins, places), plugins)
 
 
 def test_weights_recipes_and_thresholds_that_fit_are_chosen() -> None:
@@ -176,7 +195,7 @@ def test_an_eval_that_needs_more_context_gets_a_twin() -> None:
     (deployment,) = _plan(_suite(), plugins).deployments
     (planned,) = deployment.evals
     assert planned.twin_settings == ("context_tokens: 200 -> 1000", "logprobs: off -> on")
-    assert planned.twin.processes[0].flags == {"--ctx": 1000, "--r": 2}
+    assert planned.twin.launch.processes[0].flags == {"--ctx": 1000, "--r": 2}
     assert deployment.launch.processes[0].flags == {"--ctx": 200, "--r": 2}
 
 
@@ -197,8 +216,8 @@ def test_disaggregated_pools() -> None:
 @pytest.mark.parametrize(
     ("suite", "capabilities", "said"),
     [
-        (_suite(topology=Topology(pp=2)), {}, "cannot do pp=2"),
-        (_suite(topology=Topology(dp_attention=True)), {}, "cannot do dp_attention=True"),
+        (_suite(topology=Topology(pp=2)), {}, "does not support pp=2"),
+        (_suite(topology=Topology(dp_attention=True)), {}, "does not support dp_attention=1"),
         (_suite(precision="fp8"), {}, "no weights of precision 'fp8'"),
         (_suite(), {"weight_formats": ("onnx",)}, "can load"),
         (_suite(), {"hardware": ("nvidia",)}, "does not run on 'cpu'"),
@@ -214,7 +233,7 @@ def test_what_cannot_be_is_said_while_planning(
 
 
 def test_stop_rules() -> None:
-    """Requests by slot, a time by default, the least that a steady state needs."""
+    """Requests by concurrency, a time by default, the least that a steady state needs."""
 
     def stops(**load: Any) -> list[Any]:
         suite = attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 4), **load))
@@ -223,7 +242,7 @@ def test_stop_rules() -> None:
     assert [s.duration_s for s in stops()] == [10.0, 10.0]
     assert [s.requests for s in stops(requests_per_concurrency=10)] == [10, 40]
     assert [s.requests for s in stops(requests_per_concurrency=10, requests=15)] == [10, 15]
-    assert [s.least_requests for s in stops(min_requests_per_concurrency=1.5)] == [2, 6]
+    assert [s.min_requests for s in stops(min_requests_per_concurrency=1.5)] == [2, 6]
 
 
 @pytest.mark.parametrize(
@@ -250,8 +269,67 @@ def test_a_secret_in_a_suite_is_refused() -> None:
     told = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "hf_abc"}))
     named = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "{secret:HF_TOKEN}"}))
     plain = attrs.evolve(asked, environment=FrozenMap({"TOKENIZERS_PARALLELISM": "0"}))
-    with pytest.raises(UsageError, match=r"environment\.HF_TOKEN looks like a secret") as caught:
+    with pytest.raises(UsageError, match=r"HF_TOKEN: it looks like a secret") as caught:
         _plan(Suite(deployments=(told,)))
     assert "hf_abc" not in caught.value.message + caught.value.hint
     for fine in (named, plain):
         _plan(Suite(deployments=(fine,)))
+
+
+def test_the_hardware_is_probed_once_per_plan() -> None:
+    """Two deployments on the same hardware; the plan keeps probe and devices."""
+    plugins = FakePlugins()
+    (asked,) = _suite().deployments
+    plan = _plan(Suite(deployments=(asked, attrs.evolve(asked, topology=Topology(tp=4)))), plugins)
+    assert [len(d.devices) for d in plan.deployments] == [1, 4]
+    assert {d.devices[0].sku for d in plan.deployments} == {"sku"}
+    assert plan.deployments[0].probe is plan.deployments[1].probe
+
+
+def test_one_place_chooses_cores_and_load_workers() -> None:
+    """The plan has the cores; each point the load workers that it will use."""
+    load = LoadRequest(concurrency=(1, 3000))
+    plan = _plan(attrs.evolve(_suite(), load=load))
+    assert plan.cores == split_cores(WorkerCount(), 3000)
+    low, high = plan.deployments[0].points
+    assert (low.load_workers, high.load_workers_wanted) == (1, 3)
+    assert high.load_workers == len(plan.cores.workers)
+    assert plan.data()["cores"] == {
+        "engine": list(plan.cores.engine),
+        "workers": list(plan.cores.workers),
+    }
+
+
+@pytest.mark.parametrize(
+    ("deployment", "said"),
+    [
+        (
+            "topology: {tp: 0}",
+            ":3: deployments[0].topology.tp: expected between 1 and 4,096, got 0",
+        ),
+        ("topology: {ep: -1}", ":3: deployments[0].topology.ep: expected between"),
+        ("port: 70000", ":3: deployments[0].port: expected between 1 and 65,535, got 70000"),
+        ("pools: [{replicas: 0}]", ":3: deployments[0].pools[0].replicas: expected between"),
+        ("pools: [{topology: {pp: 9999}}]", ":3: deployments[0].pools[0].topology.pp: expected"),
+    ],
+)
+def test_degrees_replicas_and_ports_are_counted_from_one(
+    tmp_path: Path, deployment: str, said: str
+) -> None:
+    """And end somewhere."""
+    with pytest.raises(UsageError) as caught:
+        _plan_file(tmp_path, f"deployments:\n- engine: a\n  {deployment}")
+    assert said in caught.value.message
+
+
+def _plan_file(folder: Path, text: str) -> Any:
+    file = folder / "suite.yaml"
+    file.write_text(text)
+    suite, document = read_suite(file)
+    return _plan(suite, None, Places(document))
+
+
+def test_a_suite_without_deployments_is_refused(tmp_path: Path) -> None:
+    """With the line of the key."""
+    with pytest.raises(UsageError, match=r"suite.yaml:1: deployments: no deployment"):
+        _plan_file(tmp_path, "deployments: []")

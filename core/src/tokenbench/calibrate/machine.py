@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from pathlib import Path
@@ -10,30 +9,34 @@ from pathlib import Path
 import attrs
 
 from tokenbench.api import UsageError
+from tokenbench.load.cores import Cores, WorkerCount, available_cores, split_cores
 
 _BUSY_SAMPLE_S = 0.5
 # Open files of a process besides its connections; a safe estimate.
 _OTHER_FILES = 200
 
 
-def available_cpus() -> tuple[int, ...]:
-    """CPU cores this process may use, ascending."""
-    return tuple(sorted(os.sched_getaffinity(0)))
+def chosen_cores(asked: tuple[int, ...], concurrency: int) -> tuple[Cores, WorkerCount]:
+    """The cores of a calibration and how many load workers a concurrency gets.
 
-
-def chosen_cpus(asked: tuple[int, ...]) -> tuple[int, ...]:
-    """The requested cores, or all available ones.
+    Args:
+        asked: the server's core, then one for each load worker; empty: as `bench run` would choose.
+        concurrency: the largest level.
 
     Raises:
         UsageError: a requested core is not available.
     """
-    available = available_cpus()
+    available = available_cores()
     if wrong := [cpu for cpu in asked if cpu not in available]:
         raise UsageError(
             f"CPU core {wrong[0]} is not available",
             hint=f"available cores: {', '.join(map(str, available))}",
         )
-    return asked or available
+    if not asked:
+        count = WorkerCount()
+        return split_cores(count, concurrency, available), count
+    workers = asked[1:] or asked
+    return Cores(engine=asked[:1], workers=workers), WorkerCount(fixed=len(workers))
 
 
 def max_concurrency() -> int:

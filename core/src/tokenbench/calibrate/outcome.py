@@ -9,11 +9,12 @@ from typing import Any
 
 import attrs
 
+from tokenbench.load.cores import Cores
 from tokenbench.store.calibration import VERSION, calibration_file, machine_facts
 from tokenbench.store.files import guarded, write_atomic
 
 from .search import Envelope
-from .step import Cores, Step, Traffic
+from .step import Step, Traffic
 
 
 def plain(
@@ -34,14 +35,15 @@ def plain(
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine_facts(),
         "server": server.name if server is not None else "portable",
-        "server_core": cores.server,
-        "client_cores": list(cores.client),
+        "server_core": cores.engine[0],
+        "worker_cores": list(cores.workers),
         "shared_core": cores.shared,
         "busy_share_before": round(busy_share, 3),
         "step_s": traffic.seconds,
         "traffic": attrs.asdict(traffic),
         "envelope": {
             "concurrency": envelope.concurrency,
+            "load_workers": envelope.load_workers,
             "ended_by": envelope.ended_by,
             "reason": envelope.reason,
             "path": [
@@ -70,6 +72,7 @@ def plain_step(step: Step) -> dict[str, Any]:
     """One level as plain data, as in :func:`plain`."""
     return {
         "concurrency": step.concurrency,
+        "load_workers": step.load_workers,
         "seconds": round(step.seconds, 3),
         "tokens_per_s": round(step.tokens_per_s, 1),
         "client_cpu_share": round(step.cpu_share, 4),

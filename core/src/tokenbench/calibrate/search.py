@@ -34,6 +34,11 @@ class Envelope:
     path: tuple[Step, ...]
 
     @property
+    def load_workers(self) -> int | None:
+        """The load workers at that concurrency."""
+        return next((s.load_workers for s in self.path if s.concurrency == self.concurrency), None)
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """The last measurement of each level, by ascending concurrency."""
         last = {step.concurrency: step for step in self.path}

@@ -27,6 +27,7 @@ from tokenbench.api import (
 )
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import Process, start, tail
+from tokenbench.load.cores import Cores, WorkerCount
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary, Status
 from tokenbench.load.worker_group import WorkerGroup
@@ -83,20 +84,6 @@ class Traffic:
 
 
 @attrs.frozen(kw_only=True)
-class Cores:
-    """One core for the server, the others for load workers; `shared`: there is only one core."""
-
-    server: int
-    client: tuple[int, ...]
-    shared: bool
-
-    @classmethod
-    def of(cls, cpus: tuple[int, ...]) -> Cores:
-        """The first core goes to the server."""
-        return cls(server=cpus[0], client=cpus[1:] or cpus, shared=len(cpus) == 1)
-
-
-@attrs.frozen(kw_only=True)
 class Step:
     """One measured level.
 
@@ -105,6 +92,7 @@ class Step:
     """
 
     concurrency: int
+    load_workers: int
     seconds: float
     tokens_per_s: float
     cpu_share: float
@@ -147,6 +135,8 @@ class Calibrator:
     """Load workers for all levels and a reference server per level. A context manager.
 
     Args:
+        cores: the first of the engine's cores is the reference server's.
+        count: how many load workers a concurrency gets.
         folder: for records, ground truth and logs; the caller removes it.
         interrupted: polled several times a second; when True, a level ends early.
         server: executable of another reference server, with the arguments and the ground-truth file
@@ -157,6 +147,7 @@ class Calibrator:
         self,
         traffic: Traffic,
         cores: Cores,
+        count: WorkerCount,
         folder: Path,
         interrupted: Callable[[], bool],
         server: Path | None = None,
@@ -164,10 +155,11 @@ class Calibrator:
         self._traffic = traffic
         self._server = server
         self._cores = cores
+        self._worker_count = count
         self._folder = folder
         self._interrupted = interrupted
         self._count = 0
-        self.workers = WorkerGroup(cpus=cores.client, logs=folder)
+        self.workers = WorkerGroup(cpus=cores.workers, logs=folder)
 
     def __enter__(self) -> Calibrator:
         return self
@@ -195,10 +187,9 @@ class Calibrator:
         with self._reference_server(truth, folder / "server.log", concurrency) as (url, alive):
             warm = Stop(requests=concurrency)
             self._phase(url, folder / "warm-up", concurrency, warm, alive)
-            stop = Stop(
-                duration_s=self._traffic.seconds, min_requests=self._traffic.min_requests
-            )
-            cpus = (self._cores.server, *self._cores.client)
+            stop = Stop(duration_s=self._traffic.seconds, min_requests=self._traffic.min_requests)
+            workers = self._cores.load_workers(self._worker_count, concurrency)
+            cpus = (self._cores.engine[0], *self._cores.workers[:workers])
             before = CoreTimes.of(cpus)
             summary = self._phase(url, measured, concurrency, stop, alive)
             stolen_share = before.stolen_share(CoreTimes.of(cpus))
@@ -244,6 +235,7 @@ class Calibrator:
                 )
                 for n in range(count)
             ),
+            workers=self._cores.load_workers(self._worker_count, concurrency),
             on_progress=lambda _: None,
             interrupted=self._interrupted,
             alive=alive,
@@ -271,7 +263,7 @@ class Calibrator:
         if self._server is not None:
             times_us = [str(round(time_s * 1e6)) for time_s in (traffic.ttft_s, traffic.itl_s)]
             argv = [str(self._server), str(port), *times_us, str(truth)]
-        process = start(argv, cpus=(self._cores.server,), log=log)
+        process = start(argv, cpus=self._cores.engine[:1], log=log)
         try:
             _await_port(process, port)
             yield f"http://127.0.0.1:{port}", lambda: process.exit_code is None
@@ -326,6 +318,7 @@ def _judge(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) -
     failed = (records["status"] != Status.OK) & (records["status"] != Status.CANCELLED)
     return Step(
         concurrency=concurrency,
+        load_workers=summary.workers,
         seconds=summary.wall_s,
         tokens_per_s=metrics["output_tok_s.whole"] or 0.0,
         cpu_share=summary.cpu_s / summary.wall_s if summary.wall_s else 0.0,

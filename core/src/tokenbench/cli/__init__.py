@@ -1,1 +1,1 @@
-"""The command line: thin commands over the other rooms, each imported when its command runs."""
+"""The command line: thin commands, each imported when it runs."""

@@ -17,13 +17,14 @@ from .interrupt import Interrupt
 
 if TYPE_CHECKING:
     from tokenbench.calibrate.search import Envelope
-    from tokenbench.calibrate.step import Cores, Traffic
+    from tokenbench.calibrate.step import Traffic
+    from tokenbench.load.cores import Cores, WorkerCount
 
 _QUICK_S, _QUICK_TOKENS = 1.5, 32
 
 
 @click.command("calibrate")
-@click.option("--concurrency", metavar="N,N,...", help="These levels, and no search beyond them.")
+@click.option("--concurrency", metavar="N,N,...", help="Measure these concurrencies only.")
 @click.option(
     "--seconds", type=click.FloatRange(0.2, 600.0), help="Length of a level (default: 5)."
 )
@@ -31,16 +32,15 @@ _QUICK_S, _QUICK_TOKENS = 1.5, 32
 @click.option(
     "--attempts",
     type=click.IntRange(1, 100),
-    help="How often a level that does not hold is measured (default: 2); more on a machine that "
-    "others disturb.",
+    help="Measurements of a level that fails (default: 2); more on a machine that others disturb.",
 )
-@click.option("--cpus", metavar="N,N,...", help="Cores: the server's, then those of the client.")
+@click.option("--cpus", metavar="N,N,...", help="Cores: the server's, then one per load worker.")
 @click.option(
     "--server",
     type=click.Path(
         exists=True, dir_okay=False, executable=True, resolve_path=True, path_type=Path
     ),
-    help="Another reference server, such as benchmarks/c/server.c, compiled.",
+    help="Executable of another reference server.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(
@@ -52,30 +52,32 @@ def command(
     server: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the load generator itself, on this machine, against a server that knows the truth.
+    """Measure the load generator itself, on this machine, against a reference server.
 
-    The result is kept, and carried by the provenance of later runs.
+    The result is saved. Later runs carry it in their provenance, and `auto` load workers follow it.
     """
-    from tokenbench.calibrate.machine import busy_share, chosen_cpus, max_concurrency
+    from tokenbench.calibrate.machine import busy_share, chosen_cores, max_concurrency
     from tokenbench.calibrate.outcome import plain, save
-    from tokenbench.calibrate.step import Cores, Traffic
+    from tokenbench.calibrate.search import MAX_CONCURRENCY
+    from tokenbench.calibrate.step import Traffic
 
     if seconds is not None and math.isnan(seconds):
         raise UsageError("--seconds: nan is not in the range 0.2 to 600", hint="give a number")
     most = max_concurrency()
     levels = _numbers("--concurrency", concurrency, 1, most)
-    cores = Cores.of(chosen_cpus(_numbers("--cpus", cpus, 0, 1 << 16)))
+    asked = _numbers("--cpus", cpus, 0, 1 << 16)
+    cores, count = chosen_cores(asked, max(levels, default=min(most, MAX_CONCURRENCY)))
     traffic = Traffic(seconds=_QUICK_S, tokens=_QUICK_TOKENS) if quick else Traffic()
     if seconds is not None:
         traffic = Traffic(seconds=seconds, tokens=traffic.tokens)
-    busy = busy_share((cores.server, *cores.client))
+    busy = busy_share((cores.engine[0], *cores.workers))
     with Interrupt() as interrupt:
-        envelope = _measure(traffic, cores, levels, most, attempts, interrupt, server)
+        envelope = _measure(traffic, cores, count, levels, most, attempts, interrupt, server)
     data = plain(envelope, traffic, cores, busy, server)
     _show(data, as_json)
     if envelope.ended_by == "interrupted":
         raise Interrupted(
-            "the calibration was stopped", hint="nothing was saved; an earlier one stays"
+            "the calibration was interrupted", hint="nothing was saved; an earlier one stays"
         )
     click.echo(f"saved: {save(data)}", err=True)
 
@@ -83,6 +85,7 @@ def command(
 def _measure(
     traffic: Traffic,
     cores: Cores,
+    count: WorkerCount,
     levels: tuple[int, ...],
     most: int,
     attempts: int | None,
@@ -96,7 +99,7 @@ def _measure(
 
     with (
         tempfile.TemporaryDirectory(prefix="tokenbench-calibrate-") as folder,
-        Calibrator(traffic, cores, Path(folder), interrupt, server) as calibrator,
+        Calibrator(traffic, cores, count, Path(folder), interrupt, server) as calibrator,
     ):
 
         def measure(concurrency: int) -> Step:
@@ -117,28 +120,28 @@ def _show(data: dict[str, Any], as_json: bool) -> None:
 
     from tokenbench.calibrate.show import table
 
-    # A pipe has no width; what is cut there is lost.
+    # A pipe has no width.
     width = None if sys.stdout.isatty() else 140
     table(data, Console(width=width, highlight=False, markup=False, emoji=False))
 
 
 def _numbers(option: str, text: str | None, least: int, most: int) -> tuple[int, ...]:
-    """A list of different whole numbers; empty where the option was not given."""
+    """A list of distinct integers; empty without the option."""
     if text is None:
         return ()
     try:
         found = tuple(int(word) for word in text.split(","))
     except ValueError:
         raise UsageError(
-            f"{option}: {text!r} is no list of whole numbers", hint=f"for example {option} 1,64"
+            f"{option}: expected integers, got {text!r}", hint=f"for example {option} 1,64"
         ) from None
     if bad := [number for number in found if not least <= number <= most]:
         raise UsageError(
             f"{option}: {bad[0]} is not between {least} and {most}",
-            hint="a stream is an open file; `ulimit -Hn` shows how many there may be"
+            hint="a request in flight needs an open file; `ulimit -Hn` shows the limit"
             if bad[0] > most
             else f"for example {option} 1,64",
         )
     if len(set(found)) < len(found):
-        raise UsageError(f"{option}: {text} names one twice", hint="name each once")
+        raise UsageError(f"{option}: {text} has a duplicate", hint="give each number once")
     return found

@@ -1,4 +1,4 @@
-"""What a run looks like while it runs: a live display on a terminal, plain lines elsewhere."""
+"""Progress displays: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE_EVERY_S = 5.0
 
 
 def configure_logging() -> None:
-    """Structured lines on standard error, for people and for log collectors alike."""
+    """Log structured lines to standard error."""
     structlog.configure(
         processors=[
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
@@ -31,7 +31,7 @@ def configure_logging() -> None:
 
 
 class Lines:
-    """One line an event: for logs, pipes and continuous integration."""
+    """One line per event, for logs and pipes."""
 
     def __init__(self) -> None:
         self._log: Any = structlog.get_logger()
@@ -39,7 +39,7 @@ class Lines:
         self._step: Step | None = None
 
     def note(self, message: str, **facts: object) -> None:
-        """Something happened."""
+        """Log a line."""
         self._log.info(message, **facts)
 
     def step(self, step: Step) -> None:
@@ -56,7 +56,7 @@ class Lines:
         )
 
     def progress(self, progress: Progress) -> None:
-        """Now and then."""
+        """Log progress every few seconds."""
         if time.monotonic() - self._said >= _LINE_EVERY_S and self._step is not None:
             self._said = time.monotonic()
             self._log.info(
@@ -81,7 +81,7 @@ class Lines:
         )
 
     def asked(self, name: str, done: int, total: int | None) -> None:
-        """An eval goes on."""
+        """An eval has more answers."""
         if done == total or time.monotonic() - self._said >= _LINE_EVERY_S:
             self._said = time.monotonic()
             self._log.info("eval", name=name, asked=done, total=total)
@@ -98,7 +98,7 @@ class Lines:
 
 
 class Live:
-    """A line that moves, and lines above it that stay."""
+    """A progress bar, and lines above it that stay."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -139,7 +139,7 @@ class Live:
         self._bar.reset(self._task, total=total, description=escape(text), detail="")
 
     def progress(self, progress: Progress) -> None:
-        """A few times a second."""
+        """Update the bar."""
         step = self._step
         if step is None:
             return
@@ -162,7 +162,7 @@ class Live:
         self.note(f"{result.level.label}: {shown}, {result.measurement}")
 
     def asked(self, name: str, done: int, total: int | None) -> None:
-        """An eval goes on."""
+        """An eval has more answers."""
         self._bar.update(
             self._task, description=f"eval {name}", total=total, completed=done, detail=f"{done}"
         )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once to end in order, twice to end at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first ends a run in order, the second at once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from types import FrameType
 
 
 class Interrupt:
-    """Asked by the run between and during its steps. Use as a context manager."""
+    """Polled by a run. Use as a context manager."""
 
     def __init__(self) -> None:
         self._asked = False
         self._before: dict[int, object] = {}
 
     def __call__(self) -> bool:
-        """Whether the user wants it to end."""
+        """Whether a signal arrived."""
         return self._asked
 
     def __enter__(self) -> Interrupt:

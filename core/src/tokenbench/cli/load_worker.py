@@ -1,4 +1,4 @@
-"""``bench load-worker``: a load worker by hand, or on another host."""
+"""``bench load-worker``."""
 
 from __future__ import annotations
 

@@ -25,11 +25,11 @@ _COMMANDS = {
 _HELP = {
     "run": "Measure: start engines, load them, check accuracy, report.",
     "plan": "Show what `bench run` would do, without doing it.",
-    "plugins": "List, check and make plugins.",
-    "report": "Render a finished run again.",
+    "plugins": "List, check and create plugins.",
+    "report": "Render finished runs again.",
     "metrics": "Print the definition of every metric.",
-    "load-worker": "Run a load job, on this host or for another.",
-    "calibrate": "Measure the load generator itself, on this machine.",
+    "load-worker": "Run a load job by hand or on another host.",
+    "calibrate": "Measure the load generator itself on this machine.",
 }
 
 
@@ -55,7 +55,7 @@ class _Lazy(click.Group):
 @click.version_option(__version__, prog_name="bench")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option(
-    "--no-plugin", "without", multiple=True, metavar="NAME", help="Act as if NAME were not there."
+    "--no-plugin", "without", multiple=True, metavar="NAME", help="Ignore the plugin NAME."
 )
 @click.pass_context
 def cli(ctx: click.Context, debug: bool, without: tuple[str, ...]) -> None:
@@ -65,7 +65,7 @@ def cli(ctx: click.Context, debug: bool, without: tuple[str, ...]) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    # What imports make stays: to look for garbage among it takes a tenth of the start.
+    # Imported objects are not garbage: collecting among them takes a tenth of the start.
     gc.set_threshold(50_000)
     arguments = sys.argv[1:] if args is None else args
     debug = "--debug" in arguments
@@ -92,7 +92,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _explain(error: Exception) -> int:
-    """Say what went wrong; returns the exit code. The API is imported here: `--help` needs none."""
+    """Print the error; returns the exit code. Imports the API here: `--help` needs none."""
     from tokenbench.api.errors import BenchError
 
     if isinstance(error, BenchError):
@@ -112,7 +112,7 @@ def _click_hint(error: click.UsageError) -> str:
 
 
 def _say(message: str, hint: str) -> None:
-    """Two lines on standard error, whatever the message holds."""
+    """Print two lines to standard error, whatever the texts contain."""
     click.echo(f"error: {_one_line(message)}", err=True)
     click.echo(f"hint: {_one_line(hint)}", err=True)
 

@@ -1,4 +1,4 @@
-"""``bench metrics``: the one definition of every number."""
+"""``bench metrics``: the definition of every metric."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def command(pattern: str | None, as_json: bool) -> None:
         return
     click.echo(f"measurement definitions, version {DEFINITIONS_VERSION}")
     for definition in found:
-        better = {True: "higher is better", False: "lower is better", None: "no better end"}
+        better = {True: "higher is better", False: "lower is better", None: "neither is better"}
         click.echo(f"\n{definition.name}  [{definition.unit}]  {definition.title}")
         click.echo(f"  {definition.definition} ({better[definition.higher_is_better]})")

@@ -11,6 +11,7 @@ from .request import plan_request, suite_options
 
 if TYPE_CHECKING:
     from tokenbench.plan.plan import Plan, PlannedDeployment
+    from tokenbench.plan.series import PlannedPoint
 
 
 @click.command("plan")
@@ -26,6 +27,10 @@ def command(obj: dict[str, Any], asked: dict[str, Any], explain: bool, as_json: 
         return
     for deployment in plan.deployments:
         _show(plan, deployment, explain)
+    cores = plan.cores
+    click.echo(
+        f"load workers on cores {_list(cores.workers)}, engine on cores {_list(cores.engine)}"
+    )
     evals = sum(len(d.evals) for d in plan.deployments)
     click.echo(f"{plan.points} points on {len(plan.deployments)} deployments, {evals} evals")
 
@@ -52,12 +57,23 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
         workload = f"{point.workload.name}:{options}" if options else point.workload.name
         click.echo(
             f"  point {point.id}  {workload}  {point.level.label}  "
-            f"{point.repeats} x {length}, warm-up {point.warmup_requests} requests"
+            f"{point.repeats} x {length}, warm-up {point.warmup_requests} requests, "
+            f"load workers: {_workers(point)}"
         )
     for planned in deployment.evals:
         gate = "no gate" if planned.threshold is None else f"at least {planned.threshold.minimum:g}"
         twin = f", twin ({'; '.join(planned.twin_settings)})" if planned.twin else ""
         click.echo(f"  eval {planned.ref.name}  {gate}{twin}")
+
+
+def _workers(point: PlannedPoint) -> str:
+    if point.load_workers == point.load_workers_wanted:
+        return str(point.load_workers)
+    return f"{point.load_workers} ({point.load_workers_wanted} wanted, too few cores)"
+
+
+def _list(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _flag(name: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""``bench report``: a finished run, or several side by side, rendered again."""
+"""``bench report``: renders one finished run, or several side by side."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tokenbench.api.errors import BenchError, PluginError
 if TYPE_CHECKING:
     from tokenbench.api import Artifact, View
     from tokenbench.plugins.instances import PluginInstances
+    from tokenbench.store.layout import RunDirectory
     from tokenbench.suite.schema import PluginRef
 
 
@@ -55,18 +56,16 @@ def _render(
         color=sys.stdout.isatty(),
     )
     plugins = PluginInstances(PluginRegistry(without=without))
-    wanted = ref if ref is not None else _of_suite(directories[0].read_json("suite.json"))
+    wanted = ref if ref is not None else _reporters(directories[0])
     for one in wanted:
         for artifact in _artifacts(plugins, one, view):
             _put(artifact, directories[0].path / "reports")
 
 
-def _of_suite(suite: Any) -> list[PluginRef]:
-    from tokenbench.api import FrozenMap
-    from tokenbench.suite.schema import PluginRef
+def _reporters(directory: RunDirectory) -> Sequence[PluginRef]:
+    from tokenbench.suite.structure import read_suite
 
-    listed = (suite or {}).get("reporters", [])
-    return [PluginRef(item["name"], FrozenMap(item["options"])) for item in listed]
+    return read_suite(directory.path / "suite.json")[0].reporters
 
 
 def _artifacts(plugins: PluginInstances, ref: PluginRef, view: View) -> list[Artifact]:

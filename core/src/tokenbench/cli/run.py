@@ -30,7 +30,7 @@ RUNS = Path("runs")
     show_default=True,
     help="Folder for run directories.",
 )
-@click.option("--allow-invalid", is_flag=True, help="Exit 0 although a measurement is invalid.")
+@click.option("--allow-invalid", is_flag=True, help="Exit 0 even if a measurement is invalid.")
 @click.pass_obj
 def command(obj: dict[str, Any], asked: dict[str, Any], base: Path, allow_invalid: bool) -> None:
     """Start engines, load them, check accuracy, report.
@@ -59,14 +59,14 @@ def _run(
         from tokenbench.store.layout import RunDirectory
 
         plan, plugins = plan_request(asked, obj["without"])
-        directory = RunDirectory.create(base, plan.suite.name)
-        facts = provenance(plugins.registry.loaded, seed=plan.suite.seed, argv=command_line())
+        directory = RunDirectory.create(base, plan.resolved.suite.name)
+        facts = provenance(plugins.registry.loaded, plan, argv=command_line())
         runner = Runner(plan, plugins, directory, shown, interrupted=interrupt, facts=facts)
         return runner.run(), directory.path
 
 
 def _report(obj: dict[str, Any], directory: Path) -> None:
-    """Report a run; a broken reporter must not hide what was measured."""
+    """Render a run; a broken reporter must not hide the results."""
     from .report import render
 
     try:
@@ -85,7 +85,7 @@ def _judge(outcome: Outcome, allow_invalid: bool) -> None:
         raise MeasurementInvalid(
             f"the accuracy gate failed: {e.eval} scored {e.value:.3f} on {e.n} questions, "
             f"at least {e.threshold:g} is needed",
-            hint="the deployment answers wrongly: check weights, chat template and engine flags",
+            hint="its answers are wrong: check weights, chat template and engine flags",
         )
     invalid = [r for r in outcome.results if r.measurement is Measurement.INVALID]
     if invalid and not allow_invalid:
@@ -94,5 +94,5 @@ def _judge(outcome: Outcome, allow_invalid: bool) -> None:
         raise MeasurementInvalid(
             f"{len(invalid)} of {len(outcome.results)} measurements are invalid "
             f"({invalid[0].level.label}{why})",
-            hint="the report names the checks; --allow-invalid exits 0 all the same",
+            hint="the report names the checks; --allow-invalid exits 0 nevertheless",
         )

@@ -1,1 +1,1 @@
-"""From a suite to what will run: canonical plans, point identity, layers of settings."""
+"""From a suite to a plan: what will run, its identity, and the origin of each setting."""

@@ -1,4 +1,4 @@
-"""The amend hook's front: each plugin asked on its own, so that one failure names its plugin."""
+"""Calls the amend hook: each plugin on its own, so that a failure names its plugin."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tokenbench.plugins.registry import PluginRegistry
 def amendments_for(
     registry: PluginRegistry, engine: str, request: EngineRequest, plan: LaunchPlan
 ) -> list[tuple[str, Amendment]]:
-    """What the loaded plugins want changed, by module name, in order of that name.
+    """The amendments of the loaded plugins, by module name, sorted by it.
 
     Raises:
-        PluginError: a plugin failed while it was asked.
+        PluginError: a plugin failed.
     """
     asked = AmendRequest(engine=engine, request=request)
     found = []

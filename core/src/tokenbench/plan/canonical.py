@@ -1,4 +1,4 @@
-"""Canonical JSON and hashes: the same plan has the same identity on every machine."""
+"""Canonical JSON and hashes: a plan has the same identity on every machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import attrs
 
 
 def plain(value: Any) -> Any:
-    """Frozen data as plain JSON data. Mappings are sorted where they are written, not here."""
+    """Frozen data as plain JSON data."""
     if attrs.has(type(value)):
         return {f.name: plain(getattr(value, f.name)) for f in attrs.fields(type(value))}
     if isinstance(value, enum.Enum):
@@ -24,7 +24,7 @@ def plain(value: Any) -> Any:
         return sorted(items) if isinstance(value, frozenset) else items
     if isinstance(value, str | int | float | bool) or value is None:
         return value
-    raise TypeError(f"a {type(value).__name__} is not plain data")
+    raise TypeError(f"expected plain data, got {type(value).__name__}")
 
 
 def canonical_json(value: Any) -> str:
@@ -38,6 +38,6 @@ def identity(value: Any) -> str:
 
 
 def derive_seed(base: int, *parts: str | int) -> int:
-    """A 63-bit seed that depends on every part, for phases that must not share prompts."""
+    """A 63-bit seed that depends on every part."""
     text = ":".join(str(part) for part in (base, *parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

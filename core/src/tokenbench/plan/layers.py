@@ -1,8 +1,7 @@
-"""Layers of settings: who set each flag and variable, and what it replaced.
+"""Layers of settings: the origin of each flag and variable, and what it replaced.
 
-engine < hardware < recipe < amendments < suite. (Point and command-line layers join here when there
-is something in them.) A later layer replaces an earlier one; two amendments that disagree are
-refused.
+Layers, in order: engine, hardware, recipes, amendments, suite. A later layer replaces an earlier
+one. Two amendments that set different values are refused.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Layer:
 
 
 def hardware_layer(kind: str, environment: FrozenMap[str]) -> Layer:
-    """What the hardware tells every process that has accelerators."""
+    """The hardware's variables for every process with accelerators."""
     return Layer(name="hardware", source=kind, environment=environment, accelerated=True)
 
 
@@ -70,10 +69,10 @@ def recipe_layers(recipes: Iterable[Recipe]) -> list[Layer]:
 
 
 def amendment_layers(amendments: Iterable[tuple[str, Amendment]]) -> list[Layer]:
-    """Amendments with the plugins they came from, as layers.
+    """Amendments, each with its plugin, as layers.
 
     Raises:
-        UsageError: two of them give one setting different values.
+        UsageError: two of them set different values.
     """
     layers: list[Layer] = []
     seen: dict[tuple[str, str, str], tuple[str, Any]] = {}
@@ -105,7 +104,7 @@ def amendment_layers(amendments: Iterable[tuple[str, Amendment]]) -> list[Layer]
 def merge(
     plan: LaunchPlan, engine: str, layers: Iterable[Layer], amendments: Sequence[Amendment] = ()
 ) -> tuple[LaunchPlan, tuple[Setting, ...]]:
-    """The plan with all layers laid over it, and where each setting came from."""
+    """Apply all layers to a plan; returns it with the origin of each setting."""
     ordered = list(layers)
     processes: list[ProcessSpec] = []
     settings: list[Setting] = []
@@ -127,7 +126,7 @@ def merge(
 
 
 def _applies(layer: Layer, process: ProcessSpec, origin: str) -> bool:
-    """A sidecar of an amendment gets no flags that were meant for the engine."""
+    """A layer without a role applies to the engine's own processes only."""
     if layer.accelerated:
         return bool(process.accelerators)
     return layer.role == process.role or (layer.role is None and origin == "engine")

@@ -8,36 +8,57 @@ import attrs
 
 from tokenbench.api import (
     AccuracyThreshold,
+    DeviceInfo,
     EngineRequest,
     LaunchPlan,
+    Probe,
 )
-from tokenbench.suite.schema import DeploymentRequest, PluginRef, Suite
+from tokenbench.load.cores import Cores
+from tokenbench.suite.schema import DeploymentRequest, PluginRef
+from tokenbench.suite.structure import unstructure
 
 from .canonical import plain
 from .layers import Setting
+from .resolve import ResolvedSuite
 from .series import PlannedPoint, PlannedSeries
 
 
 @attrs.frozen(kw_only=True)
+class EvalTwin:
+    """A second server for an eval; it differs from the measured one in `settings` only."""
+
+    launch: LaunchPlan
+    request: EngineRequest
+    settings: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
 class PlannedEval:
-    """One eval on one deployment. With a `twin`, another server answers, which differs in
-    `twin_settings` only.
-    """
+    """One eval on one deployment, answered by its `twin` if it has one."""
 
     ref: PluginRef
     threshold: AccuracyThreshold | None
-    twin: LaunchPlan | None = None
-    twin_request: EngineRequest | None = None
-    twin_settings: tuple[str, ...] = ()
+    twin: EvalTwin | None = None
+
+    @property
+    def twin_settings(self) -> tuple[str, ...]:
+        """In what the answering server differs from the measured one."""
+        return () if self.twin is None else self.twin.settings
 
 
 @attrs.frozen(kw_only=True)
 class PlannedDeployment:
-    """One server (with all its processes), the points it serves and the evals it answers."""
+    """One server (with all its processes), the points it serves and the evals it answers.
+
+    `probe`: the hardware of this machine; `devices`: those that the deployment uses.
+    """
 
     id: str
     asked: DeploymentRequest
     request: EngineRequest
+    probe: Probe
+    devices: tuple[DeviceInfo, ...]
+    accelerated: bool
     launch: LaunchPlan
     settings: tuple[Setting, ...]
     series: tuple[PlannedSeries, ...]
@@ -45,7 +66,7 @@ class PlannedDeployment:
 
     @property
     def points(self) -> tuple[PlannedPoint, ...]:
-        """The points that are certain beforehand."""
+        """The points known beforehand."""
         return tuple(point for series in self.series for point in series.points)
 
     @property
@@ -57,19 +78,29 @@ class PlannedDeployment:
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """All deployments of a suite, in order."""
+    """All deployments of a suite, in order, and the cores of this machine."""
 
-    suite: Suite
+    resolved: ResolvedSuite
     deployments: tuple[PlannedDeployment, ...]
+    cores: Cores
 
     def data(self) -> dict[str, Any]:
-        """The plan as plain data, with the points that are certain beforehand."""
-        found: dict[str, Any] = plain(self)
-        for deployment, data in zip(self.deployments, found["deployments"], strict=True):
-            data["points"] = [plain(point) for point in deployment.points]
-        return found
+        """The plan as plain data, with the points known beforehand."""
+        return {
+            "suite": unstructure(self.resolved.suite),
+            "cores": plain(self.cores),
+            "deployments": [
+                {
+                    field.name: plain(getattr(deployment, field.name))
+                    for field in attrs.fields(PlannedDeployment)
+                    if field.name != "series"
+                }
+                | {"points": [plain(point) for point in deployment.points]}
+                for deployment in self.deployments
+            ],
+        }
 
     @property
     def points(self) -> int:
-        """How many points are certain beforehand."""
+        """How many points are known beforehand."""
         return sum(len(deployment.points) for deployment in self.deployments)

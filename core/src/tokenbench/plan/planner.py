@@ -1,4 +1,8 @@
-"""Suite to plan. Pure but for probing the hardware, which the caller hands in."""
+"""From a resolved suite to a plan, read downwards once.
+
+For each deployment: hardware, model and weights, the request to the engine, its processes with all
+layers of settings, identity, points, evals.
+"""
 
 from __future__ import annotations
 
@@ -15,173 +19,131 @@ from tokenbench.api import (
     EvalNeeds,
     FrozenMap,
     HardwareFacts,
+    LaunchPlan,
     Layout,
     ModelSpec,
-    Pool,
+    ProcessSpec,
     Recipe,
     ServingNeeds,
     UsageError,
     Weights,
 )
+from tokenbench.load.cores import CONCURRENCY_PER_WORKER, Cores, WorkerCount, split_cores
 from tokenbench.measure.definitions import DEFINITIONS_VERSION
 from tokenbench.plugins.instances import PluginInstances
-from tokenbench.plugins.requirements import check_requirements
-from tokenbench.suite.schema import DeploymentRequest, PluginRef, Suite
+from tokenbench.suite.limits import check_prompts, expected_requests
+from tokenbench.suite.schema import DeploymentRequest
 
 from .amend import amendments_for
 from .canonical import identity, plain
-from .layers import Layer, amendment_layers, hardware_layer, merge, recipe_layers
-from .plan import Plan, PlannedDeployment, PlannedEval
-from .series import PlannedSeries, load_plan, server_concurrency, thresholds
-from .size_limits import check_prompts, expected_requests
-
-_SECRET_WORDS = frozenset({"KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "CREDENTIALS"})
-Probe = Callable[[PluginRef, int], HardwareFacts]
+from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
+from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
+from .probe import Prober, hardware_facts
+from .resolve import ResolvedDeployment, ResolvedSuite
+from .series import PlannedSeries
 
 
-def make_plan(suite: Suite, plugins: PluginInstances, probe: Probe) -> Plan:
-    """The plan of a suite.
+def make_plan(
+    resolved: ResolvedSuite,
+    plugins: PluginInstances,
+    *,
+    concurrency_per_worker: int = CONCURRENCY_PER_WORKER,
+) -> Plan:
+    """Plan a suite for the hardware and the cores of this machine.
 
     Args:
-        probe: gives the facts of the named hardware for so many accelerators.
+        concurrency_per_worker: what one load worker can drive, from a calibration.
 
     Raises:
-        UsageError: the suite asks for what cannot be.
-        PluginError: a plugin that it names is broken.
-        HardwareAbsent: raised by `probe`.
+        UsageError: an engine, a model or a machine cannot do what is asked.
+        PluginError: a plugin failed.
+        HardwareAbsent: the hardware is not here.
     """
-    check_requirements(suite.requires)
-    thresholds(suite)
-    for name in suite.use:
-        plugins.spec(_kind_of(name, plugins), name)
-    for reporter in suite.reporters:
-        plugins.options("reporter", reporter)
-    for index, asked in enumerate(suite.deployments):
-        plugins.options("launcher", asked.launcher)
-        _no_secret(asked, f"deployments[{index}]")
-    deployments = tuple(
-        _deployment(suite, index, asked, plugins, probe)
-        for index, asked in enumerate(suite.deployments)
+    load = resolved.load
+    count = load.workers(concurrency_per_worker)
+    levels = [load.concurrency(level) for level in load.levels.known()]
+    cores = split_cores(count, max([*levels, load.server_concurrency]))
+    prober = Prober(plugins)
+    return Plan(
+        resolved=resolved,
+        deployments=tuple(
+            _deployment(resolved, deployment, plugins, prober, cores, count)
+            for deployment in resolved.deployments
+        ),
+        cores=cores,
     )
-    return Plan(suite=suite, deployments=deployments)
-
-
-def _no_secret(asked: DeploymentRequest, where: str) -> None:
-    """A key in a suite would stand in the plan, in results and in reports."""
-    for name, value in asked.environment.items():
-        if name.upper().rpartition("_")[2] in _SECRET_WORDS and "{secret:" not in value:
-            raise UsageError(
-                f"{where}.environment.{name} looks like a secret, and a suite is kept with results",
-                hint=f'write "{{secret:{name}}}": it is taken from your own environment',
-            )
-
-
-def _kind_of(name: str, plugins: PluginInstances) -> str:
-    """What `use` names: amendments, or observers."""
-    plain_name = name.rpartition("/")[2]
-    return "observer" if plain_name in plugins.registry.names("observer") else "amendment"
 
 
 def _deployment(
-    suite: Suite, index: int, asked: DeploymentRequest, plugins: PluginInstances, probe: Probe
+    resolved: ResolvedSuite,
+    deployment: ResolvedDeployment,
+    plugins: PluginInstances,
+    prober: Prober,
+    cores: Cores,
+    count: WorkerCount,
 ) -> PlannedDeployment:
-    where = f"deployments[{index}]"
+    asked, layout = deployment.request, deployment.layout
     spec: EngineSpec = plugins.spec("engine", asked.engine.key)
-    engine = plugins.engine(asked.engine)
-    layout = (
-        Layout(pools=asked.pools) if asked.pools else Layout(pools=(Pool(topology=asked.topology),))
+    _check_axes(spec, deployment)
+    model, weights = _model(asked, spec, plugins, deployment.path)
+    accelerated = plugins.spec("hardware", asked.hardware.key).accelerated
+    probe = prober(asked.hardware)
+    facts = hardware_facts(
+        asked.hardware, probe, accelerated=accelerated, accelerators=layout.accelerators
     )
-    _check_axes(spec, layout, where)
-    model, weights = _model(asked, spec, plugins, where)
-    facts = probe(asked.hardware, layout.accelerators)
-    if spec.capabilities.hardware and facts.kind not in spec.capabilities.hardware:
-        raise UsageError(
-            f"{where}.hardware: the engine {spec.name!r} does not run on {facts.kind!r}",
-            hint=f"it runs on: {', '.join(spec.capabilities.hardware)}",
-        )
-    request = EngineRequest(
-        model=model.name if model else asked.engine.name,
-        served_name=model.name if model else "default",
-        weights=weights,
-        architecture=model.architecture if model else Architecture(),
-        hardware=facts,
-        layout=layout,
-        needs=_needs(suite, plugins),
-    )
-    amendments = amendments_for(plugins.registry, spec.name, request, engine.plan(request))
-    layers = [
-        hardware_layer(facts.kind, plugins.hardware(asked.hardware).environment()),
-        *recipe_layers(_recipes(model, asked, facts, weights)),
-        *amendment_layers(amendments),
-        Layer(name="suite", source="suite", flags=asked.flags, environment=asked.environment),
-    ]
-    changes = [amendment for _, amendment in amendments]
-    launch, settings = merge(engine.plan(request), spec.name, layers, changes)
+    _check_hardware(spec, facts, deployment.path)
+    request = _request(resolved, asked, layout, model, weights, facts, plugins)
+    launch, settings, start = _launch(request, asked, model, weights, plugins)
     base = {
         "definitions": DEFINITIONS_VERSION,
         "engine": asked.engine.name,
         "engine_options": plugins.identity_values("engine", asked.engine),
-        "engine_version": engine.planned_version(),
+        "engine_version": plugins.engine(asked.engine).planned_version(),
         "processes": [_canonical_process(p) for p in launch.processes],
         "hardware": facts,
         "layout": layout,
         "model": None if weights is None else [request.model, weights.precision, weights.revision],
-        "seed": suite.seed,
+        "seed": resolved.suite.seed,
     }
-
-    def twin(needs: EvalNeeds) -> PlannedEval | None:
-        return _twin(request, needs, lambda r: merge(engine.plan(r), spec.name, layers, changes)[0])
-
     return PlannedDeployment(
         id=identity(base),
         asked=asked,
         request=attrs.evolve(request, served_name=launch.served_name or request.served_name),
+        probe=probe,
+        devices=probe.devices[: facts.count],
+        accelerated=accelerated,
         launch=launch,
         settings=settings,
-        series=tuple(_series(suite, plugins, base)),
-        evals=tuple(_evals(suite, plugins, model, weights, twin)),
+        series=_series(resolved, plugins, base, cores, count),
+        evals=_evals(resolved, plugins, model, weights, request, start),
     )
 
 
-def _canonical_process(process: Any) -> dict[str, Any]:
-    """What of a process belongs to identity: not its ports' numbers, paths or the interpreter."""
-    return {
-        "role": process.role,
-        "program": process.argv[1:],
-        "flags": process.flags,
-        "environment": process.environment,
-        "files": process.files,
-        "replicas": process.replicas,
-        "image": process.image,
-    }
-
-
-def _check_axes(spec: EngineSpec, layout: Layout, where: str) -> None:
-    for pool in layout.pools:
+def _check_axes(spec: EngineSpec, deployment: ResolvedDeployment) -> None:
+    for pool in deployment.layout.pools:
         if pool.role not in spec.capabilities.roles:
             raise UsageError(
-                f"{where}.pools: the engine {spec.name!r} has no role {pool.role!r}",
+                f"{deployment.path}.pools: the engine {spec.name!r} has no role {pool.role!r}",
                 hint=f"its roles: {', '.join(spec.capabilities.roles)}",
             )
-        for axis in ("tp", "pp", "ep", "dcp", "pcp", "dp_attention"):
-            value = getattr(pool.topology, axis)
-            if int(value) > (0 if axis == "dp_attention" else 1) and (
-                axis not in spec.capabilities.axes
-            ):
+        for axis, degree in pool.topology.degrees.items():
+            if axis not in spec.capabilities.axes:
                 raise UsageError(
-                    f"{where}.topology.{axis}: the engine {spec.name!r} cannot do {axis}={value}",
-                    hint=f"degrees it knows: {', '.join(spec.capabilities.axes) or 'none'}",
+                    f"{deployment.path}.topology.{axis}: the engine {spec.name!r} does not "
+                    f"support {axis}={degree}",
+                    hint=f"degrees it supports: {', '.join(spec.capabilities.axes) or 'none'}",
                 )
 
 
 def _model(
-    asked: DeploymentRequest, spec: EngineSpec, plugins: PluginInstances, where: str
+    asked: DeploymentRequest, spec: EngineSpec, plugins: PluginInstances, path: str
 ) -> tuple[ModelSpec | None, Weights | None]:
     if asked.model is None:
         if spec.capabilities.weight_formats:
+            installed = ", ".join(plugins.registry.names("model")) or "none"
             raise UsageError(
-                f"{where}.model: the engine {spec.name!r} needs a model",
-                hint=f"add --model; installed: {', '.join(plugins.registry.names('model')) or 'none'}",
+                f"{path}.model: the engine {spec.name!r} needs a model",
+                hint=f"add --model; installed: {installed}",
             )
         return None, None
     model = plugins.model(asked.model)
@@ -194,20 +156,69 @@ def _model(
             return model, weights
     have = ", ".join(f"{w.precision} ({w.format})" for w in model.weights)
     raise UsageError(
-        f"{where}.model: {model.name!r} has no weights"
+        f"{path}.model: {model.name!r} has no weights"
         + (f" of precision {asked.precision!r}" if asked.precision else "")
         + f" that {spec.name!r} can load",
         hint=f"it has: {have or 'none'}",
     )
 
 
-def _needs(suite: Suite, plugins: PluginInstances) -> ServingNeeds:
-    contexts = [plugins.workload(ref).context_tokens() for ref in suite.workloads]
+def _check_hardware(spec: EngineSpec, facts: HardwareFacts, path: str) -> None:
+    if spec.capabilities.hardware and facts.kind not in spec.capabilities.hardware:
+        raise UsageError(
+            f"{path}.hardware: the engine {spec.name!r} does not run on {facts.kind!r}",
+            hint=f"it runs on: {', '.join(spec.capabilities.hardware)}",
+        )
+
+
+def _request(
+    resolved: ResolvedSuite,
+    asked: DeploymentRequest,
+    layout: Layout,
+    model: ModelSpec | None,
+    weights: Weights | None,
+    facts: HardwareFacts,
+    plugins: PluginInstances,
+) -> EngineRequest:
+    contexts = [plugins.workload(ref).context_tokens() for ref in resolved.suite.workloads]
     known = [context for context in contexts if context is not None]
-    return ServingNeeds(
-        context_tokens=max(known) if known and len(known) == len(contexts) else None,
-        concurrency=server_concurrency(suite.load),
+    return EngineRequest(
+        model=model.name if model else asked.engine.name,
+        served_name=model.name if model else "default",
+        weights=weights,
+        architecture=model.architecture if model else Architecture(),
+        hardware=facts,
+        layout=layout,
+        needs=ServingNeeds(
+            context_tokens=max(known) if known and len(known) == len(contexts) else None,
+            concurrency=resolved.load.server_concurrency,
+        ),
     )
+
+
+def _launch(
+    request: EngineRequest,
+    asked: DeploymentRequest,
+    model: ModelSpec | None,
+    weights: Weights | None,
+    plugins: PluginInstances,
+) -> tuple[LaunchPlan, tuple[Setting, ...], Callable[[EngineRequest], LaunchPlan]]:
+    """The engine's processes with all layers of settings, the origin of each setting, and a
+    function that plans another request with the same layers.
+    """
+    name = asked.engine.name
+    engine, facts = plugins.engine(asked.engine), request.hardware
+    plan = engine.plan(request)
+    amendments = amendments_for(plugins.registry, name, request, plan)
+    layers = [
+        hardware_layer(facts.kind, plugins.hardware(asked.hardware).environment()),
+        *recipe_layers(_recipes(model, asked, facts, weights)),
+        *amendment_layers(amendments),
+        Layer(name="suite", source="suite", flags=asked.flags, environment=asked.environment),
+    ]
+    changes = [amendment for _, amendment in amendments]
+    launch, settings = merge(plan, name, layers, changes)
+    return launch, settings, lambda other: merge(engine.plan(other), name, layers, changes)[0]
 
 
 def _recipes(
@@ -224,10 +235,28 @@ def _recipes(
     return sorted(found, key=lambda r: (r.hardware is not None) + (r.precision is not None))
 
 
-def _series(suite: Suite, plugins: PluginInstances, base: dict[str, Any]) -> list[PlannedSeries]:
-    levels = load_plan(suite.load)
+def _canonical_process(process: ProcessSpec) -> dict[str, Any]:
+    """What of a process is part of identity: not port numbers, paths or the interpreter."""
+    return {
+        "role": process.role,
+        "program": process.argv[1:],
+        "flags": process.flags,
+        "environment": process.environment,
+        "files": process.files,
+        "replicas": process.replicas,
+        "image": process.image,
+    }
+
+
+def _series(
+    resolved: ResolvedSuite,
+    plugins: PluginInstances,
+    base: dict[str, Any],
+    cores: Cores,
+    count: WorkerCount,
+) -> tuple[PlannedSeries, ...]:
     found = []
-    for ref in suite.workloads:
+    for ref in resolved.suite.workloads:
         workload = plugins.workload(ref)
         part = {
             **base,
@@ -236,30 +265,35 @@ def _series(suite: Suite, plugins: PluginInstances, base: dict[str, Any]) -> lis
             "dataset": workload.dataset_hash(),
         }
         series = PlannedSeries(
-            workload=ref, load=suite.load, levels=levels, part=FrozenMap(plain(part))
+            workload=ref,
+            load=resolved.load,
+            part=FrozenMap(plain(part)),
+            cores=cores,
+            workers=count,
         )
         for point in series.points:
             requests = max(point.warmup_requests, expected_requests(point.level, point.stop))
-            check_prompts(ref, workload.context_tokens(), requests)
+            check_prompts(ref.name, workload.context_tokens(), requests)
         found.append(series)
-    return found
+    return tuple(found)
 
 
 def _evals(
-    suite: Suite,
+    resolved: ResolvedSuite,
     plugins: PluginInstances,
     model: ModelSpec | None,
     weights: Weights | None,
-    twin: Callable[[EvalNeeds], PlannedEval | None],
-) -> list[PlannedEval]:
-    planned = []
-    for ref in suite.evals:
-        needs = plugins.evaluation(ref).needs()
-        made = twin(needs)
-        base = made if made is not None else PlannedEval(ref=ref, threshold=None)
-        threshold = _threshold(model, weights, ref.name)
-        planned.append(attrs.evolve(base, ref=ref, threshold=threshold))
-    return planned
+    request: EngineRequest,
+    start: Callable[[EngineRequest], LaunchPlan],
+) -> tuple[PlannedEval, ...]:
+    return tuple(
+        PlannedEval(
+            ref=ref,
+            threshold=_threshold(model, weights, ref.name),
+            twin=_twin(request, plugins.evaluation(ref).needs(), start),
+        )
+        for ref in resolved.suite.evals
+    )
 
 
 def _threshold(
@@ -274,9 +308,9 @@ def _threshold(
 
 
 def _twin(
-    request: EngineRequest, needs: EvalNeeds, plan: Callable[[EngineRequest], Any]
-) -> PlannedEval | None:
-    """A server for an eval whose needs the measured one does not meet, or None."""
+    request: EngineRequest, needs: EvalNeeds, start: Callable[[EngineRequest], LaunchPlan]
+) -> EvalTwin | None:
+    """A second server for an eval whose needs the measured one does not meet, or None."""
     settings: list[str] = []
     wanted = request.needs
     have = wanted.context_tokens
@@ -289,14 +323,12 @@ def _twin(
     if not settings:
         return None
     other = attrs.evolve(request, needs=wanted)
-    launch = plan(other)
+    launch = start(other)
     if not launch.processes:
-        # A server that is already up cannot be started a second time; the eval asks it as it is.
+        # A server that is already up cannot be started a second time; the eval uses it as it is.
         return None
-    return PlannedEval(
-        ref=PluginRef("twin"),
-        threshold=None,
-        twin=launch,
-        twin_request=attrs.evolve(other, served_name=launch.served_name or other.served_name),
-        twin_settings=tuple(settings),
+    return EvalTwin(
+        launch=launch,
+        request=attrs.evolve(other, served_name=launch.served_name or other.served_name),
+        settings=tuple(settings),
     )

@@ -1,9 +1,8 @@
-"""A load plan that looks for the largest load at which objectives hold.
+"""A load plan that searches for the largest load that meets all objectives.
 
-It doubles from the lowest load until one fails, then halves the gap between the largest that held
-and the smallest that failed, until that gap is within the tolerance. Each load is measured with its
-repeats; a load holds when every objective holds in their mean, nothing failed, and the measurement
-may be used.
+It doubles from the lowest load until one fails, then bisects between the largest load that passed
+and the smallest that failed until they are within the tolerance. A load passes if the mean of its
+repeats meets every objective, no request failed, and the measurement is not invalid.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ _MOST_STEPS = 40
 
 @attrs.frozen(kw_only=True)
 class Trial:
-    """One load of a search, and what it came to. `why` says what did not hold."""
+    """One load of a search. `why`: what failed."""
 
     value: float
-    holds: bool
+    passed: bool
     why: str
 
 
 @attrs.frozen(kw_only=True)
 class Bisection(LoadPlan):
-    """The search. `like` is the level whose rate or concurrency is varied.
+    """The search. `like`: the level whose rate or concurrency is varied.
 
-    `lowest` is where it begins, `highest` where it ends at the latest (None: open), `tolerance` the
-    relative gap at which it is found.
+    `lowest`: the first load. `highest`: the upper bound (None: none). `tolerance`: the relative gap
+    at which the search ends.
     """
 
     like: LoadLevel
@@ -46,52 +45,52 @@ class Bisection(LoadPlan):
         return self.like.concurrency is not None
 
     def next(self, history: Sequence[PointResult]) -> LoadLevel | None:
-        """The next load to try, None once the largest is known."""
+        """The next load; None once the largest is known."""
         trials = [self.trial(result) for result in history]
         value = self._next_value(trials)
         level = None if value is None else self.level(value)
         tried = {trial.value for trial in trials}
-        # Rounding may lead back to a load whose answer is known.
+        # Rounding may lead back to a load that was tried.
         return None if level is None or _load(level) in tried else level
 
     def known(self) -> Sequence[LoadLevel]:
-        """Only the first is certain."""
+        """Only the first is known beforehand."""
         return (self.level(self.lowest),)
 
     def trial(self, result: PointResult) -> Trial:
-        """What one result says of its load."""
+        """A result as a trial of its load."""
         why = _fault(result, self.objectives)
-        return Trial(value=_load(result.level), holds=why is None, why=why or "")
+        return Trial(value=_load(result.level), passed=why is None, why=why or "")
 
     def found(self, history: Sequence[PointResult]) -> float | None:
-        """The largest load that held; None where none did."""
-        held = [trial.value for trial in map(self.trial, history) if trial.holds]
-        return max(held) if held else None
+        """The largest load that passed; None if none did."""
+        passed = [trial.value for trial in map(self.trial, history) if trial.passed]
+        return max(passed) if passed else None
 
     def _next_value(self, trials: list[Trial]) -> float | None:
         if not trials:
             return self.lowest
         if len(trials) >= _MOST_STEPS:
             return None
-        failed = min((t.value for t in trials if not t.holds), default=None)
-        below = [t.value for t in trials if t.holds and (failed is None or t.value < failed)]
-        held = max(below, default=None)
+        failed = min((t.value for t in trials if not t.passed), default=None)
+        below = [t.value for t in trials if t.passed and (failed is None or t.value < failed)]
+        best = max(below, default=None)
         if failed is None:
-            assert held is not None
-            if self.highest is not None and held >= self.highest:
+            assert best is not None
+            if self.highest is not None and best >= self.highest:
                 return None
-            wanted = held * 2
+            wanted = best * 2
             return wanted if self.highest is None else min(wanted, self.highest)
-        if held is None:
+        if best is None:
             return self._halve(failed)
         if self._whole:
-            middle = (held + failed) // 2
-            done = failed - held <= max(1.0, self.tolerance * held)
+            middle = (best + failed) // 2
+            done = failed - best <= max(1.0, self.tolerance * best)
             return None if done else middle
-        return None if failed / held <= 1 + self.tolerance else (held * failed) ** 0.5
+        return None if failed / best <= 1 + self.tolerance else (best * failed) ** 0.5
 
     def _halve(self, failed: float) -> float | None:
-        """Below the lowest load, which did not hold: a few steps down, then it is hopeless."""
+        """Below the lowest load, if that failed: a few steps down, then give up."""
         if self._whole:
             return failed // 2 if failed > 1 else None
         return failed / 2 if failed > self.lowest / 64 else None
@@ -108,7 +107,7 @@ def _load(level: LoadLevel) -> float:
 
 
 def _fault(result: PointResult, objectives: Sequence[Objective]) -> str | None:
-    """Why a load does not hold, or None."""
+    """Why a load fails, or None."""
     if result.state is not PointState.DONE:
         return f"{result.state}: {result.error}"
     for check in result.checks:

@@ -1,4 +1,4 @@
-"""Live plugin objects by name: specs with their options, made once."""
+"""Plugin objects by name: specs with their options, each created once."""
 
 from __future__ import annotations
 
@@ -28,32 +28,50 @@ from .registry import PluginRegistry
 
 
 class PluginInstances:
-    """What the rest of the core asks for a plugin object. Factories are called here only."""
+    """Creates plugin objects. Core calls plugin factories only here."""
 
     def __init__(self, registry: PluginRegistry) -> None:
         self.registry = registry
+        self._options: dict[tuple[str, PluginRef], Any] = {}
         self._made: dict[tuple[str, PluginRef], Any] = {}
         self._context = EngineContext(engine=lambda name: self.engine(PluginRef.of(name)))
 
     def spec(self, kind: str, name: str) -> Any:
-        """The spec of a plugin; raises as :meth:`PluginRegistry.spec` does."""
+        """The spec of a plugin. Raises like :meth:`PluginRegistry.spec`."""
         return self.registry.spec(kind, name)
 
-    def options(self, kind: str, ref: PluginRef) -> Any:
-        """The options instance of a choice, checked."""
-        spec = self.spec(kind, ref.key)
-        return build_options(spec.options, ref.options, where=f"{kind} {ref.name}")
+    def use(self, name: str) -> None:
+        """Load every amendment and observer of that name, so that its hooks are called.
 
-    def option_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
-        """All options of a choice, defaults filled in; secrets are left out."""
-        options = self.options(kind, ref)
-        fields = attrs.fields(type(options))
-        return FrozenMap(
-            {f.name: getattr(options, f.name) for f in fields if not f.metadata.get("secret")}
+        Raises:
+            PluginError: there is none, or it is broken.
+        """
+        distribution, _, plain = name.rpartition("/")
+        kinds = dict.fromkeys(
+            candidate.kind
+            for candidate in self.registry.candidates
+            if candidate.kind in ("amendment", "observer")
+            and candidate.name == plain
+            and distribution in ("", candidate.distribution)
         )
+        for kind in kinds or ("amendment",):
+            self.spec(kind, name)
+
+    def options(self, kind: str, ref: PluginRef, *, where: str | None = None) -> Any:
+        """The checked options of a plugin, an instance of its options class.
+
+        Args:
+            where: the place of the options, for errors.
+        """
+        key = (kind, ref)
+        if key not in self._options:
+            spec = self.spec(kind, ref.key)
+            place = where or f"{kind} {ref.name}"
+            self._options[key] = build_options(spec.options, ref.options, where=place)
+        return self._options[key]
 
     def identity_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
-        """The options that belong to a point's identity."""
+        """The options that are part of a point's identity."""
         options = self.options(kind, ref)
         fields = attrs.fields(type(options))
         return FrozenMap(
@@ -61,12 +79,12 @@ class PluginInstances:
         )
 
     def engine(self, ref: PluginRef) -> Engine:
-        """An engine."""
+        """An engine, with its context."""
         made: Engine = self._make("engine", ref, self._context)
         return made
 
     def hardware(self, ref: PluginRef) -> Hardware:
-        """Hardware."""
+        """A hardware plugin's object."""
         made: Hardware = self._make("hardware", ref)
         return made
 
@@ -76,7 +94,7 @@ class PluginInstances:
         return made
 
     def evaluation(self, ref: PluginRef) -> Eval:
-        """An eval."""
+        """An eval, in this process."""
         made: Eval = self._make("eval", ref)
         return made
 
@@ -86,21 +104,21 @@ class PluginInstances:
         return made
 
     def launcher(self, ref: PluginRef, context: LauncherContext) -> Launcher:
-        """A launcher for one deployment."""
+        """A new launcher for one deployment."""
         spec = self.spec("launcher", ref.key)
         options = self.options("launcher", ref)
         made: Launcher = _call("launcher", ref, spec.factory, options, context)
         return made
 
     def module(self, kind: str, name: str) -> str:
-        """The module behind a plugin, for worker processes that import it themselves."""
+        """The hook module of a plugin, for worker processes that import it themselves."""
         return self.registry.candidate(kind, name).module
 
     def codec_module(self, name: str) -> str | None:
-        """The module that registers the codec `name`; None for a built-in one.
+        """The module that registers the codec `name`; None for a built-in codec.
 
-        Worker processes import it themselves. It is loaded here first, so that a broken one is
-        reported before anything is started.
+        Worker processes import it themselves. It is loaded here first, so that a broken codec is
+        reported before anything starts.
         """
         if name in BUILT_IN:
             return None
@@ -108,7 +126,7 @@ class PluginInstances:
         return self.module("codec", name)
 
     def model(self, name: str) -> ModelSpec:
-        """A model's data."""
+        """A model's spec."""
         spec: ModelSpec = self.spec("model", name)
         return spec
 
@@ -122,13 +140,13 @@ class PluginInstances:
 
 
 def _call(kind: str, ref: PluginRef, factory: Any, *args: Any) -> Any:
-    """Call a plugin's factory; what it raises is that plugin's error."""
+    """Call a plugin's factory. Any exception becomes a PluginError."""
     try:
         return factory(*args)
     except BenchError:
         raise
     except Exception as error:
         raise PluginError(
-            f"the {kind} {ref.name!r} cannot be made: {type(error).__name__}: {error}",
-            hint="run again with --debug for the traceback, or report it to its author",
+            f"could not create the {kind} {ref.name!r}: {type(error).__name__}: {error}",
+            hint="run again with --debug for the traceback, or report it to the plugin's author",
         ) from error

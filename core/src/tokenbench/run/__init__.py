@@ -1,1 +1,1 @@
-"""One execution of a plan: deployments, points, evals, in order, with everything kept."""
+"""One execution of a plan: deployments, points and evals in order, everything on disk."""

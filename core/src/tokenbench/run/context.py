@@ -1,4 +1,4 @@
-"""What all parts of one run share."""
+"""State shared by all parts of one run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory
 from tokenbench.store.results import append_result
 
-from .cores import Cores
 from .observers import Observers
 from .progress import ProgressDisplay
 
 
 @attrs.define(kw_only=True)
 class RunContext:
-    """A run under way. `results`, `evals`, `notes` and `facts` grow as it goes; `number` is that of
-    the point being measured.
+    """A run in progress. `results`, `evals`, `notes` and `facts` grow; `number` counts the points
+    started.
     """
 
     plan: Plan
@@ -29,7 +28,6 @@ class RunContext:
     display: ProgressDisplay
     interrupted: Callable[[], bool]
     facts: dict[str, str]
-    cores: Cores
     observers: Observers
     results: list[PointResult] = attrs.field(factory=list)
     evals: list[EvalOutcome] = attrs.field(factory=list)
@@ -37,12 +35,12 @@ class RunContext:
     number: int = 0
 
     def note(self, text: str) -> None:
-        """Keep a note for the reports, once."""
+        """Add a note to the reports, once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def keep(self, result: PointResult) -> None:
-        """A finished point: to disk first."""
+        """Write a finished point to disk, then show it."""
         append_result(self.directory.results, result)
         self.results.append(result)
         self.display.point(result)

@@ -11,7 +11,6 @@ from tokenbench.api import (
     Accuracy,
     Codec,
     DeploymentReady,
-    DeviceInfo,
     EngineError,
     EngineRequest,
     EvalFinished,
@@ -30,7 +29,7 @@ from tokenbench.load.codecs import find_codec
 from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import PlannedDeployment, PlannedEval
-from tokenbench.plan.series import PlannedPoint, PlannedSeries, objectives, thresholds
+from tokenbench.plan.series import PlannedPoint, PlannedSeries
 from tokenbench.store.results import rewrite_results
 from tokenbench.telemetry.collect import Telemetry
 
@@ -41,39 +40,44 @@ from .progress import Step
 from .prompts import Traffic, traffic
 from .provenance import plugin_facts
 from .running_server import RunningServer
-from .search import slo_of, tell_search
+from .search import tell_search
 from .weights import locate
 
-# A phase drains for about as long as a request takes; the ETA adds this share of its length.
+# Draining takes about as long as one request; the ETA adds this share of a phase.
 _DRAIN_SHARE = 0.25
 
 
 class DeploymentRun:
-    """Runs one deployment; what it measures goes into the context as it comes."""
+    """Runs one deployment; results go into the run's context as they come."""
 
     def __init__(self, context: RunContext, deployment: PlannedDeployment) -> None:
         self._run = context
         self._deployment = deployment
 
     def run(self) -> None:
-        """Serve it, measure its points, ask its evals, stop it."""
+        """Start the server, measure its points, run its evals, stop it."""
         deployment = self._deployment
         weights = self._weights(deployment)
         with contextlib.ExitStack() as stack:
-            crew = WorkerGroup(
-                cpus=self._run.cores.client, logs=self._run.directory.logs(deployment.id)
+            workers = WorkerGroup(
+                cpus=self._run.plan.cores.workers, logs=self._run.directory.logs(deployment.id)
             )
-            stack.callback(crew.close)
+            stack.callback(workers.close)
             server = self._serve(stack, deployment, deployment.request, deployment.launch, weights)
             telemetry = self._telemetry(stack, deployment)
-            self._points(stack, deployment, server, crew, telemetry, weights)
+            self._points(stack, deployment, server, workers, telemetry, weights)
             own = [planned for planned in deployment.evals if planned.twin is None]
             self._ask(deployment, own, server)
         for planned in deployment.evals:
-            if planned.twin is not None and planned.twin_request is not None:
+            if planned.twin is not None:
                 with contextlib.ExitStack() as stack:
                     twin = self._serve(
-                        stack, deployment, planned.twin_request, planned.twin, weights, "twin"
+                        stack,
+                        deployment,
+                        planned.twin.request,
+                        planned.twin.launch,
+                        weights,
+                        "twin",
                     )
                     self._ask(deployment, [planned], twin)
         self._set_accuracy(deployment)
@@ -104,8 +108,8 @@ class DeploymentRun:
                     logs=logs,
                     weights=weights,
                     port=asked.port,
-                    cpus=self._run.cores.engine,
-                    devices=tuple(d.handle or str(d.index) for d in self._devices()),
+                    cpus=self._run.plan.cores.engine,
+                    devices=tuple(d.handle or str(d.index) for d in deployment.devices),
                 ),
             ),
             codec=self._codec,
@@ -138,20 +142,14 @@ class DeploymentRun:
     def _codec(self, name: str) -> Codec:
         return find_codec(name, self._run.plugins.codec_module(name))
 
-    def _devices(self) -> tuple[DeviceInfo, ...]:
-        """The devices that the plan counted."""
-        probe = self._run.plugins.hardware(self._deployment.asked.hardware).probe()
-        return probe.devices[: self._deployment.request.hardware.count]
-
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
     ) -> Telemetry | None:
         ref = deployment.asked.hardware
-        hardware = self._run.plugins.hardware(ref)
-        probe = hardware.probe()
+        probe = deployment.probe
         for field, why in probe.notes.items():
             self._run.facts[f"not_measured.{ref.name}.{field}"] = why
-        # The reports have columns of power and energy only, so only those need an explanation.
+        # Reports have columns for power and energy only, so only those are explained there.
         missing = {f: probe.notes[f] for f in ("power_w", "energy_j") if f in probe.notes}
         for why in dict.fromkeys(missing.values()):
             fields = " and ".join(field for field, text in missing.items() if text == why)
@@ -160,11 +158,11 @@ class DeploymentRun:
             module=self._run.plugins.module("hardware", ref.key),
             name=ref.name,
             options=dict(ref.options),
-            devices=tuple(device.index for device in self._devices()),
+            devices=tuple(device.index for device in deployment.devices),
             folder=self._run.directory.telemetry(deployment.id),
             host="localhost",
             role="server",
-            cpus=self._run.cores.client,
+            cpus=self._run.plan.cores.workers,
         )
         stack.callback(telemetry.close)
         return telemetry
@@ -176,32 +174,25 @@ class DeploymentRun:
         stack: contextlib.ExitStack,
         deployment: PlannedDeployment,
         server: RunningServer,
-        crew: WorkerGroup,
+        workers: WorkerGroup,
         telemetry: Telemetry | None,
         weights: str | None,
     ) -> None:
         tokenizer = self._tokenizer(deployment, weights)
-        load = self._run.plan.suite.load
-        hardware = self._run.plugins.spec("hardware", deployment.asked.hardware.key)
+        resolved = self._run.plan.resolved
         context = PointContext(
             directory=self._run.directory,
             deployment=deployment,
             server=server,
-            crew=crew,
+            workers=workers,
             telemetry=telemetry,
-            accelerated=hardware.accelerated,
             display=self._run.display,
             note=self._run.note,
             interrupted=self._run.interrupted,
-            run_seed=self._run.plan.suite.seed,
-            slo=slo_of(objectives(load)),
-            trace=load.trace,
-            thresholds=thresholds(self._run.plan.suite),
-            stall_timeout_s=load.stall_timeout_s,
-            request_timeout_s=load.request_timeout_s,
-            power_limited=_power_limited(
-                self._run.plugins.hardware(deployment.asked.hardware).probe()
-            ),
+            run_seed=resolved.suite.seed,
+            load=resolved.load,
+            thresholds=resolved.thresholds,
+            power_limited=_power_limited(deployment.probe),
         )
         for series in deployment.series:
             made = traffic(
@@ -219,10 +210,10 @@ class DeploymentRun:
         series: PlannedSeries,
         made: Traffic,
     ) -> None:
-        """The one loop: the load plan names the next level from the results so far."""
+        """The one loop: the load plan chooses the next level from the results so far."""
         history: list[PointResult] = []
         restarted = False
-        while (level := series.levels.next(history)) is not None:
+        while (level := series.load.levels.next(history)) is not None:
             point = series.point(level)
             self._run.number += 1
             self._run.observers.tell(
@@ -242,11 +233,11 @@ class DeploymentRun:
                 if restarted:
                     raise EngineError(
                         f"the server stalled again: {result.error}",
-                        hint="its log may say why; raise load.stall_timeout_s if it is only slow",
+                        hint="see its log; raise load.stall_timeout_s if it is only slow",
                         log=self._run.directory.logs(context.deployment.id),
                     )
                 restarted = True
-                self._run.display.note("the server stalled; it is started once more")
+                self._run.display.note("the server stalled; restarting it once")
                 self._run.note(f"{context.deployment.id}: restarted once after a stall")
                 context.server.stop()
                 context.server.start()
@@ -272,7 +263,7 @@ class DeploymentRun:
         return step
 
     def _left_s(self, phase: str) -> float | None:
-        """Time that the points not yet begun take, where all are limited by time."""
+        """Seconds left for this and later points; None if one is not limited by time."""
         points = [p for d in self._run.plan.deployments for p in d.points][self._run.number - 1 :]
         if any(point.stop.duration_s is None for point in points):
             return None
@@ -309,8 +300,8 @@ class DeploymentRun:
                 server=server,
                 deployment=deployment.id,
                 folder=folder,
-                seed=self._run.plan.suite.seed,
-                cpus=self._run.cores.client,
+                seed=self._run.plan.resolved.suite.seed,
+                cpus=self._run.plan.cores.workers,
                 on_asked=lambda done, total, name=name: self._run.display.asked(name, done, total),  # type: ignore[misc]
                 interrupted=self._run.interrupted,
             )
@@ -321,7 +312,7 @@ class DeploymentRun:
             self._run.observers.tell(EvalFinished(run=self._run.directory.id, outcome=outcome))
 
     def _set_accuracy(self, deployment: PlannedDeployment) -> None:
-        """Give every point of the deployment its accuracy verdict, and rewrite the results."""
+        """Set the accuracy verdict of every point of the deployment, and rewrite the results."""
         evals = tuple(e for e in self._run.evals if e.deployment == deployment.id)
         if not evals:
             return
@@ -336,7 +327,7 @@ class DeploymentRun:
 
 
 def worst_accuracy(evals: tuple[EvalOutcome, ...]) -> Accuracy:
-    """The verdict over several evals: one failure fails, one gate decides."""
+    """The verdict over several evals: the worst one."""
     found = {outcome.accuracy for outcome in evals}
     for verdict in (Accuracy.FAIL, Accuracy.UNDECIDED, Accuracy.PASS):
         if verdict in found:
@@ -345,7 +336,7 @@ def worst_accuracy(evals: tuple[EvalOutcome, ...]) -> Accuracy:
 
 
 def _power_limited(probe: Probe) -> bool | None:
-    """Whether a board's power limit is below its default; None where no board tells."""
+    """Whether a board's power limit is below its default; None if unknown."""
     limits = [
         (device.power_limit_w, device.default_power_limit_w)
         for device in probe.devices

@@ -1,4 +1,4 @@
-"""Run one eval against a running server, and judge its score."""
+"""Runs one eval against a running server and judges its score."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def run_eval(
     on_asked: Callable[[int, int | None], None],
     interrupted: Callable[[], bool],
 ) -> EvalOutcome:
-    """Ask the questions in a process of its own and judge the score.
+    """Run the eval in a process of its own and judge its score.
 
     Raises:
-        BenchError: the eval could not be run.
+        BenchError: the eval failed.
         Interrupted: the user stopped it; the samples so far are on disk.
     """
     begun = time.monotonic()
@@ -82,7 +82,7 @@ def run_eval(
 
 
 def outcome(score: EvalScore, planned: PlannedEval, deployment: str, seconds: float) -> EvalOutcome:
-    """A score, its interval, and what it means against the threshold."""
+    """The score with its interval and the verdict against the threshold."""
     interval = wilson(score.correct, score.n)
     threshold = _applies(planned.threshold, score)
     minimum = threshold.minimum if threshold is not None else None
@@ -117,7 +117,7 @@ def _run(
     interrupted: Callable[[], bool],
     server: RunningServer,
 ) -> EvalScore:
-    # Nothing of an eval may fetch: data are local, and a hub must not be asked.
+    # Evals use local data; a hub is never contacted.
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": scratch}
     process = start(
         [sys.executable, "-m", "tokenbench.evals.worker", str(job)],
@@ -146,7 +146,7 @@ def _run(
         process.stop()
     raise PluginError(
         f"the eval worker ended without a score: {process.log_tail(2)}",
-        hint="its log says why",
+        hint="see its log",
         log=log,
     )
 

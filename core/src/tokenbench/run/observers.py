@@ -1,4 +1,4 @@
-"""The observe hooks' front: one event, every observer on its own, failures logged, never raised."""
+"""Calls the observe hooks: each observer on its own; failures are logged, never raised."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _HOOKS: dict[type[Any], str] = {
 
 
 class Observers:
-    """Tells loaded plugins what happened."""
+    """Sends events to the loaded observers."""
 
     def __init__(self, registry: PluginRegistry) -> None:
         self._registry = registry
         self._log = structlog.get_logger("observers")
 
     def tell(self, event: Event) -> None:
-        """Call the event's hook of every loaded plugin, in order of module name."""
+        """Call the event's hook of every loaded plugin, by module name."""
         hook = _HOOKS[type(event)]
         for observe in self._registry.implementations(hook):
             try:

@@ -1,4 +1,4 @@
-"""One point: warm-up, repeats, scrapes around each, and the result."""
+"""One point: warm-up, repeats with counters scraped around each, and the result."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tokenbench.api import (
     PointState,
     Stop,
 )
-from tokenbench.load.arrivals import arrival_times, read_timestamps
+from tokenbench.load.arrivals import arrival_times
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary
 from tokenbench.load.worker_group import WorkerGroup
-from tokenbench.measure.slo import Slo
 from tokenbench.measure.thresholds import CertificationThresholds
 from tokenbench.plan.canonical import derive_seed
+from tokenbench.plan.load import ResolvedLoad
 from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plan.series import PlannedPoint
 from tokenbench.store.files import guarded
@@ -38,23 +38,19 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class PointContext:
-    """What a point is measured with."""
+    """What all points of a deployment are measured with."""
 
     directory: RunDirectory
     deployment: PlannedDeployment
     server: RunningServer
-    crew: WorkerGroup
+    workers: WorkerGroup
     telemetry: Telemetry | None
-    accelerated: bool
     display: ProgressDisplay
     note: Callable[[str], None]
     interrupted: Callable[[], bool]
     run_seed: int
-    slo: Slo | None
+    load: ResolvedLoad
     thresholds: CertificationThresholds
-    trace: str | None
-    stall_timeout_s: float
-    request_timeout_s: float
     codec_module: str | None = None
     power_limited: bool | None = None
 
@@ -65,9 +61,9 @@ def measure_point(
     traffic: Traffic,
     step: Callable[[str, PlannedPoint], Step],
 ) -> PointResult:
-    """Measure one point to its end, or as far as it goes.
+    """Measure one point.
 
-    A stall, a dead server or an interruption ends it early; its state says so, and what was
+    A stall, a dead server or an interruption ends it early. Its state says so, and what was
     measured until then is kept.
     """
     turns_per_s: float | None = None
@@ -76,14 +72,14 @@ def measure_point(
     if point.warmup_requests:
         warmup = attrs.evolve(
             point,
-            level=LoadLevel(concurrency=point.slots),
+            level=LoadLevel(concurrency=point.concurrency),
             stop=Stop(requests=point.warmup_requests),
         )
         context.display.step(step("warm-up", warmup))
         summary = _phase(context, warmup, traffic, "warmup", None)
         turns_per_s = summary.turns / summary.wall_s if summary.wall_s else None
         state, error = _state(context, summary)
-    # With numpy, which takes a tenth of a second to import: not before the first request.
+    # Imports numpy, which takes 0.1 s: not before the first request.
     from .results import evidence, result
 
     for repeat in range(point.repeats):
@@ -92,7 +88,8 @@ def measure_point(
         context.display.step(step(f"repeat {repeat + 1}/{point.repeats}", point))
         if not context.server.settle():
             context.note(
-                f"{point.level.label}: the server was busy, or kept its cache, before a repeat"
+                f"{point.level.label}: the server was still busy, or did not empty its cache, "
+                "before a repeat"
             )
         before = context.server.counters()
         summary = _phase(context, point, traffic, f"repeat-{repeat}", turns_per_s)
@@ -117,11 +114,12 @@ def _phase(
     seed = derive_seed(context.run_seed, point.workload.name, level.label, phase)
     arrivals = None
     if level.rate_per_s is not None:
-        timestamps = read_timestamps(Path(context.trace)) if context.trace is not None else ()
-        arrivals = arrival_times(level, point.stop, derive_seed(seed, "arrivals"), timestamps)
+        arrivals = arrival_times(
+            level, point.stop, derive_seed(seed, "arrivals"), context.load.timestamps
+        )
         count = len(arrivals)
     else:
-        count = sessions_needed(point.stop, point.slots, turns_per_s)
+        count = sessions_needed(point.stop, point.concurrency, turns_per_s)
     with guarded(folder / "sessions"):
         job = LoadJob(
             url=context.server.url,
@@ -134,15 +132,16 @@ def _phase(
             stop=point.stop,
             concurrency=level.concurrency,
             rate_per_s=level.rate_per_s,
-            request_timeout_s=context.request_timeout_s,
-            stall_timeout_s=context.stall_timeout_s,
-            drain_timeout_s=context.request_timeout_s,
+            request_timeout_s=context.load.request.request_timeout_s,
+            stall_timeout_s=context.load.request.stall_timeout_s,
+            drain_timeout_s=context.load.request.request_timeout_s,
             api_key_env=context.server.api_key_env,
         )
-        return context.crew.run(
+        return context.workers.run(
             job,
             traffic.sessions(seed, count),
             arrivals,
+            workers=point.load_workers,
             on_progress=context.display.progress,
             interrupted=context.interrupted,
             alive=context.server.alive,
@@ -150,7 +149,7 @@ def _phase(
 
 
 def _state(context: PointContext, summary: PhaseSummary) -> tuple[PointState, str | None]:
-    """How a phase ended: as planned, or cut by the server, the user, a stall or the disk."""
+    """How a phase ended, and why if not as planned."""
     death = context.server.found_dead()
     if death is not None:
         return PointState.FAILED, f"the engine died: {death}"
@@ -159,15 +158,15 @@ def _state(context: PointContext, summary: PhaseSummary) -> tuple[PointState, st
     if summary.stopped_by == "stalled":
         return (
             PointState.STALLED,
-            f"no token on any stream for {context.stall_timeout_s:g} s",
+            f"no token on any stream for {context.load.request.stall_timeout_s:g} s",
         )
     return PointState.DONE, None
 
 
 def engine_died(result: PointResult, log: Path) -> EngineError | None:
-    """The error that a point's end means for the run, if it means one."""
+    """The error that ends the run after this point, if any."""
     if result.state is PointState.FAILED:
         return EngineError(
-            result.error or "the engine died", hint="the end of its log says why", log=log
+            result.error or "the engine died", hint="see the end of its log", log=log
         )
     return None

@@ -1,4 +1,4 @@
-"""Telemetry of a window, as the series that `measure.energy` integrates."""
+"""Telemetry as the time series that `measure.energy` integrates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SLOWDOWNS = ("hw", "thermal", "hardware")
 
 
 def series_of(readings: Sequence[Reading]) -> list[Series]:
-    """One series a device, in order of time."""
+    """One series per device, ordered by time."""
     groups: dict[tuple[str, str, int], list[Reading]] = {}
     for reading in readings:
         key = (reading.host, reading.role, reading.sample.device)
@@ -39,7 +39,7 @@ def _number(value: float | None) -> float:
 
 
 def energy_metrics(energy: Energy, metrics: Metrics, domain: str) -> Metrics:
-    """Energy per token and request of a domain (``accelerator`` or ``host``)."""
+    """Energy and power metrics of a domain (``accelerator`` or ``host``), in J and W."""
     joules = energy.energy_j
     total = None
     if metrics["input_tokens"] is not None and metrics["output_tokens"] is not None:
@@ -60,7 +60,7 @@ def energy_metrics(energy: Energy, metrics: Metrics, domain: str) -> Metrics:
 
 
 def clock_of_peers(readings: Sequence[Reading]) -> float | None:
-    """The slowest device's median clock over the median of all; None with fewer than two."""
+    """The slowest device's median clock over the median of all; None below two devices."""
     clocks: dict[tuple[str, int], list[float]] = {}
     for reading in readings:
         if reading.sample.clock_hz is not None:
@@ -75,7 +75,7 @@ def energy_of(series: Sequence[Series], start_ns: int, end_ns: int) -> Energy:
 
 
 def throttled_share(series: Sequence[Series], start_ns: int, end_ns: int) -> float | None:
-    """Share of samples in which a device was slowed down by hardware or heat."""
+    """Share of samples with a hardware or thermal slowdown; None without samples."""
     seen = slowed = 0
     for one in series:
         for timestamp, reasons in zip(one.ns, one.throttled, strict=True):

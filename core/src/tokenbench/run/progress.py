@@ -1,4 +1,4 @@
-"""Where a run tells what it is doing. The terminal display and the plain lines implement it."""
+"""The interface of a run's progress display; see :mod:`tokenbench.cli.display`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from tokenbench.load.worker_handle import Progress
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """What is being measured now: point `number` of `points`, one of its phases.
+    """The phase being measured, of point `number` of `points`.
 
-    `phase` is ``warm-up`` or ``repeat 2/3``; `expected_s` its length where it is known.
+    `phase` is ``warm-up`` or ``repeat 2/3``. `expected_s`: its length; `left_s`: until the end of
+    the run; None where unknown.
     """
 
     deployment: str
@@ -28,22 +29,22 @@ class Step:
 
 
 class ProgressDisplay(Protocol):
-    """A display. Calls come from the run's one thread; none may raise."""
+    """A display. Called from one thread; must not raise."""
 
     def note(self, message: str, **facts: object) -> None:
-        """Something happened that is worth a line."""
+        """Show a line that stays."""
 
     def step(self, step: Step) -> None:
         """A phase begins."""
 
     def progress(self, progress: Progress) -> None:
-        """A few times a second while a phase runs."""
+        """Called several times a second during a phase."""
 
     def point(self, result: PointResult) -> None:
         """A point's result is on disk."""
 
     def asked(self, name: str, done: int, total: int | None) -> None:
-        """An eval has so many answers."""
+        """An eval has `done` of `total` answers."""
 
     def outcome(self, outcome: EvalOutcome) -> None:
         """An eval's outcome is on disk."""

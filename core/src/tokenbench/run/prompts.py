@@ -1,4 +1,4 @@
-"""Sessions of a phase: from a workload to the file that a load worker reads."""
+"""The sessions of a phase, for the codec and the tokenizer of one server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tokenbench.api import (
     WorkloadContext,
 )
 
-# How many more sessions are prepared than the warm-up's speed says will be needed.
+# Sessions prepared over those needed at the warm-up's speed.
 _MARGIN = 2.0
 _LEAST = 64
 _BLIND_PER_SLOT = 200
@@ -31,7 +31,7 @@ _BLIND_PER_SLOT = 200
 
 @attrs.frozen(kw_only=True)
 class Traffic:
-    """A workload as one server will get it: in its codec, with its tokenizer."""
+    """A workload as one server gets it: with its codec and its tokenizer."""
 
     workload: Workload
     context: WorkloadContext
@@ -45,7 +45,7 @@ class Traffic:
 def traffic(
     workload: Workload, dialect: Dialect, tokenizer: Tokenizer | None, context_tokens: int | None
 ) -> Traffic:
-    """Choose the codec: the server's preferred one that can carry the workload's prompts.
+    """Choose the first codec of the server that can carry the workload's prompts.
 
     Raises:
         UsageError: none can.
@@ -61,11 +61,11 @@ def traffic(
         try:
             first = next(iter(workload.sessions(context, 0)), None)
         except UsageError as error:
-            # What it cannot make for this format it may make for the next.
+            # The workload may have prompts for the next codec.
             refused = refused or error
             continue
         if first is None:
-            raise UsageError("the workload has no session", hint="check its options and data")
+            raise UsageError("the workload has no sessions", hint="check its options and data")
         if _carries(codec, first):
             return Traffic(workload=workload, context=context, codec=codec)
     raise refused or UsageError(
@@ -89,7 +89,7 @@ def sessions_needed(stop: Stop, concurrency: int, turns_per_s: float | None) -> 
     """How many sessions to prepare for a phase.
 
     Args:
-        turns_per_s: speed seen in the warm-up; None where there was none.
+        turns_per_s: the speed of the warm-up; None without one.
     """
     if stop.requests is not None:
         return stop.requests + concurrency

@@ -15,25 +15,28 @@ from pathlib import Path
 import tokenbench
 from tokenbench.api import API_VERSION
 from tokenbench.load import native
+from tokenbench.plan.plan import Plan
 from tokenbench.plugins.discovery import Candidate
 from tokenbench.store import calibration
+from tokenbench.suite.secrets import looks_secret
 
 # Libraries whose version can change a number.
 _LIBRARIES = ("httptools", "msgspec", "numpy", "pyarrow")
 # Variables that change how engines and libraries run; values of others stay private.
 _PREFIXES = ("TOKENBENCH_", "CUDA_", "HIP_", "ROCR_", "NCCL_", "OMP_", "VLLM_", "SGLANG_", "LLAMA_")
-_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
-def provenance(plugins: Iterable[Candidate], *, seed: int, argv: list[str]) -> dict[str, str]:
-    """Flat facts of this run: dotted key to text."""
+def provenance(plugins: Iterable[Candidate], plan: Plan, *, argv: list[str]) -> dict[str, str]:
+    """Flat facts of a run: dotted key to text."""
     facts = {
         "bench.version": tokenbench.__version__,
         "bench.api": ".".join(map(str, API_VERSION)),
         "command": " ".join(argv),
-        "seed": str(seed),
+        "seed": str(plan.resolved.suite.seed),
         "python": platform.python_version(),
         "load.request_path": native.path(),
+        "load.worker_cores": ",".join(map(str, plan.cores.workers)),
+        "engine.cores": ",".join(map(str, plan.cores.engine)),
         "host": platform.node(),
         "kernel": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
@@ -53,7 +56,7 @@ def provenance(plugins: Iterable[Candidate], *, seed: int, argv: list[str]) -> d
 
 
 def plugin_facts(plugins: Iterable[Candidate]) -> dict[str, str]:
-    """Which distribution gave each plugin. Asked again as more are loaded."""
+    """The distribution and version of each plugin."""
     return {
         f"plugin.{c.kind}.{c.name}": f"{c.distribution} {c.version} (API {c.api})" for c in plugins
     }
@@ -63,7 +66,7 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in variables.items()
-        if name.startswith(_PREFIXES) and not any(word in name.upper() for word in _SECRET_WORDS)
+        if name.startswith(_PREFIXES) and not looks_secret(name)
     }
 
 
@@ -91,5 +94,5 @@ def _git(folder: Path) -> dict[str, str]:
 
 
 def command_line() -> list[str]:
-    """What the user typed, without the interpreter's path."""
+    """The command line, without the interpreter's path."""
     return ["bench", *sys.argv[1:]]

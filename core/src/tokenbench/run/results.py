@@ -1,4 +1,4 @@
-"""What a phase left on disk, measured; and what a point's repeats come to."""
+"""From the records of a phase to evidence, and from a point's repeats to its result."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import attrs
 from tokenbench.api import Check, Counters, FrozenMap, Measurement, PointResult, PointState
 from tokenbench.measure.certify import certify
 from tokenbench.measure.checks import verdict
-from tokenbench.measure.client_checks import client_coalesced_share
-from tokenbench.measure.combine import combine
+from tokenbench.measure.client_checks import withhold_itl
+from tokenbench.measure.estimates import estimates
 from tokenbench.measure.evidence import Evidence
 from tokenbench.measure.metrics import Metrics, measure_repeat, steady_window
 from tokenbench.measure.saturation import saturated
@@ -33,7 +33,7 @@ def evidence(
     before: Counters | None,
     after: Counters | None,
 ) -> Evidence:
-    """Put the records on disk in their final form, then measure them."""
+    """Convert the raw records on disk to Parquet, then measure them."""
     folder = context.directory.phase(point.id, phase)
     records, chunks = read_raw(folder)
     summary = read_phase(folder)
@@ -46,7 +46,12 @@ def evidence(
     )
     accelerators = context.deployment.request.hardware.count
     metrics = measure_repeat(
-        records, chunks, summary, accelerators=accelerators, roles=roles, slo=context.slo
+        records,
+        chunks,
+        summary,
+        accelerators=accelerators,
+        roles=roles,
+        objectives=context.load.objectives,
     )
     found = Evidence(
         records=records,
@@ -56,13 +61,10 @@ def evidence(
         steady=steady_window(records, summary),
         before=before,
         after=after,
-        caching_asked=context.deployment.request.needs.prefix_caching,
-        accelerated=context.accelerated,
+        prefix_caching=context.deployment.request.needs.prefix_caching,
+        accelerated=context.deployment.accelerated,
     )
-    if client_coalesced_share(found) > context.thresholds.coalesced_withhold_itl:
-        withheld = {name: None for name in metrics if name.startswith("itl_")}
-        found = attrs.evolve(found, metrics={**metrics, **withheld})
-    return _with_power(context, found)
+    return _with_power(context, withhold_itl(found, context.thresholds))
 
 
 def _with_power(context: PointContext, evidence: Evidence) -> Evidence:
@@ -72,7 +74,7 @@ def _with_power(context: PointContext, evidence: Evidence) -> Evidence:
     readings = context.telemetry.readings(phase.started_ns, phase.ended_ns)
     series = series_of(readings)
     energy = energy_of(series, phase.started_ns, phase.ended_ns)
-    domain = "accelerator" if context.accelerated else "host"
+    domain = "accelerator" if context.deployment.accelerated else "host"
     more: Metrics = energy_metrics(energy, evidence.metrics, domain)
     return attrs.evolve(
         evidence,
@@ -94,7 +96,7 @@ def result(
     """A point's metrics, checks and verdict, from the evidence of its repeats."""
     deployment, server = context.deployment, context.server
     request = deployment.request
-    metrics = combine([evidence.metrics for evidence in seen])
+    metrics = estimates([evidence.metrics for evidence in seen])
     checks: tuple[Check, ...] = certify(seen, metrics, context.thresholds)
     measurement = verdict(checks)
     if state is not PointState.DONE or not seen:
@@ -114,6 +116,7 @@ def result(
         workload=point.workload.name,
         workload_options=_frozen(options),
         level=point.level,
+        load_workers=point.load_workers,
         state=state,
         repeats=len(seen),
         metrics=metrics,
@@ -134,15 +137,15 @@ def _frozen(options: dict[str, Any]) -> Any:
 
 
 def _layout(layout: Any) -> str:
-    """``tp4``, ``prefill:2xtp4+decode:1xtp8``: only degrees above one are named."""
+    """``tp4``, ``prefill:2xtp4+decode:1xtp8``: the degrees that are set."""
     parts = []
     for pool in layout.pools:
-        t = pool.topology
-        degrees = "".join(
-            f"{axis}{getattr(t, axis)}"
-            for axis in ("tp", "pp", "ep", "dcp", "pcp")
-            if getattr(t, axis) > 1
+        degrees = pool.topology.degrees
+        attention = "dpa" if degrees.pop("dp_attention", 0) else ""
+        text = "".join(f"{axis}{degree}" for axis, degree in degrees.items()) or "tp1"
+        parts.append(
+            f"{pool.role}:{pool.replicas}x{text}{attention}"
+            if layout.disaggregated
+            else text + attention
         )
-        degrees = (degrees or "tp1") + ("dpa" if t.dp_attention else "")
-        parts.append(f"{pool.role}:{pool.replicas}x{degrees}" if layout.disaggregated else degrees)
     return "+".join(parts)

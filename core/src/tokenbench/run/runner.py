@@ -1,4 +1,4 @@
-"""The whole run: deployments one after the other, their points, their evals, the end."""
+"""The whole run: one deployment after the other, then the final state."""
 
 from __future__ import annotations
 
@@ -16,25 +16,21 @@ from tokenbench.api import (
     RunFinished,
     RunStarted,
 )
-from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory, now
 from tokenbench.store.results import write_table
+from tokenbench.suite.structure import unstructure
 
 from .context import RunContext
-from .cores import split
 from .deployment import DeploymentRun
 from .observers import Observers
 from .progress import ProgressDisplay
 
-# A phase drains for about as long as a request takes; the ETA adds this share of its length.
-_DRAIN_SHARE = 0.25
-
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a run came to. `error` ended it early."""
+    """The end of a run. `error`: what ended it early."""
 
     state: str
     results: tuple[PointResult, ...]
@@ -62,15 +58,14 @@ class Runner:
             display=display,
             interrupted=interrupted,
             facts=facts,
-            cores=split(),
             observers=Observers(plugins.registry),
         )
         self._started = now()
 
     def run(self) -> Outcome:
-        """Run all, keep all; an error ends the run but loses nothing."""
-        directory, suite = self._run.directory, self._run.plan.suite
-        directory.write_json("suite.json", plain(suite))
+        """Run all deployments. An error ends the run; what was measured is on disk."""
+        directory, suite = self._run.directory, self._run.plan.resolved.suite
+        directory.write_json("suite.json", unstructure(suite))
         directory.write_json("plan.json", self._run.plan.data())
         directory.write_json("provenance.json", self._run.facts)
         self._write_state("running", None)
@@ -97,8 +92,8 @@ class Runner:
     def _tell_start(self) -> None:
         directory = self._run.directory
         self._run.display.note("run", directory=str(directory.path), points=self._run.plan.points)
-        if self._run.cores.shared:
-            note = "one CPU core only: engine and load generator share it"
+        if self._run.plan.cores.shared:
+            note = "engine and load generator share the only CPU core"
             self._run.note(note)
             self._run.display.note(note)
         self._run.observers.tell(
@@ -124,7 +119,7 @@ class Runner:
         self._run.directory.write_json(
             "run.json",
             {
-                "name": self._run.plan.suite.name,
+                "name": self._run.plan.resolved.suite.name,
                 "state": state,
                 "started": self._started,
                 "finished": None if state == "running" else now(),
@@ -137,7 +132,7 @@ class Runner:
 
 @contextlib.contextmanager
 def _keeping_first(error: BenchError | None) -> Iterator[None]:
-    """An error of the last writes must not hide the one that ended the run."""
+    """Do not let an error of the last writes hide the one that ended the run."""
     try:
         yield
     except BenchError:

@@ -1,4 +1,4 @@
-"""One server from start to stop: readiness, scrapes, quiescence, and how it died if it died."""
+"""One server from start to stop: readiness, counters, quiescence, and how it died."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REAPED_S = 3.0
 
 
 class RunningServer:
-    """A running deployment with its engine's knowledge. Use as a context manager."""
+    """A running deployment and its engine. Use as a context manager."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class RunningServer:
         """Start the processes and wait for the first generated token.
 
         Raises:
-            EngineError: it died, is not ready in time, or generates nothing.
-            Interrupted: the user stopped the run meanwhile.
+            EngineError: the server died, was not ready in time, or generates nothing.
+            Interrupted: the user stopped the run.
         """
         begun = time.monotonic()
         allocation = self._launcher.allocate(
@@ -123,21 +123,21 @@ class RunningServer:
 
     @property
     def control(self) -> ControlClient:
-        """The client for control calls."""
+        """The HTTP client for control calls."""
         assert self._control is not None
         return self._control
 
     @property
     def url(self) -> str:
-        """Where load goes."""
+        """The endpoint that takes the load."""
         return self.deployment.endpoints[0].url
 
     def alive(self) -> bool:
-        """Whether every process still runs."""
+        """Whether every process is running."""
         return all(state.exit_code is None for state in self.deployment.status())
 
     def death(self) -> str | None:
-        """How the first dead process ended, with the end of its log; None while all live."""
+        """How the first dead process ended, with the end of its log; None while all run."""
         for state in self.deployment.status():
             if state.exit_code is not None:
                 tail = last_words(self.deployment.logs(state.role, lines=30))
@@ -150,10 +150,9 @@ class RunningServer:
         return None
 
     def found_dead(self) -> str | None:
-        """As :meth:`death`, for one that is asked after load.
+        """As :meth:`death`, but waits a moment if the server refuses connections.
 
-        A process closes its sockets before anybody is told of its end, and streams without a server
-        fail in no time: a server that refuses connections gets a moment to be found dead.
+        A process closes its sockets before its exit is reported, and requests fail at once.
         """
         deadline = time.monotonic() + _REAPED_S
         while (how := self.death()) is None and self._refuses() and time.monotonic() < deadline:
@@ -161,11 +160,11 @@ class RunningServer:
         return how
 
     def target(self) -> Target:
-        """Whom requests are encoded for."""
+        """What requests are encoded for."""
         return Target(model=self.plan.served_name or self.request.served_name, dialect=self.dialect)
 
     def counters(self) -> Counters | None:
-        """A scrape of the engine's counters, summed over endpoints; None where it has none."""
+        """Scrape the engine's counters, summed over endpoints; None if it has none."""
         if not self.spec.capabilities.counters:
             return None
         pages = []
@@ -182,8 +181,9 @@ class RunningServer:
         return self.engine.counters("\n".join(pages)) if pages else None
 
     def settle(self) -> bool:
-        """Wait until nothing runs in the server and empty its cache; False if it did not settle,
-        or says that its cache could not be emptied.
+        """Wait until the server is idle, then empty its cache.
+
+        Returns False if it did not become idle, or did not empty its cache.
         """
         deadline = time.monotonic() + _QUIET_LIMIT_S
         try:
@@ -200,7 +200,7 @@ class RunningServer:
     # -- inside ----------------------------------------------------------------------------------
 
     def _refuses(self) -> bool:
-        """Whether nobody listens at an endpoint."""
+        """Whether an endpoint refuses connections."""
         for endpoint in self.deployment.endpoints:
             parts = urlsplit(endpoint.url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -208,14 +208,14 @@ class RunningServer:
                 socket.create_connection((parts.hostname, port), timeout=1.0).close()
             except ConnectionRefusedError:
                 return True
-            except OSError:  # Slow or far is not dead.
+            except OSError:  # Slow or unreachable is not dead.
                 continue
         return False
 
     def _wait_endpoints(self, deadline: float) -> None:
-        """A launcher may learn hosts and ports only once the processes run."""
+        """A launcher may know hosts and ports only once the processes run."""
         while not self.deployment.endpoints:
-            self._still_possible(deadline, "has no address yet")
+            self._still_possible(deadline, "had no address")
             time.sleep(_POLL_S)
 
     def _wait_ready(self, deadline: float) -> None:
@@ -227,13 +227,13 @@ class RunningServer:
                     return
                 failing = "did not become ready"
             except ConnectionError:
-                failing = f"does not answer at {self.url}"
+                failing = f"did not answer at {self.url}"
             time.sleep(_POLL_S)
 
     def _first_token(self, deadline: float) -> None:
         said: Generated | None = None
         while True:
-            self._still_possible(deadline, f"generates nothing ({said.error if said else ''})")
+            self._still_possible(deadline, f"generated nothing ({said.error if said else ''})")
             limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
             said = self._generate_one(limit_s)
             if said.error is None:
@@ -268,7 +268,7 @@ class RunningServer:
         if death is not None:
             raise EngineError(
                 f"the engine {self.spec.name!r} did not start: {death}",
-                hint="the end of its log says why",
+                hint="see the end of its log",
                 log=self._log_folder,
             )
         if time.monotonic() > deadline:
@@ -280,8 +280,8 @@ class RunningServer:
             return EngineError(message, hint="start it first, or check the address")
         said = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
         return EngineError(
-            f"{message}; it last said: {said}",
-            hint="look at its log; a larger model may need more time",
+            f"{message}; the end of its log: {said}",
+            hint="see its log; a larger model may need more time",
             log=self._log_folder,
         )
 
@@ -299,6 +299,6 @@ class RunningServer:
 
 
 def last_words(log: str) -> str:
-    """The last lines of a log that say something, on one line."""
+    """The last three non-empty lines of a log, on one line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return " | ".join(lines[-3:])[-400:] or "it said nothing"
+    return " | ".join(lines[-3:])[-400:] or "its log is empty"

@@ -1,4 +1,4 @@
-"""Model weights on this machine: found, complete, unaltered, before an engine is started."""
+"""Finds and verifies model weights before an engine is started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def locate(weights: Weights) -> str:
-    """The local path of weights, or the hub's name for those that the engine fetches.
+    """The local path of weights, or the hub name of weights that the engine fetches.
 
     Raises:
         EngineError: they are missing, truncated or altered.
@@ -42,7 +42,7 @@ def _in_package(rest: str) -> Path:
 
 
 def _beside_its_source(file: str) -> Path | None:
-    """Where a package installed for development keeps its files."""
+    """The file beside the source of an editable installation."""
     package, _, inside = file.partition("/")
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -16,7 +16,7 @@ from tokenbench.load import native
 from tokenbench.load.cores import CONCURRENCY_PER_WORKER
 from tokenbench.paths import state_folder
 
-VERSION = 1
+VERSION = 2
 _ERRORS = ("ttft", "tpot", "e2e")
 _STATISTICS = ("mean", "p50", "p99")
 
@@ -47,6 +47,23 @@ def saved() -> dict[str, Any] | None:
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return None
     return found if found.get("machine") == machine_facts() else None
+
+
+def concurrency_per_worker() -> int:
+    """What one load worker can drive on this machine: requests in flight.
+
+    From the saved calibration, if the client's own checks ended it; else at least the rule of
+    thumb, :data:`tokenbench.load.cores.CONCURRENCY_PER_WORKER`.
+    """
+    found = saved()
+    try:
+        envelope = found["envelope"] if found is not None else {}
+        per_worker = int(envelope["concurrency"]) // int(envelope["load_workers"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return CONCURRENCY_PER_WORKER
+    if envelope.get("ended_by") == "client":
+        return max(1, per_worker)
+    return max(CONCURRENCY_PER_WORKER, per_worker)
 
 
 def facts() -> dict[str, str]:

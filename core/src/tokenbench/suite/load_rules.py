@@ -1,78 +1,72 @@
-"""What a load must not say at once: keys that contradict each other, or that nothing would use."""
+"""Keys of a load that contradict each other, or that nothing would use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 
 import attrs
 
 from tokenbench.api import UsageError
 
 from .limits import LEAST_RATE, MOST_CONCURRENCY, MOST_DURATION_S, MOST_LEVELS, MOST_RATE
+from .places import Places
 from .schema import LoadRequest
-from .slo import parse_objectives
 
 
 @attrs.frozen
 class Contradiction:
-    """The key that cannot stay as it is (``find.highest``), why, and what to do."""
+    """The key to change (``find.highest``), why, and what to do."""
 
     key: str
     message: str
     hint: str
 
 
-def check_load(
-    load: LoadRequest, *, where: Callable[[str], str], given: Collection[str] = ()
-) -> None:
-    """See that the keys of a load go together.
-
-    Args:
-        where: the place of a key, for errors.
-        given: keys that were set on purpose although they may have their default value.
+def check_contradictions(load: LoadRequest, places: Places) -> None:
+    """Check that the keys of a load go together.
 
     Raises:
         UsageError: they do not.
     """
-    if load.slo is not None:
-        parse_objectives(load.slo, where=where("slo"))
+    given = {path.removeprefix("load.") for path in places.flags}
     for rule in (_levels, _find, _arrival, _parameters):
         for found in rule(load, given):
-            raise UsageError(f"{where(found.key)}: {found.message}", hint=found.hint)
+            raise UsageError(f"{places(f'load.{found.key}')}: {found.message}", hint=found.hint)
 
 
-def _levels(load: LoadRequest, given: Collection[str]) -> Iterator[Contradiction]:
+def _levels(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     if load.find is not None:
         for key, asked in (("rate", bool(load.rate)), ("concurrency", bool(load.concurrency))):
             if asked:
                 yield Contradiction(
                     key,
-                    f"find looks for the load, so no {key} can be given",
-                    "leave one of them out; find begins at its lowest (--from)",
+                    f"find searches for the load, so no {key} can be given",
+                    "leave one of them out; find starts at its lowest (--from)",
                 )
         return
     if not load.concurrencies and not load.rate:
-        yield Contradiction("concurrency", "no load level is named", "for example [1, 4, 16]")
+        yield Contradiction("concurrency", "no load level is given", "for example [1, 4, 16]")
     if len(load.concurrencies) + len(load.rate) > MOST_LEVELS:
         yield Contradiction(
             "rate" if len(load.rate) > MOST_LEVELS // 2 else "concurrency",
             f"more than {MOST_LEVELS:,} load levels",
-            "measure fewer; find looks for the largest that holds",
+            "measure fewer; find searches for the largest load that meets objectives",
         )
     for key, sign, values in (("concurrency", "c", load.concurrencies), ("rate", "r", load.rate)):
         for value in sorted(values):
             if values.count(value) > 1:
-                text = f"the load level {sign}{value:g} is asked for twice"
-                yield Contradiction(key, text, "name it once")
+                yield Contradiction(
+                    key, f"the load level {sign}{value:g} is given twice", "give it once"
+                )
 
 
-def _find(load: LoadRequest, given: Collection[str]) -> Iterator[Contradiction]:
+def _find(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     find = load.find
     if find is None:
         return
     if load.slo is None:
         yield Contradiction(
-            "find", "it needs objectives", "set load.slo (--slo), for example ttft_p99<200ms"
+            "find", "a search needs objectives", "set load.slo (--slo), for example ttft_p99<200ms"
         )
     rate = find.what == "max-rate"
     low, high = (LEAST_RATE, MOST_RATE) if rate else (1, MOST_CONCURRENCY)
@@ -83,27 +77,27 @@ def _find(load: LoadRequest, given: Collection[str]) -> Iterator[Contradiction]:
             yield Contradiction(key, f"{value:g} requests in flight", "give a whole number")
         if not low <= value <= high:
             text = f"expected between {low:.3g} and {high:,.0f} for {find.what}, got {value:g}"
-            yield Contradiction(key, text, "docs/reference/suite.md says why")
+            yield Contradiction(key, text, "give a value in that range")
     if find.highest is not None and find.highest < find.lowest:
         yield Contradiction(
             "find.highest",
             f"highest ({find.highest:g}) is below lowest ({find.lowest:g})",
-            "begin lower (--from), or end higher (--to)",
+            "lower --from, or raise --to",
         )
 
 
-def _arrival(load: LoadRequest, given: Collection[str]) -> Iterator[Contradiction]:
+def _arrival(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     if load.trace is not None and not load.trace.strip():
-        yield Contradiction("trace", "no file is named", "name a file of time stamps")
+        yield Contradiction("trace", "no file is named", "name a file of timestamps")
     if load.trace is not None and load.arrival != "replay":
         yield Contradiction(
             "trace",
-            f"a trace is replayed, and the arrival process is {load.arrival}",
+            f"a trace is replayed, but the arrival process is {load.arrival}",
             "set load.arrival to replay, or leave the trace out",
         )
     if load.arrival == "replay" and load.trace is None:
         yield Contradiction(
-            "arrival", "replay needs a trace", "set load.trace (--trace) to a file of time stamps"
+            "arrival", "replay needs a trace", "set load.trace (--trace) to a file of timestamps"
         )
     named = "arrival" in given or load.arrival != "poisson"
     open_loop = load.rate or (load.find is not None and load.find.what == "max-rate")
@@ -111,28 +105,28 @@ def _arrival(load: LoadRequest, given: Collection[str]) -> Iterator[Contradictio
         yield Contradiction(
             "trace" if load.arrival == "replay" else "arrival",
             f"{load.arrival} is an arrival process of open loops, and none is asked for",
-            "add arrivals a second: load.rate (--rate), or find max-rate",
+            "add arrivals per second: load.rate (--rate), or find max-rate",
         )
 
 
-def _parameters(load: LoadRequest, given: Collection[str]) -> Iterator[Contradiction]:
-    """Of arrival processes."""
+def _parameters(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
+    """Parameters of arrival processes."""
     if load.arrival != "gamma" and ("burstiness" in given or load.burstiness != 1.0):
         yield Contradiction(
             "burstiness",
-            f"it is the shape of gamma arrivals, and the arrival process is {load.arrival}",
+            f"it is the shape of gamma arrivals, but the arrival process is {load.arrival}",
             "set load.arrival (--arrival) to gamma, or leave it out",
         )
     if load.arrival != "ramp" and load.ramp_from != 0.0:
         yield Contradiction(
             "ramp_from",
-            f"a ramp begins there, and the arrival process is {load.arrival}",
+            f"it is where a ramp begins, but the arrival process is {load.arrival}",
             "set load.arrival (--arrival) to ramp, or leave it out",
         )
     counted = load.requests is not None or load.requests_per_concurrency is not None
     if load.arrival == "ramp" and load.duration_s is None and counted:
         yield Contradiction(
             "arrival",
-            "a ramp needs a duration, not a number of requests alone",
+            "a ramp needs a duration, not only a number of requests",
             f"set load.duration_s (--duration), at most {MOST_DURATION_S:,.0f} s",
         )

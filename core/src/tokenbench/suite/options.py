@@ -1,4 +1,4 @@
-"""Options of a plugin, from strings or YAML values to an instance of its options class."""
+"""A plugin's options: from strings or YAML values to an instance of its options class."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _FALSE = frozenset({"false", "no", "off", "0"})
 
 
 def build_options(cls: type[Any], raw: Mapping[str, Any], *, where: str) -> Any:
-    """An instance of `cls`.
+    """Construct `cls` from raw options.
 
     Args:
-        where: the path or flag the options came from, for errors.
+        where: the path or flag of the options, for errors.
 
     Raises:
-        UsageError: an unknown, missing or unsuitable option.
+        UsageError: an unknown, missing or invalid option.
+        PluginError: the options class itself failed.
     """
     fields = {field.name: field for field in attrs.fields(cls)}
     hints = typing.get_type_hints(cls)
@@ -49,7 +50,7 @@ def build_options(cls: type[Any], raw: Mapping[str, Any], *, where: str) -> Any:
         raise UsageError(f"{where}: {error}", hint=_known("", fields)) from None
     except Exception as error:
         raise PluginError(
-            f"{where}: its options cannot be made: {type(error).__name__}: {error}",
+            f"{where}: could not construct its options: {type(error).__name__}: {error}",
             hint="report it to the plugin's author",
         ) from error
 
@@ -66,7 +67,7 @@ def _help(field: Any) -> str:
 
 
 def _convert(value: Any, kind: Any) -> Any:
-    """`value` as `kind`; strings, as flags give them, are read, other values must fit."""
+    """Convert `value` to `kind`: strings (from flags) are parsed, other values must fit."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         options = [arm for arm in typing.get_args(kind) if arm is not type(None)]

@@ -19,6 +19,7 @@ from .limits import (
     MOST_RATE,
     MOST_REPEATS,
     MOST_REQUESTS,
+    MOST_WORKERS,
 )
 
 SUITE_VERSION = 1
@@ -26,9 +27,9 @@ SUITE_VERSION = 1
 
 @attrs.frozen
 class PluginRef:
-    """A plugin by name, with the options as given (strings from flags, values from YAML).
+    """A plugin by name, with its options as given: strings from flags, values from YAML.
 
-    `distribution` is set where the user wrote ``DIST/NAME`` because two offer one name.
+    `distribution` is set if the user wrote ``DIST/NAME`` because two distributions offer one name.
     """
 
     name: str
@@ -37,22 +38,22 @@ class PluginRef:
 
     @property
     def key(self) -> str:
-        """What finds the plugin: ``NAME`` or ``DIST/NAME``."""
+        """``NAME`` or ``DIST/NAME``."""
         return self.name if self.distribution is None else f"{self.distribution}/{self.name}"
 
     @classmethod
     def of(cls, key: str, options: FrozenMap[Any] | None = None) -> PluginRef:
-        """From what the user wrote before the colon."""
+        """From ``NAME`` or ``DIST/NAME``."""
         distribution, _, name = key.rpartition("/")
         return cls(name, options if options is not None else FrozenMap(), distribution or None)
 
 
 @attrs.frozen(kw_only=True)
 class DeploymentRequest:
-    """One deployment. `pools` replaces `topology` where prefill and decode run apart.
+    """One deployment. `pools` replaces `topology` if prefill and decode run apart.
 
-    `flags` and `environment` override the engine's own settings, for every process. `port` is the
-    first port of the first process, a free one by default; it is no part of a point's identity.
+    `flags` and `environment` override the engine's own settings in every process. `port` is the
+    first port of the first process, by default a free one; it is not part of a point's identity.
     """
 
     engine: PluginRef
@@ -68,13 +69,13 @@ class DeploymentRequest:
 
 
 def _between(low: float, high: float, *, above: bool = False) -> Any:
-    """Each value at least `low` (more, with `above`) and at most `high`; None where it may be."""
+    """Each value is at least `low` (greater, with `above`) and at most `high`, or None."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         for item in value if isinstance(value, tuple) else (value,):
             if item is None:
                 continue
-            # A whole number may be too large to be made a float of.
+            # A large int cannot be converted to a float.
             if isinstance(item, float) and not math.isfinite(item):
                 raise ValueError(f"{attribute.name}: expected a finite number, got {item:g}")
             if item <= low if above else item < low:
@@ -103,17 +104,29 @@ def _one_of(*allowed: str) -> Any:
     return validate
 
 
-_SLOTS = _between(1, MOST_CONCURRENCY)
+def _auto_or_count(most: int) -> Any:
+    count = _between(1, most)
+
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, int):
+            count(instance, attribute, value)
+        elif value != "auto":
+            raise ValueError(f"{attribute.name}: expected auto or a number, got {value!r}")
+
+    return validate
+
+
+_CONCURRENCY = _between(1, MOST_CONCURRENCY)
 _RATE = [_between(0, math.inf, above=True), _between(LEAST_RATE, MOST_RATE)]
 _DURATION = _between(0, MOST_DURATION_S, above=True)
 
 
 @attrs.frozen(kw_only=True)
 class FindRequest:
-    """The largest load at which objectives hold: ``max-rate`` (open loop) or ``max-concurrency``.
+    """Search for the largest load that meets the objectives: ``max-rate`` or ``max-concurrency``.
 
-    The search begins at `lowest`, ends at `highest` at the latest (null: open) and is done when
-    what holds and what does not are within `tolerance` of each other.
+    It starts at `lowest` and never exceeds `highest` (null: no limit). It ends when the largest
+    load that meets them and the smallest that does not differ by at most `tolerance` (relative).
     """
 
     what: str = attrs.field(validator=_one_of("max-rate", "max-concurrency"))
@@ -124,24 +137,25 @@ class FindRequest:
 
 @attrs.frozen(kw_only=True)
 class LoadRequest:
-    """Load levels and how long each is measured.
+    """Load levels, and how long each is measured.
 
-    Levels are the concurrencies of closed loops, and after them the arrivals a second of open loops
-    (`rate`), whose process is `arrival`: ``constant``, ``poisson``, ``gamma`` with `burstiness`
-    (its shape), ``ramp`` from `ramp_from`, or ``replay`` of the time stamps in the file `trace` (a
-    number of seconds a line), stretched to each rate. `find` looks for a level instead. `slo` are
+    Levels are concurrencies (closed loop), then rates in arrivals per second (open loop). The
+    arrival process of a rate is `arrival`: ``constant``, ``poisson``, ``gamma`` with shape
+    `burstiness`, ``ramp`` from `ramp_from`, or ``replay`` of the timestamps in the file `trace`
+    (seconds, one a line), scaled to the rate. `find` searches for a level instead. `slo` holds
     objectives such as ``ttft_p99<200ms,tpot_p99<30ms``, for goodput and for `find`.
 
-    `server_concurrency` is how many sequences in flight the server is sized for: by default the largest
-    concurrency, 16 for open loops.
+    `server_concurrency` is the number of sequences in flight that the server is sized for: by
+    default the largest concurrency, 16 for open loops. `workers` is the number of load worker
+    processes, or ``auto``.
 
-    A repeat ends after `duration_s`, or after `requests`, or after `requests_per_concurrency` times the
-    concurrency, whichever comes first of those given; the time limit waits until `min_requests_per_concurrency`
-    times the concurrency are sent, because a steady state needs more than one. The warm-up is
-    `warmup_per_concurrency` times the concurrency, distinct prompts, not measured.
+    A repeat ends after `duration_s`, `requests`, or `requests_per_concurrency` times the
+    concurrency, whichever comes first. The time limit waits until `min_requests_per_concurrency`
+    times the concurrency have been sent. The warm-up sends `warmup_per_concurrency` times the
+    concurrency; its prompts are distinct and not measured.
     """
 
-    concurrency: tuple[int, ...] | None = attrs.field(default=None, validator=_SLOTS)
+    concurrency: tuple[int, ...] | None = attrs.field(default=None, validator=_CONCURRENCY)
     rate: tuple[float, ...] = attrs.field(default=(), validator=_RATE)
     arrival: str = attrs.field(default="poisson", validator=_one_of(*ARRIVALS))
     burstiness: float = attrs.field(
@@ -149,7 +163,7 @@ class LoadRequest:
     )
     ramp_from: float = attrs.field(default=0.0, validator=_between(0, MOST_RATE))
     trace: str | None = None
-    server_concurrency: int | None = attrs.field(default=None, validator=_SLOTS)
+    server_concurrency: int | None = attrs.field(default=None, validator=_CONCURRENCY)
     slo: str | None = None
     find: FindRequest | None = None
     repeats: int = attrs.field(default=1, validator=_between(1, MOST_REPEATS))
@@ -158,6 +172,7 @@ class LoadRequest:
     requests_per_concurrency: float | None = attrs.field(
         default=None, validator=_between(0, MOST_REQUESTS, above=True)
     )
+    workers: int | str = attrs.field(default="auto", validator=_auto_or_count(MOST_WORKERS))
     min_requests_per_concurrency: float = attrs.field(
         default=0.0, validator=_between(0, MOST_REQUESTS)
     )
@@ -167,7 +182,7 @@ class LoadRequest:
 
     @property
     def concurrencies(self) -> tuple[int, ...]:
-        """Closed-loop levels: one request at a time where nothing else was asked for."""
+        """Closed-loop levels: 1 if neither a rate nor a search is asked for."""
         if self.concurrency is not None:
             return self.concurrency
         return () if self.rate or self.find is not None else (1,)
@@ -175,8 +190,10 @@ class LoadRequest:
 
 @attrs.frozen(kw_only=True)
 class Suite:
-    """All that one run is asked to do. `requires`: distributions it needs, as for pip.
-    `certification`: limits of checks that differ from the usual ones.
+    """What one run is asked to do.
+
+    `requires`: distributions that must be installed, as pip writes them. `use`: amendments and
+    observers by name. `certification`: limits of checks that differ from the defaults.
     """
 
     version: int = SUITE_VERSION

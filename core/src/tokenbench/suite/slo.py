@@ -1,4 +1,4 @@
-"""Service-level objectives as typed: ``ttft_p99<200ms,tpot_p99<30ms``."""
+"""Service-level objectives: ``ttft_p99<200ms,tpot_p99<30ms``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from tokenbench.api import UsageError
 
 METRICS = {"ttft": "ttft_s", "tpot": "tpot_s", "e2e": "e2e_s"}
-"""What an objective may be about, and the metric behind it."""
+"""The metrics that an objective may limit, as users and as results name them."""
 _PERCENTILES = ("mean", "p50", "p75", "p90", "p95", "p99", "p99.9")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _FORM = re.compile(r"\s*([a-z0-9]+)(?:_(mean|p[0-9.]+))?\s*<=?\s*([0-9.]+)\s*(us|ms|s)\s*")
@@ -19,9 +19,9 @@ _EXAMPLE = "for example ttft_p99<200ms,tpot_p99<30ms"
 
 @attrs.frozen(kw_only=True)
 class Objective:
-    """One objective: the metric's percentile over a repeat must not exceed `limit_s`.
+    """A limit on a percentile of a metric over a repeat.
 
-    Goodput counts the requests whose own value is within the limit.
+    Goodput counts the requests whose own value is within `limit_s`.
     """
 
     metric: str
@@ -30,7 +30,7 @@ class Objective:
 
     @property
     def name(self) -> str:
-        """The metric that is looked at, as results name it."""
+        """The metric, as results name it: ``ttft_s.p99``."""
         return f"{METRICS[self.metric]}.{self.percentile}"
 
     def __str__(self) -> str:
@@ -38,10 +38,10 @@ class Objective:
 
 
 def parse_objectives(text: str, *, where: str) -> tuple[Objective, ...]:
-    """Objectives from their text; the percentile is p99 where none is named.
+    """Parse objectives; the default percentile is p99.
 
     Raises:
-        UsageError: it is not of that form, or one metric has two limits.
+        UsageError: the text does not parse, or one metric has two limits.
     """
     found = tuple(_one(part, where) for part in text.split(",") if part.strip())
     if not found:
@@ -58,21 +58,22 @@ def parse_objectives(text: str, *, where: str) -> tuple[Objective, ...]:
 def _one(text: str, where: str) -> Objective:
     match = _FORM.fullmatch(text)
     if match is None:
-        raise UsageError(f"{where}: {text.strip()!r} is no objective", hint=_EXAMPLE)
+        raise UsageError(f"{where}: invalid objective {text.strip()!r}", hint=_EXAMPLE)
     metric, percentile, limit, unit = match.groups()
     if metric not in METRICS:
         raise UsageError(
-            f"{where}: no objective is about {metric!r}", hint=f"it may be {', '.join(METRICS)}"
+            f"{where}: unknown metric {metric!r}", hint=f"expected one of {', '.join(METRICS)}"
         )
     percentile = percentile or "p99"
     if percentile not in _PERCENTILES:
         raise UsageError(
-            f"{where}: {percentile!r} is not computed", hint=f"one of {', '.join(_PERCENTILES)}"
+            f"{where}: unknown percentile {percentile!r}",
+            hint=f"expected one of {', '.join(_PERCENTILES)}",
         )
     try:
         limit_s = float(limit) * _UNITS[unit]
     except ValueError:
-        raise UsageError(f"{where}: {limit!r} is no number", hint=_EXAMPLE) from None
+        raise UsageError(f"{where}: invalid number {limit!r}", hint=_EXAMPLE) from None
     if not 0 < limit_s < math.inf:
-        raise UsageError(f"{where}: nothing can be within {limit} {unit}", hint=_EXAMPLE)
+        raise UsageError(f"{where}: a limit of {limit} {unit} can never be met", hint=_EXAMPLE)
     return Objective(metric=metric, percentile=percentile, limit_s=limit_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from cattrs.gen import make_dict_structure_fn
 
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError
 
-from .limits import MOST_DEGREE
-from .load_rules import check_load
 from .plugin_ref import parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
@@ -30,23 +28,17 @@ from .yaml_lines import Document, read
 _CLASSES = (Suite, DeploymentRequest, LoadRequest, FindRequest, Topology, Pool)
 
 
-def load_suite(
-    file: Path,
-    change: Callable[[Suite], Suite] | None = None,
-    flags: Mapping[str, str] | None = None,
-) -> Suite:
-    """Read and check a suite file.
-
-    Args:
-        change: lays the command line over it.
-        flags: the keys of `load` that the command line sets, each with its flag.
+def read_suite(file: Path) -> tuple[Suite, Document]:
+    """Read a suite file: syntax and types of every key, not what the keys mean together.
 
     Raises:
         UsageError: with ``file:line: path: what was expected, what was found``.
     """
     document = read(file)
     if not isinstance(document.data, dict):
-        raise UsageError(f"{file}: a suite is a mapping of keys", hint="see docs/tutorials")
+        raise UsageError(
+            f"{file}: expected a mapping of keys", hint=f"keys: {', '.join(_names(Suite))}"
+        )
     version = document.data.get("version", SUITE_VERSION)
     if version != SUITE_VERSION:
         raise UsageError(
@@ -54,21 +46,13 @@ def load_suite(
             f"not {version!r}",
             hint="install a bench that knows that version",
         )
-    suite = structure(document)
-    suite = suite if change is None else change(suite)
-    flags = flags or {}
-    check_load(
-        suite.load,
-        where=lambda key: flags.get(key) or document.where(f"load.{key}"),
-        given=flags,
-    )
-    return suite
+    return structure(document), document
 
 
 def structure(document: Document) -> Suite:
-    """A suite from parsed data; whether its load makes sense is not looked at."""
+    """A suite from parsed data."""
     try:
-        suite = _converter().structure(document.data, Suite)
+        return _converter().structure(document.data, Suite)
     except cattrs.BaseValidationError as error:
         path, message = _first(error)
         hint = _hint(path, message)
@@ -77,33 +61,23 @@ def structure(document: Document) -> Suite:
         if rest and f"{path}.{key}" in document.lines:
             path, message = f"{path}.{key}", rest
         raise UsageError(f"{document.where(path)}: {message}", hint=hint) from None
-    if not suite.deployments:
-        raise UsageError(
-            f"{document.where('deployments')}: no deployment is asked for",
-            hint="list at least one, with an engine",
-        )
-    for path, value, most in _counts(suite):
-        if not 1 <= value <= most:
-            raise UsageError(
-                f"{document.where(path)}: expected between 1 and {most:,}, got {value}",
-                hint="docs/reference/suite.md has the keys and their limits",
-            )
-    return suite
 
 
-def _counts(suite: Suite) -> Iterator[tuple[str, int, int]]:
-    """Ports, degrees and replicas: their paths, values, and the most they may be."""
-    for number, asked in enumerate(suite.deployments):
-        here = f"deployments[{number}]"
-        if asked.port is not None:
-            yield f"{here}.port", asked.port, 65535
-        topologies = [(f"{here}.topology", asked.topology)]
-        for index, pool in enumerate(asked.pools):
-            topologies.append((f"{here}.pools[{index}].topology", pool.topology))
-            yield f"{here}.pools[{index}].replicas", pool.replicas, MOST_DEGREE
-        for path, topology in topologies:
-            for axis in ("tp", "pp", "ep", "dcp", "pcp"):
-                yield f"{path}.{axis}", getattr(topology, axis), MOST_DEGREE
+def unstructure(suite: Suite) -> dict[str, Any]:
+    """A suite as plain data that :func:`read_suite` reads again."""
+    return {name: _plain(getattr(suite, name)) for name in _names(Suite)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PluginRef):
+        return {value.key: _plain(value.options)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if attrs.has(type(value)):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    return value
 
 
 def _converter() -> cattrs.Converter:
@@ -111,6 +85,7 @@ def _converter() -> cattrs.Converter:
     for kind, name in ((int, "int"), (str, "text"), (bool, "true or false")):
         converter.register_structure_hook(kind, _exact(kind, name))
     converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(int | str, _workers)
     converter.register_structure_hook(PluginRef, _chosen)
     converter.register_structure_hook_func(
         lambda kind: getattr(kind, "__origin__", kind) is FrozenMap, _mapping
@@ -135,6 +110,13 @@ def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
         raise ValueError(f"expected a number, got {_shown(value)}")
     return float(value)
+
+
+def _workers(value: Any, _: Any) -> int | str:
+    if type(value) not in (int, str):
+        raise ValueError(f"expected auto or a number, got {_shown(value)}")
+    found: int | str = value
+    return found
 
 
 def _mapping(value: Any, _: Any) -> FrozenMap[Any]:
@@ -190,17 +172,19 @@ def _format(error: BaseException, kind: type[Any] | None) -> str:
 
 
 def _hint(path: str, message: str) -> str:
-    if "expected at most" in message:
-        return "docs/reference/suite.md says what the most is, and why"
     if not message.startswith("unknown key"):
-        return "see `bench plan --help` and docs for the keys of a suite"
+        return "change it there"
     key = re.split(r"[.\[]", path)[-1]
     parent = path[: -len(key)].rstrip(".")
     cls = _class_at(parent)
-    names = [field.name for field in attrs.fields(cls)]
+    names = _names(cls)
     close = difflib.get_close_matches(key, names, n=1)
     listed = f"keys here: {', '.join(names)}"
     return f"did you mean {close[0]!r}? ({listed})" if close else listed
+
+
+def _names(cls: Any) -> list[str]:
+    return [field.name for field in attrs.fields(cls)]
 
 
 def _class_at(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Levels 3 and 4: questions to a server that is late, ignorant or dead; the real server."""
+"""Levels 3 and 4: engines with unready, minimal and dead servers, and with the real server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UP_S = 20.0
 
 @contextlib.contextmanager
 def _scripted(*script: str) -> Iterator[ControlClient]:
-    """The scripted server, up, and a client for it."""
+    """A running scripted server, and a client for it."""
     argv = (sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}", *script)
     process = ProcessSpec(argv=argv)
     with tempfile.TemporaryDirectory(prefix="tokenbench-kit-") as logs:
@@ -67,8 +67,8 @@ def _wait(client: ControlClient) -> None:
         time.sleep(0.05)
 
 
-def _questions(subject: Subject) -> dict[str, tuple[Callable[[Any], Any], tuple[type, ...]]]:
-    """Every question to a server, and the types of its answers."""
+def _methods(subject: Subject) -> dict[str, tuple[Callable[[Any], Any], tuple[type, ...]]]:
+    """The methods that query a server, and the types they may return."""
     engine = make(subject)
     none = type(None)
     return {
@@ -82,62 +82,62 @@ def _questions(subject: Subject) -> dict[str, tuple[Callable[[Any], Any], tuple[
 
 @check(3, "engine")
 def ready_means_ready(subject: Subject) -> None:
-    """`ready` of a server that says that it is not is False (or a ConnectionError), never True.
+    """For a server that answers 503, `ready` is False (or raises ConnectionError).
 
-    To fix: look at the status of the answer, not only that there is one.
+    To fix: check the status of the reply, not only that there is one.
     """
-    ready = _questions(subject)["ready"][0]
+    ready = _methods(subject)["ready"][0]
     with _scripted("--never-ready") as client:
         for _ in range(3):
             with contextlib.suppress(ConnectionError, EngineError):
                 if ready(client):
-                    fail("it says ready of a server that answers 503")
+                    fail("ready() is True for a server that answers 503")
 
 
 @check(3, "engine")
 def unknown_paths_are_handled(subject: Subject) -> None:
-    """A server that knows none of the engine's paths (404, `{}`) gets honest answers: None, empty,
-    False; the only errors are ConnectionError and EngineError.
+    """For a server without the engine's paths (404, `{}`) the methods return None, empty or False,
+    or raise ConnectionError or EngineError.
 
-    To fix: look at `reply.status` before reading `reply.text`.
+    To fix: check `reply.status` before you parse `reply.text`.
     """
     with _scripted() as client:
-        for name, (ask, types) in _questions(subject).items():
+        for name, (method, types) in _methods(subject).items():
             try:
-                answer = ask(client)
+                answer = method(client)
             except (ConnectionError, EngineError):
                 continue
             except Exception as error:
                 fail(f"{name}() raises {type(error).__name__}: {error}")
             if not isinstance(answer, types):
-                fail(f"{name}() answers {answer!r}")
+                fail(f"{name}() returns {answer!r}")
 
 
 @check(3, "engine")
 def dead_servers_are_handled(subject: Subject) -> None:
-    """Asked of a server that has died, every question is answered or raises ConnectionError (or
-    EngineError), which core turns into the server's death.
+    """For a dead server every method returns, or raises ConnectionError or EngineError; core then
+    reports that the server died.
 
     To fix: let ConnectionError pass.
     """
     with _scripted() as client:
         endpoints = client.endpoints
     with contextlib.closing(ControlClient(endpoints, api_key_env=None)) as client:
-        for name, (ask, _) in _questions(subject).items():
+        for name, (method, _) in _methods(subject).items():
             try:
-                ask(client)
+                method(client)
             except (ConnectionError, EngineError):
                 continue
             except Exception as error:
-                fail(f"{name}() of a dead server raises {type(error).__name__}: {error}")
+                fail(f"{name}() raises {type(error).__name__} for a dead server: {error}")
 
 
 @check(4, "engine")
 def the_real_server_serves(subject: Subject) -> None:
-    """Started with the author's real model it generates, tells its version, counts what it
-    generated where it declares counters, and leaves nothing behind when it is stopped twice.
+    """Started with the author's real model, the server generates, reports its version, counts
+    generated tokens if it declares counters, and leaves no process after stopping twice.
 
-    To fix: run `bench run` with it and read the server's log.
+    To fix: run it with `bench run` and read the server's log.
     """
     model = subject.want("real", "the name of an installed model that it can run on this machine")
     plugins = PluginInstances(PluginRegistry())
@@ -150,7 +150,7 @@ def the_real_server_serves(subject: Subject) -> None:
             weights=locate(weights) if weights else None,
             devices=tuple(d.handle or str(d.index) for d in plan.devices),
         )
-        serving = RunningServer(
+        server = RunningServer(
             spec=subject.spec,
             engine=plugins.engine(asked.engine),
             request=plan.request,
@@ -161,28 +161,28 @@ def the_real_server_serves(subject: Subject) -> None:
             log_folder=Path(logs),
         )
         try:
-            with serving:
-                _look(subject, serving)
-                port = int(serving.url.rpartition(":")[2].partition("/")[0])
+            with server:
+                _check_running(subject, server)
+                port = int(server.url.rpartition(":")[2].partition("/")[0])
         finally:
-            serving.stop()
-    _must_be_free(port)
+            server.stop()
+    _check_free(port)
 
 
-def _look(subject: Subject, serving: RunningServer) -> None:
-    if serving.version is None:
-        fail("the running server has no version")
+def _check_running(subject: Subject, server: RunningServer) -> None:
+    if server.version is None:
+        fail("the running server reports no version")
     if subject.spec.capabilities.counters:
-        page = serving.control.get("/metrics").text
-        counted = serving.engine.counters(page).generated_tokens
+        page = server.control.get("/metrics").text
+        counted = server.engine.counters(page).generated_tokens
         if not counted:
-            fail(f"after a generation its counters say {counted} generated tokens")
+            fail(f"after a generation its counters report {counted} generated tokens")
 
 
-def _must_be_free(port: int) -> None:
+def _check_free(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            fail(f"port {port} is still taken after the server was stopped")
+            fail(f"port {port} is still in use after the server was stopped")
