@@ -200,7 +200,7 @@ def test_a_taken_port(bench) -> None:
         port = holder.getsockname()[1]
         done = bench("run", *REAL, "smollm2", *QUICK, "--port", str(port))
     assert done.code == 5
-    assert f"port 127.0.0.1:{port} is already taken" in done.complaint[0]
+    assert f"port 127.0.0.1:{port} is in use" in done.complaint[0]
 
 
 @pytest.mark.parametrize(

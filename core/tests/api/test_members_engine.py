@@ -226,7 +226,7 @@ def test_a_post_without_an_answer_is_a_connection_error() -> None:
     """As a GET's is."""
     endpoint = Endpoint(role="server", index=0, url=f"http://127.0.0.1:{free_port()}")
     client = ControlClient((endpoint,))
-    with pytest.raises(ConnectionError, match="no answer from"):
+    with pytest.raises(ConnectionError, match="no response from"):
         client.post("/reset", {"all": True})
     client.close()
 

@@ -27,7 +27,7 @@ def test_what_is_not_there_ends_the_start(serving, notes, tmp_path) -> None:
     made = serving(suite(evals=False))
     plugins = plan_of(suite(evals=False))[1]
     made._launcher = plugins.launcher(PluginRef("recording"), LauncherContext(logs=tmp_path))
-    with pytest.raises(HardwareAbsent, match="1 accelerators are needed, 0 are here"):
+    with pytest.raises(HardwareAbsent, match="1 accelerators requested, 0 available"):
         made.start()
     assert not notes.of("Launcher.start")
 

@@ -1,4 +1,4 @@
-"""Every test of this folder is checked for processes it left behind."""
+"""Checks after every test that it left no process behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _marked(mark: bytes) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[int]]]:
-    """Living processes that this test started, found by a mark in their environment."""
+    """Returns the running processes of this test, found by a mark in their environment."""
     mark = f"{_VARIABLE}={uuid.uuid4()}"
     monkeypatch.setenv(*mark.split("=", 1))
 

@@ -1,4 +1,4 @@
-"""Control calls against a real HTTP server: answers, limits, and a key that nobody sees."""
+"""Control calls to a real HTTP server: responses, time limits, and the secrecy of the API key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEY = "sk-hush-1234"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Says what it was asked; ``/drip`` never comes to an end, ``/junk`` is no HTTP."""
+    """Echoes the request; ``/drip`` responds without end, ``/junk`` is not HTTP."""
 
     def do_GET(self) -> None:
         if self.path == "/junk":
@@ -28,14 +28,14 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/drip":
             self._drip()
         else:
-            self._answer(None)
+            self._echo(None)
 
     def do_POST(self) -> None:
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._echo(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
-    def _answer(self, body: Any) -> None:
-        said = {"path": self.path, "key": self.headers["Authorization"], "body": body}
-        data = json.dumps(said).encode()
+    def _echo(self, body: Any) -> None:
+        request = {"path": self.path, "key": self.headers["Authorization"], "body": body}
+        data = json.dumps(request).encode()
         self.send_response(404 if self.path == "/nope" else 200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -58,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server of this process, on a port of its own."""
+    """A server in this process."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -74,8 +74,8 @@ def _client(*urls: str, **more: Any) -> ControlClient:
 
 
 @pytest.mark.covers("Server.get", "Server.post")
-def test_answers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Status and text as they come, the endpoint asked for, and no proxy in between."""
+def test_responses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status and text of the requested endpoint, without a proxy; reopens after `close`."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     client = _client("http://127.0.0.1:9", url + "/")
     assert json.loads(client.get("/a", endpoint=1).text)["path"] == "/a"
@@ -83,23 +83,23 @@ def test_answers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/nope", endpoint=1).status == 404
     client.close()
     client.close()
-    assert client.get("/a", endpoint=1).status == 200, "it opens again where it is needed"
+    assert client.get("/a", endpoint=1).status == 200
     client.close()
 
 
 @pytest.mark.covers("Server.get")
-def test_no_answer_is_a_connection_error(url: str) -> None:
-    """Nobody there, or somebody who does not speak HTTP."""
+def test_no_response_is_a_connection_error(url: str) -> None:
+    """No server, or one that does not speak HTTP."""
     client = _client(f"http://127.0.0.1:{free_port()}", url)
-    with pytest.raises(ConnectionError, match=r"no answer from http://127\.0\.0\.1"):
+    with pytest.raises(ConnectionError, match=r"no response from http://127\.0\.0\.1"):
         client.get("/")
     with pytest.raises(ConnectionError, match="RemoteProtocolError"):
         client.get("/junk", endpoint=1)
     client.close()
 
 
-def test_a_call_has_a_limit_of_time(url: str) -> None:
-    """Each read of a dripping answer is quick; the answer never ends."""
+def test_timeout_of_an_endless_response(url: str) -> None:
+    """Each single read is fast enough."""
     client = _client(url, timeout_s=0.5)
     begun = time.monotonic()
     with pytest.raises(ConnectionError, match="ReadTimeout"):
@@ -108,10 +108,10 @@ def test_a_call_has_a_limit_of_time(url: str) -> None:
     client.close()
 
 
-def test_the_key_is_sent_and_never_shown(
+def test_key_is_sent_and_never_shown(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not by repr, not by an error, not in a log of any level."""
+    """Not in repr, errors or logs of any level."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("TOKENBENCH_TEST_KEY", _KEY)
     client = _client(url, f"http://127.0.0.1:{free_port()}", api_key_env="TOKENBENCH_TEST_KEY")
@@ -125,16 +125,16 @@ def test_the_key_is_sent_and_never_shown(
 
 
 @pytest.mark.parametrize("key", [f"{_KEY}\n", f"{_KEY}é"])
-def test_a_key_that_no_header_can_carry(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake of the user's, said without the key."""
+def test_key_that_is_invalid_in_a_header(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A usage error that does not show the key."""
     monkeypatch.setenv("TOKENBENCH_TEST_KEY", key)
     with pytest.raises(UsageError, match="variable TOKENBENCH_TEST_KEY") as caught:
         _client("http://127.0.0.1:9", api_key_env="TOKENBENCH_TEST_KEY").get("/")
     assert _KEY not in caught.value.message + caught.value.hint
 
 
-def test_a_password_in_an_address_is_not_shown() -> None:
-    """Errors name the server, not how to get in."""
+def test_password_in_a_url_is_not_shown() -> None:
+    """Errors show the URL without it."""
     client = _client(f"http://user:hush@127.0.0.1:{free_port()}/v1")
     with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:\d+/v1/models") as caught:
         client.get("/models")

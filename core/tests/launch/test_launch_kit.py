@@ -1,4 +1,4 @@
-"""The launcher `local` keeps the contract of its kind."""
+"""The launcher `local` passes the conformance kit of launchers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from tokenbench.testing import LauncherKit
 
 
 class TestLocal(LauncherKit):
-    """The conformance kit on this machine."""
+    """The kit on this machine."""
 
     name = "local"

@@ -1,4 +1,4 @@
-"""The local launcher where replicas, roles, ports and time limits meet. Real processes only."""
+"""The local launcher with real processes: replicas, roles, ports, files and time limits."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _start(launcher: LocalLauncher, *specs: ProcessSpec) -> LocalDeployment:
 
 def _wait_for_lines(deployment: LocalDeployment, role: str, count: int) -> list[str]:
     deadline = time.monotonic() + 10
-    while len(said := deployment.logs(role).split()) < count:
-        assert time.monotonic() < deadline, "the processes said too little"
+    while len(lines := deployment.logs(role).split()) < count:
+        assert time.monotonic() < deadline, f"expected {count} lines: {lines}"
         time.sleep(0.02)
-    return said
+    return lines
 
 
-def test_a_fixed_port_is_used_at_every_start(tmp_path: Path) -> None:
-    """A server that is started once more after a stall comes back where the user wants it."""
+def test_fixed_port_is_reused(tmp_path: Path) -> None:
+    """A restarted server gets the user's port again; other ports are free ones."""
     port = free_port()
     launcher = LocalLauncher(LauncherContext(logs=tmp_path, port=port))
     spec = ProcessSpec(argv=("x",), ports=("http", "metrics"))
@@ -51,15 +51,15 @@ def test_a_fixed_port_is_used_at_every_start(tmp_path: Path) -> None:
         assert place.ports["metrics"] != port
 
 
-def test_ports_that_do_not_exist() -> None:
-    """Not an overflow inside of a socket call."""
+def test_port_out_of_range() -> None:
+    """A usage error, not an OverflowError of the socket."""
     for port in (0, -1, 65536):
         with pytest.raises(UsageError, match=f"port {port} does not exist"):
             require_free("127.0.0.1", port)
 
 
 def test_endpoints_are_counted_by_role(tmp_path: Path) -> None:
-    """A plan without processes is a server already up: endpoints, and nothing to stop."""
+    """A plan without processes describes a server that already runs: it has endpoints only."""
     plan = LaunchPlan(
         endpoints=tuple(
             EndpointSpec(role=role, url=f"http://127.0.0.1:{port}/")
@@ -75,8 +75,8 @@ def test_endpoints_are_counted_by_role(tmp_path: Path) -> None:
     deployment.cancel()
 
 
-def test_a_replica_that_dies_at_once_harms_no_other(tmp_path: Path) -> None:
-    """The first takes its scratch folder along before the last one starts."""
+def test_replica_that_exits_at_once_harms_no_other(tmp_path: Path) -> None:
+    """The first scratch folder may be removed before the last process starts."""
     specs = (
         ProcessSpec(role="dying", argv=("true",), replicas=4),
         ProcessSpec(role="living", argv=("sh", "-c", "ls -d {scratch}; exec sleep 60")),
@@ -91,8 +91,8 @@ def test_a_replica_that_dies_at_once_harms_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("Deployment.cancel")
-def test_replicas_end_at_a_time(tmp_path: Path) -> None:
-    """Four that take a second each to say goodbye take about one, not four."""
+def test_replicas_stop_concurrently(tmp_path: Path) -> None:
+    """Four processes that need 1 s each to exit stop in about 1 s."""
     script = "trap 'sleep 1; exit' TERM; echo ready; while :; do sleep 0.05; done"
     deployment = _start(
         LocalLauncher(LauncherContext(logs=tmp_path)),
@@ -105,10 +105,10 @@ def test_replicas_end_at_a_time(tmp_path: Path) -> None:
     assert all(state.exit_code is not None for state in deployment.status())
 
 
-def test_a_start_that_fails_leaves_nothing(
+def test_failed_start_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: Callable[[], list[int]]
 ) -> None:
-    """The first process runs when the second cannot be started."""
+    """The first process already runs when the second fails to start."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     specs = (
         ProcessSpec(role="good", argv=("sleep", "60")),
@@ -122,36 +122,34 @@ def test_a_start_that_fails_leaves_nothing(
 
 @pytest.mark.parametrize("name", ["../../escaped", "/escaped", "..", ""])
 def test_files_stay_in_their_scratch_folder(tmp_path: Path, name: str) -> None:
-    """A plugin's file has a name, not a path."""
+    """The name of a FileSpec is not a path."""
     spec = ProcessSpec(argv=("true",), files=(FileSpec(name=name, content="x"),))
-    with pytest.raises(PluginError, match="is not the name of a file"):
+    with pytest.raises(PluginError, match="invalid file name"):
         _start(LocalLauncher(LauncherContext(logs=tmp_path)), spec)
 
 
-def test_no_place_for_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two lines for the user, no traceback."""
+def test_scratch_folder_cannot_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A MachineError instead of a traceback."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nope"))
-    with pytest.raises(MachineError, match="cannot make a scratch folder"):
+    with pytest.raises(MachineError, match="cannot create a scratch folder"):
         _start(LocalLauncher(LauncherContext(logs=tmp_path)), ProcessSpec(argv=("true",)))
 
 
 def test_unconfined_processes_may_use_all_cores(tmp_path: Path) -> None:
-    """An engine told to use zero threads would not start, or be slow."""
+    """`cpus` is bound to their number, never to 0."""
     spec = ProcessSpec(argv=("echo", "{cpus}"))
     deployment = _start(LocalLauncher(LauncherContext(logs=tmp_path)), spec)
-    said = _wait_for_lines(deployment, "server", 1)
+    lines = _wait_for_lines(deployment, "server", 1)
     deployment.cancel()
-    assert said == [str(len(os.sched_getaffinity(0)))]
+    assert lines == [str(len(os.sched_getaffinity(0)))]
 
 
 @pytest.mark.covers("Launcher.run_on")
-def test_a_short_command_is_held_to_its_time(
-    tmp_path: Path, started: Callable[[], list[int]]
-) -> None:
-    """Also where it left the work to a child, which ends with it."""
+def test_command_with_a_time_limit(tmp_path: Path, started: Callable[[], list[int]]) -> None:
+    """Its children end with it; without a timeout it returns exit code and output."""
     launcher = LocalLauncher(LauncherContext(logs=tmp_path))
     begun = time.monotonic()
-    with pytest.raises(EngineError, match="did not end within"):
+    with pytest.raises(EngineError, match="did not exit within"):
         launcher.run_on("localhost", ["sh", "-c", "sleep 60 & wait"], timeout_s=0.2)
     assert time.monotonic() - begun < 5
     assert started() == []
@@ -163,10 +161,13 @@ def test_a_short_command_is_held_to_its_time(
 
 @pytest.mark.covers("Launcher.put", "Launcher.get")
 def test_copies(tmp_path: Path) -> None:
-    """To itself is done already; what cannot be copied is said in two lines."""
+    """There and back; onto itself; a missing file is a MachineError."""
     launcher = LocalLauncher(LauncherContext(logs=tmp_path))
-    file = tmp_path / "file"
+    file, remote, back = (tmp_path / name for name in ("file", "remote", "back"))
     file.write_text("x")
+    launcher.put("localhost", file, str(remote))
+    launcher.get("localhost", str(remote), back)
+    assert (remote.read_text(), back.read_text()) == ("x", "x")
     launcher.put("localhost", file, str(file))
     assert file.read_text() == "x"
     with pytest.raises(MachineError, match="cannot copy"):

@@ -1,4 +1,4 @@
-"""The supervisor against processes that do not want to end, and its manners towards the others."""
+"""The supervisor with processes that resist being killed, its status lines and its signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tokenbench.launch.process import Process, start
 
 Started = Callable[[], list[int]]
 
-# A helper in a session of its own, every 20 ms.
+# Every 20 ms a child in a session of its own.
 _FORKING = """
 import os, time
 while True:
@@ -29,7 +29,7 @@ while True:
         time.sleep(300)
     time.sleep(0.02)
 """
-# One process at a time, but never the same for long: each forks the next one and exits.
+# A chain of short-lived processes: each forks the next one and exits.
 _HOPPING = """
 import os, time
 os.setsid()
@@ -40,10 +40,10 @@ while True:
 """
 
 
-def _until(true: Callable[[], object], seconds: float = 10.0) -> None:
+def _wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, "timeout"
         time.sleep(0.01)
 
 
@@ -56,40 +56,40 @@ def _descriptors() -> set[Path]:
     return set(Path("/proc/self/fd").iterdir())
 
 
-def test_one_that_keeps_forking_ends_with_all_it_forked(started: Started) -> None:
-    """Children that appear while others are killed are met too."""
+def test_process_that_keeps_forking(started: Started) -> None:
+    """Children forked during the kill are killed too."""
     process = start([sys.executable, "-c", _FORKING])
-    _until(lambda: len(started()) > 10)
+    _wait_until(lambda: len(started()) > 10)
     process.stop()
     assert started() == []
 
 
-def test_one_that_hops_from_pid_to_pid_is_caught(started: Started) -> None:
-    """A chain of processes that each live a millisecond, outside of the command's own group."""
+def test_chain_of_short_lived_processes(started: Started) -> None:
+    """Each lives for 1 ms, outside the command's process group."""
     process = start(["sh", "-c", f"{sys.executable} -c '{_HOPPING}' & exec sleep 300"])
-    _until(lambda: len(started()) > 2)
+    _wait_until(lambda: len(started()) > 2)
     time.sleep(0.2)
     process.stop()
     assert started() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_to_the_supervisor_is_a_gentle_stop(tmp_path: Path, number: int) -> None:
-    """The command gets SIGTERM and may end in its own way."""
+def test_signal_to_the_supervisor(tmp_path: Path, number: int) -> None:
+    """The command gets SIGTERM and chooses its exit code."""
     script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
     process = start(["sh", "-c", script], log=tmp_path / "log")
-    _until(lambda: "ready" in process.log_tail(1))
+    _wait_until(lambda: "ready" in process.log_tail(1))
     os.kill(_supervisor_of(process), number)
     assert process.wait(10) == 3
     assert process.log_tail(1) == "bye"
 
 
-def test_what_the_supervisor_says(tmp_path: Path) -> None:
-    """The lines on the status descriptor: the child's pid, then its exit code."""
+def test_status_lines(tmp_path: Path) -> None:
+    """The command's pid, then its exit code; or the failure."""
     lifeline, held = os.pipe()
     read, status = os.pipe()
     options = [f"lifeline={lifeline}", f"status={status}"]
-    for command, said in (
+    for command, status_lines in (
         (["sh", "-c", "echo $$; exit 7"], "started {}\nexited 7\n"),
         (["no-such-command"], "failed 2 exec No such file or directory\n"),
     ):
@@ -100,14 +100,14 @@ def test_what_the_supervisor_says(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert os.read(read, 4096).decode() == said.format(done.stdout.strip())
-        assert done.returncode == (7 if "exited" in said else 127)
+        assert os.read(read, 4096).decode() == status_lines.format(done.stdout.strip())
+        assert done.returncode == (7 if "exited" in status_lines else 127)
     for fd in (lifeline, held, read, status):
         os.close(fd)
 
 
-def test_a_fork_of_bench_does_not_hold_its_lifeline(tmp_path: Path, started: Started) -> None:
-    """A fork without exec survives `bench`; the processes of `bench` must not."""
+def test_fork_of_bench_does_not_hold_the_lifeline(tmp_path: Path, started: Started) -> None:
+    """The command dies with `bench`, although a fork of `bench` survives."""
     program = textwrap.dedent(f"""
         import os, time
         from pathlib import Path
@@ -123,19 +123,19 @@ def test_a_fork_of_bench_does_not_hold_its_lifeline(tmp_path: Path, started: Sta
     pids = {}
     for name in ("child", "fork"):
         file = tmp_path / name
-        _until(lambda file=file: file.exists() and file.read_text().endswith("."))
+        _wait_until(lambda file=file: file.exists() and file.read_text().endswith("."))
         pids[name] = int(file.read_text()[:-1])
     bench.kill()
     bench.wait()
     try:
-        _until(lambda: pids["child"] not in started())
+        _wait_until(lambda: pids["child"] not in started())
         assert pids["fork"] in started()
     finally:
         os.kill(pids["fork"], signal.SIGKILL)
 
 
-def test_signals_are_as_a_command_expects_them(tmp_path: Path) -> None:
-    """Python ignores SIGPIPE; a command that inherited that would not end with its reader."""
+def test_commands_have_default_signals(tmp_path: Path) -> None:
+    """Python ignores SIGPIPE and SIGXFSZ; a command must not inherit that."""
     process = start(["grep", "SigIgn", "/proc/self/status"], log=tmp_path / "log")
     assert process.wait(5) == 0
     ignored = int(process.log_tail(1).split()[1], 16)
@@ -143,8 +143,8 @@ def test_signals_are_as_a_command_expects_them(tmp_path: Path) -> None:
         assert not ignored >> (number - 1) & 1, number
 
 
-def test_what_cannot_be_started_is_said_as_it_is(tmp_path: Path) -> None:
-    """A folder or core that is not there is not a command that is not there."""
+def test_reasons_of_a_failed_start(tmp_path: Path) -> None:
+    """A missing folder, core, interpreter or log folder."""
     with pytest.raises(MachineError, match=r"cannot run in the folder .*nope"):
         start(["true"], cwd=tmp_path / "nope")
     with pytest.raises(MachineError, match=r"cannot run on the CPU cores \(1000,\)"):
@@ -158,9 +158,9 @@ def test_what_cannot_be_started_is_said_as_it_is(tmp_path: Path) -> None:
         start(["true"], log=tmp_path / "nope" / "log")
 
 
-def test_descriptors_are_given_back(tmp_path: Path) -> None:
-    """By a process that ran, and by every way not to run."""
-    start(["true"]).stop()  # makes the lifeline, which stays
+def test_descriptors_are_closed(tmp_path: Path) -> None:
+    """After a process that ran, and after failed starts."""
+    start(["true"]).stop()  # creates the lifeline, which stays open
     before = _descriptors()
     start(["cat"], stdin="pipe", stdout="pipe", log=tmp_path / "log").stop()
     for argv, error in ((["no-such-command"], EngineError), (["nul\0"], ValueError)):
@@ -169,20 +169,20 @@ def test_descriptors_are_given_back(tmp_path: Path) -> None:
     assert _descriptors() == before
 
 
-def test_a_command_inherits_three_descriptors(tmp_path: Path) -> None:
-    """Neither end of the lifeline, nor the supervisor's own pipes."""
+def test_command_inherits_three_descriptors(tmp_path: Path) -> None:
+    """No end of the lifeline and no pipe of the supervisor."""
     code = "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])"
     process = start([sys.executable, "-c", code], log=tmp_path / "log")
     assert process.wait(10) == 0
     assert process.log_tail(1) == "[0, 1, 2]"
 
 
-def test_starting_is_quick() -> None:
-    """About 30 ms on two cores, 10 of them Python's own; the limit is for a busy machine."""
-    took = []
+def test_start_time() -> None:
+    """About 30 ms, 10 of them for Python; the limit allows for a busy machine."""
+    seconds = []
     for _ in range(7):
         begun = time.perf_counter()
         process = start(["true"])
-        took.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - begun)
         process.stop()
-    assert statistics.median(took) < 0.5
+    assert statistics.median(seconds) < 0.5

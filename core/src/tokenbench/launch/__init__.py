@@ -1,1 +1,1 @@
-"""Processes: start, symbols, ports, logs, stop; nothing survives its command."""
+"""The local launcher, supervised processes, ports and control calls to servers."""

@@ -1,4 +1,4 @@
-"""Control calls to a running server: status, versions, counters. Never for measured requests."""
+"""Control calls to a running server: status, version, counters. Not for measured requests."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TIMEOUT_S = 5.0
 
 
 class ControlClient:
-    """Implements :class:`tokenbench.api.Server`. The key never shows in errors or logs.
+    """Implements :class:`tokenbench.api.Server`. The API key never appears in errors or logs.
 
     Args:
-        endpoints: whom to ask.
-        api_key_env: name of the variable that holds the key, if there is one.
-        timeout_s: limit of each step of a call, and of reading its answer as a whole.
+        endpoints: the server's endpoints; the first one takes the load.
+        api_key_env: name of the environment variable with the API key, if the server needs one.
+        timeout_s: limit of each step of a call, and of reading the whole response.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class ControlClient:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """All endpoints, the one that takes the load first."""
+        """All endpoints; the first one takes the load."""
         return self._endpoints
 
     @property
     def api_key(self) -> str | None:
-        """The key, from the environment."""
+        """The API key from the environment."""
         return os.environ.get(self._api_key_env) if self._api_key_env else None
 
     def get(self, path: str, *, endpoint: int = 0) -> Reply:
@@ -65,23 +65,24 @@ class ControlClient:
         import httpx
 
         if self._client is None:
-            # A proxy of the user's must not stand between bench and a server on this machine.
-            tls = trusted(*(endpoint.url for endpoint in self._endpoints))
+            # trust_env=False: no proxy between bench and the server.
+            tls = tls_context(*(endpoint.url for endpoint in self._endpoints))
             self._client = httpx.Client(timeout=self._timeout_s, trust_env=False, verify=tls)
         url = self._endpoints[endpoint].url.rstrip("/") + path
         try:
             with self._client.stream(method, url, json=json, headers=self._headers()) as reply:
-                # httpx limits each read: a server that drips would keep us for ever.
+                # The timeout of httpx is per read; a slow response could last forever.
                 deadline = time.monotonic() + self._timeout_s
                 body = b""
                 for chunk in reply.iter_bytes():
                     body += chunk
                     if time.monotonic() > deadline:
-                        raise httpx.ReadTimeout("the answer does not end")
+                        raise httpx.ReadTimeout("the response does not end")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # Neither the error's text (it may hold a header) nor a password in the URL.
-            shown = _without_password(url)
-            raise ConnectionError(f"no answer from {shown}: {type(error).__name__}") from None
+            # Not the error's text, which may contain a header, nor a password in the URL.
+            raise ConnectionError(
+                f"no response from {_without_password(url)}: {type(error).__name__}"
+            ) from None
         text = body.decode(reply.encoding or "utf-8", errors="replace")
         return Reply(status=reply.status_code, text=text)
 
@@ -91,8 +92,8 @@ class ControlClient:
             return {}
         if not (key.isascii() and key.isprintable()):
             raise UsageError(
-                f"the key in the variable {self._api_key_env} cannot be sent in a header",
-                hint="it may hold printable ASCII characters only; look for a line break in it",
+                f"the API key in the variable {self._api_key_env} is not valid in an HTTP header",
+                hint="remove line breaks and characters that are not printable ASCII",
             )
         return {"Authorization": f"Bearer {key}"}
 
@@ -103,9 +104,9 @@ def _without_password(url: str) -> str:
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def trusted(*urls: str) -> ssl.SSLContext | bool:
-    """Whom to trust over TLS: whom the load workers trust. False where no address asks for it:
-    reading all certificates takes longer than asking a server.
+def tls_context(*urls: str) -> ssl.SSLContext | bool:
+    """The TLS context of the load workers, for httpx; False if no URL is https, because loading
+    the certificates takes longer than a request.
     """
     if not any(url.startswith("https:") for url in urls):
         return False

@@ -1,4 +1,4 @@
-"""The local launcher: this machine, as it is."""
+"""The local launcher: processes on this machine, without containers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class LocalDeployment(Deployment):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The bound endpoints."""
+        """Endpoints with bound ports."""
         return self._endpoints
 
     def status(self) -> Sequence[ProcessState]:
@@ -73,15 +73,15 @@ class LocalDeployment(Deployment):
         ]
 
     def logs(self, role: str, *, lines: int = 200) -> str:
-        """The last lines of a role's logs."""
+        """The last lines of the logs of a role's processes."""
         files = [p.log for r, _, p in self._processes if r == role and p.log is not None]
         return "\n".join(tail(file, lines) for file in files)
 
     def cancel(self) -> None:
-        """Stop everything, in reverse order of starting; all end at a time."""
+        """Stop all processes concurrently, in reverse order of their start."""
         try:
             for _, _, process in reversed(self._processes):
-                process.ask_to_stop()
+                process.terminate()
             for _, _, process in reversed(self._processes):
                 process.stop()
         finally:
@@ -99,12 +99,12 @@ class LocalLauncher(Launcher):
         self._context = context
 
     def allocate(self, resources: Resources) -> Allocation:
-        """This machine, if it has enough accelerators."""
-        wanted = resources.accelerators
-        if wanted > len(self._host.devices):
+        """Place all processes on this machine."""
+        count = resources.accelerators
+        if count > len(self._host.devices):
             raise HardwareAbsent(
-                f"{wanted} accelerators are needed, {len(self._host.devices)} are here",
-                hint="ask for a smaller topology",
+                f"{count} accelerators requested, {len(self._host.devices)} available",
+                hint="use a smaller topology or fewer replicas",
             )
         fixed = self._context.port
         devices = list(self._host.devices)
@@ -130,7 +130,7 @@ class LocalLauncher(Launcher):
         return Allocation(id="local", hosts=(self._host,), placements=tuple(placements))
 
     def start(self, plan: LaunchPlan, allocation: Allocation) -> LocalDeployment:
-        """Bind symbols and start the plan's processes."""
+        """Bind the plan's symbols and start its processes."""
         scratch = _scratch(plan)
         started: list[tuple[str, int, Process]] = []
         try:
@@ -169,21 +169,21 @@ class LocalLauncher(Launcher):
         )
 
     def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
-        """Run a short command here; what it started ends with it, or when its time is up."""
+        """Run a short command; its descendants end with it or after `timeout_s`."""
         with tempfile.TemporaryDirectory(prefix="tokenbench-") as name:
-            said, complained = Path(name, "stdout"), Path(name, "stderr")
-            with said.open("wb") as out:
-                process = start(argv, stdout=out, log=complained, grace_s=1.0)
+            stdout, stderr = Path(name, "stdout"), Path(name, "stderr")
+            with stdout.open("wb") as out:
+                process = start(argv, stdout=out, log=stderr, grace_s=1.0)
             try:
                 code = process.wait(timeout_s)
             finally:
                 process.stop()
             if code is None:
                 raise EngineError(
-                    f"{argv[0]} did not end within {timeout_s:g} s",
-                    hint="run it by hand to see why",
+                    f"{argv[0]} did not exit within {timeout_s:g} s",
+                    hint="run it in a shell to see why",
                 )
-            texts = [file.read_text("utf-8", errors="replace") for file in (said, complained)]
+            texts = [file.read_text("utf-8", errors="replace") for file in (stdout, stderr)]
         return CommandResult(exit_code=code, stdout=texts[0], stderr=texts[1])
 
     def put(self, host: str, local: Path, remote: str) -> None:
@@ -195,9 +195,10 @@ class LocalLauncher(Launcher):
         _copy(Path(remote), local)
 
     def attach(self, id: str) -> Deployment:
-        """Local deployments end with their command; there is none to find again."""
+        """Not supported: local deployments end with `bench`."""
         raise EngineError(
-            "a local deployment does not outlive its command", hint="run the suite again"
+            "a local deployment ends with bench; there is none to attach to",
+            hint="run the suite again",
         )
 
 
@@ -210,18 +211,20 @@ def _usable_cpus() -> int:
 def _endpoints(plan: LaunchPlan, allocation: Allocation) -> tuple[Endpoint, ...]:
     facts = symbol_values(allocation, "", 0)
     bound = []
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for endpoint in plan.endpoints:
         url, metrics_url = bind_url(endpoint, facts)
-        index = seen[endpoint.role]
+        index = counts[endpoint.role]
         bound.append(Endpoint(role=endpoint.role, index=index, url=url, metrics_url=metrics_url))
-        seen[endpoint.role] += 1
+        counts[endpoint.role] += 1
     return tuple(bound)
 
 
 def _scratch(plan: LaunchPlan) -> Path | None:
-    """A folder with one for each process. All are made before the first process starts: the last
-    to go takes the outer one along, and that may be the first to die.
+    """A folder with one subfolder per process, all created before the first process starts.
+
+    The last subfolder to be removed takes the parent with it. If they were created one by one, an
+    early exit of the first process would remove the parent too soon.
     """
     if not plan.processes:
         return None
@@ -232,7 +235,8 @@ def _scratch(plan: LaunchPlan) -> Path | None:
                 (scratch / f"{spec.role}-{index}").mkdir()
     except OSError as error:
         raise MachineError(
-            f"cannot make a scratch folder: {error}", hint="check free space; TMPDIR names another"
+            f"cannot create a scratch folder: {error}",
+            hint="check free disk space, or set TMPDIR to another folder",
         ) from error
     return scratch
 
@@ -240,21 +244,23 @@ def _scratch(plan: LaunchPlan) -> Path | None:
 def _write(file: FileSpec, folder: Path) -> Path:
     if file.name in {"", ".", ".."} or "/" in file.name:
         raise PluginError(
-            f"{file.name!r} is not the name of a file", hint="a FileSpec's name has no folder"
+            f"invalid file name {file.name!r}",
+            hint="the name of a FileSpec must not contain a folder",
         )
     path = folder / file.name
     try:
         path.write_text(file.content, encoding="utf-8")
     except OSError as error:
-        raise MachineError(f"cannot write {path}: {error}", hint="check free space") from error
+        raise MachineError(f"cannot write {path}: {error}", hint="check free disk space") from error
     return path
 
 
 def _copy(source: Path, target: Path) -> None:
     try:
-        if not (target.exists() and source.samefile(target)):  # the same machine, after all
+        if not (target.exists() and source.samefile(target)):
             shutil.copyfile(source, target)
     except OSError as error:
         raise MachineError(
-            f"cannot copy {source} to {target}: {error.strerror}", hint="check paths and free space"
+            f"cannot copy {source} to {target}: {error.strerror}",
+            hint="check both paths and free disk space",
         ) from error

@@ -1,4 +1,4 @@
-"""Registers the launcher `local`: core uses its own door."""
+"""Registers the launcher `local`, by the same hook as launcher plugins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tokenbench.api import Launcher, LauncherContext, LauncherSpec, NoOptions, hookimpl
 
 
-def _make(options: NoOptions, context: LauncherContext) -> Launcher:
+def _create(options: NoOptions, context: LauncherContext) -> Launcher:
     from .local import LocalLauncher
 
     return LocalLauncher(context)
@@ -15,9 +15,9 @@ def _make(options: NoOptions, context: LauncherContext) -> Launcher:
 
 @hookimpl
 def bench_register_launchers() -> Sequence[LauncherSpec]:
-    """The launcher."""
+    """Register the launcher `local`."""
     return [
         LauncherSpec(
-            name="local", summary="this machine, each process under a supervisor", factory=_make
+            name="local", summary="this machine, each process under a supervisor", factory=_create
         )
     ]

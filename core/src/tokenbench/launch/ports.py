@@ -11,19 +11,19 @@ from pathlib import Path
 
 from tokenbench.api import EngineError, UsageError
 
-_given: set[int] = set()
+_allocated: set[int] = set()
 _lock = threading.Lock()
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port that is free now and that this process has not handed out before."""
+    """A port that is free now and that this process has not returned before."""
     while True:
         with socket.socket() as probe:
             probe.bind((address, 0))
             port = int(probe.getsockname()[1])
         with _lock:
-            if port not in _given:
-                _given.add(port)
+            if port not in _allocated:
+                _allocated.add(port)
                 return port
 
 
@@ -31,13 +31,13 @@ def require_free(address: str, port: int) -> None:
     """Check that a port can be bound.
 
     Raises:
-        EngineError: it is taken (named with its holder where the kernel tells) or not ours to use.
-        UsageError: there is no such port.
+        EngineError: the port is in use, or this user may not bind it.
+        UsageError: the port number is out of range.
     """
     if not 1 <= port <= 65535:
         raise UsageError(f"port {port} does not exist", hint="use one from 1 to 65535")
     with socket.socket() as probe:
-        # As servers do it: a socket in TIME_WAIT must not count as taken.
+        # As servers do: a socket in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -45,17 +45,17 @@ def require_free(address: str, port: int) -> None:
             if error.errno != errno.EADDRINUSE:
                 raise EngineError(
                     f"port {address}:{port} cannot be used: {error.strerror}",
-                    hint="ports below 1024 need rights; leave the port out to get a free one",
+                    hint="ports below 1024 need privileges; omit the port to get a free one",
                 ) from error
-            holder = _holder(port)
+            process = _listening_process(port)
             raise EngineError(
-                f"port {address}:{port} is already taken" + (f" by {holder}" if holder else ""),
-                hint="stop what uses it, or leave the port out to get a free one",
+                f"port {address}:{port} is in use" + (f" by {process}" if process else ""),
+                hint="stop that process, or omit the port to get a free one",
             ) from error
 
 
-def _holder(port: int) -> str | None:
-    """Name and pid of the process that listens on `port`, from /proc."""
+def _listening_process(port: int) -> str | None:
+    """Name and pid of the process that listens on `port`, from /proc; None if not visible."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -76,13 +76,13 @@ def _holder(port: int) -> str | None:
 
 
 def _descriptors(process: Path) -> list[str]:
-    """What a process has open; each may be closed while we look, or be none of our business."""
+    """Targets of a process's open descriptors, as far as this user may read them."""
     try:
         links = list((process / "fd").iterdir())
     except OSError:
         return []
-    found = []
+    targets = []
     for link in links:
-        with contextlib.suppress(OSError):
-            found.append(os.readlink(link))  # noqa: PTH115 - a socket is no path
-    return found
+        with contextlib.suppress(OSError):  # closed in the meantime
+            targets.append(os.readlink(link))  # noqa: PTH115 - a socket is not a path
+    return targets

@@ -1,4 +1,4 @@
-"""Start a command under a supervisor: whatever happens to `bench`, nothing of it survives."""
+"""Commands under a supervisor, which kills all their processes even if `bench` is killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import IO, Any
 from tokenbench.api import EngineError, MachineError
 
 _SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
-_START_LIMIT_S = 10.0
+_START_TIMEOUT_S = 10.0
 _TAIL_BYTES = 64 * 1024
 
 _lock = threading.Lock()
@@ -25,16 +25,16 @@ _lifeline: tuple[int, int] | None = None  # read end, write end
 
 
 def _lifeline_fd() -> int:
-    """The read end of the one pipe whose write end lives and dies with this process."""
-    global _lifeline  # noqa: PLW0603 - one pipe a process, made when first needed
+    """The read end of the pipe whose write end closes when this process dies."""
+    global _lifeline  # noqa: PLW0603 - one pipe per process, created on first use
     with _lock:
         if _lifeline is None:
-            _lifeline = os.pipe()  # both close on exec; the write end is never passed on
+            _lifeline = os.pipe()  # both close on exec; no child inherits the write end
         return _lifeline[0]
 
 
 def _after_fork_in_child() -> None:
-    """A fork that does not exec must not hold the write end: it is no `bench`."""
+    """Close the inherited ends: a child without exec would keep the lifeline open."""
     global _lifeline, _lock  # noqa: PLW0603 - see above
     _lock = threading.Lock()
     if _lifeline is not None:
@@ -47,7 +47,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Process:
-    """A running command. `pid` is that of the command itself, not of its supervisor."""
+    """A running command. `pid` is that of the command, not of its supervisor."""
 
     def __init__(
         self, popen: subprocess.Popen[bytes], pid: int, log: Path | None, grace_s: float
@@ -59,56 +59,56 @@ class Process:
 
     @property
     def stdin_fd(self) -> int:
-        """Descriptor of the command's standard input, where it is a pipe."""
+        """Descriptor of the command's standard input, which must be a pipe."""
         assert self._popen.stdin is not None
         return self._popen.stdin.fileno()
 
     @property
     def stdout_fd(self) -> int:
-        """Descriptor of the command's standard output, where it is a pipe."""
+        """Descriptor of the command's standard output, which must be a pipe."""
         assert self._popen.stdout is not None
         return self._popen.stdout.fileno()
 
     @property
     def exit_code(self) -> int | None:
-        """The command's exit code (128 + N for a signal), None while it runs."""
+        """The command's exit code (128 + N for signal N); None while it runs."""
         code = self._popen.poll()
         return None if code is None else (code if code >= 0 else 128 - code)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Wait for the end; None when it takes longer than `timeout_s`."""
+        """Wait for the exit code; None after `timeout_s`."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout_s)
         return self.exit_code
 
-    def end_input(self, timeout_s: float) -> None:
-        """Close the command's standard input and give it that time to end by itself."""
+    def close_stdin(self, timeout_s: float) -> None:
+        """Close the command's standard input, then wait up to `timeout_s` for it to exit."""
         assert self._popen.stdin is not None
         with contextlib.suppress(OSError):
             self._popen.stdin.close()
         self.wait(timeout_s)
 
     def stop(self) -> None:
-        """End the command and everything it started; returns when all is gone. Idempotent."""
+        """Stop the command and all its descendants, and wait for their end. Idempotent."""
         if self._popen.poll() is None:
-            self.ask_to_stop()
+            self.terminate()
             if self.wait(self._grace_s + 12.0) is None:
-                # Should not happen: the supervisor bounds its own time. Its child dies with it.
+                # Unexpected: the supervisor limits its own time. The command dies with it.
                 self._popen.kill()
                 self._popen.wait()
         _close_streams(self._popen)
 
-    def ask_to_stop(self) -> None:
-        """Begin what :meth:`stop` waits for, so that several processes can end at a time."""
+    def terminate(self) -> None:
+        """Begin to stop without waiting, so that several processes can stop concurrently."""
         self._popen.terminate()
 
     def log_tail(self, lines: int) -> str:
-        """The last lines of its log; empty without one."""
+        """The last lines of the log; empty without a log."""
         return tail(self.log, lines) if self.log is not None else ""
 
 
 def tail(file: Path, lines: int) -> str:
-    """The last lines of a file; empty where there is none."""
+    """The last lines of a file; empty if it cannot be read."""
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -133,22 +133,23 @@ def start(
     """Start a command.
 
     Args:
-        cpus: the CPU cores it may run on; None leaves them as they are.
-        env: its whole environment; None inherits ours.
+        cpus: CPU cores it may run on; None keeps the current ones.
+        env: its whole environment; None inherits this process's.
         stdin: ``"pipe"``, or None for an empty input.
         stdout: ``"pipe"``, an open file, or None for the log.
-        log: the file that standard error (and standard output) is appended to.
-        scratch: a folder that goes with the command, however it ends.
+        log: file to which standard error and, by default, standard output are appended.
+        scratch: a folder that is removed when the command ends.
         grace_s: seconds between SIGTERM and SIGKILL.
 
     Raises:
         EngineError: the command does not exist or is not executable.
-        MachineError: no process or file could be made.
+        MachineError: the process, its folder or its log could not be set up.
     """
     lifeline = _lifeline_fd()
     status_read, status_write = os.pipe()
     options = [f"lifeline={lifeline}", f"status={status_write}", f"grace={grace_s}"]
-    options += _options(cpus, cwd, scratch)
+    optional = {"cpus": ",".join(map(str, cpus or ())), "cwd": cwd, "scratch": scratch}
+    options += [f"{name}={value}" for name, value in optional.items() if value]
     command = [sys.executable, "-I", "-S", _SUPERVISOR, *options, "--", *argv]
     try:
         try:
@@ -156,9 +157,11 @@ def start(
         finally:
             os.close(status_write)
         try:
-            pid = _await_start(status_read, argv[0], cpus, cwd)
+            pid = _wait_for_start(status_read, argv[0], cpus, cwd)
         except BaseException:
-            _give_up(popen)
+            popen.terminate()
+            popen.wait()
+            _close_streams(popen)
             raise
     finally:
         os.close(status_read)
@@ -190,21 +193,9 @@ def _spawn(
             )
         except OSError as error:
             raise MachineError(
-                f"cannot start a process: {error}", hint="check free space and process limits"
+                f"cannot start a process: {error}",
+                hint="check free disk space and the limit of processes (ulimit -u)",
             ) from error
-
-
-def _options(cpus: tuple[int, ...] | None, cwd: Path | None, scratch: Path | None) -> list[str]:
-    """The supervisor's options that are given only where they are wanted."""
-    wanted = {"cpus": ",".join(map(str, cpus or ())), "cwd": cwd, "scratch": scratch}
-    return [f"{name}={value}" for name, value in wanted.items() if value]
-
-
-def _give_up(popen: subprocess.Popen[bytes]) -> None:
-    """End a supervisor whose command did not start, or that nobody waits for any more."""
-    popen.terminate()
-    popen.wait()
-    _close_streams(popen)
 
 
 def _close_streams(popen: subprocess.Popen[bytes]) -> None:
@@ -214,32 +205,38 @@ def _close_streams(popen: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _await_start(status: int, program: str, cpus: tuple[int, ...] | None, cwd: Path | None) -> int:
-    deadline = time.monotonic() + _START_LIMIT_S
-    said = b""
+def _wait_for_start(
+    status: int, program: str, cpus: tuple[int, ...] | None, cwd: Path | None
+) -> int:
+    """The command's pid, from the supervisor's status pipe."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    received = b""
     with selectors.DefaultSelector() as selector:
         selector.register(status, selectors.EVENT_READ)
-        while b"\n" not in said and time.monotonic() < deadline:
+        while b"\n" not in received and time.monotonic() < deadline:
             if selector.select(deadline - time.monotonic()):
                 data = os.read(status, 4096)
                 if not data:
                     break
-                said += data
-    word, _, rest = said.decode(errors="replace").partition("\n")[0].partition(" ")
-    if word == "started":
+                received += data
+    state, _, rest = received.decode(errors="replace").partition("\n")[0].partition(" ")
+    if state == "started":
         return int(rest)
     number, stage, text = [*rest.split(" ", 2), "", "", ""][:3]
     if stage == "cwd":
-        raise MachineError(f"cannot run in the folder {cwd}: {text}", hint="does it exist?")
+        raise MachineError(f"cannot run in the folder {cwd}: {text}", hint="check that it exists")
     if stage == "cpus":
         raise MachineError(
-            f"cannot run on the CPU cores {cpus}: {text}", hint="does this machine let us use them?"
+            f"cannot run on the CPU cores {cpus}: {text}",
+            hint="use cores that this process may run on (taskset -p $$)",
         )
     if number == str(errno.ENOENT) and not ("/" in program and Path(program).exists()):
-        raise EngineError(f"the command {program!r} does not exist", hint="is it installed?")
+        raise EngineError(
+            f"the command {program!r} does not exist", hint="install it, or check PATH"
+        )
     if number == str(errno.ENOENT):
         text = "the interpreter named in its first line does not exist"
     raise EngineError(
-        f"cannot execute {program!r}: {text or 'its supervisor did not answer'}",
-        hint="check the file and its rights",
+        f"cannot execute {program!r}: {text or 'the supervisor did not respond'}",
+        hint="check the file and its permissions",
     )

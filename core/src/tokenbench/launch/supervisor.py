@@ -1,15 +1,15 @@
-"""A process that outlives `bench` long enough to leave nothing behind.
+"""Runs one command and kills all its processes, even if `bench` is killed.
 
-Started as ``python -I -S supervisor.py OPTIONS -- COMMAND...``; wraps one command. It becomes the
-reaper of all orphans below it, so grandchildren that detach (double fork, setsid) are still its
-descendants. It stops everything when the command ends, when it is told to (SIGTERM), and when its
-lifeline ends: a pipe whose write end only `bench` holds, which the kernel closes on any death.
+Started as ``python -I -S supervisor.py OPTIONS -- COMMAND...``. It is a subreaper, so detached
+processes (double fork, setsid) remain its descendants. It stops everything when the command exits,
+on SIGTERM, and when its lifeline ends: a pipe whose write end only `bench` holds and the kernel
+closes when `bench` dies.
 
 Options: ``lifeline=FD``, ``status=FD``, ``grace=SECONDS``, ``cpus=0,2``, ``cwd=FOLDER``,
-``scratch=FOLDER``. To the status descriptor it says ``started PID`` or ``failed ERRNO STAGE TEXT``
-(stage: cpus, cwd or exec), and at the end ``exited CODE``.
+``scratch=FOLDER``. It writes ``started PID`` or ``failed ERRNO STAGE TEXT`` (stage: cpus, cwd or
+exec) to the status descriptor, and ``exited CODE`` at the end.
 
-Standard library only, and little of it: this starts before each process we start.
+Imports little, and from the standard library only, because it starts with every process.
 """
 
 import ctypes
@@ -23,13 +23,13 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.02
 KILL_LIMIT_S = 10.0
-# Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays so over exec: an engine's
-# ``a | head`` would then never end.
-RESET = ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD", "SIGPIPE", "SIGXFSZ")
+# Python ignores SIGPIPE and SIGXFSZ, and exec keeps ignored signals ignored: ``a | head`` in an
+# engine would never end.
+DEFAULT_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD", "SIGPIPE", "SIGXFSZ")
 
 
 def main(argv: list[str]) -> None:
-    """Parse by hand: argparse would cost more than the rest."""
+    """Parse by hand: importing argparse would take longer than everything else."""
     split = argv.index("--")
     options = dict(item.split("=", 1) for item in argv[:split])
     sys.exit(_supervise(options, argv[split + 1 :]))
@@ -42,47 +42,47 @@ def _supervise(options: dict[str, str], command: list[str]) -> int:
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
-    stopping: list[bool] = []
+    stop_requested: list[bool] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.append(True))
+        signal.signal(number, lambda *_: stop_requested.append(True))
     signal.signal(signal.SIGCHLD, lambda *_: None)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     child, failure = _start(options, command, (lifeline, status, wake_read, wake_write))
     if failure:
-        _say(status, f"failed {failure}")
+        _report(status, f"failed {failure}")
         return 127
-    _say(status, f"started {child}")
+    _report(status, f"started {child}")
     code = None
-    while code is None and not stopping:
+    while code is None and not stop_requested:
         ready, _, _ = select.select([lifeline, wake_read], [], [], 1.0)
         if wake_read in ready:
             os.read(wake_read, 4096)
         if lifeline in ready and not os.read(lifeline, 1):
-            stopping.append(True)
+            stop_requested.append(True)
         code = _reap(child)
     if code is None:
-        code = _stop_gently(child, grace_s)
+        code = _terminate(child, grace_s)
     _kill_descendants(child)
     if options.get("scratch"):
-        _remove(options["scratch"])
-    _say(status, f"exited {code}")
+        _remove_scratch(options["scratch"])
+    _report(status, f"exited {code}")
     return code
 
 
 def _start(
     options: dict[str, str], command: list[str], inherited: tuple[int, ...]
 ) -> tuple[int, str]:
-    """Fork and exec; the pid, and what failed if the command could not be executed."""
-    failed_read, failed_write = os.pipe()  # both close on exec: silence is success
+    """Fork and exec; returns the pid, and the failure if exec failed."""
+    failed_read, failed_write = os.pipe()  # both close on exec: nothing to read means success
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            _prepare(supervisor, inherited)
-            failure = _become(options, command)
+            _prepare_child(supervisor, inherited)
+            failure = _exec(options, command)
             os.write(failed_write, failure.encode(errors="replace"))
         finally:
-            os._exit(127)  # never back into the supervisor's own code
+            os._exit(127)  # never return into the supervisor's code
     os.close(failed_write)
     failed = os.read(failed_read, 4096).decode(errors="replace")
     os.close(failed_read)
@@ -91,20 +91,20 @@ def _start(
     return pid, failed
 
 
-def _prepare(supervisor: int, inherited: tuple[int, ...]) -> None:
+def _prepare_child(supervisor: int, inherited: tuple[int, ...]) -> None:
     signal.set_wakeup_fd(-1)
-    for name in RESET:
+    for name in DEFAULT_SIGNALS:
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.setsid()
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:
-        os._exit(127)  # it died before the line above could take us along
+        os._exit(127)  # the supervisor died before PDEATHSIG was set
     for fd in inherited:
         os.close(fd)
 
 
-def _become(options: dict[str, str], command: list[str]) -> str:
-    """Exec; returns only to say what failed."""
+def _exec(options: dict[str, str], command: list[str]) -> str:
+    """Exec; returns only on failure, with ``ERRNO STAGE TEXT``."""
     stage = "cpus"
     try:
         if options.get("cpus") and hasattr(os, "sched_setaffinity"):  # not on macOS
@@ -121,7 +121,7 @@ def _become(options: dict[str, str], command: list[str]) -> str:
 
 
 def _reap(child: int) -> int | None:
-    """Collect whatever ended; the child's exit code (128 + N for a signal), None while it runs."""
+    """Reap all that exited; the command's exit code (128 + N for signal N), None while it runs."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -134,7 +134,8 @@ def _reap(child: int) -> int | None:
             return code if code >= 0 else 128 - code
 
 
-def _stop_gently(child: int, grace_s: float) -> int:
+def _terminate(child: int, grace_s: float) -> int:
+    """SIGTERM, then SIGKILL after `grace_s`; returns the exit code."""
     _signal(-child, signal.SIGTERM)
     _signal(child, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
@@ -153,14 +154,14 @@ def _stop_gently(child: int, grace_s: float) -> int:
 
 
 def _kill_descendants(child: int) -> None:
-    """Kill until none is left: a process may fork while we look.
+    """Kill until none is left, because a process may fork during the scan.
 
-    What is killed leaves its children to us, so to have no child is to have no descendant.
+    Children of a killed process become children of this one, so no child means no descendant.
     """
     if not os.path.isdir("/proc/self"):
-        _signal(-child, signal.SIGKILL)  # the best there is without /proc
+        _signal(-child, signal.SIGKILL)  # without /proc, only the process group
     deadline = time.monotonic() + KILL_LIMIT_S
-    pause_s = 0.0  # none at first: one that keeps forking must be met before its next fork
+    pause_s = 0.0  # at first no pause, to be faster than a process that keeps forking
     while time.monotonic() < deadline:
         for pid in _descendants():
             _signal(pid, signal.SIGKILL)
@@ -174,7 +175,7 @@ def _kill_descendants(child: int) -> None:
 
 
 def _descendants() -> list[int]:
-    """Living processes below this one, from /proc; none where there is no /proc."""
+    """Living descendants of this process, from /proc; empty without /proc."""
     parents: dict[int, int] = {}
     try:
         names = os.listdir("/proc")
@@ -189,23 +190,23 @@ def _descendants() -> list[int]:
                 continue
             if state != b"Z":
                 parents[int(name)] = int(parent)
-    found: list[int] = []
-    wave = {os.getpid()}
-    while wave:
-        wave = {pid for pid, parent in parents.items() if parent in wave}
-        found.extend(wave)
-    return found
+    descendants: list[int] = []
+    generation = {os.getpid()}
+    while generation:
+        generation = {pid for pid, parent in parents.items() if parent in generation}
+        descendants.extend(generation)
+    return descendants
 
 
-def _remove(folder: str) -> None:
-    """Delete a scratch folder, and the one around it when it was the last."""
+def _remove_scratch(folder: str) -> None:
+    """Remove a scratch folder, and its parent if it is empty then."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
     try:
         os.rmdir(os.path.dirname(folder))
     except OSError:
-        pass  # others are still in it
+        pass  # not empty
 
 
 def _signal(pid: int, number: int) -> None:
@@ -219,14 +220,14 @@ def _prctl(option: int, value: int) -> None:
     try:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
     except (OSError, AttributeError):
-        pass  # no Linux: orphans that detach cannot be followed there
+        pass  # not Linux: detached orphans cannot be found
 
 
-def _say(fd: int, text: str) -> None:
+def _report(fd: int, text: str) -> None:
     try:
         os.write(fd, text.encode() + b"\n")
     except OSError:
-        pass  # bench is gone; nobody to tell
+        pass  # bench is gone
 
 
 if __name__ == "__main__":

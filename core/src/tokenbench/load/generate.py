@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from tokenbench.api import Codec, Target, Turn
-from tokenbench.launch.control import trusted
+from tokenbench.launch.control import tls_context
 
 from .framing import FRAMINGS
 
@@ -39,7 +39,7 @@ def generate(
             headers=headers,
             timeout=timeout_s,
             trust_env=False,  # No proxy, as for all control requests.
-            verify=trusted(url),
+            verify=tls_context(url),
         )
     except httpx.HTTPError as error:
         return _failed(f"{type(error).__name__}: {error}")

@@ -62,7 +62,7 @@ class Telemetry:
     def close(self) -> None:
         """End the agent, which lets go of its driver first. May be called twice."""
         if self._process.exit_code is None:
-            self._process.end_input(_CLOSE_S)
+            self._process.close_stdin(_CLOSE_S)
         self._process.stop()
 
     def readings(self, start_ns: int, end_ns: int, *, margin_s: float = 1.0) -> list[Reading]:
