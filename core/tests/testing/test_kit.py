@@ -1,4 +1,4 @@
-"""The kit is tested too: every check refuses a plugin made bad for it, and nothing else does."""
+"""Tests of the kit: every check fails for a plugin made for it, and for no other."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ REAL = [
 ]
 
 
-def _refused(subject: Subject, levels: tuple[int, ...], only: str | None = None) -> dict[str, str]:
-    """What refuses it, and why. Life cycles take seconds, so of those only `only` is run."""
+def _failed(subject: Subject, levels: tuple[int, ...], only: str | None = None) -> dict[str, str]:
+    """Failed checks and reasons. Level 3 takes seconds, so only the check `only` is run of it."""
     wanted = [c for c in checks_of(subject.kind, levels) if only in (None, c.name) or c.level < 3]
     findings = [run_check(item, subject) for item in wanted]
     return {f.check.name: f.reason for f in findings if f.verdict is Verdict.FAILED}
@@ -50,33 +50,32 @@ def _refused(subject: Subject, levels: tuple[int, ...], only: str | None = None)
 
 @pytest.fixture(autouse=True)
 def distributions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of level 0 can be found."""
+    """The distributions of level 0 are on the path."""
     monkeypatch.syspath_prepend(str(package.SITE))
 
 
 @pytest.mark.parametrize(("subject", "levels"), GOOD)
-def test_a_sound_plugin_passes(subject: Subject, levels: tuple[int, ...]) -> None:
-    """No check refuses it."""
-    assert _refused(subject, levels) == {}
+def test_a_good_plugin_passes(subject: Subject, levels: tuple[int, ...]) -> None:
+    """No check fails."""
+    assert _failed(subject, levels) == {}
 
 
 @pytest.mark.parametrize(("name", "subject", "levels", "also"), BAD)
-def test_a_bad_plugin_is_refused_by_its_own_check(
+def test_a_bad_plugin_fails_its_check(
     name: str, subject: Subject, levels: tuple[int, ...], also: set[str]
 ) -> None:
-    """By that check, and by no other but those that cannot help it."""
-    assert set(_refused(subject, levels, name)) == {name} | also
+    """Its own check fails, and no other but those in ALSO."""
+    assert set(_failed(subject, levels, name)) == {name} | also
 
 
 @pytest.mark.parametrize(("name", "subject"), REAL)
-def test_a_bad_real_thing_is_refused(name: str, subject: Subject) -> None:
-    """Level 4 too, where a bad thing can be made without the real one."""
-    assert set(_refused(subject, (4,))) == {name}
+def test_a_bad_plugin_fails_its_level_4_check(name: str, subject: Subject) -> None:
+    """For checks that need no real server."""
+    assert set(_failed(subject, (4,))) == {name}
 
 
-def test_every_check_has_a_plugin_that_it_refuses() -> None:
-    """1:1; printed with `pytest -s`."""
+def test_every_check_has_a_bad_plugin() -> None:
+    """Exactly one for each check below level 4."""
     names = Counter(name for module in MODULES for name in module.BAD)
     assert set(names) == {item.name for item in all_checks() if item.level < 4}
     assert set(names.values()) == {1}
-    print(f"{len(names)} checks below level 4, {len(BAD)} bad plugins refused")

@@ -1,6 +1,6 @@
-"""For plugin authors: the conformance kit, and a scripted server.
+"""For plugin authors: the conformance kit and a scripted server.
 
-The base classes need pytest (``pip install tokenbench[testing]``); the checks behind them do not.
+The base classes need pytest (``pip install tokenbench[testing]``); the checks do not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The base classes, when asked for: the scripted server starts without them."""
+    """Import the base classes on first use: the scripted server starts without them."""
     if name in __all__:
         from . import cases
 

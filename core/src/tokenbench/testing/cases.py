@@ -1,6 +1,6 @@
-"""Base classes for plugin authors' tests: one a kind, run by pytest.
+"""Base classes for plugin authors' tests, one per kind, run by pytest.
 
-An author subclasses one of them and gives data::
+Subclass one of them and set its data::
 
     from tokenbench.testing import WorkloadKit
 
@@ -8,10 +8,10 @@ An author subclasses one of them and gives data::
         name = "shout"
         options = {"words": 8}
 
-Each check of the kind becomes one test. Capabilities and data switch checks; a test is never
-overridden: defining a name that the base class does not declare as data is an error. A check that
-a plugin cannot pass yet goes into `known_failures` with the reason; once it passes, that is an
-error too.
+Each check of the kind becomes one test. Capabilities and data select checks; tests cannot be
+overridden: defining a name that the base class does not declare as data is an error. List checks
+that the plugin cannot pass yet in `known_failures`, with the reason; a listed check that passes is
+an error too.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .subject import subject_of
 
 
 class Kit:
-    """What all kinds share.
+    """Base of all kinds.
 
-    `name`: the plugin's name, as a user types it (``DIST/NAME`` where two have it). `options`: to
-    make it with, as in a suite. `known_failures`: check name to the reason.
+    `name`: the plugin's name as a user types it (``DIST/NAME`` if it is ambiguous). `options`: as
+    in a suite. `known_failures`: check name to reason.
     """
 
     __test__ = False
@@ -49,20 +49,20 @@ class Kit:
                 continue
             if hasattr(Kit, name) or not name.startswith(("test_", "_")):
                 raise TypeError(
-                    f"{cls.__name__}.{name}: the kit's tests are switched by data "
-                    f"({', '.join(sorted(allowed - {'__test__'}))}), never overridden"
+                    f"{cls.__name__}.{name}: the kit's tests cannot be overridden; set data "
+                    f"({', '.join(sorted(allowed - {'__test__'}))}) instead"
                 )
         if not cls.name:
             raise TypeError(f"{cls.__name__}: set `name` to the plugin's name")
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """One test a check."""
+        """One test per check."""
         if "kit_check" in metafunc.fixturenames:
             found = checks_of(self.kind)
             metafunc.parametrize("kit_check", found, ids=[f"{c.level}-{c.name}" for c in found])
 
     def test_conforms(self, kit_check: KitCheck) -> None:
-        """The plugin keeps the contract of its kind."""
+        """The plugin conforms to its kind's contract."""
         import pytest
 
         finding = run_check(kit_check, self.subject())
@@ -74,7 +74,7 @@ class Kit:
                 pytest.xfail(expected)
             pytest.fail(f"{finding.reason}\n\n{kit_check.name}: {kit_check.doc}", pytrace=False)
         if expected is not None:
-            pytest.fail(f"{kit_check.name} passes: take it out of known_failures", pytrace=False)
+            pytest.fail(f"{kit_check.name} passes: remove it from known_failures", pytrace=False)
 
     @classmethod
     def subject(cls) -> Subject:
@@ -84,7 +84,7 @@ class Kit:
 
 
 def _data_names(cls: type[Kit]) -> set[str]:
-    """Names of the author's data: what the base class of the kind annotates."""
+    """Names of the author's data: the annotations of the kind's base class."""
     names: set[str] = set()
     for base in cls.__mro__:
         if base not in (cls, Kit, object) and issubclass(base, Kit):
@@ -95,9 +95,10 @@ def _data_names(cls: type[Kit]) -> set[str]:
 class EngineKit(Kit, base=True):
     """For engines.
 
-    `requests`: more requests to plan than those made from the declared capabilities.
-    `metrics_page`: a page captured from the real server, and `counters`: what it says. `real`:
-    names of a model (level 4 starts the engine with it), None where the engine cannot run here.
+    `requests`: more requests to plan, besides those derived from the declared capabilities.
+    `metrics_page`: a metrics page captured from the real server; `counters`: its expected content.
+    `real`: name of a model for level 4, which starts the engine; None if the engine cannot run
+    here.
     """
 
     kind = "engine"
@@ -108,20 +109,20 @@ class EngineKit(Kit, base=True):
 
 
 class HardwareKit(Kit, base=True):
-    """For hardware. Nothing more is needed: what is on this machine decides what can be run."""
+    """For hardware. Needs no data: the devices of this machine decide which checks run."""
 
     kind = "hardware"
 
 
 class ModelKit(Kit, base=True):
-    """For models. `texts`: what the tokenizer must give back unchanged, besides the kit's own."""
+    """For models. `texts`: more texts that the tokenizer must round-trip, besides the kit's own."""
 
     kind = "model"
     texts: ClassVar[Sequence[str]] = ()
 
 
 class WorkloadKit(Kit, base=True):
-    """For workloads. `sessions`: how many the checks look at."""
+    """For workloads. `sessions`: number of sessions to check."""
 
     kind = "workload"
     sessions: ClassVar[int] = 20
@@ -130,9 +131,9 @@ class WorkloadKit(Kit, base=True):
 class EvalKit(Kit, base=True):
     """For evals.
 
-    `right`, `wrong`, `unparseable`: answers by what they are worth, each a question and a sample.
-    A sample with a score counts as it was graded; without one the question is put to a scripted
-    server that gives this answer, so that a harness grades it too.
+    `right`, `wrong`, `unparseable`: example answers, each a question and a sample. A sample with a
+    score counts as graded. Otherwise a scripted server gives its answer to the question, so that a
+    harness can grade it.
     """
 
     kind = "eval"
@@ -157,8 +158,8 @@ class LauncherKit(Kit, base=True):
 class CodecKit(Kit, base=True):
     """For codecs.
 
-    `stream`: a whole response body as the server sent it (the HTTP framing taken off), `text`: what
-    it says, `tokens`: how many.
+    `stream`: a complete response body as the server sent it, without HTTP chunking; `text`: the
+    text it contains; `tokens`: the number of tokens.
     """
 
     kind = "codec"
@@ -168,10 +169,10 @@ class CodecKit(Kit, base=True):
 
 
 class AmendmentKit(Kit, base=True):
-    """For distributions that amend launches.
+    """For amendments.
 
-    `amends`: engines whose plans they must change. `requests`: more requests to ask with than the
-    kit's own, where the answer depends on hardware, model or layout.
+    `amends`: engines whose plans must change. `requests`: more requests, if the answer depends on
+    hardware, model or layout.
     """
 
     kind = "amendment"

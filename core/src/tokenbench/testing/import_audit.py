@@ -1,7 +1,7 @@
-"""A hook module in a fresh interpreter: ``python -m tokenbench.testing.import_audit MODULE HOOK``.
+"""Audits the import of a hook module: ``python -m tokenbench.testing.import_audit MODULE HOOK``.
 
-Imports the module and calls its registration hook, and says as JSON what that took and touched. An
-audit hook listens: it sees what the interpreter does whatever library asked for it.
+Imports the module in a fresh interpreter, calls its registration hook, and prints CPU time, modules
+and side effects as JSON. A Python audit hook records side effects of any library.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 import attrs
 
-# Audit events (Python documentation, "Audit events table", read 2026-11) that have no place in an
-# import: network, processes, threads.
+# Audit events that an import must not cause: network, processes, threads (Python documentation,
+# "Audit events table", read 2026-11).
 _SIDE_EFFECTS = {
     "socket.connect": "opened a network connection",
     "socket.bind": "bound a socket",
     "socket.getaddrinfo": "looked up a host",
-    "socket.__new__": "made a socket",
+    "socket.__new__": "created a socket",
     "subprocess.Popen": "started a process",
     "os.system": "started a process",
     "os.exec": "replaced its process",
@@ -36,18 +36,18 @@ _TIMEOUT_S = 60.0
 
 @attrs.frozen(kw_only=True)
 class ImportAudit:
-    """What an import and registration took. `error` None where both went well."""
+    """Cost and side effects of an import and its registration. `error`: None if both succeeded."""
 
     error: str | None = None
     cpu_s: float = 0.0
     modules: tuple[str, ...] = ()
-    acts: tuple[str, ...] = ()
+    side_effects: tuple[str, ...] = ()
     printed: str = ""
 
 
 @functools.lru_cache(maxsize=64)
 def audit_import(module: str, hook: str | None) -> ImportAudit:
-    """Import a module in a process of its own; asked once a module."""
+    """Import a module in a fresh interpreter. Cached per module."""
     path = os.pathsep.join(part for part in sys.path if part)
     command = [sys.executable, "-m", __name__, module, *([hook] if hook else [])]
     try:
@@ -61,39 +61,39 @@ def audit_import(module: str, hook: str | None) -> ImportAudit:
             env={**os.environ, "PYTHONPATH": path},
         )
     except subprocess.TimeoutExpired:
-        return ImportAudit(error=f"its import did not end within {_TIMEOUT_S:g} s")
+        return ImportAudit(error=f"its import did not finish within {_TIMEOUT_S:g} s")
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines:
         return ImportAudit(error=f"its import ended the process with code {done.returncode}")
-    said = json.loads(lines[-1])
+    result = json.loads(lines[-1])
     printed = "\n".join([*lines[:-1], done.stderr]).strip()
     return ImportAudit(
-        error=said["error"],
-        cpu_s=said["cpu_s"],
-        modules=tuple(said["modules"]),
-        acts=tuple(said["acts"]),
+        error=result["error"],
+        cpu_s=result["cpu_s"],
+        modules=tuple(result["modules"]),
+        side_effects=tuple(result["side_effects"]),
         printed=printed,
     )
 
 
 def main(module: str, hook: str | None = None) -> None:
-    """Import, register, say."""
-    import tokenbench.api  # noqa: F401 - what every plugin has; not counted
+    """Import the module, call the hook, print the result."""
+    import tokenbench.api  # noqa: F401 - every plugin needs it; not counted
 
     before = set(sys.modules)
-    acts: list[str] = []
-    listening = True
+    side_effects: list[str] = []
+    recording = True
 
-    def listen(event: str, args: tuple[Any, ...]) -> None:
-        if not listening:
+    def record(event: str, args: tuple[Any, ...]) -> None:
+        if not recording:
             return
         if event in _SIDE_EFFECTS:
-            acts.append(_SIDE_EFFECTS[event])
+            side_effects.append(_SIDE_EFFECTS[event])
         elif event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
-            acts.append("opened a file for writing")
+            side_effects.append("opened a file for writing")
 
     sys.dont_write_bytecode = True
-    sys.addaudithook(listen)
+    sys.addaudithook(record)
     error = None
     begun = time.process_time()
     try:
@@ -103,14 +103,14 @@ def main(module: str, hook: str | None = None) -> None:
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
     cpu_s = time.process_time() - begun
-    listening = False
-    said = {
+    recording = False
+    result = {
         "error": error,
         "cpu_s": cpu_s,
         "modules": sorted(set(sys.modules) - before),
-        "acts": list(dict.fromkeys(acts)),
+        "side_effects": list(dict.fromkeys(side_effects)),
     }
-    print("\n" + json.dumps(said), flush=True)
+    print("\n" + json.dumps(result), flush=True)
     os._exit(0)
 
 

@@ -1,9 +1,9 @@
-"""The conformance kit's machinery: checks, what they are run on, and what they found.
+"""The conformance kit's machinery: checks, their subject, and their findings.
 
-A check is a function of one :class:`Subject` with a docstring that says what it demands and how to
-mend a plugin that fails it. It returns when the plugin is sound, calls :func:`fail` when it is
-not, and :func:`skip` when it cannot tell, with the reason. pytest is not needed here: the same
-checks run in ``bench plugins check`` and in an author's tests.
+A check is a function of one :class:`Subject`. Its docstring states the requirement and how to fix a
+plugin that fails it. It returns if the plugin conforms, calls :func:`fail` if it does not, and
+:func:`skip` if it cannot decide. Checks do not need pytest: they run in ``bench plugins check`` and
+in authors' tests.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from tokenbench.api import BenchError
 
 
 class CheckFailed(AssertionError):
-    """A plugin breaks the contract."""
+    """A plugin violates the contract."""
 
 
 class CheckSkipped(Exception):
-    """A check cannot tell here; the message says why."""
+    """A check cannot decide; the message says why."""
 
 
 def fail(message: str) -> NoReturn:
-    """The plugin is not sound."""
+    """End a check: the plugin does not conform."""
     raise CheckFailed(message)
 
 
 def skip(reason: str) -> NoReturn:
-    """This check cannot tell: something is absent, or the author gave no data for it."""
+    """End a check without a verdict: hardware, a package or the author's data is missing."""
     raise CheckSkipped(reason)
 
 
@@ -40,10 +40,9 @@ def skip(reason: str) -> NoReturn:
 class Subject:
     """A plugin under test.
 
-    `spec` is what its hook registered, `options` an instance of its options class, made from
-    `given`. `data` is what its author gave the kit besides (see the base class of its kind).
-    `module` is the hook module's name; `distribution` that of its package, None for one that is
-    not installed.
+    `spec`: what its hook registered. `options`: an instance of its options class, made from
+    `given`. `data`: the author's data for the kit (see the base class of its kind). `module`: name
+    of the hook module. `distribution`: name of its distribution, None if it is not installed.
     """
 
     kind: str
@@ -56,10 +55,10 @@ class Subject:
     distribution: str | None = None
 
     def want(self, key: str, why: str) -> Any:
-        """A piece of the author's data; skips where it was not given."""
+        """The author's data for `key`; skips the check if there is none."""
         value = self.data.get(key)
         if value is None or value == ():
-            skip(f"needs {key!r} from its author's test class: {why}")
+            skip(f"needs {key!r} in the author's test class: {why}")
         return value
 
 
@@ -68,7 +67,7 @@ CheckFunction = Callable[[Subject], None]
 
 @attrs.frozen
 class KitCheck:
-    """One check. `kinds` empty: every kind."""
+    """One check. `kinds` empty: all kinds."""
 
     name: str
     level: int
@@ -77,7 +76,7 @@ class KitCheck:
 
     @property
     def doc(self) -> str:
-        """What it demands, and how to mend what fails it."""
+        """The requirement, and how to fix a plugin that fails it."""
         return inspect.getdoc(self.function) or ""
 
 
@@ -85,10 +84,10 @@ _CHECKS: dict[str, KitCheck] = {}
 
 
 def check(level: int, *kinds: str) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a check of these kinds (none: all). Its name is the function's, with dashes.
+    """Register a check for these kinds (none: all). Its name is the function's name with dashes.
 
-    Levels: 0 package and import, 1 data, 2 pure behaviour, 3 life cycle with a scripted server,
-    4 the real thing.
+    Levels: 0 package and import, 1 data, 2 pure behaviour, 3 life cycle with a scripted server, 4
+    real servers, devices and weights.
     """
 
     def add(function: CheckFunction) -> CheckFunction:
@@ -102,7 +101,7 @@ def check(level: int, *kinds: str) -> Callable[[CheckFunction], CheckFunction]:
 
 
 def all_checks() -> tuple[KitCheck, ...]:
-    """Every check there is, by level and name."""
+    """All checks, by level and name."""
     from . import checks
 
     checks.load()
@@ -116,7 +115,7 @@ def checks_of(kind: str, levels: Iterable[int] = range(5)) -> tuple[KitCheck, ..
 
 
 class Verdict(enum.StrEnum):
-    """What a check found."""
+    """Result of a check."""
 
     OK = "ok"
     FAILED = "failed"
@@ -125,7 +124,7 @@ class Verdict(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """A check's verdict with its reason."""
+    """A check's verdict with the reason."""
 
     check: KitCheck
     verdict: Verdict
@@ -133,13 +132,13 @@ class Finding:
 
 
 def run_check(item: KitCheck, subject: Subject) -> Finding:
-    """Run one check. What the plugin raises where it must not is a refusal."""
+    """Run one check. An unexpected exception of the plugin is a failure."""
     try:
         item.function(subject)
     except CheckSkipped as skipped:
         return Finding(check=item, verdict=Verdict.SKIPPED, reason=str(skipped))
-    except CheckFailed as refusal:
-        return Finding(check=item, verdict=Verdict.FAILED, reason=str(refusal))
+    except CheckFailed as failure:
+        return Finding(check=item, verdict=Verdict.FAILED, reason=str(failure))
     except BenchError as error:
         reason = f"{type(error).__name__}: {error.message} ({error.hint})"
         return Finding(check=item, verdict=Verdict.FAILED, reason=reason)

@@ -1,24 +1,24 @@
-"""A scripted server that speaks the OpenAI protocol: ``python -m tokenbench.testing.server``.
+"""A scripted server with the OpenAI protocol: ``python -m tokenbench.testing.server``.
 
 It generates no language: it sends words on a schedule, counts what it sent, and misbehaves on
-demand. ``POST /lines`` answers in a protocol of its own, for tests of wire codecs. Use a real
-engine where one can run; this is for what a real engine cannot be asked to do.
+request. ``POST /lines`` uses another protocol, for tests of codecs. Use a real engine where one can
+run; this server is for behaviour that a real engine does not show on request.
 
 ======================== ======================================================================
 ``--ttft-s``             time to the first token
 ``--itl-s``              time between tokens
-``--never-ready``        answers 503 to everything, as a server that is loading does
-``--hang-after N``       from request N on, accepts and sends nothing
+``--never-ready``        answers 503 to everything, like a server that is still loading
+``--hang-after N``       from request N on, accepts requests and sends nothing
 ``--die-after N``        exits with code 7 in the middle of request N
-``--die-slowly S``       closes its sockets at that moment, and exits so many seconds later
-``--drop-share S``       cuts this share of streams after half of their tokens
+``--die-slowly S``       then closes its sockets first, and exits S seconds later
+``--drop-share S``       cuts this fraction of streams after half of their tokens
 ``--refuse``             answers every generation with HTTP 400
-``--extra-tokens N``     generates N tokens more than asked, or fewer, where N is negative
-``--miscount F``         its counters count F times the tokens it sent
-``--cached-share S``     says that this share of each prompt came from its cache
-``--coalesce N``         holds back events, and writes N of them at once
-``--tokens-per-chunk N`` puts N tokens in each event
-``--no-done``            streams end without ``[DONE]``
+``--extra-tokens N``     generates N tokens more than requested, or fewer if N is negative
+``--miscount F``         its counters report F times the tokens it sent
+``--cached-share S``     reports this fraction of each prompt as read from its cache
+``--coalesce N``         buffers events, and writes N of them at once
+``--tokens-per-chunk N`` puts N tokens into each event
+``--no-done``            ends streams without ``[DONE]``
 ======================== ======================================================================
 """
 
@@ -37,7 +37,7 @@ _HEAD_LIMIT = 64 * 1024
 
 
 class ScriptedServer:
-    """Serves one script. `requests`, `prompt_tokens` and `generated_tokens` are the truth."""
+    """Serves one script. `requests`, `prompt_tokens` and `generated_tokens` are the true counts."""
 
     def __init__(self, script: argparse.Namespace) -> None:
         self.script = script
@@ -48,7 +48,7 @@ class ScriptedServer:
         self.cached_tokens = 0
 
     async def serve(self) -> None:
-        """Serve until the process is told to stop."""
+        """Serve until the process is terminated."""
         server = await asyncio.start_server(self._connection, "127.0.0.1", self.script.port)
         async with server:
             print(f"listening on 127.0.0.1:{self.script.port}", file=sys.stderr, flush=True)
@@ -59,7 +59,7 @@ class ScriptedServer:
             while (request := await _read(reader)) is not None:
                 await self._answer(*request, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client went away
+            pass  # the client closed the connection
         finally:
             writer.close()
 
@@ -81,7 +81,7 @@ class ScriptedServer:
         await writer.drain()
 
     async def _lines(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        """A protocol of its own: a line of JSON a token, the counts in the last one."""
+        """JSON lines, one per token; the last line has the counts."""
         self.requests += 1
         words, tokens = len(request["text"].split()), request["tokens"]
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -203,7 +203,7 @@ def _chunk(path: str, text: str | None, finish: str | None) -> str:
 
 
 def _events(writer: asyncio.StreamWriter, events: list[str]) -> None:
-    """In one write, as a router or TLS would join them."""
+    """Write all events at once, like a router or TLS layer may do."""
     if events:
         _chunked(writer, "".join(f"data: {data}\n\n" for data in events).encode())
 
@@ -222,7 +222,7 @@ def _plain(writer: asyncio.StreamWriter, status: int, text: str) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The script's options."""
+    """The command-line options."""
     found = argparse.ArgumentParser(prog="tokenbench.testing.server")
     found.add_argument("--port", type=int, required=True)
     found.add_argument("--ttft-s", type=float, default=0.005)
@@ -243,7 +243,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Serve the script of the command line."""
+    """Serve the script given on the command line."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     asyncio.run(ScriptedServer(parser().parse_args()).serve())
 

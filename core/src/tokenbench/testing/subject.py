@@ -1,4 +1,4 @@
-"""From a plugin's name to what the checks look at."""
+"""Makes an installed plugin the subject of checks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def subject_of(
     """An installed plugin as a subject.
 
     Raises:
-        UsageError: there is none of that name, or its options are wrong.
-        PluginError: it is broken.
+        UsageError: the name is unknown, or its options are invalid.
+        PluginError: the plugin is broken.
     """
     registry = PluginRegistry()
     candidate = registry.candidate(kind, name)
     spec = registry.spec(kind, name)
-    # A module that only amends or observes may have imported a name that reads like its options.
+    # For amendments and observers, `spec` is the module: a global `options` is not their options.
     options = getattr(spec, "options", None) if BY_NAME[kind].spec_name else None
     return Subject(
         kind=kind,

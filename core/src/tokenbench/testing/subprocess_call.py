@@ -1,7 +1,7 @@
-"""Running a function in another interpreter, where what ought to be the same can be seen to be.
+"""Calls a function in another interpreter, to check that its result is deterministic.
 
-Strings hash to other values there, and the time zone is another: what iterates over a set, or calls
-:func:`hash`, gives another result.
+The other interpreter has another hash seed and time zone: results that depend on the order of a
+set, on :func:`hash` or on local time differ there.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _TIMEOUT_S = 120
 
 
 def call_in_subprocess(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What `function` returns in a fresh interpreter; both it and `arguments` must be picklable.
+    """The result of `function` in a fresh interpreter. It and `arguments` must be picklable.
 
-    Skips where they are not (a factory that is a lambda); refuses where the function raises.
+    Skips if they are not (a factory that is a lambda); fails if the function raises.
     """
     try:
         job = pickle.dumps((function, arguments))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        skip(f"its factory or options cannot be named in another process: {error}")
+        skip(f"could not pickle its factory or options: {error}")
     done = subprocess.run(
         [sys.executable, "-m", __name__],
         input=job,
@@ -41,13 +41,13 @@ def call_in_subprocess(function: Callable[..., Any], *arguments: Any) -> Any:
         },
     )
     if done.returncode != 0:
-        fail(f"in another process: {done.stderr.decode(errors='replace').strip()[-500:]}")
+        fail(f"failed in another process: {done.stderr.decode(errors='replace').strip()[-500:]}")
     return pickle.loads(done.stdout)  # noqa: S301 - our own child wrote it
 
 
 def _main() -> None:
     channel = os.dup(1)
-    os.dup2(2, 1)  # what the plugin prints must not mix with the result
+    os.dup2(2, 1)  # keeps the plugin's output apart from the result
     function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
     with os.fdopen(channel, "wb") as out:
         pickle.dump(function(*arguments), out)

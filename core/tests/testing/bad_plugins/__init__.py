@@ -1,10 +1,9 @@
-"""Sound plugins, and for every check of the kit one that it must fail.
+"""Good plugins, and for every check of the kit one that fails it.
 
-Each module has ``GOOD``, a list of subjects that no check refuses; ``BAD``, check name to a subject
-that this check refuses; and ``ALSO``, check name to the names of other checks that cannot but
-fail the same subject. ``LEVELS``, where it stands, limits what its subjects are run through:
-those of `package` exist on disk and hold no working plugin. ``REAL``, where it stands, is like
-``BAD`` for checks of level 4.
+Each module has ``GOOD``, a list of subjects that pass all checks; ``BAD``, check name to a subject
+that fails this check; and ``ALSO``, check name to other checks that the same subject cannot pass.
+``LEVELS``, if present, limits the levels to run: the subjects of `package` are not working plugins.
+``REAL``, if present, is like ``BAD`` for checks of level 4.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Amendments that are not pure, not sound, or not for what the plan has."""
+"""Amendments that are impure, invalid, or do not fit the plan."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def _subject(hook: Callable[..., Any], **data: Any) -> Subject:
     )
 
 
-def _asks(answer: Callable[[LaunchPlan], Any]) -> Subject:
-    """Asks it of every engine that has processes and is called `sample`."""
+def _amends(answer: Callable[[LaunchPlan], Any]) -> Subject:
+    """An amendment for plans of the engine `sample` that have processes."""
 
     def amend(request: AmendRequest, plan: LaunchPlan) -> Any:
         return answer(plan) if request.engine == "sample" and plan.processes else None
@@ -98,10 +98,10 @@ def _sometimes(request: AmendRequest, plan: LaunchPlan) -> Any:
 
 
 GOOD = [
-    _asks(lambda plan: _flags(plan, x="{host}")),
-    _asks(lambda plan: _environment(plan, SAMPLE_KEY="{secret:SAMPLE_KEY}")),
-    _asks(lambda plan: _adds(plan, "proxy")),
-    _asks(lambda plan: _files(plan, "chat.jinja")),
+    _amends(lambda plan: _flags(plan, x="{host}")),
+    _amends(lambda plan: _environment(plan, SAMPLE_KEY="{secret:SAMPLE_KEY}")),
+    _amends(lambda plan: _adds(plan, "proxy")),
+    _amends(lambda plan: _files(plan, "chat.jinja")),
     _subject(_for_one_model, requests=(engine_request(("a", "b", "c", "d")),)),
     _subject(lambda plan: _flags(plan, x=1)),
 ]
@@ -114,27 +114,27 @@ BAD = {
     "amendment-accepts-a-plan-without-processes": _subject(
         lambda request, plan: _first_role(request, plan) if request.engine == "sample" else None
     ),
-    "amendment-is-pure": _asks(lambda plan: _flags(plan, run=next(_clock))),
-    "amendment-has-a-reason": _asks(
+    "amendment-is-pure": _amends(lambda plan: _flags(plan, run=next(_clock))),
+    "amendment-has-a-reason": _amends(
         lambda plan: Amendment(reason="", mounts=(f"/opt/{plan.processes[0].role}",))
     ),
-    "amendment-changes-plans": _asks(lambda plan: _flags(plan, tp=2)),
-    "amendment-roles-exist": _asks(
+    "amendment-changes-plans": _amends(lambda plan: _flags(plan, tp=2)),
+    "amendment-roles-exist": _amends(
         lambda plan: Amendment(
             reason="it is slow without",
             flags=FrozenMap({"worker": FrozenMap({"--x": 1})}),
             mounts=("/opt/sample",),
         )
     ),
-    "added-processes-have-new-roles": _asks(lambda plan: _adds(plan, plan.processes[0].role)),
-    "amendment-symbols-bind": _asks(lambda plan: _flags(plan, metrics_port="{port:metrics}")),
-    "amendment-files-are-plain": _asks(lambda plan: _files(plan, "templates/chat.jinja")),
-    "amendment-flags-hold-no-secret": _asks(lambda plan: _flags(plan, api_key="{secret:KEY}")),
-    "amendment-environment-holds-no-secret": _asks(
+    "added-processes-have-new-roles": _amends(lambda plan: _adds(plan, plan.processes[0].role)),
+    "amendment-symbols-bind": _amends(lambda plan: _flags(plan, metrics_port="{port:metrics}")),
+    "amendment-files-are-plain": _amends(lambda plan: _files(plan, "templates/chat.jinja")),
+    "amendment-flags-hold-no-secret": _amends(lambda plan: _flags(plan, api_key="{secret:KEY}")),
+    "amendment-environment-holds-no-secret": _amends(
         lambda plan: _environment(plan, SAMPLE_API_KEY="not-to-be-seen")
     ),
 }
 ALSO = {
-    # What gives no Amendment cannot change a plan.
+    # A hook that returns no Amendment cannot change a plan.
     "amendment-is-none-or-an-amendment": {"amendment-changes-plans"},
 }

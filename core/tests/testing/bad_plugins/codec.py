@@ -1,4 +1,4 @@
-"""Level 2: codecs that lose what was asked, or read what was not said."""
+"""Codecs that lose parts of requests, or decode events wrongly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COUNT = itertools.count()
 
 
 class Lines(Codec):
-    """Sound: a line of JSON a token, the counts in the last one."""
+    """Good: one JSON line per token, the counts in the last line."""
 
     name = "words"
     framing = "lines"
@@ -38,7 +38,7 @@ class Lines(Codec):
 
     def body(self, turn: Turn, target: Target) -> dict[str, Any]:
         if not isinstance(turn.prompt, TextPrompt):
-            raise UsageError("it takes plain text", hint="ask the workload for text prompts")
+            raise UsageError("only plain text is supported", hint="use text prompts")
         extra = {**target.dialect.extra_body, **turn.extra_body}
         return {"text": turn.prompt.text, "tokens": turn.max_tokens, **extra}
 
@@ -76,7 +76,7 @@ class Relative(Lines):
 
 
 class Numbered(Lines):
-    """Each exact request has an id of its own."""
+    """Requests with exact output have a unique id."""
 
     def body(self, turn: Turn, target: Target) -> dict[str, Any]:
         number = next(_COUNT) if turn.exact_output else 0
@@ -89,7 +89,7 @@ class Authorised(Lines):
 
 
 class Shortening(Lines):
-    """Sends the beginning of a long prompt."""
+    """Sends only the start of a long prompt."""
 
     def body(self, turn: Turn, target: Target) -> dict[str, Any]:
         body = super().body(turn, target)
@@ -123,7 +123,7 @@ class Twice(Lines):
 
 
 class Timeless(Lines):
-    """Says the text and counts it, but marks no token."""
+    """Text and counts, but no token."""
 
     def word(self, data: dict[str, Any]) -> StreamEvent:
         return StreamEvent(text=data["word"], n_tokens=data.get("n"))
@@ -142,7 +142,7 @@ class Alarmed(Lines):
 
 
 class Remembering(Lines):
-    """Gives the number of words since it was made."""
+    """Counts words since it was created."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -153,7 +153,7 @@ class Remembering(Lines):
 
 
 class Forgiving(Lines):
-    """Overlooks what it cannot read."""
+    """Ignores what it cannot decode."""
 
     def classify(self, event: bytes) -> StreamEvent:
         try:
@@ -171,7 +171,7 @@ class Trusting(Lines):
 
 
 def _subject(made: type[Codec], **data: Any) -> Subject:
-    spec = CodecSpec(name="words", summary="a line of JSON a token", factory=made)
+    spec = CodecSpec(name="words", summary="one JSON line per token", factory=made)
     data = {"stream": _STREAM, "text": "Hello world", "tokens": 2, **data}
     return Subject(kind="codec", name="words", module=__name__, spec=spec, data=data)
 

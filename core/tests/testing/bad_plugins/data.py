@@ -1,4 +1,4 @@
-"""Level 1: specs that are no data."""
+"""Level 1: specs that are not plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Launchers with a fault in what they start; all else is done by the local one."""
+"""Launchers with faulty deployments; everything else is done by the local launcher."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .launcher import subject_of, with_context
 
 
 def _reap_later(*left: subprocess.Popen[bytes]) -> None:
-    """What is left running is ended by the kit; somebody must wait for it, or Python complains."""
+    """Wait for processes that the kit will kill: otherwise Python warns about unreaped children."""
     for popen in left:
         threading.Thread(target=popen.wait, daemon=True).start()
 
@@ -138,7 +138,7 @@ class Patient(LocalLauncher):
 class ServersOnly(LocalLauncher):
     def start(self, plan: LaunchPlan, allocation: Allocation) -> LocalDeployment:
         if not plan.processes:
-            raise PluginError("there is nothing to start", hint="add a process")
+            raise PluginError("nothing to start", hint="add a process")
         return super().start(plan, allocation)
 
 
@@ -146,7 +146,7 @@ class ServersOnly(LocalLauncher):
 
 
 class Wrapped(Deployment):
-    """A local deployment, seen through a fault."""
+    """A wrapper of a local deployment; subclasses have one fault."""
 
     def __init__(self, inner: LocalDeployment) -> None:
         self.inner = inner
@@ -170,7 +170,7 @@ class Wrapped(Deployment):
 class WrongPort(Wrapped):
     @property
     def endpoints(self) -> Any:
-        # A literal URL (port 9) is not bound by it.
+        # Port 9 is in a literal URL, which has no symbol to bind.
         return tuple(
             e if e.url.endswith(":9") else attrs.evolve(e, url="http://127.0.0.1:9")
             for e in self.inner.endpoints
@@ -217,7 +217,7 @@ class StopsTheFirst(Wrapped):
 
 
 class KillsTheProcess(Wrapped):
-    """Does not look for what the process started; the supervisor cannot help when it is killed."""
+    """Ignores child processes. The supervisor cannot help when it is killed."""
 
     def cancel(self) -> None:
         for _, _, process in self.inner._processes:

@@ -1,4 +1,4 @@
-"""Level 2 and 3: engines, each with one thing wrong."""
+"""Levels 2 and 3: engines with one fault each."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _FLAGS = {"--host": "{host}", "--port": "{port:http}", "--model": "{weights}"}
 
 @options
 class Keyed:
-    """An option that names a secret."""
+    """An option that names the variable of a secret."""
 
-    key_env: str | None = option(default=None, help="NAME of the variable with the key")
+    key_env: str | None = option(default=None, help="NAME of the key's environment variable")
 
 
-class Sound(Engine):
-    """Nothing wrong."""
+class Good(Engine):
+    """Passes all checks."""
 
     flags: dict[str, Any] = _FLAGS
 
@@ -58,7 +58,7 @@ class Sound(Engine):
         return LaunchPlan(processes=(self.amend(process),))
 
     def amend(self, process: ProcessSpec) -> ProcessSpec:
-        """For those that are bad in one thing."""
+        """Hook for subclasses with a fault."""
         return process
 
     def dialect(self, request: EngineRequest) -> Dialect:
@@ -70,8 +70,8 @@ class Sound(Engine):
         return Counters(generated_tokens=parse_prometheus(text).get("served_tokens_total"))
 
 
-class Random(Sound):
-    """Another plan each time."""
+class Random(Good):
+    """A different plan at each call."""
 
     numbers = itertools.count()
 
@@ -80,7 +80,7 @@ class Random(Sound):
         return attrs.evolve(process, flags=process.flags.updated({"--id": next(self.numbers)}))
 
 
-class Deaf(Sound):
+class Deaf(Good):
     """Ignores the degree that it declares."""
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
@@ -88,14 +88,14 @@ class Deaf(Sound):
         return LaunchPlan(processes=(ProcessSpec(argv=("serve",), flags=FrozenMap(_FLAGS)),))
 
 
-class Unbound(Sound):
-    """A port that it does not have."""
+class Unbound(Good):
+    """Uses a port that it does not have."""
 
     flags = {**_FLAGS, "--metrics-port": "{port:metrics}"}
 
 
-class Telling(Sound):
-    """The key's value in the command line."""
+class Telling(Good):
+    """The key's value is in the command line."""
 
     def amend(self, process: ProcessSpec) -> ProcessSpec:
         """Reads the variable itself."""
@@ -103,13 +103,13 @@ class Telling(Sound):
         return attrs.evolve(process, flags=process.flags.updated({"--api-key": key}))
 
 
-class Public(Sound):
-    """Every address."""
+class Public(Good):
+    """Listens on all addresses."""
 
     flags = {**_FLAGS, "--host": "0.0.0.0"}
 
 
-class Twice(Sound):
+class Twice(Good):
     """Two processes of one role."""
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
@@ -119,57 +119,57 @@ class Twice(Sound):
         return attrs.evolve(plan, processes=(*plan.processes, spare))
 
 
-class Idle(Sound):
-    """Says that it starts a server."""
+class Idle(Good):
+    """Declares to start a server, and does not."""
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
-        """Nothing, or something that depends on the degree."""
+        """No process; the URL depends on the degree."""
         tp = request.layout.pools[0].topology.tp
         return LaunchPlan(endpoints=(EndpointSpec(url=f"http://127.0.0.1:{tp}"),))
 
 
-class Greedy(Sound):
-    """More accelerators than asked for."""
+class Greedy(Good):
+    """More accelerators than requested."""
 
     def amend(self, process: ProcessSpec) -> ProcessSpec:
         """Eight."""
         return attrs.evolve(process, accelerators=process.accelerators + 8)
 
 
-class Unwrappable(Sound):
-    """A worker of another role."""
+class Unwrappable(Good):
+    """Its worker has another role."""
 
     def worker(self, request: EngineRequest, role: str) -> ProcessSpec:
-        """Whatever is asked for."""
+        """For any role."""
         return attrs.evolve(self.plan(request).processes[0], role="other")
 
 
-class Babel(Sound):
-    """A codec that nobody registers."""
+class Babel(Good):
+    """A codec that is not registered."""
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """Unknown."""
-        return Dialect(codecs=("no-such-wire",))
+        return Dialect(codecs=("no-such-codec",))
 
 
-class Zero(Sound):
-    """0 for what is not measured."""
+class Zero(Good):
+    """0 instead of None for missing counters."""
 
     def counters(self, text: str) -> Counters:
-        """A default that lies."""
+        """A default that is not None."""
         page = parse_prometheus(text)
         return Counters(generated_tokens=page.get("served_tokens_total", 0.0))
 
 
-class Misread(Sound):
-    """Reads the page wrong."""
+class Misread(Good):
+    """Parses the page wrongly."""
 
     def counters(self, text: str) -> Counters:
         """Into another counter."""
         return Counters(prompt_tokens=parse_prometheus(text).get("served_tokens_total"))
 
 
-class Listing(Sound):
+class Listing(Good):
     """A list in the plan."""
 
     def amend(self, process: ProcessSpec) -> ProcessSpec:
@@ -177,27 +177,27 @@ class Listing(Sound):
         return attrs.evolve(process, flags=process.flags.updated({"--x": [1]}))  # type: ignore[dict-item]
 
 
-class Hasty(Sound):
-    """Ready whatever the server says."""
+class Hasty(Good):
+    """Ready for any status."""
 
     def ready(self, server: Server) -> bool:
         """It answers."""
         return server.get("/health").status > 0
 
 
-class Trusting(Sound):
-    """Reads an answer without looking at its status."""
+class Trusting(Good):
+    """Parses a reply without checking its status."""
 
     def version(self, server: Server) -> str | None:
-        """Of a path that is not there."""
+        """From a path that does not exist."""
         import json
 
         reply = server.get("/about")
         return str(json.loads(reply.text)["version"])
 
 
-class Startled(Sound):
-    """Turns a lost connection into something else."""
+class Startled(Good):
+    """Turns a lost connection into another exception."""
 
     def quiescent(self, server: Server) -> bool | None:
         """Looks it up."""
@@ -208,7 +208,7 @@ class Startled(Sound):
         return None
 
 
-def _subject(engine: type[Sound], cls: type[Any] = NoOptions, **declared: Any) -> Subject:
+def _subject(engine: type[Good], cls: type[Any] = NoOptions, **declared: Any) -> Subject:
     facts = {"weight_formats": ("safetensors",), "axes": ("tp",), "counters": True, **declared}
 
     def factory(given: Any, context: EngineContext) -> Engine:
@@ -231,7 +231,7 @@ def _subject(engine: type[Sound], cls: type[Any] = NoOptions, **declared: Any) -
     )
 
 
-GOOD = [_subject(Sound), _subject(Sound, Keyed)]
+GOOD = [_subject(Good), _subject(Good, Keyed)]
 BAD = {
     "plan-is-pure": _subject(Random),
     "capabilities-are-true": _subject(Deaf),
@@ -245,11 +245,10 @@ BAD = {
     "dialect-is-valid": _subject(Babel),
     "counters-accept-any-page": _subject(Zero),
     "counters-are-parsed": _subject(Misread),
-    "declared-methods-exist": _subject(Sound, reset_cache=True),
+    "declared-methods-exist": _subject(Good, reset_cache=True),
     "plan-is-hashable": _subject(Listing),
     "ready-means-ready": _subject(Hasty),
     "unknown-paths-are-handled": _subject(Trusting),
     "dead-servers-are-handled": _subject(Startled),
 }
-# It reads no status, so a lost connection is the only error that it lets pass.
 ALSO: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Level 2: evals that ask or grade otherwise each time, or grade what is not there."""
+"""Level 2: evals that are not deterministic, or grade wrongly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COUNT = itertools.count(100)
 
 
 class Sums(Eval):
-    """Sound: the first number of an answer counts."""
+    """Good: the first number of an answer counts."""
 
     def __init__(self, options: Any) -> None:
         self.asked = 0
@@ -80,8 +80,8 @@ class Heavy(Sums):
         return EvalNeeds(context_tokens=int(np.int64(128)))
 
 
-class ImportAudit(Sums):
-    """Other words each time."""
+class Varying(Sums):
+    """Different words at each call."""
 
     def questions(self, seed: int) -> Sequence[Question]:
         return [
@@ -100,7 +100,7 @@ class Twice(Sums):
 
 
 class Sorted(Sums):
-    """Answers in an order of its own."""
+    """Answers in its own order."""
 
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
         return sorted(
@@ -128,7 +128,7 @@ class Leaky(Sums):
 
 
 class Eager(Sums):
-    """Takes the first word without looking whether there is one."""
+    """Takes the first word without checking that there is one."""
 
     def grade(self, sample: EvalSample) -> bool:
         if not sample.answer.split()[0]:
@@ -149,7 +149,7 @@ class Percent(Sums):
 
 
 class Lenient(Sums):
-    """Leaves out what it cannot read."""
+    """Excludes what it cannot parse."""
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
         return super().score([one for one in samples if re.search(r"\d", one.answer)])
@@ -161,7 +161,7 @@ class Anonymous(Sums):
 
 
 class Adding(Sums):
-    """Counts what it ever saw."""
+    """Counts all samples it ever got."""
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
         self.asked += len(samples)
@@ -169,7 +169,7 @@ class Adding(Sums):
 
 
 class ByPlace(Sums):
-    """The first answer is the one that counts."""
+    """Only the first answer counts."""
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
         right = float(len(samples) * self.grade(samples[0])) if samples else 0.0
@@ -177,21 +177,21 @@ class ByPlace(Sums):
 
 
 class Strict(Sums):
-    """Wants the number and nothing else."""
+    """Accepts the number alone."""
 
     def grade(self, sample: EvalSample) -> bool:
         return sample.answer == _SUMS[sample.question][1]
 
 
 class Anywhere(Sums):
-    """Finds the digits in any number."""
+    """Finds the digits inside any number."""
 
     def grade(self, sample: EvalSample) -> bool:
         return _SUMS[sample.question][1] in sample.answer
 
 
 class Generous(Sums):
-    """Gives the point where there is no number."""
+    """Accepts answers without a number."""
 
     def grade(self, sample: EvalSample) -> bool:
         return bool(sample.answer) and (
@@ -212,7 +212,7 @@ def _subject(made: type[Eval], **data: Any) -> Subject:
 
 
 def _graded(made: type[Eval]) -> Subject:
-    """With answers whose worth is known."""
+    """With the author's right, wrong and unparseable answers."""
     return _subject(
         made,
         right=_answers("It is 42.", "42"),
@@ -226,7 +226,7 @@ BAD = {
     "needs-are-pure": _subject(Growing),
     "needs-are-valid": _subject(NoContext),
     "needs-are-light": _subject(Heavy),
-    "questions-are-deterministic": _subject(ImportAudit),
+    "questions-are-deterministic": _subject(Varying),
     "questions-exist": _subject(Blank),
     "question-ids-are-unique": _subject(Twice),
     "answers-are-in-order": _subject(Sorted),

@@ -1,4 +1,4 @@
-"""Chips that are no data, probes that fail, samplers that tell something else."""
+"""Catalogues that are not data, probes that fail, samplers with wrong values."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _DEVICES = (
     DeviceInfo(index=0, name="ACME X1", handle="A-0", sku="x1", memory_bytes=80 << 30),
     DeviceInfo(index=1, name="ACME X2", handle="A-1", sku="x2", power_limit_w=700.0),
 )
-_PROBE = Probe(devices=_DEVICES, notes=FrozenMap({"temperature_c": "the driver does not tell it"}))
+_PROBE = Probe(devices=_DEVICES, notes=FrozenMap({"temperature_c": "not reported by the driver"}))
 
 
 class Reader(Sampler):
-    """Tells figures that count up."""
+    """Values that count up."""
 
     figures: ClassVar[dict[str, Any]] = {}
     pause_s = 0.0
@@ -64,7 +64,7 @@ class CloseOnce(Reader):
 
     def close(self) -> None:
         if self.closed:
-            self.closed = False  # the third time: the kit's own
+            self.closed = False  # the third call is the kit's own
             raise RuntimeError("not initialised")
         self.closed = True
 
@@ -75,7 +75,7 @@ class OneTooFew(Reader):
 
 
 class Chip(Hardware):
-    """Sound."""
+    """Passes all checks."""
 
     skus: Any = (_SKU, _OTHER)
     found: Any = _PROBE
@@ -128,7 +128,7 @@ def _subject(
 
 
 def _member(value: Any) -> Any:
-    """A function in a class body would become a method."""
+    """Keeps a function in a class body from becoming a method."""
     return staticmethod(value) if callable(value) and not isinstance(value, type) else value
 
 
@@ -140,7 +140,7 @@ def _devices(**changes: Any) -> Probe:
     return attrs.evolve(_PROBE, devices=(_DEVICES[0], attrs.evolve(_DEVICES[1], **changes)))
 
 
-def _tells(**figures: Any) -> Subject:
+def _reports(**figures: Any) -> Subject:
     return _subject(reader=type("Odd", (Reader,), {"figures": figures}))
 
 
@@ -172,7 +172,7 @@ BAD = {
     "device-skus-are-in-the-catalogue": _subject(found=_devices(sku="ACME X2")),
     "device-figures-are-in-their-units": _subject(found=_devices(power_limit_w=700_000.0)),
     "probe-notes-name-sample-fields": _subject(
-        found=attrs.evolve(_PROBE, notes=FrozenMap({"temperature": "the driver does not tell it"}))
+        found=attrs.evolve(_PROBE, notes=FrozenMap({"temperature": "not reported by the driver"}))
     ),
     "hardware-environment-binds": _subject(variables=FrozenMap({"ACME_DEVICES": "{device}"})),
     "hardware-environment-has-plain-names": _subject(variables=FrozenMap({"ACME-DEVICES": "1"})),
@@ -180,14 +180,14 @@ BAD = {
         variables=lambda: FrozenMap({"ACME_RUN": str(next(_clock))})
     ),
     "sampler-reads-the-requested-devices": _subject(reader=OneTooFew),
-    "utilization-is-a-fraction": _tells(utilization=50.0),
+    "utilization-is-a-fraction": _reports(utilization=50.0),
     "energy-never-decreases": _subject(reader=type("Falls", (Reader,), {"energy": -1.0})),
-    "sample-figures-are-in-their-units": _tells(temperature_c=45_000.0),
-    "throttle-names-reasons": _tells(throttle=4),
+    "sample-figures-are-in-their-units": _reports(temperature_c=45_000.0),
+    "throttle-names-reasons": _reports(throttle=4),
     "sampler-is-fast": _subject(reader=type("Slow", (Reader,), {"pause_s": 0.15})),
     "sampler-closes-twice": _subject(reader=CloseOnce),
     "sampler-without-devices-is-harmless": _subject(lambda _: NeedsADevice()),
 }
 ALSO: dict[str, set[str]] = {}
 REAL = {"real-devices-report-values": _subject(reader=type("Mute", (OneTooFew,), {}))}
-"""Bad at level 4, which the kit's own tests do not run through."""
+"""Bad at level 4."""

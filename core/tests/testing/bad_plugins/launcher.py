@@ -1,6 +1,6 @@
-"""Launchers that give what was not asked for; all else is done by the local one.
+"""Launchers that allocate wrongly; everything else is done by the local launcher.
 
-Faults in what they do with it are in `deployment`.
+Faults in their deployments are in `deployment`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEVELS = (0, 1, 2)
 
 
 def subject_of(make: Callable[[LauncherContext], Any], *, here: bool = True) -> Subject:
-    """A launcher as its author would put it to the kit."""
+    """A launcher as its author would test it."""
     spec = LauncherSpec(
         name="near", summary="this machine", factory=lambda options, context: make(context)
     )
@@ -43,7 +43,7 @@ def subject_of(make: Callable[[LauncherContext], Any], *, here: bool = True) -> 
 
 
 def _places(change: Callable[..., Any]) -> Subject:
-    """A launcher whose placements are changed."""
+    """A launcher with changed placements."""
 
     class Bad(LocalLauncher):
         def allocate(self, resources: Resources) -> Allocation:
@@ -77,7 +77,7 @@ class Generous(LocalLauncher):
 
 
 def with_context(**changes: Any) -> Subject:
-    """The local launcher with another context than it was given."""
+    """The local launcher with a context other than the given one."""
     return subject_of(lambda context: LocalLauncher(attrs.evolve(context, **changes)))
 
 

@@ -1,4 +1,4 @@
-"""Models whose facts contradict each other, cannot be followed, or tell a secret."""
+"""Models with inconsistent facts, invalid sources, or secrets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _GOOD = Subject(kind="model", name="big-model", module="bad_plugins.model", spec
 
 
 class Bytes(Tokenizer):
-    """A byte is a token. Sound."""
+    """Good: each byte is a token."""
 
     vocab_size = 256
     special_ids = frozenset({255})
@@ -113,7 +113,7 @@ def _threshold(**changes: Any) -> Subject:
 
 
 def _local(tokenizer: Callable[[str], Tokenizer], **changes: Any) -> Subject:
-    """A model whose weights are a file of this machine: this one."""
+    """A model whose weights are a local file: this one."""
     known = {"source": f"file:{__file__}", "size_bytes": None, "sha256": None, **changes}
     weights = attrs.evolve(_WEIGHTS, **known)
     return _with(weights=(weights,), tokenizer=tokenizer)
@@ -158,4 +158,4 @@ REAL = {
     "token-ids-are-within-the-vocabulary": _local(Small),
     "vocabulary-matches-the-architecture": _local(Padded),
 }
-"""Bad at level 4, which the kit's own tests do not run through."""
+"""Bad at level 4."""

@@ -1,5 +1,6 @@
-"""Observers that fail, meddle, dawdle or talk. This module itself is one that needs to be told of
-the run's start before it can be told of a point.
+"""Observers that fail, return values, are slow or print.
+
+This module itself is one: its point hook works only after its run hook was called.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ _begun: dict[str, RunStarted] = {}
 
 @hookimpl
 def bench_run_started(event: RunStarted) -> None:
-    """Keeps the run."""
+    """Stores the run."""
     _begun[event.run] = event
 
 
 @hookimpl
 def bench_point_started(event: PointStarted) -> None:
-    """Fails for a run that it was not told of."""
+    """Fails for an unknown run."""
     assert _begun[event.run].points >= 0
 
 

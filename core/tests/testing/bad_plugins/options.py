@@ -1,4 +1,4 @@
-"""Level 1: options that are no data."""
+"""Level 1: options classes that are not plain data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tokenbench.testing.kit import Subject
 
 
 @options
-class Sound:
-    """Nothing wrong."""
+class Good:
+    """Passes all checks."""
 
     window_s: float = option(default=1.0, unit="s", minimum=0, help="length")
-    columns: tuple[str, ...] = option(default=("a", "b"), help="what to show")
+    columns: tuple[str, ...] = option(default=("a", "b"), help="columns to show")
     title: str | None = option(default=None, help="a heading")
     wide: bool = option(default=False, help="more columns")
     key_env: str | None = option(default=None, help="NAME of a variable")
@@ -37,14 +37,14 @@ class Silent:
 
 @options
 class WrongUnit:
-    """A name in seconds, a unit of milliseconds."""
+    """A name in seconds with a unit of milliseconds."""
 
     window_s: float = option(default=1.0, unit="ms", help="length")
 
 
 @options
 class WrongDefault:
-    """A default that the rule refuses."""
+    """A default that the validation rejects."""
 
     mode: str = option(default="fast", help="how")
 
@@ -55,34 +55,34 @@ class WrongDefault:
 
 @attrs.frozen
 class Span:
-    """A class of its own."""
+    """A custom class."""
 
     start: int = 0
 
 
 @options
 class Unreadable:
-    """A type that no text can be read back to."""
+    """A type that cannot be parsed from text."""
 
     span: Any = option(default=Span(), help="a span")
 
 
 @options
 class Listed:
-    """A list where a tuple belongs."""
+    """A list instead of a tuple."""
 
-    columns: Any = option(default=attrs.Factory(list), help="what to show")
+    columns: Any = option(default=attrs.Factory(list), help="columns to show")
 
 
 @options
 class Open:
-    """A secret in the open."""
+    """A secret that is not marked."""
 
     api_key: str = option(default="", help="the key")
 
 
 class Nothing(Reporter):
-    """Shows nothing."""
+    """Renders nothing."""
 
     def render(self, view: View) -> list[Artifact]:
         """An empty page."""
@@ -94,7 +94,7 @@ def _subject(cls: type[Any], made: Any) -> Subject:
     return Subject(kind="reporter", name="r", module="bad_plugins.options", spec=spec, options=made)
 
 
-GOOD = [_subject(Sound, Sound())]
+GOOD = [_subject(Good, Good())]
 BAD = {
     "options-are-frozen": _subject(Changeable, Changeable()),
     "options-have-help": _subject(Silent, Silent()),
@@ -104,6 +104,6 @@ BAD = {
     "options-are-hashable": _subject(Listed, Listed()),
     "secrets-are-not-shown": _subject(Open, Open()),
 }
-# A list is read back from text as something else, too.
+# A list does not round-trip through text either.
 ALSO = {"options-are-hashable": {"options-round-trip"}}
 LEVELS = (1,)

@@ -1,4 +1,4 @@
-"""Level 0: distributions on disk, each with one thing wrong."""
+"""Level 0: distributions on disk with one fault each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from tokenbench.api import WorkloadSpec
 from tokenbench.testing.kit import Subject
 
-# On the path only while the kit's tests run: others must not find these.
+# On the path only while the kit's tests run: other tests must not find these.
 SITE = Path(tempfile.mkdtemp(prefix="tokenbench-bad-"))
 atexit.register(shutil.rmtree, SITE, ignore_errors=True)
 
-_SOUND = """
+_GOOD = """
 from tokenbench.api import WorkloadSpec, hookimpl
 
 @hookimpl
@@ -34,7 +34,7 @@ Requires-Dist: tokenbench>=0.1
 def _subject(
     name: str, source: str = "", *, metadata: str = _METADATA, api: str = "0.1"
 ) -> Subject:
-    """A distribution on disk, its module with `source` put before the sound registration."""
+    """A distribution on disk. Its module is `source` followed by a good registration."""
     module = f"bad_{name}"
     info = SITE / f"{module}-1.0.dist-info"
     info.mkdir()
@@ -42,13 +42,13 @@ def _subject(
     (info / "entry_points.txt").write_text(
         f"[tokenbench.workloads]\nw = {module}\n[tokenbench.api]\n{api} = tokenbench.api\n"
     )
-    (SITE / f"{module}.py").write_text(source + _SOUND)
+    (SITE / f"{module}.py").write_text(source + _GOOD)
     spec = WorkloadSpec(name="w", summary="s", factory=lambda options: None)
     return Subject(kind="workload", name="w", module=module, distribution=module, spec=spec)
 
 
 (SITE / "tokenbench_other.py").write_text("")
-(SITE / "sglang.py").write_text('"""Stands for the library of that name."""')
+(SITE / "sglang.py").write_text('"""Stands in for the library of that name."""')
 
 BAD = {
     "metadata-is-complete": _subject(
@@ -64,6 +64,6 @@ BAD = {
     ),
     "prints-nothing": _subject("chatty", "print('hello')\n"),
 }
-GOOD = [_subject("sound")]
+GOOD = [_subject("good")]
 ALSO: dict[str, set[str]] = {}
 LEVELS = (0,)

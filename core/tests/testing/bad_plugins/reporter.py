@@ -1,4 +1,4 @@
-"""Level 2: reporters that write other bytes each time, fall over runs, or trust their texts."""
+"""Level 2: reporters that are not deterministic, fail for some runs, or trust texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _plain(text: str) -> str:
 
 
 class All(Reporter):
-    """Sound: prints, and makes a page, a Markdown table, a document and a sheet."""
+    """Good: prints, and renders a page, a Markdown table, JSON and CSV."""
 
     page_type = "text/html"
 
@@ -94,11 +94,11 @@ class Dated(All):
 
 
 class Idle(All):
-    """Renders only what failed."""
+    """Renders only failed runs."""
 
     def render(self, view: View) -> Iterable[Artifact]:
-        sound = any(run.state == "complete" for run in view.runs)
-        return () if sound else super().render(view)
+        complete = any(run.state == "complete" for run in view.runs)
+        return () if complete else super().render(view)
 
 
 class WantsRepeats(All):
@@ -110,7 +110,7 @@ class WantsRepeats(All):
 
 
 class WantsEnd(All):
-    """Takes it that a run with points has an end."""
+    """Expects an end time of a run with points."""
 
     def render(self, view: View) -> Iterable[Artifact]:
         for run in view.runs:
@@ -162,7 +162,7 @@ class Untyped(All):
 
 
 class Wandering(All):
-    """A file for each run, called as the run is called."""
+    """One file per run, with a path outside."""
 
     def render(self, view: View) -> Iterable[Artifact]:
         yield from super().render(view)
@@ -183,7 +183,7 @@ class Unescaped(All):
 
 
 class Colourful(All):
-    """Strips what it knows, only where there is no colour."""
+    """Strips control characters only without colour."""
 
     def printed(self, cells: list[list[str]], view: View) -> str:
         if view.color:
@@ -198,7 +198,7 @@ class Broken(All):
 
 
 class NotNumbers(All):
-    """Python's NaN for what was not measured."""
+    """NaN for what was not measured."""
 
     def entry(self, result: PointResult) -> dict[str, Any]:
         entry = super().entry(result)
@@ -220,7 +220,7 @@ class Formulas(All):
 
 
 class Flattering(All):
-    """Shows the figure and keeps the verdict for itself."""
+    """Shows the figure without the verdict."""
 
     def page(self, cells: list[list[str]]) -> bytes:
         return super().page([row[:3] for row in cells])

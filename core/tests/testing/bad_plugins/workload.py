@@ -1,4 +1,4 @@
-"""Level 2: workloads that do not say twice the same, or not what they claim."""
+"""Level 2: workloads that are not deterministic, or differ from their spec."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tokenbench.testing.kit import Subject
 
 
 class Plain(Workload):
-    """Sound: one turn a session, ten words from a generator of its own."""
+    """Good: sessions of one turn, with ten words from its own generator."""
 
     def __init__(self, options: Any) -> None:
         self.seen: list[int] = []
@@ -65,7 +65,7 @@ class Plain(Workload):
 
 @attrs.define
 class Talk(Session):
-    """Sound: a fork of two after the first answer, and a join that quotes it. Ends on failure."""
+    """Good: a fork of two after the first answer, and a join that quotes it. Ends on failure."""
 
     first: str
     said: str = ""
@@ -89,7 +89,7 @@ class Talk(Session):
 
 
 class Conversation(Workload):
-    """Sound: sessions of four turns over a data set, with a topic each."""
+    """Good: sessions of four turns over a data set, with one topic each."""
 
     talk: type[Session] = Talk
 
@@ -106,7 +106,7 @@ class Conversation(Workload):
 
 
 class Choosy(Plain):
-    """Sound: serves chats only, and says so."""
+    """Good: serves only chats, and says so."""
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
         if not context.chat:
@@ -135,7 +135,7 @@ class SometimesSilent(Conversation):
 
 
 class Forgetful(Plain):
-    """Draws limits from what the operating system offers."""
+    """Draws limits from the operating system's generator."""
 
     system = random.SystemRandom()
 
@@ -149,7 +149,7 @@ class Hashing(Plain):
 
 
 class Global(Plain):
-    """Seeds the generator that everybody uses."""
+    """Seeds the global generator."""
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
         random.seed(seed)
@@ -158,7 +158,7 @@ class Global(Plain):
 
 
 class Counting(Session):
-    """Looks at what its siblings did before."""
+    """Its turn depends on other sessions."""
 
     def __init__(self, turn: Turn, seen: list[int]) -> None:
         self.turn, self.seen = turn, seen
@@ -176,7 +176,7 @@ class Entangled(Plain):
 
 
 class Shuffled(Plain):
-    """The seed only shuffles prompts that are always the same."""
+    """The seed only shuffles a fixed list of prompts."""
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
         fixed = random.Random(0)
@@ -199,7 +199,7 @@ class Unpicklable(Plain):
 
 
 class Amnesiac(Talk):
-    """Pickles as it began."""
+    """Pickles its initial state."""
 
     def __reduce__(self) -> Any:
         return (Amnesiac, (self.first, "" if self.ended else self.said, 2 if self.ended else 0))
@@ -220,7 +220,7 @@ class NeverEnds(Conversation):
 
 
 class Stubborn(Talk):
-    """Asks again until it is answered."""
+    """Retries without limit."""
 
     def next(self, previous: TurnResult | None) -> Turn | tuple[Turn, ...] | None:
         return self.ask("") if previous is not None and not previous.ok else super().next(previous)
@@ -231,7 +231,7 @@ class TriesForEver(Conversation):
 
 
 class Prophet(Talk):
-    """Waits for a turn that is yet to come."""
+    """Waits for a later turn."""
 
     def next(self, previous: TurnResult | None) -> Turn | tuple[Turn, ...] | None:
         more = super().next(previous)
@@ -256,7 +256,7 @@ class SaysOneTurn(Conversation):
 
 
 class Once(Session):
-    """Gives its turn away the first time it is asked."""
+    """Returns its turn only once."""
 
     one_turn = True
 
@@ -273,11 +273,10 @@ class GivesOnce(Plain):
 
 
 class Empty(Plain):
-    """Now and then the prompt is empty."""
+    """One prompt is empty."""
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
-        sound = super().sessions(context, seed)
-        for number, session in enumerate(sound):
+        for number, session in enumerate(super().sessions(context, seed)):
             hollow = Turn(prompt=TextPrompt(""), n_in=0, max_tokens=seed + 1, exact_output=True)
             yield SingleTurn(hollow) if number == 10 and seed == 11 else session
 
@@ -288,7 +287,7 @@ class IdsForAll(Plain):
 
 
 class AllIds(Plain):
-    """Special ids are ids too."""
+    """Uses special ids."""
 
     def prompt(self, context: WorkloadContext, draw: random.Random) -> Prompt:
         prompt = super().prompt(context, draw)
@@ -372,7 +371,7 @@ BAD = {
     "dataset-hash-is-valid": _talks(Nameless),
 }
 ALSO: dict[str, set[str]] = {
-    # What the system's generator gives is different each time, whoever asks.
+    # The operating system's generator gives different values at each call.
     "same-seed-same-sessions": {
         "sessions-pickle",
         "sessions-pickle-between-turns",

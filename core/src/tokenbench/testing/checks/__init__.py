@@ -1,4 +1,4 @@
-"""The checks, one module a kind. A module is found by being here."""
+"""The checks, one module per kind or part. Every module here is loaded."""
 
 from __future__ import annotations
 

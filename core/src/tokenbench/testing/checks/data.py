@@ -1,4 +1,4 @@
-"""Level 1: what a plugin registered is data that can be frozen, compared, written and read."""
+"""Level 1: a spec is plain data: immutable, comparable and serializable."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 @check(1)
 def name_is_plain(subject: Subject) -> None:
-    """The name can be typed: lower case letters, digits, dash, dot, underscore.
+    """The name has only lower case letters, digits, dashes, dots and underscores.
 
-    To fix: rename the spec and its entry point; they must be the same.
+    To fix: rename the spec and its entry point; both names must be equal.
     """
     if not _NAME.fullmatch(subject.name):
-        fail(f"{subject.name!r} cannot be typed as NAME:key=value")
+        fail(f"{subject.name!r} cannot be used as NAME:key=value")
 
 
 @check(1)
 def summary_is_one_line(subject: Subject) -> None:
-    """`summary` is one line that says what it is; it stands in lists and pages.
+    """`summary` describes the plugin in one line; lists and pages show it.
 
-    To fix: write one sentence or phrase, at most 100 characters, no full stop.
+    To fix: write one sentence or phrase of at most 100 characters, without a full stop.
     """
     if not hasattr(subject.spec, "summary"):
         skip("this kind has no spec")
@@ -36,13 +36,13 @@ def summary_is_one_line(subject: Subject) -> None:
 
 @check(1)
 def spec_is_hashable(subject: Subject) -> None:
-    """The spec is a frozen value: hashable and equal to itself.
+    """The spec is an immutable value: hashable and equal to itself.
 
-    To fix: use tuples and FrozenMap where a list or dict stands.
+    To fix: use tuples and FrozenMap instead of lists and dicts.
     """
     if not attrs.has(type(subject.spec)):
         skip("this kind has no spec")
     try:
         hash(subject.spec)
     except TypeError as error:
-        fail(f"the spec cannot be hashed: {error}")
+        fail(f"the spec is not hashable: {error}")

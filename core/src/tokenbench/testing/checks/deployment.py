@@ -1,4 +1,4 @@
-"""Deployments: symbols are bound, secrets are kept, all is told of, and gone afterwards."""
+"""Deployments: bind symbols, protect secrets, report all processes, and stop them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _DIGEST = (
 _SECRET = "TOKENBENCH_KIT_SECRET"  # noqa: S105 - the name of a variable
 
 
-# -- starting ------------------------------------------------------------------------------------
+# -- start ---------------------------------------------------------------------------------------
 
 
 @check(3, "launcher")
 def endpoints_answer(subject: Subject) -> None:
-    """The endpoint's URL is where the server answers.
+    """The server answers at the endpoint's URL.
 
-    To fix: bind the plan's endpoints with the ports that the processes got.
+    To fix: bind the plan's endpoints to the ports of the processes.
     """
     with started(subject, server_plan()) as running:
         client = ControlClient(running.deployment.endpoints)
@@ -65,77 +65,77 @@ def _healthy(client: ControlClient) -> bool:
 
 @check(3, "launcher")
 def status_lists_every_process(subject: Subject) -> None:
-    """`status()` has each replica with its role and index, running, with exit code None.
+    """`status()` lists each replica with role and index; while it runs, its exit code is None.
 
-    To fix: keep every process that was started, in order.
+    To fix: keep every started process, in order.
     """
     plan = shell_plan(_WAIT)
     plan = attrs.evolve(plan, processes=(attrs.evolve(plan.processes[0], replicas=2),))
     with started(subject, plan) as running:
-        told = [(s.role, s.index, s.exit_code) for s in running.deployment.status()]
-    if sorted(told, key=str) != [("server", 0, None), ("server", 1, None)]:
-        fail(f"two running replicas are told as {told}")
+        found = [(s.role, s.index, s.exit_code) for s in running.deployment.status()]
+    if sorted(found, key=str) != [("server", 0, None), ("server", 1, None)]:
+        fail(f"the status of two running replicas is {found}")
 
 
 @check(3, "launcher")
 def logs_contain_output(subject: Subject) -> None:
-    """`logs(role)` has what the processes of that role wrote to stdout and stderr.
+    """`logs(role)` contains what the role's processes wrote to stdout and stderr.
 
-    To fix: send both to the log, and read its last lines.
+    To fix: redirect both to the log, and return its last lines.
     """
     with started(subject, shell_plan(f"echo kit-out; echo kit-err >&2; {_WAIT}")) as running:
-        told = running.deployment.logs
-        if not wait(lambda: {"kit-out", "kit-err"} <= set(told("server").split()), GONE_LIMIT_S):
-            fail(f"logs('server') is {told('server')!r}")
+        logs = running.deployment.logs
+        if not wait(lambda: {"kit-out", "kit-err"} <= set(logs("server").split()), GONE_LIMIT_S):
+            fail(f"logs('server') is {logs('server')!r}")
 
 
 @check(3, "launcher")
 def logs_are_in_the_log_folder(subject: Subject) -> None:
-    """The log of each process is ROLE-INDEX.log in `context.logs`, where users look for it.
+    """The log of each process is the file ROLE-INDEX.log in `context.logs`.
 
     To fix: write it there, or copy it when the process has ended.
     """
     with started(subject, shell_plan(f"echo kit-out; {_WAIT}")) as running:
-        running.said(until="kit-out")
+        running.output(until="kit-out")
         running.deployment.cancel()
         file = running.logs / "server-0.log"
         if not file.is_file() or "kit-out" not in file.read_text():
-            fail(f"{file.name} is not there, or does not have what the process said")
+            fail(f"{file.name} is missing, or lacks the output of the process")
 
 
 @check(3, "launcher")
 def exit_codes_are_reported(subject: Subject) -> None:
-    """A process that dies while it serves has its exit code in `status()`.
+    """If a process dies, `status()` has its exit code.
 
-    To fix: ask the process, not whether it was started.
+    To fix: query the process, not whether it was started.
     """
     with started(subject, shell_plan("sleep 0.1; exit 7")) as running:
-        told = running.deployment.status
-        if not wait(lambda: [s.exit_code for s in told()] == [7], GONE_LIMIT_S):
-            fail(f"a process that ended with 7 is told as {told()}")
+        status = running.deployment.status
+        if not wait(lambda: [s.exit_code for s in status()] == [7], GONE_LIMIT_S):
+            fail(f"the status of a process that exited with 7 is {status()}")
 
 
 @check(3, "launcher")
 def own_symbols_are_bound(subject: Subject) -> None:
     """{host}, {port:http}, {cpus}, {weights} and {devices} have this replica's values.
 
-    To fix: see tokenbench.api.bind_process, which takes them as facts.
+    To fix: pass these values to tokenbench.api.bind_process.
     """
     script = f'echo "kit:$1:$2:$3:$4:$5:"; {_WAIT}'
     plan = shell_plan(script, "{host}", "{port:http}", "{cpus}", "{weights}", "{devices}")
     with started(subject, plan, weights="kit/weights") as running:
-        said = running.said(until="kit:").strip().split(":")[1:6]
+        output = running.output(until="kit:").strip().split(":")[1:6]
         places = running.allocation.placements
-    host, port, cpus, weights, devices = said
+    host, port, cpus, weights, devices = output
     if not (cpus.isdigit() and int(cpus) and weights == "kit/weights" and devices == ""):
         fail(f"cpus {cpus!r}, weights {weights!r}, devices {devices!r}")
     if places and (host, port) != (places[0].host.address, str(places[0].ports["http"])):
-        fail(f"host {host!r}, port {port!r}, but placed at {places[0]}")
+        fail(f"host {host!r}, port {port!r}, but the placement is {places[0]}")
 
 
 @check(3, "launcher")
 def roles_find_each_other(subject: Subject) -> None:
-    """{ROLE.0.host} and {ROLE.0.port:http} of another role are bound, whichever starts first.
+    """{ROLE.0.host} and {ROLE.0.port:http} of another role are bound, in any start order.
 
     To fix: choose the ports of all processes before starting any.
     """
@@ -148,19 +148,20 @@ def roles_find_each_other(subject: Subject) -> None:
         for role, other in (("router", "worker"), ("worker", "router"))
     )
     with started(subject, LaunchPlan(processes=processes, endpoints=())) as running:
-        said = {
-            other: tuple(running.said(role, until="kit:").strip().split(":")[1:3])
+        addresses = {
+            other: tuple(running.output(role, until="kit:").strip().split(":")[1:3])
             for role, other in (("router", "worker"), ("worker", "router"))
         }
         for place in running.allocation.placements:
             where = (place.host.address, str(place.ports["http"]))
-            if said[place.role] != where:
-                fail(f"{place.role} is at {where}, the other was told {said[place.role]}")
+            if addresses[place.role] != where:
+                fail(f"{place.role} is at {where}, the other got {addresses[place.role]}")
 
 
 @check(3, "launcher")
 def plan_without_processes_has_endpoints(subject: Subject) -> None:
-    """A server that is already up: its endpoints are given, nothing is started or stopped.
+    """For a server that is already running the endpoints are bound, and nothing is started or
+    stopped.
 
     To fix: bind the endpoints, and let status() be empty.
     """
@@ -173,25 +174,24 @@ def plan_without_processes_has_endpoints(subject: Subject) -> None:
 
 @check(3, "launcher")
 def failed_start_leaves_no_process(subject: Subject) -> None:
-    """When a later process cannot be started, those before it are stopped, and a BenchError says
-    why.
+    """If a later process cannot be started, those before it are stopped and a BenchError is raised.
 
-    To fix: cancel what was started before raising.
+    To fix: cancel the started processes before raising.
     """
     mark = f"{MARK}{uuid.uuid4()}"
     waits = (sys.executable, "-c", "import time; time.sleep(60)", mark)
-    sound = ProcessSpec(role="sound", argv=waits)
-    broken = ProcessSpec(role="broken", argv=(*waits, "{nobody.0.port:http}"))
-    plan = LaunchPlan(processes=(sound, broken), endpoints=())
+    valid = ProcessSpec(role="valid", argv=waits)
+    broken = ProcessSpec(role="broken", argv=(*waits, "{absent.0.port:http}"))
+    plan = LaunchPlan(processes=(valid, broken), endpoints=())
     with launcher_of(subject) as (launcher, _):
         allocation = launcher.allocate(Resources(processes=plan.processes))
         try:
             deployment = launcher.start(plan, allocation)
         except BenchError:
-            fail_if_alive(command_lines(mark), "after a start that failed")
+            fail_if_alive(command_lines(mark), "after a failed start")
             return
         deployment.cancel()
-        fail("a process with a symbol that nothing is known for was started")
+        fail("a process with an unknown symbol was started")
 
 
 # -- secrets and files ---------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def failed_start_leaves_no_process(subject: Subject) -> None:
 
 @contextlib.contextmanager
 def _secret() -> Iterator[str]:
-    """A secret in this process's environment, as a user has one."""
+    """A secret in this process's environment, like a user's."""
     value = f"kit-{uuid.uuid4()}"
     os.environ[_SECRET] = value
     try:
@@ -219,79 +219,79 @@ def _secret_plan() -> LaunchPlan:
 def secrets_reach_the_process(subject: Subject) -> None:
     """{secret:NAME} in a variable has the value of the user's variable NAME.
 
-    To fix: hand bind_process the environment as `secrets`, and start with what it gives.
+    To fix: pass the environment to bind_process as `secrets`, and start with its result.
     """
     with _secret() as value, started(subject, _secret_plan()) as running:
-        digest = running.said(until="digest ").split("digest ")[1].split()[0]
+        digest = running.output(until="digest ").split("digest ")[1].split()[0]
     if digest != hashlib.sha256(value.encode()).hexdigest():
-        fail("the process got another value than the user's")
+        fail("the process got a value different from the user's")
 
 
 @check(3, "launcher")
 def secrets_stay_out_of_command_lines(subject: Subject) -> None:
     """No process of the machine has the secret in its arguments, which all users can read.
 
-    To fix: pass the environment as such, not through `env NAME=VALUE` or `sh -c`.
+    To fix: pass the environment directly, not through `env NAME=VALUE` or `sh -c`.
     """
     with _secret() as value, started(subject, _secret_plan()) as running:
-        running.said(until="digest ")
+        running.output(until="digest ")
         if command_lines(value):
-            fail("a command line has the secret in it")
+            fail("a command line contains the secret")
 
 
 @check(3, "launcher")
 def secrets_stay_out_of_logs(subject: Subject) -> None:
-    """Neither `logs()` nor a file in the log folder has the secret.
+    """Neither `logs()` nor a file in the log folder contains the secret.
 
-    To fix: never write a process's environment anywhere.
+    To fix: do not write a process's environment anywhere.
     """
     with _secret() as value, started(subject, _secret_plan()) as running:
-        texts = [running.said(until="digest "), running.deployment.logs("server")]
+        texts = [running.output(until="digest "), running.deployment.logs("server")]
         texts += [f.read_text(errors="replace") for f in running.logs.rglob("*") if f.is_file()]
     if any(value in text for text in texts):
-        fail("a log has the secret in it")
+        fail("a log contains the secret")
 
 
 @check(3, "launcher")
 def files_are_written_verbatim(subject: Subject) -> None:
-    """A FileSpec's content is at {file:NAME} to the last byte; symbols in it are not bound.
+    """{file:NAME} has exactly the FileSpec's content; symbols in it are not bound.
 
-    To fix: write `content` in UTF-8 without touching it.
+    To fix: write `content` as UTF-8 without changes.
     """
     content = '{"at": "{host}", "é": 1}\n\n'
     plan = shell_plan(f'cat "$1"; echo "kit-end"; {_WAIT}', "{file:kit.json}")
     process = attrs.evolve(plan.processes[0], files=(FileSpec(name="kit.json", content=content),))
     with started(subject, attrs.evolve(plan, processes=(process,))) as running:
-        said = running.said(until="kit-end").partition("kit-end")[0]
-    if said != content:
-        fail(f"wrote {content!r}, the process read {said!r}")
+        found = running.output(until="kit-end").partition("kit-end")[0]
+    if found != content:
+        fail(f"the process read {found!r}, expected {content!r}")
 
 
 @check(3, "launcher")
 def scratch_is_created_and_removed(subject: Subject) -> None:
-    """{scratch} is a folder while the process runs, and gone after cancel().
+    """{scratch} is a folder while the process runs, and is removed by cancel().
 
-    To fix: make it before the start; remove it when the last process has ended.
+    To fix: create it before the start; remove it after the last process has ended.
     """
     script = f'test -d "$1" && echo "kit:$1:"; echo kit-end; {_WAIT}'
     with started(subject, shell_plan(script, "{scratch}")) as running:
-        found = re.search(r"kit:(.*):", running.said(until="kit-end"))
+        found = re.search(r"kit:(.*):", running.output(until="kit-end"))
         if found is None:
-            fail("{scratch} is no folder of the running process")
+            fail("{scratch} is not a folder while the process runs")
         running.deployment.cancel()
         if not wait(lambda: not Path(found[1]).exists(), GONE_LIMIT_S):
             shutil.rmtree(found[1], ignore_errors=True)
-            fail(f"{found[1]} is left after cancel()")
+            fail(f"{found[1]} still exists after cancel()")
 
 
-# -- stopping ------------------------------------------------------------------------------------
+# -- stop ----------------------------------------------------------------------------------------
 
 
 @check(3, "launcher")
 def cancel_may_be_called_twice(subject: Subject) -> None:
     """The second cancel() does nothing.
 
-    To fix: remember that all is stopped.
+    To fix: remember that everything is stopped.
     """
     with started(subject, shell_plan(_WAIT)) as running:
         running.deployment.cancel()
@@ -303,46 +303,46 @@ def cancel_may_be_called_twice(subject: Subject) -> None:
 
 @check(3, "launcher")
 def cancel_stops_every_replica(subject: Subject) -> None:
-    """After cancel() no process of the deployment is left.
+    """After cancel() no process of the deployment runs.
 
     To fix: stop all of them, then wait for all of them.
     """
     plan = shell_plan(_WAIT)
     plan = attrs.evolve(plan, processes=(attrs.evolve(plan.processes[0], replicas=2),))
     with started(subject, plan) as running:
-        pids = running.pids() or skip("it tells no process of this machine")
+        pids = running.pids() or skip("it reports no process of this machine")
         running.deployment.cancel()
         fail_if_alive(pids, "after cancel()")
 
 
 @check(3, "launcher")
 def cancel_stops_child_processes(subject: Subject) -> None:
-    """Workers that a server forked end with it.
+    """Child processes of a server end with it.
 
-    To fix: put each process into a session or a control group of its own, and end all of that.
+    To fix: start each process in its own session or control group, and end all of it.
     """
     with started(subject, shell_plan('sleep 60 & echo "kit:$!:"; wait')) as running:
-        child = int(running.said(until="kit:").split(":")[1])
+        child = int(running.output(until="kit:").split(":")[1])
         running.deployment.cancel()
-        fail_if_alive([child], "a child of a process, after cancel()")
+        fail_if_alive([child], "child process after cancel()")
 
 
 @check(3, "launcher")
 def cancel_frees_the_port(subject: Subject) -> None:
-    """The port can be bound again after cancel(), for the next server.
+    """After cancel() the next server can bind the port.
 
-    To fix: wait until the process is gone, and hold no socket on it.
+    To fix: wait until the process has ended, and keep no socket on the port.
     """
     with started(subject, server_plan()) as running:
         port = int(_listening(running)[1])
         running.deployment.cancel()
         if not wait(lambda: _bindable(port), GONE_LIMIT_S):
-            fail(f"port {port} is still taken after cancel()")
+            fail(f"port {port} is still in use after cancel()")
 
 
 @check(3, "launcher")
 def unready_server_can_be_cancelled(subject: Subject) -> None:
-    """start() does not wait for readiness: core does, and cancels when it takes too long.
+    """start() does not wait for readiness: core does, and cancels after a timeout.
 
     To fix: return from start() once the processes run.
     """
@@ -350,13 +350,13 @@ def unready_server_can_be_cancelled(subject: Subject) -> None:
         _listening(running)
         pids = running.pids()
         running.deployment.cancel()
-        fail_if_alive(pids, "a server that was never ready, after cancel()")
+        fail_if_alive(pids, "unready server after cancel()")
 
 
 def _listening(running: Running) -> re.Match[str]:
-    """What the scripted server says when it listens: its own address and port."""
-    found = re.search(r"127\.0\.0\.1:(\d+)\n?", running.said(until="listening on "))
-    return found or fail("the server does not say where it listens")
+    """The scripted server's message with its address and port."""
+    found = re.search(r"127\.0\.0\.1:(\d+)\n?", running.output(until="listening on "))
+    return found or fail("the server did not print its address")
 
 
 def _bindable(port: int) -> bool:

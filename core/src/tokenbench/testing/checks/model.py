@@ -1,4 +1,4 @@
-"""Models: facts that agree with each other, and sources that can be followed."""
+"""Models: consistent facts, and sources that can be resolved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(
     r"(?i)secret|password|passwd|credential|(api|access)[_-]?key|(hf|hub|api|auth|access)[_-]token$"
 )
-# Beginnings of keys as hubs and clouds hand them out (their own documentation, read 2026-11).
+# Key formats of hubs and clouds (their documentation, read 2026-11).
 _SECRET_VALUE = re.compile(r"\b(hf_\w{16,}|sk-[\w-]{16,}|gh[pousr]_\w{16,}|AKIA[0-9A-Z]{16})")
 
 
@@ -29,7 +29,7 @@ _SECRET_VALUE = re.compile(r"\b(hf_\w{16,}|sk-[\w-]{16,}|gh[pousr]_\w{16,}|AKIA[
 
 
 def is_iso_date(text: str) -> bool:
-    """Whether a text is a day or a month as ISO 8601 writes it."""
+    """Whether a text is a day or a month in ISO 8601."""
     try:
         dt.date.fromisoformat(text + "-01" if len(text) == len("2026-11") else text)
     except ValueError:
@@ -38,7 +38,7 @@ def is_iso_date(text: str) -> bool:
 
 
 def literal_secret(name: str, text: str) -> bool:
-    """Whether a setting seems to hold a secret itself, where a symbol should name one."""
+    """Whether a setting seems to contain a secret instead of a symbol for it."""
     if _SECRET_VALUE.search(text):
         return True
     return bool(text and _SECRET_NAME.search(name) and not symbols(text))
@@ -65,18 +65,18 @@ def model_has_weights(subject: Subject) -> None:
 def weights_have_a_known_source(subject: Subject) -> None:
     """`source` is package:DIST/PATH, file:PATH or hub:ORG/NAME.
 
-    To fix: put the scheme before it; a URL is not fetched by anyone.
+    To fix: add the scheme; URLs are not supported.
     """
     for weights in subject.spec.weights:
         if not _SOURCE.fullmatch(weights.source):
-            fail(f"the source {weights.source!r}")
+            fail(f"invalid source {weights.source!r}")
 
 
 @check(2, "model")
 def weights_have_a_revision(subject: Subject) -> None:
-    """`revision` says which weights of that name: results are compared by it.
+    """`revision` identifies the weights: results are compared by it.
 
-    To fix: give the hub's commit, or the version of the package.
+    To fix: use the hub's commit, or the version of the package.
     """
     for weights in subject.spec.weights:
         if not weights.revision.strip():
@@ -85,30 +85,30 @@ def weights_have_a_revision(subject: Subject) -> None:
 
 @check(2, "model")
 def weights_are_distinct(subject: Subject) -> None:
-    """One set of weights for each precision and format: nothing else chooses between them.
+    """There is one set of weights per precision and format: users select by these.
 
-    To fix: name a second quantisation by its scheme (int4-awq, int4-gptq), or drop it.
+    To fix: name a second quantisation by its scheme (int4-awq, int4-gptq), or remove it.
     """
     twice = _repeated([(w.precision, w.format) for w in subject.spec.weights])
     if twice:
-        fail(f"more than one set of {twice[0][0]} in {twice[0][1]}")
+        fail(f"more than one set of weights has precision {twice[0][0]} and format {twice[0][1]}")
 
 
 @check(2, "model")
 def weights_have_plain_labels(subject: Subject) -> None:
-    """Precision and format are lower case, without spaces: engines and users name them.
+    """Precision and format are lower case, without spaces.
 
-    To fix: bf16, fp8, q4_1; safetensors, gguf.
+    To fix: use names like bf16, fp8, q4_1; safetensors, gguf.
     """
     for weights in subject.spec.weights:
         for label in (weights.precision, weights.format):
             if not _LABEL.fullmatch(label):
-                fail(f"{label!r} in {weights.source}")
+                fail(f"{weights.source}: invalid label {label!r}")
 
 
 @check(2, "model")
 def weights_digest_is_sha256(subject: Subject) -> None:
-    """`sha256` is 64 hexadecimal digits in lower case, or None.
+    """`sha256` is 64 lower case hexadecimal digits, or None.
 
     To fix: copy it from `sha256sum FILE`, without a prefix.
     """
@@ -119,9 +119,9 @@ def weights_digest_is_sha256(subject: Subject) -> None:
 
 @check(2, "model")
 def weights_size_is_positive(subject: Subject) -> None:
-    """`size_bytes` is the file's length, or None where it is not known.
+    """`size_bytes` is the file's size, or None if unknown.
 
-    To fix: copy it from `stat -c %s FILE`, or leave it out.
+    To fix: copy it from `stat -c %s FILE`, or omit it.
     """
     for weights in subject.spec.weights:
         if weights.size_bytes is not None and weights.size_bytes <= 0:
@@ -133,9 +133,9 @@ def weights_size_is_positive(subject: Subject) -> None:
 
 @check(2, "model")
 def architecture_counts_are_positive(subject: Subject) -> None:
-    """What is not known of a model's shape is None, never 0.
+    """Unknown values of a model's shape are None, never 0.
 
-    To fix: leave the field out (a dense model has experts=None).
+    To fix: omit the field (a dense model has experts=None).
     """
     for name, value in attrs.asdict(subject.spec.architecture).items():
         if value is not None and value <= 0:
@@ -144,7 +144,7 @@ def architecture_counts_are_positive(subject: Subject) -> None:
 
 @check(2, "model")
 def active_parameters_are_within_the_total(subject: Subject) -> None:
-    """No more parameters work on a token than there are.
+    """`active_parameters` is not larger than `parameters`.
 
     To fix: both are counts, not billions.
     """
@@ -154,7 +154,7 @@ def active_parameters_are_within_the_total(subject: Subject) -> None:
 
 @check(2, "model")
 def active_experts_are_within_the_total(subject: Subject) -> None:
-    """No more experts work on a token than there are.
+    """`active_experts` is not larger than `experts`.
 
     To fix: `experts` counts those of one layer.
     """
@@ -164,9 +164,9 @@ def active_experts_are_within_the_total(subject: Subject) -> None:
 
 @check(2, "model")
 def kv_heads_divide_heads(subject: Subject) -> None:
-    """Each key-value head serves the same number of query heads.
+    """`kv_heads` divides `heads`.
 
-    To fix: compare num_attention_heads and num_key_value_heads of the model's config.
+    To fix: compare num_attention_heads and num_key_value_heads in the model's config.
     """
     shape = subject.spec.architecture
     heads, kv_heads = shape.heads or 0, shape.kv_heads or 0
@@ -174,9 +174,9 @@ def kv_heads_divide_heads(subject: Subject) -> None:
         fail(f"{shape.kv_heads} key-value heads for {shape.heads} heads")
 
 
-def _fail_if_more(part: int | None, whole: int | None, what: str) -> None:
-    if part is not None and whole is not None and part > whole > 0:
-        fail(f"{part} {what} of {whole}")
+def _fail_if_more(part: int | None, total: int | None, what: str) -> None:
+    if part is not None and total is not None and part > total > 0:
+        fail(f"{part} {what} of {total}")
 
 
 # -- recipes -------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def _fail_if_more(part: int | None, whole: int | None, what: str) -> None:
 
 @check(2, "model")
 def recipes_have_source_and_date(subject: Subject) -> None:
-    """Each recipe says who recommends it, and when (2026-11 or 2026-11-21).
+    """Each recipe has a source, and its date (2026-11 or 2026-11-21).
 
     To fix: name the vendor's page or the measurement it comes from.
     """
@@ -195,24 +195,24 @@ def recipes_have_source_and_date(subject: Subject) -> None:
 
 @check(2, "model")
 def recipes_have_plain_settings(subject: Subject) -> None:
-    """Flags are not empty and hold no space; variables have letters, digits and underscores.
+    """Flags are not empty and contain no space; variables have letters, digits and underscores.
 
     To fix: FrozenMap({"--max-num-seqs": 256}): the flag is the key, its value the value.
     """
     for recipe in subject.spec.recipes:
         for flag in recipe.flags:
             if not flag or flag.split() != [flag]:
-                fail(f"{recipe.engine}: the flag {flag!r}")
+                fail(f"{recipe.engine}: invalid flag {flag!r}")
         for name in recipe.environment:
             if not _VARIABLE.fullmatch(name):
-                fail(f"{recipe.engine}: the variable {name!r}")
+                fail(f"{recipe.engine}: invalid variable {name!r}")
 
 
 @check(2, "model")
 def recipes_do_not_contradict(subject: Subject) -> None:
-    """Recipes that match in the same cases do not give one setting two values.
+    """Recipes for the same case do not set different values.
 
-    To fix: merge them, or let `hardware`, `precision` or `role` tell them apart.
+    To fix: merge them, or distinguish them by `hardware`, `precision` or `role`.
     """
     seen: dict[tuple[Any, ...], Any] = {}
     for recipe in subject.spec.recipes:
@@ -226,32 +226,32 @@ def recipes_do_not_contradict(subject: Subject) -> None:
 def recipe_precisions_exist(subject: Subject) -> None:
     """A recipe's precision is that of some weights, or None.
 
-    To fix: write it as the weights do.
+    To fix: spell it as in the weights.
     """
     _fail_on_unknown_precision(subject.spec, subject.spec.recipes)
 
 
 @check(2, "model")
 def recipe_environment_holds_no_secret(subject: Subject) -> None:
-    """Variables name secrets, they do not hold them.
+    """Variables refer to secrets by name and do not contain them.
 
-    To fix: "{secret:NAME}" takes the value from the user's variable NAME.
+    To fix: use "{secret:NAME}", which takes the value from the user's variable NAME.
     """
     for recipe in subject.spec.recipes:
         for name, text in recipe.environment.items():
             if literal_secret(name, text):
-                fail(f"{recipe.engine}: the variable {name} holds a secret")
+                fail(f"{recipe.engine}: variable {name} contains a secret")
 
 
 @check(2, "model")
 def recipe_flags_hold_no_secret(subject: Subject) -> None:
-    """No secret is in a flag: everyone on the machine can read command lines.
+    """Flags contain no secret: every user of the machine can read command lines.
 
-    To fix: pass it in a variable of the environment, as "{secret:NAME}".
+    To fix: pass it in an environment variable, as "{secret:NAME}".
     """
     for recipe, flag, text in _flag_texts(subject.spec.recipes):
         if literal_secret(flag, text) or any(s.startswith("secret:") for s in symbols(text)):
-            fail(f"{recipe.engine}: the flag {flag} holds a secret")
+            fail(f"{recipe.engine}: flag {flag} contains a secret")
 
 
 def _flag_texts(recipes: Sequence[Recipe]) -> Iterator[tuple[Recipe, str, str]]:
@@ -268,7 +268,7 @@ def _flag_texts(recipes: Sequence[Recipe]) -> Iterator[tuple[Recipe, str, str]]:
 
 @check(2, "model")
 def thresholds_have_source_and_date(subject: Subject) -> None:
-    """Each threshold says where its score comes from, and when (2026-11 or 2026-11-21).
+    """Each threshold has a source, and its date (2026-11 or 2026-11-21).
 
     To fix: name the model card or the measurement.
     """
@@ -279,9 +279,9 @@ def thresholds_have_source_and_date(subject: Subject) -> None:
 
 @check(2, "model")
 def thresholds_are_fractions(subject: Subject) -> None:
-    """`minimum` is from 0 to 1, as scores are.
+    """`minimum` is between 0 and 1, like scores.
 
-    To fix: divide per cent by 100.
+    To fix: divide percentages by 100.
     """
     for threshold in subject.spec.thresholds:
         if not 0 <= threshold.minimum <= 1:
@@ -290,9 +290,9 @@ def thresholds_are_fractions(subject: Subject) -> None:
 
 @check(2, "model")
 def thresholds_are_distinct(subject: Subject) -> None:
-    """One threshold for each eval, variant and precision: the first would win silently.
+    """There is one threshold per eval, variant and precision: only the first would apply.
 
-    To fix: keep the one that holds, or tell them apart by `variant` or `precision`.
+    To fix: keep the valid one, or distinguish them by `variant` or `precision`.
     """
     twice = _repeated([(t.eval, t.variant, t.precision) for t in subject.spec.thresholds])
     if twice:
@@ -303,7 +303,7 @@ def thresholds_are_distinct(subject: Subject) -> None:
 def threshold_precisions_exist(subject: Subject) -> None:
     """A threshold's precision is that of some weights, or None.
 
-    To fix: write it as the weights do.
+    To fix: spell it as in the weights.
     """
     _fail_on_unknown_precision(subject.spec, subject.spec.thresholds)
 
@@ -312,14 +312,14 @@ def _fail_on_unknown_precision(spec: ModelSpec, items: Sequence[Any]) -> None:
     known = {weights.precision for weights in spec.weights}
     for item in items:
         if known and item.precision is not None and item.precision not in known:
-            fail(f"there are no {item.precision!r} weights, only {', '.join(sorted(known))}")
+            fail(f"no weights have precision {item.precision!r}, only {', '.join(sorted(known))}")
 
 
 @check(2, "model")
 def model_is_serializable(subject: Subject) -> None:
-    """The whole spec but the tokenizer is plain data: plans are stored and compared as JSON.
+    """The spec without its tokenizer is plain data: plans are stored and compared as JSON.
 
-    To fix: use str, int, float, bool, None, tuples and FrozenMap only.
+    To fix: use only str, int, float, bool, None, tuples and FrozenMap.
     """
     try:
         canonical_json(attrs.evolve(subject.spec, tokenizer=None))

@@ -1,4 +1,4 @@
-"""Observers: they take every event on its own, quickly and silently, and give nothing back."""
+"""Observers: each hook handles its event alone, quickly and silently, and returns None."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ call_hook(getattr(importlib.import_module(sys.argv[1]), hook), event=events(path
 
 
 def call_hook(hook: Callable[..., Any], **given: Any) -> Any:
-    """Call a hook with those arguments that it names, as the loader does."""
+    """Call a hook with the arguments it names, like the registry does."""
     names = inspect.signature(hook).parameters
     return hook(**{name: value for name, value in given.items() if name in names})
 
 
 @contextlib.contextmanager
 def _hooks(
-    subject: Subject, told: Callable[[str], Mapping[str, Event]] = events
+    subject: Subject, events_of: Callable[[str], Mapping[str, Event]] = events
 ) -> Iterator[dict[str, tuple[Callable[..., Any], Event]]]:
-    """The hooks that it implements, each with its event; the run's folder exists meanwhile."""
+    """The implemented hooks, each with its event. The run's folder exists inside the block."""
     with tempfile.TemporaryDirectory(prefix="tokenbench-") as path:
         yield {
             name: (getattr(subject.spec, name), event)
-            for name, event in told(path).items()
+            for name, event in events_of(path).items()
             if callable(getattr(subject.spec, name, None))
         }
 
 
-def _told(hook: Callable[..., Any], event: Event) -> Any:
-    """What a hook gives back; what it raises is the business of observer-accepts-events."""
+def _call(hook: Callable[..., Any], event: Event) -> Any:
+    """A hook's return value. Exceptions are ignored: observer-accepts-events reports them."""
     with contextlib.suppress(Exception):
         return call_hook(hook, event=event)
     return None
 
 
-def _tell(name: str, hook: Callable[..., Any], event: Event) -> Any:
+def _call_or_fail(name: str, hook: Callable[..., Any], event: Event) -> Any:
     try:
         return call_hook(hook, event=event)
     except (Exception, SystemExit) as error:
@@ -63,9 +63,9 @@ def _tell(name: str, hook: Callable[..., Any], event: Event) -> Any:
 
 @check(2, "observer")
 def observer_has_a_hook(subject: Subject) -> None:
-    """It implements at least one observe hook.
+    """The module implements at least one observe hook.
 
-    To fix: write bench_run_started, bench_deployment_ready, bench_point_started,
+    To fix: implement bench_run_started, bench_deployment_ready, bench_point_started,
     bench_point_finished, bench_eval_finished or bench_run_finished, with @hookimpl above it.
     """
     with _hooks(subject) as hooks:
@@ -75,36 +75,36 @@ def observer_has_a_hook(subject: Subject) -> None:
 
 @check(2, "observer")
 def observer_accepts_events(subject: Subject) -> None:
-    """Told of a run from start to end, it does not raise.
+    """The hooks do not raise for the events of a successful run.
 
-    To fix: compare what it reads with tokenbench.api's events.
+    To fix: compare the attributes they read with the events in tokenbench.api.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
-            _tell(name, hook, event)
+            _call_or_fail(name, hook, event)
 
 
 @check(2, "observer")
 def observer_accepts_failures(subject: Subject) -> None:
-    """Told of a run in which everything failed, it does not raise: metrics are missing, the
-    engine's version is None, there are no endpoints.
+    """The hooks do not raise for the events of a failed run: metrics are missing, the engine's
+    version is None, there are no endpoints.
 
-    To fix: ask for None and for absence before computing.
+    To fix: check for None and missing values before computing.
     """
     with _hooks(subject) as good:
         for hook, event in good.values():
-            _told(hook, event)
+            _call(hook, event)
     with _hooks(subject, failures) as hooks:
         for name, (hook, event) in hooks.items():
-            _tell(name, hook, event)
+            _call_or_fail(name, hook, event)
 
 
 @check(2, "observer")
 def observer_hooks_stand_alone(subject: Subject) -> None:
-    """Each hook works when no other was called before it, in a fresh process: a run may have no
-    point, no eval, or have been started by somebody else.
+    """Each hook works without a previous call of another hook, in a fresh process: a run may have
+    no points or no evals.
 
-    To fix: make what a hook needs where it needs it.
+    To fix: create what a hook needs in that hook.
     """
     if sys.modules.get(subject.module) is not subject.spec:
         skip("its module cannot be imported by name")
@@ -120,53 +120,54 @@ def observer_hooks_stand_alone(subject: Subject) -> None:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
             if done.returncode:
-                said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-                fail(f"{name} alone: {said[-1]}")
+                lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+                fail(f"{name} called alone: {lines[-1]}")
 
 
 @check(2, "observer")
 def observer_returns_none(subject: Subject) -> None:
-    """A hook returns None: observers cannot change a run.
+    """Hooks return None: observers cannot change a run.
 
-    To fix: leave the return out; to change a launch, amend it.
+    To fix: remove the return value; use an amendment to change a launch.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
-            given = _told(hook, event)
-            if given is not None:
-                fail(f"{name} returned {given!r}")
+            returned = _call(hook, event)
+            if returned is not None:
+                fail(f"{name} returned {returned!r}")
 
 
 @check(2, "observer")
 def observer_is_fast(subject: Subject) -> None:
-    """The best of three calls takes less than 0.1 s of CPU and 1 s by the clock: measurements wait.
+    """The fastest of three calls takes less than 0.1 s of CPU time and 1 s in total: measurements
+    wait.
 
-    To fix: hand work to a thread or do it in bench_run_finished of a process of its own; give
-    network calls a short time limit.
+    To fix: move work to a thread, or to a separate process in bench_run_finished; give network
+    calls a short timeout.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
             cpu_s, wall_s = map(min, zip(*(_timed(hook, event) for _ in range(3)), strict=True))
             if cpu_s > _CPU_LIMIT_S or wall_s > _WALL_LIMIT_S:
-                fail(f"{name} took {cpu_s:.2f} s of CPU, {wall_s:.2f} s by the clock")
+                fail(f"{name} took {cpu_s:.2f} s of CPU time, {wall_s:.2f} s in total")
 
 
 def _timed(hook: Callable[..., Any], event: Event) -> tuple[float, float]:
     cpu, wall = time.process_time(), time.monotonic()
-    _told(hook, event)
+    _call(hook, event)
     return time.process_time() - cpu, time.monotonic() - wall
 
 
 @check(2, "observer")
 def observer_prints_nothing(subject: Subject) -> None:
-    """Nothing goes to standard output: `bench run --json` is read by programs.
+    """Hooks print nothing on standard output: programs read `bench run --json`.
 
-    To fix: write to a file of its own in the run's folder, or log through structlog.
+    To fix: write to a file in the run's folder, or log through structlog.
     """
     with _hooks(subject) as hooks:
         for name, (hook, event) in hooks.items():
-            said = io.StringIO()
-            with contextlib.redirect_stdout(said):
-                _told(hook, event)
-            if said.getvalue():
-                fail(f"{name} printed {said.getvalue()[:60]!r}")
+            stdout = io.StringIO()
+            with contextlib.redirect_stdout(stdout):
+                _call(hook, event)
+            if stdout.getvalue():
+                fail(f"{name} printed {stdout.getvalue()[:60]!r}")

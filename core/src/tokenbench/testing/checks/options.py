@@ -1,4 +1,4 @@
-"""Level 1: the options class is frozen, documented, and reads back what it writes."""
+"""Level 1: the options class is frozen and documented, and its values round-trip through text."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _options(subject: Subject) -> type[Any]:
 def _fields(subject: Subject) -> tuple[Any, ...]:
     options = _options(subject)
     if not attrs.has(options):
-        skip("its options class is no data class, which is another check's business")
+        skip("see options-are-frozen")
     return tuple(attrs.fields(options))
 
 
 @check(1)
 def options_are_frozen(subject: Subject) -> None:
-    """The options class is made with `@options`: frozen, keyword-only.
+    """The options class is frozen and keyword-only.
 
     To fix: decorate it with `tokenbench.api.options`.
     """
@@ -44,14 +44,14 @@ def options_are_frozen(subject: Subject) -> None:
         setattr(made, fields[0].name, getattr(made, fields[0].name))
     except attrs.exceptions.FrozenInstanceError:
         return
-    fail(f"{options.__name__}.{fields[0].name} can be changed after it was made")
+    fail(f"{options.__name__}.{fields[0].name} can be changed")
 
 
 @check(1)
 def options_have_help(subject: Subject) -> None:
-    """Each option says in words what it does; it stands in errors and on the plugin's page.
+    """Each option has a help text; errors and the plugin's page show it.
 
-    To fix: make each with `option(help=...)`.
+    To fix: define each with `option(help=...)`.
     """
     for field in _fields(subject):
         if not str(field.metadata.get("help", "")).strip():
@@ -60,29 +60,29 @@ def options_have_help(subject: Subject) -> None:
 
 @check(1)
 def options_have_units(subject: Subject) -> None:
-    """A name that ends in a unit and the option's stated unit do not contradict each other.
+    """An option's unit matches the ending of its name.
 
-    To fix: `option(unit=...)` and the name's ending must agree: `timeout_s` is in `s`.
+    To fix: make `option(unit=...)` and the name agree: `timeout_s` is in `s`.
     """
     endings = {"_s": "s", "_ms": "ms", "_tokens": "tokens", "_bytes": "bytes", "_w": "W"}
     for field in _fields(subject):
         for ending, unit in endings.items():
             stated = field.metadata.get("unit")
             if field.name.endswith(ending) and stated not in (None, unit):
-                fail(f"{field.name!r} is said to be in {stated!r}")
+                fail(f"{field.name!r} has the unit {stated!r}, expected {unit!r}")
 
 
 @check(1)
 def option_defaults_are_valid(subject: Subject) -> None:
-    """The defaults pass the options' own rules (choices, minimum, type).
+    """Defaults pass the options' own validation (choices, minimum, type).
 
-    To fix: change the default or the rule.
+    To fix: change the default or the validation.
     """
     fields = _fields(subject)
     given = {f.name: f.default for f in fields if f.default is not attrs.NOTHING}
     required = [f.name for f in fields if f.default is attrs.NOTHING]
     if set(required) - set(subject.given):
-        skip(f"give the required options: {', '.join(required)}")
+        skip(f"set the required options: {', '.join(required)}")
     for name, value in given.items():
         if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
             continue
@@ -94,8 +94,8 @@ def option_defaults_are_valid(subject: Subject) -> None:
 
 @check(1)
 def options_round_trip(subject: Subject) -> None:
-    """The options can be written as text, as on a command line, and read back the same: their types
-    are text, int, float, bool, an optional one of those, or a tuple of those.
+    """Values written as text, as on a command line, are parsed to the same values. Types are text,
+    int, float, bool, an optional one of those, or a tuple of those.
 
     To fix: use one of these types.
     """
@@ -109,14 +109,14 @@ def options_round_trip(subject: Subject) -> None:
         text = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
         again = build_options(type(made), {**subject.given, field.name: text}, where="as text")
         if getattr(again, field.name) != value:
-            fail(f"{field.name}={text} is read back as {getattr(again, field.name)!r}")
+            fail(f"{field.name}={text} is parsed as {getattr(again, field.name)!r}")
 
 
 @check(1)
 def options_are_hashable(subject: Subject) -> None:
-    """The options are a value: hashable, equal when made again from the same.
+    """Options are a value: hashable, and equal to options created from the same values.
 
-    To fix: use tuples where a list stands, and no object of a class of its own.
+    To fix: use tuples instead of lists, and no objects of custom classes.
     """
     made = subject.options
     if made is None:
@@ -124,20 +124,20 @@ def options_are_hashable(subject: Subject) -> None:
     try:
         hash(made)
     except TypeError as error:
-        fail(f"its options cannot be hashed: {error}")
+        fail(f"its options are not hashable: {error}")
     if build_options(type(made), subject.given, where="again") != made:
-        fail("its options differ when made again from the same values")
+        fail("options created from the same values differ")
 
 
 @check(1)
 def secrets_are_not_shown(subject: Subject) -> None:
-    """A secret option (its name says key, token or password) is marked `secret`, or is the NAME of
-    an environment variable (`..._env`), which is better.
+    """An option for a secret (its name contains api_key, password, ...) is marked `secret`, or is
+    the NAME of an environment variable (`..._env`), which is better.
 
-    To fix: `api_key_env` with the variable's name, or `option(secret=True)`.
+    To fix: use `api_key_env` with the variable's name, or `option(secret=True)`.
     """
     words = ("api_key", "apikey", "password", "secret", "auth_token", "access_token")
     for field in _fields(subject):
         named = any(word in field.name for word in words) and not field.name.endswith("_env")
         if named and not field.metadata.get("secret"):
-            fail(f"{field.name!r} holds a secret and is not marked so")
+            fail(f"{field.name!r} is a secret but not marked as one")

@@ -10,7 +10,7 @@ from tokenbench.testing.import_audit import ImportAudit, audit_import
 from tokenbench.testing.kit import Subject, check, fail, skip
 
 IMPORT_CPU_S = 0.5
-"""A list of plugins must stay instant even where all of them are imported."""
+"""Keeps `bench plugins list --check` fast, which imports all plugins."""
 HEAVY = frozenset(
     {
         *("torch", "tensorflow", "jax", "numpy", "scipy", "pandas", "pyarrow", "duckdb"),
@@ -19,7 +19,7 @@ HEAVY = frozenset(
         *("pynvml", "amdsmi", "httpx", "requests", "aiohttp", "urllib3", "rich", "matplotlib"),
     }
 )
-"""Top-level modules that a hook module imports inside the function which needs them, if at all."""
+"""Top-level modules that a hook module may import only inside functions."""
 
 
 def _metadata(subject: Subject) -> importlib.metadata.Distribution:
@@ -32,16 +32,16 @@ def _audit(subject: Subject) -> ImportAudit:
     _metadata(subject)
     found = audit_import(subject.module, BY_NAME[subject.kind].hook)
     if found.error is not None:
-        skip("it cannot be imported, which is another check's business")
+        skip("see imports-alone")
     return found
 
 
 @check(0)
 def metadata_is_complete(subject: Subject) -> None:
-    """The distribution says its summary, its licence, the Pythons it runs on, and that it needs
+    """The distribution has a summary, a licence and supported Python versions, and depends on
     tokenbench.
 
-    To fix: fill description, license, requires-python and dependencies of its pyproject.
+    To fix: set description, license, requires-python and dependencies in its pyproject.
     """
     metadata = _metadata(subject).metadata
     licences = ("License-Expression", "License", "License-File")
@@ -59,22 +59,22 @@ def metadata_is_complete(subject: Subject) -> None:
 
 @check(0)
 def api_version_fits(subject: Subject) -> None:
-    """The distribution says which API version it was written for, and this bench has it.
+    """The distribution declares an API version that this bench supports.
 
-    To fix: the entry point group `tokenbench.api` of its pyproject names the version.
+    To fix: name the version in the entry-point group `tokenbench.api` of its pyproject.
     """
     dist = _metadata(subject)
     declared = [e.name for e in dist.entry_points if e.group == "tokenbench.api"]
-    wrong = api_mismatch(declared[0] if declared else None)
-    if wrong is not None:
-        fail(f"{wrong[0]} ({wrong[1]})")
+    mismatch = api_mismatch(declared[0] if declared else None)
+    if mismatch is not None:
+        fail(f"{mismatch[0]} ({mismatch[1]})")
 
 
 @check(0)
 def imports_alone(subject: Subject) -> None:
-    """The hook module can be imported, and its hook called, in a fresh interpreter.
+    """In a fresh interpreter the hook module can be imported, and its hook can be called.
 
-    To fix: import what it needs; rely on nothing that another plugin imported before.
+    To fix: import what it needs; do not rely on imports of other plugins.
     """
     _metadata(subject)
     found = audit_import(subject.module, BY_NAME[subject.kind].hook)
@@ -95,24 +95,24 @@ def imports_quickly(subject: Subject) -> None:
 
 @check(0)
 def imports_nothing_heavy(subject: Subject) -> None:
-    """No engine, framework, driver or HTTP library is imported to register.
+    """Import and registration load no engine, framework, driver or HTTP library.
 
     To fix: import it inside the factory, or in a module that the factory imports.
     """
     heavy = sorted({name.partition(".")[0] for name in _audit(subject).modules} & HEAVY)
     if heavy:
-        fail(f"registering it imports {', '.join(heavy)}")
+        fail(f"registration imports {', '.join(heavy)}")
 
 
 @check(0)
 def imports_only_the_api(subject: Subject) -> None:
-    """Of tokenbench it imports `tokenbench.api` alone, and no other plugin: the rest may change
-    without notice.
+    """Of tokenbench it imports only `tokenbench.api`, and it imports no other plugin: other modules
+    may change without notice.
 
-    To fix: say what is missing in the API; ask for another engine by `context.engine(name)`.
+    To fix: request what is missing in the API; get other engines from `context.engine(name)`.
     """
     if subject.distribution == "tokenbench":
-        skip("it is the core's own")
+        skip("it is part of core")
     own = subject.module.partition(".")[0]
     found = [
         name
@@ -121,26 +121,26 @@ def imports_only_the_api(subject: Subject) -> None:
         or (name.startswith("tokenbench_") and name.partition(".")[0] != own)
     ]
     if found:
-        fail(f"registering it imports {', '.join(found[:3])}")
+        fail(f"registration imports {', '.join(found[:3])}")
 
 
 @check(0)
 def registration_has_no_side_effects(subject: Subject) -> None:
-    """Importing and registering open no socket, start no process or thread, write no file.
+    """Import and registration open no socket, start no process or thread, and write no file.
 
-    To fix: probe when asked to, in the object that the factory makes.
+    To fix: probe on request, in the object that the factory returns.
     """
-    acts = _audit(subject).acts
-    if acts:
-        fail(f"importing or registering it {', '.join(acts)}")
+    side_effects = _audit(subject).side_effects
+    if side_effects:
+        fail(f"import or registration {', '.join(side_effects)}")
 
 
 @check(0)
 def prints_nothing(subject: Subject) -> None:
-    """Importing and registering print nothing: lists and JSON stay readable.
+    """Import and registration print nothing: lists and JSON must stay readable.
 
-    To fix: return values or raise; never print or configure logging at import.
+    To fix: return values or raise; do not print or configure logging at import.
     """
     printed = _audit(subject).printed
     if printed:
-        fail(f"importing or registering it prints {printed[:80]!r}")
+        fail(f"import or registration printed {printed[:80]!r}")

@@ -1,4 +1,4 @@
-"""Samplers: what was asked for is read, quickly, in the units that the fields name."""
+"""Samplers: read the requested devices, fast, in the units of the fields."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _REAL_READINGS, _REAL_PAUSE_S = 5, 0.25
 
 @contextlib.contextmanager
 def _sampler(subject: Subject) -> Iterator[tuple[Sampler, tuple[int, ...]]]:
-    """A sampler of all devices here, with their numbers."""
-    asked = tuple(device.index for device in devices_of(subject))
-    sampler = hardware_of(subject).sampler(asked)
+    """A sampler of all devices here, with their indexes."""
+    devices = tuple(device.index for device in devices_of(subject))
+    sampler = hardware_of(subject).sampler(devices)
     if sampler is None:
-        skip("its sampler can tell nothing on this host")
+        skip("it has no sampler on this host")
     try:
-        yield sampler, asked
+        yield sampler, devices
     finally:
         sampler.close()
 
 
 def _readings(subject: Subject, count: int = 3, pause_s: float = 0.02) -> list[Sample]:
-    """Samples of a few readings, in order."""
+    """Samples of several readings, in order."""
     found: list[Sample] = []
     with _sampler(subject) as (sampler, _):
         for number in range(count):
@@ -49,23 +49,23 @@ def _readings(subject: Subject, count: int = 3, pause_s: float = 0.02) -> list[S
 
 @check(2, "hardware")
 def sampler_reads_the_requested_devices(subject: Subject) -> None:
-    """A reading has one Sample for each device asked for, with that device's number.
+    """A reading has one Sample per requested device, with that device's index.
 
-    To fix: give a Sample with None in its fields for a device that does not answer.
+    To fix: return a Sample of Nones for a device that does not answer.
     """
-    with _sampler(subject) as (sampler, asked):
-        told = sampler.sample()
-    if not all(isinstance(sample, Sample) for sample in told):
-        fail(f"a reading holds what is no Sample: {told!r}")
-    if sorted(sample.device for sample in told) != sorted(asked):
-        fail(f"asked for {asked}, told of {tuple(s.device for s in told)}")
+    with _sampler(subject) as (sampler, devices):
+        found = sampler.sample()
+    if not all(isinstance(sample, Sample) for sample in found):
+        fail(f"a reading is not a sequence of Sample: {found!r}")
+    if sorted(sample.device for sample in found) != sorted(devices):
+        fail(f"requested {devices}, got {tuple(s.device for s in found)}")
 
 
 @check(2, "hardware")
 def utilization_is_a_fraction(subject: Subject) -> None:
-    """`utilization` is from 0 to 1.
+    """`utilization` is between 0 and 1.
 
-    To fix: divide per cent by 100.
+    To fix: divide percentages by 100.
     """
     for sample in _readings(subject):
         if sample.utilization is not None and not 0 <= sample.utilization <= 1:
@@ -76,7 +76,7 @@ def utilization_is_a_fraction(subject: Subject) -> None:
 def energy_never_decreases(subject: Subject) -> None:
     """`energy_j` counts up from an arbitrary start.
 
-    To fix: add the counter's range when it wraps, and do not give a difference.
+    To fix: add the counter's range when it wraps, and do not return differences.
     """
     last: dict[int, float] = {}
     for sample in _readings(subject):
@@ -89,9 +89,9 @@ def energy_never_decreases(subject: Subject) -> None:
 
 @check(2, "hardware")
 def sample_figures_are_in_their_units(subject: Subject) -> None:
-    """Watts, bytes, degrees Celsius, hertz; None where unknown, never -1.
+    """Values are in watts, bytes, degrees Celsius and hertz; unknown values are None, never -1.
 
-    To fix: convert what the driver tells in other units (milliwatts, MiB, kHz).
+    To fix: convert the driver's units (milliwatts, MiB, kHz).
     """
     for sample in _readings(subject):
         for field, (least, most) in _SAMPLE_RANGES.items():
@@ -102,21 +102,21 @@ def sample_figures_are_in_their_units(subject: Subject) -> None:
 
 @check(2, "hardware")
 def throttle_names_reasons(subject: Subject) -> None:
-    """`throttle` is a tuple of names; empty when nothing slows the device, None when not known.
+    """`throttle` is a tuple of names; empty if nothing slows the device, None if unknown.
 
-    To fix: translate the driver's bits to words.
+    To fix: translate the driver's bits to names.
     """
     for sample in _readings(subject, count=1):
-        told = sample.throttle
-        if told is not None and not (
-            isinstance(told, tuple) and all(isinstance(name, str) and name for name in told)
+        names = sample.throttle
+        if names is not None and not (
+            isinstance(names, tuple) and all(isinstance(name, str) and name for name in names)
         ):
-            fail(f"device {sample.device}: throttle {told!r}")
+            fail(f"device {sample.device}: throttle {names!r}")
 
 
 @check(2, "hardware")
 def sampler_is_fast(subject: Subject) -> None:
-    """A reading takes less than 0.1 s: there are several a second, beside the measurement.
+    """A reading takes less than 0.1 s: there are several per second during a measurement.
 
     To fix: keep the driver open between readings; do not start a program for each.
     """
@@ -127,14 +127,14 @@ def sampler_is_fast(subject: Subject) -> None:
             sampler.sample()
             taken.append(time.monotonic() - begun)
     if min(taken) > _SLOWEST_READING_S:
-        fail(f"the quickest of three readings took {min(taken):.2f} s")
+        fail(f"the fastest of three readings took {min(taken):.2f} s")
 
 
 @check(2, "hardware")
 def sampler_closes_twice(subject: Subject) -> None:
-    """`close()` may be called again.
+    """`close()` may be called twice.
 
-    To fix: remember that the driver has been let go of.
+    To fix: remember that the driver was released.
     """
     with _sampler(subject) as (sampler, _):
         try:
@@ -146,31 +146,32 @@ def sampler_closes_twice(subject: Subject) -> None:
 
 @check(2, "hardware")
 def sampler_without_devices_is_harmless(subject: Subject) -> None:
-    """A sampler of no devices, or of device 0 where there is none, is None or can be read.
+    """A sampler of no devices, or of device 0 if there is none, is None or can be read.
 
-    To fix: return None without a driver; a device that does not answer has a Sample of Nones.
+    To fix: return None without a driver; return a Sample of Nones for a device that does not
+    answer.
     """
-    asked: tuple[int, ...] = () if probe_of(subject).devices else (0,)
+    devices: tuple[int, ...] = () if probe_of(subject).devices else (0,)
     hardware = hardware_of(subject)
     try:
-        sampler = hardware.sampler(asked)
+        sampler = hardware.sampler(devices)
         if sampler is not None:
             sampler.sample()
             sampler.close()
     except Exception as error:
-        fail(f"sampler({asked}) raised {type(error).__name__}: {error}")
+        fail(f"sampler({devices}) raised {type(error).__name__}: {error}")
 
 
 @check(4, "hardware")
 def real_devices_report_values(subject: Subject) -> None:
-    """Over a second, every device that is here tells at least one figure.
+    """Within about a second, every device here reports at least one value.
 
-    To fix: run as the user that bench runs as, and look at the probe's notes.
+    To fix: run as the same user as bench, and read the probe's notes.
     """
-    telling: set[int] = set()
+    reporting: set[int] = set()
     for sample in _readings(subject, _REAL_READINGS, _REAL_PAUSE_S):
         if any(value is not None for key, value in attrs.asdict(sample).items() if key != "device"):
-            telling.add(sample.device)
-    silent = {device.index for device in devices_of(subject)} - telling
+            reporting.add(sample.device)
+    silent = {device.index for device in devices_of(subject)} - reporting
     if silent:
-        fail(f"devices {sorted(silent)} tell nothing")
+        fail(f"devices {sorted(silent)} report no values")

@@ -1,4 +1,4 @@
-"""The real weights of a model, where they are on this machine, and its tokenizer."""
+"""Level 4: the real weights of a model, if they are on this machine, and its tokenizer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = (
 
 @functools.cache
 def _path(weights: Weights) -> str | EngineError:
-    """Where weights are, checked once; or what is wrong with them."""
+    """The path of weights, or the error in locating them. Cached."""
     try:
         return locate(weights)
     except EngineError as error:
@@ -29,7 +29,7 @@ def _path(weights: Weights) -> str | EngineError:
 
 
 def _installed(weights: Weights) -> bool:
-    """Whether the package of weights is there, so that its file must be too."""
+    """Whether the weights' package is installed, so that its file must exist."""
     scheme, _, rest = weights.source.partition(":")
     try:
         return scheme == "package" and bool(importlib.metadata.version(rest.partition("/")[0]))
@@ -38,7 +38,7 @@ def _installed(weights: Weights) -> bool:
 
 
 def _local(spec: ModelSpec) -> Mapping[Weights, str | EngineError]:
-    """What is known of each set of weights that is a file of this machine."""
+    """Path or error of each set of weights that is a local file."""
     return {w: _path(w) for w in spec.weights if not w.source.startswith("hub:")}
 
 
@@ -46,8 +46,8 @@ def _tokenizer(subject: Subject) -> Tokenizer:
     if subject.spec.tokenizer is None:
         skip("it uses the server's tokenizer")
     paths = [path for path in _local(subject.spec).values() if isinstance(path, str)]
-    made = subject.spec.tokenizer(paths[0] if paths else skip("no weights of it are here"))
-    return made if isinstance(made, Tokenizer) else fail(f"{made!r} is no Tokenizer")
+    made = subject.spec.tokenizer(paths[0] if paths else skip("its weights are not here"))
+    return made if isinstance(made, Tokenizer) else fail(f"{made!r} is not a Tokenizer")
 
 
 def _texts(subject: Subject) -> tuple[str, ...]:
@@ -56,34 +56,34 @@ def _texts(subject: Subject) -> tuple[str, ...]:
 
 @check(4, "model")
 def weights_match_the_spec(subject: Subject) -> None:
-    """Weights that are on this machine have the stated size and SHA-256.
+    """Local weights have the size and SHA-256 in the spec.
 
-    To fix: state those of the file that `source` and `revision` name, or install it again.
+    To fix: set those of the file that `source` and `revision` name, or reinstall it.
     """
     found = _local(subject.spec)
     for weights, path in found.items():
         if isinstance(path, EngineError) and ("corrupt" in path.message or _installed(weights)):
             fail(path.message)
     if not any(isinstance(path, str) for path in found.values()):
-        skip("no weights of it are on this machine")
+        skip("its weights are not on this machine")
 
 
 @check(4, "model")
 def tokenizer_round_trips_text(subject: Subject) -> None:
-    """Encoding and decoding changes nothing: prompts have the length and words they should.
+    """Encoding and decoding a text does not change it.
 
-    To fix: add no prefix space and no special tokens, and clean up no spaces when decoding.
+    To fix: add no prefix space or special tokens, and do not clean up spaces when decoding.
     """
     tokenizer = _tokenizer(subject)
     for text in _texts(subject):
         back = tokenizer.decode(tokenizer.encode(text))
         if back != text:
-            fail(f"{text!r} came back as {back!r}")
+            fail(f"{text!r} was decoded as {back!r}")
 
 
 @check(4, "model")
 def tokenizer_adds_no_special_tokens(subject: Subject) -> None:
-    """Plain text has no control token in it: the server adds its own.
+    """Encoding plain text gives no special tokens: the server adds its own.
 
     To fix: encode with add_special_tokens=False.
     """
@@ -96,27 +96,27 @@ def tokenizer_adds_no_special_tokens(subject: Subject) -> None:
 
 @check(4, "model")
 def token_ids_are_within_the_vocabulary(subject: Subject) -> None:
-    """Ids count from 0 to below `vocab_size`, those of special tokens too.
+    """Token ids, also special ones, are at least 0 and less than `vocab_size`.
 
-    To fix: `vocab_size` counts added tokens as well.
+    To fix: include added tokens in `vocab_size`.
     """
     tokenizer = _tokenizer(subject)
     ids = set(tokenizer.special_ids).union(*map(tokenizer.encode, _texts(subject)))
     outside = [token for token in ids if not 0 <= token < tokenizer.vocab_size]
     if outside:
-        fail(f"the ids {sorted(outside)} of {tokenizer.vocab_size}")
+        fail(f"the ids {sorted(outside)} are outside of {tokenizer.vocab_size} tokens")
 
 
 @check(4, "model")
 def vocabulary_matches_the_architecture(subject: Subject) -> None:
-    """`architecture.vocabulary` is the tokenizer's, padded by no more than a twentieth.
+    """`architecture.vocabulary` is the tokenizer's size, with at most 5 % padding.
 
     To fix: take it from the same revision as the weights.
     """
     stated = subject.spec.architecture.vocabulary
     if stated is None:
-        skip("the architecture does not state it")
+        skip("architecture.vocabulary is not set")
     size = _tokenizer(subject).vocab_size
-    # Embeddings are padded to a round number of rows; an id beyond them would crash a server.
+    # Embeddings are padded to a round number of rows; a larger id would crash a server.
     if not size <= stated <= size * 1.05:
         fail(f"the architecture has {stated} tokens, the tokenizer {size}")

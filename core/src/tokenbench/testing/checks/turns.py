@@ -1,4 +1,4 @@
-"""Level 2: the turns of a workload. Each can be sent, and is as long as it says."""
+"""Level 2: the turns of a workload. Each can be sent, and its lengths are correct."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from tokenbench.api import ChatPrompt, TokenPrompt
 from tokenbench.testing.kit import Subject, check, fail, skip
 from tokenbench.testing.samples.prompts import count, texts
 
-from .workload import all_turns, say, workload_of
+from .workload import all_turns, describe, workload_of
 
 
 @check(2, "workload")
 def prompts_are_not_empty(subject: Subject) -> None:
-    """Each prompt holds at least one token id or one character.
+    """Each prompt has at least one token id or character.
 
-    To fix: leave empty items out.
+    To fix: omit empty items.
     """
     for context, turn in all_turns(subject):
         prompt = turn.prompt
         if not (prompt.ids if isinstance(prompt, TokenPrompt) else "".join(texts(prompt))):
-            fail(f"{say(context)}: an empty prompt")
+            fail(f"{describe(context)}: empty prompt")
 
 
 @check(2, "workload")
 def prompts_fit_the_server(subject: Subject) -> None:
-    """Token ids only where the server takes them, messages only where requests are chats. The
-    first prompt of a workload chooses the endpoint for all of its turns.
+    """Token ids are used only if the server accepts them, messages only for chats. The first prompt
+    of a workload selects the codec for all of its turns.
 
-    To fix: choose the kind of prompt by `context.token_ids` and `context.chat`.
+    To fix: select the kind of prompt by `context.token_ids` and `context.chat`.
     """
     for context, turn in all_turns(subject):
         ids, chat = isinstance(turn.prompt, TokenPrompt), isinstance(turn.prompt, ChatPrompt)
         if (ids and not context.token_ids) or (chat and not context.chat):
-            fail(f"{say(context)}: {type(turn.prompt).__name__}")
+            fail(f"{describe(context)}: {type(turn.prompt).__name__}")
 
 
 @check(2, "workload")
 def token_ids_exist(subject: Subject) -> None:
-    """Token ids are in the tokenizer's vocabulary and are not special ones.
+    """Token ids are in the tokenizer's vocabulary and not special.
 
     To fix: draw from ``range(tokenizer.vocab_size)`` without ``tokenizer.special_ids``.
     """
@@ -53,9 +53,9 @@ def token_ids_exist(subject: Subject) -> None:
 
 @check(2, "workload")
 def prompt_lengths_are_true(subject: Subject) -> None:
-    """Where `n_in` is given, the prompt has that many tokens (a chat template not counted).
+    """If `n_in` is set, the prompt has that many tokens, without chat template.
 
-    To fix: count with ``tokenizer.encode`` after the text is put together, or leave `n_in` out.
+    To fix: count with ``tokenizer.encode`` on the final text, or omit `n_in`.
     """
     for context, turn in all_turns(subject):
         known = context.tokenizer is not None or isinstance(turn.prompt, TokenPrompt)
@@ -66,60 +66,60 @@ def prompt_lengths_are_true(subject: Subject) -> None:
         if found is None and context.tokenizer is not None:
             found = count(prompt, context.tokenizer)
         if found != turn.n_in:
-            fail(f"{say(context)}: n_in is {turn.n_in}, the prompt has {found} tokens")
+            fail(f"{describe(context)}: n_in is {turn.n_in}, the prompt has {found} tokens")
 
 
 @check(2, "workload")
 def max_tokens_is_positive(subject: Subject) -> None:
     """`max_tokens` is at least 1.
 
-    To fix: leave turns out whose answer is empty.
+    To fix: omit turns with an empty answer.
     """
     for context, turn in all_turns(subject):
         if turn.max_tokens < 1:
-            fail(f"{say(context)}: max_tokens is {turn.max_tokens}")
+            fail(f"{describe(context)}: max_tokens is {turn.max_tokens}")
 
 
 @check(2, "workload")
 def exact_lengths_are_requested(subject: Subject) -> None:
-    """A spec with `exact_lengths` asks for it in every turn, and where there is a tokenizer the
-    prompt's length is known too.
+    """With `exact_lengths` in the spec, every turn has `exact_output`, and with a tokenizer also
+    `n_in`.
 
-    To fix: set `exact_output` and `n_in`, or take `exact_lengths` from the spec.
+    To fix: set `exact_output` and `n_in`, or remove `exact_lengths` from the spec.
     """
     if not subject.spec.exact_lengths:
-        skip("its spec does not claim exact lengths")
+        skip("its spec does not have exact_lengths")
     for context, turn in all_turns(subject):
         if not turn.exact_output:
-            fail(f"{say(context)}: a turn without exact_output")
+            fail(f"{describe(context)}: a turn without exact_output")
         if turn.n_in is None and context.tokenizer is not None:
-            fail(f"{say(context)}: a turn without n_in")
+            fail(f"{describe(context)}: a turn without n_in")
 
 
 @check(2, "workload")
 def context_is_large_enough(subject: Subject) -> None:
     """Prompt and answer of each turn fit into `context_tokens()`, which sizes the server.
 
-    To fix: return the most that any turn needs; in a conversation the earlier answers count, each
-    as long as it may be.
+    To fix: return the maximum over all turns; in a conversation, earlier answers count with their
+    maximum length.
     """
     limit = workload_of(subject).context_tokens()
     if limit is None:
-        skip("it does not know the context it needs")
+        skip("its context_tokens() is None")
     for context, turn in all_turns(subject):
         n_in = turn.n_in
         if n_in is None and context.tokenizer is not None:
             n_in = count(turn.prompt, context.tokenizer)
         if n_in is not None and n_in + turn.max_tokens > limit:
-            fail(f"{say(context)}: {n_in} + {turn.max_tokens} tokens do not fit into {limit}")
+            fail(f"{describe(context)}: {n_in} + {turn.max_tokens} tokens do not fit into {limit}")
 
 
 @check(2, "workload")
 def delays_are_not_negative(subject: Subject) -> None:
     """`delay_s` is a finite number of seconds, 0 or more.
 
-    To fix: differences of a trace's time stamps may be negative; use 0 there.
+    To fix: differences of a trace's timestamps may be negative; use 0 then.
     """
     for context, turn in all_turns(subject):
         if not (math.isfinite(turn.delay_s) and turn.delay_s >= 0):
-            fail(f"{say(context)}: delay_s is {turn.delay_s}")
+            fail(f"{describe(context)}: delay_s is {turn.delay_s}")

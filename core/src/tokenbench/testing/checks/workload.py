@@ -1,4 +1,4 @@
-"""Level 2: workloads. The same seed gives the same sessions, of the lengths they claim."""
+"""Level 2: workloads. Deterministic sessions, as their spec declares them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def workload_of(subject: Subject) -> Workload:
-    """A new instance; skips where the data or an extra that it needs is absent."""
+    """A new instance; skips if data or an extra that it needs is missing."""
     try:
         made: Workload = subject.spec.factory(subject.options)
     except (UsageError, OptionalFeatureMissing) as error:
-        skip(f"it cannot be made here: {error.message}")
+        skip(f"could not create it here: {error.message}")
     return made
 
 
 def usable(subject: Subject) -> list[WorkloadContext]:
-    """The contexts that the workload serves; `every_context_is_served_or_rejected` has the rest."""
-    found, reasons = [], ["it serves no context of the kit"]
+    """The contexts that the workload serves. `every_context_is_served_or_rejected` checks the
+    others.
+    """
+    found, reasons = [], ["it serves none of the kit's contexts"]
     for context in contexts():
         try:
             first = next(iter(workload_of(subject).sessions(context, _SEED)), None)
@@ -48,7 +50,7 @@ def usable(subject: Subject) -> list[WorkloadContext]:
         except UsageError as error:
             reasons.append(error.message)
             continue
-        except Exception:  # noqa: S112 - the check named above refuses it
+        except Exception:  # noqa: S112 - the check named above reports it
             continue
         if context.chat or not any(isinstance(turn.prompt, ChatPrompt) for turn in begins):
             found.append(context)
@@ -60,18 +62,18 @@ def usable(subject: Subject) -> list[WorkloadContext]:
 def sessions_of(
     subject: Subject, context: WorkloadContext, seed: int = _SEED, number: int | None = None
 ) -> list[Session]:
-    """The first sessions of a workload made anew."""
+    """The first sessions of a new workload."""
     number = number or subject.data.get("sessions", _SESSIONS)
     return list(itertools.islice(workload_of(subject).sessions(context, seed), number))
 
 
 def turns_of(sessions: list[Session]) -> list[tuple[Turn, ...]]:
-    """What these sessions send."""
+    """The turns of these sessions."""
     return [play(session).turns for session in sessions]
 
 
 def all_turns(subject: Subject) -> Iterator[tuple[WorkloadContext, Turn]]:
-    """Every turn that the checks look at."""
+    """All turns to check, with their contexts."""
     for context in usable(subject):
         for turns in turns_of(sessions_of(subject, context)):
             for turn in turns:
@@ -82,7 +84,7 @@ def _first_prompts(sessions: list[Session]) -> list[Prompt]:
     return [turn.prompt for session in sessions for turn in opening(session)[:1]]
 
 
-def say(context: WorkloadContext) -> str:
+def describe(context: WorkloadContext) -> str:
     """A context in words."""
     side = "chat" if context.chat else "token ids" if context.token_ids else "plain text"
     return f"{side}, {'with' if context.tokenizer else 'without'} a tokenizer"
@@ -90,10 +92,10 @@ def say(context: WorkloadContext) -> str:
 
 @check(2, "workload")
 def every_context_is_served_or_rejected(subject: Subject) -> None:
-    """In each context (chat, text, token ids; with and without a tokenizer) it gives sessions, or
-    raises UsageError with the reason.
+    """In each context (chat, text, token ids; with and without tokenizer) the workload yields
+    sessions, or raises UsageError.
 
-    To fix: look at `context.tokenizer`, `context.token_ids` and `context.chat` before using them.
+    To fix: check `context.tokenizer`, `context.token_ids` and `context.chat` before using them.
     """
     for context in contexts():
         try:
@@ -102,47 +104,47 @@ def every_context_is_served_or_rejected(subject: Subject) -> None:
         except UsageError:
             continue
         except Exception as error:
-            fail(f"{say(context)}: raised {type(error).__name__}: {error}")
+            fail(f"{describe(context)}: raised {type(error).__name__}: {error}")
 
 
 @check(2, "workload")
 def session_stream_is_long(subject: Subject) -> None:
-    """There are at least 200 sessions: a run must not end for want of them.
+    """There are at least 200 sessions: a run must not run out of them.
 
-    To fix: begin again, with other prompts, where the data end.
+    To fix: at the end of the data, start again with different prompts.
     """
     for context in usable(subject):
         found = len(sessions_of(subject, context, number=_LONG))
         if found < _LONG:
-            fail(f"{say(context)}: the stream ends after {found} sessions")
+            fail(f"{describe(context)}: the stream ends after {found} sessions")
 
 
 @check(2, "workload")
 def sessions_begin_with_a_turn(subject: Subject) -> None:
-    """``next(None)`` gives at least one turn.
+    """``next(None)`` returns at least one turn.
 
-    To fix: leave empty conversations out of the stream.
+    To fix: omit empty conversations.
     """
     for context in usable(subject):
         for number, session in enumerate(sessions_of(subject, context)):
             if not opening(session):
-                fail(f"{say(context)}: session {number} has nothing to send")
+                fail(f"{describe(context)}: session {number} has nothing to send")
 
 
 @check(2, "workload")
 def same_seed_same_sessions(subject: Subject) -> None:
-    """Two workloads with the same options give the same turns for the same seed.
+    """Two workloads with the same options and seed yield the same turns.
 
-    To fix: draw everything from ``random.Random(seed)``; no clock, no global generator.
+    To fix: draw everything from ``random.Random(seed)``; use no clock and no global generator.
     """
     for context in usable(subject):
         first, second = (turns_of(sessions_of(subject, context)) for _ in range(2))
         if first != second:
-            fail(f"{say(context)}: made twice with seed {_SEED}, the turns differ")
+            fail(f"{describe(context)}: two instances with seed {_SEED} yield different turns")
 
 
 def _digest(factory: Callable[[Any], Workload], options: Any, number: int) -> str:
-    """A short form of the first sessions in the first context that is served."""
+    """Hash of the first sessions in the first context that is served."""
     for context in contexts():
         try:
             stream = factory(options).sessions(context, _SEED)
@@ -155,24 +157,24 @@ def _digest(factory: Callable[[Any], Workload], options: Any, number: int) -> st
 
 @check(2, "workload")
 def every_process_has_the_same_sessions(subject: Subject) -> None:
-    """In another interpreter the same seed gives the same turns.
+    """The same seed yields the same turns in another interpreter.
 
-    To fix: do not call ``hash()`` on text, and sort sets before you draw from them.
+    To fix: do not call ``hash()`` on text, and sort sets before drawing from them.
     """
     usable(subject)
     job = (subject.spec.factory, subject.options, subject.data.get("sessions", _SESSIONS))
     if _digest(*job) != _digest(*job):
-        skip("they differ in one process already: see same-seed-same-sessions")
+        skip("see same-seed-same-sessions")
     if _digest(*job) != call_in_subprocess(_digest, *job):
-        fail("another process makes other sessions of the same seed")
+        fail("another process yields different sessions for the same seed")
 
 
 @check(2, "workload")
 def session_streams_are_independent(subject: Subject) -> None:
-    """A stream gives the same prompts when another one is read at the same time.
+    """A stream yields the same prompts if another stream is read at the same time.
 
-    To fix: give each stream a generator of its own, ``random.Random(seed)``; do not seed the
-    global one.
+    To fix: use a separate generator per stream, ``random.Random(seed)``; do not seed the global
+    one.
     """
     for context in usable(subject):
         sessions = sessions_of(subject, context)
@@ -180,28 +182,28 @@ def session_streams_are_independent(subject: Subject) -> None:
         other = iter(workload_of(subject).sessions(context, _OTHER_SEED))
         pairs = list(itertools.islice(zip(mine, other, strict=False), len(sessions)))
         if _first_prompts([session for session, _ in pairs]) != _first_prompts(sessions):
-            fail(f"{say(context)}: a second stream changes the first one's prompts")
+            fail(f"{describe(context)}: a second stream changes the first one's prompts")
 
 
 @check(2, "workload")
 def sessions_share_no_state(subject: Subject) -> None:
     """The order in which sessions are played does not change their turns.
 
-    To fix: what a session needs belongs in the session; draw it before you yield it.
+    To fix: store what a session needs in the session; draw it before yielding it.
     """
     for context in usable(subject):
         forward = turns_of(sessions_of(subject, context))
         backward = turns_of(sessions_of(subject, context)[::-1])[::-1]
         if forward != backward:
-            fail(f"{say(context)}: sessions played in another order have other turns")
+            fail(f"{describe(context)}: the turns depend on the order of the sessions")
 
 
 @check(2, "workload")
 def seeds_share_no_prompts(subject: Subject) -> None:
-    """Warm-up and repeats have seeds of their own: their sessions begin with other prompts, or
-    the server's cache would answer. With a data set, which is finite, some may be the same.
+    """Warm-up and repeats use different seeds, so their first prompts must differ: otherwise the
+    server's cache would answer. With a finite data set, some may be equal.
 
-    To fix: let the seed reach everything that is drawn.
+    To fix: use the seed for everything that is drawn.
     """
     for context in usable(subject):
         one, other = (
@@ -209,13 +211,13 @@ def seeds_share_no_prompts(subject: Subject) -> None:
         )
         shared = len(set(one) & set(other))
         if (one and one == other) or (shared and workload_of(subject).dataset_hash() is None):
-            fail(f"{say(context)}: {shared} prompts of seed {_SEED} are also in {_OTHER_SEED}")
+            fail(f"{describe(context)}: seeds {_SEED} and {_OTHER_SEED} share {shared} prompts")
 
 
 def _first(subject: Subject, context: WorkloadContext) -> Session:
     found = sessions_of(subject, context, number=1)
     if not found:
-        skip("there is no session")
+        skip("there are no sessions")
     return found[0]
 
 
@@ -223,27 +225,27 @@ def _copy(session: Session) -> Session:
     try:
         copy: Session = pickle.loads(pickle.dumps(session))  # noqa: S301 - made here
     except Exception as error:
-        fail(f"the session does not pickle: {type(error).__name__}: {error}")
+        fail(f"the session cannot be pickled: {type(error).__name__}: {error}")
     return copy
 
 
 @check(2, "workload")
 def sessions_pickle(subject: Subject) -> None:
-    """A session reaches its load worker as a pickle, and has the same turns there.
+    """A session can be pickled, and then has the same turns: it is sent to a load worker.
 
-    To fix: make it a class at the top of a module, without lambdas, files or generators inside.
+    To fix: use a top-level class without lambdas, files or generators.
     """
     for context in usable(subject):
         copied = play(_copy(_first(subject, context)))
         if copied != play(_first(subject, context)):
-            fail(f"{say(context)}: the unpickled session has other turns")
+            fail(f"{describe(context)}: the unpickled session has different turns")
 
 
 @check(2, "workload")
 def sessions_pickle_between_turns(subject: Subject) -> None:
-    """A session that is pickled in the middle of its conversation goes on where it was.
+    """A session pickled in the middle of its conversation continues there.
 
-    To fix: keep what the next turn needs in attributes that are pickled.
+    To fix: store what the next turn needs in attributes that are pickled.
     """
     for context in usable(subject):
         try:
@@ -251,27 +253,26 @@ def sessions_pickle_between_turns(subject: Subject) -> None:
         except CheckFailed as problem:
             skip(f"see sessions-pickle: {problem}")
         if copied != play(_first(subject, context)):
-            fail(f"{say(context)}: pickled between turns, the session goes on differently")
+            fail(f"{describe(context)}: pickled between turns, the session has different turns")
 
 
 @check(2, "workload")
 def sessions_end(subject: Subject) -> None:
-    """Every session comes to an end.
+    """Every session ends.
 
     To fix: return None from ``next`` after the last turn.
     """
     for context in usable(subject):
         for number, session in enumerate(sessions_of(subject, context)):
             if not play(session).over:
-                fail(f"{say(context)}: session {number} has more than {MAX_TURNS} turns")
+                fail(f"{describe(context)}: session {number} has more than {MAX_TURNS} turns")
 
 
 @check(2, "workload")
 def sessions_end_after_failures(subject: Subject) -> None:
-    """A session ends, and raises nothing, when turns fail: all, or every second one.
+    """A session ends without an exception if all turns, or every second one, fail.
 
-    To fix: look at ``previous.ok``; after a failure return None, or the turn once more but not
-    for ever.
+    To fix: check ``previous.ok``; after a failure return None, or retry a limited number of times.
     """
     for context in usable(subject):
         for fails in (lambda _number: True, lambda number: number % 2 == 0):
@@ -286,9 +287,9 @@ def sessions_end_after_failures(subject: Subject) -> None:
 
 @check(2, "workload")
 def parents_are_earlier_turns(subject: Subject) -> None:
-    """`parents` holds numbers of turns that the session returned before.
+    """`parents` has numbers of turns that the session returned before.
 
-    To fix: turns are numbered from 0 in the order in which `next` returned them.
+    To fix: turns are numbered from 0 in the order in which `next` returns them.
     """
     for context in usable(subject):
         for turns in turns_of(sessions_of(subject, context)):
@@ -307,44 +308,44 @@ def multi_turn_is_as_declared(subject: Subject) -> None:
     for context in usable(subject):
         longest = max(map(len, turns_of(sessions_of(subject, context))), default=0)
         if (longest > 1) is not subject.spec.multi_turn:
-            said = subject.spec.multi_turn
-            fail(f"multi_turn is {said}, but the longest session has {longest} turns")
+            declared = subject.spec.multi_turn
+            fail(f"multi_turn is {declared}, but the longest session has {longest} turns")
 
 
 @check(2, "workload")
 def one_turn_sessions_have_one_turn(subject: Subject) -> None:
-    """A session whose `one_turn` is True has one turn, without parents.
+    """A session with `one_turn` True has one turn, without parents.
 
-    To fix: set `one_turn` only on sessions that are a single request.
+    To fix: set `one_turn` only on sessions with a single request.
     """
     for context in usable(subject):
         for number, session in enumerate(sessions_of(subject, context)):
             turns = play(session).turns
             if session.one_turn and (len(turns) > 1 or any(turn.parents for turn in turns)):
-                fail(f"session {number} says one_turn, and has {len(turns)} turns")
+                fail(f"session {number} has one_turn set, but {len(turns)} turns")
 
 
 @check(2, "workload")
 def one_turn_sessions_are_repeatable(subject: Subject) -> None:
-    """Where `one_turn` is True, ``next(None)`` gives the same turn each time: it is encoded before
-    the clock starts, and asked for again when it is sent.
+    """With `one_turn` True, ``next(None)`` returns the same turn each time: it is called once
+    before the clock starts, and again when the turn is sent.
 
-    To fix: make the turn when the session is made.
+    To fix: create the turn together with the session.
     """
     for context in usable(subject):
         for session in sessions_of(subject, context):
             if session.one_turn and opening(session) != opening(session):
-                fail(f"{say(context)}: asked twice, a one_turn session gives another turn")
+                fail(f"{describe(context)}: a second next(None) returns a different turn")
 
 
 @check(2, "workload")
 def dataset_hash_is_valid(subject: Subject) -> None:
-    """`dataset_hash()` is None or a SHA-256 in hexadecimal, the same for the same data.
+    """`dataset_hash()` is None or a hexadecimal SHA-256, constant for the same data.
 
     To fix: ``hashlib.sha256(data).hexdigest()`` over the bytes of the file.
     """
     first, second = (workload_of(subject).dataset_hash() for _ in range(2))
     if first is not None and not _SHA256.fullmatch(first):
-        fail(f"{first!r} is no SHA-256")
+        fail(f"{first!r} is not a SHA-256")
     if first != second:
-        fail("asked twice, it gives two hashes")
+        fail("two calls return different hashes")

@@ -1,1 +1,1 @@
-"""Sample data that the checks feed to plugins: requests, views, events, prompts."""
+"""Sample data that the checks pass to plugins: requests, views, events, prompts."""

@@ -1,6 +1,6 @@
-"""A server for evals that answers what it is told to: in memory, and over HTTP for harnesses.
+"""A server for evals that gives one fixed answer: in memory, and over HTTP for harnesses.
 
-It generates no language; it lets a kit check see how given answers are asked for and graded.
+It generates no text. Checks use it to see how given answers are requested and graded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import attrs
 
 from tokenbench.api import Generation
 
-API_KEY = "kit-key-that-nobody-may-store"
+API_KEY = "kit-key-that-must-not-be-stored"
 
 
 @attrs.define(kw_only=True)
@@ -43,7 +43,7 @@ class ScriptedEvalServer:
 
 @contextlib.contextmanager
 def eval_server(answer: str) -> Iterator[ScriptedEvalServer]:
-    """The server, for as long as it is used."""
+    """A running server, stopped at the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -58,7 +58,7 @@ def eval_server(answer: str) -> Iterator[ScriptedEvalServer]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """A kit prints nothing."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http, eval_environment() as scratch:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
@@ -81,18 +81,18 @@ def _reply(answer: str, *, chat: bool) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def eval_environment() -> Iterator[str]:
-    """As in the eval worker: nothing is fetched from a hub, caches go into a folder that is removed
-    afterwards; what an eval sets in the environment is undone. Harnesses may warn.
+    """The environment of the eval worker: offline, caches in a folder that is removed afterwards,
+    environment variables restored, warnings ignored.
     """
     before = dict(os.environ)
     with (
         tempfile.TemporaryDirectory(prefix="tokenbench-kit-") as scratch,
         warnings.catch_warnings(),
-        open(os.devnull, "w") as nowhere,  # noqa: PTH123 - no path of ours
-        contextlib.redirect_stderr(nowhere),  # progress bars
+        open(os.devnull, "w") as devnull,  # noqa: PTH123 - a device, not a path
+        contextlib.redirect_stderr(devnull),  # progress bars
     ):
         warnings.simplefilter("ignore")
-        # As core starts the worker; the library reads them when it is imported first.
+        # As core starts the worker; the library reads them at its first import.
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=_home())
         try:
             yield scratch
@@ -103,7 +103,7 @@ def eval_environment() -> Iterator[str]:
 
 @functools.cache
 def _home() -> str:
-    """One folder for the whole process: libraries look at the variable once. Removed at exit."""
+    """One folder for the whole process: libraries read the variable once. Removed at exit."""
     folder = tempfile.mkdtemp(prefix="tokenbench-kit-home-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

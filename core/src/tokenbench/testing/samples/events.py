@@ -1,4 +1,4 @@
-"""One event for each observe hook: of a run that went well, and of one that did not."""
+"""One event for each observe hook: of a successful run, and of a failed one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RUN, _DEPLOYMENT, _POINT = "2026-11-21-1", "0123456789abcdef", "fedcba987654321
 
 
 def events(path: str) -> dict[str, Event]:
-    """Hook to event, in the order of a run that went well. `path`: its folder."""
+    """Event by hook, in the order of a successful run. `path`: the run's folder."""
     return {
         "bench_run_started": RunStarted(run=_RUN, path=path, points=1),
         "bench_deployment_ready": DeploymentReady(
@@ -46,7 +46,7 @@ def events(path: str) -> dict[str, Event]:
 
 
 def failures(path: str) -> dict[str, Event]:
-    """Hook to event of a run in which nothing went well; what can be None is None."""
+    """Event by hook of a run in which everything failed. Optional values are None."""
     return {
         "bench_run_started": RunStarted(run=_RUN, path=path, points=0),
         "bench_deployment_ready": DeploymentReady(
@@ -101,7 +101,7 @@ def _point() -> PointResult:
             }
         ),
         measurement=Measurement.CERTIFIED,
-        checks=(Check(name="sample", outcome=CheckOutcome.OK, evidence="a check that is met"),),
+        checks=(Check(name="sample", outcome=CheckOutcome.OK, evidence="a passed check"),),
     )
 
 

@@ -1,4 +1,4 @@
-"""Launch plans: of the scripted server for launchers, of a made-up engine for amendments."""
+"""Launch plans: of the scripted server for launchers, of a fictional engine for amendments."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SERVER_ARGV = (sys.executable, "-m", "tokenbench.testing.server", "--port", "{po
 
 
 def server_plan(*script: str) -> LaunchPlan:
-    """One scripted server with these options of its own."""
+    """One scripted server with these options."""
     return LaunchPlan(processes=(ProcessSpec(argv=(*SERVER_ARGV, *script)),), start_timeout_s=20.0)
 
 
 def shell_plan(
     script: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> LaunchPlan:
-    """One process that runs a shell script and answers nowhere; its arguments are $1, $2, ..."""
+    """One process that runs a shell script, without an endpoint. Its arguments are $1, $2, ..."""
     process = ProcessSpec(
         argv=("sh", "-c", script, "sh", *arguments), environment=FrozenMap(environment or {})
     )
@@ -39,7 +39,7 @@ def shell_plan(
 
 
 def engine_request(roles: tuple[str, ...] = ("server",)) -> EngineRequest:
-    """What an engine could be asked for, with two accelerators for each role."""
+    """A typical engine request, with two accelerators per role."""
     pools = tuple(Pool(role=role, topology=Topology(tp=2)) for role in roles)
     return EngineRequest(
         model="sample",
@@ -55,7 +55,7 @@ def engine_request(roles: tuple[str, ...] = ("server",)) -> EngineRequest:
 
 
 def engine_plan(request: EngineRequest) -> LaunchPlan:
-    """A plan for a request: a process a pool, each with a flag, a variable and two accelerators."""
+    """A plan for a request: one process per pool, each with a flag, a variable and accelerators."""
     processes = tuple(
         ProcessSpec(
             role=pool.role,

@@ -1,4 +1,4 @@
-"""What workloads are made for, and a server's side of a conversation, without a server."""
+"""Contexts and prompts for workloads, and a simulated server side of a conversation."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _PIECE = re.compile(rb" [a-z]+|.", re.DOTALL)
 
 
 class SampleTokenizer(Tokenizer):
-    """Three-letter words with a space before them are one token; everything else is bytes.
+    """Three-letter words with a leading space are one token; everything else is bytes.
 
-    As with real ones, neighbours merge: decoding random ids and encoding the text again gives
-    another number of tokens.
+    As with real tokenizers, neighbours merge: decoding random ids and encoding the text again gives
+    a different number of tokens.
     """
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class SampleTokenizer(Tokenizer):
 
     @property
     def vocab_size(self) -> int:
-        """The special ids, the bytes, the words."""
+        """Special ids, bytes and words."""
         return _FIRST_WORD + len(_WORDS)
 
     @property
     def special_ids(self) -> frozenset[int]:
-        """The first three."""
+        """The first three ids."""
         return frozenset(range(len(_SPECIAL)))
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -73,7 +73,7 @@ class SampleTokenizer(Tokenizer):
 
 
 def contexts() -> tuple[WorkloadContext, ...]:
-    """Every context that core can make: chat endpoints take no token ids."""
+    """Every context that core can create: chat endpoints accept no token ids."""
     sides = [(False, False), (True, False), (False, True)]
     return tuple(
         WorkloadContext(
@@ -101,7 +101,7 @@ def texts(prompt: Prompt) -> tuple[str, ...]:
 
 
 def count(prompt: Prompt, tokenizer: Tokenizer) -> int:
-    """Tokens of a prompt, a chat template not counted."""
+    """Tokens of a prompt, without chat template."""
     if isinstance(prompt, TokenPrompt):
         return len(prompt.ids)
     return sum(len(tokenizer.encode(text)) for text in texts(prompt))
@@ -109,14 +109,14 @@ def count(prompt: Prompt, tokenizer: Tokenizer) -> int:
 
 @attrs.frozen
 class Played:
-    """The turns of a session, in order. `over`: it ended by itself within :data:`MAX_TURNS`."""
+    """The turns of a session, in order. `over`: it ended within :data:`MAX_TURNS` turns."""
 
     turns: tuple[Turn, ...]
     over: bool
 
 
 def opening(session: Session) -> tuple[Turn, ...]:
-    """What a session begins with."""
+    """The first turns of a session."""
     return _several(session.next(None))
 
 
@@ -126,13 +126,13 @@ def play(
     fails: Callable[[int], bool] = lambda _number: False,
     between: Callable[[Session], Session] = lambda session: session,
 ) -> Played:
-    """Hold a conversation as the load worker does, one turn after the other.
+    """Run a conversation like the load worker does, one turn after the other.
 
-    Every answer has as many words, of one sample token each, as it may have.
+    Every answer has the maximum length, in one-token words.
 
     Args:
-        fails: whether the turn of this number fails.
-        between: what happens to the session before it hears of the end of a turn.
+        fails: whether the turn with this number fails.
+        between: applied to the session before it receives the result of a turn.
     """
     turns = list(opening(session))
     waiting = list(enumerate(turns))

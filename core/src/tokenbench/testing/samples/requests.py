@@ -1,4 +1,4 @@
-"""Engine requests made from what an engine declares: every capability is asked for once."""
+"""Engine requests derived from an engine's capabilities: each capability is requested once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _AXES = {
 
 
 def base_request(capabilities: EngineCapabilities) -> EngineRequest:
-    """The smallest thing that the engine says it can do."""
+    """The smallest request that the engine declares to support."""
     formats = capabilities.weight_formats
     return EngineRequest(
         model="sample",
@@ -50,7 +50,7 @@ def base_request(capabilities: EngineCapabilities) -> EngineRequest:
 
 
 def requests_of(capabilities: EngineCapabilities) -> Iterator[tuple[str, EngineRequest]]:
-    """What is exercised, and the request that does."""
+    """Pairs of the exercised capability and a request for it."""
     base = base_request(capabilities)
     yield "base", base
     for fmt in capabilities.weight_formats[1:]:
@@ -79,7 +79,7 @@ def _with_layout(base: EngineRequest, layout: Layout) -> EngineRequest:
 
 
 def _layouts(capabilities: EngineCapabilities) -> list[Layout]:
-    """One pool of each role that stands alone, and prefill with decode where both are there."""
+    """One layout per role that works alone, and one with prefill and decode if both exist."""
     roles = capabilities.roles
     apart = {PREFILL, DECODE}
     layouts = [Layout(pools=(Pool(role=role),)) for role in roles if role not in apart]
@@ -89,7 +89,7 @@ def _layouts(capabilities: EngineCapabilities) -> list[Layout]:
 
 
 def allocation_for(plan: LaunchPlan) -> Allocation:
-    """A place for every replica of a plan: ports and device handles are distinct."""
+    """An allocation for every replica of a plan, with distinct ports and device handles."""
     host = Host(name="sample", address="127.0.0.1", cpus=(0, 1))
     placements = []
     port, device = 20_000, 0

@@ -1,4 +1,4 @@
-"""A launcher at work under the checks' eyes: started, listened to, and cleared away."""
+"""Runs a launcher under test: starts a plan, reads its output, and cleans up."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ LIMIT_S = 10.0
 GONE_LIMIT_S = 2.0
 _EXEC_LIMIT_S = 0.1
 MARK = "tokenbench-kit-"
-"""What the kit starts has it in its environment or command line: nothing else is ever ended."""
+"""In the environment or command line of every process the kit starts. Only those are killed."""
 _PROC = Path("/proc/self/environ")
 
 
 @attrs.frozen(kw_only=True)
 class Running:
-    """A deployment under test, with the folder that its logs belong in."""
+    """A deployment under test, with the folder for its logs."""
 
     deployment: Deployment
     allocation: Allocation
     logs: Path
 
-    def said(self, role: str = "server", until: str = "") -> str:
-        """What a role printed, once `until` is in it; the launcher's answer or the file itself."""
+    def output(self, role: str = "server", until: str = "") -> str:
+        """The output of a role once it contains `until`, from the launcher or from the log file."""
 
         def text() -> str:
-            told = self.deployment.logs(role)
+            logs = self.deployment.logs(role)
             files = sorted(self.logs.glob(f"{role}-*.log"))
-            return told or "\n".join(file.read_text(errors="replace") for file in files)
+            return logs or "\n".join(file.read_text(errors="replace") for file in files)
 
         if not wait(lambda: until in text()):
-            fail(f"{role} did not say {until!r} within {LIMIT_S:g} s, but {text()[-300:]!r}")
+            fail(f"{role} did not print {until!r} within {LIMIT_S:g} s, but {text()[-300:]!r}")
         return text()
 
     def pids(self) -> list[int]:
-        """Our processes on this machine, as the launcher tells them."""
-        told = [state.pid for state in self.deployment.status() if state.pid is not None]
-        return [pid for pid in told if _alive(pid)]
+        """The kit's own processes on this machine that the launcher reports."""
+        reported = [state.pid for state in self.deployment.status() if state.pid is not None]
+        return [pid for pid in reported if _alive(pid)]
 
 
 def wait(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> bool:
-    """Whether a condition comes true in time."""
+    """Whether a condition becomes true in time."""
     deadline = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > deadline:
@@ -68,21 +68,21 @@ def wait(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> bool:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process of ours runs. A number told by a launcher may be one of a container's, and
-    somebody else's here: where /proc tells, only what bears our mark counts.
+    """Whether a process of the kit runs. A launcher may report the pid of another container, so
+    with /proc only processes with the kit's mark count.
     """
     try:
         if not _PROC.exists():
             os.kill(pid, 0)
             return True
-        # In the middle of its exec a process shows no environment.
-        return wait(lambda: MARK.encode() in _told(pid), _EXEC_LIMIT_S)
+        # During exec a process has an empty environment.
+        return wait(lambda: MARK.encode() in _proc_text(pid), _EXEC_LIMIT_S)
     except OSError:
         return False
 
 
-def _told(pid: int) -> bytes:
-    """Environment and command line of a process; OSError where it is gone or a zombie."""
+def _proc_text(pid: int) -> bytes:
+    """Environment and command line of a process. OSError if it has ended or is a zombie."""
     proc = Path(f"/proc/{pid}")
     if (proc / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
         raise ProcessLookupError
@@ -90,13 +90,13 @@ def _told(pid: int) -> bytes:
 
 
 def fail_if_alive(pids: list[int], what: str) -> None:
-    """Wait for processes to be gone; end those that stay, and fail."""
+    """Wait for processes to end. Kill those that do not, and fail."""
     if not wait(lambda: not any(map(_alive, pids)), GONE_LIMIT_S):
-        fail(f"{what}: {_end(pids)} of {len(pids)} processes still run")
+        fail(f"{what}: {_kill(pids)} of {len(pids)} processes still run")
 
 
-def _end(pids: list[int]) -> int:
-    """Kill those of ours that are alive; how many there were."""
+def _kill(pids: list[int]) -> int:
+    """Kill the kit's processes that are alive, and return their number."""
     left = [pid for pid in pids if _alive(pid)]
     for pid in left if _PROC.exists() else ():
         with contextlib.suppress(OSError):
@@ -105,9 +105,9 @@ def _end(pids: list[int]) -> int:
 
 
 def command_lines(text: str) -> list[int]:
-    """Processes of this machine with `text` in their command line, but this one."""
+    """Processes of this machine with `text` in their command line, without this one."""
     if not _PROC.exists():
-        skip("this machine does not tell command lines (no /proc)")
+        skip("command lines cannot be read (no /proc)")
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -118,20 +118,20 @@ def command_lines(text: str) -> list[int]:
 
 @contextlib.contextmanager
 def launcher_of(subject: Subject, **given: Any) -> Iterator[tuple[Launcher, Path]]:
-    """The launcher, with a folder for logs."""
+    """The launcher under test, with a folder for logs."""
     if subject.data.get("here", True) is False:
-        skip("it cannot start processes on this machine, as its author says")
+        skip("its author set here=False: it cannot start processes on this machine")
     with tempfile.TemporaryDirectory(prefix="tokenbench-") as name:
         context = attrs.evolve(LauncherContext(logs=Path(name)), **given)
         made = subject.spec.factory(subject.options, context)
         if not isinstance(made, Launcher):
-            skip("launcher-factory-returns-a-launcher says why")
+            skip("see launcher-factory-returns-a-launcher")
         yield made, Path(name)
 
 
 @contextlib.contextmanager
 def started(subject: Subject, plan: LaunchPlan, **given: Any) -> Iterator[Running]:
-    """A running plan; whatever becomes of the check, nothing of it is left."""
+    """A running plan. Its processes are ended at the end of the block."""
     with launcher_of(subject, **given) as (launcher, logs):
         marked = tuple(
             attrs.evolve(process, environment={**process.environment, "TOKENBENCH_KIT": MARK})
@@ -146,4 +146,4 @@ def started(subject: Subject, plan: LaunchPlan, **given: Any) -> Iterator[Runnin
         finally:
             with contextlib.suppress(Exception):
                 deployment.cancel()
-            _end(pids)
+            _kill(pids)

@@ -1,7 +1,8 @@
-"""Runs to show: sound, failed, cut, empty, unmeasured, invalid, and with texts that are no friends.
+"""Sample views: complete, failed, interrupted, empty, unmeasured and invalid runs, and hostile
+text.
 
-Figures are made up to be told apart; nothing here was measured. Times are long past, so that a date
-of today in a report can only come from a clock.
+The figures are fictional and distinct. The dates are in the past, so that today's date in a report
+can only come from a clock.
 """
 
 from __future__ import annotations
@@ -120,18 +121,18 @@ def run(*results: PointResult, **changes: Any) -> RunView:
 
 
 def view(*runs: RunView, **changes: Any) -> View:
-    """A view of runs."""
+    """A view of runs, with the sample definitions."""
     return attrs.evolve(View(runs=runs, definitions=DEFINITIONS), **changes)
 
 
 def normal() -> View:
-    """One complete run with three levels, one of them an arrival rate."""
+    """One complete run with three load levels, one of them an arrival rate."""
     rate = LoadLevel(rate_per_s=2.5, arrival="poisson")
     return view(run(point(1, 0.5), point(4), point(8, 1.5, level=rate)))
 
 
 def several() -> View:
-    """Two runs of one name, which share points."""
+    """Two runs with the same name and common points."""
     other = [attrs.evolve(point(n, 1.1), run="run-b") for n in (4, 16)]
     return view(run(point(1), point(4)), run(*other, id="run-b", path="runs/run-b"))
 
@@ -148,34 +149,34 @@ def failed() -> View:
 
 
 def interrupted() -> View:
-    """A run that the user stopped: it has no end, and its last point is unfinished."""
+    """A run that the user stopped: no end time, and its last point is unfinished."""
     cut = point(4, None, state=PointState.INTERRUPTED, metrics=FrozenMap(), repeats=0)
     cut = attrs.evolve(cut, measurement=Measurement.INVALID, accuracy=Accuracy.UNDECIDED)
     return view(run(point(1), cut, state="interrupted", finished=None, evals=()))
 
 
 def empty() -> View:
-    """A run that measured nothing, and knows nothing."""
+    """A run without results and provenance."""
     nothing: dict[str, Any] = {"evals": (), "notes": (), "provenance": FrozenMap()}
     return view(run(state="failed", finished=None, error=None, **nothing), definitions=())
 
 
 def unmeasured() -> View:
-    """Points some of whose facts and all of whose metrics are not known."""
+    """Points with unknown facts and without measured metrics."""
     unknown: dict[str, Any] = {"engine_version": None, "precision": None, "saturated": None}
     outcome = attrs.evolve(OUTCOME, threshold=None, threshold_source=None, seconds=None)
     return view(run(point(1, None, **unknown), point(4, None, **unknown), evals=(outcome,)))
 
 
 def invalid() -> View:
-    """A run whose only point may not be used: its metrics are 9,876.5 times the sample's."""
+    """A run whose only point is invalid. Its metrics are 9,876.5 times the sample values."""
     check = Check(name="lengths", outcome=CheckOutcome.INVALID, evidence="98 % too short")
     bad = point(4, 9876.5, measurement=Measurement.INVALID, checks=(check,))
     return view(run(bad, evals=()))
 
 
 def strange(*, color: bool = False) -> View:
-    """A run whose every text comes from someone who means no good."""
+    """A run in which every text is hostile."""
     words: dict[str, Any] = dict.fromkeys(
         ("engine", "engine_version", "model", "precision", "hardware", "layout", "workload"),
         STRANGE,
