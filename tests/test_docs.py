@@ -122,3 +122,13 @@ def test_the_metrics_page_explains_every_check_and_limit() -> None:
         (name,) = re.findall(r'name(?:, \w+)? = "(.+?)"', inspect.getsource(check))
         assert f"\n| {name} |" in table, name
         assert f"\n| {name} |" in advice, name
+
+
+@pytest.mark.parametrize("page", ["reference/glossary.md", "explanation/architecture.md"])
+def test_classes_that_pages_name_exist(page: str) -> None:
+    """Every class in backticks is defined in core."""
+    sources = "\n".join(file.read_text() for file in (ROOT / "core/src").rglob("*.py"))
+    for name in set(
+        re.findall(r"`(?!None)([A-Z][a-z]\w+)[`.]", (ROOT / "docs" / page).read_text())
+    ):
+        assert re.search(rf"^class {name}\b", sources, re.MULTILINE), name
