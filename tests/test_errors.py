@@ -46,7 +46,7 @@ def _scripted(script: str, *more: str) -> tuple[str, ...]:
             "bench_register_engine",
             "did you mean bench_register_engines",
         ),
-        (["report", "nowhere"], 2, "nowhere is no run directory", "run.json"),
+        (["report", "nowhere"], 2, "nowhere is not a run directory", "run.json"),
         (["frobnicate"], 2, "frobnicate", "--help"),
         (["run", "--bogus"], 2, "bogus", "--help"),
     ],

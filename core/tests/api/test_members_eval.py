@@ -101,7 +101,7 @@ def test_questions_are_asked_in_batches_and_all_answers_scored(ask, notes) -> No
     (scored,) = notes.of("Eval.score")
     assert list(scored["answers"]) == ALL
     assert said[0] == {"questions": 10}
-    assert said[1:3] == [{"asked": 8}, {"asked": 10}]
+    assert said[1:3] == [{"answered": 8}, {"answered": 10}]
     assert said[3] == {
         "score": {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"}
     }
@@ -125,7 +125,7 @@ def test_an_answer_too_few_is_the_plugins_error(ask, notes) -> None:
     said = ask(options={"short": True})
     assert (said[-1]["kind"], said[-1]["error"]) == (
         "PluginError",
-        "the eval did not give one answer a question, in order",
+        "the eval did not return one sample per question, in order",
     )
     assert not notes.of("Eval.score")
 
@@ -168,7 +168,7 @@ def test_answers_come_in_order_or_as_an_error(ask, notes, tmp_path) -> None:
     (tmp_path / "samples.jsonl").unlink()
     said = ask(refuse=True)
     assert said[-1]["kind"] == "EngineError"
-    assert said[-1]["error"].startswith("the server did not answer a question: HTTP 400")
+    assert said[-1]["error"].startswith("the server failed on an eval question: HTTP 400")
 
 
 def test_the_verdict_is_the_scores(whole_run: WholeRun) -> None:

@@ -1,4 +1,4 @@
-"""A result with every field set, and raw records as a load worker leaves them."""
+"""A result with every field set, and raw records as a load worker writes them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 
 @pytest.fixture(scope="session")
 def outcome() -> EvalOutcome:
-    """An eval's outcome, on a twin."""
+    """An eval's outcome from an eval twin."""
     return EvalOutcome(
         eval="gsm8k",
         deployment="d1",
@@ -46,7 +46,7 @@ def outcome() -> EvalOutcome:
 
 @pytest.fixture(scope="session")
 def result(outcome: EvalOutcome) -> PointResult:
-    """No field has its default."""
+    """A result without default values."""
     return PointResult(
         point="p1",
         run="r1",
@@ -85,6 +85,7 @@ def result(outcome: EvalOutcome) -> PointResult:
         accuracy=Accuracy.UNDECIDED,
         evals=(outcome,),
         saturated=False,
+        load_workers=2,
         error="none",
         definitions_version=1,
     )
@@ -92,7 +93,7 @@ def result(outcome: EvalOutcome) -> PointResult:
 
 @pytest.fixture(scope="session")
 def summary() -> PhaseSummary:
-    """A phase's summary with nested and optional parts."""
+    """A phase summary with nested and optional fields."""
     return PhaseSummary(
         started_ns=1,
         dispatch_ended_ns=2,
@@ -109,17 +110,17 @@ def summary() -> PhaseSummary:
 
 @pytest.fixture
 def raw(tmp_path: Path, summary: PhaseSummary) -> Callable[..., tuple[Path, Rows, Rows]]:
-    """Writes the three files of a phase: three turns of 2, 0 and 3 chunks, in mixed order."""
+    """Writes the files of a phase: turns of 2, 0 and 3 chunks, not in the order of the turns."""
 
     def write() -> tuple[Path, Rows, Rows]:
         records, chunks = np.zeros(3, RECORD_DTYPE), np.zeros(5, CHUNK_DTYPE)
-        records["session"], records["chunks"], records["chunk_offset"] = range(3), (2, 0, 3), 0
-        records["chunk_offset"] = (3, 3, 0)
-        records["n_out"], records["n_cached"], records["http_status"] = (
-            (2, -1, 4),
-            -1,
-            (200, -1, 200),
+        records["session"], records["chunks"], records["chunk_offset"] = (
+            range(3),
+            (2, 0, 3),
+            (3, 3, 0),
         )
+        records["n_out"], records["n_cached"] = (2, -1, 4), -1
+        records["http_status"] = (200, -1, 200)
         records["sent_first_ns"] = (5, -1, 7)
         chunks["ns"], chunks["tokens"] = (70, 80, 90, 50, 60), (1, 2, 1, -1, 1)
         folder = tmp_path / "repeat-0"

@@ -1,4 +1,4 @@
-"""Writing on a machine that refuses: full disks, limits, rights."""
+"""Atomic writes and appends, also on full disks, with limits and without permission."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tokenbench.store.files import append_line, machine_error, write_atomic
 from tokenbench.store.layout import RunDirectory
 
 
-def test_write_atomic_replaces_whole_files(tmp_path: Path) -> None:
-    """The new content is there, and no draft."""
+def test_write_atomic(tmp_path: Path) -> None:
+    """The new content, and no draft left."""
     file = tmp_path / "a.json"
     write_atomic(file, b"old")
     write_atomic(file, b"new")
@@ -26,20 +26,20 @@ def test_write_atomic_replaces_whole_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_append_drops_a_line_that_a_crash_cut(tmp_path: Path) -> None:
-    """The next line must not be glued to half of another, however long that half is."""
+def test_append_removes_an_incomplete_line(tmp_path: Path) -> None:
+    """Of any length, left by a crash."""
     file = tmp_path / "a.jsonl"
     append_line(file, b"one")
-    with file.open("ab") as half:
-        half.write(b"x" * 200_000)
+    with file.open("ab") as incomplete:
+        incomplete.write(b"x" * 200_000)
     append_line(file, b"two")
     assert file.read_bytes() == b"one\ntwo\n"
-    file.write_bytes(b"only half")
+    file.write_bytes(b"incomplete")
     append_line(file, b"three")
     assert file.read_bytes() == b"three\n"
 
 
-# A process of its own, because the limit holds for all that it writes.
+# In a process of its own, because the limit applies to all files of a process.
 _LIMITED = """
 import resource, signal, sys
 from pathlib import Path
@@ -63,8 +63,8 @@ files.append_line(folder / "a.jsonl", b"c" * 3)
 """
 
 
-def test_file_size_limit_leaves_earlier_content_whole(tmp_path: Path) -> None:
-    """A write that stops half-way is undone, and the next one follows the last whole line."""
+def test_failed_write_keeps_earlier_content(tmp_path: Path) -> None:
+    """A partial write is undone, and the next line follows the last complete one."""
     done = subprocess.run(
         [sys.executable, "-c", _LIMITED, str(tmp_path)], capture_output=True, text=True, check=False
     )
@@ -77,7 +77,7 @@ def test_file_size_limit_leaves_earlier_content_whole(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def _mounted(folder: Path, options: str) -> Iterator[Path]:
-    """A small disk of its own; skipped where this user may not mount one."""
+    """A small tmpfs; skips if this user may not mount one."""
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
         capture_output=True,
@@ -92,8 +92,8 @@ def _mounted(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_full_disk_says_what_is_free_and_leaves_nothing_half(tmp_path: Path) -> None:
-    """Atomic files, lines and run directories on a disk of 64 KiB."""
+def test_full_disk(tmp_path: Path) -> None:
+    """The hint names the free space; no partial file or line is left."""
     with _mounted(tmp_path, "size=64k") as disk:
         append_line(disk / "a.jsonl", b"first")
         for write in (
@@ -108,7 +108,7 @@ def test_full_disk_says_what_is_free_and_leaves_nothing_half(tmp_path: Path) -> 
 
 
 def test_parquet_on_a_full_disk_keeps_the_raw_files(tmp_path: Path) -> None:
-    """What was measured stays as it was written when there is no room for its final form."""
+    """The measured data are not lost."""
     import numpy as np
 
     from tokenbench.load.records import ClockPair, PhaseSummary
@@ -131,7 +131,7 @@ def test_parquet_on_a_full_disk_keeps_the_raw_files(tmp_path: Path) -> None:
 
 
 def test_read_only_disk_is_a_machine_error(tmp_path: Path) -> None:
-    """EROFS names the run directory and a way out."""
+    """The hint names --runs."""
     with (
         _mounted(tmp_path, "size=64k,ro") as disk,
         pytest.raises(MachineError, match="Read-only") as caught,
@@ -149,22 +149,22 @@ def test_read_only_disk_is_a_machine_error(tmp_path: Path) -> None:
         (errno.EACCES, "Permission denied"),
     ],
 )
-def test_each_error_has_its_own_words(tmp_path: Path, number: int, text: str) -> None:
-    """The path is named in each."""
+def test_message_of_each_error(tmp_path: Path, number: int, text: str) -> None:
+    """With the reason, the path and a hint."""
     error = machine_error(OSError(number, os.strerror(number)), tmp_path / "f")
     assert text in error.message and str(tmp_path / "f") in error.message and error.hint
 
 
 def test_run_directories_are_unique_and_empty(tmp_path: Path) -> None:
-    """Two runs of one name at one time get two folders; odd names become safe ones."""
+    """Two runs with the same name and time get two folders; names are made safe."""
     one, two = (RunDirectory.create(tmp_path / "runs", "a/../b c") for _ in range(2))
     assert one.path != two.path
     assert one.path.parent == two.path.parent == tmp_path / "runs"
     assert not [p for p in one.path.rglob("*") if p.is_file()]
 
 
-def test_run_directory_keeps_json_and_is_found_again(tmp_path: Path) -> None:
-    """What was written is read; a missing or cut document is None; no run is an error."""
+def test_json_of_a_run_directory(tmp_path: Path) -> None:
+    """Missing or incomplete documents are None; a folder without run.json is an error."""
     run = RunDirectory.create(tmp_path, "x")
     with pytest.raises(UsageError):
         RunDirectory.open(run.path)

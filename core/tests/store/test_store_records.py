@@ -1,4 +1,4 @@
-"""Records: raw rows to Parquet and back, and what a crash in between leaves."""
+"""Records: raw files to Parquet and back, also after a crash."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RAW = ("records.bin", "timestamps.bin", "counts.bin")
 
 
 def _chunks_of(records: Rows, chunks: Rows) -> list[list[tuple[int, int]]]:
-    """Each turn's own chunks, whatever their order in the file."""
+    """The chunks of each turn, independent of their order in the file."""
     return [
         [tuple(c) for c in chunks[r["chunk_offset"] : r["chunk_offset"] + r["chunks"]].tolist()]
         for r in records
@@ -37,8 +37,8 @@ def _same(left: Rows, right: Rows) -> None:
             np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
-def test_round_trip_and_the_raw_files_go(raw: Raw, summary: PhaseSummary) -> None:
-    """Every field, every turn's own chunks and the summary come back; the bins are replaced."""
+def test_round_trip(raw: Raw, summary: PhaseSummary) -> None:
+    """Every field, the chunks of every turn and the summary; the raw files are removed."""
     folder, records, chunks = raw()
     file = write_parquet(folder, *read_raw(folder), summary)
     assert sorted(p.name for p in folder.iterdir()) == ["phase.json", "records.parquet"]
@@ -48,8 +48,8 @@ def test_round_trip_and_the_raw_files_go(raw: Raw, summary: PhaseSummary) -> Non
     assert summary_again == summary
 
 
-def test_absent_is_null_in_the_file(raw: Raw, summary: PhaseSummary) -> None:
-    """-1 stands for "not measured" in the raw files only."""
+def test_absent_values_are_null(raw: Raw, summary: PhaseSummary) -> None:
+    """-1 means "not measured" in the raw files only."""
     import pyarrow.parquet as pq
 
     folder, *data = raw()
@@ -67,7 +67,7 @@ def test_absent_is_null_in_the_file(raw: Raw, summary: PhaseSummary) -> None:
 def test_any_records_round_trip(
     tmp_path_factory: pytest.TempPathFactory, summary: PhaseSummary, data: Any
 ) -> None:
-    """Any number of turns (none too), of chunks, of values."""
+    """Random turns, chunks and values; also no turn."""
     counts = data.draw(st.lists(st.integers(0, 4), max_size=6))
     numbers = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     records = np.zeros(len(counts), RECORD_DTYPE)
@@ -86,8 +86,8 @@ def test_any_records_round_trip(
     np.testing.assert_array_equal(chunks, chunks_again)
 
 
-def test_either_form_is_read(raw: Raw, summary: PhaseSummary) -> None:
-    """Before and after the conversion, and when a crash left both."""
+def test_reading_raw_and_parquet_files(raw: Raw, summary: PhaseSummary) -> None:
+    """Before and after the conversion, and if a crash left both."""
     folder, records, chunks = raw()
     before = read_records(folder)
     bins = {name: (folder / name).read_bytes() for name in RAW}
@@ -102,10 +102,10 @@ def test_either_form_is_read(raw: Raw, summary: PhaseSummary) -> None:
         assert found[2] == summary
 
 
-def test_crash_before_the_file_has_its_name_keeps_the_raw_files(
+def test_crash_during_the_conversion_keeps_the_raw_files(
     raw: Raw, summary: PhaseSummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Parquet file is either whole or not there, and until it is, the bins stay."""
+    """There is no partial Parquet file."""
     folder, records, chunks = raw()
 
     class PowerCut(BaseException):
@@ -114,7 +114,7 @@ def test_crash_before_the_file_has_its_name_keeps_the_raw_files(
     def cut(*_: object) -> None:
         raise PowerCut
 
-    monkeypatch.setattr(store, "settle", cut)
+    monkeypatch.setattr(store, "replace_durably", cut)
     with pytest.raises(PowerCut):
         write_parquet(folder, records, chunks, summary)
     names = sorted(p.name for p in folder.iterdir())
@@ -122,25 +122,25 @@ def test_crash_before_the_file_has_its_name_keeps_the_raw_files(
     _same(read_records(folder)[0], records)
 
 
-def test_content_is_on_disk_before_the_raw_files_go(
+def test_parquet_file_is_synced_before_the_raw_files_are_removed(
     raw: Raw, summary: PhaseSummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that was renamed and not synced may be empty after a power cut."""
+    """A renamed file that was not synced may be empty after a power failure."""
     folder, records, chunks = raw()
-    seen: list[tuple[str, bool]] = []
-    real = files._sync
+    synced: list[tuple[str, bool]] = []
+    sync = files._sync
 
-    def note(path: Path) -> None:
-        seen.append((path.name, (folder / "records.bin").exists()))
-        real(path)
+    def record(path: Path) -> None:
+        synced.append((path.name, (folder / "records.bin").exists()))
+        sync(path)
 
-    monkeypatch.setattr(files, "_sync", note)
+    monkeypatch.setattr(files, "_sync", record)
     write_parquet(folder, records, chunks, summary)
-    assert seen == [(".records.parquet", True), ("repeat-0", True)]
+    assert synced == [(".records.parquet", True), ("repeat-0", True)]
 
 
-def test_a_cut_raw_row_is_left_out(raw: Raw) -> None:
-    """Half a record, or one whose chunks did not reach the disk, is not a measurement."""
+def test_incomplete_records_are_dropped(raw: Raw) -> None:
+    """An incomplete row, or one without all of its chunks."""
     folder, *_ = raw()
     data = (folder / "records.bin").read_bytes()
     (folder / "records.bin").write_bytes(data[:-7])
@@ -149,12 +149,12 @@ def test_a_cut_raw_row_is_left_out(raw: Raw) -> None:
     counts = (folder / "counts.bin").read_bytes()
     (folder / "counts.bin").write_bytes(counts[:-3])
     kept, _ = read_raw(folder)
-    # Turn 0's chunks are rows 3 and 4, of which the last was cut; turns 1 and 2 end before.
+    # The chunks of turn 0 are rows 3 and 4, and row 4 is incomplete.
     assert list(kept["session"]) == [1, 2]
 
 
-def test_missing_files_are_told(tmp_path: Path, raw: Raw) -> None:
-    """A phase that was cut before its summary says which file is not there."""
+def test_missing_file_is_named(tmp_path: Path, raw: Raw) -> None:
+    """Of a phase that was interrupted."""
     folder, *_ = raw()
     (folder / "phase.json").unlink()
     with pytest.raises(UsageError, match=r"phase\.json is missing"):
@@ -163,8 +163,8 @@ def test_missing_files_are_told(tmp_path: Path, raw: Raw) -> None:
         read_records(tmp_path / "nowhere")
 
 
-def test_newer_schema_is_refused_with_a_hint(raw: Raw, summary: PhaseSummary) -> None:
-    """A file of another version is not read as if it were this one's."""
+def test_other_schema_is_refused(raw: Raw, summary: PhaseSummary) -> None:
+    """With both versions and a hint."""
     import pyarrow.parquet as pq
 
     folder, *data = raw()
@@ -177,10 +177,8 @@ def test_newer_schema_is_refused_with_a_hint(raw: Raw, summary: PhaseSummary) ->
     assert "newer" in caught.value.hint
 
 
-def test_a_folder_that_cannot_be_written_is_a_machine_error(
-    raw: Raw, summary: PhaseSummary
-) -> None:
-    """The target is a folder: the rename fails, the draft goes, the raw files stay."""
+def test_failed_rename_is_a_machine_error(raw: Raw, summary: PhaseSummary) -> None:
+    """The target is a folder: the draft is removed, the raw files stay."""
     folder, records, chunks = raw()
     (folder / "records.parquet").mkdir()
     with pytest.raises(MachineError) as caught:

@@ -1,4 +1,4 @@
-"""Results: JSON lines of a versioned schema, the flat table, and the view of a cut run."""
+"""Results: JSON lines with a schema version, the flat table, and the view of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STORED = Path(__file__).parent / "data" / "results-v1.jsonl"
 
 
 def test_round_trip_of_every_field(result: PointResult, outcome: EvalOutcome) -> None:
-    """Maps, enums, tuples, nested evals, None and text beyond ASCII; the kinds of values too."""
+    """Maps, enums, tuples, nested evals, None, text beyond ASCII, and the types of values."""
     again = from_json(to_json(result))
     assert again == result
     assert list(again.workload_options.items()) == list(result.workload_options.items())
@@ -37,7 +37,7 @@ def test_round_trip_of_every_field(result: PointResult, outcome: EvalOutcome) ->
 
 
 def test_fixture_sets_every_field(result: PointResult) -> None:
-    """The round trip proves nothing about a field that has its default."""
+    """A field with its default value would not test the round trip."""
     same = [
         f.name
         for f in attrs.fields(PointResult)
@@ -47,7 +47,7 @@ def test_fixture_sets_every_field(result: PointResult) -> None:
 
 
 def test_stored_file_of_version_1_is_read() -> None:
-    """Written on 2026-11-21 by version 0.1.0; it must be readable for ever."""
+    """Written on 2026-11-21 by version 0.1.0; later versions must read it."""
     first, second = read_results(STORED)
     assert first.metrics["ttft_s.p50"].values == (0.4, 0.5, 0.6)
     assert first.evals[0].interval == (0.236593, 0.763407)
@@ -56,12 +56,12 @@ def test_stored_file_of_version_1_is_read() -> None:
     assert second.level.rate_per_s == 2.5
 
 
-def test_stored_file_has_all_fields_of_today(result: PointResult) -> None:
-    """A field that is added without a default, renamed or removed needs a new schema version."""
+def test_schema_is_compatible_with_version_1(result: PointResult) -> None:
+    """Renaming or removing a field, or adding one without a default, needs a new schema version."""
     stored = json.loads(STORED.read_bytes().split(b"\n")[0])
-    today = json.loads(to_json(result))
-    assert set(stored) <= set(today)
-    for name in set(today) - set(stored):
+    current = json.loads(to_json(result))
+    assert set(stored) <= set(current)
+    for name in set(current) - set(stored):
         assert attrs.fields_dict(PointResult)[name].default is not attrs.NOTHING
 
 
@@ -80,14 +80,14 @@ def _changed(result: PointResult, **changes: object) -> bytes:
         ({"state": "dreaming"}, "state"),
         ({"level": {"concurrency": 1, "rate_per_s": 2.0}}, "level"),
         ({"metrics": {"a": {"mean": "1", "half_width": None, "values": []}}}, "metrics"),
-        ({"schema_version": 2}, "schema version 2"),
+        ({"schema_version": 2}, "have schema version 2; this version of bench reads 1"),
         ({"schema_version": None}, "schema version None"),
     ],
 )
-def test_wrong_results_are_refused_by_name(
+def test_invalid_results_are_refused(
     result: PointResult, changes: dict[str, object], words: str
 ) -> None:
-    """Unknown keys, wrong kinds of values and other schema versions, each named, with a hint."""
+    """Unknown keys, wrong types and other schema versions; the message names the field."""
     with pytest.raises(UsageError, match=words) as caught:
         from_json(_changed(result, **changes))
     assert caught.value.hint
@@ -95,40 +95,40 @@ def test_wrong_results_are_refused_by_name(
 
 
 @pytest.mark.parametrize("data", [{}, [], {"eval": 1}, None])
-def test_wrong_outcomes_are_refused(data: object) -> None:
-    """Never a bare exception of the converter."""
+def test_invalid_outcomes_are_refused(data: object) -> None:
+    """With a UsageError instead of the converter's exception."""
     with pytest.raises(UsageError):
         outcome_from_json(data)
 
 
-def test_not_a_number_is_never_stored(result: PointResult) -> None:
-    """JSON has no NaN; what was not measured is None."""
+def test_nan_is_not_stored(result: PointResult) -> None:
+    """JSON has no NaN; missing values are None."""
     with pytest.raises(ValueError, match="JSON"):
         to_json(attrs.evolve(result, accelerators=float("nan")))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tail", [b'{"point": "p1", "ru', b"\0\0\0\0\0\0", b'{"a": "\xc3'])
-def test_a_cut_last_line_is_left_out(tmp_path: Path, result: PointResult, tail: bytes) -> None:
-    """Half a line, and the zero bytes that a lost page leaves; later results follow cleanly."""
+def test_incomplete_last_line_is_dropped(tmp_path: Path, result: PointResult, tail: bytes) -> None:
+    """A part of a line or zero bytes, as a crash leaves them; later results can be appended."""
     file = tmp_path / "results.jsonl"
     append_result(file, result)
-    with file.open("ab") as cut:
-        cut.write(tail)
+    with file.open("ab") as stream:
+        stream.write(tail)
     assert read_results(file) == [result]
     append_result(file, attrs.evolve(result, point="p2"))
     assert [r.point for r in read_results(file)] == ["p1", "p2"]
 
 
 def test_damage_in_the_middle_is_an_error(tmp_path: Path, result: PointResult) -> None:
-    """Results must not vanish in silence; the line is named."""
+    """The message names the line."""
     file = tmp_path / "results.jsonl"
     file.write_bytes(b'{"half\n' + to_json(result) + b"\n")
     with pytest.raises(UsageError, match=r"results\.jsonl:1 is damaged"):
         read_results(file)
 
 
-def test_rewrite_replaces_all(tmp_path: Path, result: PointResult) -> None:
-    """When accuracy became known."""
+def test_rewrite_replaces_all_lines(tmp_path: Path, result: PointResult) -> None:
+    """A missing file has no results."""
     file = tmp_path / "results.jsonl"
     append_result(file, result)
     rewrite_results(file, [attrs.evolve(result, point=name) for name in "ab"])
@@ -136,8 +136,8 @@ def test_rewrite_replaces_all(tmp_path: Path, result: PointResult) -> None:
     assert read_results(tmp_path / "none.jsonl") == []
 
 
-def test_flat_table_has_the_same_types_in_every_run(tmp_path: Path, result: PointResult) -> None:
-    """Tables of runs without precision, errors or results can be laid together."""
+def test_flat_table_has_fixed_types(tmp_path: Path, result: PointResult) -> None:
+    """Tables can be concatenated, also those with empty columns or without results."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -163,7 +163,7 @@ _METRICS = ("energy_j.host", "energy_j.host.half_width", "ttft_s.p50", "ttft_s.p
 
 
 def test_flat_table_sorts_metrics_over_all_rows(tmp_path: Path, result: PointResult) -> None:
-    """A metric that only a later row has stands in its place, not at the end."""
+    """Also a metric that only a later row has."""
     import pyarrow.parquet as pq
 
     value = result.metrics["ttft_s.p50"]
@@ -176,7 +176,7 @@ def test_flat_table_sorts_metrics_over_all_rows(tmp_path: Path, result: PointRes
     assert names[-16:] == [name for m in "abcdefgh" for name in (m, f"{m}.half_width")]
 
 
-def test_view_of_a_whole_run(tmp_path: Path, result: PointResult, outcome: EvalOutcome) -> None:
+def test_view_of_a_complete_run(tmp_path: Path, result: PointResult, outcome: EvalOutcome) -> None:
     """Results, evals, provenance and times."""
     run = RunDirectory.create(tmp_path, "x")
     run.write_json("run.json", {"name": "x", "state": "complete", "started": "s", "finished": "f"})
@@ -190,14 +190,14 @@ def test_view_of_a_whole_run(tmp_path: Path, result: PointResult, outcome: EvalO
     assert dict(view.provenance) == {"host.cpu": "c", "n": "2"}
 
 
-def test_view_of_a_cut_run(tmp_path: Path, result: PointResult) -> None:
-    """Half a result, half an outcome, half a provenance: what is whole is shown."""
+def test_view_of_an_interrupted_run(tmp_path: Path, result: PointResult) -> None:
+    """Incomplete results, outcomes and provenance are left out."""
     run = RunDirectory.create(tmp_path, "x")
     run.write_json("run.json", {"state": "running"})
     (run.path / "provenance.json").write_text('{"a"')
     append_result(run.results, result)
-    with run.results.open("ab") as cut:
-        cut.write(b'{"point"')
+    with run.results.open("ab") as stream:
+        stream.write(b'{"point"')
     (run.evals("d1", "gsm8k") / "outcome.json").write_text("{")
     view = read_view(run)
     assert (view.state, view.finished, view.error) == ("running", None, None)
@@ -207,7 +207,7 @@ def test_view_of_a_cut_run(tmp_path: Path, result: PointResult) -> None:
 
 
 def test_store_loads_no_heavy_library() -> None:
-    """pyarrow and cattrs cost a tenth of a second; only who writes or reads pays."""
+    """numpy, pyarrow and cattrs are imported on use only; they take 0.1 s."""
     import subprocess
     import sys
 

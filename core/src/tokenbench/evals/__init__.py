@@ -1,1 +1,1 @@
-"""Accuracy evals: run in a process of their own, so that no heavy import meets a measurement."""
+"""Accuracy evals, in a separate process: their imports must not disturb a measurement."""

@@ -1,8 +1,9 @@
 """The eval worker: ``python -m tokenbench.evals.worker JOB``.
 
-Imports one eval plugin, asks in batches, writes each batch's samples as JSON lines before the next
-one, so that a stopped eval can go on where it was. Says on standard output: ``{"questions": n}``,
-``{"asked": n}`` after each batch, ``{"score": ...}`` or ``{"error": ..., "hint": ...}`` at the end.
+Imports one eval plugin and asks its questions in batches. Each batch's samples are written as JSON
+lines before the next batch, so that a stopped eval can resume. Writes to standard output:
+``{"questions": n}``, ``{"answered": n}`` after each batch, and ``{"score": ...}`` or
+``{"error": ..., "hint": ..., "kind": ...}`` at the end.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import msgspec
 from tokenbench.api import BenchError, EvalSample, FrozenMap, PluginError, Question
 from tokenbench.suite.options import build_options
 
-from .ask import HttpEvalServer
+from .server import HttpEvalServer
 
 BATCH = 8
 
 
 @attrs.frozen(kw_only=True)
 class EvalJob:
-    """What the worker is to do. `options` are as the user gave them."""
+    """The worker's job file. `options` are as the user gave them."""
 
     module: str
     name: str
@@ -44,25 +45,25 @@ class EvalJob:
 
 
 def main(path: str) -> None:
-    """Run the job of a file."""
-    # Plugins and their libraries print; standard output is our channel, so they get stderr.
+    """Run the job in the file `path`."""
+    # Plugins may print, so their standard output becomes standard error.
     channel = os.dup(1)
     os.dup2(2, 1)
 
-    def say(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         os.write(channel, msgspec.json.encode(message) + b"\n")
 
     try:
-        _run(msgspec.json.decode(Path(path).read_bytes(), type=EvalJob), say)
+        _run(msgspec.json.decode(Path(path).read_bytes(), type=EvalJob), send)
     except BenchError as error:
-        say({"error": error.message, "hint": error.hint, "kind": type(error).__name__})
+        send({"error": error.message, "hint": error.hint, "kind": type(error).__name__})
         sys.exit(error.exit_code)
 
 
-def _run(job: EvalJob, say: Any) -> None:
+def _run(job: EvalJob, send: Any) -> None:
     evaluation = _evaluation(job)
     questions = evaluation.questions(job.seed)
-    say({"questions": len(questions)})
+    send({"questions": len(questions)})
     samples_file = Path(job.samples)
     samples = read_samples(samples_file)
     answered = {sample.question for sample in samples}
@@ -76,16 +77,16 @@ def _run(job: EvalJob, say: Any) -> None:
                 out.write(msgspec.json.encode(sample, enc_hook=dict) + b"\n")
             out.flush()
             samples += answers
-            say({"asked": len(samples)})
+            send({"answered": len(samples)})
     score = evaluation.score(samples)
-    say({"score": attrs.asdict(score)})
+    send({"score": attrs.asdict(score)})
 
 
 def _ask(evaluation: Any, batch: list[Question], server: Any) -> list[EvalSample]:
     answers = list(evaluation.ask(batch, server))
     if [a.question for a in answers] != [q.id for q in batch]:
         raise PluginError(
-            "the eval did not give one answer a question, in order",
+            "the eval did not return one sample per question, in order",
             hint="report it to the plugin's author",
         )
     return answers
@@ -100,7 +101,7 @@ def _evaluation(job: EvalJob) -> Any:
 
 
 def read_samples(file: Path) -> list[EvalSample]:
-    """Samples on disk; a last line that was cut is left out."""
+    """The samples in a file, without an incomplete last line."""
     if not file.exists():
         return []
     samples = []

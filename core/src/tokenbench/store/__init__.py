@@ -1,1 +1,1 @@
-"""The run directory: what is where, in which schema, written so that a crash loses nothing."""
+"""The run directory: layout, schemas, and writes that survive a crash."""

@@ -1,7 +1,7 @@
-"""Arrow arrays from their buffers.
+"""Arrow arrays built from buffers.
 
-`pyarrow.array` imports pandas where it is installed, to ask whether it was given some of its: a
-quarter of a second and 50 MiB, for what no value here can be.
+`pyarrow.array` imports pandas if it is installed, to check for pandas values: 0.25 s and 50 MiB for
+values that never occur here.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def of_numbers(values: Any, *, absent: int | None = None) -> Any:
-    """An array over numpy's memory; values equal to `absent` are null."""
+def number_array(values: Any, *, absent: int | None = None) -> Any:
+    """An array that shares numpy's memory; values equal to `absent` are null."""
     import numpy as np
     import pyarrow as pa
 
     values = np.ascontiguousarray(values)
-    known = None if absent is None else _bits(values != absent)
-    buffers = [known, pa.py_buffer(values)]
+    valid = None if absent is None else _bitmap(values != absent)
+    buffers = [valid, pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
-def of_values(values: Sequence[Any], kind: str) -> Any:
-    """An array of plain values; None is null.
+def value_array(values: Sequence[Any], kind: str) -> Any:
+    """An array of Python values; None is null.
 
     Args:
-        kind: ``string``, ``bool``, or a number's type as numpy names it.
+        kind: ``string``, ``bool``, or a numpy number type such as ``int64``.
     """
     import numpy as np
     import pyarrow as pa
 
-    known = _bits([value is not None for value in values])
+    valid = _bitmap([value is not None for value in values])
     if kind == "string":
         texts = [(value or "").encode() for value in values]
         ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-        buffers = [known, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+        buffers = [valid, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
     elif kind == "bool":
-        buffers = [known, _bits([bool(value) for value in values])]
+        buffers = [valid, _bitmap([bool(value) for value in values])]
     else:
-        buffers = [known, pa.py_buffer(np.array([value or 0 for value in values], kind))]
+        buffers = [valid, pa.py_buffer(np.array([value or 0 for value in values], kind))]
     return pa.Array.from_buffers(pa.type_for_alias(kind), len(values), buffers)
 
 
-def _bits(flags: Any) -> Any:
+def _bitmap(flags: Any) -> Any:
     import numpy as np
     import pyarrow as pa
 

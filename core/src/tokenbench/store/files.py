@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and saying what a full disk means."""
+"""Atomic writes, durable appends, and errors of the file system as MachineError."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FULL = {
 
 @contextlib.contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into a MachineError that names `path`."""
+    """Convert an OSError into a MachineError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -30,48 +30,50 @@ def guarded(path: Path) -> Iterator[None]:
 
 
 def machine_error(error: OSError, path: Path) -> MachineError:
-    """What an error of the file system means to the user."""
+    """The MachineError for an OSError, with a hint for the user."""
     if error.errno in _FULL:
-        return MachineError(f"{_FULL[error.errno]}: cannot write {path}", hint=_free(path))
+        return MachineError(
+            f"{_FULL[error.errno]}: cannot write {path}", hint=_free_space_hint(path)
+        )
     return MachineError(
         f"cannot write {path}: {error.strerror or error}",
-        hint="check the rights of the run directory, or choose another with --runs",
+        hint="check the permissions of the folder, or choose another with --runs",
     )
 
 
-def _free(path: Path) -> str:
+def _free_space_hint(path: Path) -> str:
     with contextlib.suppress(OSError):
         folder = next(parent for parent in path.parents if parent.exists())
         free = shutil.disk_usage(folder).free
         return (
-            f"the disk has {free / 1e6:.0f} MB free; make room, or choose another run directory "
-            "with --runs"
+            f"the disk has {free / 1e6:.0f} MB free; delete files, or choose another folder with "
+            "--runs"
         )
-    return "make room, or choose another run directory with --runs"
+    return "delete files, or choose another folder with --runs"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that its name never stands for half of it.
+    """Replace a file; readers see the old or the new content, never a part.
 
     Raises:
-        MachineError: it cannot be written; nothing is left under its name that was not there.
+        MachineError: the file cannot be written; the old content stays.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with guarded(path):
         try:
             with draft.open("wb") as file:
                 file.write(data)
-            settle(draft, path)
+            replace_durably(draft, path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
 
 
-def settle(draft: Path, path: Path) -> None:
-    """Give a finished draft its name, its content on disk before and its name after.
+def replace_durably(draft: Path, path: Path) -> None:
+    """Rename a finished draft to `path`; its content is synced before, the rename after.
 
     Raises:
-        OSError: the disk refused.
+        OSError: from fsync or rename.
     """
     _sync(draft)
     draft.replace(path)
@@ -87,13 +89,13 @@ def _sync(path: Path) -> None:
 
 
 def append_line(path: Path, data: bytes) -> None:
-    """Add one line, on disk when this returns. A failed write leaves the earlier lines whole.
+    """Append one line and sync it. A failed write does not change earlier lines.
 
-    A last line that an earlier crash cut is dropped first: this one must not be glued to it.
+    An incomplete last line, left by a crash, is removed first.
     """
-    # Unbuffered: what a failed flush left in a buffer, closing would write after the truncation.
+    # Unbuffered, because closing a buffered file after a failed flush would write its rest.
     with guarded(path), path.open("a+b", buffering=0) as file:
-        before = _whole_lines(file)
+        before = _complete_length(file)
         file.truncate(before)
         rest = data + b"\n"
         try:
@@ -106,14 +108,14 @@ def append_line(path: Path, data: bytes) -> None:
             raise
 
 
-def _whole_lines(file: io.FileIO) -> int:
-    """Bytes up to the end of the last line that has an end."""
+def _complete_length(file: io.FileIO) -> int:
+    """Bytes up to the end of the last complete line."""
     end = file.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - _BLOCK)
         file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0

@@ -1,4 +1,4 @@
-"""Where everything of a run lies."""
+"""The layout of a run directory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .files import guarded, write_atomic
 
 
 class RunDirectory:
-    """One run's folder.
+    """The folder of one run.
 
     ::
 
-    run.json           state, times, error: what became of the run
-    suite.json         the suite as resolved
+    run.json           state, times, error
+    suite.json         the resolved suite
     plan.json          the canonical plan
-    provenance.json    what can change a number
+    provenance.json    versions, environment and everything else that can change a number
     points/POINT/      warm-up and repeat-N: records.parquet, phase.json, counters.json
-    telemetry/         samples of each host, as they came
-    logs/              of servers, load workers, agents
+    telemetry/         samples of each host
+    logs/              logs of servers, load workers and agents
     evals/             samples and outcome of each eval
-    results.jsonl      one result a line, as they are finished
-    results.parquet    the same, flat, at the end
-    reports/           what reporters wrote
+    results.jsonl      one line per finished point
+    results.parquet    the same as a flat table, written at the end
+    reports/           output of reporters
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,10 +36,10 @@ class RunDirectory:
 
     @classmethod
     def create(cls, base: Path, name: str) -> RunDirectory:
-        """A new, empty folder below `base`; its name sorts by time.
+        """Create an empty run directory in `base`; names sort by time.
 
         Raises:
-            MachineError: it cannot be made.
+            MachineError: the folder cannot be created.
         """
         timestamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
         safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "run"
@@ -52,47 +52,49 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """An existing run.
+        """Open an existing run directory.
 
         Raises:
-            UsageError: there is no run at `path`.
+            UsageError: `path` is not a run directory.
         """
         if not (path / "run.json").is_file():
-            raise UsageError(f"{path} is no run directory", hint="it must hold a run.json")
+            raise UsageError(
+                f"{path} is not a run directory", hint="a run directory contains run.json"
+            )
         return cls(path)
 
     @property
     def id(self) -> str:
-        """The folder's name."""
+        """The run's id: the name of its folder."""
         return self.path.name
 
     @property
     def results(self) -> Path:
-        """One JSON line a finished point."""
+        """The file with one JSON line per finished point."""
         return self.path / "results.jsonl"
 
     def phase(self, point: str, phase: str) -> Path:
-        """The folder of a point's phase (``warmup``, ``repeat-0``), made if it is not there."""
+        """The folder of a point's phase (``warmup``, ``repeat-0``); created if missing."""
         return self._folder("points", point, phase)
 
     def logs(self, deployment: str) -> Path:
-        """The folder for a deployment's logs."""
+        """The folder of a deployment's logs; created if missing."""
         return self._folder("logs", deployment)
 
     def telemetry(self, deployment: str) -> Path:
-        """The folder for a deployment's telemetry."""
+        """The folder of a deployment's telemetry; created if missing."""
         return self._folder("telemetry", deployment)
 
     def evals(self, deployment: str, name: str) -> Path:
-        """The folder of an eval."""
+        """The folder of a deployment's eval; created if missing."""
         return self._folder("evals", deployment, name)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON document of the run, whole or not at all."""
+        """Write a JSON document of the run atomically."""
         write_atomic(self.path / name, json.dumps(value, indent=2).encode() + b"\n")
 
     def read_json(self, name: str) -> Any:
-        """A JSON document of the run; None where it is missing or was cut."""
+        """A JSON document of the run; None if it is missing or incomplete."""
         try:
             return json.loads((self.path / name).read_bytes())
         except (OSError, ValueError):
@@ -106,5 +108,5 @@ class RunDirectory:
 
 
 def now() -> str:
-    """This moment, UTC, ISO 8601."""
+    """The current time, UTC, in ISO 8601."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""Records on disk: from a load worker's raw rows to Parquet, and back to arrays."""
+"""Records on disk: a load worker's raw files, Parquet files, and arrays read from either."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tokenbench.api import UsageError
 from tokenbench.load.records import ABSENT, PhaseSummary
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 
-from .arrow import of_numbers
-from .files import guarded, settle
+from .arrow import number_array
+from .files import guarded, replace_durably
 
 RECORD_SCHEMA_VERSION = 1
 _ROW_GROUP = 1024
@@ -30,27 +30,26 @@ def read_phase(folder: Path) -> PhaseSummary:
 
 
 def read_raw(folder: Path) -> tuple[Rows, Rows]:
-    """Records and chunks as the load worker wrote them.
+    """Records and chunks from the raw files of all load workers, concatenated.
 
-    Those of several workers are put one after the other. A row that was cut is left out, and so is
-    a record whose chunks did not reach the disk.
+    Incomplete rows and records without all their chunks, as a crash leaves them, are dropped.
     """
-    found, pieces, offset = [], [], 0
+    all_records, all_chunks, offset = [], [], 0
     for file in raw_files(folder, "records"):
         records = _rows(file, RECORD_DTYPE)
         chunks = _chunks(file)
         records = records[records["chunk_offset"] + records["chunks"] <= len(chunks)]
         records["chunk_offset"] += offset
         offset += len(chunks)
-        found.append(records)
-        pieces.append(chunks)
-    if len(found) == 1:
-        return found[0], pieces[0]
-    return np.concatenate(found), np.concatenate(pieces)
+        all_records.append(records)
+        all_chunks.append(chunks)
+    if len(all_records) == 1:
+        return all_records[0], all_chunks[0]
+    return np.concatenate(all_records), np.concatenate(all_chunks)
 
 
 def _chunks(records: Path) -> Rows:
-    """The two columns beside a worker's records, as rows; what one of them lacks is left out."""
+    """Chunks from the two column files beside a worker's records, up to the shorter one."""
     timestamps = _rows(
         records.with_name(records.name.replace("records", "timestamps")), np.dtype("<i8")
     )
@@ -61,15 +60,15 @@ def _chunks(records: Path) -> Rows:
 
 
 def raw_files(folder: Path, name: str) -> list[Path]:
-    """The workers' files of that name; the first worker's stands for none at all."""
+    """Raw files of all load workers; that of the first is listed even if it is missing."""
     return [folder / f"{name}.bin", *sorted(folder.glob(f"{name}.[0-9]*.bin"))]
 
 
 def read_records(folder: Path) -> tuple[Rows, Rows, PhaseSummary]:
-    """Records, chunks and summary of a phase, from its Parquet file or, before that, as written.
+    """Records, chunks and summary of a phase, from its Parquet file or its raw files.
 
     Raises:
-        UsageError: the phase left no records, or a newer bench wrote them.
+        UsageError: a file is missing, or of an unsupported schema.
     """
     parquet = folder / "records.parquet"
     try:
@@ -78,26 +77,26 @@ def read_records(folder: Path) -> tuple[Rows, Rows, PhaseSummary]:
         return *read_raw(folder), read_phase(folder)
     except FileNotFoundError as error:
         raise UsageError(
-            f"{folder} holds no whole records: {Path(error.filename or '?').name} is missing",
-            hint="the phase was cut before its end; measure the point again",
+            f"incomplete records in {folder}: {Path(error.filename or '?').name} is missing",
+            hint="the phase was interrupted; measure the point again",
         ) from error
 
 
 def _rows(file: Path, dtype: Any) -> Rows:
     data = file.read_bytes()
-    whole: Rows = np.frombuffer(data[: len(data) - len(data) % dtype.itemsize], dtype)
-    return whole
+    rows: Rows = np.frombuffer(data[: len(data) - len(data) % dtype.itemsize], dtype)
+    return rows
 
 
 def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSummary) -> Path:
-    """Write ``records.parquet`` and remove the raw files, which it replaces.
+    """Write ``records.parquet`` and remove the raw files that it replaces.
 
-    Columns are those of ``RECORD_FIELDS`` (absent values null), and two lists a turn: `chunk_ns`
-    (arrival of each token-bearing chunk) and `chunk_tokens`. The phase's summary stands in the
-    file's metadata.
+    Columns are those of ``RECORD_FIELDS`` (null if absent) and two lists per turn: `chunk_ns`
+    (arrival of each token-bearing chunk) and `chunk_tokens`. The file's metadata has the phase's
+    summary.
 
     Raises:
-        MachineError: it cannot be written; the raw files stay.
+        MachineError: the file cannot be written; the raw files stay.
     """
     import pyarrow.parquet as pq
 
@@ -113,7 +112,7 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
                 writer.write_table(first)
                 for table in tables:
                     writer.write_table(table)
-            settle(draft, target)
+            replace_durably(draft, target)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
@@ -124,27 +123,27 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
 
 
 def _tables(records: Rows, chunks: Rows, summary: PhaseSummary) -> Iterator[Any]:
-    """The rows as Arrow tables, some thousand at a time, so that memory does not grow with them."""
+    """The rows as Arrow tables of limited size, so that memory does not grow with their number."""
     import pyarrow as pa
 
     metadata = {"tokenbench.schema": _SCHEMA, "tokenbench.phase": msgspec.json.encode(summary)}
     for start in range(0, max(1, len(records)), _ROW_GROUP):
         rows = records[start : start + _ROW_GROUP]
         columns = {
-            name: of_numbers(rows[name], absent=None if name in _NEVER_ABSENT else ABSENT)
+            name: number_array(rows[name], absent=None if name in _NEVER_ABSENT else ABSENT)
             for name in RECORD_DTYPE.names or ()
             if name != "chunk_offset"
         }
         offsets, order = _chunk_order(rows, chunks)
-        own = chunks[order]
-        at, tokens = of_numbers(offsets), of_numbers(own["tokens"], absent=ABSENT)
-        columns["chunk_ns"] = pa.ListArray.from_arrays(at, of_numbers(own["ns"]))
+        ordered = chunks[order]
+        at, tokens = number_array(offsets), number_array(ordered["tokens"], absent=ABSENT)
+        columns["chunk_ns"] = pa.ListArray.from_arrays(at, number_array(ordered["ns"]))
         columns["chunk_tokens"] = pa.ListArray.from_arrays(at, tokens)
         yield pa.table(columns).replace_schema_metadata(metadata)
 
 
 def _chunk_order(records: Rows, chunks: Rows) -> tuple[Any, Any]:
-    """List offsets by turn, and the chunks' indices in the order of the turns."""
+    """List offsets by turn, and the indices of the chunks in the order of the turns."""
     counts = records["chunks"].astype(np.int64)
     starts = records["chunk_offset"].astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
@@ -158,10 +157,10 @@ def _chunk_order(records: Rows, chunks: Rows) -> tuple[Any, Any]:
 def read_parquet(file: Path) -> tuple[Rows, Rows, PhaseSummary]:
     """Records, chunks and summary of a ``records.parquet``.
 
-    Chunks are in the order of the records, whatever it was when they were written.
+    Chunks are in the order of the records.
 
     Raises:
-        UsageError: its schema is not one that this bench reads.
+        UsageError: the schema is not supported.
     """
     import pyarrow.parquet as pq
 
@@ -170,8 +169,8 @@ def read_parquet(file: Path) -> tuple[Rows, Rows, PhaseSummary]:
     schema = metadata.get(b"tokenbench.schema", b"unknown").decode()
     if schema != _SCHEMA:
         raise UsageError(
-            f"{file}: schema {schema!r} cannot be read; this bench reads {_SCHEMA!r}",
-            hint="install the bench that wrote it, or a newer one",
+            f"{file}: unsupported schema {schema!r}; this version of bench reads {_SCHEMA!r}",
+            hint="use the version of bench that wrote the file, or a newer one",
         )
     summary = msgspec.json.decode(metadata[b"tokenbench.phase"], type=PhaseSummary)
     records = np.zeros(table.num_rows, RECORD_DTYPE)

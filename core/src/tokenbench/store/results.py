@@ -1,4 +1,4 @@
-"""Results as JSON lines and as one flat Parquet table, in a schema with a version."""
+"""Results as JSON lines and as a flat Parquet table, with a schema version."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tokenbench.api import (
 )
 from tokenbench.plan.canonical import plain
 
-from .arrow import of_values
-from .files import append_line, guarded, settle, write_atomic
+from .arrow import value_array
+from .files import append_line, guarded, replace_durably, write_atomic
 
 if TYPE_CHECKING:
     import cattrs
 
 _T = TypeVar("_T")
 
-# Columns of the flat table before the metrics, with their Arrow types, so that every run's file has
-# the same ones; the metrics follow, sorted by name.
+# The first columns of the flat table, with fixed Arrow types, so that all runs have the same ones.
+# The metrics follow, sorted by name.
 _PLAIN = {
     "point": "string",
     "run": "string",
@@ -59,7 +59,7 @@ _LEVEL = {
 
 
 def to_json(value: PointResult | EvalOutcome) -> bytes:
-    """One line of JSON."""
+    """One line of JSON, without the line break."""
     return json.dumps(plain(value), separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -75,7 +75,7 @@ def _converter() -> cattrs.Converter:
         ),
     )
     for exact in (str, int, bool):
-        converter.register_structure_hook(exact, _exactly)
+        converter.register_structure_hook(exact, _exact)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook_func(
         lambda kind: kind == str | int | float | bool | None, lambda value, _: value
@@ -83,10 +83,10 @@ def _converter() -> cattrs.Converter:
     return converter
 
 
-def _exactly(value: Any, kind: type[_T]) -> _T:
-    """The value itself: a text is no number, whatever int() makes of it."""
+def _exact(value: Any, kind: type[_T]) -> _T:
+    """The value unchanged: a string is not converted to a number, or the reverse."""
     if issubclass(kind, enum.Enum):
-        # A StrEnum is a str, and comes here too.
+        # StrEnum is a subclass of str.
         return kind(value)
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}, got {value!r}")
@@ -100,32 +100,32 @@ def _number(value: Any, _: type[float]) -> float:
 
 
 def from_json(line: bytes) -> PointResult:
-    """A result from its line.
+    """A result from its JSON line.
 
     Raises:
-        UsageError: a newer bench wrote it, or it is not a result.
+        UsageError: the line is not a result, or of another schema version.
     """
     data = json.loads(line)
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != RESULT_SCHEMA_VERSION:
         raise UsageError(
-            f"results of schema version {version!r} cannot be read; this bench reads version "
+            f"results have schema version {version!r}; this version of bench reads "
             f"{RESULT_SCHEMA_VERSION}",
-            hint="install the bench that wrote them, or a newer one",
+            hint="use the version of bench that wrote them, or a newer one",
         )
-    return _structured(data, PointResult)
+    return _structure(data, PointResult)
 
 
 def outcome_from_json(data: Any) -> EvalOutcome:
     """An eval's outcome from its JSON data.
 
     Raises:
-        UsageError: it is not one.
+        UsageError: the data are not an eval's outcome.
     """
-    return _structured(data, EvalOutcome)
+    return _structure(data, EvalOutcome)
 
 
-def _structured(data: Any, kind: type[_T]) -> _T:
+def _structure(data: Any, kind: type[_T]) -> _T:
     try:
         return _converter().structure(data, kind)
     except Exception as error:
@@ -134,42 +134,42 @@ def _structured(data: Any, kind: type[_T]) -> _T:
         reasons = cattrs.transform_error(error, path=kind.__name__)
         raise UsageError(
             f"not a {kind.__name__}: {'; '.join(reasons[:3])}",
-            hint="the file was changed, or a bench with other fields wrote it",
+            hint="the file was edited, or another version of bench wrote it",
         ) from error
 
 
 def append_result(file: Path, result: PointResult) -> None:
-    """Add a finished point."""
+    """Append the result of a finished point."""
     append_line(file, to_json(result))
 
 
 def rewrite_results(file: Path, results: Iterable[PointResult]) -> None:
-    """Replace all lines, when accuracy became known."""
+    """Replace all lines, for example after the evals."""
     write_atomic(file, b"".join(to_json(result) + b"\n" for result in results))
 
 
 def read_results(file: Path) -> list[PointResult]:
-    """All results of a run; a last line that was cut is left out."""
+    """All results of a run, without an incomplete last line."""
     if not file.exists():
         return []
-    found = []
+    results = []
     lines = file.read_bytes().split(b"\n")
     for number, line in enumerate(lines):
         if not line:
             continue
         try:
-            found.append(from_json(line))
+            results.append(from_json(line))
         except ValueError:
-            # Not always JSONDecodeError: a lost page leaves zero bytes, read as another encoding.
+            # Not only JSONDecodeError: zero bytes after a crash look like another encoding.
             if number < len(lines) - 1:
                 raise UsageError(
-                    f"{file}:{number + 1} is damaged", hint="restore the file"
+                    f"{file}:{number + 1} is damaged", hint="restore the file from a copy"
                 ) from None
-    return found
+    return results
 
 
 def flat_row(result: PointResult) -> dict[str, Any]:
-    """One flat row: a metric's mean under its name, its half-width under `NAME.half_width`."""
+    """A flat row: a metric's mean is in column NAME, its half-width in ``NAME.half_width``."""
     row = {name: plain(getattr(result, name)) for name in _PLAIN}
     row["workload_options"] = json.dumps(plain(result.workload_options), sort_keys=True)
     row["concurrency"] = result.level.concurrency
@@ -183,7 +183,7 @@ def flat_row(result: PointResult) -> dict[str, Any]:
 
 
 def write_table(file: Path, results: Sequence[PointResult]) -> None:
-    """Write the flat table."""
+    """Write the flat table atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -192,7 +192,7 @@ def write_table(file: Path, results: Sequence[PointResult]) -> None:
     types = {**_PLAIN, **_LEVEL}
     types |= {name: "float64" for metric in metrics for name in (metric, f"{metric}.half_width")}
     columns = {
-        name: of_values([row.get(name) for row in rows], kind) for name, kind in types.items()
+        name: value_array([row.get(name) for row in rows], kind) for name, kind in types.items()
     }
     table = pa.table(columns).replace_schema_metadata(
         {"tokenbench.schema": f"results {RESULT_SCHEMA_VERSION}"}
@@ -201,7 +201,7 @@ def write_table(file: Path, results: Sequence[PointResult]) -> None:
     with guarded(file):
         try:
             pq.write_table(table, draft, compression="zstd")
-            settle(draft, file)
+            replace_durably(draft, file)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise

@@ -1,4 +1,4 @@
-"""A run directory as reporters see it; also of a run that was cut."""
+"""A run directory as reporters see it; the run may be incomplete."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .results import outcome_from_json, read_results
 
 
 def read_view(directory: RunDirectory) -> RunView:
-    """What is known of a run.
+    """The results, evals and facts of a run, as far as they are complete.
 
     Raises:
-        UsageError: its results are of another schema version, or damaged.
+        UsageError: the results have another schema version, or are damaged.
     """
     run = directory.read_json("run.json") or {}
     provenance = directory.read_json("provenance.json") or {}
@@ -32,9 +32,9 @@ def read_view(directory: RunDirectory) -> RunView:
 
 
 def _evals(directory: RunDirectory) -> list[EvalOutcome]:
-    found = []
+    outcomes = []
     for file in sorted((directory.path / "evals").glob("*/*/outcome.json")):
         data = directory.read_json(str(file.relative_to(directory.path)))
         if data is not None:
-            found.append(outcome_from_json(data))
-    return found
+            outcomes.append(outcome_from_json(data))
+    return outcomes

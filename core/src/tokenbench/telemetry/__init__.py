@@ -1,1 +1,1 @@
-"""Power and utilisation: a small agent on every host, its samples on disk."""
+"""Hardware telemetry: an agent on every host writes samples to disk."""

@@ -1,7 +1,7 @@
 """The agent that samples hardware: ``python -m tokenbench.telemetry.agent``.
 
-Runs on every host of a deployment, imports one hardware plugin, and writes one JSON line a reading:
-``{"t": monotonic_ns, "w": wall_ns, "s": [sample, ...]}``. It ends when its standard input does.
+Runs on every host of a deployment, imports one hardware plugin and writes a JSON line per reading:
+``{"t": monotonic_ns, "w": wall_ns, "s": [sample, ...]}``. It exits when its standard input ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--module", required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--options", default="{}", help="as the user gave them, in JSON")
+    parser.add_argument("--options", default="{}", help="the plugin's options as JSON")
     parser.add_argument("--devices", default="")
     parser.add_argument("--interval-s", type=float, default=0.25)
     args = parser.parse_args()
@@ -57,7 +57,7 @@ def _sample(sampler: Any, interval_s: float) -> None:
         line = msgspec.json.encode({"t": timestamp, "w": wall, "s": samples}) + b"\n"
         while line:
             line = line[os.write(1, line) :]
-        # A late reading is followed by the next one in rhythm, not by a burst.
+        # After a late reading, continue at the interval instead of catching up.
         due = max(due + interval_s, time.monotonic())
         if select.select([0], [], [], max(0.0, due - time.monotonic()))[0] and not os.read(0, 4096):
             return

@@ -1,4 +1,4 @@
-"""Run the agent beside a measurement and read what it wrote."""
+"""Runs the telemetry agent during a measurement and reads its samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOSE_S = 2.0
 
 @attrs.frozen(kw_only=True)
 class Reading:
-    """One sample of one device at one time, on one host."""
+    """One sample of one device of one host."""
 
     monotonic_ns: int
     wall_ns: int
@@ -28,7 +28,7 @@ class Reading:
 
 
 class Telemetry:
-    """The agent of one host. Its samples go to a file as they come."""
+    """The agent of one host, which writes its samples to `file`."""
 
     def __init__(
         self,
@@ -60,20 +60,20 @@ class Telemetry:
             )
 
     def close(self) -> None:
-        """End the agent, which lets go of its driver first. May be called twice."""
+        """Stop the agent, after it closed its driver. Idempotent."""
         if self._process.exit_code is None:
             self._process.close_stdin(_CLOSE_S)
         self._process.stop()
 
     def readings(self, start_ns: int, end_ns: int, *, margin_s: float = 1.0) -> list[Reading]:
-        """Readings of a window and a little around it, oldest first."""
+        """Readings of a window extended by `margin_s` on both sides, oldest first."""
         margin_ns = int(margin_s * 1e9)
-        found = []
+        readings = []
         for line in self.file.read_bytes().split(b"\n"):
             item = _decode(line)
             if item is None or not start_ns - margin_ns <= item["t"] <= end_ns + margin_ns:
                 continue
-            found += [
+            readings += [
                 Reading(
                     monotonic_ns=item["t"],
                     wall_ns=item["w"],
@@ -83,11 +83,11 @@ class Telemetry:
                 )
                 for values in item["s"]
             ]
-        return found
+        return readings
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
-    """A line, or None for the last one while it is being written."""
+    """One line; None for an incomplete last one."""
     try:
         item: dict[str, Any] = msgspec.json.decode(line)
     except msgspec.DecodeError:

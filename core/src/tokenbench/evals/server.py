@@ -1,4 +1,4 @@
-"""The server as an eval sees it, over a control client."""
+"""The server that an eval queries, over HTTP."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class HttpEvalServer:
         self._target = Target(model=job.model, dialect=_dialect(job.dialect))
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
-        """The answers, in order."""
+        """The responses, in the order of the requests."""
         with ThreadPoolExecutor(max_workers=self.concurrency) as pool:
-            return list(pool.map(self._one, requests))
+            return list(pool.map(self._generate_one, requests))
 
-    def _one(self, request: Generation) -> str:
+    def _generate_one(self, request: Generation) -> str:
         extra: dict[str, Any] = {"stop": request.stop} if request.stop else {}
         turn = Turn(
             prompt=request.prompt,
@@ -48,7 +48,8 @@ class HttpEvalServer:
         )
         if reply.error is not None:
             raise EngineError(
-                f"the server did not answer a question: {reply.error}", hint="see the server's log"
+                f"the server failed on an eval question: {reply.error}",
+                hint="see the server's log in the run directory",
             )
         return reply.text
 
