@@ -132,8 +132,8 @@ def _run(
         for message in _messages(process, log, interrupted, server):
             if "questions" in message:
                 total = message["questions"]
-            elif "asked" in message:
-                on_asked(message["asked"], total)
+            elif "answered" in message:
+                on_asked(message["answered"], total)
             elif "error" in message:
                 death = server.found_dead()
                 if death is not None:
