@@ -71,7 +71,7 @@ def test_ctrl_c_leaves_nothing(bench, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert "error: the calibration was stopped" in err
+    assert "error: the calibration was interrupted" in err
     assert bench.all_gone()
     assert not state.exists()
     assert not list(tmp_path.glob("tokenbench-calibrate-*"))

@@ -24,8 +24,8 @@ def tell_search(
     what = "requests in flight" if search.like.concurrency is not None else "requests per second"
     goals = ", ".join(map(str, search.objectives))
     path = "; ".join(f"{t.value:g} {'passed' if t.passed else t.why}" for t in trials)
-    text = f"{found:g} {what}" if found is not None else f"no load tried ({what})"
-    run.note(f"{series.workload.name}: {text} meets {goals} (tried: {path})")
+    largest = "no load tried" if found is None else f"{found:g} {what}"
+    run.note(f"{series.workload.name}: largest load that meets {goals}: {largest} (tried: {path})")
     run.display.note("found", load=found, objectives=goals)
     run.directory.write_json(
         f"find-{deployment}-{series.workload.name}.json",
