@@ -9,7 +9,8 @@ import pytest
 
 from tokenbench.calibrate.outcome import plain, save
 from tokenbench.calibrate.search import Search
-from tokenbench.calibrate.step import Cores, Traffic
+from tokenbench.calibrate.step import Traffic
+from tokenbench.load.cores import CONCURRENCY_PER_WORKER, Cores
 from tokenbench.store import calibration
 
 from .test_calibrate_search import _step
@@ -20,7 +21,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A saved calibration of the levels 1 and 256."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     envelope = Search(_step, lambda: False).run_list((1, 256))
-    cores = Cores(server=0, client=(1,), shared=False)
+    cores = Cores(engine=(0,), workers=(1,))
     return save(plain(envelope, Traffic(), cores, 0.0))
 
 
@@ -54,6 +55,31 @@ def test_unreadable_file_is_ignored(file: Path, text: str | None) -> None:
         file.write_text(text)
     assert calibration.saved() is None
     assert calibration.facts() == {}
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "load_workers", "ended_by", "expected"),
+    [
+        (600, 2, "client", 300),
+        (600, 2, "server", CONCURRENCY_PER_WORKER),
+        (2 * CONCURRENCY_PER_WORKER + 2, 2, "server", CONCURRENCY_PER_WORKER + 1),
+        (None, None, "client", CONCURRENCY_PER_WORKER),
+    ],
+)
+def test_concurrency_per_worker(
+    file: Path, concurrency: int | None, load_workers: int | None, ended_by: str, expected: int
+) -> None:
+    """That of the envelope; if the client did not end it, at least the default."""
+    data = json.loads(file.read_text())
+    data["envelope"] |= {
+        "concurrency": concurrency,
+        "load_workers": load_workers,
+        "ended_by": ended_by,
+    }
+    file.write_text(json.dumps(data))
+    assert calibration.concurrency_per_worker() == expected
+    file.unlink()
+    assert calibration.concurrency_per_worker() == CONCURRENCY_PER_WORKER
 
 
 def test_incomplete_file_gives_no_facts(file: Path) -> None:

@@ -18,6 +18,7 @@ def _step(concurrency: int, *, client: bool = True, late_s: float = 0.0) -> Step
     outcome = CheckOutcome.OK if client else CheckOutcome.FLAGGED
     return Step(
         concurrency=concurrency,
+        load_workers=1 + concurrency // 1000,
         seconds=5.0,
         tokens_per_s=100.0 * concurrency,
         cpu_share=0.1,
@@ -48,6 +49,7 @@ def test_envelope_is_within_ten_percent(limit: int) -> None:
     found = _search(lambda n: _step(n, client=n <= limit))
     assert found.concurrency is not None
     assert limit / 1.1 - 1 <= found.concurrency <= limit
+    assert found.load_workers == 1 + found.concurrency // 1000
     assert found.ended_by == "client"
     assert "client CPU: 90 %" in found.reason
     assert [s.concurrency for s in found.steps][:3] == [1, 64, 256]
@@ -65,7 +67,7 @@ def test_fixed_levels_are_measured_even_if_all_fail() -> None:
     """Their errors are reported; there is no envelope and no bisection."""
     found = _search(lambda n: _step(n, client=False))
     assert [s.concurrency for s in found.path] == [1, 1, 64, 64, 256, 256, 1024, 1024]
-    assert found.concurrency is None
+    assert (found.concurrency, found.load_workers) == (None, None)
 
 
 def test_level_that_fails_once_is_measured_again() -> None:

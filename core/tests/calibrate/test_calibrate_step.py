@@ -13,18 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from tokenbench.api import CheckOutcome
-from tokenbench.calibrate.machine import CoreTimes, available_cpus, busy_share
+from tokenbench.api import CheckOutcome, UsageError
+from tokenbench.calibrate import machine
+from tokenbench.calibrate.machine import CoreTimes, busy_share, chosen_cores
 from tokenbench.calibrate.show import notes
-from tokenbench.calibrate.step import CLIENT_CHECKS, Calibrator, Cores, Traffic, _answer_tokens
+from tokenbench.calibrate.step import CLIENT_CHECKS, Calibrator, Traffic, _answer_tokens
+from tokenbench.load.cores import available_cores
 
 
 @pytest.fixture
 def calibrator(tmp_path: Path) -> Iterator[Calibrator]:
     """Levels of one second, answers of 20 tokens (0.24 s)."""
     traffic = Traffic(seconds=1.0, tokens=20, min_requests=0)
-    with Calibrator(traffic, Cores.of(available_cpus()), tmp_path, lambda: False) as made:
-        yield made
+    cores, count = chosen_cores((), 64)
+    with Calibrator(traffic, cores, count, tmp_path, lambda: False) as calibrator:
+        yield calibrator
 
 
 def test_every_request_is_compared(calibrator: Calibrator) -> None:
@@ -40,6 +43,7 @@ def test_every_request_is_compared(calibrator: Calibrator) -> None:
         assert 0.0 <= spread.mean <= spread.max < 2.0
     assert errors.ttft is not None and errors.ttft.mean > 0.0
     assert len(step.checks) == len(CLIENT_CHECKS) == 5
+    assert step.load_workers == 1
     assert step.tokens_per_s > 0
 
 
@@ -79,15 +83,22 @@ def test_level_leaves_only_worker_logs(calibrator: Calibrator, tmp_path: Path) -
     assert names and all(name.startswith("load-worker") for name in names)
 
 
-def test_assignment_of_cores() -> None:
-    """One core for the server; a single core is shared."""
-    assert Cores.of((3, 5, 6)) == Cores(server=3, client=(5, 6), shared=False)
-    assert Cores.of((2,)) == Cores(server=2, client=(2,), shared=True)
+def test_chosen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first requested core is the server's, each other one a load worker's; one is shared."""
+    monkeypatch.setattr(machine, "available_cores", lambda: (2, 3, 5, 6))
+    cores, count = chosen_cores((3, 5, 6), 1)
+    assert (cores.engine, cores.workers, cores.shared) == ((3,), (5, 6), False)
+    assert cores.load_workers(count, 1) == 2
+    assert chosen_cores((2,), 1)[0].shared
+    cores, count = chosen_cores((), 1)
+    assert (cores.engine, cores.workers) == ((2, 3, 5), (6,))
+    with pytest.raises(UsageError, match="CPU core 4 is not available"):
+        chosen_cores((2, 4), 1)
 
 
 def test_busy_core() -> None:
     """A process that spins on the core shows in its share."""
-    core = available_cpus()[0]
+    core = available_cores()[0]
     ended = threading.Event()
     pid = os.fork()
     if pid == 0:
@@ -115,7 +126,7 @@ def test_stolen_share(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before.stolen_share(after) == pytest.approx(10 / 100)
     assert before.stolen_share(before) is None
     monkeypatch.undo()
-    now = CoreTimes.of(available_cpus())
+    now = CoreTimes.of(available_cores())
     assert now.total > now.idle >= 0 or sys.platform != "linux"
     plain = {"shared_core": False, "busy_share_before": 0.0, "steps": [{"stolen_share": 0.031}]}
     assert "took up to 3.1 % of these cores' time" in notes(plain)[0]
