@@ -88,7 +88,7 @@ def test_schedule_and_record(server: Server) -> None:
             _until(connection, b"0\r\n\r\n")
     truth = server.truth()
     assert list(truth.requests["id"]) == [7, 8, 9]
-    assert list(truth.requests["sent"]) == list(truth.requests["asked"]) == [10, 10, 10]
+    assert list(truth.requests["sent"]) == list(truth.requests["requested"]) == [10, 10, 10]
     assert list(truth.offsets) == [0, 10, 20]
     assert not truth.requests["blocked"].any()
     due = (

@@ -34,7 +34,10 @@ from .server import HEAD, MAGIC
 # The layout of server.ROW, which benchmarks/c/server.c writes too.
 REQUEST_DTYPE = np.dtype(
     [("id", "<i8"), ("arrival_ns", "<i8")]
-    + [(n, "<u4") for n in ("connection", "number", "asked", "sent", "prompt_tokens", "blocked")]
+    + [
+        (n, "<u4")
+        for n in ("connection", "number", "requested", "sent", "prompt_tokens", "blocked")
+    ]
 )
 
 
@@ -122,16 +125,12 @@ def _incomplete() -> MachineError:
     )
 
 
-def compare(truth: Truth, records: Rows, chunks: Rows, *, first_id: int = 0) -> Errors:
-    """Match the client's successful requests with the server's, one to one, and compare.
-
-    Args:
-        first_id: the id in a session's prompt is its number plus this.
-    """
+def compare(truth: Truth, records: Rows, chunks: Rows) -> Errors:
+    """Match the client's successful requests with the server's by session number, and compare."""
     ok = records[records["status"] == Status.OK]
     order = np.argsort(truth.requests["id"], kind="stable")
     ids = truth.requests["id"][order]
-    client_ids = ok["session"].astype(np.int64) + first_id
+    client_ids = ok["session"].astype(np.int64)
     at = np.minimum(np.searchsorted(ids, client_ids), max(len(ids) - 1, 0))
     known = ids[at] == client_ids if len(ids) else np.zeros(len(ok), np.bool_)
     rows = order[at[known]]

@@ -16,27 +16,27 @@ _BUSY_SAMPLE_S = 0.5
 _OTHER_FILES = 200
 
 
-def chosen_cores(asked: tuple[int, ...], concurrency: int) -> tuple[Cores, WorkerCount]:
+def chosen_cores(requested: tuple[int, ...], concurrency: int) -> tuple[Cores, WorkerCount]:
     """The cores of a calibration and how many load workers a concurrency gets.
 
     Args:
-        asked: the server's core, then one for each load worker; empty: as `bench run` would choose.
+        requested: the server's core, then one per load worker; empty: the choice of `bench run`.
         concurrency: the largest level.
 
     Raises:
         UsageError: a requested core is not available.
     """
     available = available_cores()
-    if wrong := [cpu for cpu in asked if cpu not in available]:
+    if wrong := [cpu for cpu in requested if cpu not in available]:
         raise UsageError(
             f"CPU core {wrong[0]} is not available",
             hint=f"available cores: {', '.join(map(str, available))}",
         )
-    if not asked:
+    if not requested:
         count = WorkerCount()
         return split_cores(count, concurrency, available), count
-    workers = asked[1:] or asked
-    return Cores(engine=asked[:1], workers=workers), WorkerCount(fixed=len(workers))
+    workers = requested[1:] or requested
+    return Cores(engine=requested[:1], workers=workers), WorkerCount(fixed=len(workers))
 
 
 def max_concurrency() -> int:

@@ -116,12 +116,12 @@ class Step:
     def client_limits(self) -> tuple[str, ...]:
         """Failed checks of the client, as text."""
         bad = (CheckOutcome.FLAGGED, CheckOutcome.INVALID)
-        found = [f"{c.name}: {c.evidence}" for c in self.checks if c.outcome in bad]
+        limits = [f"{c.name}: {c.evidence}" for c in self.checks if c.outcome in bad]
         if self.failed:
-            found.append(f"{self.failed} requests failed")
+            limits.append(f"{self.failed} requests failed")
         if self.errors.unmatched:
-            found.append(f"{self.errors.unmatched} requests do not match the ground truth")
-        return tuple(found)
+            limits.append(f"{self.errors.unmatched} requests do not match the ground truth")
+        return tuple(limits)
 
     @property
     def ended_by(self) -> str | None:

@@ -40,13 +40,13 @@ def machine_facts() -> dict[str, str]:
 def saved() -> dict[str, Any] | None:
     """The saved calibration; None if it is missing, unreadable or of another machine."""
     try:
-        found = json.loads(calibration_file().read_bytes())
+        calibration = json.loads(calibration_file().read_bytes())
     except (OSError, ValueError, RuntimeError):
         # RuntimeError: the user has no home folder.
         return None
-    if not isinstance(found, dict) or found.get("version") != VERSION:
+    if not isinstance(calibration, dict) or calibration.get("version") != VERSION:
         return None
-    return found if found.get("machine") == machine_facts() else None
+    return calibration if calibration.get("machine") == machine_facts() else None
 
 
 def concurrency_per_worker() -> int:
@@ -55,9 +55,9 @@ def concurrency_per_worker() -> int:
     From the saved calibration, if the client's own checks ended it; else at least the rule of
     thumb, :data:`tokenbench.load.cores.CONCURRENCY_PER_WORKER`.
     """
-    found = saved()
+    calibration = saved()
     try:
-        envelope = found["envelope"] if found is not None else {}
+        envelope = calibration["envelope"] if calibration is not None else {}
         per_worker = int(envelope["concurrency"]) // int(envelope["load_workers"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return CONCURRENCY_PER_WORKER
@@ -73,18 +73,18 @@ def facts() -> dict[str, str]:
     ``calibration.envelope_concurrency``, ``calibration.ended_by`` and, for each concurrency, error
     and statistic, keys such as ``calibration.ttft_error_mean_s.256`` (seconds).
     """
-    found = saved()
-    if found is None:
+    calibration = saved()
+    if calibration is None:
         return {}
     try:
         flat = {
-            "calibration.date": str(found["date"]),
-            "calibration.server": str(found.get("server", "portable")),
-            "calibration.step_s": str(found["step_s"]),
-            "calibration.envelope_concurrency": str(found["envelope"]["concurrency"]),
-            "calibration.ended_by": str(found["envelope"]["ended_by"]),
+            "calibration.date": str(calibration["date"]),
+            "calibration.server": str(calibration.get("server", "portable")),
+            "calibration.step_s": str(calibration["step_s"]),
+            "calibration.envelope_concurrency": str(calibration["envelope"]["concurrency"]),
+            "calibration.ended_by": str(calibration["envelope"]["ended_by"]),
         }
-        for step in found["steps"]:
+        for step in calibration["steps"]:
             for name in _ERRORS:
                 spread = step["errors"][name]
                 for statistic in _STATISTICS if spread is not None else ():
