@@ -1,4 +1,4 @@
-"""A token that is recognised without parsing is the token that parsing would have found."""
+"""Tokens recognised by a chunk template are exactly the tokens that parsing finds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tokenbench.load.codecs import ChatCodec, CompletionsCodec
 from tokenbench.load.connection import Connection
 from tokenbench.load.event_loop import EventLoop
 from tokenbench.load.poller import READ, Poller
-from tokenbench.load.records import Status
+from tokenbench.load.records import RECORD, RECORD_FIELDS, Status
 from tokenbench.load.request_state import InFlightRequest
 from tokenbench.load.socket_timestamps import Receiver
 
@@ -29,7 +29,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 
 class _Pool:
     def release(self, connection: Connection) -> None:
-        """Not looked at."""
+        """Not used here."""
 
     def discard(self, connection: Connection) -> None:
         """Not used here."""
@@ -38,41 +38,45 @@ class _Pool:
         """Not used here."""
 
 
-def _do(loop: EventLoop) -> int:
-    """One piece of work; whether it was a closer look at a read."""
+def _run_deferred(loop: EventLoop) -> int:
+    """Run one piece of deferred work; returns 1 if it parsed a read."""
     function, arguments = loop.deferred.popleft()
     function(*arguments)
     return function.__name__ == "_parse"
 
 
 def _read(
-    codec: Any, reads: list[bytes], wait: int = 0, poll: Callable[[], Poller] = native.poller
+    codec: Any, reads: list[bytes], wait: int = 0, poller: Callable[[], Poller] = native.poller
 ) -> tuple[InFlightRequest, int]:
-    """Feed a response in these reads; the exchange, and how many reads were parsed."""
+    """Feed a response in these reads; returns the request, and how many reads were parsed.
+
+    Deferred work runs after each read, or only after every `wait` + 1 reads.
+    """
     ended: list[InFlightRequest] = []
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    with contextlib.closing(EventLoop(poll())) as loop, ours, theirs:
-        made = Connection(ours, Receiver(loop), _Pool(), loop)
+    with contextlib.closing(EventLoop(poller())) as loop, ours, theirs:
+        connection = Connection(ours, Receiver(loop), _Pool(), loop)
         request = InFlightRequest(
             0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True), codec, 0, None, ended.append
         )
-        made.send(request)
-        left = looked = 0
+        connection.send(request)
+        delayed = parsed = 0
         for part in reads:
-            if made.closed:
+            if connection.closed:
                 break
             theirs.sendall(part)
-            made._reader(READ)
-            # What is left to be done may be done at once, or wait for the next read or two.
-            left = (left + 1) % (1 + wait)
-            while loop.deferred and not left:
-                looked += _do(loop)
+            connection._reader(READ)
+            delayed = (delayed + 1) % (1 + wait)
+            while loop.deferred and not delayed:
+                parsed += _run_deferred(loop)
+        theirs.close()
+        if not connection.closed:
+            connection._reader(READ)
         while loop.deferred:
-            looked += _do(loop)
-        made.close()
+            parsed += _run_deferred(loop)
     assert ended == [request]
-    return request, looked
+    return request, parsed
 
 
 def _chunked(body: str) -> bytes:
@@ -81,7 +85,7 @@ def _chunked(body: str) -> bytes:
 
 
 def _stream(texts: list[str | None], *, chat: bool, ascii_only: bool, spaced: bool) -> list[bytes]:
-    """One HTTP chunk a token, as servers write them; None is a chunk without text."""
+    """One HTTP chunk per token, as servers write them; None is a chunk without text."""
     separators = (", ", ": ") if spaced else (",", ":")
 
     def event(data: Any) -> bytes:
@@ -99,15 +103,17 @@ def _stream(texts: list[str | None], *, chat: bool, ascii_only: bool, spaced: bo
     return [*chunks, event({"choices": [], "usage": usage}), _chunked("data: [DONE]\n\n")]
 
 
-def _seen(request: InFlightRequest) -> tuple[Any, ...]:
-    return (
-        request.status,
-        request.n_in,
-        request.n_out,
-        len(request.timestamps),
-        request.bytes_in,
-        request.done,
-    )
+def _record(request: InFlightRequest) -> dict[str, int]:
+    """The fields of the record that do not depend on the time or on how the bytes were read."""
+    fields = [name for name, _, _ in RECORD_FIELDS]
+    record = dict(zip(fields, RECORD.unpack(request.row(0, 0)), strict=True))
+    return {k: v for k, v in record.items() if not k.endswith("_ns") and k != "coalesced"}
+
+
+def _cut(data: st.DataObject, stream: bytes) -> list[bytes]:
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=20), label="cuts")
+    edges = [0, *sorted(cuts), len(stream)]
+    return [stream[a:b] for a, b in itertools.pairwise(edges) if a < b]
 
 
 TEXTS = st.lists(
@@ -126,39 +132,44 @@ TEXTS = st.lists(
     spaced=st.booleans(),
     data=st.data(),
 )
-def test_whatever_is_streamed_is_counted_as_parsing_counts_it(
+def test_templates_and_parsing_give_the_same_record(
     texts: list[str | None], chat: bool, ascii_only: bool, spaced: bool, data: st.DataObject
 ) -> None:
-    """Any texts (quotes, escapes, none at all), any server's spelling, any cut of the bytes."""
+    """Any text (quotes, escapes, none at all), any JSON style, any cut of the bytes, any damage."""
     chunks = _stream(texts, chat=chat, ascii_only=ascii_only, spaced=spaced)
-    whole = HEAD + b"".join(chunks) + b"0\r\n\r\n"
-    if data.draw(st.booleans(), label="one chunk a read"):
+    stream = HEAD + b"".join(chunks) + b"0\r\n\r\n"
+    damaged = data.draw(st.booleans(), label="damaged")
+    if damaged:
+        place = data.draw(st.integers(len(HEAD), len(stream)), label="place")
+        inserted = data.draw(st.sampled_from([b"", b"0", b'"', b"\n", b"\r\n", b"}"]))
+        stream = stream[:place] + inserted + stream[place + data.draw(st.integers(0, 3)) :]
+    if not damaged and data.draw(st.booleans(), label="one chunk per read"):
         reads = [HEAD, *chunks, b"0\r\n\r\n"]
     else:
-        cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=20))
-        edges = [0, *sorted(cuts), len(whole)]
-        reads = [whole[a:b] for a, b in itertools.pairwise(edges) if a < b]
+        reads = _cut(data, stream)
     codec = ChatCodec() if chat else CompletionsCodec()
-    slow = ChatCodec() if chat else CompletionsCodec()
-    slow.text_marks = ()
+    without_templates = ChatCodec() if chat else CompletionsCodec()
+    without_templates.text_marks = ()
     wait = data.draw(st.integers(0, 3), label="wait")
-    parsed, _ = _read(slow, reads)
-    for poll in (Poller, native.poller):
-        quick, _ = _read(codec, reads, wait, poll)
-        assert _seen(quick) == _seen(parsed)
-        assert len(quick.timestamps) == sum(text is not None for text in texts)
-        assert list(quick.timestamps) == sorted(quick.timestamps)
+    expected, _ = _read(without_templates, reads)
+    tokens = sum(text is not None for text in texts)
+    if not damaged:
+        assert expected.status is (Status.OK if tokens else Status.EMPTY)
+        assert len(expected.timestamps) == tokens
+    for poller in (Poller, native.poller):
+        request, _ = _read(codec, reads, wait, poller)
+        assert _record(request) == _record(expected)
+        assert (request.error, request.counts) == (expected.error, expected.counts)
+        assert list(request.timestamps) == sorted(request.timestamps)
 
 
 def test_plain_tokens_are_not_parsed(each_path) -> None:
-    """Of a hundred tokens, each in a read of its own, only the first, the end, and a read of each
-    new length are looked at closely.
-    """
+    """Of a hundred tokens in reads of their own, only the first one and the end are parsed."""
     texts: list[str | None] = [f" word{n}" for n in range(100)]
     chunks = _stream(texts, chat=False, ascii_only=False, spaced=False)
-    request, looked = _read(CompletionsCodec(), [HEAD, *chunks, b"0\r\n\r\n"])
+    request, parsed = _read(CompletionsCodec(), [HEAD, *chunks, b"0\r\n\r\n"])
     assert (request.status, len(request.timestamps), request.n_out) == (Status.OK, 100, 100)
-    assert looked <= 8
+    assert parsed <= 5
 
 
 @pytest.mark.parametrize(
@@ -172,8 +183,8 @@ def test_plain_tokens_are_not_parsed(each_path) -> None:
         StreamEvent(token=True, text="a", error="no"),
     ],
 )
-def test_only_a_plain_token_leaves_a_stencil(event: StreamEvent) -> None:
-    """What counts for more than its arrival is decoded each time."""
+def test_only_plain_tokens_make_a_template(event: StreamEvent) -> None:
+    """Events with usage, a finish reason or an error must be decoded each time."""
     data = b'{"choices":[{"text":"a"}]}'
     assert make_template(data, event, (b'"text":"',)) is None
     assert make_template(data, StreamEvent(token=True, text="a"), (b'"text":"',)) is not None
@@ -181,8 +192,8 @@ def test_only_a_plain_token_leaves_a_stencil(event: StreamEvent) -> None:
     assert make_template(b'{"x":"\\n","text":"a"}', StreamEvent(token=True, text="a"), ()) is None
 
 
-def test_what_looks_like_a_chunk_within_one_is_not_one(each_path) -> None:
-    """Nor when reads are cut right before and behind it, at line ends that are no chunk's."""
+def test_a_chunk_inside_a_chunk_is_no_token(each_path) -> None:
+    """Not even if the reads are cut right before and after it."""
     first, token, more, *rest = (
         part.encode() if isinstance(part, str) else part
         for part in _stream(["a", "b", "c"], chat=False, ascii_only=True, spaced=False)
@@ -192,12 +203,12 @@ def test_what_looks_like_a_chunk_within_one_is_not_one(each_path) -> None:
     parts = [HEAD + first, size + b"\r\n", token, inside[2 + len(token) :] + b"\r\n", *rest]
     cut, _ = _read(CompletionsCodec(), [*parts, b"0\r\n\r\n"])
     whole, _ = _read(CompletionsCodec(), [b"".join(parts) + b"0\r\n\r\n"])
-    assert _seen(cut) == _seen(whole)
+    assert _record(cut) == _record(whole)
     assert whole.status is Status.OK
 
 
-def test_an_interim_answer_is_not_the_answer(each_path) -> None:
-    """103 Early Hints before the response: the request goes on, with its own answer."""
+def test_interim_responses_are_skipped(each_path) -> None:
+    """After 103 Early Hints, the final response is read as usual."""
     chunks = _stream([" a", " b"], chat=False, ascii_only=False, spaced=False)
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     reads = [hints, HEAD, *chunks, b"0\r\n\r\n"]
@@ -206,8 +217,8 @@ def test_an_interim_answer_is_not_the_answer(each_path) -> None:
 
 
 @pytest.mark.parametrize("count", [2**32, 10**20])
-def test_a_count_that_cannot_be_is_a_broken_answer(each_path, count: int) -> None:
-    """It would fit no column; the turn is broken and the phase goes on."""
+def test_impossible_token_counts_break_the_request(each_path, count: int) -> None:
+    """A count that does not fit into the records ends the request, not the phase."""
     usage = _chunked(json.dumps({"choices": [], "usage": {"completion_tokens": count}}))
     (first,) = _stream([" a"], chat=False, ascii_only=False, spaced=False)[:1]
     body = usage.partition(b"\r\n")[2].removesuffix(b"\r\n")

@@ -1,4 +1,4 @@
-"""The compiled part: that it is there, is of this source, and does as its twins in Python do."""
+"""The C extension: it is built, and gives the same results as the Python versions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import gc
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -32,48 +33,48 @@ from tokenbench.load.token_reader import TokenReader, make_reader
 
 pytestmark = pytest.mark.timeout(60)
 HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
-BUILT_HERE = sys.platform == "linux" and HEADERS and any(map(shutil.which, ("cc", "gcc", "clang")))
-compiled = pytest.mark.skipif(native.module is None, reason="the compiled part was not built here")
+CAN_BUILD = sys.platform == "linux" and HEADERS and any(map(shutil.which, ("cc", "gcc", "clang")))
+compiled = pytest.mark.skipif(native.module is None, reason="the C extension is not built")
 
 
 class _Owner:
-    """Of a reader: what was left to it."""
+    """Keeps the reads that its reader passes on."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.left: list[bytes] = []
+        self.received: list[bytes] = []
         self.error = error
 
     def data_received(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
-        """What is no plain token."""
-        self.left.append(data)
+        """A read that is not plain tokens."""
+        self.received.append(data)
         if self.error is not None:
             raise self.error
 
     def connection_lost(self, error: str, now_ns: int) -> None:
-        """Not looked at."""
+        """Not used here."""
 
     def resume_writing(self) -> None:
-        """Not looked at."""
+        """Not used here."""
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends of a stream."""
+    """Both ends of a connection."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:
         yield ours, theirs
 
 
-@pytest.mark.skipif(not BUILT_HERE, reason="no compiler")
-@pytest.mark.skipif("TOKENBENCH_PURE" in os.environ, reason="it is not wanted")
-def test_it_is_built_where_it_can_be() -> None:
-    """By whatever installed this package."""
+@pytest.mark.skipif(not CAN_BUILD, reason="no compiler")
+@pytest.mark.skipif("TOKENBENCH_PURE" in os.environ, reason="switched off")
+def test_extension_is_built_if_possible() -> None:
+    """Installing core builds it where Linux, a compiler and the headers are present."""
     assert native.module is not None, "not built: install core again"
 
 
-def test_it_can_be_turned_off() -> None:
-    """By the environment, for whoever wants to know whether a figure is its fault."""
+def test_environment_switches_extension_off() -> None:
+    """``TOKENBENCH_PURE=1`` selects the Python versions."""
     code = (
         "from tokenbench.load import native; print(native.path(), type(native.poller()).__module__)"
     )
@@ -87,6 +88,8 @@ def test_it_can_be_turned_off() -> None:
     assert done.stdout.split() == ["python", "tokenbench.load.poller"]
 
 
+# -- tokens --------------------------------------------------------------------------------------
+
 BEFORE, AFTER = b'{"a":"b","text":"', b'","c":null}'
 
 
@@ -97,69 +100,144 @@ def _chunk(text: bytes, after: bytes = AFTER) -> bytes:
 
 def _template(after: bytes = AFTER) -> ChunkTemplate:
     event = StreamEvent(token=True, text="x")
-    made = make_template(BEFORE + b"x" + after, event, (b'"text":"',))
-    assert made is not None
-    return made
+    template = make_template(BEFORE + b"x" + after, event, (b'"text":"',))
+    assert template is not None
+    return template
+
+
+@st.composite
+def _damaged_tokens(draw: st.DrawFn) -> tuple[ChunkTemplate, bytes]:
+    """A template, and chunks of any text that were changed at one place."""
+    after = draw(st.sampled_from([AFTER, b'"}']))
+    texts = draw(st.lists(st.binary(max_size=200), min_size=1, max_size=4))
+    data = b"".join(_chunk(text, after) for text in texts)
+    place = draw(st.integers(0, len(data)))
+    inserted = draw(
+        st.sampled_from(
+            [b"", b'"', b"\\", b"0", b"a", b"A", b"\r\n", b"\n\n\r\n", b"0x", b" ", b"-"]
+        )
+    )
+    data = data[:place] + inserted + data[place + draw(st.integers(0, 3)) :]
+    if draw(st.booleans()):
+        size, line_end, rest = data.partition(b"\r\n")
+        data = size.upper() + line_end + rest
+    return _template(after), data
 
 
 @compiled
 @settings(max_examples=300)
-@given(
-    texts=st.lists(st.binary(max_size=200), min_size=1, max_size=4),
-    at=st.floats(0, 1),
-    cut=st.integers(0, 3),
-    put=st.sampled_from(
-        [b"", b'"', b"\\", b"0", b"a", b"A", b"\r\n", b"\n\n\r\n", b"0x", b" ", b"-"]
-    ),
-    lower=st.booleans(),
-    after=st.sampled_from([AFTER, b'"}']),
-)
-def test_it_takes_what_the_stencil_counts(
-    texts: list[bytes], at: float, cut: int, put: bytes, lower: bool, after: bytes
+@given(_damaged_tokens())
+def test_both_versions_count_the_same_tokens(case: tuple[ChunkTemplate, bytes]) -> None:
+    """A read consists of as many tokens as the template counts, or goes to the owner unchanged."""
+    template, data = case
+    count = template.count_tokens(data)
+    for poller in (native.module.Poller(), Poller()):
+        tokens, received = _read_once(poller, data, template)
+        assert tokens == count
+        assert received == ([] if count or not data else [data])
+
+
+class _Resuming(_Owner):
+    """Notes what it gets and how many tokens came before; resumes when told to."""
+
+    def __init__(self, template: ChunkTemplate) -> None:
+        super().__init__()
+        self.template, self.timestamps = template, native.timestamps()
+        self.trace: list[tuple[int, bytes | str]] = []
+
+    def data_received(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
+        """A read that is not plain tokens."""
+        assert delay_ns >= 0
+        self.trace.append((len(self.timestamps), data))
+
+    def connection_lost(self, error: str, now_ns: int) -> None:
+        """The end of the connection."""
+        self.trace.append((len(self.timestamps), error or "end"))
+
+
+@compiled
+@settings(max_examples=100)
+@given(case=_damaged_tokens(), data=st.data())
+def test_both_versions_give_the_same_results(
+    case: tuple[ChunkTemplate, bytes], data: st.DataObject
 ) -> None:
-    """Tokens of any text, damaged at any place: as many, or none, are taken."""
-    data = b"".join(_chunk(text, after) for text in texts)
-    place = int(at * len(data))
-    data = data[:place] + put + data[place + cut :]
-    if not lower:
-        size, line_end, rest = data.partition(b"\r\n")
-        data = size.upper() + line_end + rest
-    plain = _template(after)
-    counted = plain.count_tokens(data)
-    for polled in (native.module.Poller(), Poller()):
-        taken, left = _read_by(polled, data, plain)
-        assert taken == counted
-        assert left == ([] if counted or not data else [data])
+    """Any cut of the bytes, any delay of the owner: same tokens, same reads left, same order."""
+    template, stream = case
+    places = st.sampled_from(sorted({0, len(stream) // 2, len(stream), *_chunk_ends(stream)}))
+    cuts = data.draw(st.lists(places | st.integers(0, len(stream)), max_size=6), label="cuts")
+    reads = [stream[a:b] for a, b in itertools.pairwise(sorted({0, *cuts, len(stream)}))]
+    resume_after = data.draw(st.lists(st.booleans(), min_size=len(reads), max_size=len(reads)))
+    results = []
+    for poller in (native.module.Poller(), Poller()):
+        owner = _Resuming(template)
+        pending = _read_all(poller, owner, reads, resume_after)
+        timestamps = list(owner.timestamps)
+        assert timestamps == sorted(timestamps)
+        results.append((owner.trace, len(timestamps), pending))
+    assert results[0] == results[1]
+    assert results[0][0][-1][1] == "end"
+
+
+def _chunk_ends(stream: bytes) -> list[int]:
+    return [found.end() for found in re.finditer(rb"\n\n\r\n", stream)]
+
+
+def _read_all(
+    poller: Poller, owner: _Resuming, reads: list[bytes], resume_after: list[bool]
+) -> tuple[int, list[int]]:
+    """Feed the reads to a reader; returns its token bytes, and the pending reads after each."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    pending = []
+    with contextlib.closing(EventLoop(poller)) as loop, ours:
+        reader = make_reader(ours, owner, Receiver(loop))
+        loop.watch(ours.fileno(), reader)
+        reader.resume(owner.template, owner.timestamps)
+        with theirs:
+            for read, resume in zip(reads, resume_after, strict=True):
+                theirs.sendall(read)
+                loop.poller.poll(0)
+                pending.append(reader.pending)
+                if resume:
+                    reader.resume(owner.template, owner.timestamps)
+        loop.poller.poll(0)
+        while reader.pending:
+            reader.resume(owner.template, owner.timestamps)
+        return reader.token_bytes, pending
 
 
 @pytest.mark.parametrize(
     "text", [b"a\n\ndata: b", b"\n", b"\r", b"\0", b"\x1f", b'"', b"\\n", b"", b'","text":"']
 )
-def test_what_is_no_text_of_a_string_is_no_token(each_path, text: bytes) -> None:
-    """A parser would refuse it, or find something else in it."""
+def test_special_bytes_make_no_token(each_path, text: bytes) -> None:
+    """A JSON parser would refuse such a text, or decode something else."""
     data = _chunk(text)
-    plain = _template()
-    assert (plain.count_tokens(data), plain.count_tokens(_chunk(b"x") + data)) == (0, 0)
-    assert plain.count_tokens(_chunk("x\x7fé".encode()) * 2) == 2
-    assert _read_by(native.poller(), data, plain) == (0, [data])
+    template = _template()
+    assert (template.count_tokens(data), template.count_tokens(_chunk(b"x") + data)) == (0, 0)
+    assert template.count_tokens(_chunk("x\x7fé".encode()) * 2) == 2
+    assert _read_once(native.poller(), data, template) == (0, [data])
 
 
-def _read_by(polled: Poller, data: bytes, plain: ChunkTemplate) -> tuple[int, list[bytes]]:
+def _read_once(poller: Poller, data: bytes, template: ChunkTemplate) -> tuple[int, list[bytes]]:
+    """Read `data` at once; returns the number of tokens, and the reads passed to the owner."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     owner, timestamps = _Owner(), native.timestamps()
-    with contextlib.closing(EventLoop(polled)) as loop, ours, theirs:
+    with contextlib.closing(EventLoop(poller)) as loop, ours, theirs:
         reader = make_reader(ours, owner, Receiver(loop))
-        reader.resume(plain, timestamps)
+        reader.resume(template, timestamps)
         theirs.sendall(data)
         reader(READ)
         assert reader.token_bytes == (len(data) if timestamps else 0)
-    return len(timestamps), owner.left
+    return len(timestamps), owner.received
+
+
+# -- timestamps ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 1000])
-def test_stamps_are_a_buffer_of_what_was_appended(each_path, count: int) -> None:
-    """Any number, from either end, also negative ones; as the recorder takes them."""
+def test_timestamps_are_a_sequence_and_a_buffer(each_path, count: int) -> None:
+    """Any number of values, negative ones included, indexed from either end."""
     values = [(-1) ** n * (n // 2) * 10**15 for n in range(count)]
     timestamps = native.timestamps()
     for value in values:
@@ -179,8 +257,8 @@ def test_stamps_are_a_buffer_of_what_was_appended(each_path, count: int) -> None
     assert len(timestamps) == count
 
 
-def test_stamps_do_not_move_while_somebody_looks_at_them(each_path) -> None:
-    """An append that needs more room is refused then, and taken afterwards."""
+def test_timestamps_do_not_move_while_exported(each_path) -> None:
+    """An append that would reallocate an exported buffer is refused."""
     timestamps = native.timestamps()
     with memoryview(timestamps), pytest.raises(BufferError):
         timestamps.append(7)
@@ -188,8 +266,11 @@ def test_stamps_do_not_move_while_somebody_looks_at_them(each_path) -> None:
     assert timestamps[-1] == 7
 
 
-def test_a_read_that_fills_the_room_is_read_on(each_path, pair) -> None:
-    """What did not fit into one read is reported again."""
+# -- reading and polling -------------------------------------------------------------------------
+
+
+def test_data_beyond_one_read_is_read_next(each_path, pair) -> None:
+    """Data that does not fit into one read is reported by the next poll."""
     ours, theirs = pair
     theirs.setblocking(False)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -199,15 +280,15 @@ def test_a_read_that_fills_the_room_is_read_on(each_path, pair) -> None:
     with contextlib.closing(EventLoop()) as loop:
         reader = make_reader(ours, owner, Receiver(loop))
         loop.watch(ours.fileno(), reader)
-        while sum(map(len, owner.left)) < sent:
+        while sum(map(len, owner.received)) < sent:
             loop.poller.poll(0)
             reader.resume()
-    assert b"".join(owner.left) == b"x" * sent
-    assert max(map(len, owner.left)) == READ_BYTES
+    assert b"".join(owner.received) == b"x" * sent
+    assert max(map(len, owner.received)) == READ_BYTES
 
 
-def test_what_an_owner_raises_ends_the_loop(each_path, pair) -> None:
-    """Nothing is swallowed on the way through C."""
+def test_an_exception_of_the_owner_ends_the_loop(each_path, pair) -> None:
+    """C code passes exceptions on."""
     ours, theirs = pair
     theirs.send(b"x")
     owner = _Owner(KeyError("mine"))
@@ -217,8 +298,8 @@ def test_what_an_owner_raises_ends_the_loop(each_path, pair) -> None:
             loop.run_until(lambda: False)
 
 
-def test_a_signal_ends_a_wait(each_path) -> None:
-    """Its handler runs while nothing is ready, and what it raises is raised."""
+def test_a_signal_interrupts_a_poll(each_path) -> None:
+    """The signal handler runs while no descriptor is ready, and its exception is raised."""
 
     def handler(number: int, frame: Any) -> None:
         raise TimeoutError("rang")
@@ -234,24 +315,24 @@ def test_a_signal_ends_a_wait(each_path) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_what_cannot_be_watched_is_refused(each_path, pair) -> None:
-    """Without room being made for its number; what nobody watches can be forgotten."""
+def test_invalid_descriptors_are_refused(each_path, pair) -> None:
+    """No memory is reserved for their numbers, and unwatching them has no effect."""
     ours, theirs = pair
-    heard: list[int] = []
-    with contextlib.closing(native.poller()) as polled:
-        polled.watch(ours.fileno(), heard.append)
+    masks: list[int] = []
+    with contextlib.closing(native.poller()) as poller:
+        poller.watch(ours.fileno(), masks.append)
         for fd in (-1, 1_000_000, 2**31 - 1):
             with pytest.raises((OSError, ValueError)):
-                polled.watch(fd, print)
-            polled.unwatch(fd)
-        polled.unwatch(ours.fileno() + 2**32)
-        assert polled.poll(0) == 0
+                poller.watch(fd, print)
+            poller.unwatch(fd)
+        poller.unwatch(ours.fileno() + 2**32)
+        assert poller.poll(0) == 0
         theirs.send(b"x")
-        assert (polled.poll(3600.0), heard) == (1, [READ])
+        assert (poller.poll(3600.0), masks) == (1, [READ])
 
 
-def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
-    """What its descriptor's number belongs to by then is not read for it."""
+def test_an_owner_may_close_in_resume_writing(each_path, pair) -> None:
+    """The reader does not read another socket that got the same descriptor number."""
     ours, _ = pair
     with contextlib.closing(EventLoop()) as loop:
 
@@ -269,17 +350,17 @@ def test_an_owner_may_close_while_it_writes(each_path, pair) -> None:
             loop.poller.poll(0)
             assert os.read(fd, 100) == b"of another"
         os.close(fd)
-    assert owner.left == []
+    assert owner.received == []
 
 
 @compiled
-def test_what_does_not_fit_is_refused(pair) -> None:
-    """Readers of a poll in Python, numbers beyond the room, what is no stencil."""
+def test_invalid_arguments_are_refused(pair) -> None:
+    """A Python poller for a compiled reader, too many events, objects that are not templates."""
     ours, _ = pair
     with contextlib.closing(EventLoop(Poller())) as loop:
         receiver = Receiver(loop)
         assert isinstance(make_reader(ours, _Owner(), receiver), TokenReader)
-        with pytest.raises(TypeError, match="compiled poll"):
+        with pytest.raises(TypeError, match="compiled poller"):
             native.token_reader(ours.fileno(), _Owner(), receiver)
     with pytest.raises(ValueError, match="1 to 256"):
         native.module.Poller(max_events=257)
@@ -294,10 +375,10 @@ def test_what_does_not_fit_is_refused(pair) -> None:
             reader.resume(_template())
 
 
-def test_nothing_is_kept(each_path, pair) -> None:
-    """Readers, polls and owners that nobody has any more are gone, in cycles, too."""
+def test_nothing_leaks(each_path, pair) -> None:
+    """Unreferenced readers, pollers and owners are freed, even in reference cycles."""
     ours, theirs = pair
-    kept: list[weakref.ref[Any]] = []
+    references: list[weakref.ref[Any]] = []
     for _ in range(100):
         owner: Any = _Owner()
         loop = EventLoop()
@@ -306,14 +387,14 @@ def test_nothing_is_kept(each_path, pair) -> None:
         loop.watch(ours.fileno(), owner.reader)
         owner.reader.resume(ChunkTemplate(BEFORE, AFTER), native.timestamps())
         theirs.send(b"x")
-        loop.run_until(lambda owner=owner: bool(owner.left))  # type: ignore[misc]
-        kept += [weakref.ref(it) for it in (owner, receiver, loop)]
-        if len(kept) % 2:
+        loop.run_until(lambda owner=owner: bool(owner.received))  # type: ignore[misc]
+        references += [weakref.ref(it) for it in (owner, receiver, loop)]
+        if len(references) % 2:
             loop.close()
     before = _open_files()
     del owner, loop, receiver
     gc.collect()
-    assert [it() for it in kept] == [None] * len(kept)
+    assert [reference() for reference in references] == [None] * len(references)
     assert _open_files() < before or sys.platform != "linux"
 
 
