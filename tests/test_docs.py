@@ -34,8 +34,8 @@ RETIRED = (
     r"\bmend(s|ed|ing)?\b",  # fix
     r"slips? of the keyboard",  # typo
 )
-# Slots of llama.cpp, of the engine tutorial, and of the C API of Python.
-OWN_SLOTS = re.compile(r"llama|--slots|`slots`|of one slot|_slots\b|_Slot\b")
+# Slots of llama.cpp, and of the C API of Python.
+OWN_SLOTS = re.compile(r"llama|`slots`|of one slot|_slots\b|_Slot\b")
 
 
 def _commands() -> list[str]:

@@ -124,8 +124,9 @@ def _explains(text: str) -> None:
     assert "[amendment: tinywatch: " in awake
     (devices,) = [line for line in lines if "TINY_VISIBLE_DEVICES" in line]
     assert devices.endswith("= '{devices}'  [hardware: tinychip]")
-    (slots,) = [i for i, line in enumerate(lines) if "server flag --slots = 8  [recipe: " in line]
-    assert lines[slots + 1].strip() == "replaced 2 (engine: tinyengine)"
+    flag = "server flag --concurrency = 8  [recipe: "
+    (recipe,) = [i for i, line in enumerate(lines) if flag in line]
+    assert lines[recipe + 1].strip() == "replaced 2 (engine: tinyengine)"
     assert any(
         line.startswith("  sidecar: -m tinywatch --watch http://{server.0.") for line in lines
     )
@@ -158,9 +159,9 @@ def _power_is_the_drivers(result: dict[str, Any]) -> None:
 def _second_turns_use_first_answers(run: Path) -> None:
     """By the server's own log, word for word, and by the lengths in the records."""
     log = next(run.glob("logs/*/server-0.log")).read_text().splitlines()
-    talk = [json.loads(line) for line in log if line.startswith('{"asked"')]
-    answers = {one["asked"]: one["said"] for one in talk if "\n" not in one["asked"]}
-    seconds = [one["asked"].split("\n") for one in talk if "\n" in one["asked"]]
+    talk = [json.loads(line) for line in log if line.startswith('{"prompt"')]
+    answers = {one["prompt"]: one["answer"] for one in talk if "\n" not in one["prompt"]}
+    seconds = [one["prompt"].split("\n") for one in talk if "\n" in one["prompt"]]
     assert len(seconds) > 5
     assert len(set(answers.values())) > 5, "answers depend on the question"
     for question, answer, again in seconds:

@@ -30,7 +30,7 @@ def bench_amend_launch(request: api.AmendRequest, plan: api.LaunchPlan) -> api.A
 
 
 def beat(url: str) -> None:
-    """Look at the server once a second, and say so."""
+    """Check the server once a second and print the result."""
     for number in itertools.count():
         try:
             with urllib.request.urlopen(url, timeout=1) as reply:  # noqa: S310 - our own server

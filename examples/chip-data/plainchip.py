@@ -1,4 +1,4 @@
-"""The Plain P1 accelerator: data, and a look at which are here."""
+"""The Plain P1 accelerator: data, and a probe for chips on this machine."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ class TinyEngine(api.Engine):
         flags = {"--host": "{host}", "--port": "{port:http}", "--weights": "{weights}"}
         server = api.ProcessSpec(
             argv=(sys.executable, "-m", "tinyengine.server"),
-            flags={**flags, "--slots": request.needs.concurrency},
+            flags={**flags, "--concurrency": request.needs.concurrency},
             accelerators=request.layout.accelerators,
         )
         return api.LaunchPlan(processes=(server,), start_timeout_s=30)

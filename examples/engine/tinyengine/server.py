@@ -35,11 +35,11 @@ class Talk(BaseHTTPRequestHandler):
         self._send(200 if self.path in pages else 404, [pages.get(self.path, "not here")])
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         count(running=1)
         try:
-            with self.args.free_slots:
-                self._send(200, self._answer(asked["text"], asked["tokens"]))
+            with self.args.capacity:
+                self._send(200, self._answer(request["text"], request["tokens"]))
         finally:
             count(running=-1)
 
@@ -52,17 +52,17 @@ class Talk(BaseHTTPRequestHandler):
 
     def _answer(self, text: str, tokens: int) -> Iterator[str]:
         n_in, chance = len(text.split()), random.Random(text)
-        said: list[str] = []
+        answer: list[str] = []
         count(prompt_tokens=n_in)
         for _ in range(tokens):
             time.sleep(self.args.pace_s)
-            follow = [after for word, after in self.args.pairs if said and word == said[-1]]
-            said.append(chance.choice(follow or text.split() or self.args.words))
+            follow = [after for word, after in self.args.pairs if answer and word == answer[-1]]
+            answer.append(chance.choice(follow or text.split() or self.args.words))
             count(generated_tokens=1)
-            yield json.dumps({"word": f" {said[-1]}"}) + "\n"
-        yield json.dumps({"in": n_in, "out": len(said)}) + "\n"
+            yield json.dumps({"word": f" {answer[-1]}"}) + "\n"
+        yield json.dumps({"in": n_in, "out": len(answer)}) + "\n"
         if self.args.log:
-            print(json.dumps({"asked": text, "said": " ".join(said)}), flush=True)
+            print(json.dumps({"prompt": text, "answer": " ".join(answer)}), flush=True)
 
 
 if __name__ == "__main__":
@@ -70,11 +70,11 @@ if __name__ == "__main__":
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument("--weights", required=True, type=Path)
-    parser.add_argument("--slots", default=1, type=int, help="requests answered at a time")
+    parser.add_argument("--concurrency", default=1, type=int, help="requests answered at a time")
     parser.add_argument("--pace-s", default=0.002, type=float, help="time a word takes")
-    parser.add_argument("--log", action="store_true", help="print what was asked and said")
+    parser.add_argument("--log", action="store_true", help="print prompts and answers")
     Talk.args = args = parser.parse_args()
     args.words = args.weights.read_text().split()
     args.pairs = list(itertools.pairwise([*args.words, args.words[0]]))
-    args.free_slots = threading.Semaphore(args.slots)
+    args.capacity = threading.Semaphore(args.concurrency)
     ThreadingHTTPServer((args.host, args.port), Talk).serve_forever()

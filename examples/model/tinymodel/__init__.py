@@ -17,8 +17,8 @@ FAST = api.Recipe(
     engine="tinyengine",
     hardware="tinychip",
     role="server",
-    flags=api.FrozenMap({"--slots": 8}),
-    source="T1 data sheet: 8 streams",
+    flags=api.FrozenMap({"--concurrency": 8}),
+    source="T1 data sheet: 8 requests at a time",
     date="2026-10-01",
 )
 CHANCE = api.AccuracyThreshold(
