@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenbench.plan.plan import Plan
     from tokenbench.plugins.instances import PluginInstances
     from tokenbench.suite.places import Places
-    from tokenbench.suite.schema import FindRequest, LoadRequest, Suite
+    from tokenbench.suite.schema import FindRequest, LoadRequest, RepeatsRequest, Suite
 
 
 _FLAGS = {
@@ -31,6 +31,7 @@ _FLAGS = {
     "from": "load.find.lowest",
     "to": "load.find.highest",
     "repeats": "load.repeats",
+    "precision": "load.repeats.precision",
     "duration": "load.duration_s",
     "requests": "load.requests",
     "load_workers": "load.workers",
@@ -44,7 +45,7 @@ _FLAGS = {
     "port": "deployments[0].port",
 }
 """Each flag (its parameter) that sets a key of the suite, and that key."""
-_ALONE = ("engine", "model", "precision", "hardware", "launcher", "tp", "port")
+_ALONE = ("engine", "model", "weights", "hardware", "launcher", "tp", "port")
 """Flags that cannot be combined with a suite file."""
 
 
@@ -61,7 +62,7 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         add("--engine", multiple=True, metavar="NAME[:key=value,...]",
             help="Engine; repeat to compare several."),
         add("--model", multiple=True, metavar="NAME", help="Model; repeat for several."),
-        add("--precision", metavar="NAME", help="Precision of the weights."),
+        add("--weights", metavar="NAME", help="Precision of the weights, for example fp8."),
         add("--hardware", metavar="NAME[:...]", help="Hardware (default: cpu)."),
         add("--launcher", metavar="NAME[:...]",
             help="Where processes run (default: local)."),
@@ -81,7 +82,9 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Find the largest load that meets the objectives."),
         add("--from", type=float, help="Where --find starts."),
         add("--to", type=float, help="Where --find ends."),
-        add("--repeats", type=int, help="Repeats of each point."),
+        add("--repeats", type=int, help="Repeats of each point; with --precision, at least."),
+        add("--precision", metavar="5%",
+            help="Repeat until throughput and TPOT are known to this."),
         add("--duration", type=float, metavar="SECONDS", help="Length of a repeat."),
         add("--requests", type=int, help="Requests of a repeat."),
         add("--load-workers", metavar="auto|N",
@@ -148,7 +151,7 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
             DeploymentRequest(
                 engine=parse_plugin_ref(engine, where="--engine"),
                 model=model,
-                precision=asked["precision"],
+                weights=asked["weights"],
                 topology=Topology() if asked["tp"] is None else Topology(tp=asked["tp"]),
                 port=asked["port"],
                 **refs,
@@ -172,7 +175,8 @@ def _overlay(suite: Suite, asked: dict[str, Any], places: Places) -> Suite:
         load = attrs.evolve(suite.load, **_load_changes(suite.load, asked))
     except ValueError as error:
         key, colon, rest = str(error).partition(":")
-        paths = (f"load.{key}", f"load.find.{key}")
+        key = {"at_least": "repeats", "at_most": "repeats"}.get(key, key)
+        paths = (f"load.{key}", f"load.find.{key}", f"load.repeats.{key}")
         place = next((places.flags[path] for path in paths if path in places.flags), key)
         raise UsageError(f"{place}{colon}{rest}", hint="see `bench run --help`") from None
     return attrs.evolve(suite, load=load, **changes)
@@ -200,8 +204,30 @@ def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:
             changes[key] = _levels(changes[key], f"--{key}", kind)
     if str(changes.get("workers", "auto")).isdecimal():
         changes["workers"] = int(changes["workers"])
+    changes.pop("repeats", None)
+    changes.update(_repeats_change(load.repeats, asked))
     changes.update(_find_change(load.find, asked))
     return changes
+
+
+def _repeats_change(repeats: RepeatsRequest, asked: dict[str, Any]) -> dict[str, Any]:
+    """`--repeats` fixes their number; `--precision` adds repeats until it is reached."""
+    from tokenbench.suite.schema import RepeatsRequest
+    from tokenbench.suite.structure import parse_share
+
+    count, precision = asked["repeats"], asked["precision"]
+    if precision is not None:
+        at_least = count or max(repeats.at_least, 3)
+        return {
+            "repeats": RepeatsRequest(
+                at_least=at_least,
+                at_most=max(repeats.at_most, at_least, 10),
+                precision=parse_share(precision),
+            )
+        }
+    if count is not None:
+        return {"repeats": attrs.evolve(repeats, at_least=count, at_most=count)}
+    return {}
 
 
 def _find_change(find: FindRequest | None, asked: dict[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,12 @@ class EvalTwin:
 
 @attrs.frozen(kw_only=True)
 class PlannedEval:
-    """One eval on one deployment, answered by its `twin` if it has one."""
+    """One eval on one deployment, answered by its `twin` if it has one.
 
+    `name`: the eval's, numbered if the deployment has several evals of that name.
+    """
+
+    name: str
     ref: PluginRef
     threshold: AccuracyThreshold | None
     twin: EvalTwin | None = None

@@ -6,6 +6,7 @@ layers of settings, identity, points, evals.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 from typing import Any
 
@@ -63,15 +64,32 @@ def make_plan(
     count = load.workers(concurrency_per_worker)
     levels = [load.concurrency(level) for level in load.levels.known()]
     cores = split_cores(count, max([*levels, load.server_concurrency]))
-    prober = Prober(plugins)
+    prober, taken = Prober(plugins), Numbering()
     return Plan(
         resolved=resolved,
         deployments=tuple(
-            _deployment(resolved, deployment, plugins, prober, cores, count)
+            _deployment(resolved, deployment, plugins, prober, cores, count, taken)
             for deployment in resolved.deployments
         ),
         cores=cores,
     )
+
+
+class Numbering:
+    """Counts how often a key was used, so that no two things of one run share a key."""
+
+    def __init__(self) -> None:
+        self._used: collections.Counter[str] = collections.Counter()
+
+    def number(self, key: str) -> int:
+        """1 for the first use of `key`, 2 for the second, and so on."""
+        self._used[key] += 1
+        return self._used[key]
+
+    def name(self, key: str) -> str:
+        """The key itself, then ``key-2`` and so on."""
+        number = self.number(key)
+        return key if number == 1 else f"{key}-{number}"
 
 
 def _deployment(
@@ -81,6 +99,7 @@ def _deployment(
     prober: Prober,
     cores: Cores,
     count: WorkerCount,
+    taken: Numbering,
 ) -> PlannedDeployment:
     asked, layout = deployment.request, deployment.layout
     spec: EngineSpec = plugins.spec("engine", asked.engine.key)
@@ -105,6 +124,9 @@ def _deployment(
         "model": None if weights is None else [request.model, weights.precision, weights.revision],
         "seed": resolved.suite.seed,
     }
+    number = taken.number(identity(base))
+    if number > 1:  # Differs only in what is not part of identity, for example its address.
+        base["number"] = number
     return PlannedDeployment(
         id=identity(base),
         asked=asked,
@@ -151,13 +173,13 @@ def _model(
         return model, None
     for weights in model.weights:
         if weights.format in spec.capabilities.weight_formats and (
-            asked.precision in (None, weights.precision)
+            asked.weights in (None, weights.precision)
         ):
             return model, weights
     have = ", ".join(f"{w.precision} ({w.format})" for w in model.weights)
     raise UsageError(
         f"{path}.model: {model.name!r} has no weights"
-        + (f" of precision {asked.precision!r}" if asked.precision else "")
+        + (f" of precision {asked.weights!r}" if asked.weights else "")
         + f" that {spec.name!r} can load",
         hint=f"it has: {have or 'none'}",
     )
@@ -255,7 +277,7 @@ def _series(
     cores: Cores,
     count: WorkerCount,
 ) -> tuple[PlannedSeries, ...]:
-    found = []
+    found, taken = [], Numbering()
     for ref in resolved.suite.workloads:
         workload = plugins.workload(ref)
         part = {
@@ -264,7 +286,10 @@ def _series(
             "workload_options": plugins.identity_values("workload", ref),
             "dataset": workload.dataset_hash(),
         }
+        if (number := taken.number(identity(part))) > 1:
+            part["workload_number"] = number
         series = PlannedSeries(
+            name=taken.name(ref.name),
             workload=ref,
             load=resolved.load,
             part=FrozenMap(plain(part)),
@@ -286,8 +311,10 @@ def _evals(
     request: EngineRequest,
     start: Callable[[EngineRequest], LaunchPlan],
 ) -> tuple[PlannedEval, ...]:
+    taken = Numbering()
     return tuple(
         PlannedEval(
+            name=taken.name(ref.name),
             ref=ref,
             threshold=_threshold(model, weights, ref.name),
             twin=_twin(request, plugins.evaluation(ref).needs(), start),

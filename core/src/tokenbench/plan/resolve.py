@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import attrs
 
 from tokenbench.api import Layout, Pool, UsageError
@@ -27,9 +29,13 @@ class ResolvedDeployment:
 
 @attrs.frozen(kw_only=True)
 class ResolvedSuite:
-    """A suite that was checked, as far as that is possible without hardware."""
+    """A suite that was checked, as far as that is possible without hardware.
+
+    `seed`: the suite's, or one drawn for this run.
+    """
 
     suite: Suite
+    seed: int
     load: ResolvedLoad
     thresholds: CertificationThresholds
     deployments: tuple[ResolvedDeployment, ...]
@@ -60,6 +66,7 @@ def resolve(suite: Suite, plugins: PluginInstances, places: Places | None = None
         )
     return ResolvedSuite(
         suite=suite,
+        seed=secrets.randbelow(1 << 31) if suite.seed is None else suite.seed,
         load=load,
         thresholds=_thresholds(suite, places),
         deployments=tuple(

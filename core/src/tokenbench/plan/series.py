@@ -8,7 +8,7 @@ import attrs
 
 from tokenbench.api import FrozenMap, LoadLevel, Stop
 from tokenbench.load.cores import Cores, WorkerCount
-from tokenbench.suite.schema import PluginRef
+from tokenbench.suite.schema import PluginRef, RepeatsRequest
 
 from .canonical import identity, plain
 from .load import ResolvedLoad
@@ -29,7 +29,7 @@ class PlannedPoint:
     stop: Stop
     concurrency: int
     warmup_requests: int
-    repeats: int
+    repeats: RepeatsRequest
     load_workers: int
     load_workers_wanted: int
     canonical: FrozenMap[Any]
@@ -37,8 +37,12 @@ class PlannedPoint:
 
 @attrs.frozen(kw_only=True)
 class PlannedSeries:
-    """One workload's load levels on one deployment. `part`: what its points' identities share."""
+    """One workload's load levels on one deployment. `part`: what its points' identities share.
 
+    `name`: the workload's, numbered if the deployment has several series of that name.
+    """
+
+    name: str
     workload: PluginRef
     load: ResolvedLoad
     part: FrozenMap[Any]

@@ -189,7 +189,7 @@ class DeploymentRun:
             display=self._run.display,
             note=self._run.note,
             interrupted=self._run.interrupted,
-            run_seed=resolved.suite.seed,
+            run_seed=resolved.seed,
             load=resolved.load,
             thresholds=resolved.thresholds,
             power_limited=_power_limited(deployment.probe),
@@ -300,7 +300,7 @@ class DeploymentRun:
                 server=server,
                 deployment=deployment.id,
                 folder=folder,
-                seed=self._run.plan.resolved.suite.seed,
+                seed=self._run.plan.resolved.seed,
                 cpus=self._run.plan.cores.workers,
                 on_asked=lambda done, total, name=name: self._run.display.asked(name, done, total),  # type: ignore[misc]
                 interrupted=self._run.interrupted,

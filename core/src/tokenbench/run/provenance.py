@@ -32,7 +32,7 @@ def provenance(plugins: Iterable[Candidate], plan: Plan, *, argv: list[str]) -> 
         "bench.version": tokenbench.__version__,
         "bench.api": ".".join(map(str, API_VERSION)),
         "command": " ".join(argv),
-        "seed": str(plan.resolved.suite.seed),
+        "seed": str(plan.resolved.seed),
         "python": platform.python_version(),
         "load.request_path": native.path(),
         "load.worker_cores": ",".join(map(str, plan.cores.workers)),

@@ -25,13 +25,13 @@ def tell_search(
     goals = ", ".join(map(str, search.objectives))
     path = "; ".join(f"{t.value:g} {'passed' if t.passed else t.why}" for t in trials)
     largest = "no load tried" if found is None else f"{found:g} {what}"
-    run.note(f"{series.workload.name}: largest load that meets {goals}: {largest} (tried: {path})")
+    run.note(f"{series.name}: largest load that meets {goals}: {largest} (tried: {path})")
     run.display.note("found", load=found, objectives=goals)
     run.directory.write_json(
-        f"find-{deployment}-{series.workload.name}.json",
+        f"find-{deployment}-{series.name}.json",
         {
             "deployment": deployment,
-            "workload": series.workload.name,
+            "workload": series.name,
             "what": what,
             "found": found,
             "objectives": [str(goal) for goal in search.objectives],

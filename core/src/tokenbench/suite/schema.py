@@ -52,13 +52,13 @@ class PluginRef:
 class DeploymentRequest:
     """One deployment. `pools` replaces `topology` if prefill and decode run apart.
 
-    `flags` and `environment` override the engine's own settings in every process. `port` is the
+    `weights`: the precision of the weights (``fp8``). `flags` and `environment` override the engine's own settings in every process. `port` is the
     first port of the first process, by default a free one; it is not part of a point's identity.
     """
 
     engine: PluginRef
     model: str | None = None
-    precision: str | None = None
+    weights: str | None = None
     hardware: PluginRef = PluginRef("cpu")
     launcher: PluginRef = PluginRef("local")
     topology: Topology = Topology()
@@ -136,6 +136,31 @@ class FindRequest:
 
 
 @attrs.frozen(kw_only=True)
+class RepeatsRequest:
+    """How often a point is measured: ``repeats: 3``, or the keys below.
+
+    After `at_least` repeats, more follow until output throughput and median TPOT are known to
+    `precision` (half-width of the 95 % interval over the mean, ``5%`` or ``0.05``), but no more
+    than `at_most`.
+    """
+
+    at_least: int = attrs.field(default=1, validator=_between(1, MOST_REPEATS))
+    at_most: int = attrs.field(default=1, validator=_between(1, MOST_REPEATS))
+    precision: float = attrs.field(default=0.10, validator=_between(0.001, 1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.at_most < self.at_least:
+            raise ValueError(
+                f"at_most: expected at least {self.at_least} (at_least), got {self.at_most}"
+            )
+
+    def __str__(self) -> str:
+        if self.at_least == self.at_most:
+            return str(self.at_least)
+        return f"{self.at_least} to {self.at_most}"
+
+
+@attrs.frozen(kw_only=True)
 class LoadRequest:
     """Load levels, and how long each is measured.
 
@@ -166,7 +191,7 @@ class LoadRequest:
     server_concurrency: int | None = attrs.field(default=None, validator=_CONCURRENCY)
     slo: str | None = None
     find: FindRequest | None = None
-    repeats: int = attrs.field(default=1, validator=_between(1, MOST_REPEATS))
+    repeats: RepeatsRequest = RepeatsRequest()
     duration_s: float | None = attrs.field(default=None, validator=_DURATION)
     requests: int | None = attrs.field(default=None, validator=_between(1, MOST_REQUESTS))
     requests_per_concurrency: float | None = attrs.field(
@@ -192,13 +217,14 @@ class LoadRequest:
 class Suite:
     """What one run is asked to do.
 
-    `requires`: distributions that must be installed, as pip writes them. `use`: amendments and
+    `seed`: of all prompts; null draws one for each run and records it. `requires`: distributions
+    that must be installed, as pip writes them. `use`: amendments and
     observers by name. `certification`: limits of checks that differ from the defaults.
     """
 
     version: int = SUITE_VERSION
     name: str = "run"
-    seed: int = 0
+    seed: int | None = None
     requires: tuple[str, ...] = ()
     use: tuple[str, ...] = ()
     deployments: tuple[DeploymentRequest, ...]

@@ -21,6 +21,7 @@ from .schema import (
     FindRequest,
     LoadRequest,
     PluginRef,
+    RepeatsRequest,
     Suite,
 )
 from .yaml_lines import Document, read
@@ -90,6 +91,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(
         lambda kind: getattr(kind, "__origin__", kind) is FrozenMap, _mapping
     )
+    converter.register_structure_hook(RepeatsRequest, _repeats)
     for cls in _CLASSES:
         converter.register_structure_hook(
             cls, make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
@@ -110,6 +112,39 @@ def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
         raise ValueError(f"expected a number, got {_shown(value)}")
     return float(value)
+
+
+def _repeats(value: Any, _: Any) -> RepeatsRequest:
+    """``3``, or a mapping of the keys of :class:`RepeatsRequest`."""
+    if type(value) is int:
+        return RepeatsRequest(at_least=value, at_most=value)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected int or a mapping, got {_shown(value)}")
+    keys = dict(value)
+    if unknown := [key for key in keys if key not in _names(RepeatsRequest)]:
+        raise ValueError(f"unknown key {unknown[0]!r}; keys: {', '.join(_names(RepeatsRequest))}")
+    for key in ("at_least", "at_most"):
+        if key in keys and type(keys[key]) is not int:
+            raise ValueError(f"{key}: expected int, got {_shown(keys[key])}")
+    keys.setdefault("at_most", max(keys.setdefault("at_least", 3), 10))
+    if "precision" in keys:
+        keys["precision"] = parse_share(keys["precision"])
+    return RepeatsRequest(**keys)
+
+
+def parse_share(value: Any) -> float:
+    """``5%`` or ``0.05``, as text or as a number.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = str(value).strip()
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ValueError(f"precision: expected a share such as 5%, got {_shown(value)}") from None
 
 
 def _workers(value: Any, _: Any) -> int | str:
