@@ -71,7 +71,7 @@ def weights() -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path, weights: Path) -> Iterator[Callable[..., RealServer]]:
-    """Starts llama.cpp's server with the given weights and chat template, and stops it afterwards."""
+    """Starts llama.cpp's server with the given weights and template; stops it afterwards."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*, model: Path = weights, template: str | None = None) -> RealServer:
