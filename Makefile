@@ -45,7 +45,8 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev $(VENV)/.native
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not serial"
+	@# In the order of collection: sorted by number of tests, the slow files with few tests end last.
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not serial"
 	$(BIN)/python -m pytest -m serial
 
 format: $(VENV)/.dev

@@ -1,13 +1,14 @@
-"""Build every distribution and run the demo from the wheels: ``make dist``.
+"""Build every distribution and test the wheels: ``make dist``. Nothing is uploaded.
 
-Sdists and wheels of `core`, every `plugins/*/*` and the meta-package go to ``dist/``; metadata
-is checked; the wheels alone (no checkout) are installed beside the pinned requirements; the
-meta-package's needs are met by them; every plugin loads; the demo runs. Nothing is uploaded.
+Sdists and wheels of ``core``, ``plugins/*/*`` and the meta-package go to ``dist/``. The core has
+two wheels: one with the C extension and a pure one. Each is installed with all other wheels and the
+pinned requirements in a clean environment, where every plugin must load; the demo runs once.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,45 +21,59 @@ DIST = ROOT / "dist"
 
 
 def main() -> None:
-    """Build, check, install, try."""
+    """Build, check, install, run."""
     plugins = sorted(file.parent for file in ROOT.glob("plugins/*/*/pyproject.toml"))
-    folders = [ROOT / "core", *plugins, ROOT / "meta"]
     shutil.rmtree(DIST, ignore_errors=True)
-    for folder in folders:
-        _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(DIST), str(folder))
+    _build(ROOT / "core", pure=True)
+    (pure,) = DIST.glob("*-py3-none-any.whl")
+    _build(ROOT / "core")
+    (compiled,) = DIST.glob("*-cp311-abi3-*.whl")
+    for folder in (*plugins, ROOT / "meta"):
+        _build(folder)
     made = sorted(DIST.iterdir())
     _run(sys.executable, "-m", "twine", "check", "--strict", *map(str, made))
-    wheels = [str(file) for file in made if file.suffix == ".whl"]
-    with tempfile.TemporaryDirectory() as scratch:
-        _try(Path(scratch), wheels)
-    print(f"{len(wheels)} wheels and {len(made) - len(wheels)} sdists in {DIST.name}/")
+    others = [file for file in made if file.suffix == ".whl" and file not in (pure, compiled)]
+    for core, path in ((pure, "python"), (compiled, "compiled")):
+        with tempfile.TemporaryDirectory() as scratch:
+            _check(Path(scratch), [core, *others], path)
+    print(f"{len(others) + 2} wheels and {len(plugins) + 2} sdists in {DIST.name}/")
 
 
-def _try(scratch: Path, wheels: list[str]) -> None:
-    """Install the wheels where no checkout is, and use them."""
+def _build(folder: Path, *, pure: bool = False) -> None:
+    command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", str(DIST))
+    _run(*command, str(folder), env={**os.environ, "TOKENBENCH_PURE": "1" if pure else ""})
+
+
+def _check(scratch: Path, wheels: list[Path], path: str) -> None:
+    """Install `wheels` away from the checkout and use them; `path` is the expected request path."""
     venv.create(scratch / "env", with_pip=True)
-    python = str(scratch / "env" / "bin" / "python")
+    python, bench = (str(scratch / "env" / "bin" / name) for name in ("python", "bench"))
     pip = (python, "-m", "pip", "--disable-pip-version-check", "-qq", "install", "--no-deps")
     _run(*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "run.txt"))
-    _run(*pip, *wheels)
+    _run(*pip, *map(str, wheels))
     checked = subprocess.run(
-        [python, "-m", "pip", "check"], capture_output=True, text=True, check=False
+        [python, "-m", "pip", "check"], stdout=subprocess.PIPE, text=True, check=False
     )
-    # A package pinned without what it depends on (see `no-deps` in tools/lock.py) is no surprise.
+    # Packages pinned without dependencies (`no-deps` in tools/lock.py) do not count.
     unmet = [line for line in checked.stdout.splitlines() if line.startswith("tokenbench")]
     if unmet:
         sys.exit("\n".join(unmet))
-    bench = str(scratch / "env" / "bin" / "bench")
+    code = "from tokenbench.load import native; print(native.path())"
+    found = _run(python, "-c", code, cwd=scratch).strip()
+    if found != path:
+        sys.exit(f"{wheels[0].name} uses the request path '{found}', not '{path}'")
     rows = json.loads(_run(bench, "plugins", "list", "--check", "--json", cwd=scratch))
     if any(row["state"] != "ok" for row in rows) or len(rows) < len(wheels) - 1:
-        sys.exit(f"not every wheel holds a plugin that loads:\n{json.dumps(rows, indent=2)}")
-    print(f"{len(rows)} plugins load; the demo:", flush=True)
-    shutil.copy(ROOT / "suites" / "demo.yaml", scratch)
-    subprocess.run([bench, "run", "demo.yaml"], cwd=scratch, check=True)
+        sys.exit(f"some plugins do not load:\n{json.dumps(rows, indent=2)}")
+    version = _run(bench, "--version", cwd=scratch).strip()
+    print(f"{wheels[0].name}: {version}, {len(rows)} plugins load", flush=True)
+    if path == "compiled":
+        shutil.copy(ROOT / "suites" / "demo.yaml", scratch)
+        subprocess.run([bench, "run", "demo.yaml"], cwd=scratch, check=True)
 
 
-def _run(*command: str, cwd: Path = ROOT) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def _run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command[:6])} ...\n{done.stdout}\n{done.stderr}")
     return done.stdout

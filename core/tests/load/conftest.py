@@ -1,4 +1,4 @@
-"""A scripted server and a load worker, both real processes."""
+"""Fixtures: a scripted server and a load worker, both real processes."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from tokenbench.load.records import PhaseSummary
 from tokenbench.load.session_file import write_sessions
 from tokenbench.load.worker_handle import WorkerHandle
 
-from .peers import Drove, Server, drive_here
+from .peers import PhaseResult, Server, run_phase_here
 
 Serve = Callable[..., str]
 
 
 @pytest.fixture(params=["compiled", "python"])
 def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The request path of this process: compiled, where it was built, and in Python."""
+    """Runs a test twice: with the C extension, if it is built, and with the Python versions."""
     if request.param == "python":
         monkeypatch.setattr(native, "module", None)
     elif native.module is None:
-        pytest.skip("the compiled part was not built here")
+        pytest.skip("the C extension is not built")
     path: str = request.param
     return path
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start a scripted server with the given options; returns its address."""
+    """Start a scripted server with the given options; returns its URL."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str) -> str:
@@ -60,12 +60,12 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
-def played() -> Iterator[Callable[..., Server]]:
-    """Start a :class:`Server` that plays a script; what its threads raised fails the test."""
+def start_server() -> Iterator[Callable[..., Server]]:
+    """Start a :class:`Server` with a script; exceptions in its threads fail the test."""
     started: list[Server] = []
 
-    def start(*args: object, **more: object) -> Server:
-        started.append(Server(*args, **more))  # type: ignore[arg-type]
+    def start(*args: object, **options: object) -> Server:
+        started.append(Server(*args, **options))  # type: ignore[arg-type]
         return started[-1]
 
     yield start
@@ -75,13 +75,13 @@ def played() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Callable[..., Drove]:
-    """Run one phase in this process, of so many plain prompts or of these sessions."""
+def run_here(tmp_path: Path) -> Callable[..., PhaseResult]:
+    """Run a phase in this process, with a number of plain prompts or with given sessions."""
 
-    def run(url: str, sessions: int | list[Session] = 1, **more: object) -> Drove:
+    def run(url: str, sessions: int | list[Session] = 1, **options: object) -> PhaseResult:
         if isinstance(sessions, int):
             sessions = [plain_session(i) for i in range(sessions)]
-        return drive_here(url, tmp_path, sessions, **more)  # type: ignore[arg-type]
+        return run_phase_here(url, tmp_path, sessions, **options)  # type: ignore[arg-type]
 
     return run
 
@@ -89,14 +89,14 @@ def here(tmp_path: Path) -> Callable[..., Drove]:
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[WorkerHandle]:
     """A load worker process."""
-    made = WorkerHandle(cpus=None, log=tmp_path / "worker.log")
-    yield made
-    made.close()
+    handle = WorkerHandle(cpus=None, log=tmp_path / "worker.log")
+    yield handle
+    handle.close()
 
 
 @pytest.fixture
 def drive(worker: WorkerHandle, tmp_path: Path) -> Callable[..., PhaseSummary]:
-    """Run one phase of plain prompts and return its summary; records lie in `tmp_path`."""
+    """Run a phase on a load worker; returns its summary. The records are in `tmp_path`."""
 
     def run(
         url: str,
@@ -106,9 +106,9 @@ def drive(worker: WorkerHandle, tmp_path: Path) -> Callable[..., PhaseSummary]:
         sessions: list[Session] | None = None,
         interrupted: Callable[[], bool] = lambda: False,
         codec: str = COMPLETIONS,
-        **more: object,
+        **options: object,
     ) -> PhaseSummary:
-        made = sessions or [plain_session(i) for i in range(500)]
+        sessions = sessions or [plain_session(i) for i in range(500)]
         job = LoadJob(
             url=url,
             codec=codec,
@@ -118,10 +118,11 @@ def drive(worker: WorkerHandle, tmp_path: Path) -> Callable[..., PhaseSummary]:
             output=str(tmp_path),
             stop=stop or Stop(requests=20),
             concurrency=concurrency,
-            **more,  # type: ignore[arg-type]
+            **options,  # type: ignore[arg-type]
         )
         target = Target(model=job.model, dialect=job.dialect)
-        write_sessions(made, find_codec(codec, job.codec_module), target, [tmp_path / "sessions"])
+        used = find_codec(codec, job.codec_module)
+        write_sessions(sessions, used, target, [tmp_path / "sessions"])
         return worker.run(
             job,
             tmp_path / "job.json",

@@ -1,4 +1,4 @@
-"""Servers of a few lines, on real sockets: each connection is a thread that plays a script."""
+"""Small servers on real sockets: a script handles each connection in a thread."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 
 def events(tokens: int = 3) -> list[bytes]:
-    """A token stream as servers write it: so many tokens, usage, the end mark."""
+    """The events of a token stream: tokens, usage, end mark."""
     token = b'data: {"choices":[{"index":0,"text":" word","finish_reason":null}]}\n\n'
     usage = b'data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":%d}}\n\n'
     return [*[token] * tokens, usage % tokens, b"data: [DONE]\n\n"]
 
 
 def whole(body: bytes = b"".join(events()), head: bytes = OK) -> bytes:
-    """A response that says how long it is."""
+    """A response with Content-Length."""
     return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def chunked(parts: list[bytes]) -> list[bytes]:
-    """A response with one HTTP chunk a part, without the chunk that ends it."""
+    """A response with one HTTP chunk per part, without the final empty chunk."""
     return [
         OK + b"Transfer-Encoding: chunked\r\n\r\n",
         *(b"%x\r\n%b\r\n" % (len(p), p) for p in parts),
@@ -45,14 +45,14 @@ def chunked(parts: list[bytes]) -> list[bytes]:
 
 
 class Peer:
-    """The server's end of a connection; `number`: how many its server had before."""
+    """The server's end of a connection; `number` counts the connections from 0."""
 
-    def __init__(self, made: socket.socket, number: int) -> None:
-        self.socket, self.number = made, number
+    def __init__(self, sock: socket.socket, number: int) -> None:
+        self.socket, self.number = sock, number
         self._rest = bytearray()
 
     def head(self) -> str:
-        """The head of the next request; empty where the client closed instead."""
+        """The head of the next request; empty if the client closed the connection."""
         while (end := self._rest.find(b"\r\n\r\n")) < 0:
             data = self.socket.recv(65536)
             if not data:
@@ -63,7 +63,7 @@ class Peer:
         return text
 
     def request(self) -> bytes | None:
-        """The body of the next request; None where the client closed instead."""
+        """The body of the next request; None if the client closed the connection."""
         length = re.search(r"(?i)content-length: (\d+)", self.head())
         if length is None:
             return None
@@ -77,18 +77,18 @@ class Peer:
         del self._rest[:wanted]
         return body
 
-    def say(self, *parts: bytes) -> None:
-        """Write, each part at once."""
+    def send(self, *parts: bytes) -> None:
+        """Send each part with a write of its own."""
         for part in parts:
             self.socket.sendall(part)
 
     def until_closed(self) -> None:
-        """Read whatever comes until the client closes."""
+        """Read and ignore data until the client closes the connection."""
         while self.socket.recv(65536):
             pass
 
     def reset(self) -> None:
-        """Close so that the client's socket breaks."""
+        """Close with a TCP reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -96,22 +96,26 @@ class Peer:
 Script = Callable[[Peer], None]
 
 
-def answering(peer: Peer) -> None:
-    """The script of a server that does all right."""
+def answer_all(peer: Peer) -> None:
+    """The script of a correct server."""
     while peer.request() is not None:
-        peer.say(whole())
+        peer.send(whole())
 
 
 class Server:
-    """Plays `script` on each connection, in a thread of its own, and closes it afterwards."""
+    """Runs `script` for each connection in a thread, then closes the connection."""
 
     def __init__(
-        self, script: Script, *, tls: ssl.SSLContext | None = None, room: int | None = None
+        self,
+        script: Script,
+        *,
+        tls: ssl.SSLContext | None = None,
+        receive_buffer: int | None = None,
     ) -> None:
         self._script, self._tls = script, tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        if room is not None:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        if receive_buffer is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.connections = 0
@@ -121,12 +125,12 @@ class Server:
         self._threads[0].start()
 
     def _accept(self) -> None:
-        # Ended by `close`, which shuts the listener down.
+        # `close` shuts the listener down, which raises here.
         with contextlib.suppress(OSError):
             while True:
-                made, _ = self._listener.accept()
-                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                peer = Peer(made, self.connections)
+                sock, _ = self._listener.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer = Peer(sock, self.connections)
                 self._peers.append(peer)
                 self.connections += 1
                 self._threads.append(threading.Thread(target=self._play, args=(peer,)))
@@ -134,7 +138,7 @@ class Server:
 
     def _play(self, peer: Peer) -> None:
         try:
-            # A client that breaks the connection is what some tests are about.
+            # Some tests make the client break the connection.
             with contextlib.suppress(OSError):
                 if self._tls is not None:
                     peer.socket = self._tls.wrap_socket(peer.socket, server_side=True)
@@ -145,7 +149,7 @@ class Server:
             peer.socket.close()
 
     def close(self) -> None:
-        """End it, its connections and its threads."""
+        """Stop the server, its connections and its threads."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join(10)
@@ -155,11 +159,11 @@ class Server:
                 peer.socket.shutdown(socket.SHUT_RDWR)
         for thread in self._threads[1:]:
             thread.join(10)
-            assert not thread.is_alive(), "a script does not end"
+            assert not thread.is_alive(), "a script did not end"
 
 
-class Drove:
-    """What a phase left: its summary, its records, how many requests were sent again."""
+class PhaseResult:
+    """The summary and the records of a phase, and how many requests were retried."""
 
     def __init__(self, summary: PhaseSummary, records: Any, retries: int) -> None:
         self.summary, self.records, self.retries = summary, records, retries
@@ -168,7 +172,7 @@ class Drove:
         self.errors = summary.errors
 
 
-def drive_here(
+def run_phase_here(
     url: str,
     folder: Path,
     sessions: list[Session],
@@ -176,9 +180,9 @@ def drive_here(
     concurrency: int = 1,
     stop: Stop | None = None,
     loop: EventLoop | None = None,
-    **more: Any,
-) -> Drove:
-    """Run a phase of the worker in this very process, one session after the other."""
+    **options: Any,
+) -> PhaseResult:
+    """Run a phase in this process, one session after the other by default."""
     job = LoadJob(
         url=url,
         codec=COMPLETIONS,
@@ -188,15 +192,14 @@ def drive_here(
         output=str(folder),
         stop=stop or Stop(requests=1000),
         concurrency=concurrency,
-        # So that a test which would hang fails instead.
-        request_timeout_s=20.0,
-        **more,
+        request_timeout_s=20.0,  # A test fails instead of hanging.
+        **options,
     )
     target = Target(model=job.model, dialect=job.dialect)
     write_sessions(sessions, find_codec(job.codec, None), target, [folder / "sessions"])
     phase = Phase(job, lambda _: None)
     phase.start()
-    with contextlib.closing(loop or EventLoop()) as turning:
-        summary = phase.run(turning)
+    with contextlib.closing(loop or EventLoop()) as used:
+        summary = phase.run(used)
     assert phase._scheduler is not None
-    return Drove(summary, read_raw(folder)[0], phase._scheduler._pool.retries)
+    return PhaseResult(summary, read_raw(folder)[0], phase._scheduler._pool.retries)

@@ -1,4 +1,4 @@
-"""The built-in codecs, on what real servers sent."""
+"""The built-in codecs, on events that real servers sent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _COMPLETION_END = (
 
 
 def test_roles_and_empty_deltas_are_no_tokens() -> None:
-    """Only generated content counts: the first and the last chunk of a chat carry none."""
+    """Only generated content counts: the first and the last chunk of a chat have none."""
     codec = ChatCodec()
     assert codec.classify(_ROLE) == StreamEvent()
     assert codec.classify(_TOKEN) == StreamEvent(token=True, text="Hello")
@@ -56,8 +56,8 @@ def test_roles_and_empty_deltas_are_no_tokens() -> None:
     assert codec.classify(b"[DONE]").done
 
 
-def test_usage_may_come_with_the_last_choice() -> None:
-    """llama.cpp's completions endpoint sends usage beside an empty text."""
+def test_usage_in_the_last_choice_is_read() -> None:
+    """llama.cpp's completions endpoint sends usage with an empty text."""
     event = CompletionsCodec().classify(_COMPLETION_END)
     assert (event.token, event.n_in, event.n_out, event.finish) == (False, 7, 5, "length")
 
@@ -71,31 +71,31 @@ def test_usage_may_come_with_the_last_choice() -> None:
     ],
 )
 def test_reasoning_and_tool_calls_are_tokens(delta: dict[str, object]) -> None:
-    """Whatever the model generates is a token, not only visible text."""
+    """Everything the model generates is a token, not only visible text."""
     event = ChatCodec().classify(json.dumps({"choices": [{"delta": delta}]}).encode())
     assert event.token
 
 
-def test_token_ids_say_how_many_tokens() -> None:
-    """A chunk with three ids is three tokens, also without text."""
+def test_token_ids_give_the_token_count() -> None:
+    """A chunk with three ids is three tokens, even without text."""
     data = b'{"choices":[{"text":"","token_ids":[5,6,7]}]}'
     assert CompletionsCodec().classify(data) == StreamEvent(token=True, n_tokens=3)
 
 
 @pytest.mark.parametrize("data", [b'{"error":{"message":"no"}}', b'{"object":"error"}'])
-def test_errors_inside_a_stream(data: bytes) -> None:
-    """A server that fails after it began to answer says so in an event."""
+def test_errors_inside_a_stream_are_reported(data: bytes) -> None:
+    """A server that fails after the head of the response sends an error event."""
     assert ChatCodec().classify(data).error
 
 
-def test_bytes_of_another_format_are_refused() -> None:
-    """A classified error, not a crash."""
+def test_other_formats_raise_value_error() -> None:
+    """The load worker classifies a ValueError as an unreadable response."""
     with pytest.raises(ValueError):  # noqa: PT011 - msgspec's own, a ValueError
         ChatCodec().classify(b"<html>")
 
 
-def test_only_claimed_fields_are_sent() -> None:
-    """A strict server answers unknown fields with 422, so nothing is sent that is not claimed."""
+def test_only_supported_fields_are_sent() -> None:
+    """A strict server refuses unknown fields with HTTP 422."""
     turn = Turn(prompt=TextPrompt("hi"), max_tokens=5, exact_output=True, seed=1)
     plain = json.loads(CompletionsCodec().encode(turn, Target(model="m", dialect=Dialect())).body)
     assert set(plain) == {
@@ -122,8 +122,8 @@ def test_only_claimed_fields_are_sent() -> None:
     assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
 
 
-def test_prompts_go_where_they_can_be_said() -> None:
-    """Ids to completions that take them, messages to chat; anything else is the user's error."""
+def test_unsupported_prompts_are_refused() -> None:
+    """Token ids need the completions codec and a dialect with them, messages the chat codec."""
     ids = Turn(prompt=TokenPrompt((1, 2)), max_tokens=1)
     chat = Turn(prompt=ChatPrompt((Message("user", "hi"),)), max_tokens=1)
     takes = Target(model="m", dialect=Dialect(token_id_prompts=True))
@@ -138,7 +138,7 @@ def test_prompts_go_where_they_can_be_said() -> None:
             codec.encode(turn, target)
 
 
-def test_an_unknown_codec_is_named() -> None:
-    """With what there is."""
+def test_an_unknown_codec_is_refused() -> None:
+    """The error names the codec."""
     with pytest.raises(PluginError, match="'nope'"):
         find_codec("nope", None)

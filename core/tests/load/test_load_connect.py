@@ -1,4 +1,4 @@
-"""How connections are made, over TLS and otherwise, with real servers and dead addresses."""
+"""Connecting: TLS, several addresses, timeouts, against real servers and dead addresses."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tokenbench.load.poller import Poller
 from tokenbench.load.target_url import TargetUrl
 from tokenbench.store.records import read_raw
 
-from .peers import Peer, answering, chunked, events, whole
+from .peers import Peer, answer_all, chunked, events, whole
 
 pytestmark = pytest.mark.timeout(60)
-# Python's own wrap_socket leaves a socket that was reset this very moment to be collected.
+# Python's wrap_socket does not close a socket that has just been reset.
 LEFT_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory) -> Path:
-    """A file with a certificate for 127.0.0.1 that signed itself, and its key."""
+    """A file with a self-signed certificate for 127.0.0.1 and its key."""
     if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl command to make a certificate with")
+        pytest.skip("no openssl command")
     folder: Path = tmp_path_factory.mktemp("tls")
     subprocess.run(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
@@ -50,7 +50,7 @@ def certificate(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tls(certificate) -> ssl.SSLContext:
-    """What a server needs for https."""
+    """The TLS context of a server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
@@ -58,21 +58,21 @@ def tls(certificate) -> ssl.SSLContext:
 
 @pytest.fixture
 def trusted(certificate, monkeypatch) -> None:
-    """Makes this process, and those that it starts from now on, trust the certificate."""
+    """Make this process, and those it starts, trust the certificate."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
 
 # -- TLS -----------------------------------------------------------------------------------------
 
 
-def test_many_streams_over_tls(tls, trusted, drive, played, tmp_path) -> None:
-    """A real worker under load: all OK, no token lost, stamps in order, connections kept."""
+def test_load_over_tls(tls, trusted, drive, start_server, tmp_path) -> None:
+    """A load worker over TLS: all requests OK, no token lost, ordered timestamps, keep-alive."""
 
-    def play(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         while peer.request() is not None:
-            peer.say(*chunked(events(20)), b"0\r\n\r\n")
+            peer.send(*chunked(events(20)), b"0\r\n\r\n")
 
-    summary = drive(played(play, tls=tls).url, concurrency=32, stop=Stop(requests=200))
+    summary = drive(start_server(script, tls=tls).url, concurrency=32, stop=Stop(requests=200))
     records, chunks = read_raw(tmp_path)
     assert (summary.turns, summary.errors, set(records["status"])) == (200, (), {0})
     assert set(records["n_out"]) == set(records["chunks"]) == {20}
@@ -83,94 +83,94 @@ def test_many_streams_over_tls(tls, trusted, drive, played, tmp_path) -> None:
     assert int((records["reused"] == 0).sum()) == 32
 
 
-def test_no_byte_stays_inside_tls(tls, trusted, played, here) -> None:
-    """A response of many TLS records, written at once on a connection that then stays silent: what
-    lay in the TLS layer would not be reported by the poll.
-    """
+def test_no_data_stays_in_the_tls_layer(tls, trusted, start_server, run_here) -> None:
+    """A response of many TLS records: no poll would report a rest in the TLS layer."""
     body = b"".join(events(5000))
-    # A comment that fills the last record, which is the one that would be read in part.
+    # A comment fills the last record, so that a partial read of it would be noticed.
     body += b":%b\n\n" % (b" " * (-(len(whole(body)) + 3) % 16384))
     assert len(whole(body)) % 16384 == 0
 
-    def play(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         while peer.request() is not None:
-            peer.say(whole(body))
+            peer.send(whole(body))
 
-    drove = here(played(play, tls=tls).url, 3)
-    assert (drove.statuses, drove.reused) == (["OK"] * 3, [0, 1, 1])
-    assert drove.records["chunks"].tolist() == [5000] * 3
+    result = run_here(start_server(script, tls=tls).url, 3)
+    assert (result.statuses, result.reused) == (["OK"] * 3, [0, 1, 1])
+    assert result.records["chunks"].tolist() == [5000] * 3
 
 
-def test_a_large_request_over_tls_arrives_whole(tls, trusted, played, here) -> None:
-    """Where a write could not go on it is repeated, as TLS demands, with the very same bytes."""
+def test_a_large_request_over_tls(tls, trusted, start_server, run_here) -> None:
+    """TLS requires that an interrupted write is repeated with the same bytes."""
     bodies: list[bytes] = []
     text = "abcdefgh" * 1_000_000
 
-    def play(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         time.sleep(0.3)
         while (body := peer.request()) is not None:
             bodies.append(body)
-            peer.say(whole())
+            peer.send(whole())
 
     session = SingleTurn(Turn(prompt=TextPrompt(text), max_tokens=3))
-    drove = here(played(play, tls=tls, room=65536).url, [session, session])
-    assert (drove.statuses, drove.reused) == (["OK", "OK"], [0, 1])
+    result = run_here(start_server(script, tls=tls, receive_buffer=65536).url, [session, session])
+    assert (result.statuses, result.reused) == (["OK", "OK"], [0, 1])
     assert [body.count(text.encode()) for body in bodies] == [1, 1]
 
 
-def test_a_certificate_that_nobody_trusts_is_no_connection(tls, played, here, monkeypatch) -> None:
-    """The reason says what it was."""
+def test_an_untrusted_certificate_is_a_connect_error(
+    tls, start_server, run_here, monkeypatch
+) -> None:
+    """The error names the certificate."""
     monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
-    drove = here(played(answering, tls=tls).url, 2)
-    assert drove.statuses == ["CONNECT", "CONNECT"]
-    assert all("certificate" in error for error in drove.errors)
+    result = run_here(start_server(answer_all, tls=tls).url, 2)
+    assert result.statuses == ["CONNECT", "CONNECT"]
+    assert all("certificate" in error for error in result.errors)
 
 
-def test_a_server_without_tls_is_no_connection(played, here) -> None:
-    """It answers the handshake in plain HTTP, as such servers do."""
+def test_a_server_without_tls_is_a_connect_error(start_server, run_here) -> None:
+    """Such servers answer the handshake with plain HTTP."""
 
-    def play(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         peer.socket.recv(65536)
-        peer.say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         peer.until_closed()
 
-    drove = here(played(play).url.replace("http:", "https:"), 2)
-    assert drove.statuses == ["CONNECT", "CONNECT"]
+    result = run_here(start_server(script).url.replace("http:", "https:"), 2)
+    assert result.statuses == ["CONNECT", "CONNECT"]
 
 
 @pytest.mark.parametrize("end", [lambda _: None, Peer.reset], ids=["closes", "resets"])
 @LEFT_OPEN
-def test_a_server_that_ends_the_handshake_is_no_connection(played, here, end) -> None:
-    """Classified, whenever in the making of the connection it comes."""
-    drove = here(played(end).url.replace("http:", "https:"), 100, concurrency=8)
-    assert drove.statuses == ["CONNECT"] * 100
+def test_a_failed_handshake_is_a_connect_error(start_server, run_here, end) -> None:
+    """Whenever the server closes or resets the connection."""
+    result = run_here(start_server(end).url.replace("http:", "https:"), 100, concurrency=8)
+    assert result.statuses == ["CONNECT"] * 100
 
 
 @LEFT_OPEN
-def test_a_reset_between_tcp_and_tls_is_no_connection() -> None:
-    """The moment that the test above meets only now and then."""
-    said: list[tuple[object, str]] = []
+def test_a_reset_between_tcp_and_tls_is_a_connect_error() -> None:
+    """The moment that the test above hits only by chance."""
+    results: list[tuple[object, str]] = []
     with (
         contextlib.closing(EventLoop()) as loop,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
         target_url = TargetUrl(f"https://127.0.0.1:{listener.getsockname()[1]}", api_key=None)
         attempt = ConnectionAttempt(
-            loop, target_url, lambda made, reason: said.append((made, reason))
+            loop, target_url, lambda sock, reason: results.append((sock, reason))
         )
         attempt.start()
         Peer(listener.accept()[0], 0).reset()
         attempt._tcp_connected()
-    assert said == [(None, "Connection reset by peer")]
+    assert results == [(None, "Connection reset by peer")]
 
 
-def test_a_handshake_without_answer_ends_in_time(played, here) -> None:
-    """TCP stands, but nobody speaks TLS."""
+def test_the_connect_timeout_covers_the_handshake(start_server, run_here) -> None:
+    """TCP is connected, but the server does not answer the handshake."""
     begun = time.monotonic()
-    url = played(Peer.until_closed).url.replace("http:", "https:")
-    drove = here(url, 2, connect_timeout_s=0.2)
-    assert drove.statuses == ["CONNECT", "CONNECT"]
-    assert "no answer within 0.2 s" in drove.errors[0]
+    url = start_server(Peer.until_closed).url.replace("http:", "https:")
+    result = run_here(url, 2, connect_timeout_s=0.2)
+    assert result.statuses == ["CONNECT", "CONNECT"]
+    assert "no answer within 0.2 s" in result.errors[0]
     assert time.monotonic() - begun < 10
 
 
@@ -181,27 +181,27 @@ def test_a_handshake_without_answer_ends_in_time(played, here) -> None:
     "first",
     [
         (socket.AF_INET6, "::1"),
-        # As AF_INET6 itself is where the kernel was built or started without it.
+        # Like AF_INET6 on a kernel without IPv6.
         (socket.AF_INET + 200, "nowhere"),
     ],
-    ids=["nobody listens", "no such family"],
+    ids=["connection refused", "no such family"],
 )
-def test_the_next_address_is_tried(played, here, monkeypatch, first) -> None:
-    """A name stands for several addresses, and the server listens on one of them."""
-    server = played(answering)
+def test_all_addresses_are_tried(start_server, run_here, monkeypatch, first) -> None:
+    """A host name has several addresses, and the server listens on one of them."""
+    server = start_server(answer_all)
     family, host = first
     found = [
         (family, socket.SOCK_STREAM, 0, "", (host, server.port)),
         (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", server.port)),
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    drove = here(f"http://two.test:{server.port}", 2)
-    assert (drove.statuses, drove.reused) == (["OK", "OK"], [0, 1])
+    result = run_here(f"http://two.test:{server.port}", 2)
+    assert (result.statuses, result.reused) == (["OK", "OK"], [0, 1])
 
 
 @pytest.fixture
 def full() -> Iterator[int]:
-    """The port of a server that accepts nobody and whose queue is full."""
+    """The port of a server with a full accept queue."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
         contextlib.ExitStack() as stack,
@@ -214,36 +214,36 @@ def full() -> Iterator[int]:
         yield port
 
 
-def test_a_connection_that_is_not_accepted_ends_in_time(full, here) -> None:
-    """Classified, with the limit in the reason."""
+def test_the_connect_timeout_covers_tcp(full, run_here) -> None:
+    """A server that accepts no connection: the error has the timeout."""
     begun = time.monotonic()
-    drove = here(f"http://127.0.0.1:{full}", 3, connect_timeout_s=0.2)
-    assert drove.statuses == ["CONNECT"] * 3
-    assert all("no answer within 0.2 s" in error for error in drove.errors)
+    result = run_here(f"http://127.0.0.1:{full}", 3, connect_timeout_s=0.2)
+    assert result.statuses == ["CONNECT"] * 3
+    assert all("no answer within 0.2 s" in error for error in result.errors)
     assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("system", ["linux", "elsewhere"])
-def test_a_phase_ends_where_every_request_fails_at_once(here, monkeypatch, system) -> None:
-    """A name that is not found: the time limit holds all the same, without timerfd too."""
+def test_a_phase_of_failing_requests_ends_in_time(run_here, monkeypatch, system) -> None:
+    """The host name is unknown, so each request fails at once."""
     monkeypatch.setattr(timers.sys, "platform", system)
 
-    asked = []
+    lookups = []
 
     def nothing_found(*args: object, **__: object) -> None:
-        asked.append(args)
+        lookups.append(args)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", nothing_found)
-    drove = here(
+    result = run_here(
         "http://nowhere.test",
         40_000,
         concurrency=4,
         stop=Stop(duration_s=0.2),
         loop=EventLoop(Poller()) if system == "elsewhere" else None,
     )
-    assert drove.summary.stopped_by == "duration"
-    assert set(drove.statuses) == {"CONNECT"}
-    assert "Name or service not known" in drove.errors[0]
-    # Once: a look-up waits, and all streams with it.
-    assert len(asked) == 1
+    assert result.summary.stopped_by == "duration"
+    assert set(result.statuses) == {"CONNECT"}
+    assert "Name or service not known" in result.errors[0]
+    # Only once: a lookup blocks all connections.
+    assert len(lookups) == 1

@@ -1,4 +1,4 @@
-"""The loop: who is called, in which order, with epoll and with what stands in for it elsewhere."""
+"""The event loop with both pollers: which handlers are called, and in which order."""
 
 from __future__ import annotations
 
@@ -23,49 +23,49 @@ Pair = tuple[socket.socket, socket.socket]
 
 @pytest.fixture
 def few(each_path) -> Iterator[EventLoop]:
-    """An event loop whose poller, if compiled, reports at most 16 sockets per turn."""
+    """An event loop whose poller, if compiled, reports at most 16 events per poll."""
     poller = native.module.Poller(max_events=16) if each_path == "compiled" else Poller()
-    with contextlib.closing(EventLoop(poller)) as made:
-        yield made
+    with contextlib.closing(EventLoop(poller)) as event_loop:
+        yield event_loop
 
 
 @pytest.fixture
 def loop(each_path) -> Iterator[EventLoop]:
-    """An event loop of each path; closing it twice is allowed."""
-    made = EventLoop()
-    yield made
-    made.close()
-    made.close()
+    """An event loop, closed twice."""
+    event_loop = EventLoop()
+    yield event_loop
+    event_loop.close()
+    event_loop.close()
 
 
 @pytest.fixture
 def pairs() -> Iterator[list[Pair]]:
-    """Two pairs of sockets."""
-    made = [socket.socketpair() for _ in range(2)]
-    yield made
-    for pair in made:
+    """Two pairs of connected sockets."""
+    found = [socket.socketpair() for _ in range(2)]
+    yield found
+    for pair in found:
         for end in pair:
             end.close()
 
 
-def test_a_phase_without_epoll_and_timerfd(played, here, monkeypatch) -> None:
-    """Small, but whole: all tokens of all requests, connections kept, an end by time."""
+def test_a_phase_without_epoll_and_timerfd(start_server, run_here, monkeypatch) -> None:
+    """All tokens of all requests, keep-alive, an end in time."""
     monkeypatch.setattr(timers.sys, "platform", "elsewhere")
 
-    def play(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         while peer.request() is not None:
-            peer.say(*chunked(events(10)), b"0\r\n\r\n")
+            peer.send(*chunked(events(10)), b"0\r\n\r\n")
 
-    server = played(play)
-    drove = here(server.url, 40, concurrency=4, loop=EventLoop(Poller()))
-    assert drove.statuses == ["OK"] * 40
-    assert drove.records["n_out"].tolist() == drove.records["chunks"].tolist() == [10] * 40
-    assert sum(drove.reused) == 36
+    server = start_server(script)
+    result = run_here(server.url, 40, concurrency=4, loop=EventLoop(Poller()))
+    assert result.statuses == ["OK"] * 40
+    assert result.records["n_out"].tolist() == result.records["chunks"].tolist() == [10] * 40
+    assert sum(result.reused) == 36
     assert server.connections == 4
 
 
-def test_a_handler_may_forget_another_of_the_same_turn(loop, pairs) -> None:
-    """Both were ready; the one that is forgotten is not called any more."""
+def test_a_handler_may_unwatch_another_of_the_same_poll(loop, pairs) -> None:
+    """Both descriptors were ready; the other handler is not called."""
     called: list[int] = []
     ends = [ours.fileno() for ours, _ in pairs]
 
@@ -80,8 +80,8 @@ def test_a_handler_may_forget_another_of_the_same_turn(loop, pairs) -> None:
     assert len(called) == 1
 
 
-def test_what_replaces_a_descriptor_is_watched(loop, pairs) -> None:
-    """Forgotten, closed, and its number given to another: reported for the other."""
+def test_a_reused_descriptor_number_is_watched(loop, pairs) -> None:
+    """Unwatched, replaced by another socket, watched again: events are the other socket's."""
     called: list[str] = []
     (first, _), (second, theirs) = pairs
     fd = first.fileno()
@@ -95,8 +95,8 @@ def test_what_replaces_a_descriptor_is_watched(loop, pairs) -> None:
     assert called == ["second"]
 
 
-def test_watching_again_replaces_what_is_waited_for(loop, pairs) -> None:
-    """Room to write is reported only while it is asked for."""
+def test_watching_again_replaces_the_mask(loop, pairs) -> None:
+    """WRITE is reported only as long as it is watched."""
     masks: list[int] = []
     ours, theirs = pairs[0]
     loop.watch(ours.fileno(), masks.append, WRITE)
@@ -107,10 +107,8 @@ def test_watching_again_replaces_what_is_waited_for(loop, pairs) -> None:
     assert [bool(mask & WRITE) for mask in masks] == [True, False]
 
 
-def test_reading_comes_first_then_work_then_soon_then_idle(loop, pairs) -> None:
-    """What handlers leave is done in pieces, in order, what follows from a piece after it; what can
-    wait comes when all else is done.
-    """
+def test_order_of_reads_and_other_calls(loop, pairs) -> None:
+    """First reads, then slices of deferred work, with soon calls between them, then idle calls."""
     done: list[str] = []
     ours, theirs = pairs[0]
 
@@ -133,8 +131,8 @@ def test_reading_comes_first_then_work_then_soon_then_idle(loop, pairs) -> None:
     assert 1 < done.index("soon") < 40
 
 
-def test_what_can_wait_waits_while_anything_is_ready(loop, pairs) -> None:
-    """Records are written when no token would have to wait for it."""
+def test_idle_calls_wait_while_a_socket_is_ready(loop, pairs) -> None:
+    """Writing records must not delay a read."""
     done: list[str] = []
     ours, theirs = pairs[0]
 
@@ -145,8 +143,8 @@ def test_what_can_wait_waits_while_anything_is_ready(loop, pairs) -> None:
     assert done == ["read"] * 5 + ["idle"]
 
 
-def test_sockets_are_looked_at_between_pieces_of_work(loop, pairs) -> None:
-    """A byte that comes while much is left to be done does not wait for all of it."""
+def test_sockets_are_polled_between_slices(loop, pairs) -> None:
+    """A byte does not wait for all deferred work."""
     done: list[str] = []
     ours, theirs = pairs[0]
 
@@ -163,8 +161,8 @@ def test_sockets_are_looked_at_between_pieces_of_work(loop, pairs) -> None:
     assert done.index("read") < 100
 
 
-def test_what_comes_again_and_again_does_not_hold_the_sockets_up(loop, pairs) -> None:
-    """A function that asks to be called soon once more is, but after a look at the sockets."""
+def test_repeated_soon_calls_do_not_block_reads(loop, pairs) -> None:
+    """A function that calls `call_soon` again runs after the next poll."""
     calls, read = 0, False
     ours, theirs = pairs[0]
 
@@ -185,8 +183,8 @@ def test_what_comes_again_and_again_does_not_hold_the_sockets_up(loop, pairs) ->
     assert calls < 100
 
 
-def test_since_when_something_may_have_been_ready(loop, pairs) -> None:
-    """A byte that came during work waited for the work; one that a poll waited for did not."""
+def test_ready_since_covers_work_but_not_waiting(loop, pairs) -> None:
+    """A byte that came during work waited for it; a byte that ended a wait did not."""
     ours, theirs = pairs[0]
     busy: list[int] = []
     idle: list[int] = []
@@ -196,95 +194,93 @@ def test_since_when_something_may_have_been_ready(loop, pairs) -> None:
         time.sleep(2e-3)
 
     def read(mask: int) -> None:
-        late_ns = time.monotonic_ns() - loop.poller.ready_since_ns
+        delay_ns = time.monotonic_ns() - loop.poller.ready_since_ns
         ours.recv(1)
         if len(busy) < 100:
-            busy.append(late_ns)
+            busy.append(delay_ns)
             if len(busy) < 100:
                 loop.deferred.append((work, (b"", 0)))
         else:
-            idle.append(late_ns)
+            idle.append(delay_ns)
 
     loop.watch(ours.fileno(), read)
     theirs.send(b"x")
     loop.run_until(lambda: len(busy) == 100)
-    # But for polls that were themselves interrupted, and so look as if they had waited.
+    # The median, because a poll that was interrupted looks like one that waited.
     assert sorted(busy)[50] >= 2_000_000
     sender = threading.Thread(target=_send_slowly, args=(theirs, 100))
     sender.start()
     loop.run_until(lambda: len(idle) == 100)
     sender.join()
-    # Half of them, however busy the machine: none waited for anything of ours.
+    # The median again: on a busy machine, some are delayed by other processes.
     assert sorted(idle)[50] < 1_000_000
 
 
-def test_what_a_full_poll_may_have_left_out_has_been_ready_since_before_it(few) -> None:
-    """More sockets are ready than one poll reports: the last ones waited for all the others."""
-    made = [socket.socketpair() for _ in range(100)]
-    late: list[int] = []
+def test_ready_since_covers_full_polls(few) -> None:
+    """With more ready sockets than one poll reports, the last ones waited for all others."""
+    sockets = [socket.socketpair() for _ in range(100)]
+    delays: list[int] = []
 
     def read(ours: socket.socket) -> None:
-        late.append(time.monotonic_ns() - few.poller.ready_since_ns)
+        delays.append(time.monotonic_ns() - few.poller.ready_since_ns)
         ours.recv(1)
         time.sleep(1e-4)
 
-    for ours, theirs in made:
+    for ours, theirs in sockets:
         few.watch(ours.fileno(), lambda _, ours=ours: read(ours))
         theirs.send(b"x")
-    few.run_until(lambda: len(late) == len(made))
-    assert late[-1] >= 90 * 100_000
-    for pair in made:
+    few.run_until(lambda: len(delays) == len(sockets))
+    assert delays[-1] >= 90 * 100_000
+    for pair in sockets:
         for end in pair:
             end.close()
 
 
-def test_sockets_that_are_always_ready_starve_nobody(few, monkeypatch) -> None:
-    """More of them than a poll reports: all are read, timers fire (where the system has none that
-    can be polled, too), and since when they may have been ready is known to a turn or two.
-    """
+def test_full_polls_are_fair(few, monkeypatch) -> None:
+    """If more sockets are ready than a poll reports, all are read, and timers are called."""
     monkeypatch.setattr(timers.sys, "platform", "elsewhere")
-    made = [socket.socketpair() for _ in range(48)]
-    reads = [0] * len(made)
-    late: list[int] = []
-    fired: list[int] = []
+    sockets = [socket.socketpair() for _ in range(48)]
+    reads = [0] * len(sockets)
+    delays: list[int] = []
+    calls: list[int] = []
     with contextlib.closing(timers.Timers(few)) as clock:
         begun_ns = time.monotonic_ns()
-        clock.call_at(begun_ns + 20_000_000, fired.append, 1)
+        clock.call_at(begun_ns + 20_000_000, calls.append, 1)
 
         def read(number: int) -> None:
             reads[number] += 1
-            late.append(time.monotonic_ns() - few.poller.ready_since_ns)
+            delays.append(time.monotonic_ns() - few.poller.ready_since_ns)
 
-        for number, (ours, theirs) in enumerate(made):
+        for number, (ours, theirs) in enumerate(sockets):
             few.watch(ours.fileno(), lambda _, number=number: read(number))
             theirs.send(b"x")
         few.run_until(lambda: time.monotonic_ns() - begun_ns > 300_000_000)
-    assert fired
+    assert calls
     assert min(reads) > max(reads) / 2 > 0
-    assert sorted(late)[len(late) // 2] < 100_000_000
-    for pair in made:
+    assert sorted(delays)[len(delays) // 2] < 100_000_000
+    for pair in sockets:
         for end in pair:
             end.close()
 
 
-@pytest.mark.parametrize("turns", [1, 2, 4, 5, 8, 16, 31, 32])
-def test_every_place_of_a_batch_is_sampled(pairs, turns) -> None:
-    """The compiled poller samples read delays in one turn of 16, whatever period the load has."""
+@pytest.mark.parametrize("period", [1, 2, 4, 5, 8, 16, 31, 32])
+def test_sampled_polls_have_no_period(pairs, period) -> None:
+    """One of 16 polls is sampled on average, in every phase of a periodic load (compiled only)."""
     if native.module is None:
-        pytest.skip("the C extension was not built here")
+        pytest.skip("the C extension is not built")
     ours, theirs = pairs[0]
-    sampled = [0] * turns
-    turn = 0
+    sampled = [0] * period
+    polls = 0
 
     def read(mask: int) -> None:
-        nonlocal turn
-        sampled[turn % turns] += loop.poller.sampled
-        turn += 1
+        nonlocal polls
+        sampled[polls % period] += loop.poller.sampled
+        polls += 1
 
     with contextlib.closing(EventLoop()) as loop:
         loop.watch(ours.fileno(), read)
         theirs.send(b"x")
-        loop.run_until(lambda: turn >= 4000)
+        loop.run_until(lambda: polls >= 4000)
     assert min(sampled) > 0
     assert 4000 / 20 < sum(sampled) < 4000 / 12
 
@@ -296,7 +292,7 @@ def _send_slowly(theirs: socket.socket, count: int) -> None:
 
 
 def _note_reads(loop: EventLoop, ours: socket.socket, done: list[str]) -> None:
-    """Read a byte whenever one is there, and say so."""
+    """Append "read" to `done` for each byte that was read."""
 
     def read(mask: int) -> None:
         ours.recv(1)

@@ -1,4 +1,4 @@
-"""Timestamps of reads: the kernel's where it gives them, on real sockets."""
+"""Timestamps of reads on real sockets, with and without kernel timestamps."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from tokenbench.load.token_reader import make_reader
 from .peers import Peer, chunked, events, whole
 
 pytestmark = pytest.mark.timeout(60)
-linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what TCP receives")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="kernel timestamps need Linux")
 LATE_S = 0.1
 SOON_NS = 50_000_000
 
 
 class _Owner:
-    """Keeps what is left to it, with the stamps."""
+    """Keeps the reads that its reader passes on, with their timestamps."""
 
     def __init__(self) -> None:
-        self.left: list[tuple[bytes, int]] = []
+        self.received: list[tuple[bytes, int]] = []
         self.ends: list[str] = []
 
     def data_received(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
-        """What is no plain token."""
-        self.left.append((data, arrived_ns))
+        """A read that is not plain tokens."""
+        self.received.append((data, arrived_ns))
 
     def connection_lost(self, error: str, now_ns: int) -> None:
-        """The end."""
+        """The end of the connection."""
         self.ends.append(error)
 
     def resume_writing(self) -> None:
-        """Not looked at."""
+        """Not used here."""
 
 
 @pytest.fixture
 def receiver(each_path) -> Iterator[Receiver]:
-    """Of a reactor that times every turn."""
+    """The receiver of an event loop that samples every poll."""
     with contextlib.closing(EventLoop()) as loop:
         if each_path == "compiled":
             loop.poller.sampled = True  # type: ignore[attr-defined]
@@ -59,24 +59,24 @@ def receiver(each_path) -> Iterator[Receiver]:
 
 
 def _read(ours: socket.socket, receiver: Receiver) -> tuple[bytes, int]:
-    """What is there, and its stamp."""
+    """Read once; returns the data and its timestamp."""
     owner = _Owner()
     make_reader(ours, owner, receiver)(READ)
-    (seen,) = owner.left
-    return seen
+    (read,) = owner.received
+    return read
 
 
 def _template(read: bytes) -> ChunkTemplate:
-    """Of a read that is a token."""
+    """The template of a read that is a token."""
     event = StreamEvent(token=True, text="a")
-    made = make_template(read.partition(b"data: ")[2].rstrip(), event, (b'"text":"',))
-    assert made is not None
-    return made
+    template = make_template(read.partition(b"data: ")[2].rstrip(), event, (b'"text":"',))
+    assert template is not None
+    return template
 
 
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends of a TCP connection, over the loopback interface."""
+    """Both ends of a TCP connection over the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname())
         theirs, _ = server.accept()
@@ -86,8 +86,10 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
     theirs.close()
 
 
-def _stamping(ours: socket.socket, theirs: socket.socket, receiver: Receiver) -> None:
-    """Wait until the kernel stamps: it begins a moment after the first socket asks it to."""
+def _wait_for_kernel_timestamps(
+    ours: socket.socket, theirs: socket.socket, receiver: Receiver
+) -> None:
+    """Wait for kernel timestamps: they begin a moment after the first socket enables them."""
     for _ in range(100):
         receiver.kernel_timestamps = True
         theirs.send(b"x")
@@ -95,86 +97,86 @@ def _stamping(ours: socket.socket, theirs: socket.socket, receiver: Receiver) ->
         if receiver.kernel_timestamps:
             return
         time.sleep(0.01)
-    pytest.fail("no read had a stamp of the kernel's")
+    pytest.fail("no read had a kernel timestamp")
 
 
 @linux
-def test_a_late_read_has_the_stamp_of_the_arrival(ends, receiver) -> None:
-    """Read a tenth of a second after it came: the stamp is of when it came, the delay is told."""
+def test_a_late_read_has_the_arrival_time(ends, receiver) -> None:
+    """Read 0.1 s after its arrival: the timestamp is the arrival, the delay is sampled."""
     ours, theirs = ends
-    _stamping(ours, theirs, receiver)
+    _wait_for_kernel_timestamps(ours, theirs, receiver)
     for number in range(3):
         before_ns = time.monotonic_ns()
         theirs.send(b"token")
         time.sleep(LATE_S)
-        data, came_ns = _read(ours, receiver)
+        data, arrived_ns = _read(ours, receiver)
         assert data == b"token", number
-        # No earlier than it was sent (but for what two readings of a clock are apart).
-        assert -50_000 < came_ns - before_ns < SOON_NS
+        # Not before it was sent, within the accuracy of the clock offset.
+        assert -50_000 < arrived_ns - before_ns < SOON_NS
     assert receiver.kernel_timestamps
     assert receiver.delays.percentiles()[2] >= LATE_S * 1e9 - SOON_NS
 
 
 @linux
-def test_what_is_read_together_has_the_stamp_of_the_last(ends, receiver) -> None:
-    """Two segments in one read: nobody tells when the first came."""
+def test_a_merged_read_has_the_time_of_the_last_segment(ends, receiver) -> None:
+    """Two segments in one read: the arrival of the first is unknown."""
     ours, theirs = ends
-    _stamping(ours, theirs, receiver)
+    _wait_for_kernel_timestamps(ours, theirs, receiver)
     theirs.send(b"one")
     time.sleep(LATE_S)
     before_ns = time.monotonic_ns()
     theirs.send(b"two")
     time.sleep(LATE_S)
-    data, came_ns = _read(ours, receiver)
+    data, arrived_ns = _read(ours, receiver)
     assert data == b"onetwo"
-    assert -50_000 < came_ns - before_ns < SOON_NS
+    assert -50_000 < arrived_ns - before_ns < SOON_NS
 
 
-def test_without_the_kernel_a_stamp_is_the_moment_after_the_read(receiver) -> None:
-    """A socket of another family: stamped by this process, and it is told."""
+def test_without_kernel_timestamps_the_time_after_the_read_is_used(receiver) -> None:
+    """A socket of another family; `kernel_timestamps` is False afterwards."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"token")
         time.sleep(LATE_S)
         before_ns = time.monotonic_ns()
-        data, came_ns = _read(ours, receiver)
+        data, arrived_ns = _read(ours, receiver)
     assert data == b"token"
-    assert before_ns <= came_ns <= time.monotonic_ns()
+    assert before_ns <= arrived_ns <= time.monotonic_ns()
     assert not receiver.kernel_timestamps
-    # Since the reactor was made: as long as the socket may have been ready.
+    # The socket may have been ready since the event loop was created.
     assert receiver.delays.percentiles()[0] >= LATE_S * 1e9
 
 
-def test_elsewhere_than_on_linux_reads_are_stamped_here(ends, receiver, monkeypatch) -> None:
-    """The kernel is not asked."""
+def test_other_systems_have_no_kernel_timestamps(ends, receiver, monkeypatch) -> None:
+    """The socket option is not set."""
     ours, theirs = ends
     monkeypatch.setattr(sys, "platform", "darwin")
     read = receiver.read_function(ours)
     before_ns = time.monotonic_ns()
     theirs.send(b"token")
-    data, came_ns = read()
+    data, arrived_ns = read()
     assert data == b"token"
-    assert before_ns < came_ns <= time.monotonic_ns()
+    assert before_ns < arrived_ns <= time.monotonic_ns()
     assert not receiver.kernel_timestamps
 
 
-def test_the_end_is_no_arrival(ends, receiver) -> None:
-    """It has no stamp of the kernel's, and needs none; that it was read late is told."""
+def test_the_end_needs_no_kernel_timestamp(ends, receiver) -> None:
+    """Only data counts for `kernel_timestamps`; the delay of the read is sampled."""
     ours, theirs = ends
     owner = _Owner()
     theirs.close()
     time.sleep(LATE_S)
     make_reader(ours, owner, receiver)(READ)
-    assert (owner.left, owner.ends) == ([], [""])
+    assert (owner.received, owner.ends) == ([], [""])
     assert receiver.kernel_timestamps is (sys.platform == "linux")
     assert receiver.delays.percentiles()[0] >= LATE_S * 1e9
 
 
-def test_a_clock_that_is_set_and_set_back_is_seen(receiver, monkeypatch) -> None:
-    """The most that it was off at any look stays."""
+def test_clock_steps_are_remembered(receiver, monkeypatch) -> None:
+    """The largest step stays, even if the clock is set back."""
     real = read_clocks()
-    for ahead_ns in (0, 5_000_000, -9_000_000, 1_000):
-        wall_ns = real.monotonic_ns + receiver.clock.offset_ns + ahead_ns
+    for step_ns in (0, 5_000_000, -9_000_000, 1_000):
+        wall_ns = real.monotonic_ns + receiver.clock.offset_ns + step_ns
         pair = ClockPair(wall_ns=wall_ns, monotonic_ns=real.monotonic_ns)
         monkeypatch.setattr(socket_timestamps, "read_clocks", lambda pair=pair: pair)
         receiver.check_clock()
@@ -184,67 +186,67 @@ def test_a_clock_that_is_set_and_set_back_is_seen(receiver, monkeypatch) -> None
     assert receiver.clock_set_ns == -9_000_000
 
 
-def test_no_stamp_is_before_the_one_before(ends, receiver) -> None:
-    """Nor before the request; whether a read is plain or not."""
+def test_timestamps_never_decrease(ends, receiver) -> None:
+    """They are not earlier than the request or the last timestamp, for tokens and other reads."""
     ours, theirs = ends
     owner, timestamps = _Owner(), native.timestamps()
     reader = make_reader(ours, owner, receiver)
     _, first, second, *_ = chunked(events(2))
     theirs.send(first)
     reader(READ)
-    assert owner.left == [(first, reader.floor_ns)]
+    assert owner.received == [(first, reader.floor_ns)]
     floor_ns = reader.floor_ns = reader.floor_ns + 3_600_000_000_000
     template = _template(first)
     assert template.count_tokens(second) == 1
-    for taking in (True, False):
+    for with_template in (True, False):
         theirs.send(second)
-        reader.resume(template if taking else None, timestamps)
+        reader.resume(template if with_template else None, timestamps)
         reader(READ)
-    assert (list(timestamps), owner.left[1:]) == ([floor_ns], [(second, floor_ns)])
+    assert (list(timestamps), owner.received[1:]) == ([floor_ns], [(second, floor_ns)])
     assert (reader.floor_ns, reader.token_bytes) == (floor_ns, len(second))
 
 
-def test_what_comes_behind_a_read_waits_for_it(ends, receiver) -> None:
-    """Whatever the owner is to look at first keeps its place, its stamp, and the end behind it."""
+def test_later_reads_wait_for_the_owner(ends, receiver) -> None:
+    """Pending reads keep their order and timestamps; the end comes last."""
     ours, theirs = ends
     owner, timestamps = _Owner(), native.timestamps()
     reader = make_reader(ours, owner, receiver)
     receiver.poller.watch(ours.fileno(), reader)
     _, one, two, three, *_ = chunked(events(3))
     template = _template(one)
-    came = []
+    arrivals = []
     for part in (b"first", one, two + three, b"odd", one, two):
         theirs.send(part)
         reader(READ)
-        came.append(reader.floor_ns)
-    assert (owner.left, reader.pending) == ([(b"first", came[0])], 5)
+        arrivals.append(reader.floor_ns)
+    assert (owner.received, reader.pending) == ([(b"first", arrivals[0])], 5)
     theirs.close()
     assert receiver.poller.poll(60.0) == 1
     assert (owner.ends, reader.pending) == ([], 6)
-    assert receiver.poller.poll(0) == 0, "an end is told once"
+    assert receiver.poller.poll(0) == 0, "the end is reported once"
     reader.resume(template, timestamps)
-    assert list(timestamps) == [came[1], came[2], came[2]]
+    assert list(timestamps) == [arrivals[1], arrivals[2], arrivals[2]]
     assert timestamps.coalesced == 1
-    assert (owner.left[1:], owner.ends, reader.pending) == ([(b"odd", came[3])], [], 3)
+    assert (owner.received[1:], owner.ends, reader.pending) == ([(b"odd", arrivals[3])], [], 3)
     assert len(receiver.merged_delays) == 1
     reader.resume(template, timestamps)
-    assert (list(timestamps)[3:], owner.ends, reader.pending) == (came[4:], [""], 0)
+    assert (list(timestamps)[3:], owner.ends, reader.pending) == (arrivals[4:], [""], 0)
     assert reader.token_bytes == 2 * len(one + two) + len(three)
-    assert len(owner.left) == 2
+    assert len(owner.received) == 2
 
 
 @linux
-def test_a_client_that_merges_tokens_itself_is_told(played, here, each_path) -> None:
-    """Busy for three gaps again and again: it is known that reads with several tokens were late,
-    although the kernel's stamp, that of the last, is young.
+def test_merged_reads_of_a_late_client_are_sampled(start_server, run_here, each_path) -> None:
+    """A client that is busy for three gaps reads several tokens at once. The samples show that
+    these reads were late, although their timestamp, that of the last token, is recent.
     """
 
-    def play(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         while peer.request() is not None:
             for part in chunked(events(60)):
                 time.sleep(0.01)
-                peer.say(part)
-            peer.say(b"0\r\n\r\n")
+                peer.send(part)
+            peer.send(b"0\r\n\r\n")
 
     wake, poke = os.pipe()
 
@@ -262,49 +264,49 @@ def test_a_client_that_merges_tokens_itself_is_told(played, here, each_path) -> 
     with contextlib.closing(EventLoop()) as loop:
         loop.watch(wake, busy)
         poking.start()
-        drove = here(played(play).url, 4, concurrency=2, loop=loop)
+        result = run_here(start_server(script).url, 4, concurrency=2, loop=loop)
         over.set()
         poking.join()
     os.close(wake)
     os.close(poke)
-    summary = drove.summary
+    summary = result.summary
     assert summary.kernel_timestamps
-    assert drove.records["coalesced"].sum() > 20
+    assert result.records["coalesced"].sum() > 20
     late = sum(delay > 5_000_000 for delay in summary.merged_delay_ns)
     assert late > 0.8 * len(summary.merged_delay_ns)
 
 
 @linux
-def test_a_phase_tells_that_its_stamps_are_the_kernels(played, here, each_path) -> None:
-    """Every read of a phase over TCP, connections kept and new."""
+def test_a_phase_over_tcp_has_kernel_timestamps(start_server, run_here, each_path) -> None:
+    """On new and on reused connections."""
 
-    def play(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         while peer.request() is not None:
             time.sleep(0.02)
-            peer.say(*chunked(events(3)), b"0\r\n\r\n")
+            peer.send(*chunked(events(3)), b"0\r\n\r\n")
 
-    server = played(play)
-    drove = here(server.url, 12, concurrency=4)
-    assert drove.statuses == ["OK"] * 12
-    assert drove.summary.kernel_timestamps
-    assert (drove.records["first_ns"] > drove.records["sent_last_ns"]).all()
+    server = start_server(script)
+    result = run_here(server.url, 12, concurrency=4)
+    assert result.statuses == ["OK"] * 12
+    assert result.summary.kernel_timestamps
+    assert (result.records["first_ns"] > result.records["sent_last_ns"]).all()
 
 
-def test_what_lay_there_before_the_request_is_not_before_it(played, here, each_path) -> None:
-    """A server that answers before it was asked: no latency is negative."""
+def test_no_latency_is_negative(start_server, run_here, each_path) -> None:
+    """A server that answers before the request."""
 
-    def play(peer: Peer) -> None:
-        peer.say(whole())
+    def script(peer: Peer) -> None:
+        peer.send(whole())
         peer.until_closed()
 
-    drove = here(played(play).url, 1)
-    records = drove.records
+    result = run_here(start_server(script).url, 1)
+    records = result.records
     assert (records["first_ns"] >= records["sent_first_ns"]).all()
     assert (records["end_ns"] >= records["sent_first_ns"]).all()
 
 
 def test_clocks_are_read_at_the_same_instant(monkeypatch) -> None:
-    """Of many readings, one between which nothing else ran: here each other one is interrupted."""
+    """The reading that was not interrupted is used; here every other one is interrupted."""
     now, calls = 1_000_000, 0
 
     def clock() -> int:

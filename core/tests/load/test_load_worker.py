@@ -1,4 +1,4 @@
-"""The load worker as a process, against a server whose truth is known."""
+"""The load worker as a process, against a server with known behaviour."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _status(folder: Path) -> dict[str, int]:
     return {Status(int(n)).name: int(c) for n, c in zip(names, counts, strict=True)}
 
 
-def test_stamps_and_counts_are_right(serve, drive, tmp_path) -> None:
-    """TTFT, TPOT and token counts of a server with a known schedule; every stamp in order."""
+def test_timestamps_and_counts_are_right(serve, drive, tmp_path) -> None:
+    """TTFT, TPOT and token counts of a server with a known schedule; ordered timestamps."""
     summary = drive(serve("--ttft-s", "0.05", "--itl-s", "0.01"), concurrency=4)
     records, chunks = read_raw(tmp_path)
     assert summary.stopped_by == "requests"
@@ -45,23 +45,23 @@ def test_stamps_and_counts_are_right(serve, drive, tmp_path) -> None:
 
 
 def test_concurrency_is_held(serve, drive) -> None:
-    """The closed loop keeps its slots full while it dispatches."""
+    """While it dispatches, the closed loop keeps its concurrency."""
     summary = drive(serve(), concurrency=8, stop=Stop(duration_s=1.0))
     assert summary.stopped_by == "duration"
-    # A busy machine costs some; a loop that forgot a slot would cost an eighth.
+    # A busy machine costs a little; losing one of the eight would cost 12.5 %.
     assert summary.in_flight_ns / summary.target_in_flight_ns > 0.93
 
 
-def test_time_waits_for_the_least_requests(serve, drive) -> None:
-    """A slow server still gets every slot refilled."""
+def test_the_duration_waits_for_min_requests(serve, drive) -> None:
+    """A slow server gets `min_requests` requests, even after the duration."""
     summary = drive(
         serve("--ttft-s", "0.4"), concurrency=2, stop=Stop(duration_s=0.1, min_requests=4)
     )
     assert (summary.turns, summary.stopped_by) == (4, "duration")
 
 
-def test_chat_endpoint(serve, drive, tmp_path) -> None:
-    """The other built-in wire."""
+def test_chat_codec(serve, drive, tmp_path) -> None:
+    """The other built-in codec."""
     drive(serve(), codec=CHAT)
     assert _status(tmp_path) == {"OK": 20}
 
@@ -70,26 +70,26 @@ def test_chat_endpoint(serve, drive, tmp_path) -> None:
     ("option", "status"), [("--drop-share=1.0", "BROKEN"), ("--refuse", "HTTP")]
 )
 def test_failures_are_classified(serve, drive, tmp_path, option: str, status: str) -> None:
-    """Each failure has one class, and the loop goes on."""
+    """Each failure has a status, and the load continues."""
     summary = drive(serve(option))
     assert _status(tmp_path) == {status: 20}
     assert summary.errors
 
 
-def test_no_server_is_a_failed_connection(drive, tmp_path) -> None:
-    """Nothing listens: classified, quickly over."""
+def test_no_server_is_a_connect_error(drive, tmp_path) -> None:
+    """No server listens: the phase ends soon."""
     drive("http://127.0.0.1:9", stop=Stop(requests=4))
     assert _status(tmp_path) == {"CONNECT": 4}
 
 
-def test_a_stream_without_end_mark_but_with_usage_is_whole(serve, drive, tmp_path) -> None:
+def test_usage_replaces_the_end_mark(serve, drive, tmp_path) -> None:
     """transformers serve sends no [DONE]."""
     drive(serve("--no-done"))
     assert _status(tmp_path) == {"OK": 20}
 
 
-def test_stall_ends_the_phase(serve, drive, tmp_path) -> None:
-    """No token on any stream for the set time: what hung is recorded as stalled."""
+def test_a_stall_ends_the_phase(serve, drive, tmp_path) -> None:
+    """No token for the timeout: the requests in flight are recorded as stalled."""
     begun = time.monotonic()
     summary = drive(
         serve("--hang-after", "3"), concurrency=2, stop=Stop(duration_s=60), stall_timeout_s=1.0
@@ -99,14 +99,14 @@ def test_stall_ends_the_phase(serve, drive, tmp_path) -> None:
     assert _status(tmp_path)["STALLED"] == 2
 
 
-def test_request_time_out(serve, drive, tmp_path) -> None:
-    """A request that takes too long ends, and its slot goes on."""
+def test_request_timeout(serve, drive, tmp_path) -> None:
+    """A request that takes too long ends, and the next one starts."""
     drive(serve("--ttft-s", "5"), stop=Stop(requests=4), request_timeout_s=0.5)
     assert _status(tmp_path) == {"TIMEOUT": 4}
 
 
-def test_interruption_keeps_what_was_measured(serve, drive, tmp_path) -> None:
-    """Cancelled turns are recorded as such, ended ones stay."""
+def test_an_interruption_keeps_completed_turns(serve, drive, tmp_path) -> None:
+    """The requests in flight are recorded as cancelled."""
     begun = time.monotonic()
     summary = drive(
         serve("--itl-s", "0.05"),
@@ -120,19 +120,19 @@ def test_interruption_keeps_what_was_measured(serve, drive, tmp_path) -> None:
 
 
 class Dialogue(Session):
-    """Two questions at once, then one that quotes both answers: a fork and a join."""
+    """Two turns at once, then one that quotes both responses: a fork and a join."""
 
     def __init__(self) -> None:
-        self.answers: list[str] = []
+        self.responses: list[str] = []
 
     def next(self, previous: TurnResult | None) -> Turn | tuple[Turn, ...] | None:
-        """The fork, then the join once both ended."""
+        """The fork, then the join after both have ended."""
         if previous is None:
             return (_turn("first"), _turn("second"))
         if previous.number < 2:
-            self.answers.append(previous.text)
-            if len(self.answers) == 2:
-                quoted = " ".join(self.answers)
+            self.responses.append(previous.text)
+            if len(self.responses) == 2:
+                quoted = " ".join(self.responses)
                 return Turn(prompt=TextPrompt(quoted), max_tokens=3, parents=(0, 1), delay_s=0.1)
         return None
 
@@ -142,47 +142,47 @@ def _turn(text: str) -> Turn:
 
 
 @pytest.mark.covers("Session.next")
-def test_a_later_turn_uses_earlier_answers(serve, drive, tmp_path) -> None:
-    """Fork, join and think time: the third prompt is made of the two answers, 0.1 s later."""
+def test_a_later_turn_uses_earlier_responses(serve, drive, tmp_path) -> None:
+    """Fork, join and think time: the third prompt has both responses and is sent 0.1 s later."""
     drive(serve(), concurrency=1, sessions=[Dialogue()], stop=Stop(requests=3))
     records, _ = read_raw(tmp_path)
     joined = records[records["turn"] == 2][0]
     others = records[records["turn"] < 2]
-    assert joined["n_in"] == 10  # two answers of five words
+    assert joined["n_in"] == 10  # Two responses of five words.
     assert joined["sent_first_ns"] - others["end_ns"].max() >= 100_000_000
     assert joined["scheduled_ns"] - others["end_ns"].max() == 100_000_000
 
 
 class Silent(Session):
-    """Sends nothing."""
+    """A session without turns."""
 
     def next(self, previous: TurnResult | None) -> Turn | None:
         """No turn."""
         return None
 
 
-def test_sessions_that_send_nothing_are_gone_over(serve, drive) -> None:
-    """However many come in a row: none is a call deeper than the one before."""
+def test_empty_sessions_are_skipped(serve, drive) -> None:
+    """Many in a row cause no recursion."""
     silent: list[Session] = [Silent() for _ in range(30_000)]
     summary = drive(serve(), concurrency=1, sessions=[*silent, Dialogue()], stop=Stop(requests=9))
     assert (summary.turns, summary.stopped_by) == (3, "sessions")
 
 
-def test_sessions_run_dry_is_said(serve, drive) -> None:
-    """Prompts are never used twice: the phase ends and says why."""
+def test_too_few_sessions_end_the_phase(serve, drive) -> None:
+    """Prompts are never reused: `stopped_by` is sessions."""
     summary = drive(serve(), sessions=[plain_session(i) for i in range(6)], stop=Stop(requests=99))
     assert (summary.turns, summary.stopped_by) == (6, "sessions")
 
 
-def test_keep_alive_connections_are_used_again(serve, drive, tmp_path) -> None:
-    """Each slot connects once."""
+def test_connections_are_reused(serve, drive, tmp_path) -> None:
+    """As many connections as concurrency."""
     drive(serve(), concurrency=4, stop=Stop(requests=40))
     records, _ = read_raw(tmp_path)
     assert int((records["reused"] == 0).sum()) == 4
 
 
-def test_the_worker_imports_nothing_heavy() -> None:
-    """No pyarrow, no numpy, no httpx, no click in the process that measures."""
+def test_the_worker_imports_no_heavy_library() -> None:
+    """The load worker needs no pyarrow, numpy, httpx or click."""
     code = (
         "import sys, tokenbench.load.worker;"
         "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
@@ -194,7 +194,7 @@ def test_the_worker_imports_nothing_heavy() -> None:
 
 @pytest.mark.covers("SingleTurn.next")
 def test_single_turn_sessions_end() -> None:
-    """A plain request is a session of one turn."""
+    """After its only turn, the session returns None."""
     session = plain_session(0)
     assert isinstance(session, SingleTurn)
     assert session.next(None) is session.turn

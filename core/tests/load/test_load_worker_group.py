@@ -1,4 +1,4 @@
-"""A phase split among workers is one phase: same sessions, same counts, one clock."""
+"""A phase split among workers is one phase: same sessions, same counts, one start."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ JOB = LoadJob(
 
 
 @given(
-    slots=st.integers(1, 2000),
+    concurrency=st.integers(1, 2000),
     workers=st.integers(1, 64),
     requests=st.none() | st.integers(1, 10**6),
 )
-def test_a_split_adds_up(slots: int, workers: int, requests: int | None) -> None:
-    """Slots and limits are dealt out whole, evenly, and no worker is without a slot."""
-    job = attrs.evolve(JOB, concurrency=slots, stop=Stop(requests=requests))
+def test_a_split_adds_up(concurrency: int, workers: int, requests: int | None) -> None:
+    """Concurrency and limits are divided evenly and completely; every worker gets some."""
+    job = attrs.evolve(JOB, concurrency=concurrency, stop=Stop(requests=requests))
     shares = split_job(job, workers)
-    assert len(shares) == min(slots, workers, requests or workers)
-    assert sum(share.concurrency or 0 for share in shares) == slots
+    assert len(shares) == min(concurrency, workers, requests or workers)
+    assert sum(share.concurrency or 0 for share in shares) == concurrency
     assert max(s.concurrency for s in shares) - min(s.concurrency for s in shares) <= 1
     assert [share.worker for share in shares] == list(range(len(shares)))
     if requests is not None:
@@ -61,8 +61,8 @@ def _sessions(count: int, tokens: int = 3) -> list[SingleTurn]:
 
 
 @pytest.fixture
-def crew_run(serve, tmp_path: Path) -> Callable[..., tuple[PhaseSummary, Any, Any]]:
-    """Run a phase on so many workers; its summary, records and chunks."""
+def run_group(serve, tmp_path: Path) -> Callable[..., tuple[PhaseSummary, Any, Any]]:
+    """Run a phase on several workers; returns its summary, records and chunks."""
 
     def run(
         workers: int,
@@ -96,9 +96,9 @@ def crew_run(serve, tmp_path: Path) -> Callable[..., tuple[PhaseSummary, Any, An
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_closed_loop_of_several_workers_is_one_phase(crew_run, workers: int) -> None:
-    """Every session is sent once, whoever sends it; each record finds its own chunks."""
-    summary, records, chunks = crew_run(workers, 40, concurrency=5, stop=Stop(requests=40))
+def test_a_closed_loop_of_several_workers_is_one_phase(run_group, workers: int) -> None:
+    """Every session is sent once, by any worker; each record refers to its own chunks."""
+    summary, records, chunks = run_group(workers, 40, concurrency=5, stop=Stop(requests=40))
     assert (summary.turns, summary.workers, summary.concurrency) == (40, workers, 5)
     assert sorted(records["session"]) == list(range(40))
     assert set(records["worker"]) == set(range(workers))
@@ -109,10 +109,10 @@ def test_a_closed_loop_of_several_workers_is_one_phase(crew_run, workers: int) -
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_open_loop_keeps_its_schedule(crew_run, workers: int) -> None:
-    """Each arrival is sent once, scheduled where the process wanted it, never before."""
+def test_an_open_loop_keeps_its_schedule(run_group, workers: int) -> None:
+    """Each arrival is sent once, at its scheduled time or later."""
     times = array("q", [n * 5_000_000 for n in range(50)])
-    summary, records, _ = crew_run(
+    summary, records, _ = run_group(
         workers, 50, times, concurrency=None, rate_per_s=200.0, stop=Stop()
     )
     assert (summary.turns, summary.scheduled_turns, summary.stopped_by) == (50, 50, "schedule")
@@ -123,20 +123,20 @@ def test_an_open_loop_keeps_its_schedule(crew_run, workers: int) -> None:
         assert (np.diff(mine) == 5_000_000 * workers).all()
 
 
-def test_an_open_loop_that_is_cut_says_what_it_owed(crew_run) -> None:
-    """Sessions ran out: fewer sent than the schedule held."""
+def test_an_open_loop_with_too_few_sessions(run_group) -> None:
+    """It stops at the last session."""
     times = array("q", [n * 1_000_000 for n in range(30)])
-    summary, records, _ = crew_run(1, 10, times, concurrency=None, rate_per_s=1000.0, stop=Stop())
+    summary, records, _ = run_group(1, 10, times, concurrency=None, rate_per_s=1000.0, stop=Stop())
     assert summary.stopped_by == "sessions"
     assert len(records) == 10
 
 
-def test_a_failing_worker_ends_the_phase_for_all(crew_run) -> None:
-    """One error, and no worker goes on."""
+def test_a_failing_worker_ends_the_phase(run_group) -> None:
+    """Its error is raised, and the other workers are cancelled."""
     from tokenbench.api import PluginError
 
     with pytest.raises(PluginError, match="unknown codec 'none'"):
-        crew_run(2, 10, codec="none")
+        run_group(2, 10, codec="none")
 
 
 def _summary(**changes: Any) -> PhaseSummary:
@@ -157,8 +157,8 @@ def _summary(**changes: Any) -> PhaseSummary:
     return PhaseSummary(**{**facts, **changes})
 
 
-def test_summaries_are_merged_to_the_worst() -> None:
-    """Counts add up; delays and CPU are the worst worker's; a stall of one is a stall."""
+def test_merged_summaries_have_the_worst_values() -> None:
+    """Counts are added; delays, CPU and stall are those of the worst worker."""
     one = _summary()
     two = _summary(
         started_ns=8, turns=7, cpu_s=3.0, loop_delay_ns=(0, 9, 1, 9), stopped_by="stalled"
@@ -170,8 +170,8 @@ def test_summaries_are_merged_to_the_worst() -> None:
     assert merge_summaries([one]) is one
 
 
-def test_merged_stamps_are_the_kernels_only_if_all_are() -> None:
-    """And a clock that was set for one worker was set for the phase."""
+def test_merged_flags_hold_for_all_workers() -> None:
+    """Kernel timestamps and the C extension; a clock step of one worker is one of the phase."""
     one = _summary(kernel_timestamps=True, compiled=True)
     two = _summary(kernel_timestamps=True, clock_set_ns=-7, merged_delay_ns=(1, 5))
     both = merge_summaries([one, two])
@@ -181,8 +181,8 @@ def test_merged_stamps_are_the_kernels_only_if_all_are() -> None:
 
 
 @given(values=st.lists(st.integers(0, 10**9), min_size=1, max_size=500))
-def test_delays_keep_the_largest_and_the_middle(values: list[int]) -> None:
-    """While all fit, percentiles are exact; the largest always is."""
+def test_small_samples_are_exact(values: list[int]) -> None:
+    """As long as all values fit, the percentiles are exact; the maximum always is."""
     delays = BoundedSample()
     for value in values:
         delays.add(value)
@@ -192,8 +192,8 @@ def test_delays_keep_the_largest_and_the_middle(values: list[int]) -> None:
     assert p50 in values
 
 
-def test_delays_stay_small() -> None:
-    """A million values take no more room than the first hundred thousand."""
+def test_samples_are_bounded() -> None:
+    """A million values use no more memory than a hundred thousand."""
     delays = BoundedSample()
     for value in range(1_000_000):
         delays.add(value)
@@ -201,8 +201,8 @@ def test_delays_stay_small() -> None:
     assert delays.percentiles()[0] == pytest.approx(500_000, rel=0.01)
 
 
-def test_a_job_runs_alone_from_its_file(serve, tmp_path: Path) -> None:
-    """As `bench load-worker JOB` on another host: the summary on standard output, records kept."""
+def test_load_worker_command_runs_a_job_file(serve, tmp_path: Path) -> None:
+    """`bench load-worker JOB`: the summary on standard output, the records in the folder."""
     import subprocess
     import sys
 
@@ -229,12 +229,10 @@ def test_a_job_runs_alone_from_its_file(serve, tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ") and "is not a load job" in done.stderr
 
 
-def test_short_requests_are_no_stall(crew_run) -> None:
-    """None has a token while the watchdog looks, because each is over in an instant: those that
-    ended count, so a phase longer than the limit goes on.
-    """
+def test_short_requests_are_no_stall(run_group) -> None:
+    """Completed requests count even if no request in flight ever has a token."""
     one = Stop(duration_s=1.6)
-    summary, records, _ = crew_run(1, 4000, tokens=1, concurrency=1, stop=one, stall_timeout_s=0.6)
+    summary, records, _ = run_group(1, 4000, tokens=1, concurrency=1, stop=one, stall_timeout_s=0.6)
     assert summary.stopped_by == "duration"
     assert set(records["status"]) == {0}
     assert (summary.ended_ns - summary.started_ns) / 1e9 > 1.5

@@ -11,14 +11,30 @@ import click
 @click.argument("pattern", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(pattern: str | None, as_json: bool) -> None:
-    """Print the definition of every metric (of those whose name contains PATTERN)."""
+    """Print the definition of every metric and the limits of every check.
+
+    With PATTERN, only those whose name contains it.
+    """
+    import attrs
+
     from tokenbench.measure.definitions import DEFINITIONS, DEFINITIONS_VERSION
+    from tokenbench.measure.thresholds import CertificationThresholds, Limits
 
     found = [d for d in DEFINITIONS if pattern is None or pattern in d.name]
+    limits = {
+        name: limit
+        for name, limit in attrs.asdict(CertificationThresholds(), recurse=False).items()
+        if pattern is None or pattern in name
+    }
     if as_json:
-        import attrs
-
-        rows = {"version": DEFINITIONS_VERSION, "metrics": [attrs.asdict(d) for d in found]}
+        rows = {
+            "version": DEFINITIONS_VERSION,
+            "metrics": [attrs.asdict(d) for d in found],
+            "certification": {
+                name: attrs.asdict(limit) if isinstance(limit, Limits) else limit
+                for name, limit in limits.items()
+            },
+        }
         click.echo(json.dumps(rows, indent=2))
         return
     click.echo(f"measurement definitions, version {DEFINITIONS_VERSION}")
@@ -26,3 +42,16 @@ def command(pattern: str | None, as_json: bool) -> None:
         better = {True: "higher is better", False: "lower is better", None: "neither is better"}
         click.echo(f"\n{definition.name}  [{definition.unit}]  {definition.title}")
         click.echo(f"  {definition.definition} ({better[definition.higher_is_better]})")
+    if limits:
+        click.echo("\nlimits of certification, set by `certification:` in a suite")
+    for name, limit in limits.items():
+        click.echo(f"  {name}: {_limit(limit)}")
+
+
+def _limit(limit: object) -> str:
+    from tokenbench.measure.thresholds import Limits
+
+    if not isinstance(limit, Limits):
+        return ", ".join(limit) if isinstance(limit, tuple) else str(limit)
+    invalid = "never" if limit.invalid is None else f"{limit.invalid:g}"
+    return f"flagged beyond {limit.flag:g}, invalid beyond {invalid}"

@@ -26,7 +26,7 @@ class Pool(Protocol):
         """The connection is free for another request."""
 
     def discard(self, connection: Connection) -> None:
-        """The connection was closed. May be called twice."""
+        """The connection was closed."""
 
     def retry(self, request: InFlightRequest, reason: str) -> None:
         """The connection of `request` was closed before any byte of the response arrived."""

@@ -28,7 +28,7 @@ class InFlightRequest:
 
     `session` and `turn` are numbers, as in the records. `session_state` is None for a session of
     one turn; otherwise `text` is collected, because a later turn may use it. `counts` has the
-    tokens of each token-bearing chunk, and is empty while no chunk said how many it holds.
+    tokens of each token-bearing chunk, and is empty if none of them reports it.
     """
 
     __slots__ = (

@@ -243,5 +243,5 @@ def _error(message: dict[str, Any], log: Path) -> BenchError:
             log=log,
         )
     kind = getattr(api, message["kind"], EngineError)
-    made: BenchError = kind(text, hint=hint, log=log)
-    return made
+    result: BenchError = kind(text, hint=hint, log=log)
+    return result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 
 from tokenbench.api import Check, CheckOutcome, Measurement
 
@@ -23,43 +24,35 @@ def above(
 
     Args:
         unit: ``s``, ``1`` (a share), or nothing: then the evidence names no limit.
-        hint: what to do about a failure; appended to the evidence of one.
+        hint: what to do about a failure; appended to its evidence.
     """
-    outcome, limit = CheckOutcome.OK, limits.flag
-    if limits.invalid is not None and value > limits.invalid:
-        outcome, limit = CheckOutcome.INVALID, limits.invalid
-    elif value > limits.flag:
-        outcome = CheckOutcome.FLAGGED
-    return _check(name, outcome, value, limits, f"{evidence}{_limit(limit, unit)}", unit, hint)
+    return _check(operator.gt, name, value, limits, evidence, unit, hint)
 
 
 def below(
     name: str, value: float, limits: Limits, evidence: str, unit: str = "", *, hint: str = ""
 ) -> Check:
     """A check that fails if the value is below a limit; arguments as for :func:`above`."""
-    outcome, limit = CheckOutcome.OK, limits.flag
-    if limits.invalid is not None and value < limits.invalid:
-        outcome, limit = CheckOutcome.INVALID, limits.invalid
-    elif value < limits.flag:
-        outcome = CheckOutcome.FLAGGED
-    return _check(name, outcome, value, limits, f"{evidence}{_limit(limit, unit)}", unit, hint)
-
-
-def _limit(limit: float, unit: str) -> str:
-    if not unit:
-        return ""
-    return f"; limit {limit * 1e3:.3g} ms" if unit == "s" else f"; limit {limit * 100:.3g} %"
+    return _check(operator.lt, name, value, limits, evidence, unit, hint)
 
 
 def _check(
+    beyond: Callable[[float, float], bool],
     name: str,
-    outcome: CheckOutcome,
     value: float,
     limits: Limits,
     evidence: str,
     unit: str,
     hint: str,
 ) -> Check:
+    outcome, limit = CheckOutcome.OK, limits.flag
+    if limits.invalid is not None and beyond(value, limits.invalid):
+        outcome, limit = CheckOutcome.INVALID, limits.invalid
+    elif beyond(value, limits.flag):
+        outcome = CheckOutcome.FLAGGED
+    if unit:
+        shown = f"{limit * 1e3:.3g} ms" if unit == "s" else f"{limit * 100:.3g} %"
+        evidence = f"{evidence}; limit {shown}"
     if hint and outcome is not CheckOutcome.OK:
         evidence = f"{evidence}; {hint}"
     return Check(

@@ -50,7 +50,7 @@ def hardware_facts(
         return HardwareFacts(kind=ref.name, sku=probe.devices[0].sku or ref.name)
     if len(probe.devices) < accelerators:
         raise HardwareAbsent(
-            f"{accelerators} accelerators are needed, {len(probe.devices)} are here",
+            f"{accelerators} accelerators requested, {len(probe.devices)} available",
             hint="use a smaller topology",
         )
     names = {device.sku or device.name for device in probe.devices[:accelerators]}

@@ -45,6 +45,7 @@ _PLAIN = {
     "measurement": "string",
     "accuracy": "string",
     "saturated": "bool",
+    "load_workers": "int64",
     "error": "string",
     "schema_version": "int64",
     "definitions_version": "int64",

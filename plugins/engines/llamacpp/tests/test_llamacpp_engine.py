@@ -1,4 +1,4 @@
-"""The llama.cpp engine: its plan, its counters, its server's refusals."""
+"""The llama.cpp engine: plan, counters, and error messages of its server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tokenbench.api import (
     UsageError,
 )
 
-# Read from xllamacpp 2026.10.11549 on 2026-11-21, after two requests.
+# Captured from xllamacpp 2026.10.11549 on 2026-11-21, after two requests.
 METRICS = """# HELP llamacpp:prompt_tokens_total Number of prompt tokens processed.
 # TYPE llamacpp:prompt_tokens_total counter
 llamacpp:prompt_tokens_total 38
@@ -50,8 +50,8 @@ def _engine(**options: object):  # noqa: ANN202
     return spec.factory(LlamaCppOptions(**options), EngineContext(engine=lambda _: None))
 
 
-def test_the_context_is_that_of_all_slots_together() -> None:
-    """llama.cpp divides --ctx-size among its slots, so it is multiplied here."""
+def test_the_context_is_the_sum_over_all_slots() -> None:
+    """llama.cpp divides --ctx-size among its slots."""
     (process,) = _engine().plan(_request()).processes
     assert process.flags["--ctx-size"] == 2400
     assert process.flags["--parallel"] == 4
@@ -60,21 +60,22 @@ def test_the_context_is_that_of_all_slots_together() -> None:
     assert small.flags["--ctx-size"] == 2 * 512
 
 
-def test_the_same_request_gives_the_same_plan() -> None:
-    """Pure: no port, no path of this machine in it."""
+def test_plans_are_pure() -> None:
+    """The same request gives the same plan, without a path of this machine but the interpreter."""
     assert _engine().plan(_request()) == _engine().plan(_request())
-    text = str(_engine().plan(_request()).processes[0].flags)
-    assert str(Path(__file__).parent.parent) not in text
+    (process,) = _engine().plan(_request()).processes
+    plugin = str(Path(server.__file__).parent)
+    assert plugin not in str((process.argv[1:], process.flags, process.environment))
 
 
-def test_a_context_that_the_model_does_not_have_is_refused() -> None:
-    """Before a server is started."""
-    with pytest.raises(UsageError, match="9000 tokens is needed, smollm2 has 8192"):
+def test_a_context_larger_than_the_model_s_is_rejected() -> None:
+    """While planning."""
+    with pytest.raises(UsageError, match="9000 tokens is required, smollm2 supports 8192"):
         _engine().plan(_request(context=9000))
 
 
-def test_counters_in_our_vocabulary() -> None:
-    """Cached prompt tokens count as prompt tokens; gauges are gauges."""
+def test_counters() -> None:
+    """Prompt tokens include cached ones; missing counters are None."""
     counters = _engine().counters(METRICS)
     assert counters.prompt_tokens == 42
     assert counters.cached_prompt_tokens == 4
@@ -83,8 +84,8 @@ def test_counters_in_our_vocabulary() -> None:
     assert _engine().counters("").prompt_tokens is None
 
 
-def test_a_chat_template_travels_with_the_plan(tmp_path: Path) -> None:
-    """Its content, not its path, is what identifies a plan."""
+def test_a_chat_template_is_part_of_the_plan(tmp_path: Path) -> None:
+    """Its content identifies the plan, not its path."""
     template = tmp_path / "t.jinja"
     template.write_text("{{ messages }}")
     (process,) = _engine(chat_template_file=str(template)).plan(_request()).processes
@@ -95,13 +96,13 @@ def test_a_chat_template_travels_with_the_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "said"),
+    ("content", "code", "message"),
     [(None, 3, "cannot read the weights"), (b"garbage", 3, "is not a GGUF file")],
 )
-def test_the_server_refuses_bad_weights(
-    tmp_path: Path, content: bytes | None, code: int, said: str
+def test_the_server_rejects_bad_weights(
+    tmp_path: Path, content: bytes | None, code: int, message: str
 ) -> None:
-    """A clear word and an exit code, instead of a native abort."""
+    """An error message and an exit code, instead of a native abort."""
     file = tmp_path / "w.gguf"
     if content is not None:
         file.write_bytes(content)
@@ -116,4 +117,4 @@ def test_the_server_refuses_bad_weights(
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr

@@ -1,4 +1,4 @@
-"""llamacpp keeps the contract of engines."""
+"""The engine `llamacpp` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ llamacpp:requests_deferred 2
 
 
 class TestLlamaCpp(EngineKit):
-    """Every check of the kit, the real server among them."""
+    """All checks, including those with the real server."""
 
     name = "llamacpp"
     real = "smollm2"

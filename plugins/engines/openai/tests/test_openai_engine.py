@@ -1,4 +1,4 @@
-"""The engine for servers that are already up."""
+"""The engine for running servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REQUEST = EngineRequest(
     layout=Layout(),
     needs=ServingNeeds(),
 )
-# The shape of vLLM's page (labels, several engines), values made up.
+# The format of vLLM's page (labels, several engines), with fictional values.
 VLLM = """# TYPE vllm:prompt_tokens_total counter
 vllm:prompt_tokens_total{engine="0",model_name="a{b}\\"c"} 100.0
 vllm:prompt_tokens_total{engine="1",model_name="a"} 20.0
@@ -40,8 +40,8 @@ vllm:num_requests_waiting{engine="0",model_name="a"} NaN
 """
 
 
-class Told:
-    """A control client that answers what it was told."""
+class StubServer:
+    """A server with fixed replies."""
 
     endpoints = ()
 
@@ -53,7 +53,7 @@ class Told:
         return self._replies.get(path.strip("/").replace("/", "_"), Reply(status=404, text=""))
 
     def post(self, path: str, json: object = None, *, endpoint: int = 0) -> Reply:
-        """Likewise."""
+        """The same."""
         return self.get(path)
 
 
@@ -63,24 +63,26 @@ def _engine(**options: object):  # noqa: ANN202
     return spec.factory(OpenAIOptions(**options), EngineContext(engine=lambda _: None))
 
 
-def test_nothing_is_started_and_the_address_is_as_named() -> None:
-    """No process; `/v1` is taken off; the model's name is the server's."""
+def test_the_plan_has_only_an_endpoint() -> None:
+    """No process; `/v1` is removed; the model's name is the server's."""
     plan = _engine(api_key_env="KEY").plan(REQUEST)
     assert plan.processes == ()
     assert plan.endpoints[0].url == "http://127.0.0.1:8000"
     assert (plan.served_name, plan.api_key_env) == ("m", "KEY")
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "127.0.0.1:8000", "http://user:pw@host"])
-def test_bad_addresses(url: str) -> None:
-    """With what to write instead; a password is never echoed."""
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "127.0.0.1:8000", "http://user:pw@host", "ftp://user:pw@host", "user:pw@h"]
+)
+def test_invalid_addresses_are_rejected(url: str) -> None:
+    """The message never shows a password."""
     with pytest.raises(UsageError) as caught:
         base_url(url)
     assert "pw" not in caught.value.message
 
 
-def test_what_a_server_understands_is_data() -> None:
-    """A plain server gets plain requests; vLLM gets exact lengths by token ids."""
+def test_the_dialect_depends_on_the_kind_of_server() -> None:
+    """A generic server gets plain requests; vLLM gets exact lengths by token ids."""
     plain, vllm = _engine().dialect(REQUEST), _engine(server="vllm").dialect(REQUEST)
     assert plain.codecs[0] == CHAT
     assert not (plain.token_id_prompts or plain.ignore_eos)
@@ -93,14 +95,14 @@ def test_what_a_server_understands_is_data() -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_every_known_server_has_a_source_and_known_counters(name: str) -> None:
-    """Facts carry source and date; counters are of our vocabulary."""
+    """Facts have source and date; counters are fields of Counters."""
     known = SERVERS[name]
     assert known.source and known.date
     Counters(**dict.fromkeys(known.counters, 1.0))
 
 
 def test_counters_are_summed_over_labels() -> None:
-    """Several engines behind one page; a NaN is no value."""
+    """Several engines behind one page; NaN is ignored."""
     counters = _engine(server="vllm").counters(VLLM)
     assert counters.prompt_tokens == 120
     assert counters.generated_tokens == 7
@@ -110,15 +112,17 @@ def test_counters_are_summed_over_labels() -> None:
 
 
 def test_ready_version_and_quiescence() -> None:
-    """By the pages that the kind of server has."""
-    up = Told(health=Reply(status=200, text=""), version=Reply(status=200, text='{"version":"1"}'))
-    down = Told(health=Reply(status=503, text=""))
+    """From the pages of each kind of server."""
+    up = StubServer(
+        health=Reply(status=200, text=""), version=Reply(status=200, text='{"version":"1"}')
+    )
+    down = StubServer(health=Reply(status=503, text=""))
     vllm = _engine(server="vllm")
     assert vllm.ready(up)
     assert not vllm.ready(down)
-    assert vllm.ready(Told())
+    assert vllm.ready(StubServer())
     assert vllm.version(up) == "vllm 1"
     assert _engine().version(up) is None
-    assert vllm.quiescent(Told(metrics=Reply(status=200, text=VLLM))) is False
+    assert vllm.quiescent(StubServer(metrics=Reply(status=200, text=VLLM))) is False
     assert _engine().quiescent(up) is None
     assert _engine().reset_cache(up) is False

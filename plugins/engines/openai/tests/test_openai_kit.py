@@ -1,11 +1,11 @@
-"""openai keeps the contract of engines, for each kind of server that it knows."""
+"""The engine `openai` passes the conformance kit, for two kinds of server."""
 
 from __future__ import annotations
 
 from tokenbench.api import Counters
 from tokenbench.testing import EngineKit
 
-# Lines of vLLM 0.32's page, as its documentation of metrics names them (read 2026-11).
+# Lines of vLLM 0.32's page, from its documentation of metrics (read 2026-11).
 _VLLM = """\
 vllm:prompt_tokens_total{engine="0",model_name="m"} 100
 vllm:prompt_tokens_total{engine="1",model_name="m"} 20
@@ -14,7 +14,7 @@ vllm:generation_tokens_total{engine="0",model_name="m"} 7
 
 
 class TestGeneric(EngineKit):
-    """A server of which only the protocol is known."""
+    """A server without known metrics."""
 
     name = "openai"
     options = {"base_url": "http://127.0.0.1:1", "model": "m"}
@@ -23,7 +23,7 @@ class TestGeneric(EngineKit):
 
 
 class TestVllm(EngineKit):
-    """A vLLM server that is already up."""
+    """A running vLLM server."""
 
     name = "openai"
     options = {"base_url": "http://127.0.0.1:1", "model": "m", "server": "vllm"}

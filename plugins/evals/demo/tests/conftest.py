@@ -1,4 +1,4 @@
-"""A real server for the gate: llama.cpp with SmolLM2, sound or damaged."""
+"""A real server for the gate: llama.cpp with SmolLM2, healthy or damaged."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RealServer:
 
 @pytest.fixture(scope="session")
 def weights() -> Path:
-    """SmolLM2's weights; the test is skipped where they or the engine are not installed."""
+    """SmolLM2's weights; skips if they or the engine are not installed."""
     if importlib.util.find_spec(ENGINE) is None or importlib.util.find_spec("xllamacpp") is None:
         pytest.skip("the engine plugin llamacpp or xllamacpp is not installed")
     try:
@@ -71,7 +71,7 @@ def weights() -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path, weights: Path) -> Iterator[Callable[..., RealServer]]:
-    """Starts llama.cpp's server with other weights or another chat template; stops it after."""
+    """Starts llama.cpp's server with the given weights and template; stops it afterwards."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*, model: Path = weights, template: str | None = None) -> RealServer:

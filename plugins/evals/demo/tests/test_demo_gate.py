@@ -1,7 +1,7 @@
-"""The gate against real servers: a sound one passes, damaged ones fail.
+"""The gate with real servers: a healthy one passes, damaged ones fail.
 
-The bounds are those at which Wilson's 95 % interval of 40 questions lies wholly above or below 0.5:
-27 right answers or more, 13 or fewer.
+27 or more right answers of 40, or 13 or fewer, put the whole 95 % Wilson interval above or below
+0.5.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ QUESTIONS = 40
 PASSES, FAILS = 27, 13
 Serve = Callable[..., EvalServer]
 
-# The template of another family (Llama 2), as a mistaken --chat-template gives it.
+# The template of another model family (Llama 2), as from a wrong --chat-template.
 LLAMA2 = "{% for m in messages %}{{ '<s>[INST] ' + m['content'] + ' [/INST]' }}{% endfor %}"
 NO_USER = "{{ '<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n' }}"
 
 
 def right(server: EvalServer, seed: int = 0) -> float:
-    """How many of a sample of questions the server answers."""
+    """Number of right answers to a sample of questions."""
     task = DemoEval(DemoOptions(limit=QUESTIONS))
     return task.score(task.ask(task.questions(seed), server)).correct
 
 
-def test_a_sound_server_passes(serve: Serve) -> None:
-    """The model as it is answers enough, but not everything: the score is not a constant."""
+def test_a_healthy_server_passes(serve: Serve) -> None:
+    """It answers enough questions, but not all of them."""
     assert PASSES <= right(serve()) < QUESTIONS
 
 
 @pytest.mark.parametrize("template", [LLAMA2, NO_USER], ids=["llama2", "no-user"])
 def test_a_wrong_chat_template_fails(serve: Serve, template: str) -> None:
-    """The same weights behind a wrong chat template fail the gate."""
+    """With the same weights."""
     assert right(serve(template=template)) <= FAILS
 
 
 def test_damaged_weights_fail(serve: Serve, weights: Path, tmp_path: Path) -> None:
-    """One flipped bit in each ten thousandth byte of the tensors fails the gate; it still loads."""
+    """One bit flipped in 0.01 % of the tensors' bytes; the file still loads."""
     data = bytearray(weights.read_bytes())
     dice = random.Random(0)
     # Header and vocabulary end well before a tenth of the file.

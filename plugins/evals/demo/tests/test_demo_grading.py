@@ -1,4 +1,4 @@
-"""The grading rule on its own."""
+"""The grading rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tokenbench_eval_demo.grading import is_right
     ],
 )
 def test_accepts(answer: str, accepted: list[str]) -> None:
-    """Case, punctuation, blank lines before and words around the answer do not matter."""
+    """Case, punctuation, blank lines before and words around the answer are ignored."""
     assert is_right(answer, accepted)
 
 
@@ -39,6 +39,6 @@ def test_accepts(answer: str, accepted: list[str]) -> None:
         ("@@@@@@@@@@@@@@@@", ["Tokyo"]),
     ],
 )
-def test_refuses(answer: str, accepted: list[str]) -> None:
-    """Parts of words, later lines, other orders and garbage are wrong."""
+def test_rejects(answer: str, accepted: list[str]) -> None:
+    """Parts of words, later lines and other orders do not match."""
     assert not is_right(answer, accepted)

@@ -1,4 +1,4 @@
-"""The conformance kit, on `demo`."""
+"""The eval `demo` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _answered(*answers: str) -> tuple[tuple[Question, EvalSample], ...]:
 
 
 class TestDemo(EvalKit):
-    """All of its questions."""
+    """All questions."""
 
     name = "demo"
     right = _answered("Paris", "The capital of France is **paris**!", "\n\nIt's Paris.\nOr Lyon.")
@@ -22,7 +22,7 @@ class TestDemo(EvalKit):
 
 
 class TestSomeOfDemo(EvalKit):
-    """A sample of its questions."""
+    """A sample of the questions."""
 
     name = "demo"
     options = FrozenMap(limit=5)

@@ -1,4 +1,4 @@
-"""The eval's own logic on answers captured from real servers."""
+"""Scores of answers captured from real servers, and sampling."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def captured(name: str) -> list[EvalSample]:
-    """The answers of one real server; data/README.md says which."""
+    """The answers of one real server (data/README.md)."""
     lines = (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [EvalSample(**json.loads(line)) for line in lines]
 
@@ -27,8 +27,8 @@ def scored(name: str) -> EvalScore:
     return DemoEval(DemoOptions()).score(samples)
 
 
-def test_healthy_answers_score_well_but_not_all() -> None:
-    """The captured answers of the sound server give the score that the README states."""
+def test_healthy_answers_have_the_stated_score() -> None:
+    """The score in the README."""
     score = scored("healthy")
     assert score.variant == VARIANT
     assert score.n == len(items())
@@ -40,13 +40,13 @@ def test_healthy_answers_score_well_but_not_all() -> None:
     ("name", "stated"),
     [("noroles", 0.288), ("llama2", 0.035), ("flipped", 0.0)],
 )
-def test_damaged_answers_score_far_below(name: str, stated: float) -> None:
-    """Answers of servers with a wrong chat template or flipped bits score as the README states."""
+def test_damaged_answers_have_the_stated_score(name: str, stated: float) -> None:
+    """The scores in the README."""
     assert scored(name).value == pytest.approx(stated, abs=0.0005)
 
 
-def test_score_counts_each_sample_alone() -> None:
-    """One right answer of two is 0.5; no sample at all is 0 of 0, not an error."""
+def test_score_is_the_fraction_of_right_answers() -> None:
+    """Without samples n is 0."""
     first, second = items()[:2]
     samples = [
         EvalSample(question=first.id, answer=first.answers[0]),
@@ -58,7 +58,7 @@ def test_score_counts_each_sample_alone() -> None:
 
 
 def test_sampling_follows_the_seed() -> None:
-    """A limit draws distinct items by seed; without it, or above the total, all are asked."""
+    """A limit selects distinct items by seed; a limit above the total selects all."""
     drawn = [q.id for q in DemoEval(DemoOptions(limit=40)).questions(7)]
     assert len(set(drawn)) == 40
     assert drawn == [q.id for q in DemoEval(DemoOptions(limit=40)).questions(7)]
@@ -68,8 +68,8 @@ def test_sampling_follows_the_seed() -> None:
     assert [q.id for q in DemoEval(DemoOptions(limit=9999)).questions(7)] == every
 
 
-def test_registers_one_light_eval() -> None:
-    """The spec makes the eval from its options, and says how many items there are."""
+def test_the_spec() -> None:
+    """Its summary has the number of items; its factory creates the eval."""
     (spec,) = bench_register_evals()
     assert spec.name == "demo"
     assert str(len(items())) in spec.summary

@@ -1,4 +1,4 @@
-"""GSM8K: options, and the stock tasks of the real lm-eval with questions from a local file."""
+"""GSM8K: options, and the tasks of the real lm-eval with questions from a local file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ print(json.dumps({
 
 
 def loaded(file: Path, shots: int, scratch: Path) -> dict[str, Any]:
-    """What the harness made of the task, in an interpreter of its own, offline."""
+    """The task as the harness loads it, offline, in its own interpreter."""
     if importlib.util.find_spec("lm_eval") is None:
         pytest.skip("lm-eval is not installed (the extra `harness`)")
     done = subprocess.run(
@@ -61,14 +61,14 @@ def loaded(file: Path, shots: int, scratch: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    """A file like the data set's, with a question of our own."""
+    """A file in the data set's format, with our own question."""
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(ROW) + "\n")
     return file
 
 
-def test_zero_shots_are_the_stock_task(rows: Path, tmp_path: Path) -> None:
-    """Prompt, filters and stops are the harness's own; only the questions come from the file."""
+def test_zero_shots_use_the_harness_s_task(rows: Path, tmp_path: Path) -> None:
+    """Prompt, filters and stop strings are the harness's; only the questions are from the file."""
     task = loaded(rows, 0, tmp_path / "scratch")
     assert task["n"] == 1
     assert task["prompt"] == f"Q: {ROW['question']}\nA: Let's think step by step."
@@ -76,8 +76,8 @@ def test_zero_shots_are_the_stock_task(rows: Path, tmp_path: Path) -> None:
     assert "Q:" in task["stop"]
 
 
-def test_eight_shots_bring_their_own_examples(rows: Path, tmp_path: Path) -> None:
-    """The worked examples are those of the task file, so no training split is needed."""
+def test_eight_shots_use_the_task_s_examples(rows: Path, tmp_path: Path) -> None:
+    """The worked examples are in the task file, so no training split is needed."""
     task = loaded(rows, 8, tmp_path / "scratch")
     assert task["shots"] == 8
     assert task["prompt"].count("The answer is") == 8
@@ -85,28 +85,28 @@ def test_eight_shots_bring_their_own_examples(rows: Path, tmp_path: Path) -> Non
 
 
 def test_the_real_test_set_loads(tmp_path: Path) -> None:
-    """The published test file has 1,319 questions, all of them asked."""
+    """All 1,319 questions of the published test file."""
     if not SHARED.exists():
         pytest.skip("no ../shared/data/evals/gsm8k_test.jsonl beside this checkout")
     assert loaded(SHARED, 0, tmp_path / "scratch")["n"] == 1319
 
 
-def test_no_data_is_the_users_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without data= and without the variable, the error says how to name the file."""
+def test_missing_data_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without data= and without the variable, the hint names both."""
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     with pytest.raises(UsageError) as caught:
         make(Gsm8kOptions())
     assert DATA_VARIABLE in caught.value.hint
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """A path that is not there is in the message."""
-    with pytest.raises(UsageError, match=r"there is no file .*absent\.jsonl"):
+def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    """The message has its path."""
+    with pytest.raises(UsageError, match=r"no such file: .*absent\.jsonl"):
         make(Gsm8kOptions(data=str(tmp_path / "absent.jsonl")))
 
 
 def test_the_variable_names_the_file(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment variable stands in for data=, and data= wins over it."""
+    """data= has precedence over the variable."""
     monkeypatch.setenv(DATA_VARIABLE, str(rows))
     made = make(Gsm8kOptions())
     assert str(rows.resolve()) in str(made._task.overrides)
@@ -114,14 +114,14 @@ def test_the_variable_names_the_file(rows: Path, monkeypatch: pytest.MonkeyPatch
     assert make(Gsm8kOptions(data=str(rows)))._task == made._task
 
 
-def test_only_zero_or_eight_shots(rows: Path) -> None:
-    """Another number of examples would be another task than the stock ones."""
+def test_other_numbers_of_shots_are_rejected(rows: Path) -> None:
+    """The harness has tasks for 0 and 8."""
     with pytest.raises(UsageError, match="expected 0 or 8, got 5"):
         make(Gsm8kOptions(data=str(rows), shots=5))
 
 
 def test_context_covers_prompt_and_answer(rows: Path) -> None:
-    """What the server must offer grows with the examples and the answer's length."""
+    """It grows with the examples and the output limit."""
     plain = make(Gsm8kOptions(data=str(rows), max_tokens=100)).needs().context_tokens
     worked = make(Gsm8kOptions(data=str(rows), max_tokens=100, shots=8)).needs().context_tokens
     assert plain is not None and worked is not None
@@ -129,7 +129,7 @@ def test_context_covers_prompt_and_answer(rows: Path) -> None:
 
 
 def test_registering_imports_no_harness() -> None:
-    """Listing plugins must not cost the harness's import."""
+    """Listing plugins must stay fast."""
     code = (
         "import sys, tokenbench_eval_gsm8k.plugin as p; p.bench_register_evals();"
         "print(sorted({'lm_eval', 'datasets', 'torch'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""The conformance kit, on `gsm8k`: the stock task on questions of our own (data/own.jsonl)."""
+"""The eval `gsm8k` passes the conformance kit, with our own questions (data/own.jsonl)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _answered(*answers: str) -> tuple[tuple[Question, EvalSample], ...]:
 
 
 class TestGsm8k(EvalKit):
-    """The question alone; the harness takes the last number of an answer."""
+    """0 shots; the harness takes the last number of an answer."""
 
     name = "gsm8k"
     options = FrozenMap(data=str(_DATA), limit=3)

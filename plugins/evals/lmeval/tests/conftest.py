@@ -1,4 +1,4 @@
-"""The harness in an interpreter of its own, and a server whose requests can be read."""
+"""Fixtures: the harness in its own interpreter, and a server that records requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Drive = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def drive(tmp_path: Path) -> Drive:
-    """Runs drive.py with a job, offline, with caches in a folder of the test."""
+    """Runs drive.py with a job, offline, with caches in a temporary folder."""
     if importlib.util.find_spec("lm_eval") is None:
         pytest.skip("lm-eval is not installed (the extra `harness`)")
 
@@ -42,13 +42,13 @@ def drive(tmp_path: Path) -> Drive:
             capture_output=True,
             text=True,
             env=environment,
-            cwd=HERE / "tasks",  # where several.yaml finds its data
+            cwd=HERE / "tasks",  # several.yaml names its data relative to it
             timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        # Caches belong in the scratch folder; nothing may be left in the user's home.
+        # Caches belong in the scratch folder, not in the user's home.
         assert list(home.rglob("*")) == []
         return result
 
@@ -56,7 +56,7 @@ def drive(tmp_path: Path) -> Drive:
 
 
 def sums(**more: Any) -> dict[str, Any]:
-    """The tests' own task, its data at its place."""
+    """Arguments for the tests' own task, with the path of its data."""
     data = {"data_files": str(HERE / "tasks" / "sums.jsonl")}
     return {
         "name": "tokenbench_sums",
@@ -68,13 +68,13 @@ def sums(**more: Any) -> dict[str, Any]:
 
 @pytest.fixture(name="sums")
 def sums_fixture() -> Callable[..., dict[str, Any]]:
-    """Arguments of HarnessTask for the tests' own task."""
+    """Creates arguments of HarnessTask for the tests' own task."""
     return sums
 
 
 @attrs.define
 class Recorder:
-    """An HTTP server that keeps requests, and answers chat by repeating the question."""
+    """An HTTP server that records requests and answers by repeating the question."""
 
     status: int = 200
     requests: list[dict[str, Any]] = attrs.field(factory=list)
@@ -84,7 +84,7 @@ class Recorder:
 
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
-    """Sees headers and bodies, which a real engine does not show."""
+    """Shows headers and bodies of requests."""
     kept = Recorder()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,9 +1,9 @@
-"""Runs the adapter in an interpreter of its own, as the core's eval worker does.
+"""Runs the adapter in its own interpreter, like core's eval worker.
 
 ``python drive.py JOB``: a JSON object with `task` (arguments of HarnessTask), `limit`, `seed`,
-`batches` (how many of which size are asked), `reverse` (each of them backwards), `base_url`,
-`api_key`. Prints one JSON line: the questions, the samples, the score, or the error; and every
-address that Python looked up or connected to meanwhile.
+`batches` (sizes of the batches), `reverse` (ask each batch backwards), `base_url`, `api_key`.
+Prints one JSON line: questions, samples and score, or the error, and every address that Python
+looked up or connected to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
-    """Do the job."""
+    """Run the job."""
     from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask
 
     from tokenbench.api import BenchError, FrozenMap

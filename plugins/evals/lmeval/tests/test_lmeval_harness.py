@@ -1,4 +1,4 @@
-"""The adapter with the real lm-eval, each time in an interpreter of its own."""
+"""The adapter with the real lm-eval, in its own interpreter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sums = Callable[..., dict[str, Any]]
 def test_batches_are_asked_and_graded_by_the_harness(
     drive: Drive, sums: Sums, recorder: Any
 ) -> None:
-    """Only the chosen documents are asked, in batches, through the chat endpoint, and graded."""
+    """Only the selected documents are asked, in batches, through the chat endpoint."""
     job = {"task": sums(), "limit": 6, "seed": 3, "batches": [4, 2], "base_url": recorder.url}
     done = drive(job)
     asked = [request["messages"][-1]["content"] for request in recorder.requests]
@@ -33,23 +33,23 @@ def test_batches_are_asked_and_graded_by_the_harness(
 
 
 def test_nothing_but_the_server_is_contacted(drive: Drive, sums: Sums, recorder: Any) -> None:
-    """No hub, no tokenizer, no telemetry: the process knows the server's address and no other."""
+    """No hub, tokenizer download or telemetry."""
     job = {"task": sums(), "limit": 2, "batches": [2], "base_url": recorder.url}
     assert drive(job)["contacted"] == [recorder.url.removeprefix("http://")]
 
 
 @pytest.mark.parametrize(("key", "sent"), [(None, "Bearer none"), ("ours", "Bearer ours")])
-def test_a_key_for_someone_else_is_never_sent(
+def test_a_key_for_another_service_is_not_sent(
     drive: Drive, sums: Sums, recorder: Any, key: str | None, sent: str
 ) -> None:
-    """The harness reads OPENAI_API_KEY; what the user has there must not reach this server."""
+    """The harness reads OPENAI_API_KEY; the user's value must not reach this server."""
     job = {"task": sums(), "limit": 1, "batches": [1], "base_url": recorder.url, "api_key": key}
     drive(job, OPENAI_API_KEY="of-another-service")
     assert recorder.keys == [sent]
 
 
-def test_a_server_that_fails_is_the_engines_error(drive: Drive, sums: Sums, recorder: Any) -> None:
-    """An HTTP error that stays after the retries is an EngineError, not a traceback."""
+def test_a_failing_server_is_an_engine_error(drive: Drive, sums: Sums, recorder: Any) -> None:
+    """An HTTP error that persists after the retries."""
     recorder.status = 500
     done = drive({"task": sums(), "limit": 1, "batches": [1], "base_url": recorder.url})
     assert done["error"]["kind"] == "EngineError"
@@ -57,8 +57,8 @@ def test_a_server_that_fails_is_the_engines_error(drive: Drive, sums: Sums, reco
     assert "samples" not in done
 
 
-def test_questions_in_any_order_keep_their_answers(drive: Drive, sums: Sums, recorder: Any) -> None:
-    """lm-eval labels documents by position; ids must still name the document that was asked."""
+def test_answers_belong_to_their_questions(drive: Drive, sums: Sums, recorder: Any) -> None:
+    """In any order of questions, although lm-eval labels documents by position."""
     done = drive({"task": sums(), "batches": [10], "base_url": recorder.url, "reverse": True})
     questions = done["questions"][::-1]
     assert [sample["question"] for sample in done["samples"]] == [q["id"] for q in questions]
@@ -68,25 +68,25 @@ def test_questions_in_any_order_keep_their_answers(drive: Drive, sums: Sums, rec
 @pytest.mark.parametrize(
     ("change", "message", "hint"),
     [
-        ({"name": "tokenbench_choice"}, "reads log-probabilities", "generates text"),
+        ({"name": "tokenbench_choice"}, "needs log-probabilities", "generates text"),
         (
             {"name": "tokenbench_several", "overrides": {}},
             "is a group of 2 tasks",
             "tokenbench_sums_again",
         ),
-        ({"include": "/nowhere/at/all"}, "no folder /nowhere/at/all", "include="),
+        ({"include": "/nowhere/at/all"}, "no such folder: /nowhere/at/all", "include="),
         (
             {"overrides": {"dataset_kwargs": {"data_files": "/nowhere.jsonl"}}},
-            "cannot be loaded",
+            "could not load the task",
             "must be local",
         ),
         ({"metric": "f1,none"}, "no metric 'f1,none'", "exact_match,first-number"),
     ],
 )
-def test_what_cannot_run_is_the_users_error(
+def test_invalid_tasks_are_usage_errors(
     drive: Drive, sums: Sums, recorder: Any, change: dict[str, Any], message: str, hint: str
 ) -> None:
-    """Each way to name a task wrongly gives an error that says what to do."""
+    """The hint says what to do."""
     job = {"task": sums(**change), "limit": 1, "batches": [1], "base_url": recorder.url}
     error = drive(job)["error"]
     assert error["kind"] == "UsageError"
@@ -94,8 +94,8 @@ def test_what_cannot_run_is_the_users_error(
     assert hint in error["hint"]
 
 
-def test_without_the_harness_the_hint_says_what_to_install() -> None:
-    """Where lm_eval cannot be imported, the error names the extra."""
+def test_without_the_harness_the_hint_names_the_extra() -> None:
+    """If lm_eval cannot be imported."""
     code = (
         "import sys; sys.modules['lm_eval'] = None\n"
         "from tokenbench.api import OptionalFeatureMissing\n"

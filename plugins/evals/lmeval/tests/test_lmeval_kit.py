@@ -1,4 +1,4 @@
-"""The conformance kit, on `lmeval`: the real harness asks a scripted server and grades."""
+"""The eval `lmeval` passes the conformance kit, with the real harness."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _answered(*answers: str) -> tuple[tuple[Question, EvalSample], ...]:
 
 
 @pytest.fixture(autouse=True)
-def _where_the_task_finds_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def _working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The task file names its data relative to the working folder."""
     monkeypatch.chdir(_TASKS)
 
 
 class TestLmEval(EvalKit):
-    """A task file of our own, whose last number counts."""
+    """Our own task file, in which the last number counts."""
 
     name = "lmeval"
     options = FrozenMap(

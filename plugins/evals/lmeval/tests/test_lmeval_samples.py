@@ -1,4 +1,4 @@
-"""The adapter's pure part, on rows that a real lm-eval gave (data/README.md)."""
+"""The adapter's pure functions, with rows from a real lm-eval (data/README.md)."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def ask(*ids: str) -> list[Question]:
     return [Question(id=one, text="") for one in ids]
 
 
-def test_one_sample_a_question_in_the_order_asked() -> None:
-    """Rows come sorted and once a filter; samples come in the batch's order, once a question."""
+def test_one_sample_per_question_in_the_order_of_the_batch() -> None:
+    """The harness's rows are sorted, and there is one per filter."""
     samples = samples_of(ROWS, ask("3", "0", "2"), TASK, "v")
     assert [sample.question for sample in samples] == ["3", "0", "2"]
     answers = {str(row["doc_id"]): row["resps"][0][0] for row in ROWS}
     assert [sample.answer for sample in samples] == [answers[one] for one in ("3", "0", "2")]
 
 
-def test_the_first_metric_counts_unless_another_is_named() -> None:
-    """Two filters of one answer grade it differently; the option decides which counts."""
+def test_the_first_metric_is_the_default() -> None:
+    """Two filters grade one answer differently; the option selects one."""
     named = attrs.evolve(TASK, metric="exact_match,last-number")
     (first,) = samples_of(ROWS, ask("2"), TASK, "v")
     (last,) = samples_of(ROWS, ask("2"), named, "v")
@@ -42,21 +42,21 @@ def test_the_first_metric_counts_unless_another_is_named() -> None:
     assert last.details["filtered"] == "7"
 
 
-def test_a_metric_the_task_does_not_have_is_the_users_error() -> None:
-    """The error names the metrics that there are."""
+def test_an_unknown_metric_is_a_usage_error() -> None:
+    """The hint lists the task's metrics."""
     with pytest.raises(UsageError) as caught:
         samples_of(ROWS, ask("2"), attrs.evolve(TASK, metric="f1,none"), "v")
     assert "exact_match,first-number; exact_match,last-number" in caught.value.hint
 
 
-def test_a_question_left_out_is_noticed() -> None:
-    """A document that the harness did not return is an error, not a missing sample."""
-    with pytest.raises(PluginError, match="left out 1 questions"):
+def test_a_skipped_question_is_an_error() -> None:
+    """The harness returned no row for it."""
+    with pytest.raises(PluginError, match="skipped 1 questions"):
         samples_of(ROWS, ask("2", "9"), TASK, "v")
 
 
-def test_score_is_the_mean_with_the_samples_variant() -> None:
-    """Scores are averaged; the metric and the variant are those the samples were graded by."""
+def test_score_is_the_mean() -> None:
+    """With the metric and variant of the samples."""
     samples = samples_of(ROWS, ask("0", "2", "3"), TASK, "tokenbench_sums v2.0")
     score = HarnessEval(TASK).score(samples)
     assert (score.n, score.correct, score.value) == (3, 1.0, pytest.approx(1 / 3))
@@ -64,21 +64,21 @@ def test_score_is_the_mean_with_the_samples_variant() -> None:
     assert HarnessEval(TASK).score([]).n == 0
 
 
-def test_an_ungraded_sample_is_no_zero() -> None:
-    """A sample without a grade is refused instead of counting as wrong."""
+def test_an_ungraded_sample_is_an_error() -> None:
+    """It does not count as wrong."""
     with pytest.raises(PluginError, match="no grade"):
         HarnessEval(TASK).score([EvalSample(question="0", answer="4")])
 
 
-def test_variant_says_what_changes_scores() -> None:
-    """The task's version and its number of examples are in the variant."""
+def test_the_variant_has_version_and_examples() -> None:
+    """Both affect scores."""
     config = SimpleNamespace(metadata={"version": 3.0}, num_fewshot=8)
     assert variant_of("gsm8k_cot", config) == "gsm8k_cot v3.0, 8-shot"
     assert variant_of("x", SimpleNamespace(metadata=None, num_fewshot=None)) == "x vunknown, 0-shot"
 
 
-def test_registering_and_making_imports_no_harness() -> None:
-    """A run without evals never pays for lm_eval: in a fresh interpreter it stays unimported."""
+def test_creating_the_eval_imports_no_harness() -> None:
+    """In a fresh interpreter; runs without evals do not import lm_eval."""
     code = (
         "import sys; from tokenbench_eval_lmeval.plugin import *;"
         "(spec,) = bench_register_evals(); made = spec.factory(spec.options(task='x'));"
@@ -90,7 +90,7 @@ def test_registering_and_making_imports_no_harness() -> None:
 
 
 def test_options_reach_the_task() -> None:
-    """The spec's options become the harness task."""
+    """As arguments of HarnessTask."""
     (spec,) = bench_register_evals()
     made = spec.factory(spec.options(task="a", include="b", metric="c", max_tokens=5, limit=2))
     assert made.needs().context_tokens == 4096

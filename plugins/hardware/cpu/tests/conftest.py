@@ -1,8 +1,8 @@
-"""A host laid out as Linux lays it out: two Xeon packages, RAPL, hwmon and cpufreq.
+"""A host's /proc and /sys as Linux lays them out: two Xeon packages, RAPL, hwmon and cpufreq.
 
-Layout: docs.kernel.org, power/powercap and hwmon/coretemp; names and ranges as a two-socket Xeon
-Gold server shows them (`grep . /sys/class/powercap/*/name`). Files are plain, so that tests can
-move the counters as the kernel would.
+Layout: docs.kernel.org, power/powercap and hwmon/coretemp. Names and ranges as on a two-socket Xeon
+Gold server (`grep . /sys/class/powercap/*/name`). Files are plain files, so that tests can change
+the counters like the kernel does.
 """
 
 from __future__ import annotations
@@ -34,22 +34,24 @@ class Host:
         self.stat(user=1000, idle=9000)
 
     def put(self, file: Path, text: str) -> Path:
-        """A file with its folders."""
+        """Write a file, and create its folders."""
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         return file
 
     def stat(self, *, user: int, idle: int, iowait: int = 0, guest: int = 0) -> None:
-        """The ticks of all cores: user nice system idle iowait irq softirq steal guest gnice."""
+        """Set all cores' ticks: user nice system idle iowait irq softirq steal guest gnice."""
         first = f"cpu  {user} 0 0 {idle} {iowait} 0 0 0 {guest} 0\n"
         self.put(self.proc / "stat", f"{first}cpu0 1 0 0 1 0 0 0 0 0 0\nbtime 1\n")
 
     def energy(self, domain: str, microjoules: int) -> Path:
-        """A counter's value."""
+        """Set a counter's value."""
         return self.put(self._powercap(domain) / "energy_uj", f"{microjoules}\n")
 
     def rapl(self) -> None:
-        """Domains of two packages: each with its memory, the board, and package 0 through MMIO."""
+        """Create domains of two packages, each with its memory, the board, and package 0 through
+        MMIO.
+        """
         domains = {
             "intel-rapl:0": "package-0",
             "intel-rapl:0:0": "dram",
@@ -71,7 +73,7 @@ class Host:
         (links / "intel-rapl").symlink_to(control)
 
     def sensors(self) -> None:
-        """Two packages of a coretemp chip each, another chip, and 20 frequency policies."""
+        """Create a coretemp chip per package, another chip, and 20 frequency policies."""
         hwmon = self.sys / "class/hwmon"
         for number, heat in enumerate((51000, 63000)):
             chip = hwmon / f"hwmon{number}"
@@ -93,5 +95,5 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    """A host without sensors, as a virtual machine shows itself."""
+    """A host without sensors, like a virtual machine."""
     return Host(tmp_path)

@@ -1,4 +1,4 @@
-"""The host's CPU, on this machine and on trees laid out as the kernel does it."""
+"""The host's CPU, on this machine and with simulated /proc and /sys."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ print(cpu.probe().notes["energy_j"])
 
 
 def test_this_host() -> None:
-    """One device, named, with memory and usable cores; what cannot be measured has a reason."""
+    """One device with name, memory and usable cores; each unmeasured value has a note."""
     cpu = HostCpu()
     probe = cpu.probe()
     (device,) = probe.devices
@@ -62,8 +62,8 @@ def test_this_host() -> None:
         assert (getattr(sample, field) is None) == (field in probe.notes), field
 
 
-def test_utilisation_is_a_share_since_the_last_reading() -> None:
-    """A busy loop shows."""
+def test_utilization_since_the_last_reading() -> None:
+    """A busy loop increases it."""
     sampler = HostCpu().sampler([0])
     assert sampler is not None
     sampler.sample()
@@ -76,16 +76,16 @@ def test_utilisation_is_a_share_since_the_last_reading() -> None:
     assert sample.memory_used_bytes
 
 
-def test_a_fresh_interpreter_reads_nothing_before_it_is_asked() -> None:
-    """Importing, registering and the catalogue open nothing in /proc or /sys."""
+def test_only_the_probe_reads_proc_and_sys() -> None:
+    """Import, registration and catalogue do not, in a fresh interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", FRESH], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_a_recorded_host(host) -> None:
-    """Name, memory, governor and kernel come from the trees."""
+def test_a_simulated_host(host) -> None:
+    """Name, memory, governor and kernel are from /proc and /sys."""
     host.rapl()
     host.sensors()
     probe = HostCpu(host.proc, host.sys).probe()
@@ -97,15 +97,17 @@ def test_a_recorded_host(host) -> None:
     assert not probe.notes
 
 
-def test_an_arm_host_is_named_by_its_parts(host) -> None:
-    """Arm's /proc/cpuinfo has no model name (Neoverse V2, as Linux 6.1 shows it)."""
+def test_an_arm_host_has_implementer_and_part(host) -> None:
+    """Arm's /proc/cpuinfo has no model name (Neoverse V2, Linux 6.1)."""
     host.put(host.proc / "cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd4f\n")
     (device,) = HostCpu(host.proc, host.sys).probe().devices
     assert device.name.endswith("implementer 0x41 part 0xd4f")
 
 
 def test_ticks(host) -> None:
-    """Waiting is not busy, even where it runs backwards; guest time counts once; no ticks: None."""
+    """iowait is not busy and may decrease; guest time counts once; without ticks utilization is
+    None.
+    """
     sampler = HostCpu(host.proc, host.sys).sampler([0])
     assert sampler is not None
     (same,) = sampler.sample()
@@ -119,8 +121,8 @@ def test_ticks(host) -> None:
     assert backwards.utilization == 1.0
 
 
-def test_sockets_are_summed_and_nothing_is_counted_twice(host) -> None:
-    """Packages only: no memory, no board, no second view of a package; watts need two readings."""
+def test_only_packages_are_summed(host) -> None:
+    """No memory, no board, no MMIO view of a package. Power needs two readings."""
     host.rapl()
     sampler = HostCpu(host.proc, host.sys).sampler([0])
     assert sampler is not None
@@ -139,8 +141,8 @@ def test_sockets_are_summed_and_nothing_is_counted_twice(host) -> None:
     assert 7 / (time.monotonic() - before) <= second.power_w <= 7 / (latest - after)
 
 
-def test_a_counter_that_wraps_goes_on(host) -> None:
-    """Over its range the counter starts again at 0; the sum does not."""
+def test_counter_wrap_around_is_corrected(host) -> None:
+    """The counter restarts at 0 after its range; the sum does not."""
     host.rapl()
     host.energy("intel-rapl:0", 262143328850 - 1_000_000)
     sampler = HostCpu(host.proc, host.sys).sampler([0])
@@ -151,8 +153,8 @@ def test_a_counter_that_wraps_goes_on(host) -> None:
     assert sampler.sample()[0].energy_j == pytest.approx(3.5)
 
 
-def test_a_counter_that_fails_once_is_bridged(host) -> None:
-    """None for that reading, and no joule lost after it."""
+def test_a_failed_reading_loses_no_energy(host) -> None:
+    """It is None, and the next reading includes its energy."""
     host.rapl()
     sampler = HostCpu(host.proc, host.sys).sampler([0])
     assert sampler is not None
@@ -163,8 +165,8 @@ def test_a_counter_that_fails_once_is_bridged(host) -> None:
     assert sampler.sample()[0].energy_j == pytest.approx(3.0)
 
 
-def test_a_counter_for_root_only_says_so(host) -> None:
-    """Real denial: the counter's mode and an unprivileged user. Note, reason, what would help."""
+def test_a_counter_readable_by_root_only(host) -> None:
+    """The note has the reason and a remedy, for a real unprivileged user."""
     host.rapl()
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
@@ -184,7 +186,7 @@ def test_a_counter_for_root_only_says_so(host) -> None:
 
 
 def test_temperature_and_clock(host) -> None:
-    """The hottest package, not a core or a disk; the mean of at most 8 clocks, spread out."""
+    """The hottest package, not a core or a disk; the mean of at most 8 clocks."""
     host.sensors()
     sampler = HostCpu(host.proc, host.sys).sampler([0])
     assert sampler is not None
@@ -194,8 +196,8 @@ def test_temperature_and_clock(host) -> None:
     assert sample.clock_hz == pytest.approx(2e9 + sum(numbers) / len(numbers) * 1e6)
 
 
-def test_an_amd_package_without_its_offset(host) -> None:
-    """k10temp shows a die's temperature with and without offset: the true one is taken."""
+def test_an_amd_package(host) -> None:
+    """k10temp reports a die's temperature with and without offset; the latter is used."""
     chip = host.sys / "class/hwmon/hwmon0"
     host.put(chip / "name", "k10temp\n")
     for number, (label, heat) in enumerate((("Tctl", 77000), ("Tdie", 50000), ("Tccd1", 60000)), 1):
@@ -206,8 +208,8 @@ def test_an_amd_package_without_its_offset(host) -> None:
     assert sampler.sample()[0].temperature_c == 50.0
 
 
-def test_a_host_without_sensors_says_so(host) -> None:
-    """None and a reason that names a remedy, never 0."""
+def test_a_host_without_sensors(host) -> None:
+    """Values are None, never 0, and each has a note with a remedy."""
     cpu = HostCpu(host.proc, host.sys)
     notes = cpu.probe().notes
     assert set(notes) == {"power_w", "energy_j", "temperature_c", "clock_hz"}
@@ -219,10 +221,11 @@ def test_a_host_without_sensors_says_so(host) -> None:
     assert (sample.temperature_c, sample.clock_hz) == (None, None)
 
 
-def test_a_system_without_proc_is_absent(tmp_path: Path) -> None:
+def test_a_system_without_proc_has_no_device(tmp_path: Path) -> None:
     """A reason and a hint, no exception."""
     cpu = HostCpu(tmp_path, tmp_path)
     probe = cpu.probe()
     assert probe.devices == ()
-    assert probe.reason and probe.hint
+    assert probe.reason and str(tmp_path / "stat") in probe.reason
+    assert probe.hint == "hardware cpu needs Linux with /proc"
     assert cpu.sampler([0]) is None

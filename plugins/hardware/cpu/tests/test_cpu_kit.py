@@ -1,4 +1,4 @@
-"""The hardware `cpu` keeps the contract of its kind."""
+"""The hardware `cpu` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from tokenbench.testing import HardwareKit
 
 
 class TestCpu(HardwareKit):
-    """The conformance kit on the host's CPU."""
+    """All checks, on this host."""
 
     name = "cpu"

@@ -1,8 +1,8 @@
-/* A stand-in for the driver's NVML, for tests without a GPU. Signatures and codes as in nvml.h.
+/* A stub of the driver's NVML, for tests without a GPU. Signatures and codes as in nvml.h.
  * Eight boards of 700 W; board 1 does not support the energy counter. Environment:
- *   NVML_STUB_RC      what opening returns            NVML_STUB_BOARDS  how many boards (8)
+ *   NVML_STUB_RC      return code of nvmlInit         NVML_STUB_BOARDS  number of boards (8)
  *   NVML_STUB_LOST=I:FILE  board I is lost while FILE exists     NVML_STUB_MIG=I  MIG mode on
- * -DOLD_DRIVER leaves functions out, as a driver older than nvidia-ml-py does. */
+ * -DOLD_DRIVER omits functions, like a driver older than nvidia-ml-py. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,7 +29,7 @@ static int mig(device_t d) { return number("NVML_STUB_MIG", -1) == id(d); }
 int nvmlInitWithFlags(u32 flags) { (void)flags; return number("NVML_STUB_RC", OK); }
 int nvmlInit_v2(void) { return number("NVML_STUB_RC", OK); }
 int nvmlShutdown(void) { stub_shutdowns++; return OK; }
-const char *nvmlErrorString(int code) { (void)code; return "words of the stub"; }
+const char *nvmlErrorString(int code) { (void)code; return "message of the stub"; }
 int nvmlSystemGetDriverVersion(char *text, u32 size) { strncpy(text, "580.95.05", size); return OK; }
 int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13020; return OK; }
 int nvmlDeviceGetCount_v2(u32 *count) { *count = (u32)number("NVML_STUB_BOARDS", 8); return OK; }

@@ -1,4 +1,4 @@
-"""NVIDIA's catalogue and the names of slowdowns."""
+"""The catalogue of NVIDIA GPUs, and the names of slowdown reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONSTANTS = Path(__file__).resolve().parents[5] / "shared" / "data" / "hardware_
 
 
 def test_the_catalogue() -> None:
-    """Names are unique, figures have source and date, no driver name leads to two chips."""
+    """Names and aliases are unique; figures have source and date."""
     assert len({sku.name for sku in CATALOGUE}) == len(CATALOGUE)
     aliases = [alias for sku in CATALOGUE for alias in sku.aliases]
     assert len(set(aliases)) == len(aliases)
@@ -36,13 +36,13 @@ def test_the_catalogue() -> None:
         ("NVIDIA A100-SXM4-40GB", None),
     ],
 )
-def test_names_as_drivers_report_them(name: str, sku: str | None) -> None:
-    """The right chip, and none rather than a similar one."""
+def test_driver_names(name: str, sku: str | None) -> None:
+    """A similar name does not match."""
     assert by_driver_name(name) == sku
 
 
-def test_figures_are_those_of_their_source() -> None:
-    """Each chip of InferenceX' table is here with its TDP, memory, bandwidth and FLOP/s."""
+def test_figures_match_their_source() -> None:
+    """Each chip of InferenceX's table, with TDP, memory, bandwidth and FLOP/s."""
     if not CONSTANTS.exists():
         pytest.skip("no ../shared/data/hardware_constants.csv beside this checkout")
     ours = {sku.name: sku for sku in CATALOGUE if "InferenceX" in sku.source}
@@ -60,15 +60,15 @@ def test_figures_are_those_of_their_source() -> None:
         assert dict(sku.dense_flops) == {k: float(v) * 1e12 for k, v in flops.items()}
 
 
-def test_reasons_of_slowdown() -> None:
-    """Bits to words; a bit nobody named is shown, not dropped."""
+def test_slowdown_reasons() -> None:
+    """Bits to names; unknown bits are shown as a number."""
     assert reasons(0) == ()
     assert reasons(0x8 | 0x80) == ("hw slowdown", "hw power brake")
     assert reasons(0x1 | 0x4000) == ("idle", "unknown 0x4000")
 
 
-def test_reasons_are_those_of_nvml() -> None:
-    """Every bit that the installed nvidia-ml-py names has a word here."""
+def test_slowdown_reasons_match_nvml() -> None:
+    """Every bit in the installed nvidia-ml-py has a name."""
     pynvml = pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
     assert not pynvml.nvmlClocksThrottleReasonAll & ~sum(REASONS)
     assert REASONS[pynvml.nvmlClocksThrottleReasonSwPowerCap] == "power cap"

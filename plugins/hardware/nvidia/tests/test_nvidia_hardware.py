@@ -1,4 +1,4 @@
-"""NVIDIA hardware: the real nvidia-ml-py on a compiled stand-in for the driver's library."""
+"""NVIDIA hardware: the real nvidia-ml-py with a compiled stub of the driver's library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tokenbench_hardware_nvidia.gpus import NvidiaGpus
 
-# Two readings 0.1 s apart; between them the file argv[1] names appears, which loses a board.
+# Two readings 0.1 s apart. Between them the file argv[1] is created, which makes a board lost.
 PROGRAM = """
 import ctypes, json, pathlib, sys, time
 import attrs
@@ -61,7 +61,7 @@ assert "pynvml" not in sys.modules and "ctypes" not in sys.modules and not touch
 """
 WITHOUT_BINDING = """
 import sys
-sys.modules["pynvml"] = None  # as if it were not installed: importing it raises ImportError
+sys.modules["pynvml"] = None  # importing it raises ImportError, as if it were not installed
 from tokenbench_hardware_nvidia.gpus import NvidiaGpus
 probe = NvidiaGpus().probe()
 assert probe.devices == () and NvidiaGpus().sampler([0]) is None
@@ -84,13 +84,13 @@ def _compile(folder: Path, *flags: str) -> Path:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory) -> Path:
-    """The stand-in, compiled: the folder that holds it."""
+    """The folder with the compiled stub."""
     return _compile(tmp_path_factory.mktemp("nvml"))
 
 
 @pytest.fixture(scope="module")
 def old_driver(tmp_path_factory) -> Path:
-    """The stand-in as a driver that lacks newer functions."""
+    """The stub without newer functions."""
     return _compile(tmp_path_factory.mktemp("oldnvml"), "-DOLD_DRIVER")
 
 
@@ -108,7 +108,7 @@ def _ask(driver: Path, *args: str, **more: str) -> dict[str, Any]:
 
 
 def test_boards(driver: Path) -> None:
-    """Eight boards with the catalogue's name, limits in W, sizes in bytes, driver and CUDA."""
+    """Eight boards with the catalogue's name, limits in W, sizes in bytes, driver, CUDA version."""
     found = _ask(driver)
     assert found["reason"] is None
     assert [d["index"] for d in found["devices"]] == list(range(8))
@@ -123,7 +123,7 @@ def test_boards(driver: Path) -> None:
 
 
 def test_readings(driver: Path) -> None:
-    """Units as ours: W, share, bytes, degrees, Hz, and slowdowns by name."""
+    """Units of Sample: W, fraction, bytes, degrees, Hz, and slowdown reasons by name."""
     _, _, first = _ask(driver)["readings"][0]
     assert [s["device"] for s in first] == list(range(8))
     sample = first[0]
@@ -141,15 +141,15 @@ def test_readings(driver: Path) -> None:
     assert first[2]["throttle"] == ["power cap"]
 
 
-def test_energy_grows_as_the_board_draws(driver: Path) -> None:
-    """The counter's joules over time are its 700 W, within the bracket of the two readings."""
+def test_energy_matches_power(driver: Path) -> None:
+    """The joules between two readings are 700 W times their interval."""
     (start, began, first), (ended, end, second) = _ask(driver)["readings"]
     joules = second[0]["energy_j"] - first[0]["energy_j"]
     assert 700 * (ended - began) - 0.01 <= joules <= 700 * (end - start) + 0.01
 
 
-def test_what_a_board_does_not_support_is_none_and_asked_once(driver: Path) -> None:
-    """None with NVML's reason, for that board and field only; the probe's note names the board."""
+def test_unsupported_fields_are_none_and_not_read_again(driver: Path) -> None:
+    """Only for that board and field; the probe's note has board and NVML's message."""
     found = _ask(driver)
     for _, _, samples in found["readings"]:
         assert samples[1]["energy_j"] is None
@@ -160,8 +160,8 @@ def test_what_a_board_does_not_support_is_none_and_asked_once(driver: Path) -> N
     assert found["notes"] == {"energy_j": "device 1: NVML: Not Supported"}
 
 
-def test_a_driver_that_lacks_functions(old_driver: Path) -> None:
-    """A missing symbol costs its own field; slowdowns are read under their old name."""
+def test_an_old_driver(old_driver: Path) -> None:
+    """A missing function affects only its field; slowdown reasons have a fallback."""
     found = _ask(old_driver)
     _, _, samples = found["readings"][0]
     assert {s["temperature_c"] for s in samples} == {None}
@@ -171,8 +171,8 @@ def test_a_driver_that_lacks_functions(old_driver: Path) -> None:
     assert "throttle" not in found["notes"]
 
 
-def test_a_board_lost_while_it_is_sampled(driver: Path, tmp_path: Path) -> None:
-    """It stays in the readings and tells nothing; the others go on."""
+def test_a_board_lost_while_sampling(driver: Path, tmp_path: Path) -> None:
+    """Its later readings have no values; other boards are not affected."""
     flag = tmp_path / "lost"
     found = _ask(driver, str(flag), NVML_STUB_LOST=f"3:{flag}")
     (_, _, before), (_, _, after) = found["readings"]
@@ -184,20 +184,20 @@ def test_a_board_lost_while_it_is_sampled(driver: Path, tmp_path: Path) -> None:
     assert set(found["refused"]["3"].values()) == {"GPU is lost"}
 
 
-def test_a_board_that_is_lost_already(driver: Path, tmp_path: Path) -> None:
-    """It is not offered, with the reason kept; asked for all the same, it tells nothing."""
+def test_a_board_lost_before_the_probe(driver: Path, tmp_path: Path) -> None:
+    """It is not a device, with the reason in the facts; its readings have no values."""
     flag = tmp_path / "lost"
     flag.touch()
     found = _ask(driver, NVML_STUB_LOST=f"3:{flag}")
     assert [d["index"] for d in found["devices"]] == [0, 1, 2, 4, 5, 6, 7]
-    assert found["facts"]["device 3"] == "left out: GPU is lost"
+    assert found["facts"]["device 3"] == "excluded: GPU is lost"
     _, _, samples = found["readings"][0]
     assert samples[3]["device"] == 3
     assert samples[3]["power_w"] is None
 
 
-def test_only_lost_boards(driver: Path, tmp_path: Path) -> None:
-    """No device, a reason that says which, and a hint."""
+def test_all_boards_lost(driver: Path, tmp_path: Path) -> None:
+    """No device, a reason and a hint."""
     flag = tmp_path / "lost"
     flag.touch()
     found = _ask(driver, NVML_STUB_LOST=f"0:{flag}", NVML_STUB_BOARDS="1")
@@ -207,7 +207,7 @@ def test_only_lost_boards(driver: Path, tmp_path: Path) -> None:
 
 
 def test_a_board_in_mig_mode(driver: Path) -> None:
-    """It does not pass for a whole GPU, and utilisation, which NVML refuses then, has a note."""
+    """It has no SKU; utilization, which NVML does not support in MIG mode, has a note."""
     found = _ask(driver, NVML_STUB_MIG="5")
     board = found["devices"][5]
     assert (board["name"], board["sku"]) == ("NVIDIA H200 (MIG mode)", None)
@@ -219,20 +219,22 @@ def test_a_board_in_mig_mode(driver: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "words", "remedy"),
+    ("code", "message", "remedy"),
     [
         ("9", "driver is not loaded", "modprobe nvidia"),
-        ("4", "may not talk", "/dev/nvidia"),
+        ("4", "may not access", "/dev/nvidia"),
         ("18", "differ in version", "reload"),
         ("999", "does not answer", "nvidia-smi"),
-        ("77", "words of the stub", "nvidia-smi"),  # a code that nvidia-ml-py does not know
+        ("77", "message of the stub", "nvidia-smi"),  # a code that nvidia-ml-py does not know
     ],
 )
-def test_a_driver_that_does_not_open(driver: Path, code: str, words: str, remedy: str) -> None:
-    """A reason and what would help, no exception."""
+def test_a_driver_that_fails_to_initialize(
+    driver: Path, code: str, message: str, remedy: str
+) -> None:
+    """A reason and a remedy, no exception."""
     found = _ask(driver, NVML_STUB_RC=code)
     assert found["devices"] == []
-    assert words in found["reason"]
+    assert message in found["reason"]
     assert remedy in found["hint"]
 
 
@@ -240,11 +242,12 @@ def test_a_driver_without_boards(driver: Path) -> None:
     """A reason and a hint."""
     found = _ask(driver, NVML_STUB_BOARDS="0")
     assert found["devices"] == []
-    assert found["reason"] and found["hint"]
+    assert found["reason"] == "the NVIDIA driver has no working GPU (it has no GPU)"
+    assert "nvidia-smi" in found["hint"]
 
 
 def test_a_library_that_is_not_nvml(driver: Path, tmp_path: Path) -> None:
-    """An empty library has none of the functions: a reason, no exception."""
+    """A library without NVML's functions: a reason, no exception."""
     empty = tmp_path / "empty.c"
     empty.write_text("int nothing;\n")
     library = tmp_path / "libnvidia-ml.so.1"
@@ -255,8 +258,8 @@ def test_a_library_that_is_not_nvml(driver: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is an NVIDIA GPU here")
-def test_a_machine_without_a_gpu() -> None:
-    """This machine: says why and what would help, and offers no sampler."""
+def test_this_machine_without_a_gpu() -> None:
+    """A reason, a remedy and no sampler."""
     probe = NvidiaGpus().probe()
     assert probe.devices == ()
     assert probe.reason and probe.hint
@@ -264,12 +267,12 @@ def test_a_machine_without_a_gpu() -> None:
 
 
 def test_without_nvidia_ml_py() -> None:
-    """The plugin works without its extra, and says how to get it."""
+    """The plugin works without its extra, and its hint names the extra."""
     reason, hint = _python(WITHOUT_BINDING).split(" | ")
     assert "nvidia-ml-py" in reason
     assert "tokenbench-hardware-nvidia[nvml]" in hint
 
 
-def test_a_fresh_interpreter_loads_no_driver() -> None:
-    """Importing, registering and the catalogue load neither nvidia-ml-py nor any library."""
-    _python(FRESH)
+def test_only_the_probe_loads_the_driver() -> None:
+    """Import, registration and catalogue load neither nvidia-ml-py nor a native library."""
+    _python(FRESH)  # asserts inside

@@ -1,4 +1,4 @@
-"""The hardware `nvidia` keeps the contract of its kind."""
+"""The hardware `nvidia` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from tokenbench.testing import HardwareKit
 
 
 class TestNvidia(HardwareKit):
-    """The conformance kit on NVIDIA GPUs."""
+    """All checks, with the GPUs of this machine."""
 
     name = "nvidia"

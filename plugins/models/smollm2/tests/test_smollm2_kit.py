@@ -1,4 +1,4 @@
-"""The model `smollm2` keeps the contract of its kind."""
+"""The model `smollm2` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tokenbench.testing import ModelKit
 
 
 class TestSmolLm2(ModelKit):
-    """The conformance kit, with texts that a byte-level tokenizer may trip over."""
+    """All checks, with texts that are difficult for byte-level tokenizers."""
 
     name = "smollm2"
     texts = ("def f(x):\n    return x ** 2  # 10 %", "<|im_start|>user", "1234567890", " leading")

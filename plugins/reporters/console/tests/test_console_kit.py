@@ -1,4 +1,4 @@
-"""The conformance kit, on `console`."""
+"""The reporter `console` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from tokenbench.testing import ReporterKit
 
 
 class TestConsole(ReporterKit):
-    """As a user gets it."""
+    """With default options."""
 
     name = "console"
 
 
 class TestConsoleAll(ReporterKit):
-    """With the points that are hidden otherwise."""
+    """With invalid and failed points."""
 
     name = "console"
     options = FrozenMap(all=True)

@@ -1,4 +1,4 @@
-"""The conformance kit, on `files`."""
+"""The reporter `files` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from tokenbench.testing import ReporterKit
 
 
 class TestFiles(ReporterKit):
-    """As a user gets it."""
+    """With default options."""
 
     name = "files"
 
 
 class TestFilesAll(ReporterKit):
-    """In every format."""
+    """With all formats."""
 
     name = "files"
     options = FrozenMap(formats=("json", "csv", "parquet"))

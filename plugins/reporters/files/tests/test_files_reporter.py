@@ -1,4 +1,4 @@
-"""Results as files: complete, stable, and safe to open in a spreadsheet."""
+"""Results as files: complete, deterministic, and safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _view(*results: PointResult) -> View:
         evals=(),
         provenance=FrozenMap({"seed": "0"}),
     )
-    definition = MetricDefinition(name="a", title="A", unit="s", definition="what a is")
+    definition = MetricDefinition(name="a", title="A", unit="s", definition="definition of a")
     return View(runs=(run,), definitions=(definition,))
 
 
@@ -76,17 +76,17 @@ def _render(view: View, *formats: str):  # noqa: ANN202
     return list(spec.factory(FilesOptions(formats=formats)).render(view))
 
 
-def test_json_holds_everything() -> None:
+def test_json_is_complete() -> None:
     """Results, provenance and definitions in one document."""
     (artifact,) = _render(_view(_result()), "json")
     document = json.loads(artifact.content)
     assert document["runs"][0]["results"][0]["metrics"]["a"]["values"] == [1.4, 1.5, 1.6]
     assert document["runs"][0]["provenance"] == {"seed": "0"}
-    assert document["definitions"][0]["definition"] == "what a is"
+    assert document["definitions"][0]["definition"] == "definition of a"
 
 
-def test_csv_is_flat_and_none_is_empty_while_zero_is_zero() -> None:
-    """One row a point, mean and half-width as columns."""
+def test_csv_is_flat() -> None:
+    """One row per point, with mean and half-width; None is empty, 0 is 0."""
     (artifact,) = _render(_view(_result(), _result(point="x")), "csv")
     rows = list(csv.DictReader(io.StringIO(artifact.content.decode())))
     assert [row["point"] for row in rows] == ["abc", "x"]
@@ -96,14 +96,14 @@ def test_csv_is_flat_and_none_is_empty_while_zero_is_zero() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd", "-x", "@sum"])
 def test_no_cell_is_a_formula(text: str) -> None:
-    """What a server said must not run in a spreadsheet."""
+    """A spreadsheet must not execute a server's text."""
     (artifact,) = _render(_view(_result(error=text)), "csv")
     (row,) = csv.DictReader(io.StringIO(artifact.content.decode()))
     assert row["error"] == f"'{text}"
 
 
-def test_parquet_and_stable_bytes() -> None:
-    """The same view gives the same bytes, in every format."""
+def test_parquet_and_deterministic_bytes() -> None:
+    """The same view gives the same bytes in every format."""
     view = _view(_result())
     first, second = _render(view, "json", "csv", "parquet"), _render(view, "json", "csv", "parquet")
     assert [a.content for a in first] == [a.content for a in second]
@@ -113,7 +113,7 @@ def test_parquet_and_stable_bytes() -> None:
 
 
 def test_an_empty_run_and_an_unknown_format() -> None:
-    """Nothing measured is no error; a wrong format is the user's."""
+    """An empty run is valid; an unknown format is a usage error."""
     assert len(_render(_view(), "json", "csv", "parquet")) == 3
     with pytest.raises(UsageError, match="unknown format 'xml'"):
         _render(_view(), "xml")

@@ -1,4 +1,4 @@
-"""The conformance kit, on `random`."""
+"""The workload `random` passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tokenbench.testing import WorkloadKit
 
 
 class TestRandom(WorkloadKit):
-    """Prompts and answers of lengths in a range, with a common prefix."""
+    """Lengths in a range, with a common prefix."""
 
     name = "random"
     options = FrozenMap(
@@ -16,7 +16,7 @@ class TestRandom(WorkloadKit):
 
 
 class TestRandomChat(WorkloadKit):
-    """Messages wherever they can be sent, one length for all."""
+    """Chat messages, with one length."""
 
     name = "random"
     options = FrozenMap(input_tokens=32, output_tokens=8, format="chat")

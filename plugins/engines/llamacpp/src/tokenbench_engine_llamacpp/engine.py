@@ -1,8 +1,8 @@
-"""What tokenbench must know of llama.cpp's server.
+"""The engine `llamacpp`: launch plan, dialect and counters of llama.cpp's server.
 
-Facts seen on xllamacpp 2026.10.11549 (2026-11-21): `/health` answers 503 while the model loads;
-`/props` tells the build; prompts as token ids get no BOS added, so usage counts them exactly; one
-stream chunk carries one token unless it ends inside a UTF-8 character.
+Observed with xllamacpp 2026.10.11549 (2026-11-21): `/health` answers 503 while the model loads;
+`/props` reports the build; token-id prompts get no BOS token, so usage counts them exactly; a chunk
+has one token, or more if a token ends inside a UTF-8 character.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .plugin import LlamaCppOptions
 
 _SERVER = "server.py"
-# Smallest context that still serves readiness and a short eval.
+# Enough for the readiness check and a short eval.
 _LEAST_CONTEXT = 512
 _TEMPLATE = "chat-template.jinja"
 
@@ -45,15 +45,15 @@ class LlamaCpp(Engine):
         self._options = options
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
-        """One process; `--ctx-size` is that of all slots together."""
+        """One process. `--ctx-size` is the sum over all slots."""
         options = self._options
         slots = options.slots or request.needs.concurrency
         context = options.context_tokens or max(request.needs.context_tokens or 0, _LEAST_CONTEXT)
         limit = request.architecture.context_tokens
         if limit is not None and context > limit:
             raise UsageError(
-                f"a context of {context} tokens is needed, {request.model} has {limit}",
-                hint="ask for shorter prompts or outputs",
+                f"a context of {context} tokens is required, {request.model} supports {limit}",
+                hint="use shorter prompts or outputs",
             )
         flags: dict[str, str | int | float | bool | None] = {
             "--model": "{weights}",
@@ -76,7 +76,7 @@ class LlamaCpp(Engine):
         return LaunchPlan(processes=(server,), start_timeout_s=options.start_timeout_s)
 
     def _files(self) -> tuple[FileSpec, ...]:
-        """The server's script travels as a file, so that any interpreter anywhere can run it."""
+        """The server's script is part of the plan, so that any interpreter can run it."""
         source = Path(__file__).with_name(_SERVER).read_text(encoding="utf-8")
         server = FileSpec(name=_SERVER, content=source)
         path = self._options.chat_template_file
@@ -91,7 +91,7 @@ class LlamaCpp(Engine):
         return (server, FileSpec(name=_TEMPLATE, content=content))
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """Completions first, because it takes token ids and so has exact lengths."""
+        """Completions first: they accept token ids, so lengths are exact."""
         return Dialect(
             codecs=(COMPLETIONS, CHAT),
             token_id_prompts=True,
@@ -101,7 +101,7 @@ class LlamaCpp(Engine):
         )
 
     def planned_version(self) -> str | None:
-        """Version of the package, where it is in this environment."""
+        """Version of the package, if it is installed in this environment."""
         if self._options.python is not None:
             return None
         try:
@@ -110,13 +110,13 @@ class LlamaCpp(Engine):
             return None
 
     def version(self, server: Server) -> str | None:
-        """The build as `/props` tells it; PyPI builds tell none, then the package's version."""
+        """The package's version, and the build in `/props` (PyPI builds report none)."""
         build = self._props(server).get("build_info")
         planned = self.planned_version()
         return " ".join(str(part) for part in (planned, build and f"({build})") if part) or None
 
     def facts(self, server: Server) -> FrozenMap[str]:
-        """Slots, context and model as the server tells them."""
+        """Slots, context and model that the server reports."""
         props = self._props(server)
         facts: dict[str, str] = {
             name: str(props[name]) for name in ("total_slots", "model_alias") if name in props
@@ -127,14 +127,14 @@ class LlamaCpp(Engine):
         return FrozenMap(facts)
 
     def quiescent(self, server: Server) -> bool | None:
-        """Nothing is processed or deferred."""
+        """No request is being processed or deferred."""
         counters = self.counters(server.get("/metrics").text)
         if counters.running is None or counters.waiting is None:
             return None
         return counters.running == 0 and counters.waiting == 0
 
     def reset_cache(self, server: Server) -> bool:
-        """Erase every slot's cache; needed only where prompts may be reused at all."""
+        """Erase the cache of every slot; nothing to do if prefix caching is off."""
         if not self._options.prefix_caching:
             return True
         slots = json.loads(server.get("/slots").text)
@@ -142,7 +142,7 @@ class LlamaCpp(Engine):
         return all(reply.status == 200 for reply in replies)
 
     def counters(self, text: str) -> Counters:
-        """`prompt_tokens_total` counts computed tokens; cached ones have their own counter."""
+        """`prompt_tokens_total` counts computed tokens; cached tokens have their own counter."""
         page = parse_prometheus(text)
         computed = page.get("llamacpp:prompt_tokens_total")
         cached = page.get("llamacpp:prompt_tokens_cached_total")

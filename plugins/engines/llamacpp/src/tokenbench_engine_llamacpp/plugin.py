@@ -17,38 +17,38 @@ from tokenbench.api import (
 
 @options
 class LlamaCppOptions:
-    """Options of the engine; what is not set follows from the plan."""
+    """Options of the engine. Options without a value are derived from the plan."""
 
     slots: int | None = option(
         default=None,
         minimum=1,
-        help="sequences decoded in parallel; by default the largest concurrency of the plan",
+        help="requests decoded in parallel; default: the largest concurrency of the plan",
     )
     context_tokens: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
-        help="context of one slot; by default what the workloads need",
+        help="context of one slot; default: what the workloads need",
     )
     threads: int | None = option(
-        default=None, minimum=1, help="compute threads; by default the cores given to the server"
+        default=None, minimum=1, help="compute threads; default: the cores of the server"
     )
     batch_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="largest batch of prompt tokens"
+        default=None, minimum=1, unit="tokens", help="maximum number of prompt tokens in a batch"
     )
     prefix_caching: bool = option(
-        default=False, help="reuse the computed prefix of earlier prompts (off: every prompt anew)"
+        default=False, help="reuse prefixes of earlier prompts instead of computing them again"
     )
     chat_template_file: str | None = option(
-        default=None, help="file with a chat template to use instead of the model's own"
+        default=None, help="file with a chat template that replaces the model's"
     )
     python: str | None = option(
         default=None,
         identity=False,
-        help="Python interpreter that has xllamacpp; by default the one that runs bench",
+        help="Python interpreter with xllamacpp; default: the one that runs bench",
     )
     start_timeout_s: float = option(
-        default=120.0, minimum=1, unit="s", identity=False, help="time limit of the start"
+        default=120.0, minimum=1, unit="s", identity=False, help="time limit for the start"
     )
 
 

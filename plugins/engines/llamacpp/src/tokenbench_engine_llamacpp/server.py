@@ -1,7 +1,7 @@
-"""llama.cpp's server in a process of its own: ``python server.py --model FILE --port N ...``.
+"""llama.cpp's server in its own process: ``python server.py --model FILE --port N ...``.
 
-Needs nothing of tokenbench, so that the engine may live in an environment of its own. Flags are
-named as llama-server names them. Exit codes: 2 usage, 3 weights, 4 port, 5 anything else.
+Does not need tokenbench, so that the engine may be installed in another environment. Flags have the
+names of llama-server's flags. Exit codes: 2 usage, 3 weights, 4 port, 5 other errors.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ GGUF_MAGIC = b"GGUF"
 def main(argv: list[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     args = _parser().parse_args(argv)
-    # Signals are taken by sigwait in this thread alone; the native threads inherit the mask.
+    # Only sigwait in this thread receives the signals; native threads inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     _check_weights(args.model)
     _check_port(args.host, args.port)
     try:
         import xllamacpp
     except ImportError as error:
-        _fail(5, f"xllamacpp cannot be imported: {error}")
+        _fail(5, f"could not import xllamacpp: {error}")
     print(f"xllamacpp build: {xllamacpp.BUILD_INFO}", file=sys.stderr, flush=True)
     _fail_after(args.load_timeout)
     try:
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     _loaded.set()
     print(f"listening on {server.listening_address}", file=sys.stderr, flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    # Its destructor waits for running generations; a stop must not.
+    # The server's destructor would wait for running generations.
     os._exit(0)
 
 
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--alias", default="default")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--ctx-size", type=int, required=True, help="all slots together")
+    parser.add_argument("--ctx-size", type=int, required=True, help="sum over all slots")
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=2048)
@@ -100,9 +100,9 @@ def _params(library: Any, args: argparse.Namespace) -> Any:
 
 
 def _check_weights(path: str) -> None:
-    """Tell a missing file from a damaged one before native code aborts on it."""
+    """Report a missing or damaged file before native code aborts on it."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - this file stands alone
+        with open(path, "rb") as file:  # noqa: PTH123 - standalone script
             magic = file.read(4)
     except OSError as error:
         _fail(3, f"cannot read the weights {path}: {error.strerror}")
@@ -111,7 +111,7 @@ def _check_weights(path: str) -> None:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Refuse a port that is taken: llama.cpp shares it (SO_REUSEPORT) where it can."""
+    """Fail if the port is in use: llama.cpp would share it (SO_REUSEPORT)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,1 +1,1 @@
-"""A server that is already up, as a tokenbench engine."""
+"""A running server as a tokenbench engine."""

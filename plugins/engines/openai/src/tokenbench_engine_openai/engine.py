@@ -1,4 +1,4 @@
-"""A server that somebody else started."""
+"""The engine `openai`: a server that is already running."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 
 _VERSION_KEYS = ("version", "sglang_version", "build_info")
 _NOT_FOUND = 404
-# From here on a status says that the server cannot answer, whatever was asked.
-_UNABLE = 500
+_SERVER_ERROR = 500
 
 
 class OpenAIServer(Engine):
-    """Starts nothing; asks, loads and reads what is there."""
+    """Starts no process; uses the given address."""
 
     def __init__(self, options: OpenAIOptions) -> None:
         if options.server not in SERVERS:
@@ -47,7 +46,7 @@ class OpenAIServer(Engine):
         self._url = base_url(options.base_url)
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
-        """No process; the endpoint as it was named."""
+        """No process; the endpoint at the given address."""
         endpoint = EndpointSpec(url=self._url, metrics_path=self._known.metrics)
         return LaunchPlan(
             endpoints=(endpoint,),
@@ -57,7 +56,7 @@ class OpenAIServer(Engine):
         )
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """What the kind of server understands; exact lengths need a completions endpoint."""
+        """The protocol fields of this kind of server. Exact lengths need the completions codec."""
         known = self._known
         codecs: tuple[str, ...] = (CHAT, COMPLETIONS)
         if known.token_id_prompts:
@@ -75,15 +74,17 @@ class OpenAIServer(Engine):
         )
 
     def ready(self, server: Server) -> bool:
-        """Its health page says so; one that has none must answer, and not that it is unable."""
+        """The health page answers 200. Without a health page, `/v1/models` answers without a server
+        error.
+        """
         if self._known.health is not None:
             reply = server.get(self._known.health)
             if reply.status != _NOT_FOUND:
                 return reply.status == 200
-        return server.get("/v1/models").status < _UNABLE
+        return server.get("/v1/models").status < _SERVER_ERROR
 
     def version(self, server: Server) -> str | None:
-        """What its version page tells."""
+        """The version on the server's version page."""
         if self._known.version is None:
             return None
         reply = server.get(self._known.version)
@@ -97,13 +98,13 @@ class OpenAIServer(Engine):
         return f"{self._options.server} {found}" if found is not None else None
 
     def reset_cache(self, server: Server) -> bool:
-        """Ask it to empty its prefix cache, where it has a page for that."""
+        """Empty the prefix cache, if the server has a page for that."""
         if self._known.reset_cache is None:
             return False
         return server.post(self._known.reset_cache).status == 200
 
     def quiescent(self, server: Server) -> bool | None:
-        """Nothing running or waiting, by its counters."""
+        """No running or waiting requests, by the server's counters."""
         if self._known.metrics is None:
             return None
         counters = self.counters(server.get(self._known.metrics).text)
@@ -112,7 +113,7 @@ class OpenAIServer(Engine):
         return counters.running == 0 and not counters.waiting
 
     def counters(self, text: str) -> Counters:
-        """Its metrics page in our vocabulary."""
+        """The server's metrics, by the names of its kind."""
         page = parse_prometheus(text)
         found = {ours: page.get(theirs) for ours, theirs in self._known.counters.items()}
         counters = Counters(**found)
@@ -123,20 +124,21 @@ class OpenAIServer(Engine):
 
 
 def base_url(text: str) -> str:
-    """A server's address without path or trailing slash; ``/v1`` is taken off.
+    """A server's address without trailing slash and without ``/v1``.
 
     Raises:
-        UsageError: it is no http address, or holds a password.
+        UsageError: not an http address, or it contains a user or password.
     """
     parts = urlsplit(text)
+    # First: the other message would show the password.
+    if "@" in text:
+        raise UsageError(
+            "engine openai: base_url must not contain a user or password",
+            hint="put the key into a variable and name it with api_key_env=NAME",
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"engine openai: base_url: expected http://HOST:PORT, got {text!r}",
             hint="for example openai:base_url=http://127.0.0.1:8000,model=NAME",
-        )
-    if parts.username or parts.password:
-        raise UsageError(
-            "engine openai: base_url must not hold a user or password",
-            hint="put the key into a variable and name it with api_key_env=NAME",
         )
     return text.rstrip("/").removesuffix("/v1")

@@ -20,13 +20,16 @@ class OpenAIOptions:
     """Options of the engine."""
 
     base_url: str = option(help="address of the server, as http://HOST:PORT", identity=False)
-    model: str = option(help="the model's name as the server knows it")
+    model: str = option(help="the model's name on the server")
     server: str = option(
         default="generic",
-        help="what it is, which says what it understands: generic, vllm, sglang, llamacpp, dynamo",
+        help="kind of server, which selects protocol fields and metrics: generic, vllm, sglang, "
+        "llamacpp, dynamo",
     )
     codec: str | None = option(
-        default=None, choices=("chat", "completions"), help="the endpoint to load"
+        default=None,
+        choices=("chat", "completions"),
+        help="codec to use; default: depends on the kind of server",
     )
     api_key_env: str | None = option(
         default=None, identity=False, help="NAME of the environment variable that holds the key"
@@ -48,7 +51,7 @@ def bench_register_engines() -> Sequence[EngineSpec]:
     return [
         EngineSpec(
             name="openai",
-            summary="a server that is already up and speaks the OpenAI protocol",
+            summary="a running server with the OpenAI protocol",
             options=OpenAIOptions,
             factory=_make,
             capabilities=EngineCapabilities(

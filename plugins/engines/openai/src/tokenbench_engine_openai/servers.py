@@ -1,4 +1,4 @@
-"""What known servers understand beyond the OpenAI API, as data."""
+"""Protocol fields and metrics of known servers beyond the OpenAI API, as data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tokenbench.api import FrozenMap
 
 @attrs.frozen(kw_only=True)
 class KnownServer:
-    """One kind of server. `counters` maps our counter's name to its metric; `source` and `date`
-    say where the facts come from.
+    """One kind of server. `counters` maps names of `Counters` to metrics; `source` and `date` say
+    where the facts come from.
     """
 
     source: str
@@ -44,7 +44,7 @@ SERVERS: dict[str, KnownServer] = {
         min_tokens=True,
         continuous_usage=True,
         version="/version",
-        # Only with VLLM_SERVER_DEV_MODE=1; elsewhere 404, which counts as "cannot".
+        # Only with VLLM_SERVER_DEV_MODE=1; otherwise 404, which counts as not supported.
         reset_cache="/reset_prefix_cache",
         counters=FrozenMap(
             {
@@ -89,7 +89,7 @@ SERVERS: dict[str, KnownServer] = {
         extra_body=FrozenMap({"cache_prompt": False}),
         counters=FrozenMap(
             {
-                # Computed tokens; cached ones are added by the engine.
+                # Computed tokens; the engine adds cached ones.
                 "prompt_tokens": "llamacpp:prompt_tokens_total",
                 "cached_prompt_tokens": "llamacpp:prompt_tokens_cached_total",
                 "generated_tokens": "llamacpp:tokens_predicted_total",
@@ -105,5 +105,5 @@ SERVERS: dict[str, KnownServer] = {
     ),
 }
 
-# Servers whose prompt counter leaves cached tokens out.
+# Servers whose prompt counter excludes cached tokens.
 COUNT_COMPUTED_ONLY = frozenset({"llamacpp"})

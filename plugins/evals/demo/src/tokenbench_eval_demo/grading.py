@@ -1,4 +1,4 @@
-"""When an answer is right: its first line holds an accepted answer as whole words."""
+"""Grading: an answer is right if its first line contains an accepted answer as whole words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _NO_WORD = re.compile(r"[^\w₂]+")
 
 
 def is_right(answer: str, accepted: Sequence[str]) -> bool:
-    """Whether `answer` gives one of the accepted answers.
+    """Whether `answer` contains one of the accepted answers.
 
-    Only the first line that is not blank counts, so that a model which lists everything it knows
-    gains little; case and punctuation do not count.
+    Only the first non-blank line counts, so that listing everything gains little. Case and
+    punctuation are ignored.
     """
     first = next((line for line in answer.splitlines() if line.strip()), "")
     words = f" {_plain(first)} "

@@ -12,7 +12,7 @@ class DemoOptions:
     """Options of the eval."""
 
     limit: int | None = option(
-        default=None, minimum=1, unit="questions", help="ask so many, drawn by the run's seed"
+        default=None, minimum=1, unit="questions", help="how many; the run's seed selects them"
     )
 
 
@@ -28,7 +28,7 @@ def bench_register_evals() -> Sequence[EvalSpec]:
     return [
         EvalSpec(
             name="demo",
-            summary="312 short questions that a very small model answers, and a damaged one cannot",
+            summary="312 short questions that a small model passes and a damaged one fails",
             options=DemoOptions,
             factory=_make,
         )

@@ -1,4 +1,4 @@
-"""The task: short questions, one short answer each, asked greedily through the chat endpoint."""
+"""The task: short questions with short answers, asked greedily through the chat codec."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 VARIANT = "demo-1"
 ANSWER_TOKENS = 16
-# The longest question with SmolLM2's chat template has 42 tokens; room for wordier templates.
+# The longest question with SmolLM2's chat template has 42 tokens; other templates are longer.
 _CONTEXT_TOKENS = 192
 
 
 @attrs.frozen
 class Item:
-    """A question and the answers that count as right."""
+    """A question and its accepted answers."""
 
     id: str
     question: str
@@ -50,24 +50,24 @@ def items() -> tuple[Item, ...]:
 
 
 class DemoEval(Eval):
-    """Asks, and grades by :func:`is_right`."""
+    """Grades with :func:`is_right`."""
 
     def __init__(self, options: DemoOptions) -> None:
         self._limit = options.limit
 
     def needs(self) -> EvalNeeds:
-        """A chat endpoint and little context."""
+        """A chat codec and little context."""
         return EvalNeeds(context_tokens=_CONTEXT_TOKENS)
 
     def questions(self, seed: int) -> Sequence[Question]:
         """All questions, or a sample without replacement."""
-        ref = list(items())
-        if self._limit is not None and self._limit < len(ref):
-            ref = random.Random(seed).sample(ref, self._limit)
-        return [Question(id=item.id, text=item.question) for item in ref]
+        selected = list(items())
+        if self._limit is not None and self._limit < len(selected):
+            selected = random.Random(seed).sample(selected, self._limit)
+        return [Question(id=item.id, text=item.question) for item in selected]
 
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """One user message a question."""
+        """One user message per question."""
         texts = server.generate(
             [
                 Generation(
@@ -79,7 +79,7 @@ class DemoEval(Eval):
         return [EvalSample(question=q.id, answer=t) for q, t in zip(batch, texts, strict=True)]
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
-        """The share of right answers."""
+        """The fraction of right answers."""
         answers = {item.id: item.answers for item in items()}
         right = sum(is_right(sample.answer, answers[sample.question]) for sample in samples)
         return EvalScore(

@@ -14,14 +14,14 @@ class Gsm8kOptions:
     data: str | None = option(
         default=None,
         identity=False,
-        help="the test questions, JSON lines with question and answer (openai/grade-school-math); "
-        "by default the file named by TOKENBENCH_GSM8K",
+        help="file with the test questions, JSON lines with question and answer "
+        "(openai/grade-school-math); default: the file in the variable TOKENBENCH_GSM8K",
     )
     limit: int | None = option(
-        default=None, minimum=1, unit="questions", help="ask so many, drawn by the run's seed"
+        default=None, minimum=1, unit="questions", help="how many; the run's seed selects them"
     )
     shots: int = option(default=0, help="examples in the prompt: 0, or 8 with worked answers")
-    max_tokens: int = option(default=512, minimum=1, unit="tokens", help="longest answer")
+    max_tokens: int = option(default=512, minimum=1, unit="tokens", help="output limit")
 
 
 def _make(options: Gsm8kOptions) -> Eval:

@@ -1,4 +1,4 @@
-"""GSM8K as the harness's own tasks, with the questions from a local file."""
+"""GSM8K: the harness's own tasks, with questions from a local file."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from .plugin import Gsm8kOptions
 
 DATA_VARIABLE = "TOKENBENCH_GSM8K"
-# Stock tasks of lm-eval 0.4.13 (version 3.0 both): prompts, filters and metrics are theirs.
+# Tasks of lm-eval 0.4.13 (both version 3.0), with their prompts, filters and metrics.
 _TASKS = {0: "gsm8k_cot_zeroshot", 8: "gsm8k_cot"}
-# Longest question 240 tokens (GPT-2 like vocabularies); eight worked examples about 1,100.
+# The longest question has 240 tokens (vocabularies like GPT-2's), eight examples about 1,100.
 _PROMPT_TOKENS = {0: 400, 8: 1600}
 _METRIC = "exact_match,flexible-extract"
 
 
 def make(options: Gsm8kOptions) -> HarnessEval:
-    """The eval.
+    """Create the eval.
 
     Raises:
-        UsageError: the data file is not named, or the number of examples is neither 0 nor 8.
+        UsageError: there is no data file, or `shots` is neither 0 nor 8.
     """
     if options.shots not in _TASKS:
         raise UsageError(
             f"eval gsm8k: shots: expected 0 or 8, got {options.shots}",
-            hint="0 asks the question alone, 8 puts worked examples before it",
+            hint="0: the question alone; 8: worked examples before the question",
         )
     file = _data(options.data)
     files = {"train": str(file), "test": str(file)}
@@ -57,10 +57,10 @@ def _data(given: str | None) -> Path:
     name = given or os.environ.get(DATA_VARIABLE)
     if name is None:
         raise UsageError(
-            "eval gsm8k: no data file is named",
-            hint=f"gsm8k:data=gsm8k_test.jsonl, or set {DATA_VARIABLE}",
+            "eval gsm8k: no data file",
+            hint=f"use gsm8k:data=gsm8k_test.jsonl, or set {DATA_VARIABLE}",
         )
     file = Path(name).expanduser()
     if not file.is_file():
-        raise UsageError(f"eval gsm8k: there is no file {file}", hint="check data=")
+        raise UsageError(f"eval gsm8k: no such file: {file}", hint="check data=")
     return file.resolve()

@@ -1,7 +1,7 @@
-"""lm-evaluation-harness behind tokenbench's Eval: its prompts, its filters, its metrics.
+"""An Eval that uses prompts, filters and metrics of lm-evaluation-harness.
 
-Seen on lm-eval 0.4.13 (2026-11-21): ``evaluate(samples={task: [indices]}, log_samples=True)`` asks
-just those documents and returns each one's answer and metrics, one row a document and filter.
+Observed with lm-eval 0.4.13 (2026-11-21): ``evaluate(samples={task: [indices]}, log_samples=True)``
+asks only these documents and returns their answers and metrics, one row per document and filter.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .loading import HarnessTask, harness_version, load
 
 __all__ = ["HarnessEval", "HarnessTask"]
 
-_FIRST = 100
+_EXCERPT = 100
 Row = Mapping[str, Any]
 
 
 class HarnessEval(Eval):
-    """One task of the harness. lm_eval is imported when the first question is needed."""
+    """One task of the harness. lm_eval is imported when the questions are loaded."""
 
     def __init__(self, task: HarnessTask, *, limit: int | None = None) -> None:
         self._task = task
@@ -42,22 +42,23 @@ class HarnessEval(Eval):
         self._model: Any = None
 
     def needs(self) -> EvalNeeds:
-        """A chat endpoint and the task's context."""
+        """A chat codec and the task's context."""
         return EvalNeeds(context_tokens=self._task.context_tokens)
 
     def questions(self, seed: int) -> Sequence[Question]:
-        """The documents of the task's split, or a sample of them; the id is the index."""
+        """The documents of the task's split, or a sample of them. The id is the index."""
         task = self._harness_task()
         documents = task.eval_docs
         indices = list(range(len(documents)))
         if self._limit is not None and self._limit < len(indices):
             indices = sorted(random.Random(seed).sample(indices, self._limit))
         return [
-            Question(id=str(i), text=str(task.doc_to_text(documents[i]))[:_FIRST]) for i in indices
+            Question(id=str(i), text=str(task.doc_to_text(documents[i]))[:_EXCERPT])
+            for i in indices
         ]
 
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Let the harness ask and grade these documents."""
+        """Ask and grade these documents with the harness."""
         task = self._harness_task()
         if self._model is None:
             self._model = _model(self._task, server)
@@ -67,12 +68,12 @@ class HarnessEval(Eval):
         return samples_of(rows, batch, self._task, variant)
 
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
-        """The mean of the chosen metric, as the harness graded each answer."""
+        """The mean of the reported metric over all answers."""
         scores = [sample.score for sample in samples if sample.score is not None]
         if len(scores) != len(samples):
             raise PluginError(
                 f"{len(samples) - len(scores)} answers of {self._task.name!r} have no grade",
-                hint="their samples were written by another version; ask them again",
+                hint="another plugin version wrote these samples; run the eval again",
             )
         metric = samples[0].details["metric"] if samples else self._task.metric or "unknown"
         variant = samples[0].details["variant"] if samples else self._task.name
@@ -91,7 +92,7 @@ class HarnessEval(Eval):
 
 
 def variant_of(name: str, config: Any) -> str:
-    """What changes the scores of a task: its name, its version, the examples in its prompt."""
+    """What affects the scores of a task: its name, version and number of examples."""
     version = (config.metadata or {}).get("version", "unknown")
     return f"{name} v{version}, {config.num_fewshot or 0}-shot"
 
@@ -99,11 +100,11 @@ def variant_of(name: str, config: Any) -> str:
 def samples_of(
     rows: Sequence[Row], batch: Sequence[Question], task: HarnessTask, variant: str
 ) -> list[EvalSample]:
-    """One sample a question, in order, out of the harness's rows (one a document and filter).
+    """One sample per question, in order, from the harness's rows (one per document and filter).
 
     Raises:
-        PluginError: the harness left a question out.
-        UsageError: the task does not have the metric that was asked for.
+        PluginError: the harness skipped a question.
+        UsageError: the task does not have the requested metric.
     """
     by_question: dict[str, list[Row]] = {}
     for row in rows:
@@ -111,7 +112,7 @@ def samples_of(
     missing = [question.id for question in batch if question.id not in by_question]
     if missing:
         raise PluginError(
-            f"lm-evaluation-harness left out {len(missing)} questions of {task.name!r}",
+            f"lm-evaluation-harness skipped {len(missing)} questions of {task.name!r}",
             hint="report it with the version of lm-eval",
         )
     return [_sample(question, by_question[question.id], task, variant) for question in batch]
@@ -127,7 +128,7 @@ def _sample(question: Question, rows: Sequence[Row], task: HarnessTask, variant:
             {
                 "metric": metric,
                 "variant": variant,
-                "filtered": str(row["filtered_resps"][0])[:_FIRST],
+                "filtered": str(row["filtered_resps"][0])[:_EXCERPT],
             }
         ),
     )
@@ -142,7 +143,7 @@ def _choose(task: HarnessTask, rows: Sequence[Row]) -> tuple[str, Row]:
     if task.metric not in found:
         raise UsageError(
             f"the task {task.name!r} has no metric {task.metric!r}",
-            hint=f"it has: {'; '.join(found)}",
+            hint=f"metrics: {'; '.join(found)}",
         )
     return task.metric, found[task.metric]
 
@@ -150,8 +151,8 @@ def _choose(task: HarnessTask, rows: Sequence[Row]) -> tuple[str, Row]:
 def _model(task: HarnessTask, server: EvalServer) -> Any:
     from lm_eval.api.registry import get_model
 
-    # The harness sends this variable's value to the server it asks: a key that the user has there
-    # for someone else must not reach it. The worker's own environment, so nobody else sees this.
+    # The harness sends this variable to the server. A user's key for another service must not reach
+    # it. Only this worker's environment changes.
     os.environ["OPENAI_API_KEY"] = server.api_key or "none"
     return get_model("local-chat-completions").create_from_arg_obj(
         {

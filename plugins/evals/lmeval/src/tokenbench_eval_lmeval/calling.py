@@ -1,4 +1,4 @@
-"""Asking through the harness, with its failures in our words."""
+"""Calls the harness, and translates its exceptions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def answers(model: Any, task: Any, name: str, indices: Sequence[int]) -> list[Ma
         done = evaluate(
             lm=model,
             task_dict={"tasks": {name: task}},
-            # In ascending order: it walks the documents in that order and labels them in ours
-            # (lm-eval 0.4.13: samples=[2, 0, 3] calls document 0 "2").
+            # Sorted, because lm-eval 0.4.13 asks documents in ascending order but labels them in
+            # the given order: samples=[2, 0, 3] labels document 0 "2".
             samples={name: sorted(indices)},
             log_samples=True,
             apply_chat_template=True,
-            # As the harness's own command line does with a chat template: examples are turns.
+            # Like the harness's command line with a chat template: examples are turns.
             fewshot_as_multiturn=True,
             bootstrap_iters=0,
         )

@@ -1,8 +1,8 @@
-"""Finding and loading one task of lm-evaluation-harness. The only module that looks it up.
+"""Finds and loads one task of lm-evaluation-harness.
 
-Seen on lm-eval 0.4.13 (2026-11-21): reading the index of all its task files takes 17 s, that of one
-folder 0.01 s; and overrides for a task by name are merged into the stock configuration only where
-the task is a member of a group (a bare ``{"task": name, ...}`` is taken for a new task instead).
+Observed with lm-eval 0.4.13 (2026-11-21): indexing all its task files takes 17 s, that of one
+folder 0.01 s. Overrides for a named task are merged into its configuration only if the task is a
+member of a group; a bare ``{"task": name, ...}`` defines a new task.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tokenbench.api import FrozenMap, OptionalFeatureMissing, UsageError
 
 @attrs.frozen(kw_only=True)
 class HarnessTask:
-    """A task by name, with what is changed in its configuration.
+    """A task by name, with changes to its configuration.
 
-    `stock`: the folder of the harness's own tasks that has it (None: look in all, which is slow).
+    `stock`: the folder of the harness that has the task (None: search all, which is slow).
     `include`: a folder with the user's task files. `metric`: metric and filter to report.
-    `overrides`: configuration keys set for this run, merged into the task's own.
+    `overrides`: configuration keys merged into the task's own.
     """
 
     name: str
@@ -34,12 +34,12 @@ class HarnessTask:
 
 
 def load(task: HarnessTask) -> Any:
-    """The harness's task object, its data read from local files.
+    """The harness's task object, with data from local files.
 
     Raises:
         OptionalFeatureMissing: lm-eval is not installed.
-        UsageError: there is no such task, it is a group, its data cannot be read, or it needs
-            log-probabilities.
+        UsageError: the task does not exist, is a group, needs log-probabilities, or its data
+            cannot be read.
     """
     manager = _manager(task)
     member = {"task": task.name, **task.overrides}
@@ -48,8 +48,8 @@ def load(task: HarnessTask) -> Any:
         tasks: dict[str, Any] = manager.load(asked)["tasks"]
     except Exception as error:
         raise UsageError(
-            f"the task {task.name!r} cannot be loaded: {type(error).__name__}: {error}",
-            hint="its data must be local: nothing is fetched from a hub",
+            f"could not load the task {task.name!r}: {type(error).__name__}: {error}",
+            hint="its data must be local: evals run offline",
         ) from error
     if set(tasks) != {task.name}:
         raise UsageError(
@@ -59,8 +59,8 @@ def load(task: HarnessTask) -> Any:
     found = tasks[task.name]
     if found.config.output_type != "generate_until":
         raise UsageError(
-            f"the task {task.name!r} reads log-probabilities ({found.config.output_type})",
-            hint="this adapter asks the chat endpoint; choose a task that generates text",
+            f"the task {task.name!r} needs log-probabilities ({found.config.output_type})",
+            hint="choose a task that generates text: chat endpoints have no log-probabilities",
         )
     return found
 
@@ -73,7 +73,7 @@ def harness_version() -> str:
 
 
 def _manager(task: HarnessTask) -> Any:
-    """A task manager that knows the task, from as few folders as possible."""
+    """A task manager that has the task, from as few folders as possible."""
     try:
         import lm_eval.tasks
     except ImportError as error:
@@ -83,7 +83,7 @@ def _manager(task: HarnessTask) -> Any:
         ) from error
     if task.include is not None and not Path(task.include).is_dir():
         raise UsageError(
-            f"there is no folder {task.include}", hint="include= names a folder of task files"
+            f"no such folder: {task.include}", hint="include= needs a folder with task files"
         )
     folders = [task.include] if task.include else []
     if task.stock is not None:
@@ -96,6 +96,6 @@ def _manager(task: HarnessTask) -> Any:
     if task.name not in manager.all_tasks:
         raise UsageError(
             f"lm-evaluation-harness has no task {task.name!r}",
-            hint="`lm-eval ls tasks` lists them; name your own folder with include=",
+            hint="`lm-eval ls tasks` lists its tasks; use include=FOLDER for your own",
         )
     return manager

@@ -13,19 +13,20 @@ class LmEvalOptions:
 
     task: str = option(help="name of a task of lm-evaluation-harness that generates text")
     include: str | None = option(
-        default=None, help="folder with task files of your own (lm-eval's --include_path)"
+        default=None, help="folder with your own task files (lm-eval's --include_path)"
     )
     limit: int | None = option(
-        default=None, minimum=1, unit="questions", help="ask so many, drawn by the run's seed"
+        default=None, minimum=1, unit="questions", help="how many; the run's seed selects them"
     )
     metric: str | None = option(
-        default=None, help="metric and filter to report (exact_match,strict-match); default: first"
+        default=None,
+        help="metric and filter to report (exact_match,strict-match); default: the first",
     )
     max_tokens: int = option(
-        default=512, minimum=1, unit="tokens", help="longest answer where the task sets none"
+        default=512, minimum=1, unit="tokens", help="output limit if the task has none"
     )
     context_tokens: int = option(
-        default=4096, minimum=1, unit="tokens", help="context that prompts and answers need"
+        default=4096, minimum=1, unit="tokens", help="context for prompt and answer"
     )
 
 

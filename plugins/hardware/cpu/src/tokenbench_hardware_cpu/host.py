@@ -1,4 +1,4 @@
-"""The host's CPU: what it is, from /proc and /sys."""
+"""The host's CPU, from /proc and /sys."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from . import procfs, rapl, sensors
 
 
 class HostCpu(Hardware):
-    """One device, number 0: all the CPUs of this host.
+    """One device, number 0: all CPUs of this host.
 
     Args:
-        proc: where /proc is.
-        sys: where /sys is (both for tests with recorded trees).
+        proc: path of /proc.
+        sys: path of /sys (both can be recorded trees in tests).
     """
 
     def __init__(self, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> None:
@@ -24,7 +24,7 @@ class HostCpu(Hardware):
         self._sys = sys
 
     def catalogue(self) -> Sequence[Sku]:
-        """A generic entry: figures of a CPU model are not known beforehand."""
+        """One generic entry: the figures of a CPU are not known in advance."""
         return [
             Sku(
                 name="cpu", vendor="any", source="tokenbench: the probe names it", date="2026-11-21"
@@ -32,7 +32,7 @@ class HostCpu(Hardware):
         ]
 
     def probe(self) -> Probe:
-        """The CPU's model, usable cores and memory, and what cannot be measured here."""
+        """The CPU's model, usable cores and memory, and why values cannot be measured here."""
         if reason := _unusable(self._proc):
             return Probe(reason=reason, hint="hardware cpu needs Linux with /proc")
         cores = len(os.sched_getaffinity(0))
@@ -56,7 +56,7 @@ class HostCpu(Hardware):
         )
 
     def sampler(self, devices: Sequence[int]) -> Sampler | None:
-        """Utilisation and memory always; energy, temperature and clock where they can be read."""
+        """Samples utilization and memory; energy, temperature and clock if they can be read."""
         from .sampler import HostSampler
 
         return None if _unusable(self._proc) else HostSampler(self._proc, self._sys)
@@ -78,5 +78,5 @@ def _unusable(proc: Path) -> str | None:
     try:
         procfs.ticks(proc)
     except (OSError, ValueError, IndexError) as error:
-        return f"{proc / 'stat'} cannot be read: {error}"
+        return f"could not read {proc / 'stat'}: {error}"
     return None

@@ -19,7 +19,7 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:
     return [
         HardwareSpec(
             name="cpu",
-            summary="the host's CPU: utilisation, memory, and energy where RAPL can be read",
+            summary="the host's CPU: utilization, memory, and energy if RAPL can be read",
             factory=_make,
             accelerated=False,
         )

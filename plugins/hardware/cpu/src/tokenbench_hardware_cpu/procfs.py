@@ -1,4 +1,4 @@
-"""What /proc tells of the host (proc(5))."""
+"""Facts of the host in /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def ticks(proc: Path) -> tuple[int, int]:
-    """Busy and all clock ticks of all cores since boot.
+    """Busy and total clock ticks of all cores since boot.
 
-    From the first line of /proc/stat: idle and iowait are not busy, steal is; guest time is inside
+    From the first line of /proc/stat. Idle and iowait are not busy, steal is. Guest time is part of
     user time and not counted twice.
 
     Raises:
-        OSError, ValueError, IndexError: there is no such file, or it is not Linux'.
+        OSError, ValueError, IndexError: the file does not exist or has another format.
     """
     with (proc / "stat").open() as file:
         fields = [int(text) for text in file.readline().split()[1:9]]
@@ -22,14 +22,14 @@ def ticks(proc: Path) -> tuple[int, int]:
 
 
 def memory_bytes(proc: Path) -> tuple[int | None, int | None]:
-    """All memory, and memory in use (what is not available to a new process)."""
+    """Total memory, and memory in use (not available to a new process). None if unknown."""
     known = _fields(proc / "meminfo", {"MemTotal", "MemAvailable"})
     total, free = (_kib(known.get(name)) for name in ("MemTotal", "MemAvailable"))
     return total, None if total is None or free is None else total - free
 
 
 def model(proc: Path) -> str:
-    """The CPU's name; on Arm, which has none there, its implementer and part numbers."""
+    """The CPU's name; on Arm, where /proc has none, its implementer and part numbers."""
     known = _fields(proc / "cpuinfo", {"model name", "CPU implementer", "CPU part"})
     if "model name" in known:
         return " ".join(known["model name"].split())
@@ -40,7 +40,7 @@ def model(proc: Path) -> str:
 
 
 def kernel(proc: Path) -> str | None:
-    """The kernel's release."""
+    """The kernel's release; None if unknown."""
     try:
         return (proc / "sys/kernel/osrelease").read_text().strip()
     except OSError:

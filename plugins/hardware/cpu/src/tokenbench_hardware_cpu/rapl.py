@@ -1,11 +1,11 @@
-"""Energy of CPU packages through Linux' powercap interface (RAPL).
+"""Energy of CPU packages through Linux's powercap interface (RAPL).
 
 Kernel documentation, "Power Capping Framework" (docs.kernel.org/power/powercap, read 2026-11):
-``/sys/class/powercap/intel-rapl:N`` is a package, `energy_uj` counts microjoules and wraps at
-`max_energy_range_uj`. AMD packages show under the same name. Domains inside a package (``core``,
-``dram``: ``intel-rapl:N:M``), the whole board (``psys``) and the same packages seen through MMIO
-(``intel-rapl-mmio:N``) are left out: adding them would count joules twice. Memory is not in it.
-Since 2020 the counter is readable by root only (CVE-2020-8694).
+``/sys/class/powercap/intel-rapl:N`` is a package, also on AMD; `energy_uj` counts microjoules and
+wraps at `max_energy_range_uj`. Other domains are excluded, because they would count joules twice:
+domains inside a package (``core``, ``dram``: ``intel-rapl:N:M``), the board (``psys``), and
+packages seen through MMIO (``intel-rapl-mmio:N``). So memory is not included. Since 2020 only root
+can read the counter (CVE-2020-8694).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CLASS = "class/powercap"
 
 
 class Package:
-    """One package's counter, unwrapped.
+    """One package's counter, with wrap-around corrected.
 
     Raises:
         OSError, ValueError: it cannot be read.
@@ -30,7 +30,7 @@ class Package:
         self._sum = 0
 
     def energy_j(self) -> float:
-        """Joules since this object was made; to be called before the counter wraps (minutes)."""
+        """Joules since this object was created. Call it before the counter wraps (minutes)."""
         now = self._read()
         step = now - self._last
         self._sum += step if step >= 0 else step + self._range
@@ -42,8 +42,8 @@ class Package:
 
 
 def packages(sys: Path) -> tuple[list[Package], str | None]:
-    """All packages, or why there is none and what would help. One unreadable package means none:
-    a sum over some sockets would be wrong.
+    """All packages, or the reason why there are none and a remedy. One unreadable package means
+    none: a sum over some sockets would be wrong.
     """
     folders = sorted(
         folder
@@ -63,7 +63,7 @@ def packages(sys: Path) -> tuple[list[Package], str | None]:
             f"(run as root, or: chmod a+r {sys / CLASS}/intel-rapl:*/energy_uj)"
         )
     except (OSError, ValueError) as error:
-        return [], f"RAPL cannot be read: {error}"
+        return [], f"could not read RAPL: {error}"
 
 
 def _name(folder: Path) -> str:

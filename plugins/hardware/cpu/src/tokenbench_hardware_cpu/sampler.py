@@ -1,4 +1,4 @@
-"""Readings of the host while it works."""
+"""Samples the host."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tokenbench.api import Sample, Sampler
 
 from . import procfs, rapl, sensors
 
-# RAPL counters move about once a millisecond: over less than ten of them watts are noise.
+# RAPL counters are updated about once per millisecond: power over less than 10 ms is noise.
 SHORTEST_POWER_S = 0.01
 
 
 class HostSampler(Sampler):
-    """Utilisation and power are differences between two readings; the first one has no power."""
+    """Utilization and power are differences of two readings, so the first reading has no power."""
 
     def __init__(self, proc: Path, sys: Path) -> None:
         self._proc = proc
@@ -41,12 +41,12 @@ class HostSampler(Sampler):
         ]
 
     def _read_utilization(self) -> float | None:
-        """Share of all cores since the last reading; None within one clock tick of it."""
+        """Fraction of all cores in use since the last reading; None within one clock tick."""
         (busy_before, before), (busy, now) = self._ticks, procfs.ticks(self._proc)
         if now <= before:
             return None
         self._ticks = busy, now
-        # iowait may run backwards (proc(5)).
+        # iowait may decrease (proc(5)).
         return min(1.0, max(0.0, (busy - busy_before) / (now - before)))
 
     def _read_energy(self) -> tuple[float | None, float | None]:
@@ -57,7 +57,7 @@ class HostSampler(Sampler):
         try:
             energy = sum(package.energy_j() for package in self._packages)
         except (OSError, ValueError):
-            # A counter that went away for once: the next reading bridges the gap.
+            # The next successful reading includes the energy of this one.
             return None, None
         if self._energy is None:
             self._energy = now, energy

@@ -1,9 +1,9 @@
-"""Temperature and clock of the CPU, where the kernel shows them.
+"""Temperature and clock of the CPU, if the kernel provides them.
 
 Kernel documentation (docs.kernel.org, read 2026-11): "Naming and data format standards for sysfs
 files" of hwmon (`tempN_input` in thousandths of a degree), "Generic thermal sysfs", and "CPU
-Performance Scaling" (`scaling_cur_freq` in kHz). /proc/cpuinfo's "cpu MHz" is not used: a virtual
-machine shows a nominal figure there that never changes.
+Performance Scaling" (`scaling_cur_freq` in kHz). /proc/cpuinfo's "cpu MHz" is not used: on virtual
+machines it is a constant nominal value.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _POLICIES = "devices/system/cpu/cpufreq/policy*"
-# Which labels of a chip are a whole package. k10temp: Tdie is Tctl without its offset.
+# Labels of whole packages, by chip. k10temp: Tdie is Tctl without its offset.
 _PACKAGE_LABELS = {"coretemp": ("package id",), "k10temp": ("tdie", "tctl"), "cpu_thermal": ("",)}
 _ZONES = {"x86_pkg_temp", "cpu-thermal", "cpu_thermal"}
-# Kernels before 5.18 may wait 10 ms for each CPU's clock, and wake it: read a few, not all.
+# Kernels before 5.18 may wake each CPU and wait 10 ms for its clock, so only a few are read.
 _MOST_CLOCKS = 8
 
 NO_THERMOMETER = "no package sensor in hwmon or thermal zones (a virtual machine hides it)"
@@ -38,26 +38,26 @@ def thermometers(sys: Path) -> list[Path]:
 
 
 def clocks(sys: Path) -> list[Path]:
-    """Files of current clocks that can be read now: at most 8, spread over all policies."""
+    """Files of current clocks that can be read now: at most 8, distributed over all policies."""
     files = sorted(sys.glob(f"{_POLICIES}/scaling_cur_freq"), key=_policy)
     step = max(1, -(-len(files) // _MOST_CLOCKS))
     return [file for file in files[::step] if _number(file) is not None]
 
 
 def temperature_c(files: Sequence[Path]) -> float | None:
-    """The hottest package."""
+    """Temperature of the hottest package; None if unknown."""
     known = [value for value in map(_number, files) if value is not None]
     return max(known) / 1e3 if known else None
 
 
 def clock_hz(files: Sequence[Path]) -> float | None:
-    """The mean clock."""
+    """Mean clock; None if unknown."""
     known = [value for value in map(_number, files) if value is not None]
     return sum(known) / len(known) * 1e3 if known else None
 
 
 def governor(sys: Path) -> str | None:
-    """The frequency governors in use; None where the kernel does not scale clocks."""
+    """The active frequency governors; None if the kernel does not scale clocks."""
     names = {_text(file) for file in sys.glob(f"{_POLICIES}/scaling_governor")} - {""}
     return ", ".join(sorted(names)) or None
 

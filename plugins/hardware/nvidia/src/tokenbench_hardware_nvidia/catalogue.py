@@ -1,11 +1,11 @@
-"""NVIDIA's GPUs, as data.
+"""NVIDIA GPUs, as data.
 
-Two sources, named in each entry. InferenceX' hardware constants, attributed there to SemiAnalysis,
-for the chips it lists; NVIDIA's data sheets for the others, where figures "with sparsity" are
-halved. `date` is when the figures were valid (InferenceX) or taken down (data sheets).
+Each entry names one of two sources: InferenceX's hardware constants (attributed there to
+SemiAnalysis), or NVIDIA's data sheets, with figures "with sparsity" halved. `date` is when the
+figures were valid (InferenceX) or read (data sheets).
 
-Vendors write GB for what is GiB: a driver shows 143771 MiB of an H200's "141 GB", 183359 MiB of a
-B200's "180 GB" and 97887 MiB of an RTX PRO 6000's "96 GB" (nvidia-smi, seen 2026).
+Vendors write GB for GiB: a driver reports 143771 MiB for an H200's "141 GB", 183359 MiB for a
+B200's "180 GB" and 97887 MiB for an RTX PRO 6000's "96 GB" (nvidia-smi, seen 2026).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _sku(
     tflops: dict[str, float] | None = None,
     sheet: str | None = None,
 ) -> Sku:
-    """An entry; without the name of a data `sheet` its source is InferenceX."""
+    """An entry. Without a data `sheet`, its source is InferenceX."""
     return Sku(
         name=name,
         vendor="nvidia",
@@ -55,10 +55,10 @@ CATALOGUE: tuple[Sku, ...] = (
          gib=186, tb_s=8.0, tdp_w=1200, tflops={"fp4": 10000, "fp8": 5000, "bf16": 2500}),
     _sku("gb300", "nvidia gb300",
          gib=278, tb_s=8.0, tdp_w=1400, tflops={"fp4": 15000, "fp8": 5000, "bf16": 2500}),
-    # Its editions differ in bandwidth (and no source here has dense FLOP/s), so neither is stated.
+    # Editions differ in bandwidth, and no source here has dense FLOP/s, so both are omitted.
     _sku("rtx6000pro", "nvidia rtx pro 6000 blackwell server edition",
          "nvidia rtx pro 6000 blackwell workstation edition", gib=96, tdp_w=600),
-    # Named with its TDP only, and not seen behind a driver yet.
+    # The source has only its TDP; the driver's name is not known yet.
     _sku("vr200", tdp_w=1800),
     _sku("rtx6000pro-maxq", "nvidia rtx pro 6000 blackwell max-q workstation edition",
          gib=96, tb_s=1.792, tdp_w=300, sheet="RTX PRO 6000 Blackwell Max-Q"),
@@ -79,6 +79,6 @@ CATALOGUE: tuple[Sku, ...] = (
 
 
 def by_driver_name(name: str) -> str | None:
-    """The catalogue's name of a GPU as the driver names it; None for one it does not know."""
+    """The catalogue's name of a GPU by its driver's name; None if unknown."""
     wanted = " ".join(name.lower().split())
     return next((sku.name for sku in CATALOGUE if wanted in sku.aliases), None)

@@ -1,4 +1,4 @@
-"""GPUs of this host: what they are, and a sampler of what they do."""
+"""GPUs of this host, and their sampler."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Sequence
 from tokenbench.api import DeviceInfo, FrozenMap, Hardware, Probe, Sample, Sampler, Sku
 
 from .catalogue import CATALOGUE, by_driver_name
-from .nvml import Absent, NotToldError, Nvml, open_nvml
+from .nvml import Absent, Nvml, QueryError, open_nvml
 from .readings import Board
 
 
 class NvidiaGpus(Hardware):
-    """All GPUs that the driver shows, numbered as it numbers them (by PCI bus)."""
+    """All GPUs of the driver, numbered like the driver (by PCI bus)."""
 
     def catalogue(self) -> Sequence[Sku]:
-        """What is known of GPUs for inference."""
+        """Known GPUs for inference."""
         return CATALOGUE
 
     def probe(self) -> Probe:
-        """The GPUs here; none is a reason, never an error."""
+        """The GPUs on this host. Without any, a reason; never an exception."""
         nvml = open_nvml()
         if isinstance(nvml, Absent):
             return Probe(reason=nvml.reason, hint=nvml.hint)
         try:
             return _probe(nvml)
-        except NotToldError as error:
+        except QueryError as error:
             return Probe(
-                reason=f"the NVIDIA driver does not tell its GPUs (NVML: {error.reason})",
+                reason=f"the NVIDIA driver does not list its GPUs (NVML: {error.reason})",
                 hint="check the driver with nvidia-smi",
             )
         finally:
             nvml.close()
 
     def environment(self) -> FrozenMap[str]:
-        """CUDA numbers GPUs by speed unless told to number them as the driver does.
+        """Variables that select GPUs. Without CUDA_DEVICE_ORDER, CUDA numbers GPUs by speed.
 
         CUDA C++ Programming Guide, "CUDA Environment Variables" (read 2026-11).
         """
@@ -47,7 +47,7 @@ class NvidiaGpus(Hardware):
 
 
 class NvmlSampler(Sampler):
-    """Reads each field on its own: one that fails does not take the others with it."""
+    """Reads each field separately: a failing field does not affect others."""
 
     def __init__(self, nvml: Nvml, devices: Sequence[int]) -> None:
         self._nvml = nvml
@@ -58,7 +58,7 @@ class NvmlSampler(Sampler):
         return [board.read() for board in self.boards]
 
     def close(self) -> None:
-        """Let go of the driver."""
+        """Release the driver."""
         self._nvml.close()
 
 
@@ -68,11 +68,11 @@ def _probe(nvml: Nvml) -> Probe:
         board.read()
     driver = nvml.get("nvmlSystemGetDriverVersion")
     found = [device for board in boards if (device := _device(nvml, board, driver)) is not None]
-    lost = {f"device {board.index}": f"left out: {board.gone}" for board in boards if board.gone}
+    lost = {f"device {board.index}": f"excluded: {board.gone}" for board in boards if board.gone}
     if not found:
         reason = "; ".join(f"{name} {why}" for name, why in lost.items()) or "it has no GPU"
         return Probe(
-            reason=f"the NVIDIA driver shows no GPU that works ({reason})",
+            reason=f"the NVIDIA driver has no working GPU ({reason})",
             hint="check it with nvidia-smi; a lost GPU needs a reset or a reboot",
         )
     facts = lost | {
@@ -93,13 +93,13 @@ def _probe(nvml: Nvml) -> Probe:
 
 
 def _device(nvml: Nvml, board: Board, driver: str | None) -> DeviceInfo | None:
-    """The GPU; None for one that is lost."""
+    """The GPU; None if it is lost."""
     if board.gone:
         return None
     name = nvml.get("nvmlDeviceGetName", board.handle) or "unknown NVIDIA GPU"
     sku = by_driver_name(name)
     if _in_mig_mode(nvml, board):
-        # Work gets a slice of it: the board's figures and prices do not hold.
+        # A process gets a part of it: the catalogue's figures do not apply.
         name, sku = f"{name} (MIG mode)", None
     memory = nvml.get("nvmlDeviceGetMemoryInfo", board.handle)
     return DeviceInfo(
@@ -125,7 +125,7 @@ def _in_mig_mode(nvml: Nvml, board: Board) -> bool:
 
 
 def _notes(boards: Sequence[Board]) -> dict[str, str]:
-    """Fields that some GPU refuses, with NVML's words, and which GPUs where not all do."""
+    """Fields that GPUs do not support, with NVML's message, and the GPUs if not all."""
     by_field: dict[str, dict[str, list[int]]] = {}
     for board in boards:
         for field, reason in board.refused.items():

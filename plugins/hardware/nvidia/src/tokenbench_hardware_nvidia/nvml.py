@@ -1,4 +1,4 @@
-"""The driver's library, opened through nvidia-ml-py and asked one thing at a time.
+"""The driver's library NVML, through nvidia-ml-py.
 
 Return codes: nvmlReturn_t in nvml.h (docs.nvidia.com/deploy/nvml-api, read 2026-11).
 """
@@ -19,7 +19,7 @@ _GPU_IS_LOST = 15
 _RESET_REQUIRED = 16
 _VERSION_MISMATCH = 18
 
-_FOR_GOOD = {_NOT_SUPPORTED, _NO_PERMISSION, _FUNCTION_NOT_FOUND}
+_PERMANENT = {_NOT_SUPPORTED, _NO_PERMISSION, _FUNCTION_NOT_FOUND}
 _DEVICE_GONE = {_GPU_IS_LOST, _RESET_REQUIRED}
 
 _CANNOT_OPEN = {
@@ -32,7 +32,7 @@ _CANNOT_OPEN = {
         "load it (modprobe nvidia) and check it with nvidia-smi",
     ),
     _NO_PERMISSION: (
-        "this user may not talk to the NVIDIA driver",
+        "this user may not access the NVIDIA driver",
         "give the user access to /dev/nvidia*, then check it with nvidia-smi",
     ),
     _VERSION_MISMATCH: (
@@ -44,58 +44,58 @@ _CANNOT_OPEN = {
 
 @attrs.frozen(kw_only=True)
 class Absent:
-    """Why there is no NVML, and what would help."""
+    """Why NVML is not available, and a remedy."""
 
     reason: str
     hint: str
 
 
-class NotToldError(Exception):
-    """NVML did not answer: its own words; `for_good` where asking again cannot help; `gone` where
-    the whole GPU stopped answering.
+class QueryError(Exception):
+    """NVML returned an error. `permanent`: it will persist. `gone`: the whole GPU stopped
+    responding.
     """
 
-    def __init__(self, reason: str, *, for_good: bool = False, gone: bool = False) -> None:
+    def __init__(self, reason: str, *, permanent: bool = False, gone: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.for_good = for_good
+        self.permanent = permanent
         self.gone = gone
 
 
 class Nvml:
-    """An open library. NVML counts openings, so several may be open at once."""
+    """The initialized library. NVML counts initializations, so several may exist at once."""
 
     def __init__(self, library: Any) -> None:
         self._library = library
         self._open = True
 
     def ask(self, function: str, *args: Any) -> Any:
-        """An answer, bytes as text.
+        """Call a function of the library. Returns bytes as text.
 
         Raises:
-            NotToldError: there is none.
+            QueryError: the call failed.
         """
         call = getattr(self._library, function, None)
         if call is None:
-            raise NotToldError(f"this nvidia-ml-py has no {function}", for_good=True)
+            raise QueryError(f"this nvidia-ml-py has no {function}", permanent=True)
         try:
             answer = call(*args)
         except self._library.NVMLError as error:
             code = getattr(error, "value", -1)
-            raise NotToldError(
-                str(error), for_good=code in _FOR_GOOD, gone=code in _DEVICE_GONE
+            raise QueryError(
+                str(error), permanent=code in _PERMANENT, gone=code in _DEVICE_GONE
             ) from error
         return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
 
     def get(self, function: str, *args: Any) -> Any:
-        """An answer, or None."""
+        """Call a function of the library; None if the call fails."""
         try:
             return self.ask(function, *args)
-        except NotToldError:
+        except QueryError:
             return None
 
     def close(self) -> None:
-        """Let go of the driver. May be called twice."""
+        """Release the driver. May be called twice."""
         if self._open:
             self._open = False
             with contextlib.suppress(self._library.NVMLError):
@@ -103,12 +103,12 @@ class Nvml:
 
 
 def open_nvml() -> Nvml | Absent:
-    """NVML, opened; or why not."""
+    """Initialize NVML, or return why that is not possible."""
     try:
         import pynvml
     except ImportError:
         return Absent(
-            reason="nvidia-ml-py, which reads the NVIDIA driver, is not installed",
+            reason="nvidia-ml-py, the library for the NVIDIA driver, is not installed",
             hint='pip install "tokenbench-hardware-nvidia[nvml]"',
         )
     try:

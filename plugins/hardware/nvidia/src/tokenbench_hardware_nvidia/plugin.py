@@ -15,11 +15,11 @@ def _make(options: NoOptions) -> Hardware:
 
 @hookimpl
 def bench_register_hardware() -> Sequence[HardwareSpec]:
-    """NVIDIA's GPUs."""
+    """NVIDIA GPUs."""
     return [
         HardwareSpec(
             name="nvidia",
-            summary="NVIDIA GPUs: power, energy, clocks and slowdowns through NVML",
+            summary="NVIDIA GPUs: power, energy, clocks and slowdown reasons through NVML",
             factory=_make,
         )
     ]

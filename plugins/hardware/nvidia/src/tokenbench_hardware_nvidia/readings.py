@@ -1,8 +1,8 @@
-"""What NVML tells of a GPU at work, in our units.
+"""Readings of a GPU through NVML, in the units of Sample.
 
-NVML API reference (docs.nvidia.com/deploy/nvml-api, read 2026-11): power in mW (since Ampere, but
-for GA100, a mean over one second), energy in mJ since the driver was loaded, clocks in MHz. Power
-and energy are the whole board's, memory included.
+NVML API reference (docs.nvidia.com/deploy/nvml-api, read 2026-11): power in mW (since Ampere,
+except GA100, a mean over one second), energy in mJ since the driver was loaded, clocks in MHz.
+Power and energy are those of the whole board, including memory.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import attrs
 
 from tokenbench.api import Sample
 
-from .nvml import NotToldError, Nvml
+from .nvml import Nvml, QueryError
 
-# Bits of the clocks' event reasons (nvml.h, nvmlClocksEventReason* and nvmlClocksThrottleReason*).
-# Only names with "hw" or "thermal" are slowdowns; a power cap at the board's default limit, idle
-# and the others are normal and only recorded.
+# Bits of clock event reasons (nvml.h, nvmlClocksEventReason* and nvmlClocksThrottleReason*). Only
+# names with "hw" or "thermal" are slowdowns. The others, such as idle or a power cap at the board's
+# default limit, are normal and only recorded.
 REASONS = {
     0x1: "idle",
     0x2: "application clocks",
@@ -37,7 +37,7 @@ _CLOCK_SM = 1  # nvmlClockType_t
 
 
 def reasons(bits: int) -> tuple[str, ...]:
-    """Names of the reasons in force; a bit not known here is shown as a number."""
+    """Names of the active reasons. Unknown bits are shown as a number."""
     names = tuple(name for bit, name in REASONS.items() if bits & bit)
     unknown = bits & ~sum(REASONS)
     return (*names, f"unknown {unknown:#x}") if unknown else names
@@ -45,8 +45,8 @@ def reasons(bits: int) -> tuple[str, ...]:
 
 @attrs.frozen
 class Reading:
-    """A field of Sample: the functions that tell it (newest first), their further arguments, and
-    how an answer becomes ours.
+    """A field of Sample: the NVML functions that provide it (newest first), their further
+    arguments, and the conversion of the result.
     """
 
     field: str
@@ -62,7 +62,7 @@ READINGS = (
     Reading("memory_used_bytes", ("nvmlDeviceGetMemoryInfo",), lambda memory: int(memory.used)),
     Reading("temperature_c", ("nvmlDeviceGetTemperature",), float, (_TEMPERATURE_GPU,)),
     Reading("clock_hz", ("nvmlDeviceGetClockInfo",), lambda mhz: mhz * 1e6, (_CLOCK_SM,)),
-    # The first is the name since driver 535, the second the one before.
+    # The first is its name since driver 535, the second the older name.
     Reading(
         "throttle",
         ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"),
@@ -72,10 +72,11 @@ READINGS = (
 
 
 class Board:
-    """One GPU. What it refuses for good is asked once; `refused` keeps NVML's words by field.
+    """One GPU. A field that fails permanently is not read again; `refused` has NVML's message by
+    field.
 
-    A GPU that is lost, or whose handle cannot be had, stays as a device that tells nothing: its
-    energy is then unknown, where leaving it out would make a sum too small.
+    A lost GPU, or one without a handle, remains a device without values: then the total energy is
+    unknown, while excluding the GPU would make it too small.
     """
 
     def __init__(self, nvml: Nvml, index: int) -> None:
@@ -87,11 +88,11 @@ class Board:
         self.handle: Any = None
         try:
             self.handle = nvml.ask("nvmlDeviceGetHandleByIndex", index)
-        except NotToldError as error:
+        except QueryError as error:
             self._lose(error.reason)
 
     def read(self) -> Sample:
-        """One reading; None for each field it does not tell."""
+        """One reading; None for each field that NVML does not provide."""
         found = {reading.field: self._field(reading) for reading in READINGS}
         return Sample(device=self.index, **found)
 
@@ -100,10 +101,10 @@ class Board:
         while functions and self.gone is None:
             try:
                 answer = self._nvml.ask(functions[0], self.handle, *reading.args)
-            except NotToldError as error:
+            except QueryError as error:
                 if error.gone:
                     self._lose(error.reason)
-                if not error.for_good:
+                if not error.permanent:
                     return None
                 self.refused[reading.field] = error.reason
                 functions.pop(0)

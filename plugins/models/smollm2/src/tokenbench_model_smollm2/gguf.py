@@ -1,7 +1,7 @@
-"""The metadata of a GGUF file.
+"""Reads the metadata of a GGUF file.
 
-Format: "GGUF", ggml-org/ggml docs/gguf.md, version 3 (read 2026-11). The `gguf` package reads the
-same in 2.6 s and brings requests and tqdm; this reads what a tokenizer needs in a tenth of that.
+Format: "GGUF", ggml-org/ggml docs/gguf.md, version 3 (read 2026-11). The `gguf` package takes 2.6 s
+for the same and depends on requests and tqdm; this module needs a tenth of that.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ _SCALARS = {
 
 
 class NotGguf(ValueError):
-    """The file is no GGUF file, of another version, or cut short."""
+    """Not a GGUF file, an unsupported version, or a truncated file."""
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """All key-value pairs of a file's header; arrays as lists.
 
     Raises:
-        NotGguf: it cannot be read as GGUF.
+        NotGguf: it is not a valid GGUF file.
         OSError: it cannot be opened.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with path.open("rb") as file:
         try:
-            return _Reader(data).metadata()
-        except (struct.error, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _Reader(data).metadata()
+        except NotGguf:
+            raise
+        except (struct.error, LookupError, ValueError, OverflowError) as error:
             raise NotGguf(f"{path}: damaged header ({type(error).__name__})") from error
 
 
@@ -58,7 +61,7 @@ class _Reader:
         self._at = 4
         version, _tensors, pairs = self._unpack("<IQQ")
         if version not in (2, 3):
-            raise NotGguf(f"GGUF version {version} is not known")
+            raise NotGguf(f"unsupported GGUF version {version}")
         found: dict[str, Any] = {}
         for _ in range(pairs):
             key = self._string()
@@ -74,7 +77,7 @@ class _Reader:
         (length,) = self._unpack("<Q")
         start, self._at = self._at, self._at + length
         if self._at > len(self._data):
-            raise IndexError("string beyond the end")
+            raise IndexError("string beyond the end of the file")
         return self._data[start : self._at].decode("utf-8")
 
     def _value(self, kind: int) -> Any:
@@ -90,9 +93,7 @@ class _Reader:
         return list(self._unpack(f"<{count}{_SCALARS[inner]}"))
 
     def _strings(self, count: int) -> list[str]:
-        """An array of strings. A vocabulary is a hundred thousand of them, so this is a tight loop
-        over bytes that are read once.
-        """
+        """An array of strings. A tight loop, because a vocabulary has about 100,000 of them."""
         data, at, found = self._data, self._at, []
         size, length_at = len(data), struct.Struct("<Q").unpack_from
         for _ in range(count):
@@ -100,7 +101,7 @@ class _Reader:
             start = at + 8
             at = start + length
             if at > size:
-                raise IndexError("string beyond the end")
+                raise IndexError("string beyond the end of the file")
             found.append(data[start:at].decode("utf-8"))
         self._at = at
         return found

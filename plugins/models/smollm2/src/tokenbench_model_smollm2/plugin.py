@@ -1,4 +1,4 @@
-"""Registers the model `smollm2`: data, and a tokenizer made when first needed."""
+"""Registers the model `smollm2`: data, and a tokenizer created when first needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _tokenizer(weights: str) -> Tokenizer:
 
 @hookimpl
 def bench_register_models() -> Sequence[ModelSpec]:
-    """The model. Facts read from the GGUF's own metadata on 2026-11-21."""
+    """The model. Facts from the GGUF's metadata, read on 2026-11-21."""
     return [
         ModelSpec(
             name="smollm2",
@@ -49,9 +49,9 @@ def bench_register_models() -> Sequence[ModelSpec]:
     ]
 
 
-# The sound model has 245 of the 312 questions right. Of its samples of 40, 97 % have at least the
-# 27 right whose 95 % interval lies above 0.5; without its chat template it scores 0.29, with
-# damaged weights 0. tests/test_gate.py derives this again from the captured answers.
+# The healthy model answers 245 of the 312 questions. 97 % of its samples of 40 have 27 or more
+# right answers, whose 95 % interval is above 0.5. Without its chat template it scores 0.29, with
+# damaged weights 0.
 THRESHOLDS = (
     AccuracyThreshold(
         eval="demo",

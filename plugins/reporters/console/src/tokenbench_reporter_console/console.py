@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-# Some terminals take \x9b for \x1b[, and the other codes up to \x9f for controls as well.
+# Some terminals treat \x9b like \x1b[, and the other codes up to \x9f as control characters.
 _CONTROL = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"certified": "green", "flagged": "yellow", "invalid": "red"}
-_LEAST_REPEATS = 3
+_MIN_REPEATS = 3
 _FIXED_WIDTH = 26
 
 
 class ConsoleReporter(Reporter):
-    """One block a run: what it was, its load levels, its evals, what to know about them."""
+    """One block per run: deployment, load levels, evals, notes."""
 
     def __init__(self, *, show_all: bool = False) -> None:
         self._show_all = show_all
@@ -63,42 +63,44 @@ class ConsoleReporter(Reporter):
         for group in _groups(run.results):
             self._group(console, group)
         if not run.results:
-            _say(console, "no point was measured")
+            _print(console, "no point was measured")
         for outcome in run.evals:
-            _say(console, _eval_line(outcome), _eval_style(outcome))
+            _print(console, _eval_line(outcome), _eval_style(outcome))
         for note in run.notes:
-            _say(console, f"note: {note}", "dim")
+            _print(console, f"note: {note}", "dim")
         if run.state != "complete":
-            _say(console, f"the run is {run.state}: {run.error or 'no reason was kept'}", "red")
+            _print(console, f"run {run.state}: {run.error or 'unknown reason'}", "red")
 
     def _group(self, console: Console, group: Sequence[PointResult]) -> None:
         first = group[0]
         options = ", ".join(f"{k} {v}" for k, v in first.workload_options.items() if v is not None)
         engine = first.engine_version or first.engine
         precision = f" {first.precision}" if first.precision else ""
-        _say(console, f"{first.model}{precision} on {first.engine} ({engine})", "bold")
-        _say(console, f"{first.accelerators} x {first.hardware}, {first.layout}", "dim")
-        _say(console, f"{first.workload}: {options}", "dim")
+        _print(console, f"{first.model}{precision} on {first.engine} ({engine})", "bold")
+        _print(console, f"{first.accelerators} x {first.hardware}, {first.layout}", "dim")
+        _print(console, f"{first.workload}: {options}", "dim")
         console.print()
         hidden = [] if self._show_all else [r for r in group if _hidden(r)]
         shown = [r for r in group if r not in hidden]
         if shown:
             console.print(_table(shown, console.width))
-        if any(r.repeats < _LEAST_REPEATS for r in shown):
-            _say(console, f"no interval below {_LEAST_REPEATS} repeats", "dim")
+        if any(r.repeats < _MIN_REPEATS for r in shown):
+            _print(console, f"no confidence interval with fewer than {_MIN_REPEATS} repeats", "dim")
         elif shown:
-            _say(console, "± is the half-width of the 95 % interval over repeats", "dim")
+            _print(console, "± is the half-width of the 95 % CI over repeats", "dim")
         if hidden:
             levels = ", ".join(f"{r.level.label} ({_why_hidden(r)})" for r in hidden)
-            _say(console, f"hidden: {levels}; show them with --reporter console:all=true", "yellow")
+            _print(
+                console, f"hidden: {levels}; show them with --reporter console:all=true", "yellow"
+            )
         for result in group:
             for reason in _reasons(result):
-                _say(console, f"{result.level.label}: {reason}", "yellow")
+                _print(console, f"{result.level.label}: {reason}", "yellow")
         console.print()
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
-    """One line of untrusted text: no markup, no control characters, never cut in the middle."""
+def _print(console: Console, text: str, style: str = "") -> None:
+    """Print one line of untrusted text, without markup, control characters or wrapping."""
     from rich.text import Text
 
     console.print(Text(_clean(text), style=style), soft_wrap=True)
@@ -125,10 +127,10 @@ def _table(results: Sequence[PointResult], width: int) -> object:
 
 
 def _fitting(results: Sequence[PointResult], width: int) -> list[Column]:
-    """Columns that any result has, the least important left out until the rest fits."""
+    """Columns with a value in any result; the least important are omitted until the rest fits."""
     columns = [c for c in COLUMNS if any(measured(r, c) for r in results)]
     while len(columns) > 1 and _width(columns, results) > width:
-        # Of equal rank the last goes first: throughput and TTFT stay longest.
+        # Of equal rank, the last is omitted first: throughput and TTFT stay longest.
         columns.remove(max(reversed(columns), key=lambda c: c.rank))
     return columns
 
@@ -160,7 +162,7 @@ def _why_hidden(result: PointResult) -> str:
 def _reasons(result: PointResult) -> list[str]:
     bad = (CheckOutcome.FLAGGED, CheckOutcome.INVALID)
     found = [f"{c.outcome}: {c.name}: {c.evidence}" for c in result.checks if c.outcome in bad]
-    # Repeats that were too short to be judged: whoever reads the number must know how wide it is.
+    # Without enough data for this check, the reader needs the width of the interval.
     found += [
         f"repeats not assessed: {c.evidence}"
         for c in result.checks
@@ -179,9 +181,9 @@ def _groups(results: Sequence[PointResult]) -> list[list[PointResult]]:
 
 def _eval_line(outcome: EvalOutcome) -> str:
     low, high = outcome.interval
-    gate = "no gate" if outcome.threshold is None else f"at least {outcome.threshold:.2f}"
+    gate = "no threshold" if outcome.threshold is None else f"threshold {outcome.threshold:.2f}"
     twin = (
-        f", asked on a twin ({'; '.join(outcome.twin_settings)})" if outcome.twin_settings else ""
+        f", with an eval twin ({'; '.join(outcome.twin_settings)})" if outcome.twin_settings else ""
     )
     return (
         f"eval {outcome.eval}: {_accuracy(outcome)}: {outcome.value:.3f} "
@@ -195,5 +197,5 @@ def _eval_style(outcome: EvalOutcome) -> str:
 
 
 def _accuracy(outcome: EvalOutcome) -> str:
-    """The verdict; a score that nothing is asked of is only a score."""
+    """The verdict; without a threshold there is only a score."""
     return "score" if outcome.threshold is None else str(outcome.accuracy)

@@ -1,4 +1,4 @@
-"""Results as files: one JSON document, one flat table."""
+"""Results as files: a JSON document, and a flat table as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import attrs
 
 from tokenbench.api import Artifact, PointResult, Reporter, RunView, UsageError, View
 
-# A spreadsheet runs a cell that begins so as a formula.
+# A spreadsheet executes a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PLAIN = (
     "run",
@@ -37,7 +37,7 @@ _PLAIN = (
 
 
 class FilesReporter(Reporter):
-    """Writes the formats asked for."""
+    """Renders the requested formats."""
 
     def __init__(self, formats: Sequence[str]) -> None:
         unknown = [name for name in formats if name not in _MAKERS]
@@ -49,7 +49,7 @@ class FilesReporter(Reporter):
         self._formats = tuple(formats)
 
     def render(self, view: View) -> Iterable[Artifact]:
-        """One artifact a format."""
+        """One artifact per format."""
         for name in self._formats:
             yield _MAKERS[name](view)
 
@@ -124,7 +124,7 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _safe(value: Any) -> Any:
-    """A cell; None is empty, and text that a spreadsheet would run gets a quote before it."""
+    """A cell. None is empty; text that a spreadsheet would execute gets a leading quote."""
     if value is None:
         return ""
     if isinstance(value, str) and value.startswith(_FORMULA):

@@ -12,7 +12,7 @@ class FilesOptions:
     """Options of the reporter."""
 
     formats: tuple[str, ...] = option(
-        default=("json", "csv"), help="which files to write: json, csv, parquet (json/csv)"
+        default=("json", "csv"), help="files to write, separated by /: json, csv, parquet"
     )
 
 

@@ -1,1 +1,1 @@
-"""Random prompts of asked lengths for tokenbench."""
+"""Random prompts of given lengths for tokenbench."""

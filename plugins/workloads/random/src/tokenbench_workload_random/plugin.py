@@ -12,10 +12,10 @@ class RandomOptions:
     """Options of the workload."""
 
     input_tokens: int = option(
-        default=1024, minimum=1, unit="tokens", help="largest length of a prompt"
+        default=1024, minimum=1, unit="tokens", help="maximum length of a prompt, L"
     )
     output_tokens: int = option(
-        default=1024, minimum=1, unit="tokens", help="largest length of an answer"
+        default=1024, minimum=1, unit="tokens", help="maximum length of an answer, L"
     )
     input_range: float = option(
         default=1.0, minimum=0.0, help="prompt lengths are uniform integers in [range x L, L]"
@@ -24,12 +24,12 @@ class RandomOptions:
         default=1.0, minimum=0.0, help="answer lengths are uniform integers in [range x L, L]"
     )
     prefix_tokens: int = option(
-        default=0, minimum=0, unit="tokens", help="tokens that all prompts of a run begin with"
+        default=0, minimum=0, unit="tokens", help="length of the prefix common to all prompts"
     )
     format: str = option(
         default="auto",
         choices=("auto", "tokens", "text", "chat"),
-        help="what prompts are made of; auto: token ids where the server takes them",
+        help="format of prompts; auto: token ids if the server accepts them",
     )
 
 
@@ -45,7 +45,7 @@ def bench_register_workloads() -> Sequence[WorkloadSpec]:
     return [
         WorkloadSpec(
             name="random",
-            summary="unpredictable prompts of asked lengths (the InferenceX protocol's traffic)",
+            summary="random prompts of given lengths (the traffic of the InferenceX protocol)",
             options=RandomOptions,
             factory=_make,
             exact_lengths=True,

@@ -1,8 +1,8 @@
-"""Random text of a wanted number of tokens.
+"""Random text with a given number of tokens.
 
-Decoding random ids and encoding the text again gives another number of tokens, because neighbours
-merge. Words that are one token each, with a space before, do not merge: pre-tokenizers split at
-spaces. So the text is built of such words, checked, and mended at its end.
+Decoding random ids and encoding the text again gives a different number of tokens, because
+neighbours merge. Words of one token with a leading space do not merge: pre-tokenizers split at
+spaces. So the text is made of such words, checked, and adjusted at its end.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _TRIES = 8
 # English text has about 4 characters a token, space included (OpenAI, "What are tokens and how to
 # count them?", read 2026-11); these words have 3 letters.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-# As many as these are words enough: two prompts of ten tokens then begin alike once in 10^36.
-_MOST_WORDS = 4096
+# Enough words: two prompts of ten tokens are then equal with a probability of 10^-36.
+_MAX_WORDS = 4096
 
 
 def guess_text(draw: random.Random, tokens: int) -> str:
-    """About `tokens` tokens, where nothing can count them."""
+    """About `tokens` tokens, if there is no tokenizer."""
     return "".join(" " + "".join(draw.choices(_LETTERS, k=3)) for _ in range(max(0, tokens)))
 
 
 class TextMaker:
-    """Makes text whose encoding has the asked length, with one tokenizer."""
+    """Creates text with a given number of tokens, with one tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer, draw: random.Random) -> None:
         self._tokenizer = tokenizer
@@ -34,7 +34,7 @@ class TextMaker:
         self._words = _single_token_words(tokenizer)
 
     def text(self, tokens: int, prefix: str = "") -> tuple[str, bool]:
-        """Text that begins with `prefix`; and whether it has exactly `tokens` tokens."""
+        """Text that starts with `prefix`, and whether it has exactly `tokens` tokens."""
         if not self._words:
             return prefix + guess_text(self._draw, tokens), False
         have = len(self._tokenizer.encode(prefix)) if prefix else 0
@@ -53,9 +53,7 @@ class TextMaker:
 
 @functools.lru_cache(maxsize=8)
 def _single_token_words(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Words with a space before that are one token, also when they stand beside another; the first
-    few thousand of the vocabulary.
-    """
+    """Words with a leading space that are one token: the first few thousand of the vocabulary."""
     found: list[str] = []
     for index in range(tokenizer.vocab_size):
         if index in tokenizer.special_ids:
@@ -65,6 +63,6 @@ def _single_token_words(tokenizer: Tokenizer) -> tuple[str, ...]:
             continue
         if len(tokenizer.encode(text)) == 1:
             found.append(text)
-            if len(found) == _MOST_WORDS:
+            if len(found) == _MAX_WORDS:
                 break
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Random prompts: nothing in them can be predicted, cached or compressed."""
+"""Random prompts, which cannot be predicted, cached or compressed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .text import TextMaker, guess_text
 if TYPE_CHECKING:
     from .plugin import RandomOptions
 
-# What a chat template adds at most, in every model looked at; only the context is sized by it.
+# Maximum size of chat templates in known models; used only to size the context.
 _TEMPLATE_TOKENS = 64
 
 
 class RandomWorkload(Workload):
-    """One-turn sessions with prompts of random tokens."""
+    """One-turn sessions with random prompts."""
 
     def __init__(self, options: RandomOptions) -> None:
         self._options = options
@@ -43,16 +43,17 @@ class RandomWorkload(Workload):
                 )
         if options.prefix_tokens >= options.input_tokens:
             raise UsageError(
-                "workload random: prefix_tokens leaves nothing of the prompt to be random",
-                hint=f"it must be less than input_tokens ({options.input_tokens})",
+                f"workload random: prefix_tokens: expected less than input_tokens "
+                f"({options.input_tokens}), got {options.prefix_tokens}",
+                hint="each prompt needs at least one random token after the prefix",
             )
 
     def context_tokens(self) -> int:
-        """The longest prompt and answer, with room for a chat template."""
+        """The longest prompt and answer, plus space for a chat template."""
         return self._options.input_tokens + self._options.output_tokens + _TEMPLATE_TOKENS
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
-        """An endless stream; the same seed gives the same prompts."""
+        """An endless stream. The same seed gives the same prompts."""
         options = self._options
         draw = random.Random(seed)
         make = _maker(context, options.format, draw, options.prefix_tokens)
@@ -76,7 +77,7 @@ def _length(draw: random.Random, longest: int, share: float) -> int:
 
 
 class _Ids:
-    """Prompts as token ids: every ordinary id is equally likely."""
+    """Prompts as token ids, uniform over all ordinary ids."""
 
     def __init__(self, tokenizer: Tokenizer, draw: random.Random, prefix: int) -> None:
         special = tokenizer.special_ids
@@ -90,7 +91,7 @@ class _Ids:
 
 
 class _Texts:
-    """Prompts as text whose encoding has the asked length."""
+    """Prompts as text with the given number of tokens."""
 
     def __init__(
         self, tokenizer: Tokenizer, draw: random.Random, prefix: int, *, chat: bool
@@ -105,7 +106,7 @@ class _Texts:
 
 
 class _Guesses:
-    """Prompts as plain words, where no tokenizer is at hand; lengths are estimates."""
+    """Prompts as plain words without a tokenizer; lengths are estimates."""
 
     def __init__(self, draw: random.Random, prefix: int, *, chat: bool) -> None:
         self._draw = draw
@@ -129,8 +130,8 @@ def _maker(
     chat = context.chat or form == "chat"
     if form == "tokens" and not (context.token_ids and tokenizer):
         raise UsageError(
-            "workload random: format=tokens needs a server that takes token ids and a tokenizer",
-            hint="leave the format out, and name the model with --model",
+            "workload random: format=tokens needs a server that accepts token ids, and a tokenizer",
+            hint="omit the format, and name the model with --model",
         )
     if tokenizer is None:
         return _Guesses(draw, prefix, chat=chat)
