@@ -39,11 +39,16 @@ class Accuracy(enum.StrEnum):
 
 
 class CheckOutcome(enum.StrEnum):
-    """Result of one check of a measurement."""
+    """Result of one check of a measurement.
+
+    ``too short``: the check applies but has too little data; it flags the measurement.
+    ``not assessed``: the check does not apply; it flags nothing.
+    """
 
     OK = "ok"
     FLAGGED = "flagged"
     INVALID = "invalid"
+    TOO_SHORT = "too short"
     NOT_ASSESSED = "not assessed"
 
 
@@ -63,13 +68,17 @@ class Check:
 @attrs.frozen(kw_only=True)
 class Estimate:
     """A metric over repeats: the mean of the repeats' values, and the half-width of its 95 %
-    t-interval (None for fewer than 3 repeats). `values` has one entry per repeat, None if not
-    measured.
+    interval (None if there is none). `values` has one entry per repeat, None if not measured.
+
+    `method`: ``repeats`` for a t-interval over at least 3 repeats, ``batch means`` for one over
+    equal blocks of the steady state of fewer repeats, which does not include differences between
+    starts of the server.
     """
 
     mean: float | None
     half_width: float | None
     values: tuple[float | None, ...]
+    method: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -139,6 +139,9 @@ class PhaseSummary:
     kernel_timestamps: bool = False
     compiled: bool = False
     clock_set_ns: int = 0
+    longest_pause_ns: int = 0
+    paused_ns: int = 0
+    retries: int = 0
     max_rss_bytes: int = 0
     errors: tuple[str, ...] = ()
     workers: int = 1

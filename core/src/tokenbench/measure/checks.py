@@ -12,6 +12,7 @@ from .thresholds import Limits
 _ORDER = (
     CheckOutcome.NOT_ASSESSED,
     CheckOutcome.OK,
+    CheckOutcome.TOO_SHORT,
     CheckOutcome.FLAGGED,
     CheckOutcome.INVALID,
 )
@@ -72,8 +73,21 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def not_assessed(name: str, reason: str) -> Check:
-    """A check that does not apply, or has too little data."""
+    """A check that does not apply."""
     return Check(name=name, outcome=CheckOutcome.NOT_ASSESSED, evidence=reason)
+
+
+def too_short(name: str, reason: str, remedy: str) -> Check:
+    """A check that applies but has too little data.
+
+    Args:
+        remedy: what would give enough: ``--duration 40``.
+    """
+    return Check(
+        name=name,
+        outcome=CheckOutcome.TOO_SHORT,
+        evidence=f"too short to judge: {reason}; {remedy}",
+    )
 
 
 def worst(checks: Sequence[Check]) -> Check:
@@ -86,6 +100,6 @@ def verdict(checks: Sequence[Check]) -> Measurement:
     outcomes = {check.outcome for check in checks}
     if CheckOutcome.INVALID in outcomes or outcomes <= {CheckOutcome.NOT_ASSESSED}:
         return Measurement.INVALID
-    if CheckOutcome.FLAGGED in outcomes:
+    if outcomes & {CheckOutcome.FLAGGED, CheckOutcome.TOO_SHORT}:
         return Measurement.FLAGGED
     return Measurement.CERTIFIED

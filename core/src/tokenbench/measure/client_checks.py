@@ -5,11 +5,11 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from tokenbench.api import Check
+from tokenbench.api import Check, CheckOutcome
 from tokenbench.load.records import ABSENT, Status
 
 from .arrays import NS_PER_S, Rows
-from .checks import above, below, not_assessed, percent
+from .checks import above, below, not_assessed, percent, too_short
 from .evidence import Evidence
 from .thresholds import CertificationThresholds, Limits
 
@@ -52,15 +52,15 @@ def dispatch_delay(evidence: Evidence, limits: CertificationThresholds) -> Check
     records = evidence.records
     sent = records[records["sent_first_ns"] != ABSENT]
     sent = sent[evidence.steady.holds(sent["sent_first_ns"])]
-    if len(sent) < limits.min_requests:
-        return not_assessed(
-            name, f"{len(sent)} requests in the steady state, {limits.min_requests} needed"
-        )
+    if not len(sent):
+        return too_short(name, "no request in the steady state", "raise --duration")
     delays = (sent["sent_first_ns"] - sent["scheduled_ns"]) / NS_PER_S
-    p99 = float(np.percentile(delays, 99))
+    # Few requests have no p99; their maximum stands for it.
+    few = len(sent) < limits.min_requests
+    p99 = float(delays.max() if few else np.percentile(delays, 99))
     ttft = evidence.metrics.get("ttft_s.p50") or 0.0
     allowed = _larger(limits.dispatch_delay_share, limits.dispatch_delay_floor_s, ttft)
-    text = f"p99 dispatch delay {p99 * 1e3:.3f} ms, median TTFT {ttft * 1e3:.1f} ms"
+    text = f"{'max' if few else 'p99'} dispatch delay {p99 * 1e3:.3f} ms, median TTFT {ttft * 1e3:.1f} ms"
     return above(name, p99, allowed, text, "s", hint=_HINT)
 
 
@@ -157,7 +157,7 @@ def offered_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
         return below(name, share, limits.offered_load, text, "1", hint=_HINT)
     if not phase.target_in_flight_ns or evidence.steady.seconds is None:
         # With no more requests than the concurrency, the records show the ramp only.
-        return not_assessed(name, "no steady state; raise --duration or --requests")
+        return too_short(name, "no steady state", "raise --duration or --requests")
     if evidence.has_think_time:
         share = 1.0 - _late_ns(evidence) / phase.target_in_flight_ns
         what = "sessions in flight or thinking"
@@ -175,3 +175,43 @@ def _late_ns(evidence: Evidence) -> int:
     sent = np.where(records["sent_first_ns"] == ABSENT, end_ns, records["sent_first_ns"])
     late = np.minimum(sent, end_ns) - np.minimum(records["scheduled_ns"], end_ns)
     return int(np.maximum(late, 0).sum())
+
+
+def paused(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """Gaps in which the load worker did not run: it was stopped, or the machine was suspended."""
+    name, phase = "client paused", evidence.phase
+    if not phase.wall_s:
+        return not_assessed(name, "the phase has no length")
+    longest, total = phase.longest_pause_ns / NS_PER_S, phase.paused_ns / NS_PER_S
+    allowed = max(limits.pause_share.flag * phase.wall_s, limits.pause_floor_s)
+    text = f"longest gap {longest * 1e3:.0f} ms, limit {allowed * 1e3:.0f} ms"
+    step_s = abs(phase.clock_set_ns) / NS_PER_S
+    hint = "; keep the machine awake and its clock unchanged during a run"
+    if limits.pause_share.invalid is not None and total > limits.pause_share.invalid * phase.wall_s:
+        return Check(
+            name=name,
+            outcome=CheckOutcome.INVALID,
+            evidence=f"{text}; {total:.1f} s in all{hint}",
+            value=longest,
+            flag_limit=allowed,
+            unit="s",
+        )
+    outcome = CheckOutcome.OK
+    if longest > allowed:
+        outcome, text = CheckOutcome.FLAGGED, f"{text}{hint}"
+    elif phase.kernel_timestamps and step_s > limits.clock_step_s:
+        outcome, text = CheckOutcome.FLAGGED, f"wall clock set by {step_s * 1e3:.1f} ms{hint}"
+    return Check(
+        name=name, outcome=outcome, evidence=text, value=longest, flag_limit=allowed, unit="s"
+    )
+
+
+def foreign_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """CPU that other programs, or the hypervisor, took on the cores of client and local engine."""
+    name, share = "foreign load", evidence.foreign_share
+    if share is None:
+        return not_assessed(name, "the system does not report CPU time per core")
+    text = f"other programs used {percent(share)} of the cores of client and engine"
+    return above(
+        name, share, limits.foreign_load, text, "1", hint="end other programs on this machine"
+    )

@@ -13,7 +13,7 @@ import attrs
 
 from tokenbench.api import MetricDefinition
 
-DEFINITIONS_VERSION = 1
+DEFINITIONS_VERSION = 2
 
 PERCENTILES = MappingProxyType(
     {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
@@ -25,8 +25,8 @@ WINDOWS = ("whole", "steady")
 _REQUESTS = "Over all successful requests; percentiles are exact, with linear interpolation."
 _WHOLE = "Over the whole phase, from its start to the end of its last request."
 _STEADY_STATE = (
-    "in a closed loop of concurrency C from the C-th dispatch to the last, in an open loop from "
-    "the first to the last scheduled arrival"
+    "in a closed loop of concurrency C from the C-th dispatch to the end of dispatching by the "
+    "stop rule, in an open loop from the first to the last scheduled arrival"
 )
 _STEADY = f"Over the steady state: {_STEADY_STATE}. None if it is empty."
 

@@ -1,68 +1,48 @@
-"""Estimates of metrics over repeats: mean and 95 % t-interval."""
+"""Estimates of metrics over repeats: mean and 95 % interval."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
+import attrs
+
 from tokenbench.api import Estimate, FrozenMap
 
-from .metrics import Metrics
+from .batch_means import relative_half_widths
+from .evidence import Evidence
+from .student import t_quantile_975
 
 MIN_REPEATS = 3
-"""An interval needs this many measured values."""
+"""A t-interval over repeats needs this many measured values."""
 
 
-def estimates(repeats: Sequence[Metrics]) -> FrozenMap[Estimate]:
-    """An estimate of each metric that any repeat has."""
-    names = dict.fromkeys(name for repeat in repeats for name in repeat)
-    return FrozenMap({name: estimate([repeat.get(name) for repeat in repeats]) for name in names})
+def estimates(repeats: Sequence[Evidence]) -> FrozenMap[Estimate]:
+    """An estimate of each metric that any repeat has.
+
+    The interval is over repeats, or over batch means of fewer than 3 repeats.
+    """
+    metrics = [evidence.metrics for evidence in repeats]
+    names = dict.fromkeys(name for repeat in metrics for name in repeat)
+    found = {name: estimate([repeat.get(name) for repeat in metrics]) for name in names}
+    if len(repeats) < MIN_REPEATS:
+        for name, width in relative_half_widths(repeats).items():
+            mean = found[name].mean if name in found else None
+            if mean is not None:
+                found[name] = attrs.evolve(
+                    found[name], half_width=width * abs(mean), method="batch means"
+                )
+    return FrozenMap(found)
 
 
 def estimate(values: Sequence[float | None]) -> Estimate:
-    """Mean and interval of the values that are not None."""
+    """Mean and t-interval of the values that are not None."""
     measured = [value for value in values if value is not None]
     if not measured:
         return Estimate(mean=None, half_width=None, values=tuple(values))
     mean = math.fsum(measured) / len(measured)
-    half_width = None
-    if len(measured) >= MIN_REPEATS:
-        variance = math.fsum((v - mean) ** 2 for v in measured) / (len(measured) - 1)
-        half_width = t_quantile_975(len(measured) - 1) * math.sqrt(variance / len(measured))
-    return Estimate(mean=mean, half_width=half_width, values=tuple(values))
-
-
-@functools.cache
-def t_quantile_975(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t, by bisection of its distribution function.
-
-    For integer degrees of freedom the distribution function is a finite sum (Abramowitz and Stegun,
-    Handbook of Mathematical Functions, 1964, 26.7.3 and 26.7.4).
-    """
-    low, high = 0.0, 1000.0
-    while low < (middle := (low + high) / 2) < high:
-        if _t_two_sided(middle, degrees) < 0.95:
-            low = middle
-        else:
-            high = middle
-    return middle
-
-
-def _t_two_sided(t: float, degrees: int) -> float:
-    """P(|T| < t)."""
-    theta = math.atan(t / math.sqrt(degrees))
-    cosine, sine = math.cos(theta), math.sin(theta)
-    if degrees % 2 == 0:
-        term = total = 1.0
-        for k in range(2, degrees - 1, 2):
-            term *= (k - 1) / k * cosine**2
-            total += term
-        return sine * total
-    if degrees == 1:
-        return 2 * theta / math.pi
-    term = total = cosine
-    for k in range(3, degrees - 1, 2):
-        term *= (k - 1) / k * cosine**2
-        total += term
-    return 2 / math.pi * (theta + sine * total)
+    if len(measured) < MIN_REPEATS:
+        return Estimate(mean=mean, half_width=None, values=tuple(values))
+    variance = math.fsum((v - mean) ** 2 for v in measured) / (len(measured) - 1)
+    half_width = t_quantile_975(len(measured) - 1) * math.sqrt(variance / len(measured))
+    return Estimate(mean=mean, half_width=half_width, values=tuple(values), method="repeats")

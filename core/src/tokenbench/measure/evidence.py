@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from tokenbench.api import Counters
+from tokenbench.api import Counters, Stop
 from tokenbench.load.records import ABSENT, PhaseSummary, Status
 
 from .arrays import NS_PER_S, Floats, Ints, Rows
@@ -15,6 +15,9 @@ from .metrics import Metrics, Window
 @attrs.frozen(kw_only=True, eq=False)
 class Evidence:
     """One repeat: records, metrics, and the engine's counters `before` and `after` it.
+
+    `scrape_error`: why counters could not be read. `stop`: the rule that ends the repeat.
+    `foreign_share`: CPU used by other programs on the cores of client and local engine, 0 to 1.
 
     `prefix_caching`: the workload allows it. `accelerated`: accelerator telemetry is expected.
     `throttled_share`, `longest_gap_s` and `clock_of_peers` (the slowest device's median clock over
@@ -28,7 +31,10 @@ class Evidence:
     steady: Window
     before: Counters | None = None
     after: Counters | None = None
+    scrape_error: str | None = None
+    stop: Stop | None = None
     prefix_caching: bool = False
+    foreign_share: float | None = None
     accelerated: bool = False
     throttled_share: float | None = None
     longest_gap_s: float | None = None

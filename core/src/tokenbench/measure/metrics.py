@@ -36,18 +36,20 @@ class Window:
 
 
 def steady_window(records: Rows, phase: PhaseSummary) -> Window:
-    """Closed loop: C-th dispatch to last dispatch. Open loop: first to last scheduled arrival."""
+    """Closed loop: from the C-th dispatch until dispatching ends. A stall that stops dispatching is
+    part of it. Open loop: from the first to the last scheduled arrival.
+    """
     if phase.concurrency is None:
         # Later turns of a session do not arrive; they follow a response.
-        timestamps = records["scheduled_ns"][records["turn"] == 0]
-        first = 0
-    else:
-        timestamps = records["sent_first_ns"]
-        first = phase.concurrency - 1
-    ordered = np.sort(timestamps[timestamps != ABSENT])
-    if len(ordered) <= first:
+        arrivals = records["scheduled_ns"][records["turn"] == 0]
+        if not len(arrivals):
+            return Window(start_ns=0, end_ns=0)
+        return Window(start_ns=int(arrivals.min()), end_ns=int(arrivals.max()))
+    sent = records["sent_first_ns"]
+    ordered = np.sort(sent[sent != ABSENT])
+    if len(ordered) <= phase.concurrency - 1:
         return Window(start_ns=0, end_ns=0)
-    return Window(start_ns=int(ordered[first]), end_ns=int(ordered[-1]))
+    return Window(start_ns=int(ordered[phase.concurrency - 1]), end_ns=phase.dispatch_ended_ns)
 
 
 def measure_repeat(

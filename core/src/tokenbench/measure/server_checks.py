@@ -11,16 +11,43 @@ from tokenbench.api import Check, CheckOutcome
 from tokenbench.load.records import ABSENT, Status
 
 from .arrays import NS_PER_S, Floats, Ints
-from .checks import above, below, not_assessed, percent, worst
+from .checks import above, below, not_assessed, percent, too_short, worst
 from .evidence import Evidence, evenly_spread_tokens, expected_noise
 from .metrics import Window, tokens_by_chunk
 from .thresholds import CertificationThresholds, Limits
 
-_THIRDS = 3
-_BINS = 30
 # Prompt lengths that vary by this share of their median show whether extra tokens are a template;
 # a tokenizer may merge a token at each edge of the template.
 _MIN_VARIATION, _TEMPLATE_SPREAD = 0.1, 2
+
+
+_EARLY = {
+    "sessions": "the workload has no more sessions",
+    "stalled": "no token arrived on any stream",
+    "cancelled": "it was cancelled",
+    "fatal": "an error ended it",
+    "drain": "requests did not end",
+}
+
+
+def duration(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """Whether the repeat lasted as long as asked: the steady state, or the number of requests."""
+    name, phase, stop = "duration", evidence.phase, evidence.stop
+    seconds = evidence.steady.seconds
+    length = "no steady state" if seconds is None else f"a steady state of {seconds:.1f} s"
+    if reason := _EARLY.get(phase.stopped_by):
+        return Check(
+            name=name,
+            outcome=CheckOutcome.FLAGGED,
+            evidence=f"{length}: the repeat ended early: {reason}",
+        )
+    if stop is None or stop.duration_s is None or phase.stopped_by != "duration":
+        if seconds is None:
+            return too_short(name, f"{length} in {len(evidence.records)} requests", "--requests")
+        return Check(name=name, outcome=CheckOutcome.OK, evidence=length)
+    share = (seconds or 0.0) / stop.duration_s
+    text = f"{length}, {stop.duration_s:g} s asked"
+    return below(name, share, limits.steady_share, text, "1", hint="raise --duration")
 
 
 def lengths(evidence: Evidence, limits: CertificationThresholds) -> Check:
@@ -143,74 +170,6 @@ def server_agreement(evidence: Evidence, limits: CertificationThresholds) -> Che
     text = f"{'; '.join(parts)}; deviation {percent(deviation, 2)}"
     hint = "send no other requests to the server during a run"
     return above(name, deviation, limits.server_count_deviation, text, "1", hint=hint)
-
-
-def stability(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Spread of the output by arrival over thirds of the steady state, against its noise.
-
-    The noise is the larger of the variance of the output within each third and that which the
-    requests explain (:func:`~.evidence.expected_noise`); only the latter includes noise slower than
-    a request. An open loop starts with an idle server, so its first p90 E2E latency is left out.
-    With an uneven schedule (a ramp, a trace) uneven output is expected, and the check is not
-    assessed.
-    """
-    name = "stability"
-    window = _filled(evidence)
-    seconds, generations = window.seconds or 0.0, evidence.generations(window)
-    if seconds < limits.stability_min_s or generations < limits.stability_min_generations:
-        return not_assessed(
-            name,
-            f"{seconds:.0f} s and {generations:.1f} generations of requests, "
-            f"{limits.stability_min_s:g} s and {limits.stability_min_generations:g} needed; "
-            "raise --duration",
-        )
-    edges = np.linspace(window.start_ns, window.end_ns, _BINS + 1).astype(np.int64)
-    arrived = tokens_by_chunk(evidence.ok, evidence.chunks)
-    bins, _ = np.histogram(arrived.ns, edges, weights=arrived.tokens)
-    by_third = bins.reshape(_THIRDS, -1)
-    thirds = by_third.sum(axis=1)
-    if not thirds.mean():
-        return not_assessed(name, "no token arrived in the steady state")
-    edges = edges[:: _BINS // _THIRDS]
-    within = by_third.var(axis=1, ddof=1).mean() * by_third.shape[1]
-    noise = float(np.sqrt(max(within, (expected_noise(evidence, edges) ** 2).mean())))
-    allowed = limits.stability_noise * noise
-    demand, largest = _demand(evidence, edges)
-    # At each edge one session may fall on either side.
-    if np.ptp(demand) > max(allowed, limits.stability_spread.flag * demand.mean(), 2 * largest):
-        return not_assessed(name, "the schedule is uneven")
-    spread = float(np.ptp(thirds) / thirds.mean())
-    beyond = bool(min(np.ptp(thirds), np.ptp(evenly_spread_tokens(evidence, edges))) > allowed)
-    text = f"output of the thirds differs by {percent(spread)}"
-    if not beyond:
-        check = above(name, spread, limits.stability_spread, f"{text}, within its noise", "1")
-        return attrs.evolve(check, outcome=CheckOutcome.OK)
-    hint = "raise the warm-up, or look for another load on the server"
-    return above(name, spread, limits.stability_spread, text, "1", hint=hint)
-
-
-def _filled(evidence: Evidence) -> Window:
-    """The steady state; in an open loop without the time in which the idle server fills."""
-    e2e_s = evidence.metrics.get("e2e_s.p90")
-    steady = evidence.steady
-    if evidence.phase.concurrency is not None or not e2e_s:
-        return steady
-    return attrs.evolve(steady, start_ns=steady.start_ns + round(e2e_s * NS_PER_S))
-
-
-def _demand(evidence: Evidence, edges: Ints) -> tuple[Floats, float]:
-    """Open loop: tokens of the sessions that arrive in each interval, and of the largest session.
-
-    The demand of a closed loop is even.
-    """
-    if evidence.phase.concurrency is not None or not len(evidence.ok):
-        return np.zeros(len(edges) - 1), 0.0
-    order = np.lexsort((evidence.ok["turn"], evidence.ok["session"]))
-    ok = evidence.ok[order]
-    _, first, session = np.unique(ok["session"], return_index=True, return_inverse=True)
-    tokens = np.bincount(session, ok["n_out"])
-    demand, _ = np.histogram(ok["scheduled_ns"][first], edges, weights=tokens)
-    return np.asarray(demand, np.float64), float(tokens.max())
 
 
 def accelerators(evidence: Evidence, limits: CertificationThresholds) -> Check:

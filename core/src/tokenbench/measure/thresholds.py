@@ -42,6 +42,7 @@ class CertificationThresholds:
     coalesced_share: Limits = Limits(flag=0.01)
     coalesced_withhold_itl: float = 0.20
     offered_load: Limits = Limits(flag=0.98, invalid=0.90)
+    steady_share: Limits = Limits(flag=0.90)
     output_length_share: Limits = Limits(flag=0.99, invalid=0.90)
     input_length_deviation: Limits = Limits(flag=0.02, invalid=0.10)
     failure_share: Limits = Limits(flag=0.0, invalid=0.05)
@@ -51,10 +52,11 @@ class CertificationThresholds:
     stability_min_s: float = 20.0
     stability_min_generations: float = 3.0
     stability_noise: float = 4.49
-    repeats_few: Limits = Limits(flag=0.10)
-    repeats_many: Limits = Limits(flag=0.05)
-    repeats_many_from: int = 5
-    repeat_metrics: tuple[str, ...] = ("output_tok_s.steady", "tpot_s.p50")
+    precision_metrics: tuple[str, ...] = ("output_tok_s.steady", "tpot_s.p50")
+    pause_floor_s: float = 0.05
+    pause_share: Limits = Limits(flag=0.01, invalid=0.05)
+    clock_step_s: float = 1e-3
+    foreign_load: Limits = Limits(flag=0.05, invalid=0.25)
     slowdown_share: float = 0.01
     clock_of_peers: float = 0.7
     telemetry_gap_s: float = 3.0
@@ -66,7 +68,7 @@ class CertificationThresholds:
 
 
 # Lower values are worse, so `invalid` is below `flag`.
-_LOWER_IS_WORSE = frozenset({"offered_load", "output_length_share"})
+_LOWER_IS_WORSE = frozenset({"offered_load", "output_length_share", "steady_share"})
 
 
 def thresholds_from(data: Mapping[str, Any]) -> CertificationThresholds:
