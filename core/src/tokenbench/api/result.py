@@ -116,7 +116,10 @@ class EvalOutcome:
 
 @attrs.frozen(kw_only=True)
 class PointResult:
-    """All results of one point. `metrics` maps a metric's name to its estimate."""
+    """All results of one point. `metrics` maps a metric's name to its estimate.
+
+    `server`: host and port of a server that was already up; None for one that the run started.
+    """
 
     point: str
     run: str
@@ -140,6 +143,7 @@ class PointResult:
     evals: tuple[EvalOutcome, ...] = ()
     saturated: bool | None = None
     load_workers: int | None = None
+    server: str | None = None
     error: str | None = None
     schema_version: int = RESULT_SCHEMA_VERSION
     definitions_version: int = 1

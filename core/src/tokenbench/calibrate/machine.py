@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import resource
 import time
-from pathlib import Path
-
-import attrs
 
 from tokenbench.api import UsageError
+from tokenbench.launch.cpu_time import CoreTimes
 from tokenbench.load.cores import Cores, WorkerCount, available_cores, split_cores
 
 _BUSY_SAMPLE_S = 0.5
@@ -43,39 +41,6 @@ def max_concurrency() -> int:
     """The largest concurrency that the open-file limit (RLIMIT_NOFILE) of one process allows."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return (hard if hard != resource.RLIM_INFINITY else 1 << 20) - _OTHER_FILES
-
-
-@attrs.frozen
-class CoreTimes:
-    """CPU time of some cores since boot, in ticks; all 0 without /proc/stat.
-
-    `stolen`: time in which they had work but the hypervisor ran other guests.
-    """
-
-    idle: int
-    stolen: int
-    total: int
-
-    @classmethod
-    def of(cls, cpus: tuple[int, ...]) -> CoreTimes:
-        """The sum over `cpus`, from proc_stat(5)."""
-        try:
-            lines = Path("/proc/stat").read_text().splitlines()
-        except OSError:
-            return cls(0, 0, 0)
-        names = {f"cpu{cpu}" for cpu in cpus}
-        rows = [list(map(int, row[1:])) for row in map(str.split, lines) if row and row[0] in names]
-        # Waiting for I/O counts as idle. Guest time, after steal, is already part of user time.
-        return cls(
-            idle=sum(row[3] + row[4] for row in rows),
-            stolen=sum(row[7] for row in rows),
-            total=sum(sum(row[:8]) for row in rows),
-        )
-
-    def stolen_share(self, later: CoreTimes) -> float | None:
-        """Stolen share of the time until `later`, 0 to 1; None if unknown."""
-        total = later.total - self.total
-        return (later.stolen - self.stolen) / total if total > 0 else None
 
 
 def busy_share(cpus: tuple[int, ...]) -> float:

@@ -25,6 +25,7 @@ from tokenbench.api import (
     TextPrompt,
     Turn,
 )
+from tokenbench.launch.cpu_time import CoreTimes
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import Process, start, tail
 from tokenbench.load.cores import Cores, WorkerCount
@@ -38,7 +39,6 @@ from tokenbench.measure.thresholds import CertificationThresholds
 from tokenbench.store.records import read_raw
 
 from .ground_truth import Errors, compare, read_truth
-from .machine import CoreTimes
 
 CLIENT_CHECKS = (
     client_checks.loop_delay,

@@ -31,6 +31,8 @@ def command(obj: dict[str, Any], asked: dict[str, Any], explain: bool, as_json: 
     click.echo(
         f"load workers on cores {_list(cores.workers)}, engine on cores {_list(cores.engine)}"
     )
+    for note in plan.notes:
+        click.echo(f"note: {note}")
     evals = sum(len(d.evals) for d in plan.deployments)
     click.echo(f"{plan.points} points on {len(plan.deployments)} deployments, {evals} evals")
 

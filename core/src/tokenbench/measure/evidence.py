@@ -16,7 +16,8 @@ from .metrics import Metrics, Window
 class Evidence:
     """One repeat: records, metrics, and the engine's counters `before` and `after` it.
 
-    `scrape_error`: why counters could not be read. `stop`: the rule that ends the repeat.
+    `scrapes`: counters read during it. `scrape_error`: why counters could not be read.
+    `prompt_form`: ``chat``, ``text`` or ``token ids``. `stop`: the rule that ends the repeat.
     `foreign_share`: CPU used by other programs on the cores of client and local engine, 0 to 1.
 
     `prefix_caching`: the workload allows it. `accelerated`: accelerator telemetry is expected.
@@ -32,6 +33,9 @@ class Evidence:
     before: Counters | None = None
     after: Counters | None = None
     scrape_error: str | None = None
+    scrapes: tuple[Counters, ...] = ()
+    prompt_form: str = "text"
+    approximate_lengths: bool = False
     stop: Stop | None = None
     prefix_caching: bool = False
     foreign_share: float | None = None

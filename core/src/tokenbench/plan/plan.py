@@ -54,7 +54,8 @@ class PlannedEval:
 class PlannedDeployment:
     """One server (with all its processes), the points it serves and the evals it answers.
 
-    `probe`: the hardware of this machine; `devices`: those that the deployment uses.
+    `probe`: the hardware of this machine; `devices`: those that the deployment uses. `number`: more
+    than 1 if an earlier deployment has the same identity and differs only in its address.
     """
 
     id: str
@@ -67,6 +68,7 @@ class PlannedDeployment:
     settings: tuple[Setting, ...]
     series: tuple[PlannedSeries, ...]
     evals: tuple[PlannedEval, ...]
+    number: int = 1
 
     @property
     def points(self) -> tuple[PlannedPoint, ...]:
@@ -103,6 +105,16 @@ class Plan:
                 for deployment in self.deployments
             ],
         }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the plan."""
+        return tuple(
+            f"deployment {index + 1} ({deployment.label}) has the settings of an earlier one and "
+            f"differs only in its address; its points are numbered {deployment.number}"
+            for index, deployment in enumerate(self.deployments)
+            if deployment.number > 1
+        )
 
     @property
     def points(self) -> int:

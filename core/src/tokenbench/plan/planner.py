@@ -138,6 +138,7 @@ def _deployment(
         settings=settings,
         series=_series(resolved, plugins, base, cores, count),
         evals=_evals(resolved, plugins, model, weights, request, start),
+        number=number,
     )
 
 
@@ -214,6 +215,7 @@ def _request(
         needs=ServingNeeds(
             context_tokens=max(known) if known and len(known) == len(contexts) else None,
             concurrency=resolved.load.server_concurrency,
+            prefix_caching=resolved.suite.load.prefix_caching,
         ),
     )
 

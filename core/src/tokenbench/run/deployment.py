@@ -192,6 +192,7 @@ class DeploymentRun:
             run_seed=resolved.seed,
             load=resolved.load,
             thresholds=resolved.thresholds,
+            watched_cores=self._watched_cores(deployment),
             power_limited=_power_limited(deployment.probe),
         )
         for series in deployment.series:
@@ -203,6 +204,12 @@ class DeploymentRun:
             )
             plugin = self._run.plugins.codec_module(made.codec)
             self._measure(attrs.evolve(context, codec_module=plugin), series, made)
+
+    def _watched_cores(self, deployment: PlannedDeployment) -> tuple[int, ...]:
+        """Cores on which other programs disturb a measurement: the client's, a local engine's."""
+        cores = self._run.plan.cores
+        engine = cores.engine if deployment.launch.processes else ()
+        return tuple(sorted({*cores.workers, *engine}))
 
     def _measure(
         self,
@@ -267,7 +274,7 @@ class DeploymentRun:
         points = [p for d in self._run.plan.deployments for p in d.points][self._run.number - 1 :]
         if any(point.stop.duration_s is None for point in points):
             return None
-        repeats = [point.repeats for point in points]
+        repeats = [point.repeats.at_least for point in points]
         if repeats and phase.startswith("repeat"):
             repeats[0] -= int(phase.split()[1].partition("/")[0]) - 1
         return sum(
@@ -292,7 +299,7 @@ class DeploymentRun:
         for planned in evals:
             if self._run.interrupted():
                 raise Interrupted("interrupted by the user", hint="what was measured is kept")
-            name = planned.ref.name
+            name = planned.name
             folder = self._run.directory.evals(deployment.id, name)
             outcome = run_eval(
                 planned,

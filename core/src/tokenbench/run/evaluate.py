@@ -87,7 +87,7 @@ def outcome(score: EvalScore, planned: PlannedEval, deployment: str, seconds: fl
     threshold = _applies(planned.threshold, score)
     minimum = threshold.minimum if threshold is not None else None
     return EvalOutcome(
-        eval=planned.ref.name,
+        eval=planned.name,
         deployment=deployment,
         metric=score.metric,
         value=score.value,

@@ -30,7 +30,8 @@ from tokenbench.telemetry.collect import Telemetry
 
 from .progress import ProgressDisplay, Step
 from .prompts import Traffic, sessions_needed
-from .running_server import RunningServer
+from .running_server import RunningServer, Scrape
+from .watch import Observed, RepeatWatch
 
 if TYPE_CHECKING:
     from tokenbench.measure.evidence import Evidence
@@ -51,6 +52,7 @@ class PointContext:
     run_seed: int
     load: ResolvedLoad
     thresholds: CertificationThresholds
+    watched_cores: tuple[int, ...]
     codec_module: str | None = None
     power_limited: bool | None = None
 
@@ -82,24 +84,44 @@ def measure_point(
     # Imports numpy, which takes 0.1 s: not before the first request.
     from .results import evidence, result
 
-    for repeat in range(point.repeats):
-        if state is not PointState.DONE:
-            break
-        context.display.step(step(f"repeat {repeat + 1}/{point.repeats}", point))
+    while state is PointState.DONE and _wanted(context, point, seen):
+        name, number = f"repeat-{len(seen)}", f"repeat {len(seen) + 1}/{point.repeats.at_most}"
+        context.display.step(step(number, point))
         if not context.server.settle():
             context.note(
                 f"{point.level.label}: the server was still busy, or did not empty its cache, "
                 "before a repeat"
             )
-        before = context.server.counters()
-        summary = _phase(context, point, traffic, f"repeat-{repeat}", turns_per_s)
+        before = context.server.scrape()
+        with RepeatWatch(context.server, context.watched_cores) as watch:
+            summary = _phase(context, point, traffic, name, turns_per_s)
         state, error = _state(context, summary)
-        after = None
+        after = Scrape()
         if state is PointState.DONE:
             context.server.settle()
-            after = context.server.counters()
-        seen.append(evidence(context, point, f"repeat-{repeat}", before, after))
+            after = context.server.scrape()
+        observed = Observed(
+            before=before, after=after, foreign_share=watch.foreign_share, scrapes=watch.scrapes
+        )
+        seen.append(evidence(context, point, name, observed, traffic))
     return result(context, point, seen, state, error)
+
+
+def _wanted(context: PointContext, point: PlannedPoint, seen: list[Evidence]) -> bool:
+    """Whether another repeat is needed: the point is not yet known to the asked precision."""
+    repeats = point.repeats
+    if not repeats.at_least <= len(seen) < repeats.at_most:
+        return len(seen) < repeats.at_least
+    from tokenbench.measure.estimates import estimates
+    from tokenbench.measure.precision import widest
+
+    found = widest(estimates(seen), context.thresholds)
+    if found is None:
+        return False
+    metric, width = found
+    text = "unknown" if width is None else f"±{width * 100:.1f} %"
+    context.display.note("precision", load=point.level.label, repeats=len(seen), **{metric: text})
+    return width is None or width > repeats.precision
 
 
 def _phase(

@@ -31,11 +31,15 @@ _BLIND_PER_SLOT = 200
 
 @attrs.frozen(kw_only=True)
 class Traffic:
-    """A workload as one server gets it: with its codec and its tokenizer."""
+    """A workload as one server gets it: with its codec and its tokenizer.
+
+    `prompt_form`: ``chat``, ``text`` or ``token ids``.
+    """
 
     workload: Workload
     context: WorkloadContext
     codec: str
+    prompt_form: str
 
     def sessions(self, seed: int, count: int) -> Iterator[Session]:
         """The first `count` sessions of a seed."""
@@ -67,17 +71,30 @@ def traffic(
         if first is None:
             raise UsageError("the workload has no sessions", hint="check its options and data")
         if _carries(codec, first):
-            return Traffic(workload=workload, context=context, codec=codec)
+            return Traffic(
+                workload=workload, context=context, codec=codec, prompt_form=_form(codec, first)
+            )
     raise refused or UsageError(
         f"the server's codecs ({', '.join(dialect.codecs)}) cannot carry this workload",
         hint="choose another workload or endpoint",
     )
 
 
-def _carries(codec: str, session: Session) -> bool:
+def _form(codec: str, session: Session) -> str:
+    """``chat``, ``token ids`` or ``text``."""
+    if codec == CHAT:
+        return "chat"
+    return "token ids" if isinstance(_first_prompt(session), TokenPrompt) else "text"
+
+
+def _first_prompt(session: Session) -> object:
     turns = session.next(None)
     first = turns if isinstance(turns, Turn) else (turns or (None,))[0]
-    prompt = first.prompt if first is not None else None
+    return first.prompt if first is not None else None
+
+
+def _carries(codec: str, session: Session) -> bool:
+    prompt = _first_prompt(session)
     if codec == COMPLETIONS:
         return not isinstance(prompt, ChatPrompt)
     if codec == CHAT:

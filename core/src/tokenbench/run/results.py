@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import attrs
 
-from tokenbench.api import Check, Counters, FrozenMap, Measurement, PointResult, PointState
+from tokenbench.api import Check, FrozenMap, Measurement, PointResult, PointState
 from tokenbench.measure.certify import certify
 from tokenbench.measure.checks import verdict
 from tokenbench.measure.client_checks import withhold_itl
@@ -24,20 +25,28 @@ from .power import clock_of_peers, energy_metrics, energy_of, series_of, throttl
 
 if TYPE_CHECKING:
     from .point import PointContext
+    from .prompts import Traffic
+    from .watch import Observed
 
 
 def evidence(
     context: PointContext,
     point: PlannedPoint,
     phase: str,
-    before: Counters | None,
-    after: Counters | None,
+    observed: Observed,
+    traffic: Traffic,
 ) -> Evidence:
     """Convert the raw records on disk to Parquet, then measure them."""
     folder = context.directory.phase(point.id, phase)
     records, chunks = read_raw(folder)
     summary = read_phase(folder)
-    scrapes = {"before": plain(before), "after": plain(after)}
+    before, after = observed.before.counters, observed.after.counters
+    scrapes = {
+        "before": plain(before),
+        "after": plain(after),
+        "during": plain(tuple(observed.scrapes)),
+        "error": observed.error,
+    }
     write_atomic(folder / "counters.json", json.dumps(scrapes, indent=2).encode())
     write_parquet(folder, records, chunks, summary)
     layout = context.deployment.request.layout
@@ -61,6 +70,12 @@ def evidence(
         steady=steady_window(records, summary),
         before=before,
         after=after,
+        scrapes=tuple(observed.scrapes),
+        scrape_error=observed.error,
+        stop=point.stop,
+        foreign_share=observed.foreign_share,
+        prompt_form=traffic.prompt_form,
+        approximate_lengths=context.load.request.lengths == "approximate",
         prefix_caching=context.deployment.request.needs.prefix_caching,
         accelerated=context.deployment.accelerated,
     )
@@ -96,8 +111,10 @@ def result(
     """A point's metrics, checks and verdict, from the evidence of its repeats."""
     deployment, server = context.deployment, context.server
     request = deployment.request
-    metrics = estimates([evidence.metrics for evidence in seen])
-    checks: tuple[Check, ...] = certify(seen, metrics, context.thresholds)
+    metrics = estimates(seen)
+    checks: tuple[Check, ...] = certify(
+        seen, metrics, context.thresholds, asked_precision=point.repeats.precision
+    )
     measurement = verdict(checks)
     if state is not PointState.DONE or not seen:
         measurement = Measurement.INVALID
@@ -108,7 +125,7 @@ def result(
         deployment=deployment.id,
         engine=deployment.asked.engine.name,
         engine_version=server.version,
-        model=request.model,
+        model=request.model if deployment.asked.model else request.served_name,
         precision=request.weights.precision if request.weights else None,
         hardware=request.hardware.sku,
         accelerators=request.hardware.count,
@@ -117,14 +134,22 @@ def result(
         workload_options=_frozen(options),
         level=point.level,
         load_workers=point.load_workers,
+        server=None if deployment.launch.processes else urlsplit(server.url).netloc,
         state=state,
         repeats=len(seen),
         metrics=metrics,
         measurement=measurement,
         checks=checks,
-        saturated=saturated(seen[-1], context.thresholds) if seen else None,
+        saturated=_saturated(context, seen),
         error=error,
     )
+
+
+def _saturated(context: PointContext, seen: list[Evidence]) -> bool | None:
+    """By the last repeat."""
+    if not seen:
+        return None
+    return saturated(seen[-1], context.thresholds, scrapes=seen[-1].scrapes)
 
 
 def _frozen(options: dict[str, Any]) -> Any:

@@ -92,6 +92,8 @@ class Runner:
     def _tell_start(self) -> None:
         directory = self._run.directory
         self._run.display.note("run", directory=str(directory.path), points=self._run.plan.points)
+        for note in self._run.plan.notes:
+            self._run.note(note)
         if self._run.plan.cores.shared:
             note = "engine and load generator share the only CPU core"
             self._run.note(note)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import attrs
+
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
@@ -36,6 +38,14 @@ _POLL_S = 0.1
 _READY_TIMEOUT_S = 60.0
 _QUIET_LIMIT_S = 30.0
 _REAPED_S = 3.0
+
+
+@attrs.frozen(kw_only=True)
+class Scrape:
+    """An engine's counters; None if it has none, or if they could not be read (`error`)."""
+
+    counters: Counters | None = None
+    error: str | None = None
 
 
 class RunningServer:
@@ -163,10 +173,10 @@ class RunningServer:
         """What requests are encoded for."""
         return Target(model=self.plan.served_name or self.request.served_name, dialect=self.dialect)
 
-    def counters(self) -> Counters | None:
-        """Scrape the engine's counters, summed over endpoints; None if it has none."""
+    def scrape(self) -> Scrape:
+        """Scrape the engine's counters, summed over endpoints."""
         if not self.spec.capabilities.counters:
-            return None
+            return Scrape()
         pages = []
         for index, endpoint in enumerate(self.deployment.endpoints):
             if endpoint.metrics_url is None:
@@ -174,11 +184,12 @@ class RunningServer:
             path = endpoint.metrics_url.removeprefix(endpoint.url.rstrip("/"))
             try:
                 reply = self.control.get(path, endpoint=index)
-            except ConnectionError:
-                return None
-            if reply.status == 200:
-                pages.append(reply.text)
-        return self.engine.counters("\n".join(pages)) if pages else None
+            except ConnectionError as error:
+                return Scrape(error=f"{endpoint.metrics_url} does not answer: {error}")
+            if reply.status != 200:
+                return Scrape(error=f"{endpoint.metrics_url} answers with status {reply.status}")
+            pages.append(reply.text)
+        return Scrape(counters=self.engine.counters("\n".join(pages))) if pages else Scrape()
 
     def settle(self) -> bool:
         """Wait until the server is idle, then empty its cache.

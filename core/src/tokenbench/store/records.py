@@ -23,6 +23,9 @@ _NEVER_ABSENT = frozenset(
     {"session", "turn", "worker", "status", "reused", "exact_output", "token_source"}
 )
 
+# Columns that files of earlier releases do not have; zero stands for "not counted then".
+_ADDED = frozenset({"retries"})
+
 
 def read_phase(folder: Path) -> PhaseSummary:
     """The summary of a phase."""
@@ -175,7 +178,7 @@ def read_parquet(file: Path) -> tuple[Rows, Rows, PhaseSummary]:
     summary = msgspec.json.decode(metadata[b"tokenbench.phase"], type=PhaseSummary)
     records = np.zeros(table.num_rows, RECORD_DTYPE)
     for name in RECORD_DTYPE.names or ():
-        if name == "chunk_offset":
+        if name == "chunk_offset" or (name in _ADDED and name not in table.column_names):
             continue
         column = table[name].fill_null(ABSENT) if name not in _NEVER_ABSENT else table[name]
         records[name] = column.to_numpy()

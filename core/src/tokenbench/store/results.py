@@ -46,6 +46,7 @@ _PLAIN = {
     "accuracy": "string",
     "saturated": "bool",
     "load_workers": "int64",
+    "server": "string",
     "error": "string",
     "schema_version": "int64",
     "definitions_version": "int64",

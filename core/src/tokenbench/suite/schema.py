@@ -52,8 +52,9 @@ class PluginRef:
 class DeploymentRequest:
     """One deployment. `pools` replaces `topology` if prefill and decode run apart.
 
-    `weights`: the precision of the weights (``fp8``). `flags` and `environment` override the engine's own settings in every process. `port` is the
-    first port of the first process, by default a free one; it is not part of a point's identity.
+    `weights`: the precision of the weights (``fp8``). `flags` and `environment` override the
+    engine's own settings in every process. `port` is the first port of the first process, by
+    default a free one; it is not part of a point's identity.
     """
 
     engine: PluginRef
@@ -172,7 +173,9 @@ class LoadRequest:
 
     `server_concurrency` is the number of sequences in flight that the server is sized for: by
     default the largest concurrency, 16 for open loops. `workers` is the number of load worker
-    processes, or ``auto``.
+    processes, or ``auto``. `lengths` is ``approximate`` if prompts cannot have the asked number of
+    tokens because the tokenizer is unknown; such points are not certified. `prefix_caching` allows
+    the server's prefix cache: hits are then a result, not a fault.
 
     A repeat ends after `duration_s`, `requests`, or `requests_per_concurrency` times the
     concurrency, whichever comes first. The time limit waits until `min_requests_per_concurrency`
@@ -198,6 +201,8 @@ class LoadRequest:
         default=None, validator=_between(0, MOST_REQUESTS, above=True)
     )
     workers: int | str = attrs.field(default="auto", validator=_auto_or_count(MOST_WORKERS))
+    lengths: str = attrs.field(default="exact", validator=_one_of("exact", "approximate"))
+    prefix_caching: bool = False
     min_requests_per_concurrency: float = attrs.field(
         default=0.0, validator=_between(0, MOST_REQUESTS)
     )

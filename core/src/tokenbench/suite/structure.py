@@ -140,8 +140,6 @@ def parse_share(value: Any) -> float:
     """
     text = str(value).strip()
     try:
-        if isinstance(value, bool):
-            raise ValueError
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         raise ValueError(f"precision: expected a share such as 5%, got {_shown(value)}") from None
