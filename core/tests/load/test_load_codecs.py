@@ -52,7 +52,7 @@ def test_roles_and_empty_deltas_are_no_tokens() -> None:
     assert codec.classify(_ROLE) == StreamEvent()
     assert codec.classify(_TOKEN) == StreamEvent(token=True, text="Hello")
     assert codec.classify(_END) == StreamEvent(finish="length")
-    assert codec.classify(_USAGE) == StreamEvent(n_in=31, n_out=3, n_cached=0)
+    assert codec.classify(_USAGE) == StreamEvent(n_in=31, n_out=3, n_cached=0, complete=True)
     assert codec.classify(b"[DONE]").done
 
 

@@ -338,6 +338,7 @@ def test_a_large_request_is_sent_in_parts(start_server, run_here) -> None:
     bodies: list[bytes] = []
 
     def script(peer: Peer) -> None:
+        peer.socket.recv(1, socket.MSG_PEEK)  # The request has begun.
         time.sleep(0.3)
         while (body := peer.request()) is not None:
             bodies.append(body)

@@ -23,7 +23,8 @@ class Dialect:
 
     `codecs`: supported codecs, preferred first. `extra_body`: fields added to every measured
     request (for example a switch that turns prefix caching off). `chunk_is_token`: each chunk with
-    content carries exactly one token.
+    content carries exactly one token. `done_event`: every complete stream ends with an event that
+    means `done` (``[DONE]``), so a stream without it has failed.
     """
 
     codecs: tuple[str, ...] = (CHAT,)
@@ -34,6 +35,7 @@ class Dialect:
     continuous_usage: bool = False
     seed: bool = False
     chunk_is_token: bool = False
+    done_event: bool = False
     max_tokens_field: str = "max_tokens"
     extra_body: FrozenMap[JsonValue] = FrozenMap()
 
@@ -60,7 +62,10 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `token`: the event carries generated content (text, reasoning text, a tool call or token ids);
     an empty delta or a role alone does not count. `n_tokens`: number of tokens in the event, if the
-    server reports it. `n_in`, `n_out`, `n_cached`: cumulative usage, if the event carries it.
+    server reports it. `text`: the generated text; it starts with `reasoning`, the rest of it is the
+    `answer`. `tool_calls`: names and arguments of tool calls, which are no part of `text`. `n_in`,
+    `n_out`, `n_cached`: cumulative usage, if the event carries it. `finish`: why the generation
+    ended. `complete`: the answer ends here, although there is no `finish`.
     """
 
     token: bool = False
@@ -72,6 +77,14 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     finish: str | None = None
     done: bool = False
     error: str | None = None
+    reasoning: str = ""
+    tool_calls: str = ""
+    complete: bool = False
+
+    @property
+    def answer(self) -> str:
+        """The text without the reasoning."""
+        return self.text[len(self.reasoning) :] if self.reasoning else self.text
 
 
 class Codec(ABC):
@@ -80,7 +93,8 @@ class Codec(ABC):
 
     `framing`: how the body is cut into events: ``sse`` (the data of one server-sent event),
     ``lines`` (one line each) or ``body`` (the whole body is one event). `ends_with_done`: a
-    complete stream must contain an event with `done`.
+    complete stream must contain an event with `done`. `ends_with_finish`: it must contain one with
+    `finish` or `complete`. Server-sent events named ``error`` fail the request and are not decoded.
 
     `text_marks`: for JSON events, the bytes after which the generated text starts as a JSON string,
     such as ``"text":"``. If two events differ only inside that string, the second one is not
@@ -90,6 +104,7 @@ class Codec(ABC):
     name: str
     framing: str = "sse"
     ends_with_done: bool = True
+    ends_with_finish: bool = False
     text_marks: tuple[bytes, ...] = ()
 
     @abstractmethod

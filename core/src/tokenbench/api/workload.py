@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from .fitted import FittedWords
 from .frozen import FrozenMap
 from .model import Tokenizer
 
@@ -70,13 +71,19 @@ class Turn:
 
 @attrs.frozen(kw_only=True)
 class TurnResult:
-    """The result of a turn, as its session sees it. `ok` is False if the turn failed."""
+    """The result of a turn, as its session sees it.
+
+    `ok` is False if the turn failed. `text` is the answer, which later turns may quote; reasoning
+    and tool calls (names and arguments) are apart from it.
+    """
 
     number: int
     ok: bool
     text: str
     n_in: int | None = None
     n_out: int | None = None
+    reasoning: str = ""
+    tool_calls: str = ""
 
 
 class Session(ABC):
@@ -114,9 +121,12 @@ class SingleTurn(Session):
 class WorkloadContext:
     """What a workload knows about the server and the data.
 
-    `tokenizer` is None if the model has none on this machine (lengths are then estimates, or the
-    server's usage). `token_ids`: the server accepts token-id prompts. `chat`: requests use a chat
-    template. `data`: folder with the user's data sets.
+    `tokenizer` is None if the model has none on this machine. A workload that then sets `n_in` on a
+    text prompt asks for an exact length: core measures words on the server and calls it again with
+    `fitted`, from whose words it composes its text. `fitted` is None if the server's counts do not
+    follow the text and the user accepts approximate lengths. `token_ids`: the server accepts
+    token-id prompts. `chat`: requests use a chat template. `data`: folder with the user's data
+    sets.
     """
 
     tokenizer: Tokenizer | None
@@ -124,6 +134,7 @@ class WorkloadContext:
     chat: bool
     context_tokens: int | None = None
     data: str | None = None
+    fitted: FittedWords | None = None
 
 
 class Workload(ABC):

@@ -28,53 +28,19 @@ from tokenbench.api import (
     UsageError,
 )
 
-
-class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[msgspec.Raw] | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-    token_ids: list[int] | None = None
-
-
-# Raw JSON, `null` included: msgspec would have to decode a union with None.
-_ABSENT = msgspec.Raw(b"null")
-_NULL = b"null"
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: msgspec.Raw = _ABSENT
-    message: msgspec.Raw = _ABSENT
-    object: str | None = None
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
-_DONE = StreamEvent(done=True)
-_NOTHING = StreamEvent()
+from .openai_chunk import classify
 
 
 class _OpenAI(Codec):
-    """What both codecs share: the fields of a request, the decoding of a chunk."""
+    """What both codecs share: the fields of a request, the decoding of a chunk.
+
+    Some servers send no ``[DONE]``, others send it after an error too; a finish reason or usage
+    shows that an answer is complete.
+    """
 
     path: str
+    ends_with_done = False
+    ends_with_finish = True
 
     def encode(self, turn: Turn, target: Target) -> HttpRequest:
         """The request of a turn, with only the fields that the dialect supports."""
@@ -106,63 +72,7 @@ class _OpenAI(Codec):
 
     def classify(self, event: bytes) -> StreamEvent:
         """Decode one event; see :class:`tokenbench.api.StreamEvent`."""
-        if event == b"[DONE]":
-            return _DONE
-        chunk = _decode(event)
-        if chunk.error is not _ABSENT or chunk.object == "error":
-            error = _error_text(chunk, event)
-            if error is not None:
-                return StreamEvent(error=error)
-        usage = chunk.usage
-        if not chunk.choices:
-            return _NOTHING if usage is None else _with_usage(usage)
-        choice = chunk.choices[0]
-        text, token = choice.text or "", False
-        if choice.delta is not None:
-            text, token = _read_delta(choice.delta)
-        n_tokens = len(choice.token_ids) if choice.token_ids else None
-        token = token or text != "" or n_tokens is not None
-        if usage is None:
-            return StreamEvent(
-                token=token, text=text, n_tokens=n_tokens, finish=choice.finish_reason
-            )
-        return _with_usage(
-            usage, token=token, text=text, n_tokens=n_tokens, finish=choice.finish_reason
-        )
-
-
-def _error_text(chunk: _Chunk, event: bytes) -> str | None:
-    """The error that a chunk reports; None if it reports that there is none."""
-    error, message = bytes(chunk.error), bytes(chunk.message)
-    if chunk.object != "error" and error == _NULL:
-        return None
-    text = next((part for part in (error, message) if part != _NULL), event)
-    return text.decode(errors="replace")[:500]
-
-
-def _read_delta(delta: _Delta) -> tuple[str, bool]:
-    """The text of a chat chunk, and whether it has generated tool calls."""
-    return delta.content or delta.reasoning_content or delta.reasoning or "", bool(delta.tool_calls)
-
-
-def _with_usage(
-    usage: _Usage,
-    *,
-    token: bool = False,
-    text: str = "",
-    n_tokens: int | None = None,
-    finish: str | None = None,
-) -> StreamEvent:
-    details = usage.prompt_tokens_details
-    return StreamEvent(
-        token=token,
-        text=text,
-        n_tokens=n_tokens,
-        finish=finish,
-        n_in=usage.prompt_tokens,
-        n_out=usage.completion_tokens,
-        n_cached=details.cached_tokens if details is not None else None,
-    )
+        return classify(event)
 
 
 class CompletionsCodec(_OpenAI):

@@ -239,7 +239,9 @@ class Connection:
     # -- called by the pool ----------------------------------------------------------------------
 
     def send(self, request: InFlightRequest) -> None:
-        """Send a request. Its timestamps are taken around the write."""
+        """Send a request. Its timestamps are taken around the write; `sent_first_ns` is that of the
+        first attempt.
+        """
         self._request = request
         request.connection = self
         request.reused = self._used
@@ -250,7 +252,9 @@ class Connection:
         if self._error_body:
             self._error_body.clear()
         data = request.http_bytes
-        request.sent_first_ns = self._reader.floor_ns = monotonic_ns()
+        self._reader.floor_ns = monotonic_ns()
+        if not request.retries:
+            request.sent_first_ns = self._reader.floor_ns
         try:
             written = self._send(data)
         except self._would_block:

@@ -4,12 +4,31 @@ Server-sent events follow the WHATWG event stream format (html.spec.whatwg.org, 
 2026-11): lines end with LF, CR or CRLF, a blank line ends an event, `data` lines of one event are
 joined by LF, comments and other fields are skipped, a byte order mark at the start is dropped. Text
 is never decoded, so a chunk may end inside a character.
+
+Beyond the standard, an error is never skipped: an event named ``error`` counts without data too
+(its last comment is its text), as do the line ``error: ...`` that older llama.cpp servers send, and
+a bare line of JSON with an error.
 """
 
 from __future__ import annotations
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
+ERROR = "error"
 _BOM = b"\xef\xbb\xbf"
+
+
+class NamedEvent(bytes):
+    """The data of a server-sent event whose name (`event` field) is not the default ``message``."""
+
+    name: str
+    """In lower case."""
+
+
+def named_event(name: str, data: bytes) -> NamedEvent:
+    """An event with a name."""
+    event = NamedEvent(data)
+    event.name = name
+    return event
 
 
 class SseFraming:
@@ -18,11 +37,21 @@ class SseFraming:
     `between_events`: all bytes so far belong to complete events.
     """
 
-    __slots__ = ("_after_cr", "_buffer", "_data", "_size", "_started", "between_events")
+    __slots__ = (
+        "_after_cr",
+        "_buffer",
+        "_comment",
+        "_data",
+        "_name",
+        "_size",
+        "_started",
+        "between_events",
+    )
 
     def __init__(self) -> None:
         self._buffer = b""
         self._data: list[bytes] = []
+        self._name = self._comment = b""
         self._size = 0
         self._after_cr = False
         self._started = False
@@ -84,25 +113,39 @@ class SseFraming:
             self._line(line, events)
         if self._size + len(self._buffer) > MAX_EVENT_BYTES:
             raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
-        self.between_events = not (self._buffer or self._data or self._after_cr)
+        self.between_events = not (self._buffer or self._data or self._after_cr or self._name)
         return events
 
     def _line(self, line: bytes, events: list[bytes]) -> None:
         if not line:
-            if self._data:
-                events.append(b"\n".join(self._data))
-                self._data = []
-                self._size = 0
+            self._end_event(events)
             return
-        if line[:5] != b"data:":
-            if line == b"data":
-                self._data.append(b"")
-            return
-        value = line[6:] if line[5:6] == b" " else line[5:]
-        self._data.append(value)
-        self._size += len(value)
-        if self._size > MAX_EVENT_BYTES:
-            raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+            self._size += len(value)
+            if self._size > MAX_EVENT_BYTES:
+                raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        elif field == b"event":
+            self._name = value.strip()
+        elif field == b"":
+            self._comment = value
+        elif field == b"error":
+            events.append(named_event(ERROR, value))
+        elif field.startswith(b"{") and b'"error"' in line:
+            events.append(named_event(ERROR, line))
+
+    def _end_event(self, events: list[bytes]) -> None:
+        name = self._name.decode(errors="replace").lower()
+        if self._data:
+            data = b"\n".join(self._data)
+            events.append(data if name in ("", "message") else named_event(name, data))
+            self._data = []
+            self._size = 0
+        elif name == ERROR:
+            events.append(named_event(name, self._comment))
+        self._name = self._comment = b""
 
 
 class LineFraming:

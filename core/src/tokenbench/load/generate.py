@@ -7,18 +7,24 @@ import attrs
 from tokenbench.api import Codec, Target, Turn
 from tokenbench.launch.control import tls_context
 
-from .framing import FRAMINGS
+from .records import ABSENT, Status
+from .request_state import InFlightRequest
 
 
 @attrs.frozen(kw_only=True)
 class Generated:
-    """The result of a generation. `error` is None if it is complete and has at least one token."""
+    """The result of a generation.
+
+    `text` is the answer, without reasoning and tool calls. `error` is None if the answer is whole.
+    """
 
     text: str
     tokens: int
     n_in: int | None
     n_out: int | None
     error: str | None
+    reasoning: str = ""
+    tool_calls: str = ""
 
 
 def generate(
@@ -45,26 +51,38 @@ def generate(
         return _failed(f"{type(error).__name__}: {error}")
     if reply.status_code != 200:
         return _failed(f"HTTP {reply.status_code}: {reply.text[:200]}")
-    return _read(codec, reply.content)
+    return _read(codec, target, reply.content)
 
 
-def _read(codec: Codec, body: bytes) -> Generated:
-    framing = FRAMINGS[codec.framing]()
-    text, tokens = [], 0
-    n_in = n_out = error = None
+def _read(codec: Codec, target: Target, body: bytes) -> Generated:
+    """Judge a response as a load worker does, except that an answer may be empty."""
+    request = InFlightRequest(
+        0,
+        0,
+        b"",
+        (0, 0, False),
+        codec,
+        0,
+        None,
+        lambda _: None,
+        done_event=target.dialect.done_event,
+    )
+    request.keep_text, request.http_status = True, 200
     try:
-        for data in [*framing.feed(body), *framing.finish()]:
-            event = codec.classify(data)
-            tokens += event.token
-            text.append(event.text)
-            n_in = event.n_in if event.n_in is not None else n_in
-            n_out = event.n_out if event.n_out is not None else n_out
-            error = event.error or error
-    except ValueError as problem:
-        error = f"unreadable response: {problem}"
-    if error is None and not tokens and not n_out:
-        error = "the response has no token"
-    return Generated(text="".join(text), tokens=tokens, n_in=n_in, n_out=n_out, error=error)
+        request.on_body(body, 0)
+        request.complete(0)
+    except ValueError as error:
+        request.end(0, Status.BROKEN, f"unreadable response: {error}")
+    empty = request.status is Status.EMPTY and request.n_out > 0
+    return Generated(
+        text="".join(request.text),
+        reasoning="".join(request.reasoning),
+        tool_calls="".join(request.tool_calls),
+        tokens=len(request.timestamps),
+        n_in=None if request.n_in == ABSENT else request.n_in,
+        n_out=None if request.n_out == ABSENT else request.n_out,
+        error=None if empty else request.error,
+    )
 
 
 def _failed(error: str) -> Generated:

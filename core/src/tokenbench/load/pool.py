@@ -22,8 +22,8 @@ _OnConnection = Callable[[Connection | None, str], None]
 class ConnectionPool:
     """Keep-alive connections to one endpoint.
 
-    `spare`: idle connections to keep ready for the arrivals of an open loop. `retries`: requests
-    that were sent again.
+    `spare`: idle connections to keep ready for the arrivals of an open loop. `retries`: how often
+    requests were sent again.
     """
 
     def __init__(
@@ -95,10 +95,11 @@ class ConnectionPool:
         """Send a request once more if the server may have closed its connection for being idle.
 
         The connection had been used before, and no byte of the response arrived. The request gets a
-        new connection and new timestamps.
+        new connection, so this happens once at most. The time of the first attempt counts.
         """
         if request.reused:
             self.retries += 1
+            request.retries += 1
             request.reused = False
             self._connect_for(request)
         else:

@@ -57,8 +57,8 @@ RECORD_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("exact_output", "B", "1: exactly `asked_out` tokens were requested"),
     ("token_source", "B", "TokenSource"),
     ("scheduled_ns", "q", "when the request should have been sent"),
-    ("sent_first_ns", "q", "before the first byte was written to the socket"),
-    ("sent_last_ns", "q", "after the last byte was written to the socket"),
+    ("sent_first_ns", "q", "before the first byte was written to a socket, on the first attempt"),
+    ("sent_last_ns", "q", "after the last byte was written to the socket, on the last attempt"),
     ("first_ns", "q", "arrival of the first token-bearing chunk"),
     ("last_ns", "q", "arrival of the last token-bearing chunk"),
     ("end_ns", "q", "arrival of the end of the response, or time of the failure"),
@@ -71,6 +71,7 @@ RECORD_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("chunk_offset", "q", "index of the first chunk in timestamps.bin and counts.bin"),
     ("coalesced", "i", "token-bearing chunks that came with the same read as the one before"),
     ("bytes_in", "q", "bytes of the response, including HTTP headers and chunk sizes"),
+    ("retries", "h", "how often the request was sent again on another connection"),
 )
 
 CHUNK_FIELDS: tuple[tuple[str, str, str], ...] = (
@@ -118,6 +119,12 @@ class PhaseSummary:
             except of the earlier tokens in a read with several.
         compiled: the C extension was used.
         clock_set_ns: the largest step of the wall clock, which the kernel timestamps with.
+        longest_pause_ns: the longest time for which the client stood still; of several workers,
+            the worst. See :class:`.pauses.PauseWatch`.
+        paused_ns: the sum of these pauses, likewise.
+        retries: requests sent again, because the server had closed their connection for being idle.
+        starved_ns: time during which a session was due and none was prepared; the longest of any
+            worker.
     """
 
     started_ns: int
@@ -142,6 +149,7 @@ class PhaseSummary:
     longest_pause_ns: int = 0
     paused_ns: int = 0
     retries: int = 0
+    starved_ns: int = 0
     max_rss_bytes: int = 0
     errors: tuple[str, ...] = ()
     workers: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,16 @@ from tokenbench.api import Codec, StreamEvent
 
 from . import native
 from .chunk_template import ChunkTemplate, make_template
-from .framing import FRAMINGS, Framing
+from .framing import ERROR, FRAMINGS, Framing, NamedEvent
 from .records import ABSENT, RECORD, Status, TokenSource
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .session_state import SessionState
 
+# Bytes of a body without tokens that are kept, and characters of them in an error message.
+_MAX_START, _MAX_ERROR_CHARS = 4096, 500
+_EVENT_FIELDS = ("data", "event", "id", "retry", ":")
 # Counts are 32-bit columns of the records.
 _MAX_COUNT = 2**31 - 1
 
@@ -27,18 +31,22 @@ class InFlightRequest:
     """A request and its response: created by a scheduler, fed by a connection, ended once.
 
     `session` and `turn` are numbers, as in the records. `session_state` is None for a session of
-    one turn; otherwise `text` is collected, because a later turn may use it. `counts` has the
-    tokens of each token-bearing chunk, and is empty if none of them reports it.
+    one turn; otherwise `text` (the answer), `reasoning` and `tool_calls` are collected, because a
+    later turn may use them. `counts` has the tokens of each token-bearing chunk, and is empty if
+    none of them reports it. `body_start`: the start of the body, until the first token.
     """
 
     __slots__ = (
         "_classify",
         "_codec",
+        "_complete",
+        "_done_event",
         "_last_token",
         "_on_end",
         "_template",
         "asked_in",
         "asked_out",
+        "body_start",
         "bytes_in",
         "connection",
         "counts",
@@ -55,6 +63,8 @@ class InFlightRequest:
         "n_in",
         "n_out",
         "n_tokens",
+        "reasoning",
+        "retries",
         "reused",
         "scheduled_ns",
         "sent_first_ns",
@@ -64,6 +74,7 @@ class InFlightRequest:
         "status",
         "text",
         "timestamps",
+        "tool_calls",
         "turn",
     )
 
@@ -77,6 +88,8 @@ class InFlightRequest:
         scheduled_ns: int,
         session_state: SessionState | None,
         on_end: Callable[[InFlightRequest], None],
+        *,
+        done_event: bool = False,
     ) -> None:
         self.session = session
         self.turn = turn
@@ -89,6 +102,8 @@ class InFlightRequest:
         self._on_end = on_end
         self._codec = codec
         self._classify = codec.classify
+        self._done_event = done_event or codec.ends_with_done
+        self._complete = False
         self.framing: Framing = FRAMINGS[codec.framing]()
         self.dispatched_ns = self.sent_first_ns = self.sent_last_ns = ABSENT
         self.end_ns = ABSENT
@@ -97,6 +112,7 @@ class InFlightRequest:
         self.bytes_in = 0
         self.http_status = ABSENT
         self.reused = False
+        self.retries = 0
         self.done = False
         self.status: Status | None = None
         self.error: str | None = None
@@ -104,7 +120,10 @@ class InFlightRequest:
         self._last_token: tuple[bytes, StreamEvent] | None = None
         self.timestamps = native.timestamps()
         self.counts: list[int] = []
+        self.body_start = b""
         self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.tool_calls: list[str] = []
 
     def on_body(self, data: bytes, now_ns: int) -> None:
         """Handle a part of the body of a response with status 200.
@@ -112,10 +131,18 @@ class InFlightRequest:
         Raises:
             ValueError: the bytes are not in the codec's format.
         """
-        self._handle_events(self.framing.feed(data), now_ns)
+        events = self.framing.feed(data)
+        if not self.timestamps and len(self.body_start) < _MAX_START:
+            self.body_start += data[:_MAX_START]
+        self._handle_events(events, now_ns)
 
     def _handle_events(self, events: list[bytes], now_ns: int) -> None:
         for data in events:
+            if not data or data.isspace():
+                continue  # A keep-alive.
+            if type(data) is NamedEvent and data.name == ERROR:
+                self._set_error(_error_text(self._classify, data))
+                continue
             event = self._classify(data)
             if event.token:
                 self._handle_token_chunk(data, event, now_ns)
@@ -123,16 +150,23 @@ class InFlightRequest:
                 self.n_out = _checked_count(event.n_out)
             if event.n_in is not None:
                 self.n_in = _checked_count(event.n_in)
-            if event.n_cached is not None:
-                self.n_cached = _checked_count(event.n_cached)
+            if event.n_cached is not None and 0 <= event.n_cached <= _MAX_COUNT:
+                self.n_cached = event.n_cached
+            if event.finish is not None or event.complete:
+                self._complete = True
             if event.done:
                 self.done = True
             if event.error is not None:
-                self.error = str(event.error)
+                self._set_error(str(event.error))
+
+    def _set_error(self, text: str) -> None:
+        """Keep the first error: later ones are often its consequences."""
+        self.error = self.error or text or "unknown error"
 
     def _handle_token_chunk(self, data: bytes, event: StreamEvent, now_ns: int) -> None:
         # `self.n_out` is still that of the chunk before.
         count = event.n_tokens
+        self._complete = False  # Of several choices, another one had ended.
         self.timestamps.append(now_ns)
         if event.n_out is not None and count is None:
             # Continuous usage: this chunk added the difference; the first chunk added everything.
@@ -146,7 +180,9 @@ class InFlightRequest:
             self._pad_counts(len(self.timestamps) - 1)
             self.counts.append(count)
         if self.keep_text:
-            self.text.append(event.text)
+            self.text.append(event.answer)
+            self.reasoning.append(event.reasoning)
+            self.tool_calls.append(event.tool_calls)
         else:
             self._last_token = data, event
 
@@ -178,20 +214,40 @@ class InFlightRequest:
             except ValueError as error:
                 self.end(now_ns, Status.BROKEN, f"unreadable response: {error}")
                 return
+        self.end(now_ns, *self._outcome())
+
+    def _outcome(self) -> tuple[Status, str | None]:
+        """Whether the response is a whole answer, and why not."""
         if self.error is not None:
-            self.end(now_ns, Status.ERROR_EVENT, self.error)
-        elif not self.timestamps:
-            self.end(now_ns, Status.EMPTY, "the response has no token")
-        elif self._codec.ends_with_done and not self.done and self.n_out == ABSENT:
-            # transformers serve sends no [DONE], but usage: that also ends a complete stream.
-            self.end(now_ns, Status.BROKEN, "the stream ended without its end mark")
-        else:
-            self.end(now_ns, Status.OK, None)
+            return Status.ERROR_EVENT, self.error
+        if not self.timestamps:
+            return self._without_tokens()
+        if self._codec.ends_with_finish and not self._complete:
+            return Status.BROKEN, "the stream ended without a finish_reason or usage"
+        if self._done_event and not self.done:
+            return Status.BROKEN, "the stream ended without its end mark"
+        return Status.OK, None
+
+    def _without_tokens(self) -> tuple[Status, str]:
+        """An empty answer, or a body that is no event stream, such as an error as JSON."""
+        body = self.body_start.decode(errors="replace").strip()[:_MAX_ERROR_CHARS]
+        if self._codec.framing != "sse" or not body or body.startswith(_EVENT_FIELDS):
+            return Status.EMPTY, "the response has no token"
+        try:
+            error = self._classify(self.body_start).error
+        except ValueError:
+            error = None
+        if error is not None:
+            return Status.ERROR_EVENT, error
+        return Status.BROKEN, f"the response is no event stream: {body}"
 
     def end(self, now_ns: int, status: Status, error: str | None) -> None:
         """End the request; only the first call has an effect."""
         if self.status is not None:
             return
+        if status is Status.BROKEN and self.error is not None:
+            # The server reported an error before it broke off.
+            status, error = Status.ERROR_EVENT, self.error
         self.status = status
         self.error = error
         self.end_ns = now_ns
@@ -235,7 +291,17 @@ class InFlightRequest:
             chunk_offset,
             timestamps.coalesced,
             self.bytes_in,
+            self.retries,
         )
+
+
+def _error_text(classify: Callable[[bytes], StreamEvent], data: bytes) -> str:
+    """The text of an error event: its error as the codec decodes it, or else its data."""
+    with contextlib.suppress(ValueError):
+        error = classify(data).error
+        if error is not None:
+            return str(error)
+    return data.decode(errors="replace")[:_MAX_ERROR_CHARS]
 
 
 def _checked_count(count: int) -> int:

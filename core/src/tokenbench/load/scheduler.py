@@ -234,7 +234,15 @@ class Scheduler(ABC):
         scheduled_ns: int,
     ) -> None:
         request = InFlightRequest(
-            session, turn, http_bytes, requested, self._codec, scheduled_ns, state, self._ended
+            session,
+            turn,
+            http_bytes,
+            requested,
+            self._codec,
+            scheduled_ns,
+            state,
+            self._ended,
+            done_event=self._job.dialect.done_event,
         )
         self.dispatched += 1
         # Before sending, because sending may end the request at once.

@@ -58,6 +58,8 @@ class SessionState:
             number=request.turn,
             ok=request.status is Status.OK,
             text="".join(request.text),
+            reasoning="".join(request.reasoning),
+            tool_calls="".join(request.tool_calls),
             n_in=None if request.n_in == ABSENT else request.n_in,
             n_out=None if request.n_out == ABSENT else request.n_out,
         )

@@ -1,0 +1,286 @@
+"""Decodes the JSON chunks of OpenAI-like streams.
+
+Well-formed chunks are decoded into typed structures. Whatever does not fit them (odd types, text
+that is no valid Unicode) is decoded once more without types, and what can be understood is used:
+what the measurement does not need must not fail a request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from tokenbench.api import StreamEvent
+
+_MAX_ERROR_CHARS = 500
+# Finish reasons of an answer that the server gave up: vLLM, SGLang and OpenRouter send them.
+_ABORTED = frozenset({"error", "abort", "aborted", "cancelled"})
+# An object without choices and usage but with all keys of one of these sets is an error.
+_ERROR_KEYS = ({"message", "code"}, {"message", "type"}, {"message", "status"}, {"detail"})
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+# Raw JSON: `null` included, because msgspec would have to decode a union with None.
+_NULL = b"null"
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+    function_call: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int | None = None
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    token_ids: list[int] | None = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    object: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+_NOTHING = StreamEvent()
+DONE = StreamEvent(done=True)
+
+
+def classify(event: bytes) -> StreamEvent:
+    """The meaning of one chunk.
+
+    Raises:
+        ValueError: the event is not JSON.
+    """
+    if event == b"[DONE]":
+        return DONE
+    try:
+        chunk = _decode(event)
+    except ValueError:
+        return _classify_untyped(event)
+    if not (chunk.choices or chunk.usage) or chunk.object == "error" or bytes(chunk.error) != _NULL:
+        return _classify_untyped(event)
+    usage, choices = chunk.usage, chunk.choices or ()
+    if len(choices) == 1 and not choices[0].index:
+        return _event(choices[0], usage)
+    return _merge([_event(choice, None) for choice in choices], choices, usage)
+
+
+def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
+    text, reasoning, calls = choice.text or "", "", ""
+    delta = choice.delta
+    if delta is not None:
+        reasoning = delta.reasoning_content or delta.reasoning or ""
+        text += reasoning + (delta.content or delta.refusal or "")
+        if delta.tool_calls or bytes(delta.function_call) != _NULL:
+            calls = _tool_calls(delta)
+    n_tokens = len(choice.token_ids) if choice.token_ids else None
+    finish = choice.finish_reason or None
+    token = text != "" or calls != "" or n_tokens is not None
+    error = f"the server ended the answer: {finish}" if finish in _ABORTED else None
+    if usage is None and not (reasoning or calls or error):
+        return StreamEvent(token=token, text=text, n_tokens=n_tokens, finish=finish)
+    details = usage.prompt_tokens_details if usage is not None else None
+    return StreamEvent(
+        token=token,
+        text=text,
+        n_tokens=n_tokens,
+        finish=finish,
+        error=error,
+        reasoning=reasoning,
+        tool_calls=calls,
+        n_in=usage.prompt_tokens if usage is not None else None,
+        n_out=usage.completion_tokens if usage is not None else None,
+        n_cached=details.cached_tokens if details is not None else None,
+    )
+
+
+def _merge(events: list[StreamEvent], choices: Any, usage: _Usage | None) -> StreamEvent:
+    """One event of several choices, or of usage alone. The answer is that of choice 0."""
+    first = next(
+        (event for event, choice in zip(events, choices, strict=True) if not choice.index), _NOTHING
+    )
+    counts = [event.n_tokens for event in events if event.n_tokens is not None]
+    of_usage = _NOTHING if usage is None else _event(_Choice(), usage)
+    return StreamEvent(
+        token=any(event.token for event in events),
+        text=first.text,
+        reasoning=first.reasoning,
+        tool_calls=first.tool_calls,
+        n_tokens=sum(counts) if counts else None,
+        finish=next((event.finish for event in events if event.finish), None),
+        error=next((event.error for event in events if event.error), None),
+        n_in=of_usage.n_in,
+        n_out=of_usage.n_out,
+        n_cached=of_usage.n_cached,
+        # Usage without choices is that of the whole response, and the last chunk with data.
+        complete=not events and bool(of_usage.n_out),
+    )
+
+
+def _tool_calls(delta: _Delta) -> str:
+    """Names and arguments of the tool calls in a chunk; "?" if it has neither."""
+    calls = [bytes(call) for call in delta.tool_calls or ()]
+    if (old := bytes(delta.function_call)) != _NULL:
+        calls.append(b'{"function":%b}' % old)
+    found = ""
+    for call in calls:
+        function = _field(_load(call), "function")
+        found += _text(_field(function, "name")) + _text(_field(function, "arguments"))
+    return found or ("?" if calls else "")
+
+
+# -- without types -------------------------------------------------------------------------------
+
+
+def _classify_untyped(event: bytes) -> StreamEvent:
+    if event.strip() in (b"", b"[DONE]"):
+        return DONE if event.strip() else _NOTHING
+    data = _load(event)
+    if not isinstance(data, dict):
+        return _NOTHING
+    error = _error(data, event)
+    if error is not None:
+        return StreamEvent(error=error[:_MAX_ERROR_CHARS])
+    found = data.get("choices")
+    choices = [_choice(one) for one in found if isinstance(one, dict)] if _is_list(found) else []
+    usage = _usage(data["usage"]) if isinstance(data.get("usage"), dict) else None
+    if len(choices) == 1 and not choices[0].index:
+        return _event(choices[0], usage)
+    return _merge([_event(choice, None) for choice in choices], choices, usage)
+
+
+def _load(event: bytes) -> Any:
+    """The JSON value; bytes that are no UTF-8 become U+FFFD.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return json.loads(event.decode(errors="replace"), strict=False)
+    except (ValueError, RecursionError):
+        raise ValueError(f"not JSON: {event[:80].decode(errors='replace')}") from None
+
+
+def _error(data: dict[str, Any], event: bytes) -> str | None:
+    """The error that a chunk reports, in the words of the server; None if there is none."""
+    message = _json_text(data.get("message"))
+    if data.get("error"):
+        return _error_text(data["error"])
+    if data.get("object") == "error" or data.get("type") == "error":
+        return message or event.decode(errors="replace")
+    if data.get("choices") is None and not data.get("usage"):
+        keys = {key for key, value in data.items() if value is not None}
+        if any(needed <= keys for needed in _ERROR_KEYS):
+            return message or _json_text(data.get("detail"))
+    choices = data.get("choices")
+    if _is_list(choices) and choices and isinstance(choices[0], dict) and choices[0].get("error"):
+        return _error_text(choices[0]["error"])
+    return None
+
+
+def _error_text(error: Any) -> str:
+    return _json_text(error) or "unknown error"
+
+
+def _json_text(value: Any) -> str:
+    """Text as it is, other values as JSON; empty for none."""
+    if value is None or isinstance(value, str):
+        return _text(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _choice(data: dict[str, Any]) -> _Choice:
+    delta = data.get("delta")
+    ids = data.get("token_ids")
+    return _Choice(
+        index=_count(data.get("index")),
+        delta=_delta(delta) if isinstance(delta, dict) else None,
+        text=_text(data.get("text")),
+        finish_reason=_json_text(data.get("finish_reason")),
+        token_ids=[0] * len(ids) if _is_list(ids) else None,
+    )
+
+
+def _delta(data: dict[str, Any]) -> _Delta:
+    content = data.get("content")
+    calls = data.get("tool_calls")
+    call = data.get("function_call")
+    reasoning = _text(data.get("reasoning_content")) or _text(data.get("reasoning"))
+    return _Delta(
+        content=_parts(content, reasoning=False),
+        reasoning_content=reasoning or _parts(content, reasoning=True),
+        refusal=_text(data.get("refusal")),
+        tool_calls=[_raw(one) for one in calls] if _is_list(calls) else None,
+        function_call=_raw(call if isinstance(call, dict) else None),
+    )
+
+
+def _parts(content: Any, *, reasoning: bool) -> str:
+    """The text of `content`: a string, or a list of typed parts. Mistral's type ``thinking`` is
+    reasoning.
+    """
+    if not _is_list(content):
+        return "" if reasoning else _text(content)
+    found = ""
+    for part in content:
+        thinks = any(_text(_field(part, "type")).startswith(kind) for kind in ("think", "reason"))
+        if thinks is reasoning:
+            inner = next(filter(None, (_field(part, key) for key in ("text", "thinking"))), part)
+            found += _parts(inner, reasoning=False)
+    return found
+
+
+def _usage(data: dict[str, Any]) -> _Usage:
+    cached = _field(data.get("prompt_tokens_details"), "cached_tokens")
+    return _Usage(
+        prompt_tokens=_count(data.get("prompt_tokens")),
+        completion_tokens=_count(data.get("completion_tokens")),
+        prompt_tokens_details=_Details(cached_tokens=_count(cached)),
+    )
+
+
+def _count(value: Any) -> int | None:
+    """A whole number, also as a float or a string; None for anything else."""
+    try:
+        number = float(value) if not isinstance(value, int) else value
+        return int(number) if number == int(number) and not isinstance(value, bool) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> str:
+    """A string without lone surrogates, which cannot be encoded; empty for other types."""
+    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else ""
+
+
+def _field(data: Any, name: str) -> Any:
+    return data.get(name) if isinstance(data, dict) else None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value).encode())
