@@ -24,22 +24,32 @@ if TYPE_CHECKING:
 @click.option(
     "--reporter", "reporters", multiple=True, metavar="NAME[:...]", help="Instead of the run's own."
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the files. Default: the run's reports, or reports/ here for several runs.",
+)
 @click.pass_obj
-def command(obj: dict[str, Any], run: tuple[Path, ...], reporters: tuple[str, ...]) -> None:
+def command(
+    obj: dict[str, Any], run: tuple[Path, ...], reporters: tuple[str, ...], out: Path | None
+) -> None:
     """Render finished runs again, with the reporters of the (first) run or those named."""
     from tokenbench.suite.plugin_ref import parse_plugin_ref
 
     ref = [parse_plugin_ref(text, where="--reporter") for text in reporters] or None
-    _render(run, ref, obj["without"])
+    _render(run, ref, obj["without"], out)
 
 
 def render(directory: Path, ref: Sequence[PluginRef] | None, without: tuple[str, ...]) -> None:
     """Render one run; reporters None: those of its suite."""
-    _render((directory,), ref, without)
+    _render((directory,), ref, without, None)
 
 
 def _render(
-    runs: Sequence[Path], ref: Sequence[PluginRef] | None, without: tuple[str, ...]
+    runs: Sequence[Path],
+    ref: Sequence[PluginRef] | None,
+    without: tuple[str, ...],
+    out: Path | None,
 ) -> None:
     from tokenbench.api import View
     from tokenbench.measure.definitions import DEFINITIONS
@@ -57,9 +67,18 @@ def _render(
     )
     plugins = PluginInstances(PluginRegistry(without=without))
     wanted = ref if ref is not None else _reporters(directories[0])
+    folder = out or _folder(directories)
+    taken: set[str] = set()
     for one in wanted:
         for artifact in _artifacts(plugins, one, view):
-            _put(artifact, directories[0].path / "reports")
+            _put(artifact, folder, taken)
+
+
+def _folder(directories: Sequence[RunDirectory]) -> Path:
+    """A run's own reports; for several runs a folder named after them in the current one."""
+    if len(directories) == 1:
+        return directories[0].path / "reports"
+    return Path("reports", "+".join(directory.id.rpartition("-")[2] for directory in directories))
 
 
 def _reporters(directory: RunDirectory) -> Sequence[PluginRef]:
@@ -81,13 +100,21 @@ def _artifacts(plugins: PluginInstances, ref: PluginRef, view: View) -> list[Art
         ) from error
 
 
-def _put(artifact: Artifact, folder: Path) -> None:
-    from tokenbench.store.files import write_atomic
+def _put(artifact: Artifact, folder: Path, taken: set[str]) -> None:
+    """Write an artifact; a second one of the same name gets a number."""
+    from tokenbench.store.files import guarded, write_atomic
 
     if artifact.name is None:
         sys.stdout.buffer.write(artifact.content)
         sys.stdout.flush()
         return
     target = folder / Path(artifact.name).name
+    stem, number = target.stem, 1
+    while target.name in taken:
+        number += 1
+        target = target.with_stem(f"{stem}-{number}")
+    taken.add(target.name)
+    with guarded(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write_atomic(target, artifact.content)
     click.echo(f"wrote {target}", err=True)

@@ -26,6 +26,7 @@ from tokenbench.api import (
     Tokenizer,
 )
 from tokenbench.load.codecs import find_codec
+from tokenbench.load.generate import generate
 from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import PlannedDeployment, PlannedEval
@@ -37,6 +38,7 @@ from .context import RunContext
 from .evaluate import run_eval
 from .point import PointContext, engine_died, measure_point
 from .progress import Step
+from .prompt_fit import Fitting
 from .prompts import Traffic, traffic
 from .provenance import plugin_facts
 from .running_server import RunningServer
@@ -201,9 +203,27 @@ class DeploymentRun:
                 server.dialect,
                 tokenizer,
                 deployment.request.needs.context_tokens,
+                self._fitting(server),
             )
             plugin = self._run.plugins.codec_module(made.codec)
             self._measure(attrs.evolve(context, codec_module=plugin), series, made)
+
+    def _fitting(self, server: RunningServer) -> Fitting:
+        request = self._run.plan.resolved.load.request
+        return Fitting(
+            send=lambda codec, turn: generate(
+                server.url,
+                self._codec(codec),
+                turn,
+                server.target(),
+                server.control.api_key,
+                timeout_s=request.request_timeout_s,
+            ),
+            post=server.control.post,
+            model=server.target().model,
+            approximate=request.lengths == "approximate",
+            interrupted=self._run.interrupted,
+        )
 
     def _watched_cores(self, deployment: PlannedDeployment) -> tuple[int, ...]:
         """Cores on which other programs disturb a measurement: the client's, a local engine's."""
@@ -283,13 +303,17 @@ class DeploymentRun:
         )
 
     def _tokenizer(self, deployment: PlannedDeployment, weights: str | None) -> Tokenizer | None:
+        """The tokenizer that the engine's options name; else the model's."""
+        named = self._run.plugins.engine(deployment.asked.engine).tokenizer()
+        if named is not None:
+            return named
         name = deployment.asked.model
         model = self._run.plugins.model(name) if name is not None else None
         if model is None or model.tokenizer is None:
             return None
         if weights is None:
-            weights = next((locate(w) for w in model.weights), None)
-        return model.tokenizer(weights) if weights is not None else None
+            weights = next((locate(w) for w in model.weights), "")
+        return model.tokenizer(weights)
 
     # -- evals -----------------------------------------------------------------------------------
 

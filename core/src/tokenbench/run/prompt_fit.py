@@ -71,6 +71,10 @@ class _CannotFitError(Exception):
     """The reason, in words."""
 
 
+class _RequestFailedError(Exception):
+    """The server fails requests: that is judged when it is measured, not here."""
+
+
 def fit_prompts(
     fitting: Fitting,
     codec: str,
@@ -87,7 +91,8 @@ def fit_prompts(
         sample: turns of the workload with fitted words; some are sent, with one output token.
 
     Returns:
-        The words; None if they cannot be fitted and approximate lengths are accepted.
+        The words; None if they cannot be fitted and approximate lengths are accepted, or if the
+        server fails the requests. Certification then compares its counts with the asked lengths.
 
     Raises:
         UsageError: the server's counts do not follow the text.
@@ -100,6 +105,8 @@ def fit_prompts(
         try:
             words = measure(server)
             words = None if words is None else _verified(server, words, sample)
+        except _RequestFailedError:
+            return best
         except _CannotFitError as error:
             reason = reason or str(error)
             continue
@@ -146,19 +153,23 @@ class _Server:
     def asked(self, prompt: Prompt) -> int:
         """Prompt tokens of a prompt by the server's usage."""
         turn = Turn(prompt=prompt, max_tokens=1)
-        said: Generated | None = None
         for attempt in range(_ATTEMPTS):
-            if self.fitting.interrupted():
-                raise Interrupted("interrupted while prompts were fitted", hint="run it again")
+            self.check_interrupt()
             if attempt:
                 time.sleep(_RETRY_S)
             said = self.fitting.send(self._codec, turn)
             if said.n_in:
                 return said.n_in
-            if said.error is None or said.error.startswith("HTTP 400"):
+            if said.error is None:
+                raise _CannotFitError("the server reports no prompt tokens in its usage")
+            if said.error.startswith("HTTP 400"):
                 break
-        error = said.error if said else None
-        raise _CannotFitError(error or "the server reports no prompt tokens in its usage")
+        raise _RequestFailedError
+
+    def check_interrupt(self) -> None:
+        """Raise Interrupted if the user stopped the run."""
+        if self.fitting.interrupted():
+            raise Interrupted("interrupted while prompts were fitted", hint="run it again")
 
 
 # -- ways to measure -----------------------------------------------------------------------------
@@ -172,8 +183,7 @@ def _by_endpoint(server: _Server) -> FittedWords | None:
         return None
 
     def count(text: str) -> int:
-        if fitting.interrupted():
-            raise Interrupted("interrupted while prompts were fitted", hint="run it again")
+        server.check_interrupt()
         tokens = found(text)
         if tokens is None:
             raise _CannotFitError("its tokenize endpoint stopped answering")

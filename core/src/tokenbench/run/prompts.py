@@ -13,6 +13,7 @@ from tokenbench.api import (
     COMPLETIONS,
     ChatPrompt,
     Dialect,
+    FittedWords,
     Session,
     Stop,
     Tokenizer,
@@ -23,6 +24,10 @@ from tokenbench.api import (
     WorkloadContext,
 )
 
+from .prompt_fit import Fitting, fit_prompts
+
+# Prompts that verify a fit; phases never draw this seed by chance.
+_SAMPLE_SEED, _SAMPLES = 1, 8
 # Sessions prepared over those needed at the warm-up's speed.
 _MARGIN = 2.0
 _LEAST = 64
@@ -47,12 +52,20 @@ class Traffic:
 
 
 def traffic(
-    workload: Workload, dialect: Dialect, tokenizer: Tokenizer | None, context_tokens: int | None
+    workload: Workload,
+    dialect: Dialect,
+    tokenizer: Tokenizer | None,
+    context_tokens: int | None,
+    fitting: Fitting | None = None,
 ) -> Traffic:
     """Choose the first codec of the server that can carry the workload's prompts.
 
+    If the workload asks for exact lengths of text and there is no tokenizer, the text is fitted to
+    the server's counts with `fitting`.
+
     Raises:
-        UsageError: none can.
+        UsageError: no codec can, or the text cannot be fitted.
+        Interrupted: the user stopped the run.
     """
     refused: UsageError | None = None
     for codec in dialect.codecs:
@@ -71,13 +84,29 @@ def traffic(
         if first is None:
             raise UsageError("the workload has no sessions", hint="check its options and data")
         if _carries(codec, first):
-            return Traffic(
+            made = Traffic(
                 workload=workload, context=context, codec=codec, prompt_form=_form(codec, first)
             )
+            return made if fitting is None or tokenizer is not None else _fitted(made, fitting)
     raise refused or UsageError(
         f"the server's codecs ({', '.join(dialect.codecs)}) cannot carry this workload",
         hint="choose another workload or endpoint",
     )
+
+
+def _fitted(made: Traffic, fitting: Fitting) -> Traffic:
+    """With words measured on the server, if the workload asks for exact lengths of text."""
+    first = _first_turn(next(made.sessions(0, 1)))
+    if first is None or first.n_in is None or isinstance(first.prompt, TokenPrompt):
+        return made
+
+    def sample(words: FittedWords) -> Iterator[Turn]:
+        trial = attrs.evolve(made, context=attrs.evolve(made.context, fitted=words))
+        turns = map(_first_turn, trial.sessions(_SAMPLE_SEED, _SAMPLES))
+        return (turn for turn in turns if turn is not None)
+
+    words = fit_prompts(fitting, made.codec, chat=made.context.chat, sample=sample)
+    return attrs.evolve(made, context=attrs.evolve(made.context, fitted=words))
 
 
 def _form(codec: str, session: Session) -> str:
@@ -87,9 +116,13 @@ def _form(codec: str, session: Session) -> str:
     return "token ids" if isinstance(_first_prompt(session), TokenPrompt) else "text"
 
 
-def _first_prompt(session: Session) -> object:
+def _first_turn(session: Session) -> Turn | None:
     turns = session.next(None)
-    first = turns if isinstance(turns, Turn) else (turns or (None,))[0]
+    return turns if isinstance(turns, Turn) else (turns or (None,))[0]
+
+
+def _first_prompt(session: Session) -> object:
+    first = _first_turn(session)
     return first.prompt if first is not None else None
 
 

@@ -16,6 +16,7 @@ from tokenbench.measure.estimates import estimates
 from tokenbench.measure.evidence import Evidence
 from tokenbench.measure.metrics import Metrics, measure_repeat, steady_window
 from tokenbench.measure.saturation import saturated
+from tokenbench.measure.server_metrics import server_metrics
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.series import PlannedPoint
 from tokenbench.store.files import write_atomic
@@ -62,6 +63,8 @@ def evidence(
         roles=roles,
         objectives=context.load.objectives,
     )
+    metrics |= server_metrics(before, after, observed.scrapes)
+    metrics["retries"] = float(summary.retries)
     found = Evidence(
         records=records,
         chunks=chunks,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-WORDS = tuple(
-    """
+_TEXT = """
 model spot hard carry where open claim strong first field return heart silver rose on by snow
 small none chief region sail repeat sign hat what mother goal church one clock judge same once
 jump sugar space do image engine went next much shoe when least gentle poor final east office
@@ -34,5 +33,6 @@ nation also in course bone broad turn him meet nose salt except deal her how tri
 mind until any star corner bottom great use watch result box cap dog hunt save often south mark
 seven stay roll time eat serve king happy test best up join tone keep glad face member made law
 young far touch map side begin
-""".split()
-)
+"""
+
+WORDS = tuple(_TEXT.split())

@@ -13,7 +13,8 @@ from tokenbench.api import Estimate, PointResult
 class Column:
     """A metric in a table. `scale` converts the metric's unit to the displayed one.
 
-    `rank`: columns with a high rank are omitted first on a narrow terminal.
+    `rank`: columns with a high rank are omitted first on a narrow terminal. `zero`: whether zeros
+    alone are shown.
     """
 
     metric: str
@@ -22,6 +23,7 @@ class Column:
     scale: float = 1.0
     digits: int = 1
     rank: int = 0
+    zero: bool = True
 
 
 COLUMNS = (
@@ -33,15 +35,21 @@ COLUMNS = (
     Column("ttft_s.p99", "TTFT p99", "ms", scale=1e3, digits=0, rank=3),
     Column("tpot_s.p50", "TPOT p50", "ms", scale=1e3, digits=2, rank=0),
     Column("interactivity_tok_s.p50", "interactivity p50", "tok/s/user", digits=1, rank=0),
+    Column("cached_prompt_share.server", "cached", "% prompt", scale=100, digits=1, rank=4),
+    Column("accepted_draft_share.server", "drafts", "% accepted", scale=100, digits=1, rank=4),
+    Column("preemptions.server", "preempted", "requests", digits=0, rank=6, zero=False),
+    Column("retries", "retries", "requests", digits=0, rank=2, zero=False),
     Column("energy_j_per_output_token.accelerator", "energy", "J/out tok", digits=2, rank=1),
     Column("energy_j_per_output_token.host", "energy, host", "J/out tok", digits=2, rank=5),
 )
 
 
 def measured(result: PointResult, column: Column) -> bool:
-    """Whether a result has a value for this metric."""
+    """Whether a result has a value for this metric that is worth a column."""
     estimate = result.metrics.get(column.metric)
-    return estimate is not None and estimate.mean is not None
+    if estimate is None or estimate.mean is None:
+        return False
+    return column.zero or estimate.mean != 0
 
 
 def cells(results: Sequence[PointResult], column: Column) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tokenbench.api import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Some terminals treat \x9b like \x1b[, and the other codes up to \x9f as control characters.
 _CONTROL = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"certified": "green", "flagged": "yellow", "invalid": "red"}
-_MIN_REPEATS = 3
+_BAD = (CheckOutcome.TOO_SHORT, CheckOutcome.FLAGGED, CheckOutcome.INVALID)
 _FIXED_WIDTH = 26
 
 
@@ -77,17 +77,18 @@ class ConsoleReporter(Reporter):
         engine = first.engine_version or first.engine
         precision = f" {first.precision}" if first.precision else ""
         _print(console, f"{first.model}{precision} on {first.engine} ({engine})", "bold")
-        _print(console, f"{first.accelerators} x {first.hardware}, {first.layout}", "dim")
+        if first.server is None:
+            _print(console, f"{first.accelerators} x {first.hardware}, {first.layout}", "dim")
+        else:
+            _print(console, f"server {first.server} (not started by this run)", "dim")
         _print(console, f"{first.workload}: {options}", "dim")
         console.print()
         hidden = [] if self._show_all else [r for r in group if _hidden(r)]
         shown = [r for r in group if r not in hidden]
         if shown:
             console.print(_table(shown, console.width))
-        if any(r.repeats < _MIN_REPEATS for r in shown):
-            _print(console, f"no confidence interval with fewer than {_MIN_REPEATS} repeats", "dim")
-        elif shown:
-            _print(console, "± is the half-width of the 95 % CI over repeats", "dim")
+        for line in _interval_lines(shown):
+            _print(console, line, "dim")
         if hidden:
             levels = ", ".join(f"{r.level.label} ({_why_hidden(r)})" for r in hidden)
             _print(
@@ -148,6 +149,8 @@ def _verdict(result: PointResult) -> Text:
     text = str(result.measurement)
     if result.state is not PointState.DONE:
         text = f"{text} ({result.state})"
+    elif result.saturated:
+        text = f"{text}, saturated"
     return Text(text, style=_STYLES[str(result.measurement)])
 
 
@@ -160,15 +163,27 @@ def _why_hidden(result: PointResult) -> str:
 
 
 def _reasons(result: PointResult) -> list[str]:
-    bad = (CheckOutcome.FLAGGED, CheckOutcome.INVALID)
-    found = [f"{c.outcome}: {c.name}: {c.evidence}" for c in result.checks if c.outcome in bad]
-    # Without enough data for this check, the reader needs the width of the interval.
-    found += [
-        f"repeats not assessed: {c.evidence}"
-        for c in result.checks
-        if (c.name, c.outcome) == ("repeats", CheckOutcome.NOT_ASSESSED) and "%" in c.evidence
-    ]
+    found = [f"{c.outcome}: {c.name}: {c.evidence}" for c in result.checks if c.outcome in _BAD]
     return [*found, *([f"{result.state}: {result.error}"] if result.error else [])]
+
+
+def _interval_lines(results: Sequence[PointResult]) -> Iterator[str]:
+    """What ± means in the table."""
+    methods = {
+        estimate.method: result.repeats
+        for result in results
+        for estimate in result.metrics.values()
+        if estimate.method is not None
+    }
+    if "repeats" in methods:
+        yield "± is the half-width of the 95 % CI over repeats"
+    if "batch means" in methods:
+        yield (
+            "± is the half-width of the 95 % CI by batch means of one steady state; "
+            "it does not include differences between starts of the server"
+        )
+    if results and not methods:
+        yield "no confidence interval: the steady state is too short"
 
 
 def _groups(results: Sequence[PointResult]) -> list[list[PointResult]]:

@@ -18,6 +18,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PLAIN = (
     "run",
     "point",
+    "deployment",
     "engine",
     "engine_version",
     "model",
@@ -30,6 +31,9 @@ _PLAIN = (
     "repeats",
     "measurement",
     "accuracy",
+    "saturated",
+    "load_workers",
+    "server",
     "error",
     "schema_version",
     "definitions_version",
