@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from tokenbench.api import Check, Counters, Measurement
+from tokenbench.api import Check, Counters, Measurement, Stop
 from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, TokenSource
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Floats, Ints, Rows
 from tokenbench.measure.certify import certify
@@ -132,7 +132,7 @@ class _Client:
         starts = [0.0] * run.concurrency if run.concurrency is not None else self._arrivals()
         for at in starts:
             heapq.heappush(self.due, (at, *self._session(), 0))
-        self.stopped = run.duration_s
+        self.stopped = run.duration_s if run.requests is None else math.inf
         while True:
             if self.due and (self.due[0][0] > self.stopped or self.sent == run.requests):
                 self.due.clear()
@@ -327,6 +327,9 @@ def _evidence(
         steady=steady_window(records, phase),
         before=before,
         after=after,
+        stop=Stop(duration_s=None if run.requests else run.duration_s, requests=run.requests),
+        prompt_form="chat" if run.template else "token ids",
+        foreign_share=0.01,
         prefix_caching=run.prefix_caching,
         accelerated=run.accelerated,
     )
@@ -356,6 +359,6 @@ def judge(
 ) -> tuple[Measurement, tuple[Check, ...]]:
     """The verdict and the checks, as for a point of `bench run`."""
     repeats = simulate(run)
-    metrics = estimates([repeat.metrics for repeat in repeats])
+    metrics = estimates(repeats)
     checks = certify(repeats, metrics, limits or CertificationThresholds())
     return verdict(checks), checks

@@ -56,10 +56,12 @@ def test_computed_metrics_are_the_defined_ones(turn: Any, arrays: Any, phase: An
 
 
 def test_metrics_that_were_not_measured_are_none(turn: Any, arrays: Any, phase: Any) -> None:
-    """One request has no steady state, one token no TPOT; without accelerators there is no rate per
-    accelerator.
+    """Fewer requests than the concurrency have no steady state, one token has no TPOT; without
+    accelerators there is no rate per accelerator.
     """
-    found = measure_repeat(*arrays([turn(0.0, [1.0])]), phase(0.0, 2.0), accelerators=0)
+    found = measure_repeat(
+        *arrays([turn(0.0, [1.0])]), phase(0.0, 2.0, concurrency=2), accelerators=0
+    )
     absent = [
         *(f"{name}.steady" for name in ("output_tok_s", "input_tok_s", "total_tok_s", "req_s")),
         *(f"tpot_s.{s}" for s in STATISTICS),
@@ -100,7 +102,9 @@ def test_closed_loop_with_known_results(
     turn: Any, arrays: Any, phase: Any,
     concurrency: int, rounds: int, n_out: int, ttft_ms: int, tpot_ms: int,
 ) -> None:  # fmt: skip
-    """C requests in step in rounds of length T: steady output is C * n / T."""
+    """C requests in step in rounds of length T: steady output is C * n / T. Dispatching ends with
+    the last round.
+    """
     period = (ttft_ms + tpot_ms * (n_out - 1)) / 1e3
     turns = []
     for number in range(rounds):
@@ -109,7 +113,7 @@ def test_closed_loop_with_known_results(
         turns += [turn(begin, timestamps, n_in=3) for _ in range(concurrency)]
     end = 5.0 + rounds * period
     found = measure_repeat(*arrays(turns), phase(5.0, end, concurrency=concurrency), accelerators=4)
-    assert found["duration_s.steady"] == pytest.approx((rounds - 1) * period)
+    assert found["duration_s.steady"] == pytest.approx(rounds * period)
     assert found["output_tok_s.steady"] == pytest.approx(concurrency * n_out / period)
     assert found["input_tok_s.steady"] == pytest.approx(concurrency * 3 / period)
     assert found["req_s.steady"] == pytest.approx(concurrency / period)

@@ -19,10 +19,10 @@ def test_changed_limits() -> None:
             "client_cpu_share": {"flag": 0.9, "invalid": 0.99},
             "offered_load": {"flag": 0.95},
             "failure_share": {"invalid": None},
-            "repeats_few": {},
+            "pause_share": {},
             "telemetry_gap_s": 5,
             "min_requests": 20,
-            "repeat_metrics": ["ttft_s.p50"],
+            "precision_metrics": ["ttft_s.p50"],
         }
     )
     assert made == attrs.evolve(
@@ -32,7 +32,7 @@ def test_changed_limits() -> None:
         failure_share=Limits(flag=0.0),
         telemetry_gap_s=5.0,
         min_requests=20,
-        repeat_metrics=("ttft_s.p50",),
+        precision_metrics=("ttft_s.p50",),
     )
     assert thresholds_from({}) == CertificationThresholds()
 
@@ -54,8 +54,8 @@ def test_changed_limits() -> None:
         ({"telemetry_gap_s": float("nan")}, "telemetry_gap_s: expected a non-negative number"),
         ({"telemetry_gap_s": {"flag": 1}}, "telemetry_gap_s: expected a number, got {'flag': 1}"),
         ({"min_requests": 1.5}, "min_requests: expected an integer, got 1.5"),
-        ({"repeat_metrics": "ttft_s.p50"}, "repeat_metrics: expected a list of metrics"),
-        ({"repeat_metrics": ["ttft"]}, "repeat_metrics[0]: ttft: unknown"),
+        ({"precision_metrics": "ttft_s.p50"}, "precision_metrics: expected a list of metrics"),
+        ({"precision_metrics": ["ttft"]}, "precision_metrics[0]: ttft: unknown"),
         ({"client_cpu_share": {"flag": 0.98}}, "client_cpu_share: invalid (0.97) must not be"),
         ({"offered_load": {"invalid": 0.99}}, "offered_load: invalid (0.99) must not be less"),
     ],

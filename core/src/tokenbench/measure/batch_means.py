@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .arrays import NS_PER_S, Floats
+from .arrays import NS_PER_S, Bools, Floats, Ints
+from .definitions import PER_ACCELERATOR, PER_ROLE
 from .evidence import Evidence
-from .metrics import tokens_by_chunk
+from .metrics import tokens_by_chunk, tpot_s
 from .student import t_quantile_975
 
 BLOCKS = 10
@@ -21,58 +22,100 @@ BLOCKS = 10
 
 
 def relative_half_widths(repeats: Sequence[Evidence]) -> dict[str, float]:
-    """Half-width of the 95 % interval over the mean, by metric; only those that have an interval."""
+    """Half-width of the 95 % interval over the mean, of each metric that has an interval."""
     blocks = [_blocks(evidence) for evidence in repeats]
     found = {}
     for name in blocks[0] if blocks else ():
-        values = np.concatenate([block[name] for block in blocks])
+        values = np.array([block[name] for block in blocks])
         mean = float(values.mean())
         if np.isfinite(values).all() and mean:
-            deviation = float(values.std(ddof=1))
-            quantile = t_quantile_975(len(values) - 1)
-            found[name] = quantile * deviation / math.sqrt(len(values)) / abs(mean)
-    for name in ("output_tok_s", "total_tok_s"):
-        if "output_tok_s.steady" in found:
-            found[f"{name}_per_accelerator.steady"] = found["output_tok_s.steady"]
+            found[name] = half_width(values) / abs(mean)
+    for name in PER_ACCELERATOR:
+        if f"{name}.steady" in found:
+            found[f"{name}_per_accelerator.steady"] = found[f"{name}.steady"]
+    for name, role in PER_ROLE:
+        if f"{name}.steady" in found:
+            found[f"{name}_per_{role}_accelerator.steady"] = found[f"{name}.steady"]
+    if "tpot_s.p50" in found:
+        found["interactivity_tok_s.p50"] = found["tpot_s.p50"]
     return found
+
+
+def half_width(values: Floats) -> float:
+    """Half-width of the 95 % interval of the mean of all values; one row of blocks per repeat.
+
+    The variance of the mean is that of independent blocks, inflated if neighbours correlate. Two
+    repeats that differ by more than the half-width have their difference instead: two values are
+    too few for an interval over repeats.
+    """
+    repeats, blocks = values.shape
+    deviations = values - values.mean(axis=1, keepdims=True)
+    degrees = repeats * (blocks - 1)
+    variance = float((deviations**2).sum()) / degrees * _inflation(deviations)
+    width = t_quantile_975(degrees) * math.sqrt(variance / values.size)
+    return max(width, float(np.ptp(values.mean(axis=1))))
+
+
+def _inflation(deviations: Floats) -> float:
+    """How much more the mean of correlated blocks varies than that of independent ones.
+
+    (1 + r) / (1 - r) for the correlation r of neighbouring blocks, which few blocks underestimate
+    by about one over their number.
+    """
+    total = float((deviations**2).sum())
+    if not total:
+        return 1.0
+    blocks = deviations.shape[1]
+    r = float((deviations[:, 1:] * deviations[:, :-1]).sum()) / total + 1 / blocks
+    r = min(max(r, 0.0), 0.8)
+    return (1 + r) / (1 - r)
 
 
 def _blocks(evidence: Evidence) -> dict[str, Floats]:
     """Values of each metric in each block; NaN where a block has none."""
     window, ok = evidence.steady, evidence.ok
     if window.seconds is None or not len(ok):
-        return {name: np.full(BLOCKS, np.nan) for name in _METRICS}
+        return dict.fromkeys(_METRICS, np.full(BLOCKS, np.nan))
     edges = np.linspace(window.start_ns, window.end_ns, BLOCKS + 1)
     seconds = window.seconds / BLOCKS
     arrived = tokens_by_chunk(ok, evidence.chunks)
-    tokens, _ = np.histogram(arrived.ns, edges, weights=arrived.tokens)
+    generated, _ = np.histogram(arrived.ns, edges, weights=arrived.tokens)
+    known = bool((ok["n_in"] >= 0).all())
+    read, _ = np.histogram(ok["first_ns"], edges, weights=ok["n_in"])
+    read = read if known else np.full(BLOCKS, np.nan)
     ended, _ = np.histogram(ok["last_ns"], edges)
-    block = np.digitize(ok["last_ns"], edges) - 1
-    block[ok["last_ns"] == window.end_ns] = BLOCKS - 1
+    inside = window.holds(ok["last_ns"])
+    # The window's last nanosecond belongs to the last block.
+    block = np.minimum(np.digitize(ok["last_ns"], edges) - 1, BLOCKS - 1)
     ttft = (ok["first_ns"] - ok["sent_first_ns"]) / NS_PER_S
     e2e = (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S
-    several = (ok["n_out"] > 1) & (ok["last_ns"] > ok["first_ns"])
-    tpot = np.where(
-        several,
-        (ok["last_ns"] - ok["first_ns"]) / NS_PER_S / np.maximum(ok["n_out"] - 1, 1),
-        np.nan,
-    )
     return {
-        "output_tok_s.steady": tokens / seconds,
+        "output_tok_s.steady": generated / seconds,
+        "input_tok_s.steady": read / seconds,
+        "total_tok_s.steady": (generated + read) / seconds,
         "req_s.steady": ended / seconds,
-        "ttft_s.p50": _medians(ttft, block),
-        "tpot_s.p50": _medians(tpot, block),
-        "e2e_s.p50": _medians(e2e, block),
+        "ttft_s.p50": _medians(ttft, block, inside),
+        "tpot_s.p50": _medians(tpot_s(ok), block, inside),
+        "e2e_s.p50": _medians(e2e, block, inside),
     }
 
 
-_METRICS = ("output_tok_s.steady", "req_s.steady", "ttft_s.p50", "tpot_s.p50", "e2e_s.p50")
+_METRICS = (
+    "output_tok_s.steady",
+    "input_tok_s.steady",
+    "total_tok_s.steady",
+    "req_s.steady",
+    "ttft_s.p50",
+    "tpot_s.p50",
+    "e2e_s.p50",
+)
 
 
-def _medians(values: Floats, block: np.ndarray) -> Floats:
+def _medians(values: Floats, block: Ints, inside: Bools) -> Floats:
+    """Median of the values of each block; NaN for a block without any."""
     found = np.full(BLOCKS, np.nan)
     for number in range(BLOCKS):
-        inside = values[(block == number) & np.isfinite(values)]
-        if len(inside):
-            found[number] = np.median(inside)
+        held = values[inside & (block == number) & np.isfinite(values)]
+        if len(held):
+            found[number] = np.median(held)
     return found

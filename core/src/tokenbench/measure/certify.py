@@ -8,7 +8,9 @@ from tokenbench.api import Check, Estimate, FrozenMap
 
 from . import client_checks, server_checks
 from .checks import worst
+from .duration import duration
 from .evidence import Evidence
+from .lengths import lengths
 from .precision import precision
 from .stability import stability
 from .thresholds import CertificationThresholds
@@ -21,8 +23,8 @@ CHECKS: tuple[Callable[[Evidence, CertificationThresholds], Check], ...] = (
     client_checks.offered_load,
     client_checks.paused,
     client_checks.foreign_load,
-    server_checks.duration,
-    server_checks.lengths,
+    duration,
+    lengths,
     server_checks.failures,
     server_checks.prefix_cache,
     server_checks.server_agreement,

@@ -136,7 +136,7 @@ def tokens_by_chunk(ok: Rows, chunks: Rows) -> ChunkTokens:
 
 
 def _latencies(ok: Rows, tokens: ChunkTokens) -> Metrics:
-    tpot = _tpot_s(ok)
+    tpot = tpot_s(ok)
     tpot = tpot[~np.isnan(tpot)]
     e2e = (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S
     counted = ok["n_out"] > 0
@@ -162,7 +162,7 @@ def _latencies(ok: Rows, tokens: ChunkTokens) -> Metrics:
     return metrics
 
 
-def _tpot_s(ok: Rows) -> Floats:
+def tpot_s(ok: Rows) -> Floats:
     """TPOT of each turn; NaN if it has none."""
     tpot = np.full(len(ok), np.nan)
     has = (ok["last_ns"] > ok["first_ns"]) & (ok["first_ns"] != ABSENT) & (ok["n_out"] > 1)
@@ -177,7 +177,7 @@ def _goodput(ok: Rows, objectives: Sequence[Objective], windows: dict[str, Windo
         return {f"goodput_req_s.{name}": None for name in windows}
     values = {
         "ttft": (ok["first_ns"] - ok["sent_first_ns"]) / NS_PER_S,
-        "tpot": _tpot_s(ok),
+        "tpot": tpot_s(ok),
         "e2e": (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S,
     }
     good = np.ones(len(ok), np.bool_)

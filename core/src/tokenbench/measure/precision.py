@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tokenbench.api import Check, Estimate, FrozenMap
+import numpy as np
 
-from .checks import above, not_assessed, percent, too_short
+from tokenbench.api import Check, CheckOutcome, Estimate, FrozenMap
+
+from . import remedy
+from .batch_means import BLOCKS, relative_half_widths
+from .checks import above, percent, too_short
 from .evidence import Evidence
+from .student import t_quantile_975
 from .thresholds import CertificationThresholds, Limits
 
 _MOST_REPEATS = 12
-"""More repeats are not recommended: longer ones cost less."""
+"""More repeats are not recommended if longer ones would do."""
+_MARGIN = 1.2
+"""The spread of few values is itself uncertain: recommendations assume a larger one."""
 
 
 def widest(
@@ -47,36 +54,62 @@ def precision(
         asked: the largest half-width over the mean.
     """
     name = "precision"
-    seconds = sum(evidence.steady.seconds or 0.0 for evidence in repeats)
-    if not seconds:
-        return too_short(name, "no steady state", _longer(repeats, 2.0))
+    e2e_s = max(evidence.metrics.get("e2e_s.p90") or 0.0 for evidence in repeats)
+    if not any(evidence.steady.seconds for evidence in repeats):
+        return too_short(name, "no steady state", remedy.longer(repeats, 3.0, at_least_s=3 * e2e_s))
+    ended = sum(int(np.count_nonzero(e.steady.holds(e.records["end_ns"]))) for e in repeats)
+    if ended < limits.min_requests:
+        reason = f"{ended} requests ended in the steady state, {limits.min_requests} needed"
+        factor = _MARGIN * limits.min_requests / max(ended, 1)
+        return too_short(name, reason, remedy.longer(repeats, factor))
     found = widest(metrics, limits)
     if found is None:
-        return not_assessed(name, "neither throughput nor TPOT was measured")
+        text = "neither throughput nor TPOT is known"
+        return Check(name=name, outcome=CheckOutcome.FLAGGED, evidence=text)
     metric, width = found
     if width is None:
-        reason = f"{metric} has no 95 % CI: a block of the steady state has no request"
-        return too_short(name, reason, f"{_longer(repeats, 3.0)} or --repeats 3")
-    method = metrics[metric].method
-    text = f"95 % CI of {metric} is ±{percent(width)}, by {method} ({len(repeats)})"
+        reason = (
+            f"{metric} has no 95 % interval: no request ended in some block of the steady state"
+        )
+        longer = remedy.longer(repeats, 2.0, at_least_s=_MARGIN * BLOCKS * e2e_s)
+        return too_short(name, reason, longer)
+    text = f"95 % CI of {metric} is ±{percent(width)}, by {metrics[metric].method}"
     return above(
-        name, width, Limits(flag=asked), text, "1", hint=_remedy(repeats, width / asked, asked)
+        name,
+        width,
+        Limits(flag=asked),
+        f"{text} ({len(repeats)})",
+        "1",
+        hint=_remedy(repeats, metric, width, asked),
     )
 
 
-def _remedy(repeats: Sequence[Evidence], factor: float, asked: float) -> str:
-    """What narrows an interval by `factor`: it shrinks with the square root of the data."""
-    needed = math.ceil(max(len(repeats), 3) * factor**2)
-    if len(repeats) >= 3 and needed <= _MOST_REPEATS:
+def _remedy(repeats: Sequence[Evidence], metric: str, width: float, asked: float) -> str:
+    """What would narrow the interval of `metric` from `width` to `asked`."""
+    count = len(repeats)
+    wanted = _MARGIN * width / asked
+    if count < 3 and metric in (by_blocks := relative_half_widths(repeats)):
+        alone = max(relative_half_widths([evidence]).get(metric, 0.0) for evidence in repeats)
+        if by_blocks[metric] <= 2 * alone:
+            return remedy.longer(repeats, wanted**2)
+        return "the two repeats differ: look for other load on client and server; --repeats 6"
+    deviation = wanted * asked * math.sqrt(count) / t_quantile_975(count - 1)
+    needed = _repeats_for(deviation, asked)
+    if needed <= _MOST_REPEATS:
         return f"--repeats {needed}"
-    if len(repeats) >= 3:
-        return f"--precision {percent(asked, 0).replace(' ', '')}, {_longer(repeats, factor**2)}"
-    return f"{_longer(repeats, factor**2)} or --repeats {max(3, min(needed, _MOST_REPEATS))}"
+    within = relative_half_widths(repeats).get(metric)
+    if within is None or within < width / 3:
+        text = "the repeats differ by more than their own noise: look for other load"
+        return f"{text} on client and server; --repeats {needed}"
+    # The rest of what is needed beyond the most repeats that are recommended.
+    spread = t_quantile_975(_MOST_REPEATS - 1) * deviation / math.sqrt(_MOST_REPEATS)
+    longer = remedy.longer(repeats, (spread / asked) ** 2)
+    return f"--repeats {_MOST_REPEATS} {longer}"
 
 
-def _longer(repeats: Sequence[Evidence], factor: float) -> str:
-    """``--duration`` with a length that is `factor` times the longest repeat's."""
-    seconds = max((e.steady.seconds or e.phase.wall_s for e in repeats), default=0.0)
-    wanted = max(10.0, factor * seconds)
-    digits = 10 ** (len(str(int(wanted))) - 2)
-    return f"--duration {math.ceil(wanted / digits) * digits}"
+def _repeats_for(deviation: float, asked: float) -> int:
+    """Repeats whose 95 % interval has the asked half-width, given their standard deviation."""
+    count = 3
+    while t_quantile_975(count - 1) * deviation / math.sqrt(count) > asked and count < 1000:
+        count += 1
+    return count

@@ -9,12 +9,14 @@ import numpy as np
 
 from tokenbench.api import Check, CheckOutcome
 
+from . import remedy
 from .arrays import NS_PER_S, Floats, Ints
 from .checks import above, not_assessed, percent, too_short, worst
 from .evidence import Evidence, evenly_spread_tokens, expected_noise
 from .metrics import Window, tokens_by_chunk
 from .thresholds import CertificationThresholds
 
+_NAME = "stability"
 _THIRDS = 3
 _BINS = 30
 
@@ -22,8 +24,9 @@ _BINS = 30
 def stability(repeats: Sequence[Evidence], limits: CertificationThresholds) -> Check:
     """Spread of the output by arrival over thirds of the steady state, against its noise.
 
-    Each repeat that is long enough is judged alone. Shorter ones are judged one after the other, as
-    if they were one.
+    Each repeat that is long enough is judged alone. If any is shorter, their thirds are added up:
+    the first third of all repeats, and so on. What differs between repeats is the matter of the
+    check of precision.
 
     The noise is the larger of the variance of the output within each third and that which the
     requests explain (:func:`~.evidence.expected_noise`); only the latter includes noise slower than
@@ -32,21 +35,12 @@ def stability(repeats: Sequence[Evidence], limits: CertificationThresholds) -> C
     assessed.
     """
     pieces = [_Piece.of(evidence) for evidence in repeats]
-    if all(_long_enough([piece], limits) for piece in pieces):
-        return worst([_judge([piece], limits) for piece in pieces])
-    if _long_enough(pieces, limits):
-        return _judge(pieces, limits)
-    seconds, generations = _length(pieces)
-    missing = limits.stability_min_s / max(seconds, 1e-3)
-    if generations:
-        missing = max(missing, limits.stability_min_generations / generations)
-    longest = max(piece.seconds for piece in pieces)
-    return too_short(
-        "stability",
-        f"{seconds:.1f} s and {generations:.1f} generations of requests, "
-        f"{limits.stability_min_s:g} s and {limits.stability_min_generations:g} needed",
-        f"--duration {max(10, round(longest * missing + 0.5))}",
-    )
+    judged = [[piece] for piece in pieces if _long_enough([piece], limits)]
+    if len(judged) < len(pieces):
+        if not _long_enough(pieces, limits):
+            return _too_short(pieces, limits)
+        judged.append(pieces)
+    return worst([_judge(some, limits) for some in judged])
 
 
 @attrs.frozen(eq=False)
@@ -59,25 +53,18 @@ class _Piece:
     @classmethod
     def of(cls, evidence: Evidence) -> _Piece:
         """In an open loop without the time in which the idle server fills."""
-        e2e_s = evidence.metrics.get("e2e_s.p90")
         window = evidence.steady
-        if evidence.phase.concurrency is None and e2e_s:
-            start_ns = window.start_ns + round(e2e_s * NS_PER_S)
-            window = attrs.evolve(window, start_ns=min(start_ns, window.end_ns))
-        return cls(evidence, window)
+        start_ns = window.start_ns + round(_filling_s(evidence) * NS_PER_S)
+        return cls(evidence, attrs.evolve(window, start_ns=min(start_ns, window.end_ns)))
 
     @property
     def seconds(self) -> float:
         """Length of the judged part."""
         return self.window.seconds or 0.0
 
-    def edges(self, edges_s: Floats) -> Ints:
-        """Points of time from its start, in seconds, as timestamps within its window."""
-        return np.clip(
-            self.window.start_ns + np.round(edges_s * NS_PER_S).astype(np.int64),
-            self.window.start_ns,
-            self.window.end_ns,
-        )
+
+def _filling_s(evidence: Evidence) -> float:
+    return (evidence.metrics.get("e2e_s.p90") or 0.0) if evidence.phase.concurrency is None else 0.0
 
 
 def _length(pieces: Sequence[_Piece]) -> tuple[float, float]:
@@ -90,49 +77,55 @@ def _length(pieces: Sequence[_Piece]) -> tuple[float, float]:
 
 def _long_enough(pieces: Sequence[_Piece], limits: CertificationThresholds) -> bool:
     seconds, generations = _length(pieces)
-    return (
-        seconds >= limits.stability_min_s and generations >= limits.stability_min_generations
+    return seconds >= limits.stability_min_s and generations >= limits.stability_min_generations
+
+
+def _too_short(pieces: Sequence[_Piece], limits: CertificationThresholds) -> Check:
+    seconds, generations = _length(pieces)
+    e2e_s = max(piece.evidence.metrics.get("e2e_s.p50") or 0.0 for piece in pieces)
+    needed_s = max(limits.stability_min_s, limits.stability_min_generations * e2e_s)
+    each_s = 1.05 * needed_s / len(pieces) + max(_filling_s(piece.evidence) for piece in pieces)
+    return too_short(
+        _NAME,
+        f"{seconds:.1f} s and {generations:.1f} generations of requests, "
+        f"{limits.stability_min_s:g} s and {limits.stability_min_generations:g} needed",
+        remedy.longer([piece.evidence for piece in pieces], 0.0, at_least_s=each_s),
     )
 
 
 def _judge(pieces: Sequence[_Piece], limits: CertificationThresholds) -> Check:
-    name = "stability"
-    total_s = sum(piece.seconds for piece in pieces)
-    fine = np.linspace(0.0, total_s, _BINS + 1)
-    coarse = fine[:: _BINS // _THIRDS]
-    bins, spread_evenly = np.zeros(_BINS), np.zeros(_THIRDS)
+    bins, by_request = np.zeros(_BINS), np.zeros(_THIRDS)
     variance, demand, largest = np.zeros(_THIRDS), np.zeros(_THIRDS), 0.0
-    begin_s = 0.0
     for piece in pieces:
         evidence = piece.evidence
+        fine = np.linspace(piece.window.start_ns, piece.window.end_ns, _BINS + 1).astype(np.int64)
+        edges = fine[:: _BINS // _THIRDS]
         arrived = tokens_by_chunk(evidence.ok, evidence.chunks)
-        inside = piece.window.holds(arrived.ns)
-        at_s = begin_s + (arrived.ns[inside] - piece.window.start_ns) / NS_PER_S
-        bins += np.histogram(at_s, fine, weights=arrived.tokens[inside])[0]
-        edges = piece.edges(coarse - begin_s)
-        spread_evenly += evenly_spread_tokens(evidence, edges)
+        bins += np.histogram(arrived.ns, fine, weights=arrived.tokens)[0]
+        by_request += evenly_spread_tokens(evidence, edges)
         variance += expected_noise(evidence, edges) ** 2
         wanted, most = _demand(evidence, edges)
         demand, largest = demand + wanted, max(largest, most)
-        begin_s += piece.seconds
     by_third = bins.reshape(_THIRDS, -1)
     thirds = by_third.sum(axis=1)
     if not thirds.mean():
-        return not_assessed(name, "no token arrived in the steady state")
+        text = "no token arrived in the steady state"
+        return Check(name=_NAME, outcome=CheckOutcome.INVALID, evidence=text)
     within = by_third.var(axis=1, ddof=1).mean() * by_third.shape[1]
     allowed = limits.stability_noise * float(np.sqrt(max(within, variance.mean())))
     # At each edge one session may fall on either side.
-    if np.ptp(demand) > max(allowed, limits.stability_spread.flag * demand.mean(), 2 * largest):
-        return not_assessed(name, "the schedule is uneven")
+    uneven = max(allowed, limits.stability_spread.flag * demand.mean(), 2 * largest * len(pieces))
+    if np.ptp(demand) > uneven:
+        return not_assessed(_NAME, "the schedule is uneven")
     spread = float(np.ptp(thirds) / thirds.mean())
     text = f"output of the thirds differs by {percent(spread)}"
     if len(pieces) > 1:
-        text += f" ({len(pieces)} repeats, one after the other)"
-    if min(np.ptp(thirds), np.ptp(spread_evenly)) <= allowed:
-        check = above(name, spread, limits.stability_spread, f"{text}, within its noise", "1")
+        text += f", {len(pieces)} repeats together"
+    if min(np.ptp(thirds), np.ptp(by_request)) <= allowed:
+        check = above(_NAME, spread, limits.stability_spread, f"{text}, within its noise", "1")
         return attrs.evolve(check, outcome=CheckOutcome.OK)
     hint = "raise the warm-up, or look for another load on the server"
-    return above(name, spread, limits.stability_spread, text, "1", hint=hint)
+    return above(_NAME, spread, limits.stability_spread, text, "1", hint=hint)
 
 
 def _demand(evidence: Evidence, edges: Ints) -> tuple[Floats, float]:

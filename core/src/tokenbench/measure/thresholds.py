@@ -43,6 +43,7 @@ class CertificationThresholds:
     coalesced_withhold_itl: float = 0.20
     offered_load: Limits = Limits(flag=0.98, invalid=0.90)
     steady_share: Limits = Limits(flag=0.90)
+    starved_share: Limits = Limits(flag=0.01)
     output_length_share: Limits = Limits(flag=0.99, invalid=0.90)
     input_length_deviation: Limits = Limits(flag=0.02, invalid=0.10)
     failure_share: Limits = Limits(flag=0.0, invalid=0.05)

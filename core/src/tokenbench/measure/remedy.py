@@ -1,0 +1,46 @@
+"""Command-line options that would give a check enough data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .arrays import NS_PER_S
+from .evidence import Evidence
+
+SHORTEST_S = 10
+"""Shorter repeats are never recommended."""
+
+
+def seconds_of(evidence: Evidence) -> float:
+    """Length of the steady state; without one, of the phase."""
+    phase = evidence.phase
+    return evidence.steady.seconds or (phase.ended_ns - phase.started_ns) / NS_PER_S
+
+
+def longer(repeats: Sequence[Evidence], factor: float, *, at_least_s: float = 0.0) -> str:
+    """The option for repeats that are `factor` times as long, and at least `at_least_s`.
+
+    It names the rule that ended the repeats: more requests where they were counted, a larger
+    workload where it had no more sessions, otherwise a longer duration.
+    """
+    longest = max(repeats, key=seconds_of)
+    seconds = seconds_of(longest)
+    if longest.phase.stopped_by == "sessions":
+        return "use a workload with more sessions"
+    if longest.phase.stopped_by == "requests":
+        if seconds:
+            factor = max(factor, at_least_s / seconds)
+        return f"--requests {_rounded(factor * max(longest.phase.turns, len(longest.records)))}"
+    return duration(max(factor * seconds, at_least_s))
+
+
+def duration(seconds: float) -> str:
+    """``--duration`` of at least `seconds`, rounded up to two digits."""
+    return f"--duration {_rounded(max(SHORTEST_S, seconds))}"
+
+
+def _rounded(value: float) -> int:
+    whole = math.ceil(value - 1e-9)
+    unit = 10 ** max(0, len(str(whole)) - 2)
+    return -(-whole // unit) * unit
