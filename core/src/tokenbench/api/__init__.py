@@ -55,6 +55,7 @@ from .events import (
     RunFinished,
     RunStarted,
 )
+from .fitted import FittedWords
 from .frozen import (
     FrozenMap,
 )
@@ -216,6 +217,7 @@ __all__ = [
     "EvalServer",
     "EvalSpec",
     "FileSpec",
+    "FittedWords",
     "FixedLoadPlan",
     "FlagValue",
     "FrozenMap",

@@ -11,7 +11,7 @@ import attrs
 from .codec import Dialect
 from .frozen import FrozenMap
 from .launch import Endpoint, LaunchPlan, ProcessSpec
-from .model import Architecture, Weights
+from .model import Architecture, Tokenizer, Weights
 from .topology import SERVER, Layout
 
 
@@ -163,6 +163,13 @@ class Engine(ABC):
 
         It is part of a point's identity. The version that the running server reports is recorded
         separately.
+        """
+        return None
+
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer of the served model, if the engine's options name one.
+
+        It is used instead of the model's. Its hash belongs into :meth:`planned_version`.
         """
         return None
 

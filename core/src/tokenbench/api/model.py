@@ -104,8 +104,9 @@ class Tokenizer(ABC):
 
 @attrs.frozen(kw_only=True)
 class ModelSpec:
-    """A model, as data. `tokenizer` takes the local path of the selected weights and is called
-    once, when first needed; None: only the server's tokenizer is available.
+    """A model, as data. `tokenizer` takes the local path of the selected weights (empty for a model
+    without weights) and is called once, when first needed; None: only the server's tokenizer is
+    available.
     """
 
     name: str

@@ -98,10 +98,10 @@ def fit_prompts(
         UsageError: the server's counts do not follow the text.
         Interrupted: the user stopped the run.
     """
-    server = _Server(fitting, codec, chat=chat)
     best: FittedWords | None = None
     reason = ""
     for measure in (_by_endpoint, _by_probes, _by_ratio):
+        server = _Server(fitting, codec, chat=chat)
         try:
             words = measure(server)
             words = None if words is None else _verified(server, words, sample)
@@ -114,7 +114,7 @@ def fit_prompts(
             continue
         if words.error <= _WORST:
             return words
-        reason = f"prompts are {words.error:.1%} off after the fit"
+        reason = reason or f"prompts are {words.error:.1%} off after the fit"
         best = words if best is None or words.error < best.error else best
     if fitting.approximate:
         return best
@@ -139,12 +139,18 @@ class _Server:
         """`count` within the limits."""
 
         def counted(text: str) -> int:
-            if self.spent():
-                raise _CannotFitError("the server is too slow, or needs too many requests")
+            self.check_limits()
             self._left -= 1
             return count(text)
 
         return counted
+
+    def check_limits(self) -> None:
+        """Raise if no more requests should be sent to measure words."""
+        if self.spent():
+            raise _CannotFitError(
+                f"measuring words took more than {_MOST_REQUESTS} requests or {_MOST_S:g} s"
+            )
 
     def usage(self, text: str) -> int:
         """Prompt tokens of a text by the server's usage, with everything that the server adds."""
@@ -235,8 +241,10 @@ def _measured(server: _Server, count: Count, source: str, *, starts: int) -> Fit
     anchor = _anchor(count)
     words = _sizes(server, count, anchor)
     if len(words) < _LEAST:
+        server.check_limits()
         raise _CannotFitError("the same word does not always have the same number of tokens")
-    tried = list(words)[:starts]
+    # Short ones, so that short prompts are possible.
+    tried = sorted(words, key=words.__getitem__)[:starts]
     begun = " ".join([anchor.word] * 2)
     extra = {
         word: count(f"{word} {begun}") - words[word] - 2 * anchor.tokens - anchor.overhead

@@ -18,11 +18,13 @@ from tokenbench.api import (
     EngineRequest,
     LaunchPlan,
     Server,
+    Tokenizer,
     UsageError,
     parse_prometheus,
 )
 
 from .servers import COUNT_COMPUTED_ONLY, SERVERS
+from .tokenizer import FolderTokenizer, file_hash
 
 if TYPE_CHECKING:
     from .plugin import OpenAIOptions
@@ -82,6 +84,16 @@ class OpenAIServer(Engine):
             if reply.status != _NOT_FOUND:
                 return reply.status == 200
         return server.get("/v1/models").status < _SERVER_ERROR
+
+    def planned_version(self) -> str | None:
+        """The hash of the tokenizer's file: with another one, prompts differ."""
+        folder = self._options.tokenizer
+        return None if folder is None else f"tokenizer {file_hash(folder)[:16]}"
+
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer in the folder that the options name."""
+        folder = self._options.tokenizer
+        return None if folder is None else FolderTokenizer(folder)
 
     def version(self, server: Server) -> str | None:
         """The version on the server's version page."""

@@ -26,6 +26,12 @@ class OpenAIOptions:
         help="kind of server, which selects protocol fields and metrics: generic, vllm, sglang, "
         "llamacpp, dynamo",
     )
+    tokenizer: str | None = option(
+        default=None,
+        identity=False,
+        help="folder with the model's tokenizer.json, for prompts of exact length; its hash is "
+        "part of a point's identity",
+    )
     codec: str | None = option(
         default=None,
         choices=("chat", "completions"),

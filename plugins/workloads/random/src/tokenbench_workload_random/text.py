@@ -33,22 +33,25 @@ class TextMaker:
         self._draw = draw
         self._words = _single_token_words(tokenizer)
 
-    def text(self, tokens: int, prefix: str = "") -> tuple[str, bool]:
-        """Text that starts with `prefix`, and whether it has exactly `tokens` tokens."""
+    def text(self, tokens: int, prefix: str = "") -> str:
+        """Text of `tokens` tokens that starts with `prefix`.
+
+        The length is approximate if the tokenizer has no words of one token, or merges words.
+        """
         if not self._words:
-            return prefix + guess_text(self._draw, tokens), False
+            return prefix + guess_text(self._draw, tokens)
         have = len(self._tokenizer.encode(prefix)) if prefix else 0
         words = self._draw.choices(self._words, k=max(1, tokens - have))
         for _ in range(_TRIES):
             text = prefix + "".join(words)
             off = len(self._tokenizer.encode(text)) - tokens
             if off == 0:
-                return text, True
+                return text
             if off > 0:
                 words = words[:-off] or words[:1]
             else:
                 words += self._draw.choices(self._words, k=-off)
-        return prefix + "".join(words), False
+        return prefix + "".join(words)
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tokenbench.api import (
     ChatPrompt,
+    FittedWords,
     Message,
     Prompt,
     Session,
@@ -61,14 +62,9 @@ class RandomWorkload(Workload):
             n_in = _length(draw, options.input_tokens, options.input_range)
             n_in = max(n_in, options.prefix_tokens + 1)
             n_out = _length(draw, options.output_tokens, options.output_range)
-            prompt, exact = make(n_in)
+            # Always the asked length, so that the server's usage is compared with it.
             yield SingleTurn(
-                Turn(
-                    prompt=prompt,
-                    n_in=n_in if exact else None,
-                    max_tokens=n_out,
-                    exact_output=True,
-                )
+                Turn(prompt=make(n_in), n_in=n_in, max_tokens=n_out, exact_output=True)
             )
 
 
@@ -85,9 +81,9 @@ class _Ids:
         self._draw = draw
         self._prefix = tuple(draw.choices(self._ids, k=prefix))
 
-    def __call__(self, length: int) -> tuple[Prompt, bool]:
+    def __call__(self, length: int) -> Prompt:
         rest = self._draw.choices(self._ids, k=length - len(self._prefix))
-        return TokenPrompt((*self._prefix, *rest)), True
+        return TokenPrompt((*self._prefix, *rest))
 
 
 class _Texts:
@@ -97,16 +93,30 @@ class _Texts:
         self, tokenizer: Tokenizer, draw: random.Random, prefix: int, *, chat: bool
     ) -> None:
         self._maker = TextMaker(tokenizer, draw)
-        self._prefix = self._maker.text(prefix)[0] if prefix else ""
+        self._prefix = self._maker.text(prefix) if prefix else ""
         self._chat = chat
 
-    def __call__(self, length: int) -> tuple[Prompt, bool]:
-        text, exact = self._maker.text(length, self._prefix)
-        return _prompt(text, chat=self._chat), exact
+    def __call__(self, length: int) -> Prompt:
+        return _prompt(self._maker.text(length, self._prefix), chat=self._chat)
+
+
+class _Fitted:
+    """Prompts as text of words that were measured on the server."""
+
+    def __init__(self, words: FittedWords, draw: random.Random, prefix: int, *, chat: bool) -> None:
+        self._words = words
+        self._draw = draw
+        self._prefix = words.text(draw, prefix) if prefix else ""
+        self._length = prefix
+        self._chat = chat
+
+    def __call__(self, length: int) -> Prompt:
+        text = self._words.text(self._draw, length - self._length, self._prefix)
+        return _prompt(text, chat=self._chat)
 
 
 class _Guesses:
-    """Prompts as plain words without a tokenizer; lengths are estimates."""
+    """Prompts as plain words; their lengths are estimates."""
 
     def __init__(self, draw: random.Random, prefix: int, *, chat: bool) -> None:
         self._draw = draw
@@ -114,9 +124,9 @@ class _Guesses:
         self._length = prefix
         self._chat = chat
 
-    def __call__(self, length: int) -> tuple[Prompt, bool]:
+    def __call__(self, length: int) -> Prompt:
         text = self._prefix + guess_text(self._draw, length - self._length)
-        return _prompt(text, chat=self._chat), False
+        return _prompt(text, chat=self._chat)
 
 
 def _prompt(text: str, *, chat: bool) -> Prompt:
@@ -125,14 +135,16 @@ def _prompt(text: str, *, chat: bool) -> Prompt:
 
 def _maker(
     context: WorkloadContext, form: str, draw: random.Random, prefix: int
-) -> _Ids | _Texts | _Guesses:
+) -> Callable[[int], Prompt]:
     tokenizer = context.tokenizer
     chat = context.chat or form == "chat"
     if form == "tokens" and not (context.token_ids and tokenizer):
         raise UsageError(
             "workload random: format=tokens needs a server that accepts token ids, and a tokenizer",
-            hint="omit the format, and name the model with --model",
+            hint="omit the format, or name the tokenizer (--model NAME, or openai:tokenizer=DIR)",
         )
+    if tokenizer is None and context.fitted is not None:
+        return _Fitted(context.fitted, draw, prefix, chat=chat)
     if tokenizer is None:
         return _Guesses(draw, prefix, chat=chat)
     if context.token_ids and form in ("auto", "tokens"):
