@@ -23,7 +23,6 @@ from tokenbench.api import (
     EvalScore,
     Message,
     SingleTurn,
-    Stop,
     TokenPrompt,
     Turn,
     UsageError,
@@ -33,19 +32,12 @@ from tokenbench.load.cores import Cores
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.run.deployment import worst_accuracy
 from tokenbench.run.evaluate import outcome
-from tokenbench.run.prompts import sessions_needed, traffic
+from tokenbench.run.prompts import traffic
 from tokenbench.run.provenance import provenance
 from tokenbench.run.running_server import last_words
 from tokenbench.run.weights import locate
 from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry
-
-
-def test_enough_sessions_are_prepared() -> None:
-    """Twice what the warm-up's speed asks for; a fixed number where that is asked."""
-    assert sessions_needed(Stop(requests=50), 4, None) == 54
-    assert sessions_needed(Stop(duration_s=10), 8, 100.0) == 2000 + 32
-    assert sessions_needed(Stop(duration_s=10), 1, None) >= 64
 
 
 class One:
@@ -76,7 +68,7 @@ def _planned(minimum: float | None, variant: str | None = None) -> PlannedEval:
         threshold = AccuracyThreshold(
             eval="e", minimum=minimum, source="s", date="d", variant=variant
         )
-    return PlannedEval(ref=PluginRef("e"), threshold=threshold)
+    return PlannedEval(name="e", ref=PluginRef("e"), threshold=threshold)
 
 
 @pytest.mark.parametrize(

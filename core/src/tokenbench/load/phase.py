@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import resource
@@ -18,16 +19,18 @@ from .clocks import read_clocks
 from .codecs import find_codec
 from .event_loop import EventLoop
 from .job import LoadJob
+from .pauses import PauseWatch
 from .pool import ConnectionPool
 from .recorder import Recorder
 from .records import PhaseSummary, Status
 from .scheduler import PhaseResources, Scheduler
-from .session_file import read_sessions
+from .session_file import SessionReader
 from .strategies import ClosedLoop, OpenLoop
 from .target_url import TargetUrl
 from .timers import Timers
 
 _MONITOR_NS = 250_000_000
+_REPORT_NS = 50_000_000
 # Idle connections that an open loop keeps ready.
 _SPARE = 64
 
@@ -43,6 +46,8 @@ class Phase:
         self._may_start = False
         # The number of chunks when it last increased, and when that was.
         self._chunks = self._last_chunk_ns = 0
+        # Sessions started, as last reported.
+        self._reported = 0
 
     def start(self) -> None:
         """Allow the load to start once everything is prepared."""
@@ -67,13 +72,14 @@ class Phase:
         timers = Timers(loop)
         pool = ConnectionPool(target_url, loop, timers, connect_timeout_s=job.connect_timeout_s)
         try:
-            with Path(job.sessions).open("rb") as file:
+            with contextlib.closing(SessionReader(Path(job.sessions), target_url)) as sessions:
+                sessions.read_ahead(job.concurrency or 1)
                 resources = PhaseResources(
                     codec=codec,
                     target_url=target_url,
                     pool=pool,
                     recorder=recorder,
-                    sessions=read_sessions(file, target_url, first=job.concurrency or 1),
+                    sessions=sessions,
                     timers=timers,
                     loop=loop,
                 )
@@ -95,12 +101,16 @@ class Phase:
 
     def _measure(self, scheduler: Scheduler, resources: PhaseResources) -> PhaseSummary:
         cpu_start = process_time()
+        pauses = PauseWatch(resources.timers)
+        pauses.start()
         scheduler.start()
         self._last_chunk_ns = scheduler.started_ns
         if self._cancelled:
             self.cancel()
         self._monitor_later(scheduler, resources)
+        self._report_taken(scheduler, resources)
         resources.loop.run_until(lambda: scheduler.finished)
+        pauses.stop()
         cpu_s = process_time() - cpu_start
         receiver = resources.pool.receiver
         receiver.check_clock()
@@ -128,9 +138,24 @@ class Phase:
             kernel_timestamps=receiver.kernel_timestamps,
             compiled=native.is_compiled(receiver.poller),
             clock_set_ns=receiver.clock_set_ns,
+            longest_pause_ns=pauses.longest_ns,
+            paused_ns=pauses.total_ns,
+            retries=resources.pool.retries,
+            starved_ns=scheduler.sessions.starved_ns,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             errors=tuple(scheduler.errors),
         )
+
+    def _report_taken(self, scheduler: Scheduler, resources: PhaseResources) -> None:
+        """Report how many sessions were started: whoever prepares them must stay ahead."""
+        taken = scheduler.sessions.taken
+        if taken != self._reported:
+            self._reported = taken
+            self._send_message({"taken": taken})
+        if scheduler.stopped_by is None:
+            resources.timers.call_at(
+                monotonic_ns() + _REPORT_NS, self._report_taken, scheduler, resources
+            )
 
     def _monitor_later(self, scheduler: Scheduler, resources: PhaseResources) -> None:
         resources.timers.call_at(monotonic_ns() + _MONITOR_NS, self._monitor, scheduler, resources)

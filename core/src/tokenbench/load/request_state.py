@@ -142,22 +142,24 @@ class InFlightRequest:
                 continue  # A keep-alive.
             if type(data) is NamedEvent and data.name == ERROR:
                 self._set_error(_error_text(self._classify, data))
-                continue
-            event = self._classify(data)
-            if event.token:
-                self._handle_token_chunk(data, event, now_ns)
-            if event.n_out is not None:
-                self.n_out = _checked_count(event.n_out)
-            if event.n_in is not None:
-                self.n_in = _checked_count(event.n_in)
-            if event.n_cached is not None and 0 <= event.n_cached <= _MAX_COUNT:
-                self.n_cached = event.n_cached
-            if event.finish is not None or event.complete:
-                self._complete = True
-            if event.done:
-                self.done = True
-            if event.error is not None:
-                self._set_error(str(event.error))
+            else:
+                self._handle_event(data, self._classify(data), now_ns)
+
+    def _handle_event(self, data: bytes, event: StreamEvent, now_ns: int) -> None:
+        if event.token:
+            self._handle_token_chunk(data, event, now_ns)
+        if event.n_out is not None:
+            self.n_out = _checked_count(event.n_out)
+        if event.n_in is not None:
+            self.n_in = _checked_count(event.n_in)
+        if event.n_cached is not None and 0 <= event.n_cached <= _MAX_COUNT:
+            self.n_cached = event.n_cached
+        if event.finish is not None or event.complete:
+            self._complete = True
+        if event.done:
+            self.done = True
+        if event.error is not None:
+            self._set_error(str(event.error))
 
     def _set_error(self, text: str) -> None:
         """Keep the first error: later ones are often its consequences."""

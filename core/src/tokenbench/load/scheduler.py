@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
 from time import monotonic_ns
 
 import attrs
@@ -17,7 +16,8 @@ from .pool import ConnectionPool
 from .recorder import Recorder
 from .records import ABSENT, Status
 from .request_state import InFlightRequest, RequestedTokens
-from .session_file import PreparedRequest, QueuedSession, requested_tokens
+from .session_file import PreparedRequest, QueuedSession, SessionReader, requested_tokens
+from .session_source import SessionSource
 from .session_state import SessionState
 from .target_url import TargetUrl
 from .timers import Timers
@@ -38,7 +38,7 @@ class PhaseResources:
     target_url: TargetUrl
     pool: ConnectionPool
     recorder: Recorder
-    sessions: Iterator[QueuedSession]
+    sessions: SessionReader
     timers: Timers
     loop: EventLoop
 
@@ -57,7 +57,13 @@ class Scheduler(ABC):
         self._target_url = resources.target_url
         self._pool = resources.pool
         self._recorder = resources.recorder
-        self._sessions = resources.sessions
+        self.sessions = SessionSource(
+            resources.sessions,
+            resources.timers,
+            start=self._begin_session,
+            ended=lambda: self.stop("sessions"),
+            failed=self._abort_with,
+        )
         self._timers = resources.timers
         self._loop = resources.loop
         self._target = Target(model=job.model, dialect=job.dialect)
@@ -122,6 +128,7 @@ class Scheduler(ABC):
         """Stop dispatching and wait for the requests in flight. Only the first reason counts."""
         if self.stopped_by is None:
             self.stopped_by = reason
+            self.sessions.stop()
             now_ns = self.dispatch_ended_ns = monotonic_ns()
             self.in_flight_ns += sum(now_ns - r.dispatched_ns for r in self._in_flight)
             self._finish_if_empty()
@@ -155,15 +162,11 @@ class Scheduler(ABC):
                 request.end(now_ns, Status.TIMEOUT, error)
 
     def _start_session(self, scheduled_ns: int) -> bool:
-        """Start the next session; returns False if there is none."""
-        try:
-            session = next(self._sessions, None)
-        except Exception as error:
-            self._abort_with(error)
-            return False
-        if session is None:
-            self.stop("sessions")
-            return False
+        """Start the next session, once it is prepared; returns False if there is none."""
+        return self.sessions.start_next(scheduled_ns)
+
+    def _begin_session(self, session: QueuedSession, scheduled_ns: int) -> bool:
+        """Start a session; returns False if that failed."""
         number = self._next_number
         self._next_number += self._job.workers
         if isinstance(session, PreparedRequest):

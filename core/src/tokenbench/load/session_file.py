@@ -1,19 +1,20 @@
 """The file with a phase's sessions for a load worker, in the order in which they start.
 
-A session of one turn is stored as its request, encoded before the load starts: the worker only has
-to send the bytes. Other sessions are pickled, because they run in the worker. Memory on both sides
-does not grow with the number of sessions.
+A session of one turn is stored as its request, encoded ahead of need: the worker only has to send
+the bytes. Other sessions are pickled, because they run in the worker. Memory on both sides does not
+grow with the number of sessions. The file may still be written while it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import enum
 import pickle
 import struct
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 import msgspec
 
@@ -26,7 +27,8 @@ from .target_url import Route, TargetUrl, with_body
 
 # kind, size of the data that follows, route, asked_in, asked_out, exact, delay_s
 _FRAME = struct.Struct("<cIHiiBd")
-_ROUTE, _REQUEST, _SESSION = b"H", b"R", b"S"
+_ROUTE, _REQUEST, _SESSION, _NEXT_FILE, _END = b"H", b"R", b"S", b"N", b"E"
+_MAX_FILE_BYTES = 64 * 1024 * 1024
 # Sessions unpickled before the load starts, in addition to the first ones.
 _READ_AHEAD = 4096
 
@@ -49,28 +51,45 @@ def requested_tokens(turn: Turn) -> RequestedTokens:
 
 
 def write_sessions(
-    sessions: Iterable[Session], codec: Codec, target: Target, files: Iterable[Path]
+    sessions: Iterable[Session], codec: Codec, target: Target, files: Sequence[Path]
 ) -> int:
-    """Write one file per load worker, dealing out the sessions in turn. Returns their number.
+    """Write all sessions, dealt out to one file per load worker. Returns their number.
 
     Raises:
         UsageError: the codec cannot encode a turn.
     """
+    writers = [SessionWriter(file) for file in files]
     count = 0
-    with contextlib.ExitStack() as stack:
-        writers = [_Writer(stack.enter_context(file.open("wb"))) for file in files]
-        for session in sessions:
-            writers[count % len(writers)].write(session, codec, target)
-            count += 1
+    for session in sessions:
+        writers[count % len(writers)].write(session, codec, target)
+        count += 1
+    for writer in writers:
+        writer.end()
     return count
 
 
-class _Writer:
-    def __init__(self, out: IO[bytes]) -> None:
-        self._out = out
+class SessionWriter:
+    """Appends sessions to the file of one load worker, which may already read it.
+
+    A file that has become large is continued in another one, and the reader deletes what it has
+    read, except for the first file. `size`: bytes written to all of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = 1
+        self._out: IO[bytes] = path.open("wb")
         self._routes: dict[Route, int] = {}
+        self.size = self._file_size = 0
 
     def write(self, session: Session, codec: Codec, target: Target) -> None:
+        """Write a session; :meth:`flush` makes it visible to the reader.
+
+        Raises:
+            UsageError: the codec cannot encode its turn.
+        """
+        if self._file_size > _MAX_FILE_BYTES:
+            self._continue()
         if not session.one_turn:
             data = pickle.dumps(session, protocol=pickle.HIGHEST_PROTOCOL)
             self._frame(_SESSION, data)
@@ -80,6 +99,30 @@ class _Writer:
         n_in, n_out, exact = requested_tokens(turn)
         route = self._route((request.method, request.path, request.content_type))
         self._frame(_REQUEST, request.body, route, n_in, n_out, exact, turn.delay_s)
+
+    def flush(self) -> None:
+        """Make everything written so far visible to the reader."""
+        self._out.flush()
+
+    def end(self) -> None:
+        """There are no more sessions."""
+        self._frame(_END, b"")
+        self._out.close()
+
+    def delete(self) -> None:
+        """Close and delete the files. May be called twice."""
+        with contextlib.suppress(OSError):  # A full disk: the write has failed before.
+            self._out.close()
+        for number in range(self._files):
+            _file_name(self._path, number).unlink(missing_ok=True)
+
+    def _continue(self) -> None:
+        """Continue in another file, which exists before the reader is sent to it."""
+        out = _file_name(self._path, self._files).open("wb")
+        self._files += 1
+        self._frame(_NEXT_FILE, b"")
+        self._out.close()
+        self._out, self._file_size = out, 0
 
     def _route(self, key: Route) -> int:
         if key not in self._routes:
@@ -99,6 +142,12 @@ class _Writer:
     ) -> None:
         self._out.write(_FRAME.pack(kind, len(data), route, n_in, n_out, exact, delay_s))
         self._out.write(data)
+        self._file_size += _FRAME.size + len(data)
+        self.size += _FRAME.size + len(data)
+
+
+def _file_name(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}") if number else path
 
 
 def _only_turn(session: Session) -> Turn:
@@ -107,32 +156,77 @@ def _only_turn(session: Session) -> Turn:
     return turns[0]
 
 
-def read_sessions(
-    file: IO[bytes], target_url: TargetUrl, *, first: int = 1
-) -> Iterator[QueuedSession]:
-    """Read what :func:`write_sessions` wrote in the same run.
+class NotYet(enum.Enum):
+    """What :meth:`SessionReader.next` returns if the next session is not written yet."""
 
-    Args:
-        first: how many sessions start together. They are read at once, so that none waits for the
-            file; if they must be unpickled, a few thousand more are.
-    """
-    sessions = _read(file, target_url)
-    ahead = list(itertools.islice(sessions, max(1, first)))
-    if ahead and isinstance(ahead[0], Session):
-        ahead += itertools.islice(sessions, _READ_AHEAD)
-    return itertools.chain(ahead, sessions)
+    PREPARED = enum.auto()
 
 
-def _read(file: IO[bytes], target_url: TargetUrl) -> Iterator[QueuedSession]:
-    head_prefixes: list[bytes] = []
-    while head := file.read(_FRAME.size):
-        kind, size, route, n_in, n_out, exact, delay_s = _FRAME.unpack(head)
-        data = file.read(size)
-        if kind == _REQUEST:
-            http_bytes = with_body(head_prefixes[route], data)
-            yield PreparedRequest(http_bytes, (n_in, n_out, exact != 0), delay_s)
-        elif kind == _ROUTE:
+class SessionReader:
+    """Reads what a :class:`SessionWriter` wrote in the same run, or is still writing."""
+
+    def __init__(self, path: Path, target_url: TargetUrl) -> None:
+        self._path = path
+        self._target_url = target_url
+        self._number = 0
+        self._file: IO[bytes] = path.open("rb")
+        self._position = 0
+        self._head_prefixes: list[bytes] = []
+        self._ahead: deque[QueuedSession] = deque()
+        self._ended = False
+
+    def read_ahead(self, count: int) -> None:
+        """Read the first sessions before the load starts, so that none waits for the file.
+
+        If they must be unpickled, a few thousand more are read.
+
+        Args:
+            count: how many sessions start together.
+        """
+        while len(self._ahead) < count:
+            session = self._read()
+            if session is None or session is NotYet.PREPARED:
+                return
+            self._ahead.append(session)
+            if len(self._ahead) == 1 and isinstance(session, Session):
+                count += _READ_AHEAD
+
+    def next(self) -> QueuedSession | Literal[NotYet.PREPARED] | None:
+        """The next session; None after the last one."""
+        return self._ahead.popleft() if self._ahead else self._read()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _read(self) -> QueuedSession | Literal[NotYet.PREPARED] | None:
+        while not self._ended:
+            head = self._file.read(_FRAME.size)
+            size = _FRAME.unpack(head)[1] if len(head) == _FRAME.size else 0
+            data = self._file.read(size) if size else b""
+            if len(head) < _FRAME.size or len(data) < size:
+                self._file.seek(self._position)
+                return NotYet.PREPARED
+            self._position += len(head) + size
+            kind, _, route, n_in, n_out, exact, delay_s = _FRAME.unpack(head)
+            if kind == _REQUEST:
+                http_bytes = with_body(self._head_prefixes[route], data)
+                return PreparedRequest(http_bytes, (n_in, n_out, exact != 0), delay_s)
+            if kind == _SESSION:
+                return cast("Session", pickle.loads(data))  # noqa: S301 - written by this run
+            self._read_other(kind, data)
+        return None
+
+    def _read_other(self, kind: bytes, data: bytes) -> None:
+        if kind == _ROUTE:
             route_key = msgspec.msgpack.decode(data, type=Route)
-            head_prefixes.append(target_url.head_prefix(route_key))
+            self._head_prefixes.append(self._target_url.head_prefix(route_key))
+        elif kind == _NEXT_FILE:
+            self._file.close()
+            if self._number:
+                _file_name(self._path, self._number).unlink(missing_ok=True)
+            self._number += 1
+            self._file = _file_name(self._path, self._number).open("rb")
+            self._position = 0
         else:
-            yield cast("Session", pickle.loads(data))  # noqa: S301 - written by this run
+            self._ended = True

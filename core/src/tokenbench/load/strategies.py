@@ -60,7 +60,8 @@ class OpenLoop(Scheduler):
 
     def _stop_if_all_ended(self) -> None:
         """Stop after the last arrival, once no session can send another turn."""
-        if self.stopped_by is None and not self._session_states and not self._delayed:
+        waiting = self._session_states or self._delayed or self.sessions.waiting
+        if self.stopped_by is None and not waiting:
             self.stop("schedule")
 
     def _session_ended(self) -> None:

@@ -3,8 +3,8 @@
 Its input and output are JSON lines. Commands: ``{"job": PATH}`` prepares the phase of a job file,
 ``{"start": true}`` starts its load, ``{"cancel": true}`` ends it; the worker exits at the end of
 the input. Messages: ``{"ready": ...}`` once; for each phase ``{"prepared": true}``,
-``{"progress": ...}`` a few times per second, and ``{"finished": PhaseSummary}`` or
-``{"error": ..., "hint": ...}`` at the end.
+``{"progress": ...}`` a few times per second, ``{"taken": N}`` (sessions started) more often, and
+``{"finished": PhaseSummary}`` or ``{"error": ..., "hint": ...}`` at the end.
 """
 
 from __future__ import annotations

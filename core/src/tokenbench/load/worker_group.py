@@ -15,7 +15,7 @@ from tokenbench.api import Session, Stop, Target
 from .codecs import find_codec
 from .job import LoadJob
 from .records import PhaseSummary
-from .session_file import write_sessions
+from .session_feed import SessionFeed
 from .worker_handle import Progress, WorkerHandle, run_phase
 
 
@@ -69,6 +69,7 @@ class WorkerGroup:
 
         Args:
             job: the whole phase; `sessions`, `arrivals`, `worker` and `workers` are set here.
+            sessions: may be endless; taken as needed, before and during the phase.
             arrivals: the schedule of an open loop.
             workers: how many workers share the phase; by default all.
         """
@@ -76,10 +77,17 @@ class WorkerGroup:
         shares = split_job(job, workers or len(self._workers))
         files = [folder / f"sessions-{share.worker}.pickle" for share in shares]
         schedules = [folder / f"arrivals-{share.worker}.bin" for share in shares]
+        feed = SessionFeed(
+            iter(sessions),
+            find_codec(job.codec, job.codec_module),
+            Target(model=job.model, dialect=job.dialect),
+            files,
+            concurrency=job.concurrency or 0,
+            rate_per_s=job.rate_per_s,
+            limit=_most_sessions(job, arrivals),
+        )
         try:
-            codec = find_codec(job.codec, job.codec_module)
-            target = Target(model=job.model, dialect=job.dialect)
-            write_sessions(sessions, codec, target, files)
+            feed.prepare(lambda: interrupted() or not alive())
             jobs = []
             for share, file, schedule in zip(shares, files, schedules, strict=True):
                 own = attrs.evolve(share, sessions=str(file))
@@ -93,10 +101,12 @@ class WorkerGroup:
                 on_progress=on_progress,
                 interrupted=interrupted,
                 alive=alive,
+                feed=feed,
             )
         finally:
-            for file in (*files, *schedules):
-                file.unlink(missing_ok=True)
+            feed.close()
+            for schedule in schedules:
+                schedule.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Stop all workers. May be called twice."""
@@ -129,6 +139,14 @@ def split_job(job: LoadJob, workers: int) -> list[LoadJob]:
         )
         for number in range(workers)
     ]
+
+
+def _most_sessions(job: LoadJob, arrivals: array[int] | None) -> int | None:
+    """How many sessions a phase needs at most; None if nobody knows."""
+    if arrivals is not None:
+        return len(arrivals)
+    requests = job.stop.requests
+    return None if requests is None else requests + (job.concurrency or 0)
 
 
 def _share(whole: int | None, number: int, workers: int) -> int | None:

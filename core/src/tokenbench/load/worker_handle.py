@@ -20,6 +20,7 @@ from tokenbench.launch.process import Process, start
 from .job import LoadJob, encode
 from .merge import merge_summaries
 from .records import PhaseSummary
+from .session_feed import SessionFeed
 
 _START_TIMEOUT_S = 30.0
 
@@ -142,6 +143,7 @@ def run_phase(
     on_progress: Callable[[Progress], None],
     interrupted: Callable[[], bool],
     alive: Callable[[], bool],
+    feed: SessionFeed | None = None,
 ) -> PhaseSummary:
     """Run a phase on several workers, which start the load together.
 
@@ -152,15 +154,16 @@ def run_phase(
         interrupted: checked a few times per second; once True, the phase is cancelled, and
             completed turns are kept.
         alive: checked likewise; once False (the server died), the phase is cancelled.
+        feed: prepares more sessions while the phase runs; None: the files are complete.
 
     Raises:
-        BenchError: a worker failed; the others are cancelled.
+        BenchError: a worker failed; the others are cancelled. Errors of `feed` do the same.
     """
     for worker, (job, file) in zip(workers, jobs, strict=True):
         worker.wait_ready()
         file.write_bytes(encode(job))
         worker.send({"job": str(file)})
-    summaries = _Phase(list(workers), on_progress).run(lambda: interrupted() or not alive())
+    summaries = _Phase(list(workers), on_progress, feed).run(lambda: interrupted() or not alive())
     summary = merge_summaries(summaries)
     (Path(jobs[0][0].output) / "phase.json").write_bytes(encode(summary))
     return summary
@@ -170,23 +173,29 @@ class _Phase:
     """A phase in progress: which workers are prepared, have finished, have failed."""
 
     def __init__(
-        self, workers: list[WorkerHandle], on_progress: Callable[[Progress], None]
+        self,
+        workers: list[WorkerHandle],
+        on_progress: Callable[[Progress], None],
+        feed: SessionFeed | None,
     ) -> None:
         self._workers = workers
         self._on_progress = on_progress
+        self._feed = feed
+        self._taken = dict.fromkeys(workers, 0)
         self._prepared: set[WorkerHandle] = set()
         self._started = self._cancelled = False
         self._progress: dict[WorkerHandle, Progress] = {}
         self._finished: dict[WorkerHandle, PhaseSummary] = {}
-        self._error: BenchError | None = None
+        self._error: Exception | None = None
         self._failed: set[WorkerHandle] = set()
 
     def run(self, cancel: Callable[[], bool]) -> list[PhaseSummary]:
         """Run to the end; returns the summaries of the workers."""
         while len(self._finished) + len(self._failed) < len(self._workers):
+            behind = self._top_up()
             for worker in self._workers:
                 if worker not in self._finished and worker not in self._failed:
-                    self._receive(worker)
+                    self._receive(worker, 0.0 if behind else 0.1 / len(self._workers))
             ready = self._prepared | self._failed
             if not self._started and len(ready) == len(self._workers):
                 self._started = True
@@ -198,9 +207,19 @@ class _Phase:
             raise self._error
         return [self._finished[worker] for worker in self._workers]
 
-    def _receive(self, worker: WorkerHandle) -> None:
+    def _top_up(self) -> bool:
+        """Prepare more sessions for a short time; returns whether more are missing."""
+        if self._feed is None or self._feed.exhausted or self._cancelled or self._error is not None:
+            return False
         try:
-            for message in worker.messages(0.1 / len(self._workers)):
+            return self._feed.top_up([self._taken[worker] for worker in self._workers])
+        except Exception as error:
+            self._error = error
+            return False
+
+    def _receive(self, worker: WorkerHandle, timeout_s: float) -> None:
+        try:
+            for message in worker.messages(timeout_s):
                 self._handle(worker, message)
         except MachineError as error:
             self._failed.add(worker)
@@ -219,6 +238,8 @@ class _Phase:
         elif "error" in message:
             self._failed.add(worker)
             self._error = self._error or _error(message, worker.log)
+        elif "taken" in message:
+            self._taken[worker] = message["taken"]
         elif "progress" in message:
             self._progress[worker] = Progress(**message["progress"])
             self._on_progress(_sum(list(self._progress.values())))

@@ -29,7 +29,7 @@ from tokenbench.store.layout import RunDirectory
 from tokenbench.telemetry.collect import Telemetry
 
 from .progress import ProgressDisplay, Step
-from .prompts import Traffic, sessions_needed
+from .prompts import Traffic
 from .running_server import RunningServer, Scrape
 from .watch import Observed, RepeatWatch
 
@@ -68,7 +68,6 @@ def measure_point(
     A stall, a dead server or an interruption ends it early. Its state says so, and what was
     measured until then is kept.
     """
-    turns_per_s: float | None = None
     seen: list[Evidence] = []
     state, error = PointState.DONE, None
     if point.warmup_requests:
@@ -78,8 +77,7 @@ def measure_point(
             stop=Stop(requests=point.warmup_requests),
         )
         context.display.step(step("warm-up", warmup))
-        summary = _phase(context, warmup, traffic, "warmup", None)
-        turns_per_s = summary.turns / summary.wall_s if summary.wall_s else None
+        summary = _phase(context, warmup, traffic, "warmup")
         state, error = _state(context, summary)
     # Imports numpy, which takes 0.1 s: not before the first request.
     from .results import evidence, result
@@ -94,7 +92,7 @@ def measure_point(
             )
         before = context.server.scrape()
         with RepeatWatch(context.server, context.watched_cores) as watch:
-            summary = _phase(context, point, traffic, name, turns_per_s)
+            summary = _phase(context, point, traffic, name)
         state, error = _state(context, summary)
         after = Scrape()
         if state is PointState.DONE:
@@ -129,7 +127,6 @@ def _phase(
     point: PlannedPoint,
     traffic: Traffic,
     phase: str,
-    turns_per_s: float | None,
 ) -> PhaseSummary:
     folder = context.directory.phase(point.id, phase)
     level = point.level
@@ -139,9 +136,6 @@ def _phase(
         arrivals = arrival_times(
             level, point.stop, derive_seed(seed, "arrivals"), context.load.timestamps
         )
-        count = len(arrivals)
-    else:
-        count = sessions_needed(point.stop, point.concurrency, turns_per_s)
     with guarded(folder / "sessions"):
         job = LoadJob(
             url=context.server.url,
@@ -161,7 +155,7 @@ def _phase(
         )
         return context.workers.run(
             job,
-            traffic.sessions(seed, count),
+            traffic.sessions(seed),
             arrivals,
             workers=point.load_workers,
             on_progress=context.display.progress,

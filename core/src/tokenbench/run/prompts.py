@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 
 import attrs
@@ -15,7 +14,6 @@ from tokenbench.api import (
     Dialect,
     FittedWords,
     Session,
-    Stop,
     Tokenizer,
     TokenPrompt,
     Turn,
@@ -28,10 +26,6 @@ from .prompt_fit import Fitting, fit_prompts
 
 # Prompts that verify a fit; phases never draw this seed by chance.
 _SAMPLE_SEED, _SAMPLES = 1, 8
-# Sessions prepared over those needed at the warm-up's speed.
-_MARGIN = 2.0
-_LEAST = 64
-_BLIND_PER_SLOT = 200
 
 
 @attrs.frozen(kw_only=True)
@@ -46,8 +40,8 @@ class Traffic:
     codec: str
     prompt_form: str
 
-    def sessions(self, seed: int, count: int) -> Iterator[Session]:
-        """The first `count` sessions of a seed."""
+    def sessions(self, seed: int, count: int | None = None) -> Iterator[Session]:
+        """The first `count` sessions of a seed; by default all, which may be endless."""
         return itertools.islice(self.workload.sessions(self.context, seed), count)
 
 
@@ -133,16 +127,3 @@ def _carries(codec: str, session: Session) -> bool:
     if codec == CHAT:
         return not isinstance(prompt, TokenPrompt)
     return True
-
-
-def sessions_needed(stop: Stop, concurrency: int, turns_per_s: float | None) -> int:
-    """How many sessions to prepare for a phase.
-
-    Args:
-        turns_per_s: the speed of the warm-up; None without one.
-    """
-    if stop.requests is not None:
-        return stop.requests + concurrency
-    if stop.duration_s is None or turns_per_s is None:
-        return max(_LEAST, _BLIND_PER_SLOT * concurrency)
-    return max(_LEAST, math.ceil(turns_per_s * stop.duration_s * _MARGIN)) + 4 * concurrency
