@@ -22,7 +22,7 @@ from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.run.runner import Outcome, Runner
 from tokenbench.run.running_server import RunningServer
 from tokenbench.store.layout import RunDirectory
-from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, Suite
+from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, RepeatsRequest, Suite
 
 SITE = Path(__file__).parent / "site"
 PLUGIN = "recording.plugin"
@@ -130,7 +130,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
     """One run of everything: two levels, two repeats, an eval."""
     folder = tmp_path_factory.mktemp("whole")
     notes = Notes(folder / "notes.jsonl")
-    load = LoadRequest(concurrency=(1, 2), repeats=2, duration_s=1.0, warmup_per_concurrency=2)
+    load = LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_least=2, at_most=2), duration_s=1.0, warmup_per_concurrency=2)
     with installed() as patch:
         patch.setenv("RECORDING_NOTES", str(notes.file))
         return run_of(suite(load=load), folder / "runs", notes)

@@ -36,7 +36,7 @@ from tokenbench.load.worker_handle import WorkerHandle
 from tokenbench.plan import resolve
 from tokenbench.plan.load import resolve_load
 from tokenbench.store.records import read_raw
-from tokenbench.suite.schema import LoadRequest, PluginRef
+from tokenbench.suite.schema import LoadRequest, PluginRef, RepeatsRequest
 
 from .conftest import PLUGIN, Notes, WholeRun, plan_of, run_of, suite
 
@@ -195,7 +195,7 @@ def test_a_workload_is_asked_for_each_phase_with_a_seed_of_its_own(whole_run: Wh
 
 def test_the_same_suite_asks_for_the_same_sessions(whole_run, notes, tmp_path) -> None:
     """Seeds follow from the suite's seed, the level and the phase alone."""
-    load = LoadRequest(concurrency=(1, 2), repeats=2, requests=2, warmup_per_concurrency=2)
+    load = LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_least=2, at_most=2), requests=2, warmup_per_concurrency=2)
     run_of(suite(load=load, evals=False), tmp_path, notes)
     seeds = [c["seed"] for c in notes.of("Workload.sessions")]
     assert seeds == [c["seed"] for c in whole_run.notes.of("Workload.sessions")]

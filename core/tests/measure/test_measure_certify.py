@@ -1,4 +1,4 @@
-"""All checks together, the check of repeats, and the verdict."""
+"""All checks together, and the verdict."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tokenbench.api import Check, CheckOutcome, Estimate, FrozenMap, Measurement
+from tokenbench.api import Check, CheckOutcome, FrozenMap, Measurement
 from tokenbench.load.records import Status
 from tokenbench.measure.certify import CHECKS, certify
 from tokenbench.measure.checks import above, below, verdict, worst
@@ -38,13 +38,17 @@ def test_values_at_a_limit_pass() -> None:
     [
         (["OK", "NOT_ASSESSED"], Measurement.CERTIFIED),
         (["OK", "FLAGGED", "NOT_ASSESSED"], Measurement.FLAGGED),
+        (["OK", "TOO_SHORT", "NOT_ASSESSED"], Measurement.FLAGGED),
+        (["TOO_SHORT", "INVALID"], Measurement.INVALID),
         (["FLAGGED", "INVALID", "OK"], Measurement.INVALID),
         (["NOT_ASSESSED"], Measurement.INVALID),
         ([], Measurement.INVALID),
     ],
 )
 def test_verdict_is_the_worst_check(outcomes: list[str], expected: Measurement) -> None:
-    """Checks that are not assessed flag nothing; if none was assessed, the point is invalid."""
+    """Checks that are not assessed flag nothing, those with too little data flag; if none was
+    assessed, the point is invalid.
+    """
     assert verdict([_check(OUTCOMES[name]) for name in outcomes]) is expected
 
 
@@ -52,60 +56,6 @@ def test_worst_repeat_counts() -> None:
     """Outcomes of repeats are not averaged."""
     found = worst([_check(CheckOutcome.OK, "a"), _check(CheckOutcome.FLAGGED, "b")])
     assert found.evidence == "b"
-
-
-def _estimates(half_width: float, count: int) -> FrozenMap[Estimate]:
-    values = (100.0,) * count
-    return FrozenMap(
-        {"output_tok_s.steady": Estimate(mean=100.0, half_width=half_width, values=values)}
-    )
-
-
-@pytest.mark.parametrize(
-    ("count", "half_width", "outcome"),
-    [
-        (2, 50.0, CheckOutcome.NOT_ASSESSED),
-        (3, 9.0, CheckOutcome.OK),
-        (4, 11.0, CheckOutcome.FLAGGED),
-        (5, 9.0, CheckOutcome.FLAGGED),
-        (5, 4.0, CheckOutcome.OK),
-    ],
-)
-def test_repeats(
-    turn: Any, evidence: Any, phase: Any, count: int, half_width: float, outcome: CheckOutcome
-) -> None:
-    """Limit of half-width over mean: 10 % with 3 or 4 repeats, 5 % from 5 on; never invalid."""
-    turns = [turn(float(k), [k + 0.5, k + 1.0]) for k in range(20)]
-    repeats = [evidence(turns, phase(0.0, 20.0))] * count
-    checks = {
-        c.name: c
-        for c in certify(repeats, _estimates(half_width, count), CertificationThresholds())
-    }
-    assert checks["repeats"].outcome is outcome
-
-
-@pytest.mark.parametrize(
-    ("turns", "lengths"),
-    [(6, (10, 10)), (40, (2, 18))],
-    ids=["fewer than 10 requests", "answers of very different lengths"],
-)
-def test_repeats_with_too_few_requests_are_not_assessed(
-    turn: Any, evidence: Any, phase: Any, turns: int, lengths: tuple[int, int]
-) -> None:
-    """Few sampled requests give a wide interval on any server; an interval wider than they explain
-    is flagged.
-    """
-    done = [
-        turn(k, [k + 0.1, *([k + 1.0] * lengths[k % 3 == 0])]) for k in map(float, range(turns))
-    ]
-    repeats = [evidence(done, phase(0.0, float(turns)))] * 3
-    checks = {c.name: c for c in certify(repeats, _estimates(15.0, 3), CertificationThresholds())}
-    assert checks["repeats"].outcome is CheckOutcome.NOT_ASSESSED
-    evidence_text = "95 % CI of output_tok_s.steady is ±15.0 %: too few requests"
-    assert checks["repeats"].evidence == evidence_text
-    checks = {c.name: c for c in certify(repeats, _estimates(95.0, 3), CertificationThresholds())}
-    expected = CheckOutcome.NOT_ASSESSED if turns < 10 else CheckOutcome.FLAGGED
-    assert checks["repeats"].outcome is expected
 
 
 def test_one_bad_repeat_invalidates_a_point(turn: Any, evidence: Any, phase: Any) -> None:
@@ -117,9 +67,9 @@ def test_one_bad_repeat_invalidates_a_point(turn: Any, evidence: Any, phase: Any
     )  # fmt: skip
     good = evidence(turns, summary)
     bad = evidence([*turns[:20], *(dict(t, status=Status.STALLED) for t in turns[20:])], summary)
-    checks = certify([good] * 3, estimates([good.metrics] * 3), CertificationThresholds())
-    assert len({check.name for check in checks}) == len(CHECKS) + 1
+    checks = certify([good] * 3, estimates([good] * 3), CertificationThresholds())
+    assert len({check.name for check in checks}) == len(CHECKS) + 2
     assert verdict(checks) is Measurement.CERTIFIED
-    invalid = certify([good, bad, good], estimates([good.metrics] * 3), CertificationThresholds())
+    invalid = certify([good, bad, good], estimates([good] * 3), CertificationThresholds())
     assert verdict(invalid) is Measurement.INVALID
     assert certify([], FrozenMap(), CertificationThresholds()) == ()

@@ -13,7 +13,7 @@ from tokenbench.measure.thresholds import CertificationThresholds
 
 LIMITS = CertificationThresholds()
 OK, FLAGGED, INVALID = CheckOutcome.OK, CheckOutcome.FLAGGED, CheckOutcome.INVALID
-NOT_ASSESSED = CheckOutcome.NOT_ASSESSED
+NOT_ASSESSED, TOO_SHORT = CheckOutcome.NOT_ASSESSED, CheckOutcome.TOO_SHORT
 
 
 def _steady(turn: Any, *, tpot: float, delay: float = 0.0, count: int = 20, **fields: Any) -> Any:
@@ -84,15 +84,28 @@ def test_loop_delay_without_reads(turn: Any, evidence: Any, phase: Any) -> None:
         (0.004, 20, OK),  # limits 5 ms and 20 ms: 5 % and 20 % of the TTFT of 0.1 s
         (0.006, 20, FLAGGED),
         (0.021, 20, INVALID),
-        (0.021, 5, NOT_ASSESSED),
+        (0.004, 5, OK),
+        (0.006, 5, FLAGGED),
     ],
 )
 def test_dispatch_delay(
     turn: Any, evidence: Any, phase: Any, delay: float, count: int, outcome: CheckOutcome
 ) -> None:
-    """p99 against shares of the median TTFT; not assessed with fewer than 10 requests."""
+    """p99 against shares of the median TTFT; of fewer than 10 requests the largest delay."""
     data = evidence(_steady(turn, tpot=0.01, delay=delay, count=count), phase(0.0, 9.0))
-    assert client_checks.dispatch_delay(data, LIMITS).outcome is outcome
+    check = client_checks.dispatch_delay(data, LIMITS)
+    assert check.outcome is outcome
+    assert check.evidence.startswith("largest" if count < 10 else "p99")
+
+
+def test_largest_delay_of_few_requests_counts(turn: Any, evidence: Any, phase: Any) -> None:
+    """One late request of five is flagged; no request in the steady state is too short."""
+    turns = _steady(turn, tpot=0.01, count=5)
+    turns[3]["scheduled"] -= 0.012
+    check = client_checks.dispatch_delay(evidence(turns, phase(0.0, 9.0)), LIMITS)
+    assert check.outcome is FLAGGED and check.value == pytest.approx(0.012)
+    check = client_checks.dispatch_delay(evidence([], phase(0.0, 9.0)), LIMITS)
+    assert check.outcome is TOO_SHORT and "; --" in check.evidence
 
 
 def test_dispatch_delay_outside_the_steady_state_is_ignored(
@@ -114,8 +127,8 @@ def test_cpu(turn: Any, evidence: Any, phase: Any, cpu_s: float, outcome: CheckO
 
 
 def test_cpu_of_an_empty_phase(evidence: Any, phase: Any) -> None:
-    """Not assessed."""
-    assert client_checks.cpu(evidence([], phase(0.0, 0.0)), LIMITS).outcome is NOT_ASSESSED
+    """Too short."""
+    assert client_checks.cpu(evidence([], phase(0.0, 0.0)), LIMITS).outcome is TOO_SHORT
 
 
 MS = 1_000_000
@@ -209,17 +222,19 @@ def test_offered_load_closed(
 
 
 def test_offered_load_needs_a_steady_state(turn: Any, evidence: Any, phase: Any) -> None:
-    """With as many requests as the concurrency there is a ramp only: not assessed."""
+    """With fewer requests than the concurrency there is a ramp only: too short."""
     data = evidence(
-        [turn(0.0, [1.0]) for _ in range(4)],
+        [turn(0.0, [1.0]) for _ in range(3)],
         phase(0.0, 1.0, concurrency=4, in_flight_ns=400, target_in_flight_ns=800),
     )
-    assert client_checks.offered_load(data, LIMITS).outcome is NOT_ASSESSED
+    check = client_checks.offered_load(data, LIMITS)
+    assert check.outcome is TOO_SHORT
+    assert check.evidence == "too short to judge: no steady state; --requests 9"
 
 
 @pytest.mark.parametrize(
     ("sent", "scheduled", "outcome"),
-    [(99, 100, OK), (97, 100, FLAGGED), (89, 100, INVALID), (0, 0, NOT_ASSESSED)],
+    [(99, 100, OK), (97, 100, FLAGGED), (89, 100, INVALID), (0, 0, TOO_SHORT)],
 )
 def test_offered_load_open(
     turn: Any, evidence: Any, phase: Any, sent: int, scheduled: int, outcome: CheckOutcome
@@ -256,3 +271,59 @@ def test_offered_load_with_think_time(
     check = client_checks.offered_load(evidence(turns, summary), LIMITS)
     assert check.outcome is outcome
     assert "or thinking" in check.evidence
+
+
+@pytest.mark.parametrize(
+    ("longest_ms", "total_ms", "seconds", "outcome"),
+    [
+        (45, 45, 2.0, OK),  # below 50 ms
+        (90, 90, 10.0, OK),  # below 1 % of 10 s
+        (110, 110, 10.0, FLAGGED),
+        (490, 490, 10.0, FLAGGED),
+        (510, 510, 10.0, INVALID),
+        (90, 510, 10.0, INVALID),  # many gaps
+        (30_000, 30_000, 40.0, INVALID),
+        (45, 45, 0.5, OK),  # the floor holds for both limits
+        (60, 60, 0.5, INVALID),
+    ],
+)
+def test_paused(
+    turn: Any, evidence: Any, phase: Any,
+    longest_ms: int, total_ms: int, seconds: float, outcome: CheckOutcome,
+) -> None:  # fmt: skip
+    """One gap over 1 % of the steady state and 50 ms is flagged; over 5 % of it, or many that add
+    up to that, invalid. Open loop and closed loop alike.
+    """
+    gaps = {"longest_pause_ns": longest_ms * MS, "paused_ns": total_ms * MS}
+    turns = [turn(0.0, [0.1]), turn(seconds, [seconds + 0.1])]
+    for loop in ({}, {"concurrency": None, "rate_per_s": 1.0}):
+        data = evidence(turns, phase(0.0, seconds, **gaps, **loop))
+        check = client_checks.paused(data, LIMITS)
+        assert check.outcome is outcome, check
+        assert f"longest gap {longest_ms} ms, {total_ms / 1e3:.2f} s in all" in check.evidence
+
+
+@pytest.mark.parametrize(
+    ("kernel", "set_ms", "outcome"),
+    [(True, 0.9, OK), (True, -1.1, FLAGGED), (True, 3600e3, FLAGGED), (False, 3600e3, OK)],
+)
+def test_wall_clock_step(
+    turn: Any, evidence: Any, phase: Any, kernel: bool, set_ms: float, outcome: CheckOutcome
+) -> None:
+    """Over 1 ms, either way, flags kernel timestamps; others do not use the wall clock."""
+    summary = phase(0.0, 10.0, clock_set_ns=round(set_ms * MS), kernel_timestamps=kernel)
+    check = client_checks.paused(evidence([turn(0.0, [1.0])], summary), LIMITS)
+    assert check.outcome is outcome
+    assert (f"wall clock set by {abs(set_ms):.1f} ms" in check.evidence) == (outcome is FLAGGED)
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome"),
+    [(None, NOT_ASSESSED), (0.0, OK), (0.05, OK), (0.06, FLAGGED), (0.26, INVALID)],
+)
+def test_foreign_load(
+    evidence: Any, phase: Any, share: float | None, outcome: CheckOutcome
+) -> None:
+    """5 % and 25 % of the cores of client and engine; unknown where the system does not tell."""
+    data = evidence([], phase(0.0, 10.0), foreign_share=share)
+    assert client_checks.foreign_load(data, LIMITS).outcome is outcome

@@ -71,6 +71,18 @@ def _throttled(turns: Any, phase: Any, more: Any) -> None:
     more["throttled_share"] = 0.1
 
 
+def _suspended(turns: Any, phase: Any, more: Any) -> None:
+    phase["longest_pause_ns"] = phase["paused_ns"] = 400 * MS
+
+
+def _other_load(turns: Any, phase: Any, more: Any) -> None:
+    more["foreign_share"] = 0.11
+
+
+def _no_more_prompts(turns: Any, phase: Any, more: Any) -> None:
+    phase["starved_ns"] = 500 * MS
+
+
 FAULTS: dict[str, Fault] = {
     "client loop delay": _late_reads,
     "client dispatch delay": _late_sends,
@@ -83,6 +95,9 @@ FAULTS: dict[str, Fault] = {
     "server agreement": _miscounting,
     "stability": _slowing,
     "accelerators": _throttled,
+    "client paused": _suspended,
+    "foreign load": _other_load,
+    "duration": _no_more_prompts,
 }
 
 
@@ -102,21 +117,21 @@ def _outcomes(
     more = {
         "before": Counters(prompt_tokens=0.0, generated_tokens=0.0),
         "after": Counters(prompt_tokens=310.0, generated_tokens=310.0),
-        "accelerated": True, "longest_gap_s": 1.0, "throttled_share": 0.0,
+        "accelerated": True, "longest_gap_s": 1.0, "throttled_share": 0.0, "foreign_share": 0.01,
     }  # fmt: skip
     if fault is not None:
         fault(turns, phase, more)
     repeats = [evidence(turns, make_phase(0.0, 31.0, **phase), **more)] * 3
-    output = Estimate(mean=100.0, half_width=width, values=(100.0,) * 3)
+    output = Estimate(mean=100.0, half_width=width, values=(100.0,) * 3, method="repeats")
     checks = certify(repeats, FrozenMap({"output_tok_s.steady": output}), CertificationThresholds())
     return {check.name: check.outcome for check in checks}
 
 
 def test_every_check_has_a_fault(turn: Any, evidence: Any, phase: Any) -> None:
-    """The table above has the checks of certification, except `repeats`."""
+    """The table above has the checks of certification, except `precision`."""
     names = set(_outcomes(turn, evidence, phase, None))
-    assert names == {*FAULTS, "repeats"}
-    assert len(names) == len(CHECKS) + 1
+    assert names == {*FAULTS, "precision"}
+    assert len(names) == len(CHECKS) + 2
 
 
 def test_good_evidence_passes_all_checks(turn: Any, evidence: Any, phase: Any) -> None:
@@ -133,8 +148,8 @@ def test_each_fault_fails_its_check_only(turn: Any, evidence: Any, phase: Any, n
     assert bad == {name}, outcomes
 
 
-def test_wide_interval_fails_repeats_only(turn: Any, evidence: Any, phase: Any) -> None:
+def test_wide_interval_fails_precision_only(turn: Any, evidence: Any, phase: Any) -> None:
     """An interval of 30 % although each repeat is perfectly regular."""
     outcomes = _outcomes(turn, evidence, phase, None, width=30.0)
     bad = {n for n, o in outcomes.items() if o in (CheckOutcome.FLAGGED, CheckOutcome.INVALID)}
-    assert bad == {"repeats"}
+    assert bad == {"precision"}

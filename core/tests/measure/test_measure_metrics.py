@@ -48,8 +48,11 @@ def test_every_time_of_one_request_by_hand(turn: Any, arrays: Any, phase: Any) -
 
 
 def test_computed_metrics_are_the_defined_ones(turn: Any, arrays: Any, phase: Any) -> None:
-    """All except energy, also for an empty repeat."""
-    defined = {name for name in BY_NAME if not name.startswith(("energy", "power"))}
+    """All except energy and those of the server's counters, also for an empty repeat."""
+    elsewhere = ("energy", "power", "retries")
+    defined = {
+        name for name in BY_NAME if not name.startswith(elsewhere) and not name.endswith(".server")
+    }
     for turns in ([], [turn(0.0, [1.0])]):
         found = measure_repeat(*arrays(turns), phase(0.0, 2.0), accelerators=0)
         assert set(found) == defined
@@ -176,7 +179,7 @@ def test_tokens_of_chunks_without_a_count_are_spread_evenly(
 ) -> None:
     """Two chunks, six tokens: three count at the arrival of each chunk."""
     turns = [turn(0.0, [1.0, 3.0], n_out=6), turn(2.0, [4.0], n_out=0)]
-    found = measure_repeat(*arrays(turns), phase(0.0, 5.0), accelerators=1)
+    found = measure_repeat(*arrays(turns), phase(0.0, 2.0), accelerators=1)
     # Steady from 0 s to 2 s: one of the two chunks.
     assert found["output_tok_s.steady"] == pytest.approx(3 / 2)
     assert found["itl_token_s.mean"] is None
@@ -185,7 +188,7 @@ def test_tokens_of_chunks_without_a_count_are_spread_evenly(
 def test_first_chunk_without_a_count_has_the_rest(turn: Any, arrays: Any, phase: Any) -> None:
     """Continuous usage may omit the first chunk; `n_out` gives its count."""
     turns = [turn(0.0, [1.0, 1.3], tokens=[-1, 3], n_out=5), turn(2.0, [4.0, 4.3], tokens=[2, 3])]
-    found = measure_repeat(*arrays(turns), phase(0.0, 5.0), accelerators=1)
+    found = measure_repeat(*arrays(turns), phase(0.0, 2.0), accelerators=1)
     assert found["itl_token_s.p99"] == pytest.approx(0.1)
     assert found["output_tok_s.steady"] == pytest.approx(5 / 2)
 
@@ -215,6 +218,42 @@ def test_order_of_records_and_chunks_does_not_matter(
     straight = measure_repeat(*arrays(turns), phase(0.0, 9.0), accelerators=1)
     mixed = measure_repeat(*arrays([turns[k] for k in order]), phase(0.0, 9.0), accelerators=1)
     assert mixed == pytest.approx(straight)
+
+
+def test_stall_that_stops_dispatching_is_part_of_the_steady_state(
+    turn: Any, arrays: Any, phase: Any
+) -> None:
+    """A closed loop of 4 for 40 s on a server that is frozen from 5 s to 35 s. Only what arrived
+    counts, over all 40 s: the gap after the last dispatch before the freeze belongs to it.
+    """
+    frozen, length_s, n_out = (5.0, 35.0), 0.5, 50
+    turns, arrived = [], 0
+    for stream in range(4):
+        at = stream * 0.1
+        while at < 40.0:
+            times = [at + length_s * (i + 1) / n_out for i in range(n_out)]
+            times = [t if t < frozen[0] or at >= frozen[1] else t + 30.0 for t in times]
+            turns.append(turn(at, times))
+            arrived += sum(0.3 <= t <= 40.0 for t in times)
+            at = times[-1]
+    end = max(t["last"] for t in turns)
+    dispatched = phase(0.0, end, concurrency=4, dispatch_ended_ns=40 * 10**9)
+    found = measure_repeat(*arrays(turns), dispatched, accelerators=1)
+    assert found["duration_s.steady"] == pytest.approx(39.7)
+    assert found["output_tok_s.steady"] == pytest.approx(arrived / 39.7, rel=0.01)
+    assert found["output_tok_s.steady"] == pytest.approx(4 * 100 * 10 / 40, rel=0.03)
+
+
+def test_frozen_at_the_end_of_dispatching(turn: Any, arrays: Any, phase: Any) -> None:
+    """A server that answers for 10 s and then freezes for 30 s: 319 tok/s until its last dispatch,
+    but a quarter of that over the 40 s in which it should have answered.
+    """
+    turns = [turn(k / 10, [k / 10 + 0.0031 * (i + 1) for i in range(32)]) for k in range(100)]
+    turns.append(turn(10.0, [40.1]))
+    found = measure_repeat(
+        *arrays(turns), phase(0.0, 40.2, dispatch_ended_ns=40 * 10**9), accelerators=1
+    )
+    assert found["output_tok_s.steady"] == pytest.approx(3200 / 40, rel=0.01)
 
 
 def test_steady_state_of_an_open_loop(turn: Any, arrays: Any, phase: Any) -> None:
@@ -249,7 +288,8 @@ def test_goodput(
         turn(2.0, [2.1, 3.9]),  # slow TPOT
     ]
     objectives = parse_objectives(slo, where="--slo")
-    found = measure_repeat(*arrays(turns), phase(0.0, 4.0), accelerators=1, objectives=objectives)
+    dispatched = phase(0.0, 4.0, dispatch_ended_ns=2_000_000_000)
+    found = measure_repeat(*arrays(turns), dispatched, accelerators=1, objectives=objectives)
     assert found["goodput_req_s.whole"] == pytest.approx(good / 4)
     assert found["goodput_req_s.steady"] == pytest.approx(good_in_steady_state / 2)
 

@@ -35,7 +35,7 @@ from tokenbench.load.cores import WorkerCount, split_cores
 from tokenbench.plan.planner import make_plan
 from tokenbench.plan.resolve import resolve
 from tokenbench.suite.places import Places
-from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, Suite
+from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, RepeatsRequest, Suite
 from tokenbench.suite.structure import read_suite
 
 
@@ -172,7 +172,7 @@ def test_what_changes_a_number_changes_the_identity() -> None:
     assert len({p.id for p in base.points}) == 2
     same = [
         _suite(port=8080),
-        attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 2), repeats=5)),
+        attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_most=5))),
     ]
     other = [
         _suite(flags=FrozenMap({"--z": 1})),
@@ -218,7 +218,7 @@ def test_disaggregated_pools() -> None:
     [
         (_suite(topology=Topology(pp=2)), {}, "does not support pp=2"),
         (_suite(topology=Topology(dp_attention=True)), {}, "does not support dp_attention=1"),
-        (_suite(precision="fp8"), {}, "no weights of precision 'fp8'"),
+        (_suite(weights="fp8"), {}, "no weights of precision 'fp8'"),
         (_suite(), {"weight_formats": ("onnx",)}, "can load"),
         (_suite(), {"hardware": ("nvidia",)}, "does not run on 'cpu'"),
     ],
@@ -239,7 +239,8 @@ def test_stop_rules() -> None:
         suite = attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 4), **load))
         return [p.stop for p in _plan(suite).deployments[0].points]
 
-    assert [s.duration_s for s in stops()] == [10.0, 10.0]
+    assert [(s.duration_s, s.min_requests) for s in stops()] == [(10.0, 4), (10.0, 16)]
+    assert [s.min_requests for s in stops(duration_s=5)] == [None, None]
     assert [s.requests for s in stops(requests_per_concurrency=10)] == [10, 40]
     assert [s.requests for s in stops(requests_per_concurrency=10, requests=15)] == [10, 15]
     assert [s.min_requests for s in stops(min_requests_per_concurrency=1.5)] == [2, 6]
@@ -251,7 +252,7 @@ def test_stop_rules() -> None:
         (10**9, {"requests": 1}, "needs a context of 1,000,000,000 tokens"),
         (10**6, {"requests": 10**6}, "1,000,000 prompts of up to 1,000,000 tokens"),
         (10**7, {"rate": (100.0,), "duration_s": 100.0}, "10,000 prompts of up to"),
-        (10**7, {"concurrency": (1024,)}, "2,048 prompts of up to 10,000,000"),
+        (10**7, {"concurrency": (1024,)}, "4,096 prompts of up to 10,000,000"),
     ],
 )
 def test_prompts_that_would_fill_a_disk_are_refused(

@@ -231,8 +231,8 @@ _COUNTS = (
         "retries",
         "retries",
         "requests",
-        "Requests sent again because the server dropped a kept connection before it answered. Their "
-        "times count from the first attempt.",
+        "Requests sent again on a new connection, because the server had closed their kept one. "
+        "Their times count from the first attempt.",
         False,
     ),
     (

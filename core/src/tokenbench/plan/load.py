@@ -19,6 +19,7 @@ from tokenbench.suite.slo import Objective, parse_objectives
 from .search import Bisection
 
 DEFAULT_DURATION_S = 10.0
+DEFAULT_GENERATIONS = 3
 _OPEN_LOOP_CONCURRENCY = 16
 _SEARCH_CONCURRENCY = 64
 
@@ -91,11 +92,13 @@ def _stop(load: LoadRequest, concurrency: int) -> Stop:
     if load.requests_per_concurrency is not None:
         scaled = max(1, round(load.requests_per_concurrency * concurrency))
         requests = scaled if requests is None else min(requests, scaled)
-    duration_s = load.duration_s
+    duration_s, least = load.duration_s, round(load.min_requests_per_concurrency * concurrency)
     if duration_s is None and requests is None:
         duration_s = DEFAULT_DURATION_S
-    least = round(load.min_requests_per_concurrency * concurrency) or None
-    return Stop(duration_s=duration_s, requests=requests, min_requests=least)
+        if not least and not load.rate and load.find is None:
+            # The first requests fill the server; each generation after them replaces all of them.
+            least = (1 + DEFAULT_GENERATIONS) * concurrency
+    return Stop(duration_s=duration_s, requests=requests, min_requests=least or None)
 
 
 def _server_concurrency(load: LoadRequest) -> int:

@@ -117,7 +117,10 @@ def _number(value: Any, _: Any) -> float:
 def _repeats(value: Any, _: Any) -> RepeatsRequest:
     """``3``, or a mapping of the keys of :class:`RepeatsRequest`."""
     if type(value) is int:
-        return RepeatsRequest(at_least=value, at_most=value)
+        try:
+            return RepeatsRequest(at_least=value, at_most=value)
+        except ValueError as error:
+            raise ValueError(str(error).partition(": ")[2]) from None
     if not isinstance(value, dict):
         raise ValueError(f"expected int or a mapping, got {_shown(value)}")
     keys = dict(value)

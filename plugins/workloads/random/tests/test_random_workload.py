@@ -14,6 +14,8 @@ from tokenbench_workload_random.plugin import RandomOptions, bench_register_work
 
 from tokenbench.api import (
     ChatPrompt,
+    FittedWords,
+    FrozenMap,
     TextPrompt,
     Tokenizer,
     TokenPrompt,
@@ -128,10 +130,24 @@ def test_text_prompts_have_the_exact_length(length: int, seed: int, chat: bool) 
     assert len(BPE.encode(text)) == length
 
 
-def test_without_a_tokenizer_lengths_are_estimates() -> None:
-    """`n_in` is None."""
+@pytest.mark.parametrize("chat", [True, False])
+def test_fitted_words_make_text_of_the_asked_length(chat: bool) -> None:
+    """Without a tokenizer; a prefix counts towards the length."""
+    words = FrozenMap({"a": 1, "cat": 1, "water": 2, "engine": 3})
+    fitted = FittedWords(words=words, starts=("a", "water"), overhead=9, source="probes")
+    context = _context(tokenizer=None, chat=chat, fitted=fitted)
+    turns = _turns(3, 50, context, input_tokens=40, input_range=0.5, prefix_tokens=6)
+    for turn in turns:
+        assert isinstance(turn.prompt, ChatPrompt if chat else TextPrompt)
+        text = turn.prompt.messages[0].content if chat else turn.prompt.text
+        assert sum(words[word] for word in text.split(" ")) == turn.n_in
+    assert len({turn.prompt for turn in turns}) == 50
+
+
+def test_without_tokenizer_and_fitted_words_lengths_are_estimates() -> None:
+    """`n_in` is the asked length all the same, so that the server's usage is compared with it."""
     (turn,) = _turns(0, 1, _context(tokenizer=None), input_tokens=50)
-    assert turn.n_in is None
+    assert turn.n_in == 50
     assert len(turn.prompt.text.split()) == 50
 
 
