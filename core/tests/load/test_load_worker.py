@@ -113,9 +113,7 @@ def test_an_interruption_keeps_completed_turns(serve, drive, tmp_path) -> None:
         asked.append(time.monotonic())  # First once the worker is ready.
         return asked[-1] - asked[0] > 2
 
-    summary = drive(
-        serve("--itl-s", "0.05"), stop=Stop(duration_s=60), interrupted=interrupted
-    )
+    summary = drive(serve("--itl-s", "0.05"), stop=Stop(duration_s=60), interrupted=interrupted)
     assert summary.stopped_by == "cancelled"
     found = _status(tmp_path)
     assert found["CANCELLED"] == 4

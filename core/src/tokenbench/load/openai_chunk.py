@@ -162,8 +162,7 @@ def _classify_untyped(event: bytes) -> StreamEvent:
     error = _error(data, event)
     if error is not None:
         return StreamEvent(error=error[:_MAX_ERROR_CHARS])
-    found = data.get("choices")
-    choices = [_choice(one) for one in found if isinstance(one, dict)] if _is_list(found) else []
+    choices = [_choice(one) for one in _list(data.get("choices")) if isinstance(one, dict)]
     usage = _usage(data["usage"]) if isinstance(data.get("usage"), dict) else None
     if len(choices) == 1 and not choices[0].index:
         return _event(choices[0], usage)
@@ -193,10 +192,8 @@ def _error(data: dict[str, Any], event: bytes) -> str | None:
         keys = {key for key, value in data.items() if value is not None}
         if any(needed <= keys for needed in _ERROR_KEYS):
             return message or _json_text(data.get("detail"))
-    choices = data.get("choices")
-    if _is_list(choices) and choices and isinstance(choices[0], dict) and choices[0].get("error"):
-        return _error_text(choices[0]["error"])
-    return None
+    errors = (_field(choice, "error") for choice in _list(data.get("choices")))
+    return next((_error_text(error) for error in errors if error), None)
 
 
 def _error_text(error: Any) -> str:
@@ -212,26 +209,24 @@ def _json_text(value: Any) -> str:
 
 def _choice(data: dict[str, Any]) -> _Choice:
     delta = data.get("delta")
-    ids = data.get("token_ids")
     return _Choice(
         index=_count(data.get("index")),
         delta=_delta(delta) if isinstance(delta, dict) else None,
         text=_text(data.get("text")),
         finish_reason=_json_text(data.get("finish_reason")),
-        token_ids=[0] * len(ids) if _is_list(ids) else None,
+        token_ids=[0] * len(_list(data.get("token_ids"))),
     )
 
 
 def _delta(data: dict[str, Any]) -> _Delta:
     content = data.get("content")
-    calls = data.get("tool_calls")
     call = data.get("function_call")
     reasoning = _text(data.get("reasoning_content")) or _text(data.get("reasoning"))
     return _Delta(
         content=_parts(content, reasoning=False),
         reasoning_content=reasoning or _parts(content, reasoning=True),
         refusal=_text(data.get("refusal")),
-        tool_calls=[_raw(one) for one in calls] if _is_list(calls) else None,
+        tool_calls=[_raw(one) for one in _list(data.get("tool_calls"))],
         function_call=_raw(call if isinstance(call, dict) else None),
     )
 
@@ -240,7 +235,7 @@ def _parts(content: Any, *, reasoning: bool) -> str:
     """The text of `content`: a string, or a list of typed parts. Mistral's type ``thinking`` is
     reasoning.
     """
-    if not _is_list(content):
+    if not isinstance(content, list):
         return "" if reasoning else _text(content)
     found = ""
     for part in content:
@@ -278,8 +273,8 @@ def _field(data: Any, name: str) -> Any:
     return data.get(name) if isinstance(data, dict) else None
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _raw(value: Any) -> msgspec.Raw:

@@ -66,7 +66,7 @@ class SessionSource:
                 return False
             if session is NotYet.PREPARED:
                 self._starved_since_ns = self._starved_since_ns or monotonic_ns()
-                self._timers.call_at(monotonic_ns() + _RETRY_NS, self._start_wanted)
+                self._timers.call_at(monotonic_ns() + _RETRY_NS, self._retry)
                 return True
             self._end_starvation()
             if session is None:
@@ -76,6 +76,9 @@ class SessionSource:
             if not self._start(session, self._wanted.popleft()):
                 return False
         return True
+
+    def _retry(self) -> None:
+        self._start_wanted()
 
     def _end_starvation(self) -> None:
         if self._starved_since_ns:
