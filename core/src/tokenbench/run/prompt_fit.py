@@ -33,6 +33,8 @@ from .words import WORDS
 
 # Requests and seconds to measure words. The requests that verify come on top.
 _MOST_REQUESTS, _MOST_S = 150, 60.0
+# After so long, no more words than enough.
+_LONG_S = 10.0
 _ATTEMPTS, _RETRY_S = 3, 1.0
 # Words in one request: with 2 tokens a word it stays below the context of small servers.
 _GROUP = 64
@@ -129,11 +131,15 @@ class _Server:
         self._codec = codec
         self._chat = chat
         self._left = _MOST_REQUESTS
-        self._deadline = time.monotonic() + _MOST_S
+        self._begun = time.monotonic()
+
+    def slow(self) -> bool:
+        """Whether it has taken long."""
+        return time.monotonic() - self._begun > _LONG_S
 
     def spent(self) -> bool:
         """Whether no more requests should be sent to measure words."""
-        return self._left <= 0 or time.monotonic() > self._deadline
+        return self._left <= 0 or time.monotonic() - self._begun > _MOST_S
 
     def limited(self, count: Count) -> Count:
         """`count` within the limits."""
@@ -282,7 +288,7 @@ def _sizes(server: _Server, count: Count, anchor: _Anchor) -> dict[str, int]:
     while todo:
         words, tokens = todo.pop()
         if tokens is None:
-            if server.spent():
+            if server.spent() or (server.slow() and len(found) >= _ENOUGH):
                 break
             tokens = total(words)
         extra = tokens - len(words)
