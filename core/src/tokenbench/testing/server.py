@@ -19,6 +19,15 @@ run; this server is for behaviour that a real engine does not show on request.
 ``--coalesce N``         buffers events, and writes N of them at once
 ``--tokens-per-chunk N`` puts N tokens into each event
 ``--no-done``            ends streams without ``[DONE]``
+``--jitter F``           times vary evenly by this fraction of themselves
+``--slow-start N:S``     the first N requests wait S seconds more for their first token
+``--freeze A:S``         sends nothing for S seconds, A seconds after the first request
+``--drift F``            time between tokens grows by this fraction within 20 seconds
+``--error-share S``      ends this fraction of streams with an error event
+``--status-share S``     answers this fraction of requests with HTTP 503
+``--usage-factor F``     its usage reports F times the tokens it sent
+``--short-share S``      ends this fraction of responses after half of their tokens, with ``stop``
+``--truth FILE``         appends, for each request, what it really sent and when, as JSON lines
 ======================== ======================================================================
 """
 
@@ -46,6 +55,7 @@ class ScriptedServer:
         self.prompt_tokens = 0
         self.generated_tokens = 0
         self.cached_tokens = 0
+        self.started: float | None = None
 
     async def serve(self) -> None:
         """Serve until the process is terminated."""
@@ -109,6 +119,10 @@ class ScriptedServer:
         script = self.script
         number = self.requests
         self.requests += 1
+        self.started = self.started or time.monotonic()
+        if _drawn(number, 3) < script.status_share:
+            _plain(writer, 503, json.dumps({"error": {"message": "busy by script"}}))
+            return
         if script.refuse:
             _plain(writer, 400, json.dumps({"error": {"message": "refused by script"}}))
             return
@@ -136,35 +150,113 @@ class ScriptedServer:
         )
         self.prompt_tokens += n_in
         self.cached_tokens += cached
-        await asyncio.sleep(script.ttft_s)
+        truth = Truth(number, n_in)
+        more_requests, more_s = script.slow_start
+        wait_s = script.ttft_s * self._jitter(number, 0)
+        await self._sleep(wait_s + (more_s if number < more_requests else 0.0))
+        fails = _drawn(number, 2) < script.error_share
         held: list[str] = []
+        unsent = 0
+        if shortened := _drawn(number, 1) < script.short_share:
+            tokens = max(1, tokens // 2)
         for index in range(tokens):
             if index and script.itl_s:
-                await asyncio.sleep(script.itl_s)
+                await self._sleep(script.itl_s * self._jitter(number, index) * self._drift())
             if dies and index >= tokens // 2:
                 _die(script.die_slowly)
             if drops and index >= tokens // 2:
                 raise ConnectionResetError
+            if fails and index >= tokens // 2:
+                _fail_stream(writer)
+                return
             self.generated_tokens += 1
             last = index + 1 == tokens
             if last or (index + 1) % script.tokens_per_chunk == 0:
                 words = index % script.tokens_per_chunk + 1
+                unsent += words
                 held.append(_chunk(path, " word" * words, None))
             if last or len(held) >= script.coalesce:
                 _events(writer, held)
                 held.clear()
                 await writer.drain()
-        _events(writer, [_chunk(path, None, "length")])
+                truth.sent(unsent)
+                unsent = 0
+        self._end_stream(path, writer, n_in, cached, tokens, "stop" if shortened else "length")
+        await writer.drain()
+        if script.truth is not None:
+            truth.append_to(script.truth)
+
+    def _end_stream(
+        self,
+        path: str,
+        writer: asyncio.StreamWriter,
+        n_in: int,
+        cached: int,
+        tokens: int,
+        finish: str,
+    ) -> None:
+        """The finish reason, the usage, and the end mark."""
+        _events(writer, [_chunk(path, None, finish)])
         usage = {
             "prompt_tokens": n_in,
-            "completion_tokens": tokens,
+            "completion_tokens": round(tokens * self.script.usage_factor),
             "prompt_tokens_details": {"cached_tokens": cached},
         }
         _events(writer, [json.dumps({"choices": [], "usage": usage})])
-        if not script.no_done:
+        if not self.script.no_done:
             _events(writer, ["[DONE]"])
         writer.write(b"0\r\n\r\n")
-        await writer.drain()
+
+    def _jitter(self, number: int, index: int) -> float:
+        return 1.0 + self.script.jitter * (2.0 * _drawn(number, 7 + index) - 1.0)
+
+    def _drift(self) -> float:
+        seconds = time.monotonic() - (self.started or 0.0)
+        return 1.0 + self.script.drift * min(1.0, seconds / 20.0)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, and until the end of a freeze that is due by then."""
+        await asyncio.sleep(seconds)
+        after_s, length_s = self.script.freeze
+        if length_s and self.started is not None:
+            left_s = self.started + after_s + length_s - time.monotonic()
+            if 0.0 < left_s < length_s:
+                await asyncio.sleep(left_s)
+
+
+class Truth:
+    """What one request really got: monotonic nanoseconds and tokens."""
+
+    def __init__(self, number: int, n_in: int) -> None:
+        self.number, self.n_in = number, n_in
+        self.received_ns = time.monotonic_ns()
+        self.sent_ns: list[int] = []
+        self.tokens: list[int] = []
+
+    def sent(self, tokens: int) -> None:
+        """A chunk was written."""
+        self.sent_ns.append(time.monotonic_ns())
+        self.tokens.append(tokens)
+
+    def append_to(self, file: str) -> None:
+        """Append it as one line."""
+        with open(file, "a", encoding="utf-8") as out:  # noqa: PTH123 - as given on the command line
+            out.write(json.dumps(vars(self)) + "\n")
+
+
+def _drawn(number: int, salt: int) -> float:
+    """A number in [0, 1) that depends on the request, spread evenly over requests."""
+    return ((number + 1) * 0.6180339887 + salt * 0.7548776662) % 1.0
+
+
+def _pair(text: str) -> tuple[float, float]:
+    first, _, second = text.partition(":")
+    return float(first), float(second or 0.0)
+
+
+def _fail_stream(writer: asyncio.StreamWriter) -> None:
+    _events(writer, [json.dumps({"error": {"message": "failed by script"}}), "[DONE]"])
+    writer.write(b"0\r\n\r\n")
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
@@ -239,6 +331,15 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--coalesce", type=int, default=1)
     found.add_argument("--tokens-per-chunk", type=int, default=1)
     found.add_argument("--no-done", action="store_true")
+    found.add_argument("--jitter", type=float, default=0.0)
+    found.add_argument("--slow-start", type=_pair, default=(0.0, 0.0))
+    found.add_argument("--freeze", type=_pair, default=(0.0, 0.0))
+    found.add_argument("--drift", type=float, default=0.0)
+    found.add_argument("--error-share", type=float, default=0.0)
+    found.add_argument("--status-share", type=float, default=0.0)
+    found.add_argument("--usage-factor", type=float, default=1.0)
+    found.add_argument("--short-share", type=float, default=0.0)
+    found.add_argument("--truth")
     return found
 
 
