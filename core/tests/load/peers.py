@@ -165,8 +165,8 @@ class Server:
 class PhaseResult:
     """The summary and the records of a phase, and how many requests were retried."""
 
-    def __init__(self, summary: PhaseSummary, records: Any, retries: int) -> None:
-        self.summary, self.records, self.retries = summary, records, retries
+    def __init__(self, summary: PhaseSummary, records: Any) -> None:
+        self.summary, self.records, self.retries = summary, records, summary.retries
         self.statuses = [Status(int(status)).name for status in records["status"]]
         self.reused = [int(reused) for reused in records["reused"]]
         self.errors = summary.errors
@@ -180,14 +180,16 @@ def run_phase_here(
     concurrency: int = 1,
     stop: Stop | None = None,
     loop: EventLoop | None = None,
+    codec: str = COMPLETIONS,
+    dialect: Dialect | None = None,
     **options: Any,
 ) -> PhaseResult:
     """Run a phase in this process, one session after the other by default."""
     job = LoadJob(
         url=url,
-        codec=COMPLETIONS,
+        codec=codec,
         model="scripted",
-        dialect=Dialect(codecs=(COMPLETIONS,)),
+        dialect=dialect or Dialect(codecs=(codec,)),
         sessions=str(folder / "sessions"),
         output=str(folder),
         stop=stop or Stop(requests=1000),
@@ -201,5 +203,4 @@ def run_phase_here(
     phase.start()
     with contextlib.closing(loop or EventLoop()) as used:
         summary = phase.run(used)
-    assert phase._scheduler is not None
-    return PhaseResult(summary, read_raw(folder)[0], phase._scheduler._pool.retries)
+    return PhaseResult(summary, read_raw(folder)[0])

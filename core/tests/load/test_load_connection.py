@@ -206,7 +206,44 @@ def test_a_request_lost_to_an_idle_timeout_is_retried(start_server, run_here, en
     result = run_here(server.url, 3)
     assert (result.statuses, result.reused, result.retries) == (["OK"] * 3, [0, 0, 1], 1)
     assert server.connections == 2
+    assert result.records["retries"].tolist() == [0, 1, 0]
     assert (result.records["sent_first_ns"] >= result.records["scheduled_ns"]).all()
+
+
+def test_the_time_of_the_first_attempt_counts(start_server, run_here) -> None:
+    """The server takes a request, drops it 0.3 s later: TTFT has that time, dispatch delay not."""
+
+    def script(peer: Peer) -> None:
+        assert peer.request() is not None
+        peer.send(whole())
+        if peer.number:
+            answer_all(peer)
+        elif peer.request() is not None:
+            time.sleep(0.3)
+            peer.reset()
+
+    result = run_here(start_server(script).url, 2)
+    assert (result.statuses, result.retries) == (["OK", "OK"], 1)
+    retried = result.records[1]
+    assert retried["retries"] == 1
+    assert retried["first_ns"] - retried["sent_first_ns"] > 300_000_000
+    assert retried["sent_last_ns"] - retried["sent_first_ns"] > 300_000_000
+    assert retried["sent_first_ns"] - retried["scheduled_ns"] < 200_000_000
+
+
+def test_a_request_is_retried_once(start_server, run_here) -> None:
+    """A server that drops every second request, also the one sent again, has broken it."""
+
+    def script(peer: Peer) -> None:
+        assert peer.request() is not None
+        if not peer.number:
+            peer.send(whole())
+            peer.request()
+
+    result = run_here(start_server(script).url, 2)
+    assert (result.statuses, result.retries) == (["OK", "BROKEN"], 1)
+    assert result.records["retries"].tolist() == [0, 1]
+    assert result.errors == ("broken: connection closed: by server",)
 
 
 def test_a_large_lost_request_is_retried(start_server, run_here) -> None:

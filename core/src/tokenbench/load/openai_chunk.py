@@ -25,6 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Raw JSON: `null` included, because msgspec would have to decode a union with None.
 _NULL = b"null"
+_ABSENT = msgspec.Raw(_NULL)
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -43,7 +44,7 @@ class _Delta(msgspec.Struct, gc=False):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[msgspec.Raw] | None = None
-    function_call: msgspec.Raw = msgspec.Raw(b"null")
+    function_call: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -52,12 +53,13 @@ class _Choice(msgspec.Struct, gc=False):
     text: str | None = None
     finish_reason: str | None = None
     token_ids: list[int] | None = None
+    error: msgspec.Raw = _ABSENT
 
 
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = _ABSENT
     object: str | None = None
 
 
@@ -81,6 +83,8 @@ def classify(event: bytes) -> StreamEvent:
     if not (chunk.choices or chunk.usage) or chunk.object == "error" or bytes(chunk.error) != _NULL:
         return _classify_untyped(event)
     usage, choices = chunk.usage, chunk.choices or ()
+    if any(choice.error is not _ABSENT for choice in choices):
+        return _classify_untyped(event)
     if len(choices) == 1 and not choices[0].index:
         return _event(choices[0], usage)
     return _merge([_event(choice, None) for choice in choices], choices, usage)
