@@ -1,4 +1,4 @@
-"""A server that generates one token and counts prompts with a tokenizer that only it knows."""
+"""A server that counts prompts with a tokenizer that only it knows."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ class CountingServer:
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                _send(self, 200, "{}")
+
             def do_POST(self) -> None:
                 length = int(self.headers["content-length"])
                 owner.answer(self, json.loads(self.rfile.read(length)))
@@ -103,8 +106,11 @@ class CountingServer:
             _send(http, 503, "overloaded")
             return
         tokens = self.count(text) + START_TOKENS + TEMPLATE_TOKENS * chat
-        delta = {"delta": {"content": "x"}} if chat else {"text": "x"}
-        events: list[object] = [{"choices": [{"index": 0, "finish_reason": "length", **delta}]}]
+        part = {"delta": {"content": "x "}} if chat else {"text": "x "}
+        ends = [None] * (int(str(asked["max_tokens"])) - 1) + ["length"]
+        events: list[object] = [
+            {"choices": [{"index": 0, "finish_reason": end, **part}]} for end in ends
+        ]
         if self.usage:
             usage = {"prompt_tokens": tokens, "completion_tokens": asked["max_tokens"]}
             events.append({"choices": [], "usage": usage})
