@@ -122,9 +122,8 @@ def test_provenance_holds_no_secret(monkeypatch) -> None:
     monkeypatch.setenv("VLLM_USE_V1", "1")
     monkeypatch.setenv("VLLM_API_KEY", "hush")
     monkeypatch.setenv("TOKENBENCH_TOKEN", "hush")
-    suite = SimpleNamespace(seed=3)
     plan: Any = SimpleNamespace(
-        resolved=SimpleNamespace(suite=suite), cores=Cores(engine=(0,), workers=(1,))
+        resolved=SimpleNamespace(seed=3), cores=Cores(engine=(0,), workers=(1,))
     )
     facts = provenance([], plan, argv=["bench", "run"])
     assert facts["env.VLLM_USE_V1"] == "1"

@@ -65,7 +65,9 @@ def result(outcome: EvalOutcome) -> PointResult:
         repeats=3,
         metrics=FrozenMap(
             {
-                "ttft_s.p50": Estimate(mean=0.5, half_width=0.1, values=(0.4, 0.5, 0.6)),
+                "ttft_s.p50": Estimate(
+                    mean=0.5, half_width=0.1, values=(0.4, 0.5, 0.6), method="repeats"
+                ),
                 "energy_j.host": Estimate(mean=None, half_width=None, values=(None, None, None)),
             }
         ),
@@ -86,6 +88,7 @@ def result(outcome: EvalOutcome) -> PointResult:
         evals=(outcome,),
         saturated=False,
         load_workers=2,
+        server="127.0.0.1:8000",
         error="none",
         definitions_version=1,
     )

@@ -114,14 +114,14 @@ def test_flagged_checks_are_listed() -> None:
     assert "c4: flagged: repeats: 95 % CI is ±20.0 %" in text
 
 
-def test_unassessed_repeats_are_listed() -> None:
-    """If the evidence has the interval's width; not for too few repeats."""
-    outcome = CheckOutcome.NOT_ASSESSED
-    wide = Check(name="repeats", outcome=outcome, evidence="95 % CI of tpot_s.p50 is ±97.1 %")
-    text = _show(_result(checks=(wide,)))
-    assert "c4: repeats not assessed: 95 % CI of tpot_s.p50 is ±97.1 %" in text
-    one = Check(name="repeats", outcome=outcome, evidence="an interval needs 3 repeats, got 1")
-    assert "not assessed" not in _show(_result(checks=(one,)))
+def test_checks_with_too_little_data_are_listed() -> None:
+    """With what would do; checks that do not apply are not."""
+    text = "too short to judge: 8.0 s; --duration 40"
+    short = Check(name="stability", outcome=CheckOutcome.TOO_SHORT, evidence=text)
+    other = Check(name="lengths", outcome=CheckOutcome.NOT_ASSESSED, evidence="no length asked")
+    shown = _show(_result(checks=(short, other)))
+    assert f"c4: too short: stability: {text}" in shown
+    assert "no length asked" not in shown
 
 
 def test_untrusted_text_is_escaped() -> None:
@@ -132,11 +132,37 @@ def test_untrusted_text_is_escaped() -> None:
     assert "\x1b" not in text and "\x07" not in text
 
 
-def test_few_repeats_have_no_interval() -> None:
-    """A line says so."""
-    single = Estimate(mean=5.0, half_width=None, values=(5.0,))
+@pytest.mark.parametrize(
+    ("half_width", "method", "line"),
+    [
+        (None, None, "no confidence interval: the steady state is too short"),
+        (0.5, "repeats", "± is the half-width of the 95 % CI over repeats"),
+        (0.5, "batch means", "by batch means of one steady state"),
+    ],
+)
+def test_a_line_says_what_the_interval_is(
+    half_width: float | None, method: str | None, line: str
+) -> None:
+    """Over repeats, by batch means of one, or none."""
+    single = Estimate(mean=5.0, half_width=half_width, values=(5.0,), method=method)
     text = _show(_result(repeats=1, metrics=FrozenMap({"output_tok_s.steady": single})))
-    assert "no confidence interval with fewer than 3 repeats" in text
+    assert line in text
+
+
+def test_a_server_that_was_up_is_named() -> None:
+    """Its hardware is unknown: the client's is not shown."""
+    text = _show(_result(server="127.0.0.1:8000"))
+    assert "server 127.0.0.1:8000" in text
+    assert "h200" not in text
+
+
+def test_counters_have_columns_where_they_say_something() -> None:
+    """Retries and preemptions only if there were any; a saturated server is named."""
+    some = {name: Estimate(mean=2.0, half_width=None, values=(2.0,)) for name in ("retries",)}
+    none = {"retries": Estimate(mean=0.0, half_width=None, values=(0.0,))}
+    assert "retries" in _show(_result(metrics=FrozenMap(some)))
+    assert "retries" not in _show(_result(metrics=FrozenMap(none)))
+    assert "saturated" in _show(_result(saturated=True))
 
 
 def test_evals_with_and_without_a_threshold() -> None:
