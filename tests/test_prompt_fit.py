@@ -10,6 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from counting_server import (
+    START_TOKENS,
+    TEMPLATE_TOKENS,
+    CountingServer,
+    at_random,
+    by_pieces,
+    first_differs,
+    merging,
+    one_each,
+)
 from tokenbench_workload_random.plugin import RandomOptions, bench_register_workloads
 
 from tokenbench.api import (
@@ -31,17 +41,6 @@ from tokenbench.run import prompt_fit
 from tokenbench.run.prompt_fit import Fitting
 from tokenbench.run.prompts import Traffic, traffic
 from tokenbench.run.words import WORDS
-
-from .counting_server import (
-    START_TOKENS,
-    TEMPLATE_TOKENS,
-    CountingServer,
-    at_random,
-    by_pieces,
-    first_differs,
-    merging,
-    one_each,
-)
 
 TURN = dict[str, Any]
 

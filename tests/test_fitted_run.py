@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .counting_server import START_TOKENS, TEMPLATE_TOKENS, CountingServer, at_random, by_pieces
+from counting_server import START_TOKENS, TEMPLATE_TOKENS, CountingServer, at_random, by_pieces
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def start_bench(tmp_path: Path) -> Bench:
     """`bench run` in an empty folder, with a short load."""
 
     def run(url: str, *more: str, engine: str = "") -> subprocess.CompletedProcess[str]:
@@ -45,10 +44,10 @@ def _result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def test_a_run_sends_prompts_of_the_asked_length(bench, tmp_path) -> None:
+def test_a_run_sends_prompts_of_the_asked_length(start_bench, tmp_path) -> None:
     """The prompts measured are those that were fitted: the server counts what was asked."""
     with CountingServer(by_pieces) as server:
-        done = bench(server.url)
+        done = start_bench(server.url)
         assert done.returncode == 0, done.stderr
         measured = [by_pieces(text) for text in server.requests[-5:]]
     assert measured == [256] * 5
@@ -58,17 +57,17 @@ def test_a_run_sends_prompts_of_the_asked_length(bench, tmp_path) -> None:
     assert total == 5 * (256 + START_TOKENS + TEMPLATE_TOKENS)
 
 
-def test_a_run_without_known_lengths_is_refused(bench, tmp_path) -> None:
+def test_a_run_without_known_lengths_is_refused(start_bench, tmp_path) -> None:
     """Before anything is measured, with a hint."""
     with CountingServer(at_random) as server:
-        done = bench(server.url)
+        done = start_bench(server.url)
     assert done.returncode == 2
     assert "could not fit prompts to the server's token counts" in done.stderr
     assert "openai:tokenizer=DIR" in done.stderr
     assert not list(tmp_path.glob("runs/*/points/*"))
 
 
-def test_a_run_uses_the_tokenizer_that_the_engine_names(bench, tmp_path) -> None:
+def test_a_run_uses_the_tokenizer_that_the_engine_names(start_bench, tmp_path) -> None:
     """No probes; with a server that takes token ids, prompts are token ids."""
     from tokenizers import Tokenizer as Fast
     from tokenizers import models
@@ -76,7 +75,7 @@ def test_a_run_uses_the_tokenizer_that_the_engine_names(bench, tmp_path) -> None
     words = {f"w{index}": index for index in range(50)}
     Fast(models.WordLevel(vocab=words, unk_token="w0")).save(str(tmp_path / "tokenizer.json"))
     with CountingServer(len) as server:
-        done = bench(server.url, engine=f",server=vllm,tokenizer={tmp_path}")
+        done = start_bench(server.url, engine=f",server=vllm,tokenizer={tmp_path}")
         assert done.returncode == 0, done.stderr
         prompts = [prompt for prompt in server.requests if isinstance(prompt, list)]
     assert len(prompts) >= 5
