@@ -16,9 +16,9 @@ def find_tokenize(
 ) -> Callable[[str], int | None] | None:
     """A function that counts tokens with the server's tokenize endpoint; None if it has none.
 
-    It returns None if the server does not answer. vLLM and SGLang take `prompt` (SGLang 0.5
-    `entrypoints/http_server.py`, vLLM 0.23 `entrypoints/openai/protocol.py`), llama.cpp takes
-    `content` (`tools/server/README.md`); all return the list `tokens`.
+    It returns None if the server does not answer. vLLM takes `prompt` (its class
+    `TokenizeCompletionRequest`, read 2026-11), llama.cpp takes `content` (run with xllamacpp
+    2026.10.11549); both return the list `tokens`.
     """
     forms: tuple[tuple[str, dict[str, object]], ...] = (
         ("prompt", {"model": model, "add_special_tokens": False}),
