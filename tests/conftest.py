@@ -1,4 +1,4 @@
-"""`bench` as a user runs it: a process of its own, watched for what it leaves behind."""
+"""`bench` as a user runs it, as a process, and `cli`, the same in this process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 
 import attrs
 import pytest
+import structlog
+
+from tokenbench.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(__file__).resolve().parent / "site"
@@ -109,6 +112,23 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path, uuid.uuid4().hex)
     yield made
     assert made.all_gone(), made.left_running()
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Done]]:
+    """`bench` in this process and an empty folder, for commands that start no other process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(SITE))
+
+    def run(*args: str) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(list(args))
+        return Done(ended.value.code, *capsys.readouterr())
+
+    yield run
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -51,12 +51,12 @@ def _scripted(script: str, *more: str) -> tuple[str, ...]:
         (["run", "--bogus"], 2, "bogus", "--help"),
     ],
 )
-def test_usage(bench, args: list[str], code: int, error: str, hint: str) -> None:
+def test_usage(cli, tmp_path: Path, args: list[str], code: int, error: str, hint: str) -> None:
     """Each with what was wrong and what to do; no run directory is made."""
-    done = bench(*args)
+    done = cli(*args)
     said = done.complaint
     assert (done.code, error in said[0], hint in said[1]) == (code, True, True), said
-    assert not (bench.folder / "runs").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 FIND = ("--find", "max-concurrency", "--slo", "ttft<1s")
@@ -91,36 +91,38 @@ FIND = ("--find", "max-concurrency", "--slo", "ttft<1s")
         (("--rate", "1e5", "--duration", "6e5"), "load.rate: 100000 a second for 600000 s"),
     ],
 )
-def test_loads_that_cannot_be_meant(bench, flags: tuple[str, ...], error: str) -> None:
+def test_loads_that_cannot_be_meant(
+    cli, tmp_path: Path, flags: tuple[str, ...], error: str
+) -> None:
     """The flag that is wrong is named; no engine is started, no run directory made."""
-    (bench.folder / "t").write_text("0\n1\n")
-    done = bench("run", "--engine", "scripted", *flags)
+    (tmp_path / "t").write_text("0\n1\n")
+    done = cli("run", "--engine", "scripted", *flags)
     assert (done.code, error in done.complaint[0]) == (2, True), done.err
-    assert not (bench.folder / "runs").exists()
+    assert not (tmp_path / "runs").exists()
 
 
-def test_flags_over_a_suite_are_told_apart_from_it(bench) -> None:
+def test_flags_over_a_suite_are_told_apart_from_it(cli, tmp_path: Path) -> None:
     """A contradiction has the place of what cannot stay: the line of the suite, or the flag."""
     head = "deployments:\n- engine: scripted\nload:\n"
-    (bench.folder / "s.yaml").write_text(head + "  concurrency: [4]\n  repeats: 2\n")
-    done = bench("plan", "s.yaml", "--find", "max-rate", "--slo", "ttft<1s")
+    (tmp_path / "s.yaml").write_text(head + "  concurrency: [4]\n  repeats: 2\n")
+    done = cli("plan", "s.yaml", "--find", "max-rate", "--slo", "ttft<1s")
     assert "s.yaml:4: load.concurrency: find looks for the load" in done.complaint[0]
-    done = bench("plan", "s.yaml", "--to", "8")
+    done = cli("plan", "s.yaml", "--to", "8")
     assert "--to: there is no search" in done.complaint[0]
-    done = bench("plan", "s.yaml", "--tp", "1")
+    done = cli("plan", "s.yaml", "--tp", "1")
     assert "--tp cannot be combined" in done.complaint[0]
-    (bench.folder / "s.yaml").write_text(
+    (tmp_path / "s.yaml").write_text(
         head + "  rate: [4]\n  arrival: gamma\n  burstiness: 0.5\n  duration_s: 1\n"
     )
-    done = bench("plan", "s.yaml", "--arrival", "poisson")
+    done = cli("plan", "s.yaml", "--arrival", "poisson")
     assert done.code == 0, done.err
-    done = bench("plan", "s.yaml", "--arrival", "poisson", "--burstiness", "2")
+    done = cli("plan", "s.yaml", "--arrival", "poisson", "--burstiness", "2")
     assert "--burstiness: it is the shape" in done.complaint[0]
 
 
-def test_the_ends_of_a_suites_search_can_be_set_by_flag(bench) -> None:
+def test_the_ends_of_a_suites_search_can_be_set_by_flag(cli, tmp_path: Path) -> None:
     """Not silently ignored; those of a search of another kind go."""
-    (bench.folder / "s.yaml").write_text(
+    (tmp_path / "s.yaml").write_text(
         "deployments: [{engine: scripted}]\n"
         "load: {slo: ttft<1s, find: {what: max-rate, lowest: 2, highest: 64, tolerance: 0.1}}\n"
     )
@@ -128,7 +130,7 @@ def test_the_ends_of_a_suites_search_can_be_set_by_flag(bench) -> None:
         (("--to", "8"), 2.0, 8.0),
         (("--find", "max-concurrency", "--from", "3"), 3.0, None),
     ):
-        done = bench("plan", "s.yaml", *flags, "--json")
+        done = cli("plan", "s.yaml", *flags, "--json")
         assert done.code == 0, done.err
         find = json.loads(done.out)["suite"]["load"]["find"]
         assert (find["lowest"], find["highest"], find["tolerance"]) == (lowest, highest, 0.1)
@@ -147,21 +149,21 @@ def test_the_ends_of_a_suites_search_can_be_set_by_flag(bench) -> None:
     ],
 )
 def test_a_new_plugin_that_cannot_be_written(
-    bench, args: tuple[str, ...], code: int, error: str
+    cli, tmp_path: Path, args: tuple[str, ...], code: int, error: str
 ) -> None:
     """Two lines; nothing is left behind, and what was there stays."""
-    (bench.folder / "full").mkdir()
-    (bench.folder / "full" / "file").write_text("kept")
-    done = bench("plugins", "new", *args)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("kept")
+    done = cli("plugins", "new", *args)
     assert (done.code, error in done.complaint[0]) == (code, True), done.err
     assert len(done.err.splitlines()) == 2
-    assert sorted(path.name for path in bench.folder.rglob("*")) == ["file", "full"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full"]
 
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is an NVIDIA GPU here")
-def test_hardware_that_is_not_here(bench) -> None:
+def test_hardware_that_is_not_here(cli) -> None:
     """Exit code 4, and why nothing was found."""
-    done = bench("plan", *REAL, "smollm2", "--hardware", "nvidia")
+    done = cli("plan", *REAL, "smollm2", "--hardware", "nvidia")
     assert done.code == 4
     assert "no nvidia hardware on this machine" in done.complaint[0]
     assert "nvidia" in done.complaint[1].lower()
@@ -182,10 +184,12 @@ def test_hardware_that_is_not_here(bench) -> None:
         (("[1]", "[1"), "not valid YAML", ""),
     ],
 )
-def test_suite_errors_name_file_line_and_path(bench, change, where: str, hint: str) -> None:
+def test_suite_errors_name_file_line_and_path(
+    cli, tmp_path: Path, change, where: str, hint: str
+) -> None:
     """``suite.yaml:7: deployments[0].topology.tp: expected int, got "four"``."""
-    (bench.folder / "suite.yaml").write_text(SUITE.replace(*change))
-    done = bench("run", "suite.yaml")
+    (tmp_path / "suite.yaml").write_text(SUITE.replace(*change))
+    done = cli("run", "suite.yaml")
     error, said = done.complaint
     assert done.code == 2
     assert f"suite.yaml{where}" in error or where in error, error
@@ -360,9 +364,9 @@ def test_a_key_never_shows(bench) -> None:
     assert b"sk-very-secret" not in written
 
 
-def test_a_password_in_an_address_is_refused(bench) -> None:
+def test_a_password_in_an_address_is_refused(cli) -> None:
     """It would stand in the plan."""
-    done = bench("plan", "--engine", "openai:base_url=http://u:p@127.0.0.1:9,model=m")
+    done = cli("plan", "--engine", "openai:base_url=http://u:p@127.0.0.1:9,model=m")
     assert done.code == 2
     assert "api_key_env" in done.complaint[1]
     assert "u:p" not in done.err
