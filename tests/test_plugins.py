@@ -229,7 +229,9 @@ def test_a_new_package_installs_and_passes_the_kit(scaffolded, kind: str) -> Non
 
 def test_a_new_package_is_refused_where_it_makes_no_sense(bench) -> None:
     """No such kind, no name, a folder that is there."""
-    assert bench("plugins", "new", "motor", "x").complaint[0]== "error: unknown plugin kind 'motor'"
+    assert (
+        bench("plugins", "new", "motor", "x").complaint[0] == "error: unknown plugin kind 'motor'"
+    )
     assert bench("plugins", "new", "engine", "My Engine").code == 2
     assert bench("plugins", "new", "engine", "x").code == 0
     again = bench("plugins", "new", "engine", "x")
