@@ -92,6 +92,13 @@ FIND = ("--find", "max-concurrency", "--slo", "ttft<1s")
         (("--rate", "1e-10"), "--rate: expected at least 1.65e-06"),
         (("--duration", "1e12"), "--duration: expected at most 604,800"),
         (("--rate", "1e5", "--duration", "6e5"), "load.rate: 100000 a second for 600000 s"),
+        (("--find", "max-rate"), "--find: a search needs objectives"),
+        (("--slo", "fast"), "invalid objective 'fast'"),
+        (("--rate", "0"), "--rate: expected more than 0"),
+        (("--rate", "x"), "--rate: expected numbers"),
+        (("--rate", "1", "--arrival", "weekly"), "--arrival: expected one of"),
+        (("--rate", "1", "--arrival", "replay"), "replay needs a trace"),
+        (("--rate", "1", "--trace", "absent"), "cannot read the trace absent"),
     ],
 )
 def test_contradictory_or_impossible_loads(
@@ -177,6 +184,7 @@ def test_absent_hardware(cli) -> None:
     [
         (("    model: smollm2", "    modle: smollm2"), "5: deployments[0].modle: unknown"),
         (("tp: 1", 'tp: "four"'), '7: deployments[0].topology.tp: expected int, got "four"'),
+        (("load:", "certification: {client_cpu: {flag: 1}}\nload:"), "9: certification.client_cpu"),
         (("repeats: 1", "repeats: 0"), "11: load.repeats: expected at least 1"),
         (("version: 1", "version: 99"), "1: version: this bench reads suites of version 1"),
         (("name: try", "name: try\nname: again"), "3: not valid YAML: the key 'name'"),
