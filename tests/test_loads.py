@@ -53,7 +53,7 @@ def test_goodput_counts_requests_within_the_objectives(bench) -> None:
     done = bench(
         *("run", "--engine", "scripted:script='--itl-s 0.02'", "--slo", "e2e<1s"),
         *("--workload", "random:output_tokens=5", "--workload", "random:output_tokens=60"),
-        *("--concurrency", "4", "--requests", "4", "--allow-invalid"),
+        *("--concurrency", "4", "--requests", "8", "--allow-invalid"),
     )
     assert done.code == 0, done.err
     short, long = (result["metrics"] for result in measured(bench))
