@@ -51,7 +51,7 @@ def test_identity_of_a_point_depends_on_the_content_of_its_trace(cli, tmp_path: 
 def test_goodput_counts_requests_within_the_objectives(bench) -> None:
     """All short answers meet a limit on their duration, and no long ones."""
     done = bench(
-        *("run", "--engine", "scripted:script='--itl-s 0.02'", "--slo", "e2e<1s"),
+        *("run", "--engine", "scripted:script='--itl-s 0.01'", "--slo", "e2e<0.5s"),
         *("--workload", "random:output_tokens=5", "--workload", "random:output_tokens=60"),
         *("--concurrency", "4", "--requests", "8", "--allow-invalid"),
     )
