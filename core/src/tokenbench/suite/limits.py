@@ -18,8 +18,8 @@ MOST_DURATION_S = 7 * 24 * 3600.0
 """A week: soak tests take days. Also the longest timeout, and the longest mean gap of arrivals."""
 
 MOST_REQUESTS = 5_000_000
-"""Of one phase: each is a prompt on disk (4 kB for 1,000 tokens: 20 GB) and a record in memory. Half
-of :data:`tokenbench.load.arrivals.MAX_ARRIVALS`, because random arrivals vary in number.
+"""Of one phase: each is a prompt on disk (4 kB for 1,000 tokens: 20 GB) and a record in memory.
+Half of :data:`tokenbench.load.arrivals.MAX_ARRIVALS`: random arrivals vary in number.
 """
 
 MOST_PROMPT_TOKENS = 10_000_000_000
