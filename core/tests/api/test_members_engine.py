@@ -76,8 +76,11 @@ def test_ready_is_polled(serving, notes) -> None:
     made = serving(_with_engine(ready="no/gone/no/yes"))
     made.start()
     assert len(notes.of("Engine.ready")) == 4
+    # The one-token generation is tried again while the process is not listening yet.
     order = notes.order("Engine.ready", "Codec.encode", "Engine.version")
-    assert order == [*["Engine.ready"] * 4, "Codec.encode", "Engine.version"]
+    ready, generated = order[:4], order[4:-1]
+    assert (ready, order[-1]) == (["Engine.ready"] * 4, "Engine.version")
+    assert generated and set(generated) == {"Codec.encode"}
     assert notes.of("Codec.encode")[0]["turn"]["max_tokens"] == 1
 
 
