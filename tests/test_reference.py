@@ -60,15 +60,15 @@ def test_every_hook_has_a_section_with_its_signature() -> None:
     text = (ROOT / "docs/reference/hooks.md").read_text()
     for name in TOOL.hooks():
         section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
-        asked = ", ".join(inspect.signature(getattr(hookspecs, name)).parameters)
-        assert re.search(rf"{name}\({asked and '.*'}\) -> ", section), name
+        names = ", ".join(inspect.signature(getattr(hookspecs, name)).parameters)
+        assert re.search(rf"{name}\({names and '.*'}\) -> ", section), name
         for wanted in ("by the ", "Must not:", "Example:", "@hookimpl"):
             assert wanted in section, (name, wanted)
         assert re.search(r"^Called ", section, re.MULTILINE), name
 
 
 def test_every_name_of_the_api_has_a_section() -> None:
-    """Classes and functions by heading, members by heading with their class; none without words."""
+    """Classes, functions and members, each with a description."""
     text = "\n".join(page.read_text() for page in (ROOT / "docs/reference/api").glob("*.md"))
     for name in api.__all__:
         value = getattr(api, name)
