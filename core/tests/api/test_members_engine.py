@@ -218,7 +218,9 @@ def test_methods_receive_all_endpoints(serving, notes) -> None:
     made.start()
     made.settle()
     for member in ("ready", "version", "facts", "quiescent", "reset_cache"):
-        for call in notes.of(f"Engine.{member}"):
+        calls = notes.of(f"Engine.{member}")
+        assert calls, member
+        for call in calls:
             first, second = call["endpoints"]
             assert first["url"] == made.url and first["role"] == "server"
             assert (second["role"], second["index"]) == ("router", 0)

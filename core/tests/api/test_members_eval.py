@@ -134,7 +134,9 @@ def test_a_missing_answer_is_a_plugin_error(ask, notes) -> None:
 def test_the_eval_server_is_the_measured_one(whole_run: WholeRun) -> None:
     """Its URL, model name and planned concurrency."""
     (ready,) = whole_run.notes.of("bench_deployment_ready")
-    for call in whole_run.notes.of("Eval.ask"):
+    calls = whole_run.notes.of("Eval.ask")
+    assert calls
+    for call in calls:
         assert call["base_url"] == ready["event"]["endpoints"][0]["url"]
         assert (call["model"], call["concurrency"]) == ("recorded", 2)
 

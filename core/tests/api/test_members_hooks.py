@@ -161,7 +161,7 @@ def test_an_added_process_is_started_and_stopped(serving, monkeypatch) -> None:
         *(("server", None), ("helper", None))
     ]
     made.stop()
-    assert all(s.exit_code is not None for s in made.deployment.status())
+    assert [s.exit_code is None for s in made.deployment.status()] == [False, False]
 
 
 # -- observe -------------------------------------------------------------------------------------
