@@ -1,5 +1,5 @@
-"""Settings of all tests: hypothesis has no deadline, because machines are shared; state and caches of
-bench go to temporary folders.
+"""Settings of all tests. Hypothesis has no deadline, because machines are shared; state and caches
+of bench go to temporary folders.
 """
 
 from __future__ import annotations
