@@ -34,7 +34,7 @@ BROKEN = {
         "0.1",
         "hooks: unknown hook 'bench_registr_workloads'",
     ),
-    "twin": (WORKLOAD, "0.1", "duplicate: 'twin' is also registered by third-0"),
+    "double": (WORKLOAD, "0.1", "duplicate: 'double' is also registered by third-0"),
     "wrong": (
         WORKLOAD.replace("[WorkloadSpec(name", "['w', WorkloadSpec(name"),
         "0.1",
@@ -60,7 +60,7 @@ def thirty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     site.mkdir()
     for number in range(25):
-        name = "twin" if number == 0 else f"third-{number}"
+        name = "double" if number == 0 else f"third-{number}"
         _install(site, f"third-{number}", name, WORKLOAD, "0.1")
     for name, (source, api, _) in BROKEN.items():
         _install(site, f"broken-{name}", name, source, api)
@@ -115,9 +115,9 @@ def test_use_of_a_broken_or_ambiguous_plugin(cli, thirty) -> None:
     done = cli(*plan, "absent")
     assert done.code == 3
     assert "is broken (import)" in done.complaint[0]
-    done = cli(*plan, "twin")
-    assert "the workload 'twin' is registered by several distributions" in done.complaint[0]
-    done = cli(*plan, "third-0/twin")
+    done = cli(*plan, "double")
+    assert "the workload 'double' is registered by several distributions" in done.complaint[0]
+    done = cli(*plan, "third-0/double")
     assert done.code == 0, done.err
     done = cli("--no-plugin", "third-1", *plan, "third-1")
     assert done.code == 2
