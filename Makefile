@@ -45,7 +45,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev $(VENV)/.native
-	@# In the order of collection: sorted by number of tests, the slow files with few tests end last.
+	@# Without reordering: xdist would start slow files with few tests last.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not serial"
 	$(BIN)/python -m pytest -m serial
 

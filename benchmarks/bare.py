@@ -1,8 +1,9 @@
-"""What the interpreter costs: the least that a client in Python can do with the usual libraries.
+"""A minimal Python client, as a lower bound for clients in Python.
 
-``python bare.py PORT STREAMS MAX_TOKENS WORDS REQUESTS SECONDS ROWS_FILE``, as c/client.c: one
-asyncio protocol on uvloop, httptools for HTTP, msgspec for the events; a stamp a token, rows in
-memory, written at the end. No schedule, no sessions, no checks, no errors, no records on disk.
+Its arguments are those of c/client.c: ``PORT CONCURRENCY MAX_TOKENS WORDS REQUESTS SECONDS
+ROWS_FILE``. One asyncio protocol on uvloop, httptools for HTTP, msgspec for the events, one
+timestamp per token. Rows are kept in memory and written at the end. It has no schedule, no
+sessions, no checks, no error handling and no records on disk.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ _ROW = struct.Struct("<7q")
 
 
 class _Run:
-    """What all streams share."""
+    """The state that all connections share."""
 
     def __init__(self, argv: list[str]) -> None:
-        self.port, self.streams, self.tokens, words, self.limit = map(int, argv[:5])
+        self.port, self.concurrency, self.tokens, words, self.limit = map(int, argv[:5])
         self.until_ns = round(float(argv[5]) * 1e9)
         self.rows: list[tuple[int, ...]] = []
         self.timestamps = array("q")
@@ -47,10 +48,10 @@ class _Run:
         self._words = " word" * (words - 1)
 
     def request(self) -> bytes | None:
-        """The next one; None after the last."""
+        """The next request; None after the last one."""
         number = self.next_id
-        late = self.until_ns and monotonic_ns() >= self.until_ns
-        if late or (self.limit and number >= self.limit):
+        over = self.until_ns and monotonic_ns() >= self.until_ns
+        if over or (self.limit and number >= self.limit):
             return None
         self.next_id += 1
         body = (
@@ -65,20 +66,20 @@ class _Run:
         ).encode()
 
 
-class _Stream(asyncio.Protocol):
-    """One keep-alive connection, one request after the other."""
+class _Connection(asyncio.Protocol):
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self, run: _Run) -> None:
         self.run = run
 
     def connection_made(self, transport: Any) -> None:
-        """Ready; the clock starts when all are."""
+        """Prepare the parser; the load starts once all connections exist."""
         self.transport = transport
         self.parser = httptools.HttpResponseParser(self)
         self.events: list[bytes] = []
 
     def send(self) -> None:
-        """The next request."""
+        """Send the next request."""
         request = self.run.request()
         if request is None:
             self.run.open -= 1
@@ -91,18 +92,18 @@ class _Stream(asyncio.Protocol):
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Stamp, then parse."""
+        """Timestamp the read, then parse it."""
         self.now_ns = monotonic_ns()
         self.parser.feed_data(data)
 
     def on_body(self, body: bytes) -> None:
-        """Whole events, as this server writes them."""
+        """Count token events. This server writes complete events only."""
         for event in body[6:-2].split(b"\n\ndata: "):
             if event != b"[DONE]" and any(c.text for c in _decode(event).choices):
                 self.timestamps.append(self.now_ns)
 
     def on_message_complete(self) -> None:
-        """Note it; the next one."""
+        """Keep the row and send the next request."""
         run, timestamps = self.run, self.timestamps
         run.failed += len(timestamps) != run.tokens
         row = (self.id, self.sent_ns, timestamps[0], timestamps[-1], self.now_ns, len(timestamps))
@@ -114,25 +115,25 @@ class _Stream(asyncio.Protocol):
 async def _main(argv: list[str]) -> None:
     run = _Run(argv)
     loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(lambda: _Stream(run), "127.0.0.1", run.port)
-        for _ in range(run.streams)
+    connections = [
+        await loop.create_connection(lambda: _Connection(run), "127.0.0.1", run.port)
+        for _ in range(run.concurrency)
     ]
     gc.collect()
     gc.freeze()
     gc.disable()
     started_ns, cpu_s = monotonic_ns(), process_time()
     run.until_ns += started_ns if run.until_ns else 0
-    run.open = run.streams
-    for _, stream in made:
-        stream.send()
+    run.open = run.concurrency
+    for _, connection in connections:
+        connection.send()
     await run.over.wait()
     ended_ns, cpu_s = monotonic_ns(), process_time() - cpu_s
-    with open(argv[6], "wb") as out:  # noqa: ASYNC230, PTH123 - the load is over
+    with open(argv[6], "wb") as out:  # noqa: ASYNC230, PTH123 - the load has ended
         out.write(b"TBFLOOR1" + struct.pack("<q", len(run.rows)))
         out.writelines(_ROW.pack(*row) for row in run.rows)
         out.write(run.timestamps.tobytes())
-    said = {
+    result = {
         "requests": len(run.rows),
         "failed": run.failed,
         "cpu_s": cpu_s,
@@ -140,7 +141,7 @@ async def _main(argv: list[str]) -> None:
         "started_ns": started_ns,
         "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    print(json.dumps(said))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Build the ground-truth server and the floor client where a C compiler is found.
+"""Build the reference server and the minimal client, which are written in C.
 
-``python benchmarks/build.py FOLDER`` builds into a folder; the benchmark uses a temporary one.
+``python benchmarks/build.py FOLDER`` builds into a folder; the benchmarks use a temporary one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ COMPILERS = ("cc", "gcc", "clang")
 
 @attrs.frozen(kw_only=True)
 class Binaries:
-    """The two programs."""
+    """The paths of the two programs."""
 
     server: Path
     client: Path
 
 
 def compiler() -> str | None:
-    """A C compiler: ``$CC``, else the first of :data:`COMPILERS` on the path; None without one."""
+    """``$CC`` or the first of :data:`COMPILERS` on the path; None if there is none."""
     names = (os.environ["CC"],) if os.environ.get("CC") else COMPILERS
     return next((found for found in map(shutil.which, names) if found), None)
 
@@ -35,21 +35,21 @@ def build(folder: Path) -> Binaries:
     """Compile both with ``-O2``.
 
     Raises:
-        RuntimeError: there is no compiler, or it refused.
+        RuntimeError: there is no compiler, or it failed.
     """
     found = compiler()
     if found is None:
         raise RuntimeError(f"no C compiler: none of {', '.join(COMPILERS)} is installed")
-    made = {}
+    binaries = {}
     for name in ("server", "client"):
-        made[name] = folder / name
-        command = [found, "-O2", "-Wall", "-Wextra", "-o", str(made[name])]
+        binaries[name] = folder / name
+        command = [found, "-O2", "-Wall", "-Wextra", "-o", str(binaries[name])]
         done = subprocess.run(
             [*command, str(SOURCES / f"{name}.c")], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"{name}.c does not compile here:\n{done.stderr}")
-    return Binaries(**made)
+            raise RuntimeError(f"cannot compile {name}.c:\n{done.stderr}")
+    return Binaries(**binaries)
 
 
 if __name__ == "__main__":

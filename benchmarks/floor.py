@@ -1,4 +1,4 @@
-"""The floors: what a client costs in C, and in Python with nothing around it."""
+"""The floors: minimal clients in C and in Python, as lower bounds of the CPU cost."""
 
 from __future__ import annotations
 
@@ -11,57 +11,62 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from reference import Load, Place, Reference, serving
-from sample import Sample, compared
-from truth import read_floor
+from accuracy import read_floor
+from reference import Load, Placement, Reference, serving
+from sample import Sample, compare
 
 
 @attrs.frozen(kw_only=True)
 class Floor:
-    """A program with the arguments of c/client.c, that writes the rows which that writes."""
+    """A program with the arguments and the output file of c/client.c."""
 
     name: str
     command: tuple[str, ...]
 
 
 def floors(binary: Path) -> tuple[Floor, ...]:
-    """The C client, and the Python one beside this file where uvloop is installed."""
-    made = [Floor(name="c", command=(str(binary),))]
+    """The C client, and the Python client if uvloop is installed."""
+    found = [Floor(name="c", command=(str(binary),))]
     if importlib.util.find_spec("uvloop"):
         bare = Path(__file__).with_name("bare.py")
-        made.append(Floor(name="bare", command=(sys.executable, str(bare))))
-    return tuple(made)
+        found.append(Floor(name="bare", command=(sys.executable, str(bare))))
+    return tuple(found)
 
 
 def run(
-    floor: Floor, reference: Reference, load: Load, place: Place, folder: Path, seconds: float = 0
+    floor: Floor,
+    reference: Reference,
+    load: Load,
+    placement: Placement,
+    folder: Path,
+    seconds: float = 0,
 ) -> Sample:
-    """One run of a floor; `seconds` ends it where `load.requests` is 0."""
+    """Run a floor once; it runs for `seconds` if `load.requests` is 0."""
     rows = folder / "floor.bin"
     with serving(reference, load, folder / "truth.bin") as (port, truth):
-        options = [port, load.streams, load.tokens, load.words, load.requests, seconds, rows]
+        options = [port, load.concurrency, load.tokens, load.words, load.requests, seconds, rows]
         begun_ns = time.monotonic_ns()
         done = subprocess.run(
             [*floor.command, *map(str, options)],
             capture_output=True,
             text=True,
-            preexec_fn=place.take,
+            preexec_fn=placement.apply,
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"{floor.name}, the floor, failed: {done.stderr}")
-    said: dict[str, Any] = json.loads(done.stdout)
+        raise RuntimeError(f"the floor {floor.name} failed: {done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout)
     timestamps = read_floor(rows)
     rows.unlink()
     return Sample(
         client=floor.name,
-        streams=load.streams,
-        requests=said["requests"] - said["failed"],
-        failed=said["failed"],
-        cpu_s=said["cpu_s"],
-        wall_s=said["wall_s"],
-        rss_bytes=said["max_rss_bytes"],
-        start_s=(said["started_ns"] - begun_ns) / 1e9,
-        more={k: v for k, v in said.items() if k.endswith("_ms")},
-        **compared(truth[0], timestamps),  # type: ignore[arg-type]
+        concurrency=load.concurrency,
+        requests=result["requests"] - result["failed"],
+        failed=result["failed"],
+        cpu_s=result["cpu_s"],
+        wall_s=result["wall_s"],
+        rss_bytes=result["max_rss_bytes"],
+        start_s=(result["started_ns"] - begun_ns) / 1e9,
+        more={k: v for k, v in result.items() if k.endswith("_ms")},
+        **compare(truth[0], timestamps),  # type: ignore[arg-type]
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-from reference import Load, Place, Reference, serving
-from sample import WARM_UP_IDS, Sample, compared, cpu_ns, peak_rss_bytes
-from truth import Timestamps
+from accuracy import ClientTimestamps
+from reference import Load, Placement, Reference, serving
+from sample import WARM_UP_IDS, Sample, compare, cpu_ns, peak_rss_bytes
 
 from tokenbench.api import COMPLETIONS, Dialect, SingleTurn, Stop, TextPrompt, Turn
 from tokenbench.load.job import LoadJob
@@ -20,17 +20,17 @@ from tokenbench.store.records import read_raw
 
 @attrs.frozen(kw_only=True)
 class _Phase:
-    """One phase of a crew of one worker."""
+    """One phase of a worker group."""
 
-    crew: WorkerGroup
+    group: WorkerGroup
     load: Load
     port: int
     folder: Path
 
     def run(self, first_id: int, requests: int, seconds: float) -> PhaseSummary:
-        """`requests` in all, or as many as fit into `seconds`."""
+        """Run `requests` requests; if that is 0, run for `seconds`."""
         self.folder.mkdir()
-        count = requests or int(seconds * 60_000)
+        sessions = requests or int(seconds * 60_000)
         job = LoadJob(
             url=f"http://127.0.0.1:{self.port}",
             codec=COMPLETIONS,
@@ -39,11 +39,11 @@ class _Phase:
             sessions="",
             output=str(self.folder),
             stop=Stop(requests=requests) if requests else Stop(duration_s=seconds),
-            concurrency=self.load.streams,
+            concurrency=self.load.concurrency,
         )
-        return self.crew.run(
+        return self.group.run(
             job,
-            (self._session(first_id + i) for i in range(count)),
+            (self._session(first_id + i) for i in range(sessions)),
             on_progress=lambda _: None,
             interrupted=lambda: False,
             alive=lambda: True,
@@ -64,38 +64,38 @@ class _Phase:
 def run(
     reference: Reference,
     load: Load,
-    place: Place,
+    placement: Placement,
     folder: Path,
     seconds: float = 0,
     workers: int = 1,
 ) -> Sample:
-    """A worker, a warm-up of one request a stream (apart), then the measured phase.
+    """Start the workers, warm up with one request per connection, then run the measured phase.
 
-    `cpu_s` is the worker process's own clock around the phase: reading sessions, encoding, opening
-    connections, the load itself and the writing of the records are all in it. `phase_cpu_s` is what
-    the phase says of itself (from its first request to its last byte). Several `workers` share the
-    place: their CPU time together, against that of one, is what splitting the work costs.
+    `cpu_s` is the CPU time of the worker processes during the phase: reading sessions, connecting,
+    the load itself and writing records. `phase_cpu_s` is the worker's own figure, from the first
+    request to the last byte. Several `workers` share the same core: their CPU time, compared with
+    that of one worker, is the cost of splitting the work.
     """
     with serving(reference, load, folder / "truth.bin") as (port, truth):
         begun_ns = time.monotonic_ns()
-        with WorkerGroup(cpus=tuple(sorted(place.cpus)) * workers, logs=folder) as crew:
-            for pid in crew.pids:
-                place.put(pid)
-            warm = _Phase(crew=crew, load=load, port=port, folder=folder / "warm-up")
-            warmed = warm.run(WARM_UP_IDS, load.streams, 0)
-            phase = _Phase(crew=crew, load=load, port=port, folder=folder / "measured")
-            before_ns = sum(map(cpu_ns, crew.pids))
+        with WorkerGroup(cpus=tuple(sorted(placement.cpus)) * workers, logs=folder) as group:
+            for pid in group.pids:
+                placement.apply_to(pid)
+            warm_up = _Phase(group=group, load=load, port=port, folder=folder / "warm-up")
+            warmed = warm_up.run(WARM_UP_IDS, load.concurrency, 0)
+            phase = _Phase(group=group, load=load, port=port, folder=folder / "measured")
+            before_ns = sum(map(cpu_ns, group.pids))
             summary = phase.run(0, load.requests, seconds)
-            used_ns = sum(map(cpu_ns, crew.pids)) - before_ns
-            rss = max(map(peak_rss_bytes, crew.pids))
-            arrow = any("arrow" in Path(f"/proc/{p}/maps").read_text() for p in crew.pids)
+            used_ns = sum(map(cpu_ns, group.pids)) - before_ns
+            rss = max(map(peak_rss_bytes, group.pids))
+            arrow = any("arrow" in Path(f"/proc/{p}/maps").read_text() for p in group.pids)
     records, chunks = read_raw(phase.folder)
     good = records[records["status"] == Status.OK]
     delays = summary.loop_delay_ns or (0, 0, 0, 0)
     dispatch = good["sent_first_ns"] - good["scheduled_ns"]
     return Sample(
         client="ours" if workers == 1 else "split",
-        streams=load.streams,
+        concurrency=load.concurrency,
         requests=len(good),
         failed=summary.turns - len(good),
         cpu_s=used_ns / 1e9,
@@ -111,13 +111,13 @@ def run(
             "share_of_core": summary.cpu_s / summary.wall_s,
             "records_bytes": sum(f.stat().st_size for f in phase.folder.glob("*.bin")),
         },
-        **compared(truth[0], _stamps(good, chunks)),  # type: ignore[arg-type]
+        **compare(truth[0], _timestamps(good, chunks)),  # type: ignore[arg-type]
     )
 
 
-def _stamps(records: np.ndarray, chunks: np.ndarray) -> Timestamps:
-    """A session's number in its phase is its prompt's number: both count from 0 in file order."""
-    return Timestamps(
+def _timestamps(records: np.ndarray, chunks: np.ndarray) -> ClientTimestamps:
+    """The session number is also the number in the prompt: both count from 0 in file order."""
+    return ClientTimestamps(
         id=records["session"].astype(np.int64),
         sent_ns=records["sent_first_ns"],
         first_ns=records["first_ns"],

@@ -1,8 +1,8 @@
-"""Other clients, where installed: each in its own environment, none a dependency of ours.
+"""Peers: other benchmark clients, each in its own environment, none a dependency of ours.
 
-Their requests carry no number of ours, so their reported means and percentiles are compared with
-the server's own. Their flags: AIPerf 0.13.0, GuideLLM 0.8 and vLLM 0.32, as their ``--help`` says,
-2026-11-21 (vLLM's by the recipe of its documentation).
+Their requests have no numbers, so their reported means and percentiles are compared with those of
+the server. Their options: AIPerf 0.13.0 and GuideLLM 0.8 from their ``--help``, vLLM 0.32 from its
+documentation, 2026-11-21.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ from typing import Any
 
 import attrs
 import numpy as np
-from reference import Load, Place, Reference, serving
+from accuracy import select, server_metrics, token_indices
+from reference import Load, Placement, Reference, serving
 from sample import Sample, cpu_ns
-from truth import only, span, token_indices
 
 from tokenbench.calibrate.ground_truth import Truth
 
 _SAMPLE_S = 0.2
 _LIMIT_S = 120
 
-# All peers want a tokenizer even for a server that counts tokens itself, and download one. This is
-# one with the 256 byte letters and no merges, made by the libraries that the peer brings along.
+# All peers need a tokenizer, even though the server counts tokens, and would download one. This one
+# has the 256 byte letters and no merges; the libraries in the peer's environment create it.
 _MAKE_TOKENIZER = """
 import sys
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
-letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-made = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate([*letters, "<|end|>"])}, merges=[]))
-made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-made.decoder = decoders.ByteLevel()
-fast = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|end|>", pad_token="<|end|>")
+alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+vocab = {c: i for i, c in enumerate([*alphabet, "<|end|>"])}
+tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
+fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
 fast.save_pretrained(sys.argv[1])
 """
 
 
 @attrs.frozen(kw_only=True)
 class Peer:
-    """A client: how it is called and where it leaves its results.
+    """Another benchmark client: its command line and its results.
 
-    `read` gives what it reports, in ms, named as truth.span names what the server did.
+    `read` returns the results in ms, with the names of accuracy.server_metrics.
     """
 
     name: str
@@ -65,7 +66,7 @@ def _aiperf(url: str, load: Load, folder: Path, tokenizer: Path) -> list[str]:
         "-u": url,
         "--endpoint-type": "completions",
         "--tokenizer": tokenizer,
-        "--concurrency": load.streams,
+        "--concurrency": load.concurrency,
         "--request-count": load.requests,
         "--isl": load.words,
         "--isl-stddev": 0,
@@ -80,24 +81,24 @@ def _aiperf(url: str, load: Load, folder: Path, tokenizer: Path) -> list[str]:
 
 
 def _read_aiperf(folder: Path) -> dict[str, float]:
-    said = json.loads((folder / "aiperf" / "profile_export_aiperf.json").read_text())
+    reported = json.loads((folder / "aiperf" / "profile_export_aiperf.json").read_text())
     names = {
         "ttft": "time_to_first_token",
         "tpot": "inter_token_latency",
         "itl": "inter_chunk_latency",
         "e2e": "request_latency",
     }
-    found = {"requests": float(said["request_count"]["avg"])}
+    found = {"requests": float(reported["request_count"]["avg"])}
     for ours, theirs in names.items():
-        found[f"{ours}_mean_ms"] = said[theirs]["avg"]
-        found[f"{ours}_p99_ms"] = said[theirs]["p99"]
+        found[f"{ours}_mean_ms"] = reported[theirs]["avg"]
+        found[f"{ours}_p99_ms"] = reported[theirs]["p99"]
     return found
 
 
 def _guidellm(url: str, load: Load, folder: Path, tokenizer: Path) -> list[str]:
     options = {
         "--backend": f"kind=openai_http,target={url},model=truth,request_format=/v1/completions",
-        "--profile": f"kind=concurrent,streams={load.streams}",
+        "--profile": f"kind=concurrent,streams={load.concurrency}",
         "--constraint": f"kind=max_requests,count={load.requests}",
         "--tokenizer": f"kind=hf_auto,model={tokenizer}",
         "--data": f"kind=synthetic_text,prompt_tokens={load.words},output_tokens={load.tokens}",
@@ -131,7 +132,7 @@ def _vllm(url: str, load: Load, folder: Path, tokenizer: Path) -> list[str]:
         "--random-input-len": load.words,
         "--random-output-len": load.tokens,
         "--num-prompts": load.requests,
-        "--max-concurrency": load.streams,
+        "--max-concurrency": load.concurrency,
         "--percentile-metrics": "ttft,tpot,itl,e2el",
         "--result-dir": folder,
         "--result-filename": "vllm.json",
@@ -140,11 +141,11 @@ def _vllm(url: str, load: Load, folder: Path, tokenizer: Path) -> list[str]:
 
 
 def _read_vllm(folder: Path) -> dict[str, float]:
-    said = json.loads((folder / "vllm.json").read_text())
-    found = {"requests": float(said["completed"])}
+    reported = json.loads((folder / "vllm.json").read_text())
+    found = {"requests": float(reported["completed"])}
     for ours, theirs in {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2e": "e2el"}.items():
-        found[f"{ours}_mean_ms"] = said[f"mean_{theirs}_ms"]
-        found[f"{ours}_p99_ms"] = said[f"p99_{theirs}_ms"]
+        found[f"{ours}_mean_ms"] = reported[f"mean_{theirs}_ms"]
+        found[f"{ours}_p99_ms"] = reported[f"p99_{theirs}_ms"]
     return found
 
 
@@ -153,7 +154,7 @@ def _flat(options: dict[str, Any]) -> list[str]:
 
 
 PEERS = {
-    # Offline, AIPerf 0.13.0 takes a tokenizer folder for a repository's name and refuses it.
+    # Offline, AIPerf 0.13.0 refuses a tokenizer folder: it takes it for a repository name.
     "aiperf": Peer(
         name="aiperf", program="aiperf", command=_aiperf, read=_read_aiperf, offline=False
     ),
@@ -163,16 +164,16 @@ PEERS = {
 
 
 def installed(given: dict[str, str]) -> dict[str, Path]:
-    """Programs by peer: those given by name, and those on the path."""
+    """Programs by peer: those that were given, and those on the path."""
     found = {name: given.get(name) or shutil.which(peer.program) for name, peer in PEERS.items()}
     return {name: Path(program).absolute() for name, program in found.items() if program}
 
 
 def make_tokenizer(program: Path, folder: Path) -> None:
-    """A tokenizer folder, by the Python beside a peer's program.
+    """Create a tokenizer folder with the Python of a peer's environment.
 
     Raises:
-        subprocess.CalledProcessError: that Python has no `transformers`.
+        subprocess.CalledProcessError: the environment has no `transformers`.
     """
     python = program.parent / "python"
     command = [str(python), "-c", _MAKE_TOKENIZER, str(folder)]
@@ -180,12 +181,12 @@ def make_tokenizer(program: Path, folder: Path) -> None:
 
 
 def run(
-    name: str, program: Path, reference: Reference, load: Load, place: Place, folder: Path
+    name: str, program: Path, reference: Reference, load: Load, placement: Placement, folder: Path
 ) -> Sample:
-    """One run of a peer. Its CPU time is that between the server's first arrival and last send.
+    """Run a peer once. Its CPU time is that between the server's first arrival and last send.
 
-    A peer never runs in real time: several processes on one core, some of them busy waiting, would
-    then keep each other from running at all.
+    A peer never has real-time priority: it has several processes on one core, and those that wait
+    actively would keep the others from running.
     """
     peer = PEERS[name]
     tokenizer = folder / "tokenizer"
@@ -204,61 +205,68 @@ def run(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=attrs.evolve(place, realtime=False).take,  # noqa: PLW1509 - one thread at this time
+            preexec_fn=attrs.evolve(placement, realtime=False).apply,  # noqa: PLW1509 - one thread at this time
         )
-        watch = _Watch(process.pid)
+        sampler = _Sampler(process.pid)
         try:
             code = process.wait(_LIMIT_S)
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            watch.stop()
+            sampler.stop()
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # its own group: it began the session
+                os.killpg(process.pid, signal.SIGKILL)  # Its own group, see start_new_session.
             process.wait()
     if code:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
         raise RuntimeError(f"{name} {_ended(code)}:\n{tail}")
-    return _sample(name, load, begun_ns, watch, truth[0], peer.read(folder))
+    return _sample(name, load, begun_ns, sampler, truth[0], peer.read(folder))
 
 
 def _ended(code: int | None) -> str:
-    return f"took longer than {_LIMIT_S} s" if code is None else f"ended with {code}"
+    return f"took longer than {_LIMIT_S} s" if code is None else f"exited with {code}"
 
 
 def _sample(
-    name: str, load: Load, begun_ns: int, watch: _Watch, truth: Truth, said: dict[str, float]
+    name: str,
+    load: Load,
+    begun_ns: int,
+    sampler: _Sampler,
+    truth: Truth,
+    reported: dict[str, float],
 ) -> Sample:
-    # A peer may send a request ahead to see whether the server answers; the last ones count.
+    # A peer may send requests to check the server first; the last requests count.
     order = np.argsort(truth.requests["arrival_ns"])
-    counted = only(truth, order[-int(said["requests"]) :])
+    counted = select(truth, order[-int(reported["requests"]) :])
     first_ns = int(counted.requests["arrival_ns"].min())
     last_ns = int(truth.send_ns[token_indices(counted)[0]].max())
-    server = span(counted)
-    known = [key for key in said if key in server]
-    errors = {f"{key.removesuffix('_ms')}_off_ms": abs(said[key] - server[key]) for key in known}
-    if "tpot_mean_ms" in said:
-        errors["tpot_bias"] = said["tpot_mean_ms"] / server["tpot_mean_ms"] - 1
+    server = server_metrics(counted)
+    known = [key for key in reported if key in server]
+    errors = {
+        f"{key.removesuffix('_ms')}_off_ms": abs(reported[key] - server[key]) for key in known
+    }
+    if "tpot_mean_ms" in reported:
+        errors["tpot_bias"] = reported["tpot_mean_ms"] / server["tpot_mean_ms"] - 1
     return Sample(
         client=name,
-        streams=load.streams,
-        requests=int(said["requests"]),
-        failed=load.requests - int(said["requests"]),
+        concurrency=load.concurrency,
+        requests=int(reported["requests"]),
+        failed=load.requests - int(reported["requests"]),
         tokens=int(counted.requests["sent"].sum()),
-        cpu_s=watch.cpu_between(first_ns, last_ns),
+        cpu_s=sampler.cpu_between(first_ns, last_ns),
         wall_s=(last_ns - first_ns) / 1e9,
-        rss_bytes=watch.rss_bytes,
+        rss_bytes=sampler.rss_bytes,
         start_s=(int(truth.requests["arrival_ns"].min()) - begun_ns) / 1e9,
         unmatched=None,
         miscounted=None,
         errors=errors,
         server=server,
-        more=dict(said),
+        more=dict(reported),
     )
 
 
-class _Watch:
-    """Samples CPU time and memory of all processes of a session, until stopped."""
+class _Sampler:
+    """Samples CPU time and memory of all processes of a session in a thread."""
 
     def __init__(self, session: int) -> None:
         self._session = session
@@ -270,12 +278,12 @@ class _Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop sampling."""
         self._over.set()
         self._thread.join()
 
     def cpu_between(self, first_ns: int, last_ns: int) -> float:
-        """CPU seconds used between two instants, interpolated between samples."""
+        """CPU seconds between two instants, interpolated between samples."""
         at, used = np.array(self._curve).T
         begin, end = np.interp([first_ns, last_ns], at, used)
         return float(end - begin) / 1e9

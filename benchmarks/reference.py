@@ -1,4 +1,4 @@
-"""The server that everything is measured against, on a core of its own."""
+"""The reference server, which knows the ground truth and has a core of its own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tokenbench.calibrate.ground_truth import Truth, read_truth
 
 @attrs.frozen(kw_only=True)
 class Load:
-    """What one run asks for: `requests` in all, `streams` at a time."""
+    """The load of one run: `requests` requests, `concurrency` of them in flight."""
 
-    streams: int
+    concurrency: int
     requests: int
     tokens: int
     ttft_us: int
@@ -27,64 +27,64 @@ class Load:
 
 
 @attrs.frozen(kw_only=True)
-class Place:
-    """Where a process runs: its cores, and whether ahead of all ordinary processes.
+class Placement:
+    """The cores of a process, and whether it has real-time priority.
 
-    `realtime` (SCHED_FIFO, for server and clients alike) keeps the other users of a shared machine
-    out of the figures; it needs the right to it.
+    `realtime` (SCHED_FIFO) keeps other processes of a shared machine out of the figures. It needs
+    the permission to do so (CAP_SYS_NICE).
     """
 
     cpus: frozenset[int]
     realtime: bool = False
 
-    def take(self) -> None:
-        """Take this place; for `preexec_fn`."""
-        self.put(0)
+    def apply(self) -> None:
+        """Apply to this process; for `preexec_fn`."""
+        self.apply_to(0)
 
-    def put(self, pid: int) -> None:
-        """Put a process there, before it starts threads."""
+    def apply_to(self, pid: int) -> None:
+        """Apply to another process, before it starts threads."""
         os.sched_setaffinity(pid, self.cpus)
         if self.realtime:
             os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
 
 
 class Running(Protocol):
-    """A server that is up."""
+    """A running reference server."""
 
     @property
     def port(self) -> int:
-        """On 127.0.0.1."""
+        """The port on 127.0.0.1."""
 
     def stop(self) -> Truth:
-        """End it; what it knows."""
+        """Stop the server; returns the ground truth."""
 
 
 class Reference(Protocol):
-    """A reference server. Another one (portable, in Python) fits here where no compiler is."""
+    """A reference server."""
 
     def start(self, load: Load, file: Path) -> Running:
-        """Start it for one run; it writes its stamps to `file`."""
+        """Start the server for one run; it writes its timestamps to `file`."""
 
 
 @attrs.frozen(kw_only=True)
 class CReference:
-    """c/server.c, pinned."""
+    """The server of c/server.c."""
 
     binary: Path
-    place: Place
+    placement: Placement
 
     def start(self, load: Load, file: Path) -> Running:
-        """Start it; it chooses a free port."""
+        """Start the server on a free port."""
         process = subprocess.Popen(
             [str(self.binary), "0", str(load.ttft_us), str(load.itl_us), str(file)],
             stdout=subprocess.PIPE,
-            preexec_fn=self.place.take,  # noqa: PLW1509 - one thread at this time
+            preexec_fn=self.placement.apply,  # noqa: PLW1509 - one thread at this time
         )
         assert process.stdout is not None
-        with process.stdout as said:
-            port = said.readline()
+        with process.stdout as output:
+            port = output.readline()
         if not port:
-            raise RuntimeError(f"the reference server ended with {process.wait()}")
+            raise RuntimeError(f"the reference server exited with {process.wait()}")
         return _RunningC(process=process, file=file, port=int(port))
 
 
@@ -98,13 +98,13 @@ class _RunningC:
         self.process.terminate()
         code = self.process.wait(30)
         if code:
-            raise RuntimeError(f"the reference server ended with {code}")
+            raise RuntimeError(f"the reference server exited with {code}")
         return read_truth(self.file)
 
 
 @contextmanager
 def serving(reference: Reference, load: Load, file: Path) -> Iterator[tuple[int, list[Truth]]]:
-    """A server for the time of a block: its port, and a list that holds the truth afterwards."""
+    """Run a server during a block: its port, and a list that has the ground truth afterwards."""
     running = reference.start(load, file)
     truth: list[Truth] = []
     try:

@@ -1,4 +1,4 @@
-"""From samples to ratios, targets and a table."""
+"""Ratios, targets and tables from samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sample import Sample  # noqa: TC002 - a module of this folder, not a third 
 MIB = 1024 * 1024
 FLOORS = ("c", "bare")
 
-# Issue 4, "What it must show", 2: errors against the truth by number of streams.
-_EXACT: dict[int, dict[str, tuple[str, float, str]]] = {
+# Limits of the errors, by concurrency.
+_ERROR_LIMITS: dict[int, dict[str, tuple[str, float, str]]] = {
     256: {
         "ttft_error_mean_ms": ("TTFT error, mean,", 0.2, "ms"),
         "ttft_error_p99_ms": ("TTFT error, p99,", 1.0, "ms"),
@@ -27,101 +27,106 @@ _EXACT: dict[int, dict[str, tuple[str, float, str]]] = {
     },
 }
 
-# The same, 4: 35,000 one-token requests per second on a machine where the floors do 141,000 (C) and
-# 44,000 (bare); "ratios decide; absolute figures are for a machine like the table's".
+# 35,000 one-token requests per second, on a machine on which the floors reach 141,000 (C) and
+# 44,000 (bare). On other machines the ratios count.
 _ONE_TOKEN = {"c": 35 / 141, "bare": 35 / 44}
 
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """What is asked for and what was found; `floor` is what the C client came to beside it.
+    """A limit and the measured value; `floor` is the value of the C client.
 
-    `met` is None where it was not measured, and where the floor itself fails as well: then the
-    machine was too busy to tell.
+    `met` is None if nothing was measured, or if the floor misses the limit too: then the machine
+    was too busy for a verdict.
     """
 
     name: str
-    asked: str
-    found: float | None
+    limit: str
+    value: float | None
     floor: float | None
     met: bool | None
 
 
 def ratios(samples: list[Sample]) -> dict[str, float]:
-    """CPU per token against the floors and of the peers against ours.
+    """CPU per token: of ours relative to the floors, and of the peers relative to ours.
 
-    Ours and the floors alternate: each repetition gives a ratio, the median is taken. A peer runs
-    less often and is set against the median of ours.
+    Ours and the floors run in rotation, so each repetition gives a ratio; the median is returned. A
+    peer runs less often and is compared with the median of ours.
     """
     found: dict[str, float] = {}
-    for streams in sorted({s.streams for s in samples}):
-        ours = _at(samples, "ours", streams)
+    for level in sorted({s.concurrency for s in samples}):
+        ours = _select(samples, "ours", level)
         for one, other in (("ours", "c"), ("bare", "c"), ("ours", "bare")):
-            both = (_at(samples, name, streams) for name in (one, other))
+            both = (_select(samples, name, level) for name in (one, other))
             pairs = [a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
             if pairs:
-                found[f"{one}/{other} at {streams}"] = median(pairs)
-        # What a token costs each of two workers, against one, says how many more they can do.
-        for split, where in (("half", "on a core each"), ("split", "sharing the core")):
-            both = (_at(samples, name, streams) for name in ("ours", split))
+                found[f"{one}/{other} at {level}"] = median(pairs)
+        # The capacity of two workers follows from the CPU time per token of each of them.
+        for split, where in (("half", "on a core each"), ("split", "sharing a core")):
+            both = (_select(samples, name, level) for name in ("ours", split))
             pairs = [2 * a.us_per_token / b.us_per_token for a, b in zip(*both, strict=False)]
             if pairs:
-                found[f"streams of two workers {where}, over one, at {streams}"] = median(pairs)
+                found[f"capacity of two workers {where}, relative to one, at {level}"] = median(
+                    pairs
+                )
         for name in sorted({s.client for s in samples} - {"ours", "split", "half", *FLOORS}):
-            theirs = _at(samples, name, streams)
+            theirs = _select(samples, name, level)
             if theirs and ours:
                 cost = median(s.us_per_token for s in theirs)
-                found[f"{name}/ours at {streams}"] = cost / median(s.us_per_token for s in ours)
+                found[f"{name}/ours at {level}"] = cost / median(s.us_per_token for s in ours)
     return found
 
 
 def targets(samples: list[Sample], one_token: list[Sample]) -> list[Target]:
-    """The figures that issue 4 asks for, beside what was found (medians over repetitions)."""
+    """All targets with their values (medians over repetitions)."""
     ratio = ratios(samples)
-    made = [
-        _most(f"CPU per token, ours/c at {n} streams", ratio.get(f"ours/c at {n}"), 1.6, "x")
+    found = [
+        _at_most(f"CPU per token, ours/c at {n}", ratio.get(f"ours/c at {n}"), 1.6, "x")
         for n in (64, 256)
     ]
-    made.append(_least("CPU per token, aiperf/ours at 64", ratio.get("aiperf/ours at 64"), 5, "x"))
-    for streams, limits in _EXACT.items():
-        groups = _at(samples, "ours", streams), _at(samples, "c", streams)
+    peer = ratio.get("aiperf/ours at 64")
+    found.append(_at_least("CPU per token, aiperf/ours at 64", peer, 5, "x"))
+    for level, limits in _ERROR_LIMITS.items():
+        groups = _select(samples, "ours", level), _select(samples, "c", level)
         for error, (words, limit, unit) in limits.items():
             ours, floor = (_error(group, error) for group in groups)
-            made.append(_most(f"{words} at {streams} streams", ours, limit, unit, floor))
+            found.append(_at_most(f"{words} at {level}", ours, limit, unit, floor))
     rates = [_rate(one_token, name) for name in ("ours", "c")]
-    made.append(_least("one-token requests per second", rates[0], 35e3, "", rates[1]))
-    made += [
-        _least(f"the same, ours over {name}", _over(one_token, name), asked, "x")
-        for name, asked in _ONE_TOKEN.items()
+    found.append(_at_least("one-token requests per second", rates[0], 35e3, "", rates[1]))
+    found += [
+        _at_least(f"the same, ours/{name}", _rate_ratio(one_token, name), limit, "x")
+        for name, limit in _ONE_TOKEN.items()
     ]
-    # Where the core is full, which is where a second one is wanted.
-    split = ratio.get("streams of two workers sharing the core, over one, at 1024")
-    made.append(_least("streams of two workers, over one, at 1024", split, 1.8, "x"))
-    big = [s.rss_bytes / MIB for s in _at(samples, "ours", 1024)]
-    made.append(_most("worker's memory at 1024 streams", max(big) if big else None, 150, "MiB"))
+    # At 1024 one worker fills its core.
+    split = ratio.get("capacity of two workers sharing a core, relative to one, at 1024")
+    found.append(_at_least("capacity of two workers, relative to one, at 1024", split, 1.8, "x"))
+    memory = [s.rss_bytes / MIB for s in _select(samples, "ours", 1024)]
+    found.append(_at_most("memory of a worker at 1024", max(memory, default=None), 150, "MiB"))
     arrow = [bool(s.more["imports_pyarrow"]) for s in samples if s.client == "ours"]
-    made.append(_most("workers that import pyarrow", sum(arrow) if arrow else None, 0, ""))
+    found.append(_at_most("workers that import pyarrow", sum(arrow) if arrow else None, 0, ""))
     starts = [s.start_s for s in samples if s.client == "ours"]
-    made.append(_most("worker's start to its first request", max(starts, default=None), 1.0, "s"))
-    return made
+    found.append(
+        _at_most("start of a worker to first request", max(starts, default=None), 1.0, "s")
+    )
+    return found
 
 
-def _most(
-    name: str, found: float | None, limit: float, unit: str, floor: float | None = None
+def _at_most(
+    name: str, value: float | None, limit: float, unit: str, floor: float | None = None
 ) -> Target:
-    met = None if found is None else found <= limit
+    met = None if value is None else value <= limit
     met = None if met is False and floor is not None and floor > limit else met
-    asked = f"<= {limit:.5g} {unit}".strip()
-    return Target(name=name, asked=asked, found=found, floor=floor, met=met)
+    text = f"<= {limit:.5g} {unit}".strip()
+    return Target(name=name, limit=text, value=value, floor=floor, met=met)
 
 
-def _least(
-    name: str, found: float | None, limit: float, unit: str, floor: float | None = None
+def _at_least(
+    name: str, value: float | None, limit: float, unit: str, floor: float | None = None
 ) -> Target:
-    met = None if found is None else found >= limit
+    met = None if value is None else value >= limit
     met = None if met is False and floor is not None and floor < limit else met
-    asked = f">= {limit:.5g} {unit}".strip()
-    return Target(name=name, asked=asked, found=found, floor=floor, met=met)
+    text = f">= {limit:.5g} {unit}".strip()
+    return Target(name=name, limit=text, value=value, floor=floor, met=met)
 
 
 def _rate(samples: list[Sample], client: str) -> float | None:
@@ -129,8 +134,8 @@ def _rate(samples: list[Sample], client: str) -> float | None:
     return median(rates) if rates else None
 
 
-def _over(samples: list[Sample], floor: str) -> float | None:
-    """The rate of ours by that of a floor, run by run; their median."""
+def _rate_ratio(samples: list[Sample], floor: str) -> float | None:
+    """The rate of ours relative to that of a floor: median over repetitions."""
     both = (_rates(samples, name) for name in ("ours", floor))
     pairs = [ours / theirs for ours, theirs in zip(*both, strict=False)]
     return median(pairs) if pairs else None
@@ -140,8 +145,8 @@ def _rates(samples: list[Sample], client: str) -> list[float]:
     return [s.requests / s.wall_s for s in samples if s.client == client]
 
 
-def _at(samples: list[Sample], client: str, streams: int) -> list[Sample]:
-    return [s for s in samples if s.client == client and s.streams == streams]
+def _select(samples: list[Sample], client: str, level: int) -> list[Sample]:
+    return [s for s in samples if s.client == client and s.concurrency == level]
 
 
 def _error(samples: list[Sample], name: str) -> float | None:
@@ -168,20 +173,19 @@ _COLUMNS: dict[str, Callable[[Sample], float | None]] = {
 
 
 def table(samples: list[Sample]) -> str:
-    """Medians over repetitions, one line a client and number of streams; errors in ms."""
-    head = ["streams", "client", "runs", *_COLUMNS]
-    lines = [head]
-    for streams, client in dict.fromkeys((s.streams, s.client) for s in samples):
-        group = _at(samples, client, streams)
-        cells = [_middle(column(s) for s in group) for column in _COLUMNS.values()]
-        lines.append([str(streams), client, str(len(group)), *cells])
+    """Medians over repetitions, one line per client and concurrency; errors in ms."""
+    lines = [["concurrency", "client", "runs", *_COLUMNS]]
+    for level, client in dict.fromkeys((s.concurrency, s.client) for s in samples):
+        group = _select(samples, client, level)
+        cells = [_median(column(s) for s in group) for column in _COLUMNS.values()]
+        lines.append([str(level), client, str(len(group)), *cells])
     return _aligned(lines)
 
 
 def target_table(found: list[Target]) -> str:
-    """Asked, found, the floor's own, met."""
-    rows = [[t.name, t.asked, _figure(t.found), _figure(t.floor), _verdict(t)] for t in found]
-    return _aligned([["target", "asked", "found", "floor", ""], *rows])
+    """One line per target: limit, value, value of the floor, verdict."""
+    rows = [[t.name, t.limit, _figure(t.value), _figure(t.floor), _verdict(t)] for t in found]
+    return _aligned([["target", "limit", "value", "floor", ""], *rows])
 
 
 def _figure(value: float | None) -> str:
@@ -191,10 +195,10 @@ def _figure(value: float | None) -> str:
 def _verdict(target: Target) -> str:
     if target.met is not None:
         return "met" if target.met else "MISSED"
-    return "not measured" if target.found is None else "cannot tell: the floor fails too"
+    return "not measured" if target.value is None else "no verdict: the floor misses it too"
 
 
-def _middle(values: Iterable[float | None]) -> str:
+def _median(values: Iterable[float | None]) -> str:
     known: list[Any] = [v for v in values if v is not None]
     if not known:
         return "-"

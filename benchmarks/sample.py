@@ -1,4 +1,4 @@
-"""One client's run at one load, as numbers."""
+"""The result of one run of one client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import attrs
-from truth import Timestamps, errors, match, only, span
+from accuracy import ClientTimestamps, errors, match, select, server_metrics
 
 from tokenbench.calibrate.ground_truth import Truth
 
@@ -15,27 +15,27 @@ WARM_UP_IDS = 500_000_000
 
 @attrs.frozen(kw_only=True)
 class Sample:
-    """What one run of one client came to.
+    """The result of one run of one client.
 
     Attributes:
         client: its name.
-        streams: how many at a time.
-        requests: ended as they should, in the measured part.
-        failed: ended otherwise.
-        tokens: streamed in the measured part, by the server's count.
+        concurrency: requests in flight.
+        requests: successful requests in the measured part.
+        failed: failed requests in the measured part.
+        tokens: tokens in the measured part, counted by the server.
         cpu_s: user and system time of the client's processes in the measured part.
-        wall_s: of the measured part.
-        rss_bytes: its peak, summed over its processes.
-        start_s: from starting the client to its first request.
-        unmatched: requests of the client of which the server knows nothing.
-        miscounted: requests whose tokens the client and the server count differently.
-        errors: against the truth (see truth.errors), or of reported means (see peers).
-        server: what the server did (see truth.span).
-        more: what only this client says.
+        wall_s: duration of the measured part.
+        rss_bytes: peak memory, summed over the client's processes.
+        start_s: from the start of the client to its first request.
+        unmatched: requests that only the client, or only the server, knows.
+        miscounted: requests with different token counts of client and server.
+        errors: differences to the ground truth (accuracy.errors), or of reported means (peers.py).
+        server: what the server did (accuracy.server_metrics).
+        more: figures that only this client reports.
     """
 
     client: str
-    streams: int
+    concurrency: int
     requests: int
     failed: int
     tokens: int
@@ -51,39 +51,39 @@ class Sample:
 
     @property
     def us_per_token(self) -> float:
-        """CPU microseconds per streamed token."""
+        """CPU time per token, in microseconds."""
         return self.cpu_s / self.tokens * 1e6 if self.tokens else float("nan")
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of a process so far, with its ended threads: its CPUCLOCK_SCHED clock.
+    """CPU time of a process so far, ended threads included.
 
-    The id is made as ``MAKE_PROCESS_CPUCLOCK`` of linux/posix-timers.h makes it.
+    The clock id is that of ``MAKE_PROCESS_CPUCLOCK`` (linux/posix-timers.h) with CPUCLOCK_SCHED.
     """
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def peak_rss_bytes(pid: int) -> int:
-    """VmHWM."""
+    """Peak resident memory (VmHWM)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return 0
 
 
-def compared(truth: Truth, timestamps: Timestamps) -> dict[str, object]:
-    """The fields of a sample that come from laying the two records over each other."""
-    measured = only(truth, (truth.requests["id"] >= 0) & (truth.requests["id"] < WARM_UP_IDS))
+def compare(truth: Truth, timestamps: ClientTimestamps) -> dict[str, object]:
+    """The fields of a sample that compare the client's timestamps with the ground truth."""
+    measured = select(truth, (truth.requests["id"] >= 0) & (truth.requests["id"] < WARM_UP_IDS))
     matched, unmatched = match(measured, timestamps)
     agree = len(matched.requests) == len(timestamps.id)
     wrong = (
         int((matched.requests["sent"] != timestamps.tokens).sum()) if agree else len(timestamps.id)
     )
-    sound = agree and not wrong and len(timestamps.id) > 0
+    comparable = agree and not wrong and len(timestamps.id) > 0
     return {
         "tokens": int(measured.requests["sent"].sum()),
         "unmatched": unmatched + len(measured.requests) - len(matched.requests),
         "miscounted": wrong,
-        "errors": errors(matched, timestamps) if sound else {},
-        "server": span(measured),
+        "errors": errors(matched, timestamps) if comparable else {},
+        "server": server_metrics(measured),
     }

@@ -1,7 +1,7 @@
-"""How long the command line takes to answer, with thirty third-party plugins installed.
+"""Startup time of the command line with thirty third-party plugins installed.
 
-``python benchmarks/startup.py``: each command against ``python -c pass`` in turn, as medians and as
-ratios; five of the thirty plugins are broken, each in its own way.
+``python benchmarks/startup.py``: medians, and ratios to ``python -c pass``. Five of the plugins are
+broken, each in a different way.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Measure in turns, so that a busy moment hits all alike."""
+    """Run the commands in rotation, so that other load on the machine affects all alike."""
     with tempfile.TemporaryDirectory() as folder:
         install(Path(folder))
         environment = {**os.environ, "PYTHONPATH": folder}
         times: dict[str, list[float]] = {name: [] for name in COMMANDS}
         for _ in range(ROUNDS):
             for name, command in COMMANDS.items():
-                begun = time.perf_counter()
+                start = time.perf_counter()
                 subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-                times[name].append(time.perf_counter() - begun)
+                times[name].append(time.perf_counter() - start)
     floor = statistics.median(times["python -c pass"])
-    print(f"{'command':20} {'median s':>9} {'least s':>9} {'x floor':>9}")
+    print(f"{'command':20} {'median s':>9} {'min s':>9} {'x floor':>9}")
     for name, seconds in times.items():
         middle = statistics.median(seconds)
         print(f"{name:20} {middle:9.3f} {min(seconds):9.3f} {middle / floor:9.1f}")
 
 
 def install(site: Path) -> None:
-    """Thirty distributions, one workload each; two of them offer one name."""
+    """Install thirty distributions with one workload each; two workloads have the same name."""
     names = [f"third-{number}" for number in range(25)] + list(BROKEN)
     for name in names:
         module = name.replace("-", "_")

@@ -1,8 +1,8 @@
-"""The optional C extension; everything else about the package is in ``pyproject.toml``.
+"""Builds the optional C extension; everything else about the package is in ``pyproject.toml``.
 
-One file serves CPython 3.11 and later (the stable ABI). Where it does not compile, the package
-installs without it and uses ``poller.py`` and ``token_reader.py`` instead. ``TOKENBENCH_PURE=1``
-skips it, which also makes the wheel a pure one.
+It uses the stable ABI, so one file works with CPython 3.11 and later. If it cannot be compiled, the
+package is installed without it and uses ``poller.py`` and ``token_reader.py`` instead.
+``TOKENBENCH_PURE=1`` skips it; the wheel is then a pure Python wheel.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Build hook: the meta-package depends on every distribution under plugins/, at its own version."""
+"""Build hook: the meta-package depends on every distribution in plugins/, at its version."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
 class PluginsFound(MetadataHookInterface):
-    """Fills in the dependencies."""
+    """Sets the dependencies."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Called when built from the repository; a source distribution has them in it already."""
+        """Called for builds from the repository. Source distributions contain the dependencies."""
         version = metadata["version"]
         found = [f"tokenbench=={version}"]
         for file in sorted(Path(self.root).parent.glob("plugins/*/*/pyproject.toml")):

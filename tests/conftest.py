@@ -1,4 +1,4 @@
-"""`bench` as a user runs it: a process of its own, watched for what it leaves behind."""
+"""`bench` as a user runs it, as a process, and `cli`, the same in this process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pathlib import Path
 
 import attrs
 import pytest
+import structlog
+from tests_bench import SITE
+
+from tokenbench.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = Path(__file__).resolve().parent / "site"
 SCRIPTED = ("--engine", "scripted", "--hardware", "cpu", "--workload")
 
 
@@ -28,7 +31,7 @@ class Done:
 
     @property
     def complaint(self) -> tuple[str, str]:
-        """The two last lines of standard error, which must be `error:` and `hint:`."""
+        """The last two lines of standard error: `error:` and `hint:`."""
         lines = self.err.strip().splitlines()
         assert len(lines) >= 2, self.err
         error, hint = lines[-2:]
@@ -40,18 +43,18 @@ class Done:
 
 @attrs.define
 class Bench:
-    """Starts `bench` in a folder of its own, with the test plugins installed."""
+    """Starts `bench` in a folder, with the test plugins installed."""
 
     folder: Path
     mark: str
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The environment of a command; the mark finds its processes again."""
+        """The environment of a command. The mark identifies its processes."""
         path = f"{SITE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         return {**os.environ, "PYTHONPATH": path, "TOKENBENCH_TEST_MARK": self.mark, **more}
 
     def start(self, *args: str, **more: str) -> subprocess.Popen[str]:
-        """Start without waiting."""
+        """Start it and return."""
         return subprocess.Popen(
             [sys.executable, "-m", "tokenbench.cli.main", *args],
             cwd=self.folder,
@@ -62,7 +65,7 @@ class Bench:
         )
 
     def __call__(self, *args: str, timeout_s: float = 120.0, **more: str) -> Done:
-        """Run to the end."""
+        """Run it until it exits."""
         process = self.start(*args, **more)
         try:
             out, err = process.communicate(timeout=timeout_s)
@@ -78,7 +81,7 @@ class Bench:
         return found
 
     def left_running(self) -> list[str]:
-        """Command lines of processes that still carry the mark."""
+        """Command lines of processes with the mark."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -94,7 +97,7 @@ class Bench:
         return found
 
     def all_gone(self, seconds: float = 10.0) -> bool:
-        """Whether nothing is left running, or soon is not."""
+        """Whether every process ends within `seconds`."""
         deadline = time.monotonic() + seconds
         while self.left_running():
             if time.monotonic() > deadline:
@@ -105,15 +108,32 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """`bench` in an empty folder. Whatever a test does, nothing may be left running."""
+    """`bench` in an empty folder. After the test, none of its processes may be left."""
     made = Bench(tmp_path, uuid.uuid4().hex)
     yield made
     assert made.all_gone(), made.left_running()
 
 
 @pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Done]]:
+    """`bench` in this process and an empty folder, for commands that start no other process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(SITE))
+
+    def run(*args: str) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(list(args))
+        return Done(ended.value.code, *capsys.readouterr())
+
+    yield run
+    structlog.reset_defaults()
+
+
+@pytest.fixture
 def shared_data() -> Callable[[str], Path]:
-    """A file of the data beside the checkout; the test is skipped where it is absent."""
+    """A data file beside the checkout. Without it, the test is skipped."""
 
     def find(name: str) -> Path:
         file = ROOT.parent / "shared" / "data" / name
@@ -126,7 +146,7 @@ def shared_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def weights() -> Path:
-    """SmolLM2's weights; the test is skipped where they are not installed."""
+    """The weights of SmolLM2. Without them, the test is skipped."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:

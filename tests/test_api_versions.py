@@ -1,8 +1,8 @@
-"""Plugins written for each minor version of the API that this bench supports still work.
+"""Plugins written for any supported minor version of the API still work.
 
-``tests/site_api_MAJOR_MINOR`` holds plugins of every kind as they were written for that version,
-frozen: a change to the API that breaks one breaks other people's. A new minor version needs a
-folder of its own; a major version that goes takes its folders along.
+``tests/site_api_MAJOR_MINOR`` holds frozen plugins of every kind, written for that version. A
+change to the API that breaks one of them breaks third-party plugins. A new minor version needs a
+new folder; the folders of an unsupported major version are deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tokenbench.plugins.state import Loaded
 
 MAJOR = API_VERSION[0]
 MINORS = range(0 if MAJOR else 1, API_VERSION[1] + 1)
-# What was frozen. An edit is noticed here and must be undone; this is no place to mend it.
+# Digests of the folders. If one differs, undo the edit of the folder; do not change the digest.
 FROZEN = {
     "0.1": "59e821fe634e0eeaa9ece6c010daddf0032797531938aecf3f6becb9a508cd9d",
 }
@@ -43,7 +43,7 @@ def _digest(folder: Path) -> str:
 
 @pytest.fixture(params=MINORS, ids=lambda minor: f"{MAJOR}.{minor}")
 def minor(request) -> int:
-    """Each minor version that this bench supports."""
+    """Each supported minor version."""
     found: int = request.param
     return found
 
@@ -54,35 +54,35 @@ def _candidates(
     monkeypatch.syspath_prepend(str(_folder(minor)))
     for name in [n for n in sys.modules if n.startswith(f"tokenbench_api_{MAJOR}_{minor}_")]:
         monkeypatch.delitem(sys.modules, name)
-    host = PluginRegistry()
+    registry = PluginRegistry()
     wanted = f"tokenbench-api-{MAJOR}-{minor}-fixture"
-    return host, [c for c in host.candidates if c.distribution == wanted]
+    return registry, [c for c in registry.candidates if c.distribution == wanted]
 
 
-def test_there_are_frozen_plugins_of_every_version(minor: int) -> None:
-    """A new minor version without a folder fails here, as does an edit of an old one."""
+def test_every_version_has_frozen_plugins(minor: int) -> None:
+    """Fails for a new minor version without a folder, and for an edit of an old folder."""
     folder = _folder(minor)
     assert folder.is_dir(), f"write plugins for API {MAJOR}.{minor} in {folder.name}"
     assert _digest(folder) == FROZEN[f"{MAJOR}.{minor}"], f"{folder.name} is frozen: undo the edit"
 
 
-def test_there_are_no_plugins_of_other_versions() -> None:
-    """Folders of a major version that is no longer supported are deleted."""
+def test_no_plugins_of_other_versions() -> None:
+    """Folders of unsupported major versions are deleted."""
     here = {folder.name for folder in Path(__file__).resolve().parent.glob("site_api_*")}
     assert here == {_folder(minor).name for minor in MINORS}
     assert set(FROZEN) == {f"{MAJOR}.{minor}" for minor in MINORS}
 
 
-def test_each_is_loaded(minor: int, monkeypatch) -> None:
-    """One of every kind that there was; none is deprecated in the version that is ours."""
-    host, candidates = _candidates(minor, monkeypatch)
+def test_every_plugin_loads(minor: int, monkeypatch) -> None:
+    """One of every kind. None uses a deprecated part of the current version."""
+    registry, candidates = _candidates(minor, monkeypatch)
     kinds = {c.kind for c in candidates}
     assert {c.api for c in candidates} == {f"{MAJOR}.{minor}"}
     assert len(kinds) >= 10
     if minor == API_VERSION[1]:
         assert kinds == {kind.name for kind in KINDS}
     for candidate in candidates:
-        found = host.check(candidate)
+        found = registry.check(candidate)
         assert isinstance(found, Loaded), (candidate, found)
         if minor == API_VERSION[1]:
             assert found.deprecated == (), candidate
@@ -90,20 +90,20 @@ def test_each_is_loaded(minor: int, monkeypatch) -> None:
 
 @pytest.mark.parametrize("engine", ["", "-wrapping"])
 def test_they_plan_and_run(minor: int, engine: str, bench) -> None:
-    """All at once, and nothing of anyone else's but the server."""
+    """In one run; everything but the server is theirs."""
     name = f"api-{MAJOR}-{minor}"
     path = os.pathsep.join([str(_folder(minor)), os.environ.get("PYTHONPATH", "")])
-    asked = [
+    options = [
         *("--engine", f"{name}{engine}:itl_s=0.002,quick=no,slots=none", "--model", name),
         *("--hardware", name, "--launcher", name, "--workload", name, "--eval", f"{name}:limit=3"),
         *("--reporter", name, "--use", name, "--concurrency", "1,2", "--requests", "6"),
     ]
-    planned = bench("plan", *asked, "--explain", PYTHONPATH=path)
+    planned = bench("plan", *options, "--explain", PYTHONPATH=path)
     assert planned.code == 0, planned.err
-    for said in ("1 x OWN-1", "[recipe: ", "[amendment: ", "at least 0.1", "2 points on 1 deploy"):
-        expected = engine == "" or said not in ("[recipe: ", "[amendment: ")
-        assert (said in planned.out) is expected, said
-    done = bench("run", *asked, "--allow-invalid", PYTHONPATH=path)
+    for text in ("1 x OWN-1", "[recipe: ", "[amendment: ", "at least 0.1", "2 points on 1 deploy"):
+        expected = engine == "" or text not in ("[recipe: ", "[amendment: ")
+        assert (text in planned.out) is expected, text
+    done = bench("run", *options, "--allow-invalid", PYTHONPATH=path)
     assert done.code == 0, done.err
     run = bench.run_directory
     results = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]

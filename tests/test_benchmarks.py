@@ -1,4 +1,4 @@
-"""The benchmark of the load client: it runs and its report is whole. Its figures are not judged."""
+"""The benchmarks run, and their reports are complete. The figures are not judged."""
 
 from __future__ import annotations
 
@@ -22,16 +22,25 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 COMPILED = any(map(shutil.which, ("cc", "gcc", "clang")))
 CORES = sorted(os.sched_getaffinity(0))
 needs_both = [
-    pytest.mark.skipif(not COMPILED, reason="no C compiler: no floor and no truth"),
+    pytest.mark.skipif(not COMPILED, reason="no C compiler"),
     pytest.mark.skipif(len(CORES) < 2, reason="one core: server and client need one each"),
 ]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """One short run at 4 streams, without peers."""
+    """The report of one short run at concurrency 4, without peers."""
     file = tmp_path_factory.mktemp("benchmark") / "report.json"
-    options = ["--streams", "4", "--seconds", "2", "--repeats", "1", "--no-peers", "--one-token"]
+    options = [
+        "--concurrency",
+        "4",
+        "--seconds",
+        "2",
+        "--repeats",
+        "1",
+        "--no-peers",
+        "--one-token",
+    ]
     cores = ["--server-core", str(CORES[0]), "--client-core", str(CORES[1])]
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "client.py"), *options, *cores, "--json", str(file)],
@@ -41,7 +50,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "CPU per token, ours/c at 64 streams" in done.stdout
+    assert "CPU per token, ours/c at 64" in done.stdout
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
@@ -73,7 +82,7 @@ class TestShortRun:
         """Every field of the report that the README names."""
         assert {"schema", "date", "machine", "settings"} <= set(report)
         assert report["ratios"]["ours/c at 4"] > 0
-        assert all({"name", "asked", "found", "met"} <= set(t) for t in report["targets"])
+        assert all({"name", "limit", "value", "met"} <= set(t) for t in report["targets"])
         for sample in report["samples"]:
             assert sample["us_per_token"] > 0
             assert sample["rss_bytes"] > 0
@@ -82,8 +91,9 @@ class TestShortRun:
             assert sample["server"]["tpot_mean_ms"] > 0
 
 
-def _truth() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_truth", BENCHMARKS / "truth.py")
+def _accuracy() -> ModuleType:
+    path = BENCHMARKS / "accuracy.py"
+    spec = importlib.util.spec_from_file_location("benchmark_accuracy", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -94,7 +104,7 @@ def _truth() -> ModuleType:
 
 def test_errors_are_those_that_a_client_made() -> None:
     """Two requests of two tokens; one client is exact, one reads the first token 1 ms late."""
-    truth = _truth()
+    accuracy = _accuracy()
     ms = 1_000_000
     rows = np.zeros(2, REQUEST_DTYPE)
     rows["id"], rows["sent"] = [7, 3], 2
@@ -107,7 +117,7 @@ def test_errors_are_those_that_a_client_made() -> None:
         send_ns=np.array([50, 60, 150, 160]) * ms,
         late_ns=np.zeros(4, np.int64),
     )
-    exact = truth.Timestamps(
+    exact = accuracy.ClientTimestamps(
         id=np.array([3, 7]),
         sent_ns=np.array([100, 0]) * ms,
         first_ns=np.array([150, 50]) * ms,
@@ -116,27 +126,27 @@ def test_errors_are_those_that_a_client_made() -> None:
         offsets=np.array([0, 2]),
         chunk_ns=np.array([150, 160, 50, 60]) * ms,
     )
-    matched, missing = truth.match(known, exact)
+    matched, missing = accuracy.match(known, exact)
     assert missing == 0
-    assert not any(truth.errors(matched, exact).values())
+    assert not any(accuracy.errors(matched, exact).values())
     late = attrs.evolve(
         exact,
         first_ns=exact.first_ns + ms,
         chunk_ns=exact.chunk_ns + np.array([1, 0, 1, 0]) * ms,
     )
-    found = truth.errors(matched, late)
+    found = accuracy.errors(matched, late)
     assert found["ttft_error_mean_ms"] == found["itl_error_p99_ms"] == 1.0
     assert found["tpot_error_mean"] == pytest.approx(0.1)
     assert found["e2e_error_mean_ms"] == 0
     stranger = attrs.evolve(exact, id=np.array([3, 8]))
-    assert truth.match(known, stranger)[1] == 1
+    assert accuracy.match(known, stranger)[1] == 1
 
 
 def test_a_whole_run_is_measured() -> None:
     """Its start and its memory, from real runs of the command; the figures are not judged."""
     options = ["--repeats", "1", "--few", "60", "--many", "120"]
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "whole.py"), *options],
+        [sys.executable, str(BENCHMARKS / "bench_run.py"), *options],
         capture_output=True,
         text=True,
         timeout=120,

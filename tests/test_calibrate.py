@@ -19,7 +19,7 @@ COMPILED = any(map(shutil.which, ("cc", "gcc", "clang")))
 
 
 def test_two_levels_end_to_end(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measured, shown as JSON, saved, read back; the fixture sees that nothing is left running."""
+    """The JSON output is the saved calibration; scratch files are deleted."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = bench("calibrate", "--quick", "--concurrency", "1,4", "--json")
@@ -36,8 +36,8 @@ def test_two_levels_end_to_end(bench, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.skipif(not COMPILED, reason="no C compiler")
-def test_another_reference_server(bench, tmp_path: Path) -> None:
-    """The one in C of benchmarks/: it leaves its truth as the portable one does."""
+def test_reference_server_in_c(bench, tmp_path: Path) -> None:
+    """The server of benchmarks/ writes the same ground truth as the one in Python."""
     build = ROOT / "benchmarks" / "build.py"
     subprocess.run([sys.executable, str(build), str(tmp_path)], check=True, capture_output=True)
     options = ["--quick", "--concurrency", "8", "--json", "--server", str(tmp_path / "server")]
@@ -47,13 +47,13 @@ def test_another_reference_server(bench, tmp_path: Path) -> None:
     (step,) = data["steps"]
     assert data["server"] == "server"
     assert step["errors"]["unmatched"] == step["failed"] == 0
-    # No token is sent before it is due, and a busy machine is not a second late.
+    # No token is sent before it is due. On a busy machine it is less than a second late.
     assert 0 <= step["errors"]["lateness"]["p50"] < 1
     assert bench("calibrate", "--server", "/nowhere").code == 2
 
 
-def test_it_is_shown_as_a_table(bench, tmp_path: Path) -> None:
-    """A row a level, the envelope, the path to it; progress goes to standard error."""
+def test_table(bench, tmp_path: Path) -> None:
+    """One row per level and the certified envelope; progress on standard error."""
     state = str(tmp_path / "state")
     done = bench("calibrate", "--seconds", "0.3", "--concurrency", "8", XDG_STATE_HOME=state)
     assert done.code == 0, done.err
@@ -63,8 +63,8 @@ def test_it_is_shown_as_a_table(bench, tmp_path: Path) -> None:
     assert "concurrency 8: TTFT error mean" in done.err
 
 
-def test_ctrl_c_leaves_nothing(bench, tmp_path: Path) -> None:
-    """Two lines, code 130, no file saved, no process and no scratch folder left."""
+def test_ctrl_c(bench, tmp_path: Path) -> None:
+    """Exit code 130; no file is saved; no process and no scratch folder is left."""
     state = tmp_path / "state"
     process = bench.start("calibrate", "--quick", XDG_STATE_HOME=str(state), TMPDIR=str(tmp_path))
     wait_for(process, "concurrency 1:", 60)
@@ -77,8 +77,8 @@ def test_ctrl_c_leaves_nothing(bench, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("tokenbench-calibrate-*"))
 
 
-def test_killed_it_leaves_no_process(bench, tmp_path: Path) -> None:
-    """SIGKILL: server and load workers go with it."""
+def test_kill_9(bench, tmp_path: Path) -> None:
+    """Server and load workers end as well."""
     state = str(tmp_path / "state")
     process = bench.start("calibrate", "--quick", XDG_STATE_HOME=state, TMPDIR=str(tmp_path))
     wait_for(process, "concurrency 1:", 60)
@@ -101,9 +101,8 @@ def test_killed_it_leaves_no_process(bench, tmp_path: Path) -> None:
         (("more",), "unexpected extra argument"),
     ],
 )
-def test_bad_input_is_two_lines(bench, args: tuple[str, ...], text: str) -> None:
-    """What is wrong and what to do, with the code of a usage error; nothing is started."""
-    done = bench("calibrate", *args)
+def test_invalid_arguments(cli, args: tuple[str, ...], text: str) -> None:
+    """Exit code 2; nothing is started."""
+    done = cli("calibrate", *args)
     assert done.code == 2
-    error, _ = done.complaint
-    assert text in error
+    assert text in done.complaint[0]

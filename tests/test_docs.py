@@ -44,15 +44,13 @@ def _commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", _commands())
-def test_commands_in_the_documents_work(bench, command: str) -> None:
+def test_commands_in_the_documents_work(cli, tmp_path: Path, command: str) -> None:
     """Each is planned (nothing is started): every flag, plugin and option in it exists."""
-    (bench.folder / "gsm8k_test.jsonl").write_text("")
+    (tmp_path / "gsm8k_test.jsonl").write_text("")
     args = shlex.split(command)[1:]
     if args[0] == "run":
         args[0] = "plan"
-    if args[0] == "report" or "suites/" in command:
-        return
-    done = bench(*args)
+    done = cli(*args)
     assert done.code == 0, done.err
 
 

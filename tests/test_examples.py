@@ -1,6 +1,6 @@
-"""The examples as third parties would use them: wheels, a clean environment, all at once.
+"""The examples as third parties use them: wheels in a clean environment, all in one run.
 
-The tutorials include the examples literally and their commands run here.
+The tutorials include the examples literally, and their commands run here.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ reporters: [console, {tinyreport: {file: summary.md}}]
 
 @pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> CleanEnvironment:
-    """Every distribution and every example, installed from wheels where no checkout is."""
+    """A clean environment with the wheels of every distribution and every example."""
     folder = tmp_path_factory.mktemp("clean")
     return clean_environment(folder, build([*FIRST_PARTY, *EXAMPLES], folder / "wheels"))
 
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Path]:
-    """What the Tiny T1's driver does: a file of readings, 42 W, joules counting up."""
+    """A file of readings as the driver of the Tiny T1 writes it: 42 W and an energy counter."""
     file = tmp_path / "readings.txt"
     over, begun = threading.Event(), time.monotonic()
 
@@ -69,12 +69,12 @@ def driver(tmp_path: Path) -> Iterator[Path]:
     thread.join()
 
 
-# -- all six at once -----------------------------------------------------------------------------
+# -- all in one run ------------------------------------------------------------------------------
 
 
 @pytest.mark.real
-def test_no_checkout_is_near(clean: CleanEnvironment, tmp_path: Path) -> None:
-    """What the clean environment imports comes from its own wheels, examples included."""
+def test_imports_come_from_wheels(clean: CleanEnvironment, tmp_path: Path) -> None:
+    """The clean environment does not use the checkout."""
     names = ["tokenbench", *(module for folder in EXAMPLES for module in _modules(folder))]
     code = (
         "import importlib, sys\nfor n in sys.argv[1:]: print(importlib.import_module(n).__file__)"
@@ -88,7 +88,7 @@ def test_no_checkout_is_near(clean: CleanEnvironment, tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_one_run_with_all_examples(clean: CleanEnvironment, driver: Path, bench) -> None:
-    """Chip, model, engine, conversation, reporter and amendment of third parties in one run."""
+    """Chip, model, engine, conversation, reporter and amendment work together."""
     folder = driver.parent
     (folder / "tiny.yaml").write_text(SUITE)
     mark = {"TOKENBENCH_TEST_MARK": bench.mark}
@@ -107,16 +107,16 @@ def test_one_run_with_all_examples(clean: CleanEnvironment, driver: Path, bench)
     assert table[2].startswith("| tiny | c2 | done | ")
     assert table[2].endswith(" | 42 |")
     facts = json.loads((run / "provenance.json").read_text())
-    told = {key: text for key, text in facts.items() if key.startswith("plugin.")}
+    plugins = {key: text for key, text in facts.items() if key.startswith("plugin.")}
     for kind, name in (
         *(("hardware", "tinychip"), ("model", "tinymodel"), ("engine", "tinyengine")),
         *(("workload", "tinytalk"), ("reporter", "tinyreport"), ("amendment", "tinywatch")),
     ):
-        assert told[f"plugin.{kind}.{name}"] == f"{name} 0.1.0 (API 0.1)"
+        assert plugins[f"plugin.{kind}.{name}"] == f"{name} 0.1.0 (API 0.1)"
 
 
 def _explains(text: str) -> None:
-    """Each setting names its origin: the chip, the model's recipe, the amendment."""
+    """Each setting has its origin: the chip, the model's recipe or the amendment."""
     lines = text.splitlines()
     (log,) = [line for line in lines if "server flag --log = True" in line]
     assert "[amendment: tinywatch: a T1 sleeps after 5 s without a heartbeat" in log
@@ -133,7 +133,7 @@ def _explains(text: str) -> None:
 
 
 def _counts_agree(result: dict[str, Any]) -> None:
-    """The client's tokens are those that the engine's own counters tell."""
+    """The client counts the same tokens as the engine."""
     assert (result["state"], result["error"]) == ("done", None)
     assert (result["engine"], result["model"], result["hardware"]) == (
         *("tinyengine", "tinymodel"),
@@ -149,7 +149,7 @@ def _counts_agree(result: dict[str, Any]) -> None:
 
 
 def _power_is_the_drivers(result: dict[str, Any]) -> None:
-    """42 W by the samples, and by the counter too."""
+    """42 W, by the samples and by the energy counter."""
     metrics = result["metrics"]
     assert metrics["power_w.accelerator"]["mean"] == pytest.approx(42.0, abs=0.01)
     assert metrics["energy_counter_ratio.accelerator"]["mean"] == pytest.approx(1.0, abs=0.15)
@@ -157,7 +157,7 @@ def _power_is_the_drivers(result: dict[str, Any]) -> None:
 
 
 def _second_turns_use_first_answers(run: Path) -> None:
-    """By the server's own log, word for word, and by the lengths in the records."""
+    """The server's log has the words, the records have the lengths."""
     log = next(run.glob("logs/*/server-0.log")).read_text().splitlines()
     talk = [json.loads(line) for line in log if line.startswith('{"prompt"')]
     answers = {one["prompt"]: one["answer"] for one in talk if "\n" not in one["prompt"]}
@@ -177,7 +177,7 @@ def _second_turns_use_first_answers(run: Path) -> None:
 
 
 def _amendment_was_in_force(run: Path) -> None:
-    """The added process ran beside the server, at the address that was known only then."""
+    """The sidecar ran beside the server and knew its address."""
     beats = next(run.glob("logs/*/sidecar-0.log")).read_text().splitlines()
     assert sum(line.endswith(": ok") for line in beats) >= 2, beats
 
@@ -188,7 +188,7 @@ def _amendment_was_in_force(run: Path) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda f: f.name)
 def test_example_passes_its_kit(clean: CleanEnvironment, tmp_path: Path, folder: Path) -> None:
-    """Its own test, as its author runs it: against what is installed, away from its source."""
+    """Its own test passes against the installed package, away from its source."""
     for file in (*folder.glob("test_*.py"), *folder.glob("*.txt")):
         shutil.copy(file, tmp_path)
     done = clean("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", ".", cwd=tmp_path)
@@ -199,8 +199,8 @@ def test_example_passes_its_kit(clean: CleanEnvironment, tmp_path: Path, folder:
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda f: f.name)
-def test_example_stands_alone(folder: Path) -> None:
-    """It needs nothing but the API of a range of versions, and says which one it was made for."""
+def test_example_depends_on_the_api_only(folder: Path) -> None:
+    """Of a range of versions; it declares the version it was written for."""
     facts = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert facts["dependencies"] == ["tokenbench>=0.1,<0.2"]
     assert "0.1" in facts["entry-points"]["tokenbench.api"]
@@ -233,14 +233,14 @@ def _imports(file: Path) -> list[str]:
     return names
 
 
-# -- how short -----------------------------------------------------------------------------------
+# -- size ---------------------------------------------------------------------------------------
 
-# Python lines that are not blank, docstrings and comments included, tests left out.
-CEILINGS = {"chip-data": 20, "chip": 45, "engine": 120, "model": 50}
+# Lines of Python, with docstrings and comments, without blank lines and tests.
+LIMITS = {"chip-data": 20, "chip": 45, "engine": 120, "model": 50}
 
 
-def test_the_examples_are_short(capsys: pytest.CaptureFixture[str]) -> None:
-    """Prints the lines of each example, pyproject and Python apart; none is over its ceiling."""
+def test_examples_are_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prints the lines of each example, for pyproject.toml and Python; none exceeds its limit."""
     rows = []
     for folder in EXAMPLES:
         project = (folder / "pyproject.toml").read_text().splitlines()
@@ -251,11 +251,11 @@ def test_the_examples_are_short(capsys: pytest.CaptureFixture[str]) -> None:
         for name, project_lines, python_lines, everything in rows:
             print(f"  examples/{name:<14}{project_lines:>6}{python_lines:>9}{everything:>9}")
     found = {name: python_lines for name, _, python_lines, _ in rows}
-    assert all(found[name] <= ceiling for name, ceiling in CEILINGS.items()), found
+    assert all(found[name] <= limit for name, limit in LIMITS.items()), found
 
 
-def test_the_model_is_data() -> None:
-    """Its module has no function but the hook, and no class."""
+def test_model_example_is_data() -> None:
+    """Its module has one function, the hook, and no class."""
     (file,) = _code(ROOT / "examples" / "model")
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     made = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, kinds)]
@@ -281,12 +281,12 @@ def _included() -> list[tuple[Path, str, str]]:
 
 @pytest.mark.parametrize(("page", "path", "text"), _included(), ids=lambda v: str(v)[-30:])
 def test_tutorials_include_files_literally(page: Path, path: str, text: str) -> None:
-    """A block that says it is a file is that file, byte for byte."""
+    """A block with a file name is that file, byte for byte."""
     assert (ROOT / path).read_text() == text
 
 
 def test_tutorials_include_whole_examples() -> None:
-    """Every marked block was found, and nothing of the three examples is left out."""
+    """Every marked block is found, and every file of the examples is in a tutorial."""
     shown = {path for _, path, _ in _included()}
     marks = sum(page.read_text().count("<!-- file:") for page in TUTORIALS)
     assert len(TUTORIALS) == 3
@@ -300,36 +300,34 @@ def test_tutorials_include_whole_examples() -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: p.stem)
-def test_tutorial_commands_say_what_it_shows(
+def test_tutorial_commands_print_what_the_page_shows(
     clean: CleanEnvironment, tmp_path: Path, page: Path
 ) -> None:
-    """Each `bench` command of the page works, and prints the lines shown below it; `...` stands
-    for what differs from run to run.
-    """
+    """Each `bench` command of the page prints the lines shown below it; `...` matches any text."""
     shutil.copy(ROOT / "examples" / "chip" / "readings.txt", tmp_path)
-    asked = 0
+    count = 0
     for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\(env\) \$ ", block, flags=re.MULTILINE)[1:]:
             command, *shown = part.rstrip("\n").split("\n")
             words = shlex.split(command)
             if words[0] != "bench":
                 continue
-            asked += 1
-            # How busy this machine is, is not what the page is about.
+            count += 1
+            # A busy machine must not change the output.
             busy = ["--allow-invalid", "--reporter", "console:all=true"]
             words += busy if words[1] == "run" else []
             done = clean(*words, cwd=tmp_path, COLUMNS="140")
             refused = any(line.startswith("error: ") for line in shown)
             assert (done.returncode != 0) == refused, done.stdout + done.stderr
             _shows(done, shown)
-    assert asked >= 3
+    assert count >= 3
 
 
 def _shows(done: subprocess.CompletedProcess[str], shown: list[str]) -> None:
-    """The lines stand in the output, in this order; a line of dots stands for any."""
-    said = iter(line.rstrip() for line in (done.stderr + done.stdout).splitlines())
+    """The output contains the lines in this order; a line of dots matches any lines."""
+    output = iter(line.rstrip() for line in (done.stderr + done.stdout).splitlines())
     for line in shown:
         if line.strip() == "...":
             continue
         wanted = re.compile(".*".join(re.escape(piece) for piece in line.rstrip().split("...")))
-        assert any(wanted.fullmatch(text) for text in said), f"{line!r} is not in\n{done.stdout}"
+        assert any(wanted.fullmatch(text) for text in output), f"{line!r} is not in\n{done.stdout}"

@@ -1,4 +1,4 @@
-"""The demo gate end to end; damaged weights on real servers are tested beside the eval."""
+"""The accuracy gate of the demo, end to end. Damaged weights are tested beside the eval."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from tokenbench.api import Accuracy
 from tokenbench.measure.accuracy import judge, wilson
 
 DATA = Path(__file__).parent.parent / "plugins/evals/demo/tests/data"
-ASKED = 40
+QUESTIONS = 40
 WORKLOAD = ("--workload", "random:input_tokens=200,output_tokens=8", "--requests", "1")
-GATE = (*WORKLOAD, "--eval", f"demo:limit={ASKED}", "--allow-invalid")
+GATE = (*WORKLOAD, "--eval", f"demo:limit={QUESTIONS}", "--allow-invalid")
 
 
 def _share_of_samples(name: str, verdict: Accuracy, minimum: float) -> float:
-    """How many of all samples of 40 of a server's answers get this verdict."""
+    """The share of samples of 40 answers of a server that get this verdict."""
     accepted = {item.id: item.answers for item in items()}
     answers = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().splitlines()]
     assert len(answers) == len(accepted)
     right = sum(is_right(a["answer"], accepted[a["question"]]) for a in answers)
     total = len(answers)
     return sum(
-        math.comb(right, k) * math.comb(total - right, ASKED - k) / math.comb(total, ASKED)
-        for k in range(ASKED + 1)
-        if judge(wilson(k, ASKED), minimum) is verdict
+        math.comb(right, k) * math.comb(total - right, QUESTIONS - k) / math.comb(total, QUESTIONS)
+        for k in range(QUESTIONS + 1)
+        if judge(wilson(k, QUESTIONS), minimum) is verdict
     )
 
 
-def test_the_threshold_follows_from_the_measured_answers() -> None:
-    """The sound model passes in 97 of 100 samples and never fails; damage does not pass."""
+def test_threshold_separates_sound_from_damaged_models() -> None:
+    """The sound model passes in 97 % of samples and never fails; a damaged one never passes."""
     (threshold,) = THRESHOLDS
     assert _share_of_samples("healthy", Accuracy.PASS, threshold.minimum) > 0.97
     assert _share_of_samples("healthy", Accuracy.FAIL, threshold.minimum) < 1e-6
@@ -45,8 +45,8 @@ def test_the_threshold_follows_from_the_measured_answers() -> None:
 
 
 @pytest.mark.real
-def test_a_damaged_chat_template_fails(bench, weights: Path) -> None:
-    """A template that loses the question: exit code 6."""
+def test_damaged_chat_template_fails(bench, weights: Path) -> None:
+    """A template without the question: exit code 6."""
     template = bench.folder / "template.jinja"
     template.write_text("{% for m in messages %}<|im_start|>{{ m['role'] }}<|im_end|>{% endfor %}")
     engine = f"llamacpp:chat_template_file={template}"

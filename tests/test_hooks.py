@@ -1,4 +1,4 @@
-"""The observe hooks of whole runs, as an observer of its own distribution sees them."""
+"""Observe hooks during whole runs, received by an observer in a distribution of its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 SITE = Path(__file__).resolve().parent / "site"
-# Long prompts, so that the eval's questions fit the measured server: no twin.
+# Long prompts: the measured server has enough context for the eval, so no eval twin is started.
 WORKLOAD = ("--workload", "random:input_tokens=200,output_tokens=4")
-OBSERVER = '''"""Notes each event, and what can be seen of the run at that time."""
+OBSERVER = '''"""Writes each event and the state of the run at that time to a file."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def bench_run_finished(event):
 
 @pytest.fixture
 def watched(bench, tmp_path: Path) -> dict[str, str]:
-    """The environment in which the observer is installed, as an amendment as well: `--use`."""
+    """An environment with the observer, which is an amendment too, for `--use`."""
     site = tmp_path / "watch"
     info = site / "watch-1.0.dist-info"
     info.mkdir(parents=True)
@@ -116,8 +116,8 @@ def _events(bench) -> list[dict[str, Any]]:
     "bench_eval_finished",
     "bench_run_finished",
 )
-def test_the_events_of_a_run_come_in_order(bench, watched) -> None:
-    """Each when its docstring says: files first, then the event; processes gone at the end."""
+def test_order_of_events(bench, watched) -> None:
+    """As documented: files are written before the event; at the end, no process is left."""
     done = bench(
         *("run", "--engine", "scripted", *WORKLOAD, "--concurrency", "1,2", "--use", "watch"),
         *("--requests", "4", "--eval", "demo:limit=4", "--allow-invalid"),
@@ -137,16 +137,16 @@ def test_the_events_of_a_run_come_in_order(bench, watched) -> None:
     assert (begun["points"], begun["there"], begun["logs"]) == (2, True, 0)
     assert (ready["engine"], ready["phases"]) == ("scripted", 0)
     started, finished = points[::2], points[1::2]
-    assert [p["phases"] for p in started] == [0, 0], "told before the warm-up"
-    assert [p["on_disk"] for p in finished] == [1, 2], "told after the result was written"
+    assert [p["phases"] for p in started] == [0, 0], "called before the warm-up"
+    assert [p["on_disk"] for p in finished] == [1, 2], "called after the result is written"
     assert [p["point"] for p in started] == [p["point"] for p in finished]
     assert (evaluated["on_disk"], evaluated["verdict"]) == (1, "not run")
     assert (over["state"], over["on_disk"], over["exit_code"]) == ("complete", "complete", 0)
     assert over["running"] == []
 
 
-def test_a_failed_run_is_told_as_well(bench, watched) -> None:
-    """What died is told as a point, and the run's end with its exit code."""
+def test_events_of_a_failed_run(bench, watched) -> None:
+    """The failed point has an event, and the last event has the exit code."""
     engine = "scripted:script='--die-after 3'"
     done = bench(
         "run", "--engine", engine, *WORKLOAD, "--duration", "5", "--use", "watch", **watched
@@ -161,8 +161,8 @@ def test_a_failed_run_is_told_as_well(bench, watched) -> None:
     assert events[-1]["running"] == []
 
 
-def test_a_plugin_that_only_observes_can_be_named(bench, watched) -> None:
-    """In `use`, as one that only amends."""
+def test_use_names_a_plugin_that_only_observes(bench, watched) -> None:
+    """As one that only amends."""
     done = bench(
         *("run", "--engine", "scripted", *WORKLOAD, "--requests", "4", "--use", "only"),
         "--allow-invalid",

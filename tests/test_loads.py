@@ -1,21 +1,23 @@
-"""Open loops, objectives and searches, end to end against a server whose limits are known."""
+"""Open loops, objectives and searches, end to end against a scripted server."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from tests_bench import measured
 
-# What may invalidate a measurement by the client's fault.
+# Checks of the client: a busy machine may invalidate a measurement by them.
 CLIENT = ("loop_delay_share", "dispatch_delay_share", "client_cpu_share", "offered_load")
 QUICK = ("--engine", "scripted", "--workload", "random:input_tokens=20,output_tokens=10")
 
 
-def test_an_open_loop_is_measured(bench) -> None:
-    """Arrivals are sent when they are due, whatever is in flight; the level says its process."""
-    done = bench("run", *QUICK, "--rate", "20,40", "--arrival", "constant", "--duration", "3")
-    assert done.code in (0, 6), done.err
+def test_open_loop(bench) -> None:
+    """Every arrival is sent, whatever is in flight; the level names the arrival process."""
+    load = ("--rate", "20,40", "--arrival", "constant", "--duration", "3", "--allow-invalid")
+    done = bench("run", *QUICK, *load)
+    assert done.code == 0, done.err
     first, second = measured(bench)
     assert first["level"]["rate_per_s"] == 20.0
     assert (first["level"]["arrival"], first["level"]["concurrency"]) == ("constant", None)
@@ -25,39 +27,44 @@ def test_an_open_loop_is_measured(bench) -> None:
     assert first["point"] != second["point"]
 
 
-def test_a_trace_is_replayed(bench) -> None:
-    """As many requests as stamps; a point is known by the stamps, not by the file's path."""
-    for name, timestamps in (
-        ("a", "0 0.1 0.2 0.9"),
-        ("b", "0 0.1 0.2 0.9"),
-        ("c", "0 0.1 0.3 0.9"),
-    ):
-        (bench.folder / name).write_text(timestamps.replace(" ", "\n"))
-    plans = {}
-    for name in "abc":
-        done = bench("plan", *QUICK, "--rate", "4", "--trace", name, "--json")
-        assert done.code == 0, done.err
-        (plans[name],) = json.loads(done.out)["deployments"][0]["points"]
-    assert plans["a"]["id"] == plans["b"]["id"] != plans["c"]["id"]
-    done = bench("run", *QUICK, "--rate", "4", "--trace", "a", "--duration", "5")
-    assert done.code in (0, 6), done.err
+def test_trace_replay(bench) -> None:
+    """One request per timestamp."""
+    (bench.folder / "trace").write_text("0\n0.1\n0.2\n0.9\n")
+    load = ("--rate", "4", "--trace", "trace", "--duration", "5", "--allow-invalid")
+    done = bench("run", *QUICK, *load)
+    assert done.code == 0, done.err
     assert measured(bench)[0]["metrics"]["requests_ok"]["mean"] == 4
 
 
-def test_goodput_counts_what_is_within_the_objectives(bench) -> None:
-    """All requests of a quick server, none of a slow one."""
-    quick = bench("run", *QUICK, "--duration", "2", "--slo", "ttft<5s", "--name", "quick")
-    assert quick.code in (0, 6), quick.err
-    (result,) = measured(bench)
-    metrics = result["metrics"]
-    rate, good = metrics["req_s.whole"]["mean"], metrics["goodput_req_s.whole"]["mean"]
-    assert good == pytest.approx(rate)
-    assert "goodput" in quick.out
+def test_identity_of_a_point_depends_on_the_content_of_its_trace(cli, tmp_path: Path) -> None:
+    """Not on the path of the file."""
+    identities = {}
+    for name, third in (("a", 0.2), ("b", 0.2), ("c", 0.3)):
+        (tmp_path / name).write_text(f"0\n0.1\n{third}\n0.9\n")
+        done = cli("plan", *QUICK, "--rate", "4", "--trace", name, "--json")
+        assert done.code == 0, done.err
+        (point,) = json.loads(done.out)["deployments"][0]["points"]
+        identities[name] = point["id"]
+    assert identities["a"] == identities["b"] != identities["c"]
 
 
-def test_the_largest_concurrency_that_holds_is_found(bench) -> None:
-    """The scripted server holds any TTFT that is generous and none that is impossible. A client
-    that a busy machine holds up is a reason of its own not to hold; here it only flags.
+def test_goodput_counts_requests_within_the_objectives(bench) -> None:
+    """All short answers meet a limit on their duration, and no long ones."""
+    done = bench(
+        *("run", "--engine", "scripted:script='--itl-s 0.01'", "--slo", "e2e<0.5s"),
+        *("--workload", "random:output_tokens=5", "--workload", "random:output_tokens=60"),
+        *("--concurrency", "4", "--requests", "8", "--allow-invalid"),
+    )
+    assert done.code == 0, done.err
+    short, long = (result["metrics"] for result in measured(bench))
+    assert short["goodput_req_s.whole"]["mean"] == pytest.approx(short["req_s.whole"]["mean"])
+    assert long["goodput_req_s.whole"]["mean"] == 0 < long["req_s.whole"]["mean"]
+    assert "goodput" in done.out
+
+
+def test_search_finds_the_largest_concurrency(bench) -> None:
+    """The scripted server meets the objective at every load. The client's checks only flag here:
+    on a busy machine they would end the search.
     """
     never = "".join(f"  {name}: {{invalid: null}}\n" for name in CLIENT)
     (bench.folder / "s.yaml").write_text(
@@ -75,8 +82,8 @@ def test_the_largest_concurrency_that_holds_is_found(bench) -> None:
     assert "largest load that meets ttft_p99<10000ms: 8 requests in flight" in done.out
 
 
-def test_a_search_that_finds_nothing_says_why(bench) -> None:
-    """Each load that was tried, and what did not hold."""
+def test_search_without_a_result(bench) -> None:
+    """The report names each load and the objective it missed."""
     done = bench(
         *("run", *QUICK, "--find", "max-concurrency", "--slo", "ttft_p99<1us", "--allow-invalid"),
         *("--requests", "4"),
@@ -85,40 +92,14 @@ def test_a_search_that_finds_nothing_says_why(bench) -> None:
     assert "no load tried" in done.out and "ttft_p99<0.001ms:" in done.out
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        (("--find", "max-rate"), "--find: a search needs objectives"),
-        (("--find", "max-rate", "--slo", "ttft<1s", "--rate", "3"), "searches for the load"),
-        (("--slo", "fast"), "invalid objective 'fast'"),
-        (("--rate", "0"), "rate: expected more than 0"),
-        (("--rate", "1", "--arrival", "weekly"), "arrival: expected one of"),
-        (("--rate", "1", "--arrival", "replay"), "replay needs a trace"),
-        (("--rate", "1", "--trace", "absent"), "cannot read the trace absent"),
-        (("--rate", "x"), "--rate: expected numbers"),
-    ],
-)
-def test_loads_that_make_no_sense(bench, args: tuple[str, ...], said: str) -> None:
-    """Two lines, exit code 2, no run directory."""
-    done = bench("run", *QUICK, *args)
-    assert (done.code, said in done.complaint[0]) == (2, True), done.err
-    assert not (bench.folder / "runs").exists()
-
-
-def test_limits_of_certification_are_the_suites(bench) -> None:
-    """A limit that cannot be kept flags; one that is not there is refused with its path."""
-    suite = (
+def test_suite_sets_certification_limits(bench) -> None:
+    """A client CPU share above the suite's limit is flagged."""
+    (bench.folder / "s.yaml").write_text(
         "deployments: [{engine: scripted}]\nload: {requests: 20, concurrency: [2]}\n"
         "workloads: [{random: {input_tokens: 16, output_tokens: 10}}]\n"
-    )
-    (bench.folder / "s.yaml").write_text(
-        suite + "certification: {client_cpu_share: {flag: 0.000001, invalid: null}}\n"
+        "certification: {client_cpu_share: {flag: 0.000001, invalid: null}}\n"
     )
     done = bench("run", "s.yaml", "--allow-invalid")
     assert done.code == 0, done.err
     (check,) = [c for c in measured(bench)[0]["checks"] if c["name"] == "client CPU"]
     assert (check["outcome"], check["flag_limit"]) == ("flagged", 0.000001)
-    (bench.folder / "s.yaml").write_text(suite + "certification: {client_cpu: {flag: 1}}\n")
-    done = bench("plan", "s.yaml")
-    assert done.code == 2
-    assert "certification.client_cpu" in done.complaint[0]

@@ -1,4 +1,4 @@
-"""Rules of the house that hold for every distribution, found by glob: nothing is listed here."""
+"""Rules for every distribution of the repository, found by glob."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _tracked() -> list[Path]:
     return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-def test_there_are_plugins_of_every_kind() -> None:
-    """A glob that finds nothing would let every test below pass."""
+def test_glob_finds_plugins() -> None:
+    """If the glob found nothing, every test below would pass."""
     kinds = {folder.parent.name for folder in PLUGINS}
     assert kinds >= {"engines", "hardware", "models", "workloads", "evals", "reporters"}
 
@@ -60,7 +60,7 @@ def test_folder_distribution_and_module_names_derive_from_each_other(folder: Pat
 
 @pytest.mark.parametrize("folder", OURS, ids=lambda f: f.name)
 def test_metadata(folder: Path) -> None:
-    """Versions in lockstep, one licence, a README, the same oldest Python, tests beside it."""
+    """Version, licence and oldest Python are those of core; there is a README, and tests."""
     project = _project(folder)["project"]
     core = _project(ROOT / "core")["project"]
     for key in ("version", "license", "requires-python"):
@@ -86,7 +86,7 @@ def test_no_tracked_file_names_a_registry_or_this_machine() -> None:
 
 
 def test_requirements_are_pinned_with_hashes_and_without_addresses() -> None:
-    """Every line is a pinned package or a hash; run.txt's pins are dev.txt's."""
+    """Every line is a pinned package or a hash; dev.txt has the pins of run.txt."""
     pins = {}
     for name in ("build", "run", "dev"):
         text = (ROOT / "requirements" / f"{name}.txt").read_text()
@@ -99,7 +99,7 @@ def test_requirements_are_pinned_with_hashes_and_without_addresses() -> None:
 
 
 def test_core_names_no_plugin() -> None:
-    """No string in the core's code is a plugin's name: it branches on capabilities only."""
+    """Core depends on capabilities, not on names: no string of its code is a plugin's name."""
     names = {folder.name for folder in PLUGINS} - {"random", "cpu", "console", "files", "openai"}
     found = []
     for file in (ROOT / "core" / "src").rglob("*.py"):
@@ -115,7 +115,7 @@ def test_core_names_no_plugin() -> None:
 
 @pytest.mark.parametrize("file", _sources(), ids=lambda f: f"{f.parent.name}/{f.name}")
 def test_files_and_functions_are_short(file: Path) -> None:
-    """A ratchet: split by responsibility before it is reached."""
+    """Split by responsibility before the limit is reached."""
     text = file.read_text()
     assert len(text.splitlines()) <= FILE_LINES
     if file.name == "plugin.py":
@@ -131,19 +131,16 @@ def _tests() -> list[Path]:
 
 
 @pytest.mark.parametrize("file", _tests(), ids=lambda f: f.name)
-def test_each_test_says_what_it_proves(file: Path) -> None:
-    """A docstring on every test."""
+def test_every_test_has_a_docstring(file: Path) -> None:
+    """It says what the test shows."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             assert ast.get_docstring(node), node.name
 
 
 def test_import_rules() -> None:
-    """Core imports no plugin; a plugin imports `tokenbench.api` and no other plugin.
-
-    Its tests may import `tokenbench.testing` as well.
-
-    An exception is data in the plugin's own pyproject: ``[tool.tokenbench] may-import``.
+    """Core imports no plugin. A plugin imports `tokenbench.api` and no other plugin, its tests
+    `tokenbench.testing` as well. ``[tool.tokenbench] may-import`` in its pyproject adds others.
     """
     found = []
     for folder in OURS:
@@ -151,14 +148,14 @@ def test_import_rules() -> None:
         settings = _project(folder).get("tool", {}).get("tokenbench", {})
         allowed = {own, *settings.get("may-import", [])}
         core = folder.name == "core"
-        for part, rooms in (("src", {"api"}), ("tests", {"api", "testing"})):
+        for part, packages in (("src", {"api"}), ("tests", {"api", "testing"})):
             for file in (folder / part).rglob("*.py"):
                 for name in _imports(file):
                     top, _, inside = name.partition(".")
                     if top.startswith("tokenbench_") and (core or top not in allowed):
                         found.append(f"{file}: {name}")
-                    room = inside.partition(".")[0]
-                    if top == "tokenbench" and not core and room not in rooms:
+                    package = inside.partition(".")[0]
+                    if top == "tokenbench" and not core and package not in packages:
                         found.append(f"{file}: {name}")
     assert not found
 
@@ -175,8 +172,8 @@ def _imports(file: Path) -> list[str]:
     return names
 
 
-def test_the_rooms_of_the_core_are_layered() -> None:
-    """import-linter: each room imports only those below it; the API and measure stay pure."""
+def test_layers_of_core() -> None:
+    """import-linter: each package of core imports only those below it."""
     done = subprocess.run(
         ["lint-imports", "--config", "pyproject.toml", "--no-cache"],
         cwd=ROOT,

@@ -1,22 +1,23 @@
-"""`bench run` end to end: with the real engine and the real model, and on a scripted server."""
+"""`bench run` end to end, on a real engine with a real model and on a scripted server."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests_bench import measured
+from tests_bench import SITE, measured
 
 QUICK = ("--workload", "random:input_tokens=16,output_tokens=8", "--duration", "0.4")
 
 
 @pytest.mark.real
-def test_a_real_model_is_measured_checked_and_reported(bench, weights: Path) -> None:
-    """The whole way: two load levels, an eval, both reporters, everything on disk."""
+def test_real_model(bench, weights: Path) -> None:
+    """Two load levels, an eval and both reporters; every file is in the run directory."""
     done = bench(
         *("run", "--engine", "llamacpp", "--model", "smollm2", "--hardware", "cpu"),
         *("--workload", "random:input_tokens=48,output_tokens=16", "--concurrency", "1,3"),
@@ -48,7 +49,7 @@ def test_a_real_model_is_measured_checked_and_reported(bench, weights: Path) -> 
 
 
 def _agrees(result: dict, *, requests: int, n_in: int, n_out: int) -> None:  # type: ignore[type-arg]
-    """The client's counts are the server's own, and are what was asked for."""
+    """Client and server count the same tokens, and as many as requested."""
     checks = {check["name"]: check for check in result["checks"]}
     agreement = checks["server agreement"]
     assert agreement["outcome"] == "ok", agreement
@@ -63,7 +64,7 @@ def _agrees(result: dict, *, requests: int, n_in: int, n_out: int) -> None:  # t
 def test_gsm8k_through_the_harness(
     bench, weights: Path, shared_data: Callable[[str], Path]
 ) -> None:
-    """lm-eval asks the running server, offline, from a local file; a twin has the context."""
+    """lm-eval reads a local file and queries an eval twin, which has the required context."""
     pytest.importorskip("lm_eval", reason="lm-eval is not installed")
     data = shared_data("evals/gsm8k_test.jsonl")
     done = bench(
@@ -82,8 +83,8 @@ def test_gsm8k_through_the_harness(
     assert len(samples.splitlines()) == 2
 
 
-def test_one_server_serves_all_points(bench) -> None:
-    """Started once, whatever the number of load levels and workloads."""
+def test_one_server_for_all_points(bench) -> None:
+    """It is started once for all load levels and workloads."""
     done = bench(
         *("run", "--engine", "scripted", *QUICK, "--concurrency", "1,2,3", "--allow-invalid"),
         *("--workload", "random:input_tokens=8,output_tokens=4"),
@@ -93,11 +94,9 @@ def test_one_server_serves_all_points(bench) -> None:
     assert done.err.count("starting the server") == 1
 
 
-def test_a_lying_server_is_caught(bench) -> None:
-    """Wrong lengths make a measurement invalid: exit code 6, unless it was allowed, with the check;
-    test_traps.py has the other lies.
-    """
-    # Slow enough that a busy machine does not merge its tokens.
+def test_invalid_measurement(bench) -> None:
+    """Wrong lengths are exit code 6, or 0 with --allow-invalid. The report hides the point."""
+    # Slow enough that a busy machine does not merge tokens.
     script = "--extra-tokens 3 --ttft-s 0.15 --itl-s 0.02"
     args = ("run", "--engine", f"scripted:script='{script}'", *QUICK, "--concurrency", "2")
     done = bench(*args)
@@ -105,38 +104,39 @@ def test_a_lying_server_is_caught(bench) -> None:
     assert "lengths" in done.complaint[0]
     (result,) = measured(bench)
     bad = [c["name"] for c in result["checks"] if c["outcome"] in ("flagged", "invalid")]
-    # On a busy machine the client may be late as well, and then says so.
+    # On a busy machine the client may be late as well.
     assert [name for name in bad if not name.startswith("client")] == ["lengths"]
     assert "hidden: c2 (invalid)" in done.out
     allowed = bench(*args, "--allow-invalid")
     assert (allowed.code, "hidden: c2 (invalid)" in allowed.out) == (0, True), allowed.err
 
 
-def test_a_plan_runs_nothing_and_is_stable(bench) -> None:
-    """The same arguments give the same identities, and no run directory."""
+def test_plan_is_reproducible(cli, tmp_path: Path) -> None:
+    """The same arguments give the same identities, another seed gives others."""
     args = ("plan", "--engine", "scripted", *QUICK, "--concurrency", "1,2", "--json")
-    first, second = bench(*args), bench(*args)
+    first, second = cli(*args), cli(*args)
     assert first.code == 0, first.err
     assert first.out == second.out
-    assert not (bench.folder / "runs").exists()
-    other = bench(*args, "--seed", "1")
+    assert not (tmp_path / "runs").exists()
     ids = [point["id"] for point in json.loads(first.out)["deployments"][0]["points"]]
     assert len(set(ids)) == 2
+    other = cli(*args, "--seed", "1")
+    assert other.code == 0, other.err
     assert all(identity not in other.out for identity in ids)
 
 
-def test_explain_names_the_layer_of_each_setting(bench) -> None:
-    """A flag of the suite replaces the engine's, and says so."""
-    (bench.folder / "suite.yaml").write_text(
+def test_explain_names_the_origin_of_each_setting(cli, tmp_path: Path) -> None:
+    """A flag of the suite replaces the engine's."""
+    (tmp_path / "suite.yaml").write_text(
         "version: 1\ndeployments: [{engine: llamacpp, model: smollm2, flags: {--threads: 1}}]\n"
     )
-    done = bench("plan", "suite.yaml", "--explain")
+    done = cli("plan", "suite.yaml", "--explain")
     assert "server flag --threads = 1  [suite: suite]" in done.out
     assert "replaced '{cpus}' (engine: llamacpp)" in done.out
 
 
-def test_reports_can_be_made_again(bench) -> None:
-    """The same run, another reporter; several runs side by side."""
+def test_report_of_a_finished_run(bench) -> None:
+    """With another reporter, and for several runs at once."""
     assert bench("run", "--engine", "scripted", *QUICK, "--allow-invalid").code == 0
     run = str(bench.run_directory)
     again = bench("report", run, run, "--reporter", "files:formats=csv")
@@ -145,36 +145,26 @@ def test_reports_can_be_made_again(bench) -> None:
     assert len(lines) == 3
 
 
-def test_plugins_metrics_and_version(bench) -> None:
-    """The small commands."""
-    listed = json.loads(bench("plugins", "list", "--json").out)
-    assert {"kind": "engine", "name": "llamacpp"}.items() <= next(
-        row.items() for row in listed if row["name"] == "llamacpp"
-    )
-    assert "ttft_s.p50" in bench("metrics", "ttft").out
-    assert bench("--version").out.startswith("bench, version 0.")
-    table = bench("plugins", "list", "--check")
-    assert table.code == 0
-    assert "import: ModuleNotFoundError" in table.out
+def test_metrics_and_version(cli) -> None:
+    """The short commands."""
+    assert "ttft_s.p50" in cli("metrics", "ttft").out
+    assert cli("--version").out.startswith("bench, version 0.")
 
 
-def test_an_uninstalled_plugin_is_gone(bench, tmp_path: Path) -> None:
-    """Without its metadata it is in no list, and asking for it names what is left."""
-    before = bench("plugins").out
-    empty = tmp_path / "site"
-    empty.mkdir()
-    after = bench("plugins", PYTHONPATH=str(empty))
-    assert "scripted" in before
-    assert "scripted" not in after.out
-    done = bench("plan", "--engine", "scripted", PYTHONPATH=str(empty))
+def test_uninstalled_plugin(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not listed and not found, as with --no-plugin."""
+    assert " scripted " in cli("plugins").out
+    assert " scripted " not in cli("--no-plugin", "scripted", "plugins").out
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(SITE)])
+    assert " scripted " not in cli("plugins").out
+    done = cli("plan", "--engine", "scripted")
     assert done.code == 2
     assert "unknown engine 'scripted'" in done.complaint[0]
-    assert " scripted " not in bench("--no-plugin", "scripted", "plugins").out
 
 
 @pytest.mark.covers("Codec.encode", "Codec.classify")
-def test_a_plugins_own_codec(bench) -> None:
-    """An engine with a protocol of its own is measured like any other, per-token ITL included."""
+def test_codec_of_a_plugin(bench) -> None:
+    """An engine with its own protocol has every metric, including the ITL per token."""
     engine = "scripted:codec=scripted-lines,script='--itl-s 0.01'"
     done = bench("run", "--engine", engine, *QUICK, "--concurrency", "2", "--allow-invalid")
     assert done.code == 0, done.err
@@ -189,8 +179,8 @@ def test_a_plugins_own_codec(bench) -> None:
 
 
 @pytest.mark.covers("Engine.worker")
-def test_an_engine_wraps_anothers_worker(bench) -> None:
-    """Through `context.engine`, as Dynamo and llm-d do; the wrapped process really runs."""
+def test_engine_wraps_the_worker_of_another(bench) -> None:
+    """Through `context.engine`, as Dynamo and llm-d do; the worker gets the added flag."""
     done = bench("run", "--engine", "wrapping", *QUICK, "--allow-invalid")
     assert done.code == 0, done.err
     (result,) = measured(bench)
@@ -199,11 +189,12 @@ def test_an_engine_wraps_anothers_worker(bench) -> None:
 
 
 @pytest.mark.covers("bench_amend_launch")
-def test_an_amendment_changes_the_launch_and_says_so(bench) -> None:
-    """With its reason in the explanation, and in the identity of the points."""
+def test_amendment_changes_the_launch(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The explanation gives its reason, and the points get another identity."""
     args = ("plan", "--engine", "scripted", *QUICK)
-    plain, amended = bench(*args), bench(*args, "--explain", TOKENBENCH_TEST_AMEND="1")
+    (identity,) = re.findall(r"point ([0-9a-f]{16})", cli(*args).out)
+    monkeypatch.setenv("TOKENBENCH_TEST_AMEND", "1")
+    amended = cli(*args, "--explain")
     assert "[amendment: tokenbench_test_plugins: the test wants it slower]" in amended.out
     assert "--itl-s 0.05" in amended.out
-    (identity,) = re.findall(r"point ([0-9a-f]{16})", plain.out)
     assert identity not in amended.out

@@ -1,4 +1,4 @@
-"""Servers and clients that would spoil a measurement: each is caught by its own check."""
+"""Servers and clients that distort a measurement: a check reports each of them, and no other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests_bench import measured
 
 pytestmark = pytest.mark.serial
-# Slow enough that the limits on the client's delays (5 % of TTFT and of TPOT) bear a busy machine.
+# Slow enough that a busy machine stays within the limits on client delays (5 % of TTFT and TPOT).
 SLOW = "--ttft-s 0.15 --itl-s 0.02"
 POINT = ("--workload", "random:input_tokens=16,output_tokens=8", "--concurrency", "4")
 ATTEMPTS = 4
@@ -23,7 +23,7 @@ CLIENT = {"client loop delay", "client dispatch delay", "client CPU"}
 
 
 def _run(bench: Any, script: str, *more: str) -> tuple[Any, dict[str, Any]]:
-    """One point; again, where the machine was so busy that the client itself was late."""
+    """One point, repeated if the machine was so busy that the client itself was late."""
     args = (*POINT, *(more or ("--requests", "32")))
     for _ in range(ATTEMPTS):
         before = set((bench.folder / "runs").glob("*"))
@@ -36,8 +36,8 @@ def _run(bench: Any, script: str, *more: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _client_was_late(result: dict[str, Any]) -> bool:
-    told = _check(result, "coalesced reads")["evidence"]
-    merged = "by the client" in told and ": 0.00 % by the client" not in told
+    evidence = _check(result, "coalesced reads")["evidence"]
+    merged = "by the client" in evidence and ": 0.00 % by the client" not in evidence
     return merged or bool({*CLIENT, "offered load"}.intersection(_bad(result)))
 
 
@@ -59,10 +59,8 @@ def _check(result: dict[str, Any], name: str) -> dict[str, Any]:
         ("--miscount 1.2", "server agreement", "output tokens: client 256, server 307"),
     ],
 )
-def test_a_lying_server(bench, script: str, name: str, evidence: str) -> None:
-    """Too many tokens, too few, a cache that nobody asked for, counters that lie: by the check that
-    is there for it and by no other.
-    """
+def test_wrong_server(bench, script: str, name: str, evidence: str) -> None:
+    """Too many tokens, too few, cached prompts, wrong counters."""
     done, result = _run(bench, script)
     assert _bad(result) == [name]
     check = _check(result, name)
@@ -70,8 +68,8 @@ def test_a_lying_server(bench, script: str, name: str, evidence: str) -> None:
     assert done.code == 6 and name in done.complaint[0]
 
 
-def test_dropped_streams(bench) -> None:
-    """7 % of the streams break off: more than 5 % of the requests failed, classified as broken."""
+def test_broken_streams(bench) -> None:
+    """More than 5 % of the requests fail; the check gives their status."""
     done, result = _run(bench, "--drop-share 0.07", "--requests", "100")
     assert _bad(result) == ["failures"]
     check = _check(result, "failures")
@@ -80,8 +78,8 @@ def test_dropped_streams(bench) -> None:
     assert done.code == 6
 
 
-def test_a_stalled_server(bench) -> None:
-    """No token on any stream: the requests under way are classified as stalled."""
+def test_stalled_server(bench) -> None:
+    """Requests in flight get the status stalled."""
     suite = f"""
 version: 1
 deployments: [{{engine: {{scripted: {{script: "{SLOW} --hang-after 20"}}}}}}]
@@ -104,8 +102,8 @@ load: {{concurrency: [4], duration_s: 60, warmup_per_concurrency: 0, stall_timeo
         ("--tokens-per-chunk 4", "4.00 tokens per event"),
     ],
 )
-def test_what_was_coalesced_upstream_is_labelled(bench, script: str, label: str) -> None:
-    """Several events in one write, several tokens in one event: neither is the client's fault."""
+def test_tokens_coalesced_upstream(bench, script: str, label: str) -> None:
+    """Several events per write, several tokens per event: certified, and labelled as upstream."""
     done, result = _run(bench, script)
     assert (_bad(result), done.code) == ([], 0)
     assert result["measurement"] == "certified"
@@ -113,10 +111,9 @@ def test_what_was_coalesced_upstream_is_labelled(bench, script: str, label: str)
 
 
 def _starve(bench: Any, process: subprocess.Popen[str]) -> str:
-    """Give the load workers a millisecond of CPU in forty, as a quota would, until `process` ends.
+    """Stop the load workers for 39 of every 40 ms until `process` exits; returns its stderr.
 
-    Priorities would not do: where the kernel groups processes by session, each group has its share
-    whatever the priority within. Returns what the process said.
+    A low priority would not do: with autogroup scheduling, priorities count within a session only.
     """
     workers: list[int] = []
     while process.poll() is None:
@@ -135,7 +132,7 @@ def _workers(bench: Any) -> list[int]:
         with contextlib.suppress(OSError):
             mine = f"TOKENBENCH_TEST_MARK={bench.mark}".encode()
             command = (folder / "cmdline").read_bytes().split(b"\0")
-            # Not their supervisors, which carry the same words further on.
+            # Not their supervisors, which have the same arguments at the end.
             if command[1:3] != [b"-m", b"tokenbench.load.worker"]:
                 continue
             if mine in (folder / "environ").read_bytes():
@@ -143,10 +140,8 @@ def _workers(bench: Any) -> list[int]:
     return found
 
 
-def test_a_saturated_client(bench) -> None:
-    """The same load confined to a sliver of CPU is invalid, and the checks of the client say why;
-    no check of the server complains.
-    """
+def test_saturated_client(bench) -> None:
+    """Without enough CPU the measurement is invalid, by checks of the client only."""
     process = bench.start(
         *("run", "--engine", "scripted:script='--ttft-s 0.05 --itl-s 0.005'"),
         *("--workload", "random:input_tokens=16,output_tokens=32", "--concurrency", "64"),

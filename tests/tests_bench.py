@@ -1,4 +1,4 @@
-"""What several end-to-end tests share."""
+"""Helpers of end-to-end tests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import selectors
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
+SITE = Path(__file__).resolve().parent / "site"
 SUITE = """version: 1
 name: try
 deployments:
@@ -24,24 +26,24 @@ load:
 
 
 def measured(bench: Any) -> list[dict[str, Any]]:
-    """The results on disk."""
+    """The results in the run directory."""
     lines = (bench.run_directory / "results.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
 def wait_for(process: subprocess.Popen[str], text: str, seconds: float = 30.0) -> str:
-    """Read standard error until `text` stands in it; returns what was read."""
+    """Read standard error until it contains `text`; returns everything read."""
     assert process.stderr is not None
     fd = process.stderr.fileno()
-    said = b""
+    seen = b""
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         selector.register(fd, selectors.EVENT_READ)
-        while text.encode() not in said:
+        while text.encode() not in seen:
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(said.decode())
+                raise TimeoutError(seen.decode())
             data = os.read(fd, 65536)
             if not data:
-                raise EOFError(said.decode())
-            said += data
-    return said.decode()
+                raise EOFError(seen.decode())
+            seen += data
+    return seen.decode()

@@ -1,7 +1,7 @@
-"""Wheels of every distribution in a clean environment: what a user has, with no checkout near.
+"""Wheels of every distribution in a clean environment, without the checkout.
 
-Built and installed once a test session (some 30 s); third-party packages are the pinned ones, from
-the package index or pip's cache.
+They are built and installed once per test session (about 30 s) with the pinned packages, from the
+package index or the cache of pip.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIRST_PARTY = [
     ROOT / "core",
     *sorted(file.parent for file in ROOT.glob("plugins/*/*/pyproject.toml")),
 ]
-# What the conformance kit needs besides the core; pinned in requirements/dev.txt.
+# Required by the conformance kit; pinned in requirements/dev.txt.
 _FOR_TESTING = ("pytest", "iniconfig")
 # A user's pip settings must not change what is installed or where (see the Makefile).
 _PIP_NOISE = ("PIP_CONSTRAINT", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_BINARY")
@@ -30,7 +30,7 @@ _PIP_NOISE = ("PIP_CONSTRAINT", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_
 
 @attrs.frozen
 class CleanEnvironment:
-    """A virtual environment without a checkout; `home` keeps what `bench` writes about itself."""
+    """A virtual environment without the checkout; state and caches of `bench` go to `home`."""
 
     folder: Path
     home: Path
@@ -41,7 +41,7 @@ class CleanEnvironment:
         return self.folder / "bin" / "python"
 
     def variables(self, **more: str) -> dict[str, str]:
-        """Variables for its commands: nothing of Python's, bench's or this test run's own."""
+        """Variables for its commands, without those of Python, bench and this test run."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -54,7 +54,7 @@ class CleanEnvironment:
     def __call__(
         self, *command: str, cwd: Path, timeout_s: float = 120.0, **more: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of its commands to the end."""
+        """Run one of its commands until it exits."""
         return subprocess.run(
             [str(self.folder / "bin" / command[0]), *command[1:]],
             cwd=cwd,
@@ -67,7 +67,7 @@ class CleanEnvironment:
 
 
 def build(folders: Sequence[Path], out: Path) -> list[Path]:
-    """A wheel of each folder, by way of its sdist, two at a time, without build isolation."""
+    """A wheel of each folder, built from its sdist, two at a time, without build isolation."""
     waiting, running = list(folders), []
     command = (sys.executable, "-m", "build", "--no-isolation", "-o", str(out))
     while waiting or running:
@@ -78,8 +78,8 @@ def build(folders: Sequence[Path], out: Path) -> list[Path]:
                 )
             )
         done = running.pop(0)
-        said = done.communicate()[0].decode()
-        assert done.returncode == 0, said
+        output = done.communicate()[0].decode()
+        assert done.returncode == 0, output
     wheels = sorted(out.glob("*.whl"))
     assert len(wheels) == len(folders)
     return wheels
@@ -98,15 +98,15 @@ def clean_environment(folder: Path, wheels: Sequence[Path]) -> CleanEnvironment:
 
 
 def _pins(file: Path) -> str:
-    """The entries of the packages that the kit needs, with their hashes."""
+    """The entries of the packages that the kit requires, with hashes."""
     entries = re.findall(r"^([a-z0-9-]+)(==.*(?:\n\s+--hash.*)+\n)", file.read_text(), re.MULTILINE)
     found = [name + rest for name, rest in entries if name in _FOR_TESTING]
-    assert len(found) == len(_FOR_TESTING), f"{file.name} pins not all of {_FOR_TESTING}"
+    assert len(found) == len(_FOR_TESTING), f"{file.name} does not pin all of {_FOR_TESTING}"
     return "".join(found)
 
 
 def _pip(made: CleanEnvironment, *arguments: str) -> None:
-    """Install without dependencies, with the pip of this environment."""
+    """Install without dependencies, with the pip of this interpreter."""
     command = (sys.executable, "-m", "pip", "--python", str(made.python), "-qq")
     options = ("--disable-pip-version-check", "install", "--no-deps", "--no-compile")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-/* What server and client share. */
+/* Shared by server and client. */
 #ifndef TOKENBENCH_COMMON_H
 #define TOKENBENCH_COMMON_H
 #include <stdint.h>
@@ -12,7 +12,7 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* An array with room for `need` items: the old one, or one of twice that. */
+/* An array of at least `need` items: the old one, or a copy twice as large as needed. */
 static void *grown(void *old, size_t *cap, size_t need, size_t size) {
     if (need <= *cap) return old;
     *cap = need * 2;

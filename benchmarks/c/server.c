@@ -1,14 +1,14 @@
-/* The truth: a streaming completions server that knows when it really sent each token.
+/* The reference server: streams completions, and records when it really sent each token.
  *
- * One thread, one epoll. Token i of a stream is due at arrival + ttft + i * itl (CLOCK_MONOTONIC),
- * arrival being the instant at which the kernel took the request's last segment (SO_TIMESTAMPNS), so
- * that a queue in this server is never booked on a client. Every token is
- * stamped just BEFORE its write: over loopback the client can hold the bytes before write returns,
- * so a stamp after it could be later than the client's own. Timestamps go to a file at SIGTERM; its
- * layout is in benchmarks/truth.py.
+ * One thread, one epoll instance. Token i of a response is due at arrival + ttft + i * itl
+ * (CLOCK_MONOTONIC). The arrival is the kernel timestamp of the last segment of the request
+ * (SO_TIMESTAMPNS), so that a queue in this server does not count as an error of the client. Each
+ * token is timestamped right BEFORE its write: over loopback the client can have the bytes before
+ * the write returns, so a later timestamp could be later than the client's. SIGTERM ends the server,
+ * which then writes the file that tokenbench.calibrate.ground_truth reads.
  *
- * Chunks have the shape that vLLM 0.32 sends. Headers leave at once where ttft > 0 (as uvicorn
- * does), else with the first token; the last token, usage and [DONE] leave in one write.
+ * Chunks are like those of vLLM 0.32. If ttft > 0, the head is sent at once (like uvicorn does), else
+ * with the first token; the last token, usage and [DONE] are one write.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,9 +30,9 @@
 
 #include "common.h"
 
-#define SPIN_NS 60000  /* sleeps end this long before the next token is due; the rest is spun */
-#define SENDS_A_TURN 8 /* so that arrivals are stamped promptly while a burst goes out */
-#define LAST_RESORT_MAX_TOKENS 16
+#define SPIN_NS 60000  /* the last part of a wait is spent spinning */
+#define SENDS_PER_POLL 8 /* so that requests are read soon during a burst of tokens */
+#define DEFAULT_MAX_TOKENS 16
 
 typedef struct {
     int64_t id, arrival_ns, *send_ns;
@@ -44,8 +44,8 @@ typedef struct {
     uint32_t index, requests;
     int closed, queued;
     int64_t due_ns;
-    Request *request; /* under way */
-    char *in, *out;   /* bytes of an unfinished request; bytes that the socket did not take */
+    Request *request; /* in flight */
+    char *in, *out;   /* an incomplete request; unsent bytes */
     size_t in_len, in_cap, out_len, out_cap;
 } Connection;
 
@@ -100,7 +100,7 @@ static void shut(Connection *c) {
     if (c->closed) return;
     c->closed = 1;
     close(c->fd);
-    if (!c->queued) release(c); /* else by whoever pops it */
+    if (!c->queued) release(c); /* else released after it is popped */
 }
 
 static void watch(Connection *c, uint32_t events, int how) {
@@ -108,22 +108,22 @@ static void watch(Connection *c, uint32_t events, int how) {
     epoll_ctl(epoll_fd, how, c->fd, &e);
 }
 
-static void keep(Connection *c, const char *data, size_t len) {
+static void append_unsent(Connection *c, const char *data, size_t len) {
     c->out = grown(c->out, &c->out_cap, c->out_len + len, 1);
     memcpy(c->out + c->out_len, data, len);
     c->out_len += len;
 }
 
-/* Write now; what the socket does not take waits. Returns 0 when the peer is gone. */
+/* Writes at once, and keeps what the socket does not accept. Returns 0 if the peer is gone. */
 static int put(Connection *c, const char *data, size_t len) {
     if (c->out_len) {
-        keep(c, data, len);
+        append_unsent(c, data, len);
     } else {
         ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN) return 0;
         if (n < 0) n = 0;
         if ((size_t)n == len) return 1;
-        keep(c, data + n, len - n);
+        append_unsent(c, data + n, len - n);
         watch(c, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
     }
     if (c->request) c->request->blocked++;
@@ -167,7 +167,7 @@ static size_t ending(char *to, const Request *r) {
     return len + (size_t)sprintf(to + len, "0\r\n\r\n");
 }
 
-/* The next token of the stream under way; returns 0 when the peer is gone. */
+/* Sends the next token of the response; returns 0 if the peer is gone. */
 static int send_token(Connection *c) {
     char buffer[6144];
     size_t len = 0;
@@ -200,7 +200,8 @@ static long number_of(const char *body, size_t len, const char *field, long othe
     return at < body + len && *at >= '0' && *at <= '9' ? strtol(at, NULL, 10) : otherwise;
 }
 
-/* Words of a text prompt, or ids of a token prompt; the number behind a leading '#' is its id. */
+/* Counts the words of a text prompt or the ids of a token prompt; the id of the request is the
+ * number after a leading '#'. */
 static void read_prompt(const char *body, size_t len, Request *r) {
     const char *end = body + len, *at = memmem(body, len, "\"prompt\"", 8);
     r->id = -1;
@@ -216,11 +217,11 @@ static void read_prompt(const char *body, size_t len, Request *r) {
 
 static int begin(Connection *c, const char *body, size_t len, int64_t arrival_ns) {
     if (!memmem(body, len, "\"stream\":true", 13) && !memmem(body, len, "\"stream\": true", 14)) {
-        const char *no = "HTTP/1.1 400 Bad Request\r\nContent-Length: 21\r\n\r\nstreamed answers only";
+        const char *no = "HTTP/1.1 400 Bad Request\r\nContent-Length: 21\r\n\r\nstreaming is required";
         return put(c, no, strlen(no));
     }
     long asked = number_of(body, len, "\"max_tokens\"", 0);
-    if (asked <= 0) asked = number_of(body, len, "\"max_completion_tokens\"", LAST_RESORT_MAX_TOKENS);
+    if (asked <= 0) asked = number_of(body, len, "\"max_completion_tokens\"", DEFAULT_MAX_TOKENS);
     Request *r = calloc(1, sizeof *r);
     if (!r || !(r->send_ns = malloc((size_t)asked * 8))) { perror("malloc"); exit(1); }
     r->asked = (uint32_t)asked;
@@ -263,7 +264,7 @@ static int get(Connection *c, const char *path) {
     return answer(c, "text/plain; version=0.0.4", text);
 }
 
-/* Whole requests in the buffer are answered; returns 0 when the connection is over. */
+/* Answers the complete requests in the buffer; returns 0 if the connection must be closed. */
 static int parse(Connection *c, int64_t arrival_ns) {
     while (c->in_len && !c->request) {
         char *head_end = memmem(c->in, c->in_len, "\r\n\r\n", 4);
@@ -286,14 +287,15 @@ static int parse(Connection *c, int64_t arrival_ns) {
     return 1;
 }
 
-/* When the kernel took the last segment that was read, on our clock; `read_ns` where it says not. */
-static int64_t taken_ns(struct msghdr *message, int64_t read_ns) {
+/* The kernel timestamp of a read on the monotonic clock; `read_ns` if there is none. */
+static int64_t kernel_timestamp_ns(struct msghdr *message, int64_t read_ns) {
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
     if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_TIMESTAMPNS) return read_ns;
-    struct timespec stamp, wall;
-    memcpy(&stamp, CMSG_DATA(c), sizeof stamp);
+    struct timespec arrival, wall;
+    memcpy(&arrival, CMSG_DATA(c), sizeof arrival);
     clock_gettime(CLOCK_REALTIME, &wall);
-    int64_t ago_ns = (int64_t)(wall.tv_sec - stamp.tv_sec) * 1000000000 + wall.tv_nsec - stamp.tv_nsec;
+    int64_t ago_ns =
+        (int64_t)(wall.tv_sec - arrival.tv_sec) * 1000000000 + wall.tv_nsec - arrival.tv_nsec;
     return ago_ns > 0 ? now_ns() - ago_ns : read_ns;
 }
 
@@ -306,13 +308,13 @@ static int readable(Connection *c) {
     ssize_t n = recvmsg(c->fd, &message, 0);
     if (n == 0 || (n < 0 && errno != EAGAIN)) return 0;
     if (n < 0) return 1;
-    int64_t arrival_ns = taken_ns(&message, now_ns());
+    int64_t arrival_ns = kernel_timestamp_ns(&message, now_ns());
     c->in_len += (size_t)n;
     c->in[c->in_len] = 0; /* strtol stops here */
     return parse(c, arrival_ns);
 }
 
-static void welcome(int listener) {
+static void accept_all(int listener) {
     int fd, one = 1;
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -324,27 +326,27 @@ static void welcome(int listener) {
     }
 }
 
-/* -- the loop ---------------------------------------------------------------------------------- */
+/* -- event loop -------------------------------------------------------------------------------- */
 
-static int wait_for(struct epoll_event *events, int most) {
+static int wait_for(struct epoll_event *events, int max_events) {
     int64_t left = n_heap ? heap[0]->due_ns - now_ns() - SPIN_NS : 100000000;
-    if (left <= 0) return epoll_wait(epoll_fd, events, most, 0);
+    if (left <= 0) return epoll_wait(epoll_fd, events, max_events, 0);
     if (left > 100000000) left = 100000000;
 #ifdef SYS_epoll_pwait2
-    static int lacking;
-    if (!lacking) {
+    static int unsupported;
+    if (!unsupported) {
         struct timespec t = {left / 1000000000, left % 1000000000};
-        int n = (int)syscall(SYS_epoll_pwait2, epoll_fd, events, most, &t, NULL, 0);
+        int n = (int)syscall(SYS_epoll_pwait2, epoll_fd, events, max_events, &t, NULL, 0);
         if (n >= 0 || errno != ENOSYS) return n;
-        lacking = 1;
+        unsupported = 1;
     }
 #endif
-    return epoll_wait(epoll_fd, events, most, (int)(left / 1000000));
+    return epoll_wait(epoll_fd, events, max_events, (int)(left / 1000000));
 }
 
 static void send_due(void) {
     int64_t now = now_ns();
-    for (int i = 0; i < SENDS_A_TURN && n_heap && heap[0]->due_ns <= now; i++) {
+    for (int i = 0; i < SENDS_PER_POLL && n_heap && heap[0]->due_ns <= now; i++) {
         Connection *c = pop();
         if (c->closed)
             release(c);
@@ -360,7 +362,7 @@ static void serve(int listener) {
         for (int i = 0; i < n; i++) {
             Connection *c = events[i].data.ptr;
             if (!c)
-                welcome(listener);
+                accept_all(listener);
             else if ((events[i].events & EPOLLOUT && !flush(c)) ||
                      (events[i].events & ~EPOLLOUT && !readable(c)))
                 shut(c);
@@ -395,7 +397,7 @@ static void on_signal(int number) {
 
 int main(int argc, char **argv) {
     if (argc != 5) {
-        fprintf(stderr, "usage: server PORT TTFT_US ITL_US TRUTH_FILE (PORT 0: any; printed)\n");
+        fprintf(stderr, "usage: server PORT TTFT_US ITL_US TRUTH_FILE (PORT 0: any free port, which is printed)\n");
         return 2;
     }
     ttft_ns = atoll(argv[2]) * 1000;
@@ -410,7 +412,7 @@ int main(int argc, char **argv) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    setsockopt(listener, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one); /* accepted ones inherit it */
+    setsockopt(listener, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one); /* inherited by connections */
     struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
     where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof where;

@@ -1,4 +1,4 @@
-"""The conformance kit: it must change a plan of tinyengine on a Tiny chip."""
+"""The conformance kit. The amendment must change a plan of tinyengine on a Tiny chip."""
 
 from tokenbench.api import Architecture, EngineRequest, HardwareFacts, Layout, ServingNeeds
 from tokenbench.testing import AmendmentKit

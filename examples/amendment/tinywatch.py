@@ -1,4 +1,4 @@
-"""For tinyengine on Tiny chips: keep a log, and keep the chips awake. Amends; registers nothing."""
+"""Amends tinyengine on Tiny chips: enables its log, and adds a process that keeps chips awake."""
 
 import itertools
 import sys
@@ -8,7 +8,7 @@ import urllib.request
 
 from tokenbench import api
 
-WHY = "a T1 sleeps after 5 s without a heartbeat; the log tells what it did before (T1 data sheet)"
+WHY = "a T1 sleeps after 5 s without a heartbeat; the log shows its last requests (T1 data sheet)"
 
 
 @api.hookimpl

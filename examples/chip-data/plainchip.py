@@ -14,7 +14,7 @@ class PlainChip(api.Hardware):
     def probe(self) -> api.Probe:
         found = range(len(list(Path("/dev").glob("plain[0-9]"))))
         if not found:
-            return api.Probe(reason="there is no /dev/plain0", hint="load the driver of the P1")
+            return api.Probe(reason="/dev/plain0 is missing", hint="load the driver of the P1")
         devices = [api.DeviceInfo(index=i, name="Plain P1", sku=P1.name) for i in found]
         return api.Probe(devices=tuple(devices))
 

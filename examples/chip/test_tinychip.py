@@ -1,4 +1,4 @@
-"""The conformance kit, on two chips whose driver wrote `readings.txt`, and on a host with none."""
+"""The conformance kit, with two chips in `readings.txt`, and on a host without chips."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The Tiny T1 accelerator. Its driver keeps a file with a line for each chip: index, W, J."""
+"""The Tiny T1 accelerator. Its driver writes a file with one line per chip: index, W, J."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class TinyChip(api.Hardware):
 
     def probe(self) -> api.Probe:
         if not self._file.exists():
-            return api.Probe(reason=f"there is no {self._file}", hint="load the driver of the T1")
+            return api.Probe(reason=f"{self._file} is missing", hint="load the driver of the T1")
         chips = [int(line.split()[0]) for line in self._file.read_text().splitlines()]
         found = [api.DeviceInfo(index=i, name="Tiny T1", sku=T1.name) for i in chips]
         return api.Probe(devices=tuple(found))

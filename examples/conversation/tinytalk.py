@@ -1,4 +1,4 @@
-"""Conversations: each question after the first takes up the last word of the answer before it."""
+"""Conversations: each question after the first uses the last word of the previous answer."""
 
 import dataclasses
 import random
@@ -13,7 +13,7 @@ WORDS = ("answer", "bench", "chip", "power", "prompt", "server", "the", "token",
 class Options:
     turns: int = api.option(default=2, minimum=2, help="questions in a conversation")
     question_words: int = api.option(default=8, minimum=1, unit="words", help="first question")
-    answer_tokens: int = api.option(default=16, minimum=1, unit="tokens", help="longest answer")
+    answer_tokens: int = api.option(default=16, minimum=1, unit="tokens", help="output limit")
     think_s: float = api.option(default=0.0, minimum=0, unit="s", help="pause before a question")
 
 
@@ -52,7 +52,7 @@ class TinyTalk(api.Workload):
 def bench_register_workloads() -> list[api.WorkloadSpec]:
     spec = api.WorkloadSpec(
         name="tinytalk",
-        summary="conversations that take up what was answered",
+        summary="conversations whose questions depend on the previous answer",
         options=Options,
         factory=TinyTalk,
         multi_turn=True,

@@ -1,4 +1,4 @@
-"""The conformance kit, for the engine and for its codec."""
+"""The conformance kit, for the engine and its codec."""
 
 from tokenbench.api import Counters
 from tokenbench.testing import CodecKit, EngineKit
@@ -6,7 +6,7 @@ from tokenbench.testing import CodecKit, EngineKit
 
 class TestTinyEngine(EngineKit):
     name = "tinyengine"
-    # As served by tinyengine 0.1.0 on 2026-11-21, after one answer.
+    # From tinyengine 0.1.0 on 2026-11-21, after one answer.
     metrics_page = "tiny_prompt_tokens 3\ntiny_generated_tokens 2\ntiny_running 0\n"
     counters = Counters(prompt_tokens=3, generated_tokens=2, running=0)
     real = "tinymodel"

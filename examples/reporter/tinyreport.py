@@ -1,11 +1,11 @@
-"""A Markdown table with a line for each load level, written to a file."""
+"""A Markdown table with one row per load level, written to a file."""
 
 from tokenbench import api
 
 
 @api.options
 class Options:
-    file: str = api.option(default="tiny.md", help="its name in the run's reports folder")
+    file: str = api.option(default="tiny.md", help="file name in the run's reports folder")
 
 
 class TinyReport(api.Reporter):
@@ -24,12 +24,12 @@ class TinyReport(api.Reporter):
 
 
 def _cell(text: str) -> str:
-    """A run may be called anything; a table has no room for bars and line ends."""
+    """A table cell: no bars and no line breaks, which a run's name may contain."""
     return " ".join(text.replace("|", "\\|").split())
 
 
 def _mean(result: api.PointResult, start: str) -> str:
-    """The first measured metric whose name begins so; a dash where there is none."""
+    """The first measured metric whose name starts with `start`; a dash if there is none."""
     for name, estimate in result.metrics.items():
         if name.startswith(start) and estimate.mean is not None:
             return f"{estimate.mean:.4g}"

@@ -1,4 +1,4 @@
-"""Plugins for tests: an engine on a scripted server, models with missing or damaged weights."""
+"""Test plugins: an engine with a scripted server, models with missing or damaged weights."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ class Scripted(Engine):
         return Dialect(codecs=(self._options.codec,), ignore_eos=True)
 
     def version(self, server: Server) -> str | None:
-        """As the server says."""
+        """The server's response."""
         return server.get("/version").text
 
     def quiescent(self, server: Server) -> bool | None:
-        """Nothing running."""
+        """No requests in flight."""
         return parse_prometheus(server.get("/metrics").text)["scripted_running"] == 0
 
     def counters(self, text: str) -> Counters:
-        """Its own two counters."""
+        """From the server's metrics page."""
         page = parse_prometheus(text)
         return Counters(
             prompt_tokens=page.get("scripted_prompt_tokens_total"),
@@ -86,14 +86,14 @@ class Scripted(Engine):
 
 
 class Wrapping(Scripted):
-    """An orchestrator: its worker is another engine's, which it does not import."""
+    """An orchestrator that runs the worker of another engine."""
 
     def __init__(self, options: ScriptedOptions, context: EngineContext) -> None:
         super().__init__(options)
         self._context = context
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
-        """The other engine's process with a flag of its own."""
+        """The worker's process with an added flag."""
         worker = self._context.engine("scripted").worker(request, "server")
         flags = worker.flags.updated({"--itl-s": 0.004})
         return LaunchPlan(processes=(attrs.evolve(worker, flags=flags),))
@@ -113,7 +113,7 @@ class Lines(Codec):
         return HttpRequest(path="/lines", body=json.dumps(body).encode())
 
     def classify(self, event: bytes) -> StreamEvent:
-        """A word, or the counts."""
+        """A word, or the token counts at the end."""
         data = json.loads(event)
         if "word" in data:
             return StreamEvent(token=True, n_tokens=1, text=data["word"])
@@ -128,7 +128,7 @@ def bench_register_codecs():  # noqa: ANN201
 
 @hookimpl
 def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
-    """A slower server, where the test asks for it."""
+    """A slower server if the test sets TOKENBENCH_TEST_AMEND."""
     if request.engine != "scripted" or not os.environ.get("TOKENBENCH_TEST_AMEND"):
         return None
     slower = FrozenMap({"server": FrozenMap({"--itl-s": 0.05})})
@@ -163,7 +163,7 @@ def _model(name: str, source: str, **facts: int) -> ModelSpec:
 
 @hookimpl
 def bench_register_models():  # noqa: ANN201
-    """Weights that are missing, cut, or damaged. The file is named by the test."""
+    """Weights that are missing, truncated or damaged. The test names the file."""
     file = os.environ.get("TOKENBENCH_TEST_WEIGHTS", "/nonexistent")
     return [
         _model("absent-package", "package:no-such-package-anywhere/x.gguf"),
@@ -175,6 +175,6 @@ def bench_register_models():  # noqa: ANN201
 
 @hookimpl
 def bench_run_started(event: object) -> None:
-    """An observer that fails where the test asks for it."""
+    """An observer that fails if the test sets TOKENBENCH_TEST_OBSERVER."""
     if os.environ.get("TOKENBENCH_TEST_OBSERVER"):
         raise RuntimeError("observer failed on purpose")

@@ -1,4 +1,4 @@
-"""A plugin of every kind that notes how core calls it, and one whole run of them all."""
+"""A plugin of every kind that records how core calls it, and one complete run with all of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Silent:
 
 @attrs.frozen
 class Notes:
-    """The calls so far, in order."""
+    """The recorded calls, in order."""
 
     file: Path
 
@@ -49,13 +49,13 @@ class Notes:
         return [call for call in self.all() if call["member"] == member]
 
     def order(self, *members: str) -> list[str]:
-        """The names of these members, as they were called."""
+        """Names of these members, in the order of their calls."""
         return [call["member"] for call in self.all() if call["member"] in members]
 
 
 @attrs.frozen(kw_only=True)
 class WholeRun:
-    """A run of the recording plugins: what came out, and what was called."""
+    """A run of the recording plugins: its outcome, and the recorded calls."""
 
     plan: Plan
     plugins: PluginInstances
@@ -65,7 +65,7 @@ class WholeRun:
 
 
 def suite(*, named: str = "recording", **options: Any) -> Suite:
-    """A suite of the recording plugins, the engine `named`; `options` by kind."""
+    """A suite of the recording plugins with the engine `named`; `options` by kind."""
 
     def ref(kind: str, name: str = "recording") -> PluginRef:
         return PluginRef(name, FrozenMap(options.get(kind, {})))
@@ -88,13 +88,13 @@ def suite(*, named: str = "recording", **options: Any) -> Suite:
 
 
 def plan_of(asked: Suite) -> tuple[Plan, PluginInstances]:
-    """The plan of a suite, by plugin instances of its own."""
+    """A plan, and its own plugin instances."""
     plugins = PluginInstances(PluginRegistry())
     return make_plan(resolve(asked, plugins), plugins), plugins
 
 
 def run_of(asked: Suite, folder: Path, notes: Notes) -> WholeRun:
-    """A whole run, in this process as `bench run` does it."""
+    """A complete run in this process, like `bench run`."""
     plan, plugins = plan_of(asked)
     directory = RunDirectory.create(folder, "run")
     runner = Runner(plan, plugins, directory, Silent(), interrupted=lambda: False, facts={})
@@ -104,7 +104,7 @@ def run_of(asked: Suite, folder: Path, notes: Notes) -> WholeRun:
 
 @contextlib.contextmanager
 def installed() -> Iterator[pytest.MonkeyPatch]:
-    """The recording plugin is installed, for this process and those it starts."""
+    """Install the recording plugin for this process and its children."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SITE))
         patch.setenv("PYTHONPATH", f"{SITE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
@@ -120,14 +120,14 @@ def site() -> Iterator[None]:
 
 @pytest.fixture
 def notes(site: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notes:
-    """The calls of this test."""
+    """The calls recorded in this test."""
     monkeypatch.setenv("RECORDING_NOTES", str(tmp_path / "notes.jsonl"))
     return Notes(tmp_path / "notes.jsonl")
 
 
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
-    """One run of everything: two levels, two repeats, an eval."""
+    """One run with two levels, two repeats and an eval."""
     folder = tmp_path_factory.mktemp("whole")
     notes = Notes(folder / "notes.jsonl")
     load = LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_least=2, at_most=2), duration_s=1.0, warmup_per_concurrency=2)
@@ -138,7 +138,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
 
 @pytest.fixture
 def serving(notes: Notes, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Make (not start) a server of the recording engine; whatever it started is stopped."""
+    """Creates a server of the recording engine, without starting it. Stops it after the test."""
     made: list[RunningServer] = []
 
     def make(asked: Suite) -> RunningServer:

@@ -1,10 +1,11 @@
-"""The API's own promises: frozen, hashable, honest defaults."""
+"""General properties of the API: frozen, hashable, documented, with defaults."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import pickle
+import pkgutil
 
 import attrs
 import pytest
@@ -31,7 +32,7 @@ CLASSES = [getattr(api, name) for name in api.__all__ if inspect.isclass(getattr
 
 @pytest.mark.parametrize("cls", [c for c in CLASSES if attrs.has(c)], ids=lambda c: c.__name__)
 def test_data_is_frozen_slotted_and_documented(cls: type) -> None:
-    """What crosses a boundary cannot be changed on the way."""
+    """For every data class."""
     assert cls.__doc__
     assert cls.__setattr__ is not object.__setattr__
     assert not any("__dict__" in vars(c) for c in cls.__mro__[:-1] if c.__module__ != "abc")
@@ -41,25 +42,28 @@ def test_data_is_frozen_slotted_and_documented(cls: type) -> None:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_public_methods_are_documented(cls: type) -> None:
-    """A reference is made of docstrings."""
+    """The reference is generated from docstrings; those of properties count too."""
     for name, member in vars(cls).items():
-        if not name.startswith("_") and inspect.isfunction(member):
-            assert inspect.getdoc(member), f"{cls.__name__}.{name}"
+        if not name.startswith("_") and (
+            inspect.isfunction(member) or isinstance(member, property)
+        ):
+            assert member.__doc__, f"{cls.__name__}.{name}"
 
 
-def test_all_is_what_there_is() -> None:
-    """Every public class of the API's modules is exported."""
-    exported = set(api.__all__)
-    for module in ("engine", "launch", "workload", "codec", "eval", "result", "specs", "events"):
+def test_all_public_classes_are_exported() -> None:
+    """Of every module of the API, except for the deprecation machinery."""
+    modules = {module.name for module in pkgutil.iter_modules(api.__path__)} - {"deprecation"}
+    assert {"engine", "load", "report"} <= modules
+    for module in modules:
         loaded = importlib.import_module(f"tokenbench.api.{module}")
         for name, member in vars(loaded).items():
             own = getattr(member, "__module__", "") == loaded.__name__
             if inspect.isclass(member) and own and not name.startswith("_"):
-                assert name in exported, name
+                assert name in api.__all__, name
 
 
 def test_frozen_map() -> None:
-    """Ordered, hashable, unchangeable, picklable; replaced keys keep their place."""
+    """Ordered, hashable, immutable, picklable; replaced keys keep their position."""
     made = FrozenMap({"b": 1, "a": 2})
     assert list(made) == ["b", "a"]
     assert hash(made) == hash(FrozenMap({"a": 2, "b": 1}))
@@ -72,14 +76,14 @@ def test_frozen_map() -> None:
         made["a"] = 1  # type: ignore[index]
 
 
-def test_errors_travel_between_processes() -> None:
-    """With message, hint and exit code."""
+def test_errors_can_be_pickled() -> None:
+    """With message, hint and exit code, for other processes."""
     error = pickle.loads(pickle.dumps(EngineError("what", hint="do")))
     assert (error.message, error.hint, error.exit_code) == ("what", "do", 5)
 
 
 def test_layouts_count_accelerators() -> None:
-    """tp, pp and pcp multiply; ep and attention parallelism use the same ones."""
+    """tp, pp and pcp multiply; ep and attention parallelism reuse accelerators."""
     assert Topology(tp=4, pp=2, ep=8, dp_attention=True).accelerators == 8
     layout = Layout(
         pools=(
@@ -96,14 +100,14 @@ def test_layouts_count_accelerators() -> None:
 
 @pytest.mark.parametrize("bad", [{}, {"concurrency": 1, "rate_per_s": 2.0}, {"concurrency": 0}])
 def test_a_level_is_a_concurrency_or_a_rate(bad: dict[str, float]) -> None:
-    """Exactly one."""
+    """Exactly one of them."""
     with pytest.raises(ValueError, match="concurrency"):
         LoadLevel(**bad)
 
 
 @pytest.mark.covers("FixedLoadPlan.next")
 def test_a_load_plan_ends() -> None:
-    """One level a result, then None."""
+    """One level per result, then None."""
     levels = (LoadLevel(concurrency=1), LoadLevel(rate_per_s=2.5))
     plan = FixedLoadPlan(levels)
     assert [plan.next([None] * n) for n in range(3)] == [*levels, None]  # type: ignore[list-item]
@@ -111,7 +115,7 @@ def test_a_load_plan_ends() -> None:
 
 
 class Bare(Engine):
-    """An engine that writes only what it must."""
+    """An engine with only the required method."""
 
     def plan(self, request: object) -> api.LaunchPlan:
         """Two roles."""
@@ -123,8 +127,8 @@ class Bare(Engine):
         )
 
 
-class Answers:
-    """A server that answers one thing."""
+class StubServer:
+    """A server with one status for all requests."""
 
     endpoints = (Endpoint(role="server", index=0, url="http://h"),)
 
@@ -132,30 +136,30 @@ class Answers:
         self.status = status
 
     def get(self, path: str, *, endpoint: int = 0) -> Reply:
-        """That thing."""
+        """A reply with that status."""
         return Reply(status=self.status, text="")
 
     post = get
 
 
 @pytest.mark.covers("Engine.worker")
-def test_an_engines_defaults_say_does_not() -> None:
-    """Workers come from the plan; what it cannot tell is None, what it cannot do is False."""
+def test_defaults_of_an_engine() -> None:
+    """Workers are those of the plan; other methods return None or False."""
     engine, request = Bare(), None
     assert engine.worker(request, "decode").argv == ("d",)  # type: ignore[arg-type]
     with pytest.raises(KeyError):
         engine.worker(request, "router")  # type: ignore[arg-type]
-    assert engine.ready(Answers(200)) and not engine.ready(Answers(503))  # type: ignore[arg-type]
-    assert engine.version(Answers(200)) is None  # type: ignore[arg-type]
+    assert engine.ready(StubServer(200)) and not engine.ready(StubServer(503))  # type: ignore[arg-type]
+    assert engine.version(StubServer(200)) is None  # type: ignore[arg-type]
     assert engine.planned_version() is None
-    assert engine.reset_cache(Answers(200)) is False  # type: ignore[arg-type]
-    assert engine.quiescent(Answers(200)) is None  # type: ignore[arg-type]
+    assert engine.reset_cache(StubServer(200)) is False  # type: ignore[arg-type]
+    assert engine.quiescent(StubServer(200)) is None  # type: ignore[arg-type]
     assert engine.counters("x 1") == api.Counters()
     assert engine.dialect(request) == api.Dialect()  # type: ignore[arg-type]
 
 
 def test_late_ports() -> None:
-    """A cluster's placements may learn their ports after the allocation."""
+    """On a cluster, ports may be known only after the allocation."""
     host = api.Host(name="n1", address="10.0.0.1")
     early = Allocation(id="job", hosts=(host,))
     late = attrs.evolve(
@@ -167,7 +171,7 @@ def test_late_ports() -> None:
 
 
 def test_prometheus_pages() -> None:
-    """Labels with anything in them, timestamps, exemplars, special values."""
+    """Labels with any characters, timestamps, exemplars, special values."""
     page = """# HELP a help
 a{x="1",y="}\\"{"} 1
 a{x="2"} 2.5 1700000000000

@@ -1,4 +1,4 @@
-"""Symbols: what a plan leaves open is bound, everything else stays as it is."""
+"""Binding of symbols, and the local launcher."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tokenbench.launch.ports import free_port, require_free
 _FACTS = {"host": "127.0.0.1", "port:http": "81", "decode.1.port:http": "82", "weights": "/w"}
 
 
-def test_each_symbol_is_bound_and_json_is_not_touched() -> None:
-    """Our symbols are replaced, other braces are literal."""
+def test_symbols_are_bound_and_json_is_unchanged() -> None:
+    """Other braces are literal."""
     text = (
         '{host}:{port:http} {decode.1.port:http} {weights} {"method": "ngram", "n": {"a": 1}} {x}'
     )
@@ -41,7 +41,7 @@ def test_each_symbol_is_bound_and_json_is_not_touched() -> None:
 
 @pytest.mark.parametrize("text", ["{port:nope}", "{decode.9.host}", "{scratch}", "{file:x}"])
 def test_unknown_symbols_are_errors(text: str) -> None:
-    """A plan that names what is not there is the plugin's mistake, with the place."""
+    """The message has the place."""
     with pytest.raises(PluginError, match="process server"):
         bind(text, _FACTS, "process server.0, --flag")
 
@@ -58,23 +58,23 @@ _LITERAL = st.text(alphabet=st.sampled_from('ab:. "|$')) | st.sampled_from(
 
 
 @given(st.dictionaries(_WORD, _JSON, max_size=4), st.booleans())
-def test_json_is_left_alone(value: object, compact: bool) -> None:
-    """A flag's JSON reaches the engine as it is, also where a key is spelt like a symbol."""
+def test_json_is_unchanged(value: object, compact: bool) -> None:
+    """Also if a key is spelt like a symbol."""
     text = json.dumps(value, separators=(",", ":") if compact else None)
     assert bind(text, {}, "here") == text
 
 
 @given(st.lists(st.tuples(_LITERAL, st.sampled_from(sorted(_FACTS)))), _LITERAL)
-def test_symbols_are_bound_wherever_they_stand(parts: list[tuple[str, str]], end: str) -> None:
-    """Between any literals, in any number and order; the text between them does not change."""
+def test_symbols_are_bound_in_any_position(parts: list[tuple[str, str]], end: str) -> None:
+    """Between any literals, in any number and order; the literals do not change."""
     text = "".join(f"{literal}|{{{symbol}}}" for literal, symbol in parts) + "|" + end
     bound = "".join(f"{literal}|{_FACTS[symbol]}" for literal, symbol in parts) + "|" + end
     assert bind(text, _FACTS, "here") == bound
     assert symbols(text) == tuple(symbol for _, symbol in parts)
 
 
-def test_a_value_is_not_bound_again() -> None:
-    """A path or key that happens to hold braces is a value, not a template."""
+def test_values_are_not_bound_again() -> None:
+    """A path or key may contain braces."""
     assert bind("{weights}", {"weights": "{host}", "host": "x"}, "here") == "{host}"
 
 
@@ -86,13 +86,13 @@ def test_a_value_is_not_bound_again() -> None:
     ],
 )
 def test_misspelt_symbols_are_errors(text: str) -> None:
-    """What looks like one of ours must not reach an engine as text."""
+    """They must not reach an engine as text."""
     with pytest.raises(PluginError, match="process server"):
         bind(text, _FACTS, "process server.0, --flag")
 
 
 def test_flags_are_rendered_last_and_in_order() -> None:
-    """True is the bare flag, False and None leave it out, a tuple gives several values."""
+    """True: the flag alone; False and None: no flag; a tuple: several values."""
     spec = ProcessSpec(
         argv=("serve", "{weights}"),
         flags=FrozenMap({"--b": 1, "--a": True, "--no": False, "--none": None, "--many": (1, 2)}),
@@ -102,13 +102,13 @@ def test_flags_are_rendered_last_and_in_order() -> None:
     assert render_flag("--x", 0) == ("--x", "0")
 
 
-def test_secrets_reach_the_environment_only() -> None:
-    """A key in argv would show in every process list."""
+def test_secrets_are_allowed_in_the_environment_only() -> None:
+    """All users can read argv in the process list."""
     secret = {"KEY": "hush"}
     spec = ProcessSpec(argv=("serve",), environment=FrozenMap({"API_KEY": "{secret:KEY}"}))
     bound = bind_process(spec, 0, _FACTS, secret)
     assert bound.environment == {"API_KEY": "hush"}
-    assert "hush" not in repr(bound)
+    assert "API_KEY" not in repr(bound) and "hush" not in repr(bound)
     for bad in (
         ProcessSpec(argv=("serve", "{secret:KEY}")),
         ProcessSpec(argv=("serve",), flags=FrozenMap({"--key": "{secret:KEY}"})),
@@ -117,8 +117,8 @@ def test_secrets_reach_the_environment_only() -> None:
             bind_process(bad, 0, _FACTS, secret)
 
 
-def test_a_taken_port_names_its_holder() -> None:
-    """The error says who, the hint what to do."""
+def test_a_port_in_use_names_its_process() -> None:
+    """In the error message."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -137,8 +137,8 @@ def test_a_taken_port_names_its_holder() -> None:
     "Deployment.logs",
     "Deployment.cancel",
 )
-def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
-    """Files written, symbols bound, logs kept, scratch removed, ports free again."""
+def test_a_local_deployment(tmp_path: Path) -> None:
+    """Files written, symbols bound, logs kept, scratch removed, ports released."""
     spec = ProcessSpec(
         argv=("sh", "{file:run.sh}", "{scratch}"),
         flags=FrozenMap({"--port": "{port:http}"}),
@@ -153,9 +153,9 @@ def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
     assert endpoint.metrics_url == f"{endpoint.url}/metrics"
     (state,) = deployment.status()
     assert state.exit_code is None
-    while not (said := deployment.logs("server")):
+    while not (output := deployment.logs("server")):
         pass
-    scratch, flag, shown = said.split()
+    scratch, flag, shown = output.split()
     assert (flag, shown) == ("--port", str(port))
     assert Path(scratch).is_dir()
     deployment.cancel()
@@ -166,31 +166,31 @@ def test_a_local_deployment_from_start_to_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("Launcher.allocate")
-def test_more_accelerators_than_there_are(tmp_path: Path) -> None:
-    """Said before anything starts."""
+def test_too_many_accelerators_are_rejected(tmp_path: Path) -> None:
+    """Before a process starts."""
     launcher = LocalLauncher(LauncherContext(devices=("0", "1"), logs=tmp_path))
     with pytest.raises(HardwareAbsent, match="4 accelerators requested, 2 available"):
         launcher.allocate(Resources(processes=(ProcessSpec(argv=("x",), accelerators=4),)))
 
 
-def test_devices_are_given_out_once(tmp_path: Path) -> None:
-    """Two replicas of two devices each get different ones."""
+def test_devices_are_not_shared(tmp_path: Path) -> None:
+    """Two replicas with two devices each get different ones."""
     spec = ProcessSpec(argv=("sh", "-c", "echo {devices}; sleep 60"), replicas=2, accelerators=2)
     launcher = LocalLauncher(LauncherContext(devices=("0", "1", "2", "3"), logs=tmp_path))
     allocation = launcher.allocate(Resources(processes=(spec,)))
     plan = LaunchPlan(processes=(spec,), endpoints=(EndpointSpec(metrics_path=None),))
     deployment = launcher.start(plan, allocation)
     try:
-        while len(said := deployment.logs("server").split()) < 2:
+        while len(output := deployment.logs("server").split()) < 2:
             pass
-        assert said == ["0,1", "2,3"]
+        assert output == ["0,1", "2,3"]
     finally:
         deployment.cancel()
 
 
 @pytest.mark.covers("Launcher.run_on", "Launcher.put", "Launcher.get", "Launcher.attach")
-def test_short_commands_and_files(tmp_path: Path) -> None:
-    """The members that cluster launchers need more than this one."""
+def test_commands_files_and_attach(tmp_path: Path) -> None:
+    """The methods that matter mostly for clusters."""
     launcher = LocalLauncher(LauncherContext(logs=tmp_path))
     assert launcher.run_on("localhost", ["echo", "hi"], timeout_s=5).stdout == "hi\n"
     (tmp_path / "a").write_text("x")

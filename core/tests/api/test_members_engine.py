@@ -1,4 +1,4 @@
-"""Engine and Server: when core calls each member, with what, and what becomes of the answer."""
+"""Engine and Server: when core calls each member, its arguments, and the use of its result."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .conftest import WholeRun, plan_of, suite
 
 
 @pytest.mark.covers("Engine.plan")
-def test_a_plan_is_asked_for_with_everything_known_and_started(whole_run: WholeRun) -> None:
-    """Model, hardware and needs go in; what comes out is what the launcher gets."""
+def test_plan_receives_the_request_and_its_result_is_started(whole_run: WholeRun) -> None:
+    """The request has model, hardware and needs; the launcher gets the plan."""
     request = whole_run.notes.of("Engine.plan")[0]["request"]
     assert (request["model"], request["served_name"]) == ("recording", "recording")
     assert request["weights"]["source"] == "hub:rec/weights"
@@ -42,11 +42,11 @@ def test_a_plan_is_made_once_per_deployment(notes) -> None:
     assert first == second
 
 
-def test_an_engine_that_cannot_says_so_as_it_is(notes) -> None:
-    """UsageError reaches the user with its hint."""
-    with pytest.raises(UsageError, match="refused on purpose") as caught:
-        plan_of(_with_engine(refuses=True))
-    assert caught.value.hint == "leave out refuses"
+def test_a_usage_error_of_plan_is_raised_unchanged(notes) -> None:
+    """With its hint."""
+    with pytest.raises(UsageError, match="rejected on purpose") as caught:
+        plan_of(_with_engine(rejects=True))
+    assert caught.value.hint == "leave out rejects"
 
 
 def _with_engine(*, name: str = "recording", **options: Any) -> Suite:
@@ -55,8 +55,8 @@ def _with_engine(*, name: str = "recording", **options: Any) -> Suite:
 
 
 @pytest.mark.covers("Engine.dialect")
-def test_the_dialect_decides_what_is_sent(whole_run: WholeRun) -> None:
-    """Its wire is used, its claims reach every request; it is asked about what was planned."""
+def test_the_dialect_determines_requests(whole_run: WholeRun) -> None:
+    """Its codec encodes every request with its fields."""
     (call,) = whole_run.notes.of("Engine.dialect")
     assert call["request"]["served_name"] == "recorded"
     assert call["request"]["needs"]["concurrency"] == 2
@@ -71,18 +71,21 @@ def test_the_dialect_decides_what_is_sent(whole_run: WholeRun) -> None:
 
 
 @pytest.mark.covers("Engine.ready")
-def test_ready_is_asked_until_it_says_so(serving, notes) -> None:
-    """False and no answer mean "not yet"; then one token is generated, not before."""
+def test_ready_is_polled(serving, notes) -> None:
+    """False and ConnectionError mean "not yet". Then one token is generated."""
     made = serving(_with_engine(ready="no/gone/no/yes"))
     made.start()
     assert len(notes.of("Engine.ready")) == 4
+    # The one-token generation is tried again while the process is not listening yet.
     order = notes.order("Engine.ready", "Codec.encode", "Engine.version")
-    assert order == [*["Engine.ready"] * 4, "Codec.encode", "Engine.version"]
+    ready, generated = order[:4], order[4:-1]
+    assert (ready, order[-1]) == (["Engine.ready"] * 4, "Engine.version")
+    assert generated and set(generated) == {"Codec.encode"}
     assert notes.of("Codec.encode")[0]["turn"]["max_tokens"] == 1
 
 
-def test_never_ready_is_an_error_in_time(serving, notes) -> None:
-    """Within the plan's own limit, with the end of the log."""
+def test_an_unready_server_is_an_error(serving, notes) -> None:
+    """After the plan's time limit, with the end of the log."""
     made = serving(_with_engine(ready="no", start_timeout_s=1.0))
     with pytest.raises(EngineError, match=r"did not become ready within 1 s; .*recording"):
         made.start()
@@ -102,7 +105,7 @@ def test_the_planned_version_is_part_of_the_identity(notes) -> None:
 
 
 @pytest.mark.covers("Engine.version", "Engine.facts")
-def test_what_the_running_server_tells_is_kept(whole_run: WholeRun) -> None:
+def test_version_and_facts_are_recorded(whole_run: WholeRun) -> None:
     """The version in every result and event, both in the provenance."""
     assert {r.engine_version for r in whole_run.outcome.results} == {"scripted 1"}
     (ready,) = whole_run.notes.of("bench_deployment_ready")
@@ -115,24 +118,24 @@ def test_what_the_running_server_tells_is_kept(whole_run: WholeRun) -> None:
     assert order == ["Engine.ready", "Engine.version", "Engine.facts"]
 
 
-def test_a_version_that_cannot_be_asked_is_unknown(serving) -> None:
-    """A server without that path still serves."""
+def test_a_failing_version_is_none(serving) -> None:
+    """The server is still used."""
     made = serving(_with_engine(silent="version"))
     made.start()
     assert made.version is None
     assert made.facts == {"build": "build 7"}
 
 
-def test_facts_that_cannot_be_asked_are_left_out(serving) -> None:
-    """A server without that path still serves."""
+def test_failing_facts_are_empty(serving) -> None:
+    """The server is still used."""
     made = serving(_with_engine(silent="facts"))
     made.start()
     assert made.facts == {}
 
 
 @pytest.mark.covers("Engine.quiescent")
-def test_a_busy_server_is_waited_for(serving, notes) -> None:
-    """As long as it says no; one that cannot tell is taken at its word."""
+def test_settle_waits_for_a_quiescent_server(serving, notes) -> None:
+    """Until it is True; None counts as True, ConnectionError as failure."""
     made = serving(_with_engine(quiet="no/no/yes"))
     made.start()
     assert made.settle() is True
@@ -147,8 +150,8 @@ def test_a_busy_server_is_waited_for(serving, notes) -> None:
 
 
 @pytest.mark.covers("Engine.reset_cache")
-def test_the_cache_is_emptied_between_measurements(whole_run: WholeRun) -> None:
-    """Before each repeat (two of two points) and after it, each time in a quiet server."""
+def test_the_cache_is_reset_between_measurements(whole_run: WholeRun) -> None:
+    """Before and after each repeat (two per point), after waiting for quiescence."""
     order = whole_run.notes.order("Engine.quiescent", "Engine.reset_cache")
     assert order == ["Engine.quiescent", "Engine.reset_cache"] * 8
     members = ("Engine.reset_cache", "Workload.sessions", "Engine.counters")
@@ -162,8 +165,8 @@ def test_the_cache_is_emptied_between_measurements(whole_run: WholeRun) -> None:
     ]
 
 
-def test_what_an_engine_cannot_is_not_asked_of_it(serving, notes) -> None:
-    """Without the capabilities, neither counters nor the cache."""
+def test_undeclared_methods_are_not_called(serving, notes) -> None:
+    """Neither counters nor reset_cache."""
     made = serving(_with_engine(name="recording-bare"))
     made.start()
     assert made.settle() is True
@@ -171,16 +174,16 @@ def test_what_an_engine_cannot_is_not_asked_of_it(serving, notes) -> None:
     assert not notes.of("Engine.reset_cache") and not notes.of("Engine.counters")
 
 
-def test_a_cache_that_was_not_emptied_is_noticed(serving) -> None:
-    """False is not taken for true."""
+def test_settle_fails_if_the_cache_was_not_reset(serving) -> None:
+    """reset_cache() returned False."""
     made = serving(_with_engine(empties=False))
     made.start()
     assert made.settle() is False
 
 
 @pytest.mark.covers("Engine.counters")
-def test_counters_are_scraped_around_each_repeat_and_compared(whole_run: WholeRun) -> None:
-    """The page goes in as it came; what comes out is on disk and held against the client."""
+def test_counters_are_scraped_around_each_repeat(whole_run: WholeRun) -> None:
+    """From the unmodified page; stored, and compared with the client's counts."""
     calls = whole_run.notes.of("Engine.counters")
     assert len(calls) == 8
     assert all("scripted_generated_tokens_total" in call["text"] for call in calls)
@@ -190,13 +193,13 @@ def test_counters_are_scraped_around_each_repeat_and_compared(whole_run: WholeRu
     assert scrapes["before"]["preemptions"] == scrapes["after"]["preemptions"] == 3
     sent = scrapes["after"]["generated_tokens"] - scrapes["before"]["generated_tokens"]
     assert sent > 0
-    # The codec says 100 input tokens more than the server counts, and that is caught.
+    # The codec reports 100 input tokens more than the server counts: a check detects that.
     checks = {check.name: check for check in whole_run.outcome.results[0].checks}
     assert checks["server agreement"].outcome.value == "invalid"
 
 
-def test_counters_are_those_of_all_endpoints(serving, notes) -> None:
-    """One page after the other, the ones without metrics left out."""
+def test_counters_get_the_pages_of_all_endpoints(serving, notes) -> None:
+    """Concatenated, without endpoints that have no metrics page."""
     made = serving(_with_engine())
     more = (EndpointSpec(), EndpointSpec(metrics_path=None), EndpointSpec())
     made.plan = attrs.evolve(made.plan, endpoints=more)
@@ -207,23 +210,25 @@ def test_counters_are_those_of_all_endpoints(serving, notes) -> None:
 
 
 @pytest.mark.covers("Server.endpoints")
-def test_an_engine_sees_all_endpoints_the_loaded_one_first(serving, notes) -> None:
-    """In every call that talks to the server."""
+def test_methods_receive_all_endpoints(serving, notes) -> None:
+    """The first one receives the load."""
     made = serving(_with_engine(ready="no/yes"))
     more = (EndpointSpec(), EndpointSpec(role="router", url="http://127.0.0.1:1"))
     made.plan = attrs.evolve(made.plan, endpoints=more)
     made.start()
     made.settle()
     for member in ("ready", "version", "facts", "quiescent", "reset_cache"):
-        for call in notes.of(f"Engine.{member}"):
+        calls = notes.of(f"Engine.{member}")
+        assert calls, member
+        for call in calls:
             first, second = call["endpoints"]
             assert first["url"] == made.url and first["role"] == "server"
             assert (second["role"], second["index"]) == ("router", 0)
 
 
 @pytest.mark.covers("Server.post")
-def test_a_post_without_an_answer_is_a_connection_error() -> None:
-    """As a GET's is."""
+def test_a_post_without_a_response_raises_connection_error() -> None:
+    """Like a GET."""
     endpoint = Endpoint(role="server", index=0, url=f"http://127.0.0.1:{free_port()}")
     client = ControlClient((endpoint,))
     with pytest.raises(ConnectionError, match="no response from"):
@@ -231,8 +236,8 @@ def test_a_post_without_an_answer_is_a_connection_error() -> None:
     client.close()
 
 
-def test_needs_are_those_of_the_largest_level_and_context(notes) -> None:
-    """What the engine is asked for follows from the suite."""
+def test_needs_have_the_largest_concurrency(notes) -> None:
+    """Of all load levels in the suite."""
     asked = attrs.evolve(suite(evals=False), load=LoadRequest(concurrency=(4, 16, 8)))
     (deployment,) = plan_of(asked)[0].deployments
     assert deployment.request.needs.concurrency == 16

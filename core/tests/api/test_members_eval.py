@@ -1,4 +1,4 @@
-"""Eval and EvalServer: an eval worker as core starts it, against a scripted server."""
+"""Eval and EvalServer: an eval worker with a scripted server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALL = [str(number) for number in range(1, 11)]
 
 @pytest.fixture
 def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
-    """Run an eval worker; returns what it said, the last message last."""
+    """Run an eval worker; returns its messages."""
     port = free_port()
     script = ("--port", str(port))
     server = []
@@ -72,8 +72,8 @@ def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
 
 
 @pytest.mark.covers("Eval.needs")
-def test_needs_are_asked_while_planning_and_kept_by_a_twin(notes) -> None:
-    """More context than the measured server has: a twin that has it, and says so."""
+def test_needs_determine_the_eval_twin(notes) -> None:
+    """More context than the measured server has needs a twin; the plan lists the difference."""
     (deployment,) = plan_of(suite())[0].deployments
     assert notes.of("Eval.needs")
     assert deployment.evals[0].twin is None
@@ -85,16 +85,16 @@ def test_needs_are_asked_while_planning_and_kept_by_a_twin(notes) -> None:
     assert planned.twin.request.needs.context_tokens == 999
 
 
-def test_the_needed_endpoint_carries_the_questions(whole_run: WholeRun) -> None:
-    """The eval's codec, although the measured requests use another one."""
+def test_the_eval_s_codec_is_used(whole_run: WholeRun) -> None:
+    """Even if the measured requests use another one."""
     folder = whole_run.directory.evals(whole_run.plan.deployments[0].id, "recording")
     job = json.loads((folder / "job.json").read_text())
     assert (job["codec"], job["codec_module"]) == (COMPLETIONS, None)
 
 
 @pytest.mark.covers("Eval.questions", "Eval.ask", "Eval.score")
-def test_questions_are_asked_in_batches_and_all_answers_scored(ask, notes) -> None:
-    """Sampled by the run's seed, in order, each batch once; the score is handed on as it is."""
+def test_questions_are_asked_in_batches(ask, notes) -> None:
+    """Sampled with the run's seed, in order, each batch once. All answers are scored."""
     said = ask()
     assert [call["seed"] for call in notes.of("Eval.questions")] == [7]
     assert [call["batch"] for call in notes.of("Eval.ask")] == [ALL[:8], ALL[8:]]
@@ -107,8 +107,8 @@ def test_questions_are_asked_in_batches_and_all_answers_scored(ask, notes) -> No
     }
 
 
-def test_what_is_answered_already_is_not_asked_again(ask, notes, tmp_path) -> None:
-    """Core may stop between batches, and goes on where it was."""
+def test_a_resumed_eval_asks_only_missing_questions(ask, notes, tmp_path) -> None:
+    """And scores all answers."""
     ask()
     lines = (tmp_path / "samples.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "samples.jsonl").write_text("".join(lines[:8]))
@@ -120,8 +120,8 @@ def test_what_is_answered_already_is_not_asked_again(ask, notes, tmp_path) -> No
     assert [s.question for s in read_samples(tmp_path / "samples.jsonl")] == ALL
 
 
-def test_an_answer_too_few_is_the_plugins_error(ask, notes) -> None:
-    """One sample a question, in order, or nothing is scored."""
+def test_a_missing_answer_is_a_plugin_error(ask, notes) -> None:
+    """ask() must return one sample per question; nothing is scored."""
     said = ask(options={"short": True})
     assert (said[-1]["kind"], said[-1]["error"]) == (
         "PluginError",
@@ -131,17 +131,19 @@ def test_an_answer_too_few_is_the_plugins_error(ask, notes) -> None:
 
 
 @pytest.mark.covers("EvalServer.base_url", "EvalServer.model", "EvalServer.concurrency")
-def test_an_eval_is_told_whom_to_ask(whole_run: WholeRun) -> None:
-    """The measured server's address and name; no more in flight than it was planned for."""
+def test_the_eval_server_is_the_measured_one(whole_run: WholeRun) -> None:
+    """Its URL, model name and planned concurrency."""
     (ready,) = whole_run.notes.of("bench_deployment_ready")
-    for call in whole_run.notes.of("Eval.ask"):
+    calls = whole_run.notes.of("Eval.ask")
+    assert calls
+    for call in calls:
         assert call["base_url"] == ready["event"]["endpoints"][0]["url"]
         assert (call["model"], call["concurrency"]) == ("recorded", 2)
 
 
 @pytest.mark.covers("EvalServer.scratch")
-def test_scratch_is_one_folder_that_goes(whole_run: WholeRun) -> None:
-    """It could be written to in every batch, and is gone after the run."""
+def test_scratch_is_removed_after_the_run(whole_run: WholeRun) -> None:
+    """All batches use the same writable folder."""
     calls = whole_run.notes.of("Eval.ask")
     assert len(calls) == 2
     (scratch,) = {call["scratch"] for call in calls}
@@ -149,8 +151,8 @@ def test_scratch_is_one_folder_that_goes(whole_run: WholeRun) -> None:
 
 
 @pytest.mark.covers("EvalServer.api_key")
-def test_a_key_comes_from_the_environment(ask, notes, tmp_path) -> None:
-    """Only where the plan names a variable; it is in no file of the job."""
+def test_the_api_key_comes_from_the_environment(ask, notes, tmp_path) -> None:
+    """If the plan names a variable. It is in no file of the job."""
     ask()
     assert [call["keyed"] for call in notes.of("Eval.ask")] == [False, False]
     (tmp_path / "samples.jsonl").unlink()
@@ -160,8 +162,8 @@ def test_a_key_comes_from_the_environment(ask, notes, tmp_path) -> None:
 
 
 @pytest.mark.covers("EvalServer.generate")
-def test_answers_come_in_order_or_as_an_error(ask, notes, tmp_path) -> None:
-    """Whatever their length, with several in flight; a server that refuses is an EngineError."""
+def test_answers_are_in_order(ask, notes, tmp_path) -> None:
+    """For any length, with several requests in flight. A rejected request is an EngineError."""
     ask(concurrency=5)
     answers = notes.of("Eval.score")[0]["answers"]
     assert {n: len(text.split()) for n, text in answers.items()} == {n: int(n) for n in ALL}
@@ -171,8 +173,8 @@ def test_answers_come_in_order_or_as_an_error(ask, notes, tmp_path) -> None:
     assert said[-1]["error"].startswith("the server failed on an eval question: HTTP 400")
 
 
-def test_the_verdict_is_the_scores(whole_run: WholeRun) -> None:
-    """What score() gave stands in the outcome, and on disk."""
+def test_the_outcome_has_the_score(whole_run: WholeRun) -> None:
+    """Also on disk."""
     (outcome,) = whole_run.outcome.evals
     assert (outcome.metric, outcome.value, outcome.n) == ("words", 1.0, 10)
     assert outcome.variant == "v1"

@@ -1,4 +1,4 @@
-"""Hardware and Sampler: what core asks of a host, and what becomes of the answers."""
+"""Hardware and Sampler: when core calls each member, and the use of its result."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .conftest import PLUGIN, WholeRun, plan_of, suite
 
 
 @pytest.mark.covers("Hardware.probe")
-def test_a_probe_gives_the_facts_of_a_plan(notes) -> None:
-    """Asked once a plan; none there, with the plugin's own reason and hint."""
+def test_the_probe_determines_the_hardware_of_a_plan(notes) -> None:
+    """Called once per plan. Without devices, the error has the plugin's reason and hint."""
     one = suite(evals=False)
     two = attrs.evolve(one, deployments=one.deployments * 2)
     plan, _ = plan_of(two)
@@ -34,8 +34,8 @@ def test_a_probe_gives_the_facts_of_a_plan(notes) -> None:
     assert caught.value.hint == "leave out absent"
 
 
-def test_what_a_probe_says_of_the_host_reaches_the_run(whole_run: WholeRun) -> None:
-    """Handles go to processes, what cannot be measured into the notes."""
+def test_handles_and_notes_of_a_probe_are_used(whole_run: WholeRun) -> None:
+    """Handles select devices for processes; notes are recorded."""
     (allocated,) = whole_run.notes.of("Launcher.allocate")
     (placement,) = allocated["allocation"]["placements"]
     assert placement["devices"] == ["handle-0"]
@@ -44,15 +44,15 @@ def test_what_a_probe_says_of_the_host_reaches_the_run(whole_run: WholeRun) -> N
 
 
 @pytest.mark.covers("Hardware.catalogue")
-def test_a_chip_is_known_by_its_alias(notes) -> None:
-    """A probe tells the driver's name; the catalogue says which chip that is."""
+def test_a_chip_is_found_by_its_alias(notes) -> None:
+    """The catalogue maps the driver's name to a SKU."""
     plan, _ = plan_of(suite(hardware={"unnamed": True}))
     assert plan.deployments[0].request.hardware.sku == "REC-1"
 
 
 @pytest.mark.covers("Hardware.environment")
-def test_processes_with_accelerators_get_its_variables(notes) -> None:
-    """As the hardware says it, explained as its own; processes without accelerators do not."""
+def test_processes_with_accelerators_get_the_variables(notes) -> None:
+    """The plan names the hardware as their source. Processes without accelerators do not."""
     plan, _ = plan_of(suite(evals=False))
     (deployment,) = plan.deployments
     (process,) = deployment.launch.processes
@@ -66,12 +66,12 @@ def test_processes_with_accelerators_get_its_variables(notes) -> None:
     assert merged.processes[1].environment == {}
 
 
-def test_the_variables_are_bound_to_what_was_allocated(serving) -> None:
-    """The server's own environment holds its device."""
+def test_the_variables_are_bound_to_the_allocation(serving) -> None:
+    """The server's environment has its device."""
     made = serving(suite(evals=False))
     made.start()
     (state,) = made.deployment.status()
-    # The launcher's process is a supervisor or the server; both have the variable.
+    # The process is the supervisor or the server; both have the variable.
     environ = Path(f"/proc/{state.pid}/environ").read_bytes().split(b"\0")
     assert b"RECORDED_DEVICES=handle-0" in environ
 
@@ -86,8 +86,8 @@ def _agent(*more: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.covers("Hardware.sampler")
-def test_a_sampler_is_made_for_the_devices_of_the_deployment(whole_run, notes) -> None:
-    """Not for all that are here; a host that can tell nothing ends its agent without fuss."""
+def test_the_sampler_gets_the_devices_of_the_deployment(whole_run, notes) -> None:
+    """Not all devices of the host. Without a sampler the agent exits with code 0."""
     (made,) = whole_run.notes.of("Hardware.sampler")
     assert made["devices"] == [0]
     blind = _agent("--devices", "0,1", "--options", '{"blind": true}')
@@ -97,8 +97,8 @@ def test_a_sampler_is_made_for_the_devices_of_the_deployment(whole_run, notes) -
 
 
 @pytest.mark.covers("Sampler.sample", "Sampler.close")
-def test_a_sampler_is_read_in_rhythm_and_closed_once(notes) -> None:
-    """Every reading is a line with all devices; the end of the agent's input closes it."""
+def test_a_sampler_is_read_periodically_and_closed_once(notes) -> None:
+    """Every reading is one line with all devices. The agent exits at the end of its input."""
     agent = _agent("--devices", "0,1")
     assert agent.stdout is not None and agent.stdin is not None
     lines = [json.loads(agent.stdout.readline()) for _ in range(5)]
@@ -114,15 +114,15 @@ def test_a_sampler_is_read_in_rhythm_and_closed_once(notes) -> None:
     assert len(notes.of("Sampler.close")) == 1
 
 
-def test_samples_become_power_of_a_point(whole_run: WholeRun) -> None:
-    """What the sampler said, over the measured window."""
-    # The last point: on a busy machine the agent may still be starting at the first.
+def test_samples_determine_the_power_of_a_point(whole_run: WholeRun) -> None:
+    """The mean over the measured window."""
+    # On a busy machine the agent may still be starting during the first point.
     power: Any = whole_run.outcome.results[-1].metrics["power_w.accelerator"]
     assert power.mean == pytest.approx(100.0)
 
 
 def test_a_sampler_is_closed_at_the_end_of_a_run(notes, tmp_path) -> None:
-    """Drivers are let go of by core's own way to end an agent."""
+    """When core ends the agent."""
     telemetry = Telemetry(
         module=PLUGIN,
         name="recording",

@@ -1,4 +1,4 @@
-"""Hooks: when the loader, the planner and the runner call them, and what becomes of the answer."""
+"""Hooks: when registry, planner and runner call them, and the use of their results."""
 
 from __future__ import annotations
 
@@ -57,18 +57,16 @@ REGISTERED = {
     "bench_register_codecs",
 )
 @pytest.mark.parametrize(("kind", "name"), REGISTERED.items())
-def test_a_registration_hook_is_called_when_its_plugin_is_named(
+def test_a_registration_hook_is_called_once_on_first_use(
     notes, monkeypatch, kind: str, name: str
 ) -> None:
-    """Not for a list, not for another kind, not twice; what it returns is what core works with;
-    what it raises makes the plugin broken.
-    """
+    """Not when listing names, not for another kind. An exception marks the plugin as broken."""
     hook = BY_NAME[kind].hook
-    host = PluginRegistry()
-    assert name in host.names(kind)
+    registry = PluginRegistry()
+    assert name in registry.names(kind)
     assert not notes.all()
-    spec = host.spec(kind, name)
-    assert host.spec(kind, name) is spec
+    spec = registry.spec(kind, name)
+    assert registry.spec(kind, name) is spec
     assert [call["member"] for call in notes.all()] == [hook]
     assert isinstance(spec, BY_NAME[kind].spec or type(None))
     assert spec.name == name
@@ -77,16 +75,16 @@ def test_a_registration_hook_is_called_when_its_plugin_is_named(
         PluginRegistry().spec(kind, name)
 
 
-def test_two_plugins_of_a_module_are_one_call(notes) -> None:
-    """Called once, when a plugin of the module is first named."""
-    host = PluginRegistry()
-    host.spec("engine", "recording")
-    host.spec("engine", "recording-bare")
+def test_the_hook_of_a_module_with_two_plugins_is_called_once(notes) -> None:
+    """On first use of either plugin."""
+    registry = PluginRegistry()
+    registry.spec("engine", "recording")
+    registry.spec("engine", "recording-bare")
     assert len(notes.of("bench_register_engines")) == 1
 
 
-def test_worker_processes_call_the_hooks_of_what_they_need(whole_run: WholeRun) -> None:
-    """The agent for hardware, the eval worker for evals, a load worker for codecs each phase."""
+def test_worker_processes_call_registration_hooks(whole_run: WholeRun) -> None:
+    """The agent for hardware, the eval worker for evals, a load worker for codecs."""
     assert len(whole_run.notes.of("bench_register_hardware")) == 2
     assert len(whole_run.notes.of("bench_register_evals")) == 2
     assert len(whole_run.notes.of("bench_register_codecs")) >= 1 + 2 * 3
@@ -101,14 +99,14 @@ def _planned() -> PlannedDeployment:
 
 
 @pytest.mark.covers("bench_amend_launch")
-def test_all_of_an_amendment_reaches_the_launch_plan(notes, monkeypatch) -> None:
-    """Asked once a deployment, with the engine's own plan; every field of the answer counts."""
+def test_all_fields_of_an_amendment_are_applied(notes, monkeypatch) -> None:
+    """The hook is called once per deployment, with the engine's plan."""
     plain_one = _planned()
     (call,) = notes.of("bench_amend_launch")
     assert call["engine"] == "recording"
     assert call["request"]["hardware"]["sku"] == "REC-1"
     assert call["plan"]["processes"][0]["flags"] == {"--itl-s": 0.001}
-    # Not the hardware's variables: an amendment sees what the engine made.
+    # An amendment sees the engine's plan, without the hardware's variables.
     assert call["plan"]["processes"][0]["environment"] == {}
     monkeypatch.setenv("RECORDING_AMENDS", "everything")
     amended = _planned()
@@ -124,14 +122,14 @@ def test_all_of_an_amendment_reaches_the_launch_plan(notes, monkeypatch) -> None
     )
     assert (helper.role, helper.argv) == ("helper", ("sleep", "60"))
     assert (helper.mounts, helper.devices) == (("/opt/amended",), ("/dev/amended",))
-    said = {s.name: s for s in amended.settings}
-    assert said["--itl-s"].source == "recording.plugin: everything at once"
-    assert said["--itl-s"].replaced == ("0.001 (engine: recording)",)
+    settings = {s.name: s for s in amended.settings}
+    assert settings["--itl-s"].source == "recording.plugin: everything at once"
+    assert settings["--itl-s"].replaced == ("0.001 (engine: recording)",)
     assert amended.id != plain_one.id
 
 
-def test_no_opinion_changes_nothing(notes) -> None:
-    """None, for an engine that the plugin does not know."""
+def test_none_changes_nothing(notes) -> None:
+    """As for an unknown engine."""
     (process,) = _planned().launch.processes
     assert notes.of("bench_amend_launch")
     assert process.flags == {"--itl-s": 0.001}
@@ -139,23 +137,23 @@ def test_no_opinion_changes_nothing(notes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "kind", "said"),
+    ("how", "kind", "message"),
     [
         ("fails", PluginError, r"recording\.plugin failed to amend the launch: RuntimeError"),
-        ("refuses", UsageError, "refused on purpose"),
+        ("rejects", UsageError, "rejected on purpose"),
     ],
 )
-def test_an_amendment_that_raises_ends_the_plan(
-    notes, monkeypatch, how: str, kind: type[Exception], said: str
+def test_an_exception_in_an_amendment_stops_planning(
+    notes, monkeypatch, how: str, kind: type[Exception], message: str
 ) -> None:
-    """A fault with the plugin's name; an error of the API as it is."""
+    """Errors of the API are raised unchanged, others with the plugin's name."""
     monkeypatch.setenv("RECORDING_AMENDS", how)
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         _planned()
 
 
 def test_an_added_process_is_started_and_stopped(serving, monkeypatch) -> None:
-    """Beside the server, by the same launcher."""
+    """Together with the server."""
     monkeypatch.setenv("RECORDING_AMENDS", "everything")
     made = serving(suite(evals=False))
     made.start()
@@ -163,7 +161,7 @@ def test_an_added_process_is_started_and_stopped(serving, monkeypatch) -> None:
         *(("server", None), ("helper", None))
     ]
     made.stop()
-    assert all(s.exit_code is not None for s in made.deployment.status())
+    assert [s.exit_code is None for s in made.deployment.status()] == [False, False]
 
 
 # -- observe -------------------------------------------------------------------------------------
@@ -177,8 +175,8 @@ def test_an_added_process_is_started_and_stopped(serving, monkeypatch) -> None:
     "bench_eval_finished",
     "bench_run_finished",
 )
-def test_each_event_is_told_once_with_what_happened(whole_run: WholeRun) -> None:
-    """Points, versions, verdicts as they stand in the results."""
+def test_each_event_occurs_once(whole_run: WholeRun) -> None:
+    """With the points, versions and verdicts of the results."""
     events = {hook: [c["event"] for c in whole_run.notes.of(hook)] for hook in OBSERVE}
     run, results = whole_run.directory.id, whole_run.outcome.results
     path = str(whole_run.directory.path)
@@ -200,15 +198,15 @@ def test_each_event_is_told_once_with_what_happened(whole_run: WholeRun) -> None
 
 
 @pytest.mark.parametrize("hook", OBSERVE)
-def test_an_observer_that_fails_is_logged_by_name(notes, monkeypatch, capsys, hook: str) -> None:
-    """Every observe hook; nothing is raised."""
-    host = PluginRegistry()
-    host.spec("observer", "recording")
+def test_a_failing_observer_is_logged(notes, monkeypatch, capsys, hook: str) -> None:
+    """With plugin and hook; nothing is raised."""
+    registry = PluginRegistry()
+    registry.spec("observer", "recording")
     monkeypatch.setenv("RECORDING_FAILS", hook)
     cls = OBSERVE[hook]
     event = cls(**{field.name: None for field in attrs.fields(cls)})
-    Observers(host).tell(event)
+    Observers(registry).tell(event)
     assert len(notes.of(hook)) == 1
-    said = capsys.readouterr()
-    assert "observer failed" in said.out + said.err
-    assert "recording.plugin" in said.out + said.err and hook in said.out + said.err
+    captured = capsys.readouterr()
+    log = captured.out + captured.err
+    assert "observer failed" in log and "recording.plugin" in log and hook in log

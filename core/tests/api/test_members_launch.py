@@ -1,4 +1,4 @@
-"""Launcher and Deployment: what core asks of a place to run processes."""
+"""Launcher and Deployment: when core calls each member, and the use of its result."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .conftest import WholeRun, plan_of, suite
 
 
 @pytest.mark.covers("Launcher.allocate")
-def test_what_a_plan_needs_is_allocated(whole_run: WholeRun) -> None:
-    """Every process of the plan and the chip it was planned for; before anything is started."""
+def test_allocate_gets_the_plan_s_resources(whole_run: WholeRun) -> None:
+    """All processes and the SKU, before the start."""
     (asked,) = whole_run.notes.of("Launcher.allocate")
     planned = whole_run.plan.deployments[0].launch.processes
     assert [p["role"] for p in asked["resources"]["processes"]] == [p.role for p in planned]
@@ -22,8 +22,8 @@ def test_what_a_plan_needs_is_allocated(whole_run: WholeRun) -> None:
     assert order == ["Launcher.allocate", "Launcher.start", "Engine.ready"]
 
 
-def test_what_is_not_there_ends_the_start(serving, notes, tmp_path) -> None:
-    """HardwareAbsent as the launcher raised it; nothing was started."""
+def test_missing_hardware_ends_the_start(serving, notes, tmp_path) -> None:
+    """HardwareAbsent is raised unchanged, and no process starts."""
     made = serving(suite(evals=False))
     plugins = plan_of(suite(evals=False))[1]
     made._launcher = plugins.launcher(PluginRef("recording"), LauncherContext(logs=tmp_path))
@@ -33,8 +33,8 @@ def test_what_is_not_there_ends_the_start(serving, notes, tmp_path) -> None:
 
 
 @pytest.mark.covers("Launcher.start")
-def test_the_plan_is_started_where_it_was_allocated(whole_run: WholeRun) -> None:
-    """With all layers merged into it, and with the very allocation."""
+def test_start_gets_the_merged_plan_and_the_allocation(whole_run: WholeRun) -> None:
+    """The plan has the settings of all layers."""
     (allocated,) = whole_run.notes.of("Launcher.allocate")
     (started,) = whole_run.notes.of("Launcher.start")
     assert started["allocation"] == allocated["allocation"]
@@ -44,7 +44,7 @@ def test_the_plan_is_started_where_it_was_allocated(whole_run: WholeRun) -> None
 
 @pytest.mark.covers("Deployment.endpoints")
 def test_load_goes_to_the_first_endpoint(serving) -> None:
-    """Of those that the deployment tells."""
+    """Of the deployment's endpoints."""
     made = serving(suite(evals=False))
     made.start()
     inner = made.deployment.endpoints
@@ -53,16 +53,17 @@ def test_load_goes_to_the_first_endpoint(serving) -> None:
     assert made.control.get("/health").status == 200
 
 
-def test_endpoints_that_are_known_late_are_waited_for(serving) -> None:
-    """A cluster tells hosts and ports only once its processes run."""
+def test_core_waits_for_late_endpoints(serving, notes) -> None:
+    """A cluster knows hosts and ports only after its processes run."""
     made = serving(suite(evals=False, launcher={"late": 3}))
     made.start()
-    assert made.url.startswith("http://127.0.0.1:")
+    assert len(notes.of("Deployment.endpoints")) >= 4
+    assert made.url == made.deployment.endpoints[0].url
 
 
 @pytest.mark.covers("Deployment.status", "Deployment.logs")
-def test_a_dead_process_is_noticed_and_quoted(serving, notes) -> None:
-    """Its exit code from the status, its last words from the log of its role."""
+def test_the_error_of_a_dead_process_has_its_log(serving, notes) -> None:
+    """With its exit code, and the end of its log."""
     made = serving(suite(evals=False, engine={"script": "--no-such-option"}))
     with pytest.raises(EngineError, match=r"ended with exit code 2: .*last words of rec"):
         made.start()
@@ -71,8 +72,8 @@ def test_a_dead_process_is_noticed_and_quoted(serving, notes) -> None:
     assert {(c["role"], c["lines"]) for c in notes.of("Deployment.logs")} == {("server", 30)}
 
 
-def test_a_running_deployment_is_looked_after(whole_run: WholeRun) -> None:
-    """While it starts and all through a measurement; its log is nobody's business then."""
+def test_the_status_is_polled(whole_run: WholeRun) -> None:
+    """During the start and the measurement. Logs are not read."""
     members = ("bench_point_started", "Deployment.status", "bench_point_finished")
     order = whole_run.notes.order(*members)
     begin, end = order.index(members[0]), order.index(members[2])
@@ -82,14 +83,14 @@ def test_a_running_deployment_is_looked_after(whole_run: WholeRun) -> None:
 
 
 @pytest.mark.covers("Deployment.cancel")
-def test_everything_is_cancelled_at_the_end_of_a_run(whole_run: WholeRun) -> None:
-    """After the last question, before the run is said to be over."""
+def test_deployments_are_cancelled_at_the_end_of_a_run(whole_run: WholeRun) -> None:
+    """After the evals, before the event."""
     members = ("bench_eval_finished", "Deployment.cancel", "bench_run_finished")
     assert whole_run.notes.order(*members) == list(members)
 
 
-def test_what_did_not_start_is_cancelled_as_well(serving, notes) -> None:
-    """Also where it is stopped twice."""
+def test_a_failed_start_is_cancelled(serving, notes) -> None:
+    """Once, even if it is stopped twice."""
     made = serving(suite(evals=False, engine={"script": "--no-such-option"}))
     with pytest.raises(EngineError), made:
         pass

@@ -1,4 +1,4 @@
-"""Reporters as core calls them."""
+"""Reporters: when core calls them, and the use of their artifacts."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from .conftest import WholeRun
 
 
 @pytest.mark.covers("Reporter.render")
-def test_a_run_is_rendered_and_its_artifacts_put_where_they_belong(
-    whole_run: WholeRun, notes, capfdbinary
-) -> None:
-    """All results and definitions go in; a name is a file of the run, no name is printed."""
+def test_artifacts_are_written_or_printed(whole_run: WholeRun, notes, capfdbinary) -> None:
+    """The view has all results and definitions. Artifacts without a name are printed."""
     render(whole_run.directory.path, None, ())
     (call,) = notes.of("Reporter.render")
     assert call["runs"] == [[whole_run.directory.id, "complete", 2, 1]]
     assert call["definitions"] == [definition.name for definition in DEFINITIONS]
     assert call["color"] is False
     assert capfdbinary.readouterr().out == b"a line\n"
-    # A name is no path: nothing is written beside the folder of reports.
+    # A name is not a path: nothing is written outside of the folder.
     assert (whole_run.directory.path / "reports" / "page.txt").read_bytes() == b"a page"
     assert not (whole_run.directory.path / "page.txt").exists()
 
 
-def test_a_reporter_that_fails_is_named(whole_run: WholeRun, notes) -> None:
-    """The run's results are not its business."""
+def test_a_failing_reporter_is_a_plugin_error(whole_run: WholeRun, notes) -> None:
+    """The run's results are unchanged."""
     failing = PluginRef("recording", FrozenMap({"fails": True}))
     with pytest.raises(PluginError, match="the reporter 'recording' failed: RuntimeError: failed"):
         render(whole_run.directory.path, [failing], ())

@@ -45,7 +45,7 @@ Drive = Callable[..., PhaseSummary]
 
 @pytest.fixture
 def drive(notes: Notes, tmp_path: Path) -> Iterator[Drive]:
-    """Run one phase against a scripted server, in a load worker, with the recording codec."""
+    """Run one phase with a scripted server, in a load worker, with the recording codec."""
     port = free_port()
     command = (sys.executable, "-m", "tokenbench.testing.server", "--port", str(port))
     server = start(command, log=tmp_path / "server.log")
@@ -88,8 +88,8 @@ def _talk(name: str, first: str = "what is asked", **options: Any) -> Any:
 
 
 @pytest.mark.covers("Session.next")
-def test_a_session_is_asked_once_and_then_after_each_turn(drive, notes) -> None:
-    """First with None, then with what came back; its turns are sent until it has none."""
+def test_next_is_called_at_the_start_and_after_each_turn(drive, notes) -> None:
+    """First with None, then with the result of the turn, until it returns none."""
     summary = drive(_talk("one"), _talk("two"))
     assert (summary.turns, summary.stopped_by) == (4, "sessions")
     first, second, third = [c["previous"] for c in notes.of("Session.next")][:3]
@@ -101,40 +101,40 @@ def test_a_session_is_asked_once_and_then_after_each_turn(drive, notes) -> None:
     assert asked == ["what is asked", " word word word again"] * 2
 
 
-def test_a_session_is_told_of_a_turn_that_failed(drive, notes) -> None:
-    """And decides itself what follows."""
+def test_next_receives_failed_turns(drive, notes) -> None:
+    """With ok False."""
     drive(_talk("one"), codec="recording-garbage", stop=Stop(requests=9))
     results = [c["previous"] for c in notes.of("Session.next")]
     assert [r and r["ok"] for r in results] == [None, False, False]
 
 
-def test_a_session_of_one_turn_is_asked_once_as_well(drive, notes) -> None:
-    """Before the clock starts; nothing depends on what comes back."""
+def test_next_of_a_one_turn_session_is_called_once(drive, notes) -> None:
+    """Before the clock starts."""
     drive(_talk("one", one_turn=True))
     assert [c["previous"] is None for c in notes.of("Session.next")] == [True]
 
 
-def test_a_session_that_raises_ends_the_phase(drive) -> None:
-    """A fault of a plugin is an error, not a worker that waits for ever."""
+def test_an_exception_in_a_session_ends_the_phase(drive) -> None:
+    """With an error that has its message."""
     with pytest.raises(BenchError, match="failed on purpose"):
         drive(_talk("one", fails=True))
 
 
 @pytest.mark.covers("Codec.encode")
 def test_a_codec_encodes_each_turn_for_its_target(drive, notes) -> None:
-    """With the server's name of the model and its dialect; what cannot be said is an error."""
+    """With the served model name and the dialect. Its UsageError is raised unchanged."""
     drive(_talk("one"))
     first, second = notes.of("Codec.encode")
     assert first["target"]["model"] == "served"
     assert first["target"]["dialect"]["extra_body"] == {"a": 1}
     assert (first["turn"]["max_tokens"], second["turn"]["max_tokens"]) == (3, 2)
-    with pytest.raises(UsageError, match="unsayable on purpose"):
-        drive(_talk("two", "unsayable"))
+    with pytest.raises(UsageError, match="unsupported on purpose"):
+        drive(_talk("two", "unsupported"))
 
 
 @pytest.mark.covers("Codec.classify")
-def test_a_codec_says_what_each_event_means(drive, notes, tmp_path) -> None:
-    """Each line once; its counts are the record's; bytes it refuses break that turn only."""
+def test_a_codec_decodes_each_event(drive, notes, tmp_path) -> None:
+    """Once per line; records have its counts. A ValueError breaks only that turn."""
     drive(_talk("one"))
     events = [c["event"] for c in notes.of("Codec.classify")]
     assert len(events) == (3 + 1) + (2 + 1)
@@ -149,16 +149,16 @@ def test_a_codec_says_what_each_event_means(drive, notes, tmp_path) -> None:
     assert len(summary.errors) == 2
 
 
-def test_why_a_codec_refused_an_event_is_said(drive) -> None:
-    """In the codec's own words."""
+def test_the_error_of_a_codec_is_reported(drive) -> None:
+    """With its message."""
     turn = SingleTurn(Turn(prompt=TextPrompt("a"), max_tokens=2))
     summary = drive(turn, codec="recording-garbage")
     assert summary.errors == ("broken: unreadable response: unreadable on purpose",)
 
 
 @pytest.mark.covers("Workload.context_tokens")
-def test_the_context_of_the_workloads_is_asked_of_the_engine(notes) -> None:
-    """The largest; unknown as soon as one is unknown."""
+def test_the_engine_gets_the_context_of_the_workloads(notes) -> None:
+    """The largest; None if one is unknown."""
 
     def asked(*contexts: int) -> int | None:
         ref = tuple(PluginRef("recording", FrozenMap({"context": c})) for c in contexts)
@@ -171,8 +171,8 @@ def test_the_context_of_the_workloads_is_asked_of_the_engine(notes) -> None:
 
 
 @pytest.mark.covers("Workload.dataset_hash")
-def test_other_data_are_another_point(notes) -> None:
-    """The hash is part of the identity."""
+def test_the_dataset_hash_is_part_of_the_identity(notes) -> None:
+    """Other data are another point."""
     one = plan_of(suite(evals=False))[0].deployments[0].points[0]
     asked = suite(evals=False, workload={"data": "hash of other data"})
     other = plan_of(asked)[0].deployments[0].points[0]
@@ -182,8 +182,8 @@ def test_other_data_are_another_point(notes) -> None:
 
 
 @pytest.mark.covers("Workload.sessions")
-def test_a_workload_is_asked_for_each_phase_with_a_seed_of_its_own(whole_run: WholeRun) -> None:
-    """It is told what the server takes; its sessions are those that run."""
+def test_each_phase_has_its_own_seed(whole_run: WholeRun) -> None:
+    """The context describes the server; the returned sessions are run."""
     choosing, *phases = whole_run.notes.of("Workload.sessions")
     assert len(phases) == 2 * (1 + 2)
     assert len({call["seed"] for call in phases}) == len(phases)
@@ -193,9 +193,12 @@ def test_a_workload_is_asked_for_each_phase_with_a_seed_of_its_own(whole_run: Wh
     assert ran == {str(call["seed"]) for call in whole_run.notes.of("Workload.sessions")}
 
 
-def test_the_same_suite_asks_for_the_same_sessions(whole_run, notes, tmp_path) -> None:
-    """Seeds follow from the suite's seed, the level and the phase alone."""
-    load = LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_least=2, at_most=2), requests=2, warmup_per_concurrency=2)
+def test_seeds_are_deterministic(whole_run, notes, tmp_path) -> None:
+    """They depend only on the suite's seed, the level and the phase."""
+    twice = RepeatsRequest(at_least=2, at_most=2)
+    load = LoadRequest(
+        concurrency=(1, 2), repeats=twice, requests=2, warmup_per_concurrency=2
+    )
     run_of(suite(load=load, evals=False), tmp_path, notes)
     seeds = [c["seed"] for c in notes.of("Workload.sessions")]
     assert seeds == [c["seed"] for c in whole_run.notes.of("Workload.sessions")]
@@ -204,8 +207,8 @@ def test_the_same_suite_asks_for_the_same_sessions(whole_run, notes, tmp_path) -
 @pytest.mark.covers(
     "Tokenizer.vocab_size", "Tokenizer.special_ids", "Tokenizer.encode", "Tokenizer.decode"
 )
-def test_a_models_tokenizer_reaches_the_workload(whole_run: WholeRun) -> None:
-    """Made once, of the chosen weights; a workload asks it as it is, nothing stands between."""
+def test_the_workload_gets_the_model_s_tokenizer(whole_run: WholeRun) -> None:
+    """Created once, from the selected weights."""
     (made,) = whole_run.notes.of("ModelSpec.tokenizer")
     assert made["path"] == "rec/weights"
     for call in whole_run.notes.of("Workload.sessions"):
@@ -224,7 +227,7 @@ def _levels_of(monkeypatch: pytest.MonkeyPatch, levels: LoadPlan) -> None:
 
 @pytest.mark.covers("FixedLoadPlan.known", "LoadPlan.known")
 def test_known_levels_are_the_points_of_a_plan(notes, monkeypatch) -> None:
-    """All of a fixed list; what a plan does not know beforehand is not planned."""
+    """Levels not known in advance are not in the plan."""
     levels = (LoadLevel(concurrency=2), LoadLevel(concurrency=1))
     assert FixedLoadPlan(levels).known() == levels
     asked = attrs.evolve(suite(evals=False), load=LoadRequest(concurrency=(2, 1)))
@@ -241,10 +244,8 @@ def test_known_levels_are_the_points_of_a_plan(notes, monkeypatch) -> None:
 
 
 @pytest.mark.covers("LoadPlan.next")
-def test_the_next_level_is_chosen_from_the_results_so_far(notes, monkeypatch, tmp_path) -> None:
-    """Asked before each point with all results; None ends the loop. What is not known beforehand
-    is measured all the same.
-    """
+def test_the_next_level_depends_on_the_results(notes, monkeypatch, tmp_path) -> None:
+    """Called before each point with all results; None ends the loop."""
     seen: list[list[str]] = []
 
     @attrs.frozen

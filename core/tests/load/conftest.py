@@ -18,7 +18,7 @@ from tokenbench.load.codecs import find_codec
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary
 from tokenbench.load.session_file import write_sessions
-from tokenbench.load.worker_handle import WorkerHandle
+from tokenbench.load.worker_handle import Progress, WorkerHandle
 
 from .peers import PhaseResult, Server, run_phase_here
 
@@ -104,6 +104,7 @@ def drive(worker: WorkerHandle, tmp_path: Path) -> Callable[..., PhaseSummary]:
         concurrency: int = 4,
         stop: Stop | None = None,
         sessions: list[Session] | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
         interrupted: Callable[[], bool] = lambda: False,
         codec: str = COMPLETIONS,
         **options: object,
@@ -126,7 +127,7 @@ def drive(worker: WorkerHandle, tmp_path: Path) -> Callable[..., PhaseSummary]:
         return worker.run(
             job,
             tmp_path / "job.json",
-            on_progress=lambda _: None,
+            on_progress=on_progress,
             interrupted=interrupted,
             alive=lambda: True,
         )

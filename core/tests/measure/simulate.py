@@ -2,20 +2,21 @@
 
 The server has continuous batching: it prefills one prompt at a time and decodes a bounded number of
 requests together, slower the more there are; other requests queue. The client is late by tens of
-microseconds. The simulation does not depend on any check or limit.
+microseconds. The simulation does not depend on any check or limit. Of servers that drift, freeze or
+report wrong usage, it also returns what truly happened.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+from simulated_server import Request, Server
 
-from tokenbench.api import Check, Counters, Measurement, Stop
+from tokenbench.api import Check, CheckOutcome, Counters, Estimate, FrozenMap, Measurement, Stop
 from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, TokenSource
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Floats, Ints, Rows
 from tokenbench.measure.certify import certify
@@ -32,85 +33,39 @@ if TYPE_CHECKING:
 _START_NS = 5_000_000_000_000
 
 
-@attrs.define
-class _Request:
-    """An in-flight request. `mark`: the server's `work` when its first token left."""
+@attrs.frozen(eq=False)
+class Sent:
+    """What the server sent to one request: when its chunks left, and their tokens."""
 
-    at: float
-    session: int
-    turns: int
-    turn: int
-    asked_in: int
-    asked_out: int
-    n_out: int
-    pace: float
-    sent: float = 0.0
-    mark: float = 0.0
-    end: float = 0.0
+    sent: float
+    left: Floats
+    tokens: Ints
 
 
-@attrs.define
-class _Server:
-    """Sequential prefill, batched decode of up to `run.slots` requests, and a queue.
+@attrs.frozen
+class Truth:
+    """What truly happened in a repeat, by the names of metrics; None without any."""
 
-    `work`: tokens generated per running request since the start. All requests advance together, at
-    a pace that depends on their number.
-    """
+    values: dict[str, float | None]
 
-    run: Run
-    speed: float
-    now: float = 0.0
-    work: float = 0.0
-    waiting: deque[_Request] = attrs.field(factory=deque)
-    reading: list[tuple[float, _Request]] = attrs.field(factory=list)
-    running: list[tuple[float, int, _Request]] = attrs.field(factory=list)
-    path: list[tuple[float, float]] = attrs.field(factory=lambda: [(0.0, 0.0)])
-
-    def next(self) -> float:
-        """Time of the next event in the server."""
-        ends = self.reading[0][0] if self.reading else math.inf
-        if self.running:
-            ends = min(ends, self.now + (self.running[0][0] - self.work) * self._tpot_s())
-        return ends
-
-    def advance(self, to: float) -> list[_Request]:
-        """Advance to a time not after `next`; return the requests that ended."""
-        if self.running:
-            self.work += (to - self.now) / self._tpot_s()
-        self.now = to
-        self.path.append((to, self.work))
-        if self.reading and self.reading[0][0] <= to + 1e-12:
-            _, request = self.reading.pop()
-            request.mark = self.work
-            last = self.work + (request.n_out - 1) * request.pace
-            heapq.heappush(self.running, (last, id(request), request))
-        ended = []
-        while self.running and self.running[0][0] <= self.work + 1e-9:
-            ended.append(heapq.heappop(self.running)[2])
-        self._read()
-        return ended
-
-    def take(self, request: _Request) -> None:
-        """A request arrives now."""
-        self.waiting.append(request)
-        self._read()
-
-    def _read(self) -> None:
-        if self.waiting and not self.reading and len(self.running) < self.run.slots:
-            request = self.waiting.popleft()
-            # The prefix of a later turn is cached.
-            new = request.asked_in + self.run.template if request.turn == 0 else self.run.n_in
-            seconds = (new / self.run.prefill_tok_s + self.run.base_tpot_s) * self._slowness
-            self.reading.append((self.now + seconds * request.pace, request))
-
-    def _tpot_s(self) -> float:
-        load = len(self.running) / self.run.slots
-        return self.run.base_tpot_s * (1 + self.run.slowdown * load) * self._slowness
-
-    @property
-    def _slowness(self) -> float:
-        late = self.now > self.run.duration_s * 2 / 3
-        return self.speed / (self.run.slows_to if late else 1.0)
+    @classmethod
+    def of(cls, sent: list[Sent], start: float, end: float) -> Truth:
+        """Of the window from `start` to `end`."""
+        at = np.concatenate([one.left for one in sent] or [np.zeros(0)])
+        tokens = np.concatenate([one.tokens for one in sent] or [np.zeros(0)])
+        inside = (at >= start) & (at <= end)
+        several = [one for one in sent if one.left[-1] > one.left[0] and one.tokens.sum() > 1]
+        tpot = [(one.left[-1] - one.left[0]) / (one.tokens.sum() - 1) for one in several]
+        ttft = [one.left[0] - one.sent for one in sent]
+        rate = float(tokens[inside].sum() / (end - start)) if end > start else None
+        return cls(
+            {
+                "output_tok_s.steady": rate,
+                "ttft_s.p50": float(np.median(ttft)) if ttft else None,
+                "tpot_s.p50": float(np.median(tpot)) if tpot else None,
+                "output_tokens": float(tokens.sum()),
+            }
+        )
 
 
 @attrs.define
@@ -119,8 +74,8 @@ class _Client:
 
     run: Run
     rng: np.random.Generator
-    server: _Server
-    done: list[_Request] = attrs.field(factory=list)
+    server: Server
+    done: list[Request] = attrs.field(factory=list)
     due: list[tuple[float, int, int, int]] = attrs.field(factory=list)
     sessions: int = 0
     sent: int = 0
@@ -166,7 +121,7 @@ class _Client:
         asked_out = n_out = self._length(run.n_out)
         if not run.exact_output:
             n_out = int(min(asked_out, max(1, rng.exponential(asked_out / 2))))
-        request = _Request(
+        request = Request(
             at=at,
             session=session,
             turns=turns,
@@ -182,7 +137,7 @@ class _Client:
             self.stopped = request.sent
         self.server.take(request)
 
-    def _ended(self, request: _Request) -> None:
+    def _ended(self, request: Request) -> None:
         run = self.run
         # Network and client latency.
         request.end = self.server.now + float(self.rng.lognormal(np.log(80e-6), 0.3))
@@ -196,20 +151,25 @@ class _Client:
 
     # -- records ---------------------------------------------------------------------------------
 
-    def records(self) -> tuple[Rows, Rows]:
-        """Records and chunks, in the order in which turns ended."""
+    def records(self) -> tuple[Rows, Rows, list[Sent]]:
+        """Records and chunks in the order in which turns ended, and what was sent in truth."""
         times, work = (np.array(column) for column in zip(*self.server.path, strict=True))
-        rows, timestamps, tokens = [], [], []
+        rows, timestamps, tokens, truth = [], [], [], []
         for request in self.done:
             counts = self._chunks(request.n_out)
             marks = request.mark + (np.cumsum(counts) - 1) * request.pace
-            left = np.interp(marks, work, times) if len(marks) else marks
+            # Where the server was idle, the mark of a last token has several times.
+            left = np.minimum(np.interp(marks, work, times), request.end - 80e-6)
             if request.n_out == 1:
-                left = left * 0 + (request.end - 80e-6)
-            read = _all_ns(self._read_times(left, request.end))
+                left[:] = request.end - 80e-6
+            held = self._merged(len(left))
+            left[held] = left[held + 1]
+            read = _all_ns(self._read_times(left, held, request.end))
             rows.append(self._row(request, read))
             timestamps.append(read)
-            tokens.append(counts if self.run.continuous_usage else np.full(len(read), ABSENT))
+            known = self.run.continuous_usage and self.run.reports_out == 1.0
+            tokens.append(counts if known else np.full(len(read), ABSENT))
+            truth.append(Sent(request.sent, left, counts))
         records = np.zeros(len(rows), RECORD_DTYPE)
         for name in rows[0] if rows else ():
             records[name] = [row[name] for row in rows]
@@ -217,7 +177,7 @@ class _Client:
         chunks = np.zeros(int(records["chunks"].sum()), CHUNK_DTYPE)
         if len(chunks):
             chunks["ns"], chunks["tokens"] = np.concatenate(timestamps), np.concatenate(tokens)
-        return records, chunks
+        return records, chunks, truth
 
     def _chunks(self, n_out: int) -> Ints:
         """Tokens of each chunk."""
@@ -229,15 +189,19 @@ class _Client:
         counts[-1] -= counts.sum() - n_out
         return counts
 
-    def _read_times(self, left: Floats, end: float) -> Floats:
-        """Read times of chunks that left the server; some are merged with the next one."""
+    def _merged(self, chunks: int) -> Ints:
+        """The chunks that something upstream holds back until the next one."""
+        if not self.run.merged_upstream or chunks < 2:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(self.rng.random(chunks - 1) < self.run.merged_upstream)
+
+    def _read_times(self, left: Floats, held: Ints, end: float) -> Floats:
+        """Read times of chunks that left the server; those that were held are read together."""
         read = left + self.rng.lognormal(np.log(25e-6), 0.4, len(left))
-        if self.run.merged_upstream and len(read) > 1:
-            held = np.flatnonzero(self.rng.random(len(read) - 1) < self.run.merged_upstream)
-            read[held] = read[held + 1]
+        read[held] = read[held + 1]
         return np.minimum(np.maximum.accumulate(read), end)
 
-    def _row(self, request: _Request, ns: Ints) -> dict[str, Any]:
+    def _row(self, request: Request, ns: Ints) -> dict[str, Any]:
         run, n_in = self.run, request.asked_in + self.run.template
         sent_ns = _ns(request.sent)
         cached = 16 * (run.template // 16) if request.turn == 0 else n_in - run.n_in
@@ -255,8 +219,8 @@ class _Client:
             "first_ns": ns[0],
             "last_ns": ns[-1],
             "end_ns": _ns(request.end),
-            "n_in": n_in,
-            "n_out": request.n_out,
+            "n_in": round(n_in * run.reports_in),
+            "n_out": max(1, round(request.n_out * run.reports_out)),
             "n_cached": cached if run.reports_cache else ABSENT,
             "asked_in": request.asked_in if request.turn == 0 else ABSENT,
             "asked_out": request.asked_out,
@@ -273,12 +237,12 @@ def _all_ns(seconds: Floats) -> Ints:
     return _START_NS + np.round(seconds * 1e9).astype(np.int64)
 
 
-def _repeat(run: Run, number: int) -> Evidence:
+def _repeat(run: Run, number: int) -> tuple[Evidence, Truth]:
     rng = np.random.default_rng([run.seed, number])
-    server = _Server(run=run, speed=1 + float(rng.normal()) * run.between_repeats)
+    server = Server(run=run, speed=1 + float(rng.normal()) * run.between_repeats)
     client = _Client(run=run, rng=rng, server=server)
     scheduled = client.drive()
-    records, chunks = client.records()
+    records, chunks, sent = client.records()
     stopped = _ns(client.stopped)
     in_flight = np.minimum(records["end_ns"], stopped) - records["sent_first_ns"]
     clock = ClockPair(wall_ns=0, monotonic_ns=0)
@@ -303,7 +267,10 @@ def _repeat(run: Run, number: int) -> Evidence:
         loop_delay_ns=(*(int(v) for v in np.percentile(delays, [50, 90, 99])), int(delays.max())),
         merged_delay_ns=tuple(int(v) for v in np.percentile(delays, range(101))),
     )
-    return _evidence(run, rng, records, chunks, phase)
+    evidence = _evidence(run, rng, records, chunks, phase)
+    window = evidence.steady
+    start, end = ((ns - _START_NS) / 1e9 for ns in (window.start_ns, window.end_ns))
+    return evidence, Truth.of(sent, start, end)
 
 
 def _evidence(
@@ -349,16 +316,31 @@ def _counters(prompt: float, generated: float, cached: float | None) -> Counters
     return Counters(prompt_tokens=prompt, generated_tokens=generated, cached_prompt_tokens=cached)
 
 
-def simulate(run: Run) -> list[Evidence]:
-    """The evidence of all repeats of a run."""
-    return [_repeat(run, number) for number in range(run.repeats)]
+def simulate(run: Run) -> tuple[list[Evidence], list[Truth]]:
+    """The evidence of all repeats of a run, and the truth about each."""
+    found = [_repeat(run, number) for number in range(run.repeats)]
+    return [evidence for evidence, _ in found], [truth for _, truth in found]
 
 
-def judge(
-    run: Run, limits: CertificationThresholds | None = None
-) -> tuple[Measurement, tuple[Check, ...]]:
-    """The verdict and the checks, as for a point of `bench run`."""
-    repeats = simulate(run)
+@attrs.frozen
+class Judged:
+    """A run's verdict and checks, its estimates, and the truth about its repeats."""
+
+    verdict: Measurement
+    checks: tuple[Check, ...]
+    metrics: FrozenMap[Estimate]
+    truths: list[Truth]
+
+    @property
+    def faults(self) -> list[Check]:
+        """The checks that flag or invalidate the run."""
+        good = (CheckOutcome.OK, CheckOutcome.NOT_ASSESSED)
+        return [check for check in self.checks if check.outcome not in good]
+
+
+def judge(run: Run, limits: CertificationThresholds | None = None) -> Judged:
+    """As for a point of `bench run`."""
+    repeats, truths = simulate(run)
     metrics = estimates(repeats)
     checks = certify(repeats, metrics, limits or CertificationThresholds())
-    return verdict(checks), checks
+    return Judged(verdict(checks), checks, metrics, truths)

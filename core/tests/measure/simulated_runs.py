@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import numpy as np
 
-_MAX_TOKENS = 200_000  # per run, to limit the time of a simulation
+_MAX_TOKENS = 60_000  # per run, to limit the time of a simulation
 _MIN_REQUESTS = 5  # expected per repeat
 
 
@@ -40,7 +42,13 @@ class Run:
     reports_cache: bool
     prefix_caching: bool
     accelerated: bool
-    slows_to: float = 1.0  # relative speed in the last third of the run; 1 for a good server
+    # Faults; the defaults are those of a good server. `slows_to`: relative speed in the last third.
+    # `reports_in`, `reports_out`: tokens in the server's usage over true ones.
+    slows_to: float = 1.0
+    frozen_from_s: float = 0.0
+    frozen_s: float = 0.0
+    reports_in: float = 1.0
+    reports_out: float = 1.0
 
     @property
     def tpot_s(self) -> float:
@@ -125,3 +133,49 @@ def _draw(rng: np.random.Generator, seed: int) -> Run:
         prefix_caching=turns > 1,
         accelerated=bool(rng.random() < 0.5),
     )
+
+
+def regular(seed: int, **changes: Any) -> Run:
+    """A closed loop of a random length below the server's capacity, with exact lengths."""
+    rng = np.random.default_rng([seed, 1])
+    return attrs.evolve(
+        draw(seed),
+        **{
+            "concurrency": int(rng.choice([4, 8, 16])),
+            "requests": None,
+            "duration_s": float(np.exp(rng.uniform(np.log(5.0), np.log(40.0)))),
+            "slots": 16,
+            "n_in": 256,
+            "n_out": int(rng.choice([32, 64])),
+            "exact_output": True,
+            "turns": 1,
+            "think_s": 0.0,
+            "base_tpot_s": 0.02,
+            "slowdown": 0.3,
+            "prefill_tok_s": 50_000.0,
+            "accelerated": False,
+            **changes,
+        },
+    )
+
+
+FAULTS = ("drifts", "freezes", "misreports")
+
+
+def draw_dishonest(seed: int) -> tuple[Run, str]:
+    """A run of a server that drifts, freezes or reports wrong usage, and which of these."""
+    rng = np.random.default_rng([seed, 2])
+    run = regular(seed) if rng.random() < 0.75 else draw(seed)
+    fault = str(rng.choice(FAULTS))
+    if fault == "drifts":
+        return attrs.evolve(run, slows_to=float(rng.uniform(0.3, 0.98))), fault
+    if fault == "freezes":
+        length = run.duration_s if run.requests is None else 5.0
+        frozen_s = length * float(rng.uniform(0.002, 0.8))
+        start = float(rng.uniform(0.0, length))
+        return attrs.evolve(run, frozen_from_s=start, frozen_s=frozen_s), fault
+    factor = float(rng.choice([0.5, 0.85, 0.95, 1.04, 1.1, 2.1]))
+    if rng.random() < 0.5:
+        return attrs.evolve(run, reports_in=factor), fault
+    # A server that is free to end early may claim any count up to the limit.
+    return attrs.evolve(run, reports_out=factor, exact_output=True), fault

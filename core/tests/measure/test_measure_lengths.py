@@ -99,6 +99,7 @@ def test_long_template_shows_in_prompts_of_different_lengths(
     for form, extra, outcome in (
         ("chat", lambda length: length + 300, OK),
         ("chat", lambda length: length * 4 // 3, INVALID),
+        ("chat", lambda length: length * 104 // 100 + 20, FLAGGED),  # 4 % more and a template
         ("text", lambda length: length + 300, INVALID),
         ("token ids", lambda length: length + 300, INVALID),
     ):

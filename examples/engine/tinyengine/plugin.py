@@ -1,4 +1,4 @@
-"""Starts the word server, and speaks its protocol."""
+"""The engine that starts the word server, and the codec of its protocol."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ class TinyTalk(api.Codec):
 
     def encode(self, turn: api.Turn, target: api.Target) -> api.HttpRequest:
         if not isinstance(turn.prompt, api.TextPrompt):
-            raise api.UsageError("tinyengine takes plain text", hint="choose format=text")
+            raise api.UsageError("tinyengine supports only plain text", hint="use format=text")
         body = {"text": turn.prompt.text, "tokens": turn.max_tokens}
         body |= {**target.dialect.extra_body, **turn.extra_body}
         return api.HttpRequest(path="/talk", body=json.dumps(body).encode())
@@ -56,7 +56,7 @@ def bench_register_engines() -> list[api.EngineSpec]:
     can = api.EngineCapabilities(weight_formats=("word-pairs",), counters=True)
     spec = api.EngineSpec(
         name="tinyengine",
-        summary="a server of words",
+        summary="a server that generates words",
         factory=lambda _options, _context: TinyEngine(),
         capabilities=can,
     )

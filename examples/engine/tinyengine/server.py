@@ -1,7 +1,7 @@
-"""The word server. `POST /talk {"text", "tokens"}` answers a line of JSON a word, then the counts.
+"""The word server. `POST /talk {"text", "tokens"}` returns one JSON line per word, then the counts.
 
-The weights are a text. Each word of an answer is one that follows the word before it in that text;
-the choice, and where it begins, depend on the whole prompt. A token is a word.
+The weights are a text. Each word of an answer follows the previous word somewhere in that text. The
+choice, and the first word, depend on the whole prompt. A token is a word.
 """
 
 import argparse
@@ -71,7 +71,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--concurrency", default=1, type=int, help="requests answered at a time")
-    parser.add_argument("--pace-s", default=0.002, type=float, help="time a word takes")
+    parser.add_argument("--pace-s", default=0.002, type=float, help="time per word")
     parser.add_argument("--log", action="store_true", help="print prompts and answers")
     Talk.args = args = parser.parse_args()
     args.words = args.weights.read_text().split()

@@ -1,4 +1,4 @@
-"""Tinymodel: the words of a small text, each followed by a word that follows it there. All data."""
+"""Tinymodel: the pairs of successive words in a small text. Data only."""
 
 from tokenbench import api
 
@@ -31,7 +31,7 @@ def bench_register_models() -> list[api.ModelSpec]:
     return [
         api.ModelSpec(
             name="tinymodel",
-            summary="39 words and which may follow which",
+            summary="77 pairs of 39 words",
             weights=(WORDS,),
             architecture=SHAPE,
             recipes=(FAST,),

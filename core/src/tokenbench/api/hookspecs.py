@@ -252,8 +252,8 @@ def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | N
     Called by the planner while planning, once per deployment and loaded plugin, with the plan
     as the engine made it. Plugins that only amend are loaded if a suite's ``use`` names them.
     Amendments override the settings of hardware and recipes; the suite's own settings override
-    amendments. Core rejects contradicting amendments and names both plugins. ``bench plan
-    --explain`` shows the source of each setting.
+    amendments. Core rejects contradicting amendments and names both plugins. The source of each
+    setting is shown by ``bench plan --explain``.
 
     Must not: read facts of this machine (a plan is pure), raise for an unknown engine, or name a
     role that the plan does not have.

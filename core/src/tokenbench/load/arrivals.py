@@ -170,7 +170,7 @@ def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
     begin, end = level.ramp_from_per_s or 0.0, _rate(level)
     slope = (end - begin) / stop.duration_s
     for count in itertools.accumulate(draw.expovariate(1.0) for _ in itertools.count()):
-        # Solves begin * t + slope * t^2 / 2 = count without dividing by the slope, may be tiny.
+        # Solves begin * t + slope * t^2 / 2 = count. No division by the slope, which may be tiny.
         root = begin * begin + 2.0 * slope * count
         if root < 0:
             return

@@ -136,5 +136,5 @@ def find_codec(name: str, plugin: str | None) -> Codec:
             return codec
     raise PluginError(
         f"unknown codec {name!r}" + (f" in {plugin}" if plugin else ""),
-        hint=f"built in: {', '.join(BUILT_IN)}; a plugin registers others: bench_register_codecs",
+        hint=f"built in: {', '.join(BUILT_IN)}; plugins register others (bench_register_codecs)",
     )

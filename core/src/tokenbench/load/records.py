@@ -111,14 +111,14 @@ class PhaseSummary:
         scheduled_turns: turns that should have been sent.
         cpu_s: CPU time of the busiest worker; `wall_s` is its wall time.
         in_flight_ns: the number of requests in flight, integrated over the dispatching time.
-        target_in_flight_ns: the same for the concurrency that was asked for.
+        target_in_flight_ns: the same for the requested concurrency.
         loop_delay_ns: p50, p90, p99 and maximum of how late sockets may have been read, see
             :meth:`.poller.Poller.read_delay_ns`; of several workers, the worst.
         merged_delay_ns: the same for reads with several tokens: percentiles 0 to 99, maximum.
         kernel_timestamps: every read had a kernel timestamp, so a late read delays no timestamp,
             except of the earlier tokens in a read with several.
         compiled: the C extension was used.
-        clock_set_ns: the largest step of the wall clock, which the kernel timestamps with.
+        clock_set_ns: the largest step of the wall clock, which kernel timestamps are based on.
         longest_pause_ns: the longest time for which the client stood still; of several workers,
             the worst. See :class:`.pauses.PauseWatch`.
         paused_ns: the sum of these pauses, likewise.

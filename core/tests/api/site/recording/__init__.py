@@ -1,1 +1,1 @@
-"""A plugin of every kind that notes how core calls it, in whatever process that is."""
+"""A plugin of every kind that records how core calls it, in any process."""

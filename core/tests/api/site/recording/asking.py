@@ -1,4 +1,4 @@
-"""Model, workload and eval: what is asked of a server, each call noted."""
+"""Model, workload and eval; each call is recorded."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ class Words(Tokenizer):
 
 @options
 class WorkloadOptions:
-    """What the workload says of itself, and what its sessions do."""
+    """Properties of the workload and its sessions."""
 
     context: int = option(default=64, help="context that its sessions need; 0: unknown")
-    data: str = option(default="hash of the data", help="what dataset_hash() says", identity=False)
-    fails: bool = option(default=False, help="a session raises at its second turn")
-    one_turn: bool = option(default=False, help="a session says that it has one turn")
+    data: str = option(default="hash of the data", help="result of dataset_hash()", identity=False)
+    fails: bool = option(default=False, help="sessions raise at their second turn")
+    one_turn: bool = option(default=False, help="sessions declare one_turn")
 
 
 class Talk(Session):
-    """Two turns, the second quotes the first answer."""
+    """Two turns; the second quotes the first answer."""
 
     def __init__(self, name: str, first: str, options: WorkloadOptions) -> None:
         self.name = name
@@ -83,7 +83,7 @@ class Talk(Session):
 
 
 class RecordingWorkload(Workload):
-    """Talks without end."""
+    """An endless stream of sessions."""
 
     def __init__(self, options: WorkloadOptions) -> None:
         self._options = options
@@ -97,14 +97,14 @@ class RecordingWorkload(Workload):
         return self._options.data
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
-        said = {name: getattr(context, name) for name in ("token_ids", "chat", "context_tokens")}
+        facts = {name: getattr(context, name) for name in ("token_ids", "chat", "context_tokens")}
         text = "what is asked"
         if context.tokenizer is not None:
             tokens = context.tokenizer
-            said |= {"vocab_size": tokens.vocab_size, "special_ids": sorted(tokens.special_ids)}
-            said["ids"] = tokens.encode(text)
-            text = said["text"] = tokens.decode(said["ids"])
-        note("Workload.sessions", seed=seed, **said)
+            facts |= {"vocab_size": tokens.vocab_size, "special_ids": sorted(tokens.special_ids)}
+            facts["ids"] = tokens.encode(text)
+            text = facts["text"] = tokens.decode(facts["ids"])
+        note("Workload.sessions", seed=seed, **facts)
         number = 0
         while True:
             yield Talk(f"{seed}-{number}", text, self._options)
@@ -113,14 +113,14 @@ class RecordingWorkload(Workload):
 
 @options
 class EvalOptions:
-    """Which questions."""
+    """Properties of the eval."""
 
     needs_context: int = option(default=32, help="context that a question needs")
-    short: bool = option(default=False, help="one answer too few")
+    short: bool = option(default=False, help="ask() returns one answer too few")
 
 
 class RecordingEval(Eval):
-    """Question N is answered by N words."""
+    """The right answer to question N has N words."""
 
     def __init__(self, options: EvalOptions) -> None:
         self._options = options

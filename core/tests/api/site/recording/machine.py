@@ -1,4 +1,4 @@
-"""Hardware: two chips that draw 100 W each, each call noted."""
+"""Hardware: two chips that draw 100 W each; each call is recorded."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ POWER_W = 100.0
 
 @options
 class HardwareOptions:
-    """What is on this host."""
+    """Properties of this host."""
 
     absent: bool = option(default=False, help="there are no devices")
-    blind: bool = option(default=False, help="nothing can be sampled")
-    unnamed: bool = option(default=False, help="the probe does not know the catalogue's name")
+    blind: bool = option(default=False, help="there is no sampler")
+    unnamed: bool = option(default=False, help="the probe reports no sku")
 
 
 class RecordingHardware(Hardware):
@@ -64,7 +64,7 @@ class RecordingHardware(Hardware):
 
 
 class RecordingSampler(Sampler):
-    """Reads nothing but a constant."""
+    """Returns constant readings."""
 
     def __init__(self, devices: Sequence[int]) -> None:
         self._devices = devices

@@ -1,4 +1,4 @@
-"""What was called, as JSON lines in the file that the test named."""
+"""Records calls as JSON lines in the file that the test names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "RECORDING_NOTES"
 
 
 def note(member: str, **facts: Any) -> None:
-    """Append a call; nothing where no test listens."""
+    """Append a call; does nothing without a file."""
     if name := os.environ.get(FILE):
         line = json.dumps({"member": member, **plain(facts)}) + "\n"
         with Path(name).open("a") as out:

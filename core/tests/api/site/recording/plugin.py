@@ -1,4 +1,4 @@
-"""Every hook, noted."""
+"""All hooks; each call is recorded."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def _registered(hook: str, *specs: Any) -> Sequence[Any]:
 
 @options
 class ReporterOptions:
-    """How it goes wrong."""
+    """Faults of the reporter."""
 
-    fails: bool = option(default=False, help="raises in the middle")
+    fails: bool = option(default=False, help="raises after the first artifact")
 
 
 class RecordingReporter(Reporter):
-    """A page and a line."""
+    """A file and a printed line."""
 
     def __init__(self, options: ReporterOptions) -> None:
         self._fails = options.fails
@@ -90,7 +90,7 @@ def bench_register_engines() -> Sequence[EngineSpec]:
         *(
             EngineSpec(
                 name=name,
-                summary="notes its calls",
+                summary="records its calls",
                 options=EngineOptions,
                 factory=lambda options, _: RecordingEngine(options),
                 capabilities=capabilities,
@@ -169,8 +169,8 @@ def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | N
     how = os.environ.get(AMENDING)
     if how == "fails":
         raise RuntimeError("failed on purpose")
-    if how == "refuses":
-        raise UsageError("refused on purpose", hint="leave it out")
+    if how == "rejects":
+        raise UsageError("rejected on purpose", hint="leave it out")
     if how is None:
         return None
     return Amendment(

@@ -1,4 +1,4 @@
-"""Engine, launcher and codec: a scripted server under the local launcher, each call noted."""
+"""Engine, launcher and codec: a scripted server with the local launcher; each call is recorded."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ _WORDS = {"yes": True, "no": False, "unknown": None}
 
 @options
 class EngineOptions:
-    """What the engine does; answers are given in order, the last one for ever."""
+    """Behaviour of the engine. Answers are given in order; the last one is repeated."""
 
-    script: str = option(default="", help="options of the scripted server, spaces between")
-    refuses: bool = option(default=False, help="plan() raises UsageError")
-    planned: str = option(default="planned 1", help="what planned_version() says", identity=False)
+    script: str = option(default="", help="options of the scripted server, separated by spaces")
+    rejects: bool = option(default=False, help="plan() raises UsageError")
+    planned: str = option(default="planned 1", help="result of planned_version()", identity=False)
     ready: tuple[str, ...] = option(default=("yes",), help="yes, no, or gone")
     quiet: tuple[str, ...] = option(default=("yes",), help="yes, no, unknown, or gone")
-    empties: bool = option(default=True, help="what reset_cache() says")
-    silent: str = option(default="", help="the member that meets a server that does not answer")
-    start_timeout_s: float = option(default=20.0, help="time limit of the start", unit="s")
+    empties: bool = option(default=True, help="result of reset_cache()")
+    silent: str = option(default="", help="the method for which the server does not answer")
+    start_timeout_s: float = option(default=20.0, help="time limit for the start", unit="s")
 
 
 class RecordingEngine(Engine):
@@ -71,15 +71,15 @@ class RecordingEngine(Engine):
             raise ConnectionError("gone on purpose")
         return _WORDS[word]
 
-    def _meet(self, member: str, server: Server) -> None:
+    def _record(self, member: str, server: Server) -> None:
         note(f"Engine.{member}", endpoints=server.endpoints)
         if self._options.silent == member:
             raise ConnectionError("silent on purpose")
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
         note("Engine.plan", request=request)
-        if self._options.refuses:
-            raise UsageError("refused on purpose", hint="leave out refuses")
+        if self._options.rejects:
+            raise UsageError("rejected on purpose", hint="leave out rejects")
         process = ProcessSpec(
             argv=(sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}"),
             flags=FrozenMap({"--itl-s": 0.001}),
@@ -95,7 +95,7 @@ class RecordingEngine(Engine):
         return Dialect(codecs=("recording-lines",), extra_body=body)
 
     def ready(self, server: Server) -> bool:
-        self._meet("ready", server)
+        self._record("ready", server)
         return self._answer("ready", self._options.ready) is True
 
     def planned_version(self) -> str | None:
@@ -103,19 +103,19 @@ class RecordingEngine(Engine):
         return self._options.planned
 
     def version(self, server: Server) -> str | None:
-        self._meet("version", server)
+        self._record("version", server)
         return str(json.loads(server.get("/version").text)["version"])
 
     def facts(self, server: Server) -> FrozenMap[str]:
-        self._meet("facts", server)
+        self._record("facts", server)
         return FrozenMap({"build": "build 7"})
 
     def reset_cache(self, server: Server) -> bool:
-        self._meet("reset_cache", server)
+        self._record("reset_cache", server)
         return self._options.empties
 
     def quiescent(self, server: Server) -> bool | None:
-        self._meet("quiescent", server)
+        self._record("quiescent", server)
         return self._answer("quiet", self._options.quiet)
 
     def counters(self, text: str) -> Counters:
@@ -135,13 +135,13 @@ def _with_script(process: ProcessSpec, script: str) -> ProcessSpec:
 
 @options
 class LauncherOptions:
-    """How late this launcher knows what it started."""
+    """Delays of the launcher."""
 
-    late: int = option(default=0, help="how often endpoints are asked for before they are known")
+    late: int = option(default=0, help="number of reads of endpoints before they are known")
 
 
 class RecordingLauncher(Launcher):
-    """The local launcher, each call noted."""
+    """The local launcher; each call is recorded."""
 
     def __init__(self, options: LauncherOptions, context: LauncherContext) -> None:
         self._late = options.late
@@ -170,7 +170,7 @@ class RecordingLauncher(Launcher):
 
 
 class RecordingDeployment(Deployment):
-    """A local deployment, each call noted."""
+    """A local deployment; each call is recorded."""
 
     def __init__(self, inner: Deployment, late: int) -> None:
         self.id = inner.id
@@ -207,8 +207,8 @@ class LinesCodec(Codec):
     def encode(self, turn: Turn, target: Target) -> HttpRequest:
         assert isinstance(turn.prompt, TextPrompt)
         note("Codec.encode", turn=turn, target=target)
-        if "unsayable" in turn.prompt.text:
-            raise UsageError("unsayable on purpose", hint="say something else")
+        if "unsupported" in turn.prompt.text:
+            raise UsageError("unsupported on purpose", hint="use another prompt")
         body = {"text": turn.prompt.text, "tokens": turn.max_tokens}
         return HttpRequest(path="/lines", body=json.dumps(body).encode())
 
@@ -221,7 +221,7 @@ class LinesCodec(Codec):
 
 
 class GarbageCodec(LinesCodec):
-    """Reads nothing."""
+    """Decodes no event."""
 
     name = "recording-garbage"
 

@@ -1,8 +1,7 @@
-"""What `bench run` costs as a whole: its start, and its memory as a run grows.
+"""Startup time of `bench run`, and its memory for few and for many requests.
 
-``python benchmarks/whole.py``: runs the command on a scripted server that is up already, and prints
-the time from its start to the first request, and the peak of the resident memory of all its
-processes together, after few requests and after many. The server is not counted.
+``python benchmarks/bench_run.py`` runs the command against a running scripted server. It prints the
+time to the first request, and the peak memory of all processes of the command (without the server).
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MIB = 1024 * 1024
-_EVERY_S = 0.02
+_SAMPLE_S = 0.02
 
 
 @contextmanager
 def server() -> Iterator[int]:
-    """The scripted server of tokenbench.testing; its port."""
+    """Run the scripted server of tokenbench.testing; yields its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -41,8 +40,8 @@ def server() -> Iterator[int]:
         process.wait()
 
 
-def _children(root: int) -> list[int]:
-    """A process and all below it."""
+def _process_tree(root: int) -> list[int]:
+    """A process and all its descendants."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -65,18 +64,18 @@ def _resident_bytes(pid: int) -> int:
 
 
 def run(port: int, requests: int, folder: Path) -> tuple[float, int]:
-    """One run: seconds from its start to its first request, peak bytes of all its processes.
+    """Run once; returns the seconds to the first request, and the peak memory in bytes.
 
-    Pages that processes share are counted once for each of them: the sum is an upper bound.
+    Shared pages are counted for each process, so the memory is an upper bound.
     """
     engine = f"openai:base_url=http://127.0.0.1:{port},model=scripted"
     workload = "random:input_tokens=16,output_tokens=8"
     command = [sys.executable, "-m", "tokenbench.cli.main", "run", "--engine", engine]
     command += ["--workload", workload, "--concurrency", "16", "--requests", str(requests)]
     command += ["--repeats", "1", "--reporter", "files", "--allow-invalid", "--runs", str(folder)]
-    # As where it is installed: compiled once.
+    # Bytecode is cached, as in an installed package.
     compiled = {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
-    begun_ns, peak = time.monotonic_ns(), 0
+    start_ns, peak = time.monotonic_ns(), 0
     with subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -84,29 +83,29 @@ def run(port: int, requests: int, folder: Path) -> tuple[float, int]:
         env={**os.environ, **compiled},
     ) as process:
         while process.poll() is None:
-            peak = max(peak, sum(map(_resident_bytes, _children(process.pid))))
-            time.sleep(_EVERY_S)
+            peak = max(peak, sum(map(_resident_bytes, _process_tree(process.pid))))
+            time.sleep(_SAMPLE_S)
         assert process.stderr is not None
-        said = process.stderr.read().decode()
+        stderr = process.stderr.read().decode()
     if process.returncode:
-        raise RuntimeError(f"bench run ended with {process.returncode}: {said}")
+        raise RuntimeError(f"bench run exited with {process.returncode}: {stderr}")
     phases = [json.loads(file.read_bytes()) for file in folder.glob("*/points/*/*/phase.json")]
-    first_ns = min(p["started_ns"] for p in phases if p["started_ns"] > begun_ns)
-    return (first_ns - begun_ns) / 1e9, peak
+    first_ns = min(p["started_ns"] for p in phases if p["started_ns"] > start_ns)
+    return (first_ns - start_ns) / 1e9, peak
 
 
 def main() -> int:
-    """Print both."""
+    """Print startup time and memory."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--few", type=int, default=2000)
     parser.add_argument("--many", type=int, default=20000)
     options = parser.parse_args()
     with server() as port, tempfile.TemporaryDirectory(prefix="tokenbench-benchmark-") as folder:
-        run(port, 50, Path(folder))  # so that every module is compiled
+        run(port, 50, Path(folder))  # Fills the bytecode cache.
         starts = [run(port, 50, Path(folder))[0] for _ in range(options.repeats)]
         print(f"start to first request: median {statistics.median(starts):.2f} s,", end=" ")
-        print(f"least {min(starts):.2f} s, of {options.repeats} runs")
+        print(f"minimum {min(starts):.2f} s, of {options.repeats} runs")
         peaks = [run(port, count, Path(folder))[1] for count in (options.few, options.many)]
     for count, peak in zip((options.few, options.many), peaks, strict=True):
         print(f"memory of all processes, {count} requests: {peak / MIB:.0f} MiB")

@@ -1,7 +1,7 @@
-"""What really happened, what a client says happened, and how far the two are apart.
+"""Accuracy of a client: its timestamps compared with the ground truth of the server.
 
-Both sides stamp the same clock (CLOCK_MONOTONIC of one host), so their times are compared directly.
-Requests are matched by the number behind the '#' with which their prompt begins.
+Both use the same clock (CLOCK_MONOTONIC of one host), so their timestamps are compared directly.
+Requests are matched by a number: each prompt begins with '#' and the number.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _MS, _S = 1e6, 1e9
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Timestamps:
-    """A client's own record of its requests; `chunk_ns[offset : offset + tokens]` by request."""
+class ClientTimestamps:
+    """What a client recorded; request i has `chunk_ns[offsets[i] : offsets[i] + tokens[i]]`."""
 
     id: Ints
     sent_ns: Ints
@@ -34,25 +34,25 @@ class Timestamps:
     chunk_ns: Ints
 
 
-def only(truth: Truth, keep: Any) -> Truth:
-    """The same, of some requests (a mask or indices)."""
+def select(truth: Truth, keep: Any) -> Truth:
+    """The ground truth of some requests; `keep` is a mask or an array of indices."""
     return attrs.evolve(truth, requests=truth.requests[keep], offsets=truth.offsets[keep])
 
 
 def token_indices(truth: Truth) -> tuple[Ints, Ints]:
-    """Index into `send_ns` and position in its stream, of every token of these requests."""
+    """For every token of these requests: index into `send_ns`, position in its response."""
     counts = truth.requests["sent"].astype(np.int64)
     return spans(truth.offsets, counts), spans(np.zeros(len(counts), np.int64), counts)
 
 
-def read_floor(file: Path) -> Timestamps:
-    """Read the rows of the C client."""
+def read_floor(file: Path) -> ClientTimestamps:
+    """Read the file that a floor writes."""
     data = file.read_bytes()
     if data[:8] != b"TBFLOOR1":
-        raise ValueError(f"{file} is not a file of the C client")
+        raise ValueError(f"{file} is not the output of a floor")
     count = int(np.frombuffer(data, "<i8", 1, 8)[0])
     rows = np.frombuffer(data, _FLOOR, count, 16)
-    return Timestamps(
+    return ClientTimestamps(
         id=rows["id"],
         sent_ns=rows["sent_ns"],
         first_ns=rows["first_ns"],
@@ -63,11 +63,8 @@ def read_floor(file: Path) -> Timestamps:
     )
 
 
-def span(truth: Truth) -> dict[str, float]:
-    """Means and p99 of what the server did, in ms, and what it says of itself.
-
-    `tpot` is the span of a stream per gap.
-    """
+def server_metrics(truth: Truth) -> dict[str, float]:
+    """Mean and p99 of the server's latencies in ms, its lateness and its blocked writes."""
     if not len(truth.requests):
         return {}
     index, position = token_indices(truth)
@@ -98,21 +95,21 @@ def _both(name: str, values: Any) -> dict[str, float]:
     }
 
 
-def match(truth: Truth, timestamps: Timestamps) -> tuple[Truth, int]:
-    """The truth in the order of the client's requests, and how many it could not find."""
+def match(truth: Truth, timestamps: ClientTimestamps) -> tuple[Truth, int]:
+    """The ground truth in the order of the client's requests, and how many were not found."""
     order = np.argsort(truth.requests["id"], kind="stable")
     ids = truth.requests["id"][order]
     at = np.searchsorted(ids, timestamps.id)
     found = (at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == timestamps.id)
-    return only(truth, order[at[found]]), int((~found).sum())
+    return select(truth, order[at[found]]), int((~found).sum())
 
 
-def errors(truth: Truth, timestamps: Timestamps) -> dict[str, float]:
-    """How wrong a client is, request by request and gap by gap; ms, TPOT relative.
+def errors(truth: Truth, timestamps: ClientTimestamps) -> dict[str, float]:
+    """The errors of a client, per request and per gap, in ms (TPOT: relative).
 
-    Only for matched requests whose token counts agree (the caller checks that all do). Each error
-    is absolute, so that opposite ones do not cancel; `*_bias_ms` has the signs. `pickup` is from
-    the client's write to the arrival of the request in the server's kernel.
+    All requests must be matched, with equal token counts. Errors are absolute values, so that they
+    do not cancel each other; `*_bias_ms` are means of signed errors. `pickup` is the time from the
+    client's write to the arrival of the request in the server's kernel.
     """
     sent = truth.requests["sent"].astype(np.int64)
     arrival = truth.requests["arrival_ns"]
@@ -136,7 +133,7 @@ def errors(truth: Truth, timestamps: Timestamps) -> dict[str, float]:
         gaps = np.diff(timestamps.chunk_ns[mine])[within]
         found["itl_zero_share"] = float(np.mean(gaps == 0))
         true_tpot = (last - first) / np.maximum(sent - 1, 1)
-        said_tpot = (timestamps.last_ns - timestamps.first_ns) / np.maximum(sent - 1, 1)
-        found["tpot_error_mean"] = float(np.mean(np.abs(said_tpot / true_tpot - 1)))
-        found["tpot_bias"] = float(np.mean(said_tpot) / np.mean(true_tpot) - 1)
+        client_tpot = (timestamps.last_ns - timestamps.first_ns) / np.maximum(sent - 1, 1)
+        found["tpot_error_mean"] = float(np.mean(np.abs(client_tpot / true_tpot - 1)))
+        found["tpot_bias"] = float(np.mean(client_tpot) / np.mean(true_tpot) - 1)
     return found
