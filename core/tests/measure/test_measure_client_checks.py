@@ -229,7 +229,7 @@ def test_offered_load_needs_a_steady_state(turn: Any, evidence: Any, phase: Any)
     )
     check = client_checks.offered_load(data, LIMITS)
     assert check.outcome is TOO_SHORT
-    assert check.evidence == "too short to judge: no steady state; --requests 9"
+    assert check.evidence == "too short to judge: no steady state; --requests 16"
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_waiting_for_prompts(
 
 @pytest.mark.parametrize(
     ("stopped_by", "option"),
-    [("duration", "--duration 67"), ("requests", "--requests 9")],
+    [("duration", "--duration 67"), ("requests", "--requests 1100")],
 )
 def test_no_steady_state(
     turn: Any, evidence: Any, phase: Any, stopped_by: str, option: str

@@ -59,9 +59,9 @@ def test_limit_is_the_asked_precision(
 @pytest.mark.parametrize(
     ("half_width", "count", "hint"),
     [
-        (15.0, 3, "--repeats 6"),
+        (15.0, 3, "--repeats 5"),
         (12.0, 5, "--repeats 9"),
-        (40.0, 3, "look for other load on client and server; --repeats 24"),
+        (40.0, 3, "look for other load on client and server; --repeats 20"),
     ],
 )
 def test_more_repeats_are_recommended(

@@ -231,8 +231,7 @@ _COUNTS = (
         "retries",
         "retries",
         "requests",
-        "Requests sent again on a new connection, because the server had closed their kept one. "
-        "Their times count from the first attempt.",
+        "Requests sent again on a new connection; their times count from the first attempt.",
         False,
     ),
     (

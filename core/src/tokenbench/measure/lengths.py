@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 
 from tokenbench.api import Check, CheckOutcome
 from tokenbench.load.records import ABSENT, Status
 
-from .arrays import Rows
+from .arrays import Floats, Rows
 from .checks import above, below, not_assessed, percent, worst
 from .evidence import Evidence
 from .thresholds import CertificationThresholds
@@ -117,25 +119,35 @@ def template_tokens(evidence: Evidence, limits: CertificationThresholds) -> floa
     """Tokens that the server adds to each prompt: the median of extra tokens, where it may add any.
 
     Token ids are sent as they are, and to a text at most its beginning and end are added. In a chat
-    they are the template: if they differ between prompts of different lengths, or all prompts have
-    one length, the result is limited to a plausible template, so that a wrong prompt length is not
+    they are the template. Prompts of several lengths show what does not depend on the length; if
+    they do not, the result is limited to a plausible template, so that a wrong prompt length is not
     taken for one.
     """
     ok = evidence.records[evidence.records["status"] == Status.OK]
     prompts = ok[(ok["asked_in"] > 0) & (ok["n_in"] != ABSENT)]
     if not len(prompts) or evidence.prompt_form == "token ids":
         return 0.0
-    requested = prompts["asked_in"]
+    requested = prompts["asked_in"].astype(np.float64)
     extra = prompts["n_in"] - requested
-    median = max(float(np.median(extra)), 0.0)
+    constant = max(float(np.median(extra)), 0.0)
     if evidence.prompt_form != "chat":
-        return min(median, float(_MARKS))
-    varied = len(prompts) >= limits.min_requests and np.ptp(
-        requested
-    ) >= _MIN_VARIATION * np.median(requested)
-    if varied and np.ptp(np.percentile(extra, (5, 95))) <= _TEMPLATE_SPREAD:
-        return median
-    return min(median, float(limits.max_template_tokens))
+        return min(constant, float(_MARKS))
+    varied = np.ptp(requested) >= _MIN_VARIATION * np.median(requested)
+    if varied and len(prompts) >= limits.min_requests:
+        slope = _slope(requested, extra)
+        if abs(slope) > limits.input_length_deviation.flag:
+            constant = max(float(np.median(extra - slope * requested)), 0.0)
+        elif np.ptp(np.percentile(extra, (5, 95))) <= _TEMPLATE_SPREAD:
+            return constant
+    return min(constant, float(limits.max_template_tokens))
+
+
+def _slope(requested: Floats, extra: Floats) -> float:
+    """Extra tokens per requested one, by least squares; 0 if chance explains it."""
+    x, y = requested - requested.mean(), extra - extra.mean()
+    slope = float(x @ y) / float(x @ x)
+    error = math.sqrt(float(((y - slope * x) ** 2).sum()) / max(len(x) - 2, 1) / float(x @ x))
+    return slope if abs(slope) > 3 * error else 0.0
 
 
 def _flagged(text: str) -> Check:

@@ -18,8 +18,11 @@ from .thresholds import CertificationThresholds, Limits
 
 _MOST_REPEATS = 12
 """More repeats are not recommended if longer ones would do."""
-_MARGIN = 1.2
+_MARGIN = 1.3
 """The spread of few values is itself uncertain: recommendations assume a larger one."""
+_ARRIVALS_PER_BLOCK = 7
+"""Of ten blocks with so many random arrivals each, one is empty in one run of a hundred."""
+_LOOK = "the repeats differ by more than their own noise: look for other load on client and server"
 
 
 def widest(
@@ -71,8 +74,7 @@ def precision(
         reason = (
             f"{metric} has no 95 % interval: no request ended in some block of the steady state"
         )
-        longer = remedy.longer(repeats, 2.0, at_least_s=_MARGIN * BLOCKS * e2e_s)
-        return too_short(name, reason, longer)
+        return too_short(name, reason, _fill_blocks(repeats, ended / len(repeats), e2e_s))
     text = f"95 % CI of {metric} is ±{percent(width)}, by {metrics[metric].method}"
     return above(
         name,
@@ -84,27 +86,34 @@ def precision(
     )
 
 
+def _fill_blocks(repeats: Sequence[Evidence], ended: float, e2e_s: float) -> str:
+    """What would let requests end in each block. Random arrivals leave gaps."""
+    if repeats[0].phase.concurrency is None:
+        return remedy.longer(repeats, max(_MARGIN, _ARRIVALS_PER_BLOCK * BLOCKS / ended))
+    return remedy.longer(repeats, _MARGIN, at_least_s=_MARGIN * BLOCKS * e2e_s)
+
+
 def _remedy(repeats: Sequence[Evidence], metric: str, width: float, asked: float) -> str:
     """What would narrow the interval of `metric` from `width` to `asked`."""
     count = len(repeats)
     wanted = _MARGIN * width / asked
-    if count < 3 and metric in (by_blocks := relative_half_widths(repeats)):
-        alone = max(relative_half_widths([evidence]).get(metric, 0.0) for evidence in repeats)
-        if by_blocks[metric] <= 2 * alone:
+    # What the noise within the repeats contributes to the width.
+    alone = [relative_half_widths([evidence]).get(metric) for evidence in repeats]
+    within = max((own for own in alone if own is not None), default=0.0) / math.sqrt(count)
+    own_noise = within > width / 3
+    if count < 3:
+        if own_noise:
             return remedy.longer(repeats, wanted**2)
-        return "the two repeats differ: look for other load on client and server; --repeats 6"
+        return f"{_LOOK}; --repeats 6"
     deviation = wanted * asked * math.sqrt(count) / t_quantile_975(count - 1)
     needed = _repeats_for(deviation, asked)
     if needed <= _MOST_REPEATS:
         return f"--repeats {needed}"
-    within = relative_half_widths(repeats).get(metric)
-    if within is None or within < width / 3:
-        text = "the repeats differ by more than their own noise: look for other load"
-        return f"{text} on client and server; --repeats {needed}"
+    if not own_noise:
+        return f"{_LOOK}; --repeats {needed}"
     # The rest of what is needed beyond the most repeats that are recommended.
     spread = t_quantile_975(_MOST_REPEATS - 1) * deviation / math.sqrt(_MOST_REPEATS)
-    longer = remedy.longer(repeats, (spread / asked) ** 2)
-    return f"--repeats {_MOST_REPEATS} {longer}"
+    return f"--repeats {_MOST_REPEATS} {remedy.longer(repeats, (spread / asked) ** 2)}"
 
 
 def _repeats_for(deviation: float, asked: float) -> int:

@@ -10,6 +10,7 @@ from .evidence import Evidence
 
 SHORTEST_S = 10
 """Shorter repeats are never recommended."""
+_PER_CONCURRENCY = 4
 
 
 def seconds_of(evidence: Evidence) -> float:
@@ -31,7 +32,10 @@ def longer(repeats: Sequence[Evidence], factor: float, *, at_least_s: float = 0.
     if longest.phase.stopped_by == "requests":
         if seconds:
             factor = max(factor, at_least_s / seconds)
-        return f"--requests {_rounded(factor * max(longest.phase.turns, len(longest.records)))}"
+        # Without a steady state the requests did not even fill the concurrency for long.
+        least = 0 if longest.steady.seconds else _PER_CONCURRENCY * (longest.phase.concurrency or 0)
+        wanted = factor * max(longest.phase.turns, len(longest.records))
+        return f"--requests {_rounded(max(least, wanted))}"
     return duration(max(factor * seconds, at_least_s))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -19,28 +20,38 @@ from .thresholds import CertificationThresholds
 _NAME = "stability"
 _THIRDS = 3
 _BINS = 30
+_SILENT_TTFTS = 4
+_GAPS = 20
 
 
 def stability(repeats: Sequence[Evidence], limits: CertificationThresholds) -> Check:
     """Spread of the output by arrival over thirds of the steady state, against its noise.
 
     Each repeat that is long enough is judged alone. If any is shorter, their thirds are added up:
-    the first third of all repeats, and so on. What differs between repeats is the matter of the
-    check of precision.
+    the first third of all repeats, and so on; each must hold a generation of requests, because any
+    server starts unevenly. What differs between repeats is the matter of the check of precision.
 
     The noise is the larger of the variance of the output within each third and that which the
     requests explain (:func:`~.evidence.expected_noise`); only the latter includes noise slower than
     a request. An open loop starts with an idle server, so its first p90 E2E latency is left out.
-    With an uneven schedule (a ramp, a trace) uneven output is expected, and the check is not
-    assessed.
+    With an uneven schedule (a ramp, a trace) uneven output is expected, and the thirds are not
+    assessed. A server that sends nothing for a while although it has requests is unstable in any
+    case: the silence would count as noise.
     """
     pieces = [_Piece.of(evidence) for evidence in repeats]
     judged = [[piece] for piece in pieces if _long_enough([piece], limits)]
     if len(judged) < len(pieces):
-        if not _long_enough(pieces, limits):
+        if min(_length([piece])[1] for piece in pieces) < 1 or not _long_enough(pieces, limits):
             return _too_short(pieces, limits)
         judged.append(pieces)
-    return worst([_judge(some, limits) for some in judged])
+    # The worst of more than five exceeds the limit by chance in more than one point of twenty.
+    noise = limits.stability_noise + 0.56 * math.log(max(len(judged) / 5, 1.0))
+    return worst(
+        [
+            *(_judge(some, limits, noise) for some in judged),
+            *(_silence(piece, limits) for piece in pieces),
+        ]
+    )
 
 
 @attrs.frozen(eq=False)
@@ -93,7 +104,7 @@ def _too_short(pieces: Sequence[_Piece], limits: CertificationThresholds) -> Che
     )
 
 
-def _judge(pieces: Sequence[_Piece], limits: CertificationThresholds) -> Check:
+def _judge(pieces: Sequence[_Piece], limits: CertificationThresholds, noise: float) -> Check:
     bins, by_request = np.zeros(_BINS), np.zeros(_THIRDS)
     variance, demand, largest = np.zeros(_THIRDS), np.zeros(_THIRDS), 0.0
     for piece in pieces:
@@ -112,7 +123,7 @@ def _judge(pieces: Sequence[_Piece], limits: CertificationThresholds) -> Check:
         text = "no token arrived in the steady state"
         return Check(name=_NAME, outcome=CheckOutcome.INVALID, evidence=text)
     within = by_third.var(axis=1, ddof=1).mean() * by_third.shape[1]
-    allowed = limits.stability_noise * float(np.sqrt(max(within, variance.mean())))
+    allowed = noise * float(np.sqrt(max(within, variance.mean())))
     # At each edge one session may fall on either side.
     uneven = max(allowed, limits.stability_spread.flag * demand.mean(), 2 * largest * len(pieces))
     if np.ptp(demand) > uneven:
@@ -126,6 +137,37 @@ def _judge(pieces: Sequence[_Piece], limits: CertificationThresholds) -> Check:
         return attrs.evolve(check, outcome=CheckOutcome.OK)
     hint = "raise the warm-up, or look for another load on the server"
     return above(_NAME, spread, limits.stability_spread, text, "1", hint=hint)
+
+
+def _silence(piece: _Piece, limits: CertificationThresholds) -> Check:
+    """The longest time in which the server had a request and sent no token, over the window.
+
+    It is judged if it is longer than several times to first tokens, or gaps between chunks.
+    """
+    metrics = piece.evidence.metrics
+    typical_s = max(metrics.get(name) or 0.0 for name in ("ttft_s.p75", "itl_chunk_s.p90"))
+    silent_s = _longest_silence_s(piece)
+    share = silent_s / piece.seconds
+    text = f"the server sent no token for {silent_s:.1f} s"
+    check = above(_NAME, share, limits.stability_spread, text, "1", hint="read the server's log")
+    if silent_s <= _SILENT_TTFTS * typical_s:
+        return attrs.evolve(check, outcome=CheckOutcome.NOT_ASSESSED)
+    return check
+
+
+def _longest_silence_s(piece: _Piece) -> float:
+    """Of the longest gaps between arrivals, the longest part with a request in flight."""
+    ok, window = piece.evidence.ok, piece.window
+    at = tokens_by_chunk(ok, piece.evidence.chunks).ns
+    edges = np.sort(np.concatenate([at[window.holds(at)], [window.start_ns, window.end_ns]]))
+    gaps = np.diff(edges)
+    longest = 0
+    for index in np.argsort(gaps)[-_GAPS:]:
+        begin, end = int(edges[index]), int(edges[index + 1])
+        waiting = ok["sent_first_ns"][(ok["last_ns"] >= end) & (ok["sent_first_ns"] < end)]
+        if len(waiting):
+            longest = max(longest, end - max(begin, int(waiting.min())))
+    return longest / NS_PER_S
 
 
 def _demand(evidence: Evidence, edges: Ints) -> tuple[Floats, float]:

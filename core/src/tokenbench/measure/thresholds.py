@@ -31,7 +31,7 @@ class CertificationThresholds:
     choice: a counter that stands still or uses another unit deviates much more). `stability_noise`:
     the 99 % point of the studentised range of 3 means with 27 degrees of freedom (4.495 by
     scipy.stats.studentized_range 1.17.1). The worst of five repeats exceeds it by chance in one
-    point of twenty.
+    point of twenty; of more repeats a larger one is used, so that it stays one of twenty.
     """
 
     loop_delay_share: Limits = Limits(flag=0.05, invalid=0.20)
