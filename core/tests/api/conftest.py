@@ -130,7 +130,12 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
     """One run with two levels, two repeats and an eval."""
     folder = tmp_path_factory.mktemp("whole")
     notes = Notes(folder / "notes.jsonl")
-    load = LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_least=2, at_most=2), duration_s=1.0, warmup_per_concurrency=2)
+    load = LoadRequest(
+        concurrency=(1, 2),
+        repeats=RepeatsRequest(at_least=2, at_most=2),
+        duration_s=1.0,
+        warmup_per_concurrency=2,
+    )
     with installed() as patch:
         patch.setenv("RECORDING_NOTES", str(notes.file))
         return run_of(suite(load=load), folder / "runs", notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -158,11 +159,10 @@ def test_the_cache_is_reset_between_measurements(whole_run: WholeRun) -> None:
     calls = whole_run.notes.order(*members, "bench_point_started", "bench_point_finished")
     begin = calls.index("bench_point_started")
     settled = ["Engine.reset_cache", "Engine.counters"]
-    assert calls[begin : begin + 7] == [
-        *("bench_point_started", "Workload.sessions"),
-        *settled,
-        *("Workload.sessions", *settled),
-    ]
+    # Scrapes during a repeat follow its sessions.
+    during = [name for name, _ in itertools.groupby(calls[begin:])]
+    assert during[:4] == ["bench_point_started", "Workload.sessions", *settled]
+    assert "Workload.sessions" in during[4:6] and "Engine.reset_cache" in during[4:8]
 
 
 def test_undeclared_methods_are_not_called(serving, notes) -> None:
@@ -170,7 +170,7 @@ def test_undeclared_methods_are_not_called(serving, notes) -> None:
     made = serving(_with_engine(name="recording-bare"))
     made.start()
     assert made.settle() is True
-    assert made.counters() is None
+    assert made.scrape() == Scrape()
     assert not notes.of("Engine.reset_cache") and not notes.of("Engine.counters")
 
 
@@ -185,12 +185,16 @@ def test_settle_fails_if_the_cache_was_not_reset(serving) -> None:
 def test_counters_are_scraped_around_each_repeat(whole_run: WholeRun) -> None:
     """From the unmodified page; stored, and compared with the client's counts."""
     calls = whole_run.notes.of("Engine.counters")
-    assert len(calls) == 8
+    assert len(calls) >= 8
     assert all("scripted_generated_tokens_total" in call["text"] for call in calls)
     (point, _) = whole_run.plan.deployments[0].points
     folder = whole_run.directory.phase(point.id, "repeat-0")
     scrapes = json.loads((folder / "counters.json").read_text())
     assert scrapes["before"]["preemptions"] == scrapes["after"]["preemptions"] == 3
+    assert len(calls) == 8 + sum(
+        len(json.loads(file.read_text())["during"])
+        for file in whole_run.directory.path.glob("points/*/repeat-*/counters.json")
+    )
     sent = scrapes["after"]["generated_tokens"] - scrapes["before"]["generated_tokens"]
     assert sent > 0
     # The codec reports 100 input tokens more than the server counts: a check detects that.
@@ -204,9 +208,19 @@ def test_counters_get_the_pages_of_all_endpoints(serving, notes) -> None:
     more = (EndpointSpec(), EndpointSpec(metrics_path=None), EndpointSpec())
     made.plan = attrs.evolve(made.plan, endpoints=more)
     made.start()
-    assert made.counters() is not None
+    assert made.scrape().counters is not None
     (call,) = notes.of("Engine.counters")
     assert call["text"].count("scripted_running") == 2
+
+
+def test_a_scrape_that_fails_says_why(serving) -> None:
+    """It is not the same as an engine without counters."""
+    made = serving(_with_engine())
+    made.start()
+    made.deployment.cancel()
+    scrape = made.scrape()
+    assert scrape.counters is None
+    assert scrape.error is not None and "/metrics does not answer" in scrape.error
 
 
 @pytest.mark.covers("Server.endpoints")
