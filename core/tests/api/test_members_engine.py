@@ -12,6 +12,7 @@ import pytest
 from tokenbench.api import Endpoint, EndpointSpec, EngineError, UsageError
 from tokenbench.launch.control import ControlClient
 from tokenbench.launch.ports import free_port
+from tokenbench.run.running_server import Scrape
 from tokenbench.suite.schema import LoadRequest, Suite
 
 from .conftest import WholeRun, plan_of, suite
