@@ -73,9 +73,11 @@ def test_loop_delay_with_kernel_timestamps(
 
 
 def test_loop_delay_without_reads(turn: Any, evidence: Any, phase: Any) -> None:
-    """Not assessed."""
+    """Not assessed without a response; too short if there are responses, but no timed read."""
     data = evidence([], phase(0.0, 9.0))
     assert client_checks.loop_delay(data, LIMITS).outcome is NOT_ASSESSED
+    data = evidence(_steady(turn, tpot=0.01), phase(0.0, 9.0))
+    assert client_checks.loop_delay(data, LIMITS).outcome is TOO_SHORT
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def _inflation(deviations: Floats) -> float:
         return 1.0
     blocks = deviations.shape[1]
     r = float((deviations[:, 1:] * deviations[:, :-1]).sum()) / total + 1 / blocks
-    r = min(max(r, 0.0), 0.8)
+    r = float(min(max(r, 0.0), 0.8))
     return (1 + r) / (1 - r)
 
 

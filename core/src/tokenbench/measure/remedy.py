@@ -46,5 +46,5 @@ def duration(seconds: float) -> str:
 
 def _rounded(value: float) -> int:
     whole = math.ceil(value - 1e-9)
-    unit = 10 ** max(0, len(str(whole)) - 2)
+    unit = int("1" + "0" * max(0, len(str(whole)) - 2))
     return -(-whole // unit) * unit
