@@ -280,12 +280,15 @@ def stream_tokens_are_counted(subject: Subject) -> None:
 
 @check(2, "codec")
 def text_events_are_tokens(subject: Subject) -> None:
-    """An event with text or `n_tokens` has `token` set: it defines the token's timestamp.
+    """An event with text, tool calls or `n_tokens` has `token` set: it defines the token's
+    timestamp. `text` starts with `reasoning`.
 
     To fix: ``StreamEvent(token=bool(text), text=text)``.
     """
     for event in _classified(subject):
-        if not event.token and (event.text or event.n_tokens):
+        if not event.text.startswith(event.reasoning):
+            fail(f"text {event.text!r} does not start with reasoning {event.reasoning!r}")
+        if not event.token and (event.text or event.tool_calls or event.n_tokens):
             fail(f"token is not set for text {event.text!r}, n_tokens {event.n_tokens}")
 
 
@@ -341,7 +344,8 @@ def _try(codec: Codec, event: bytes) -> None:
 
 @check(2, "codec")
 def invalid_bytes_raise_value_error(subject: Subject) -> None:
-    """Bytes that are not UTF-8 raise ValueError: a corrupt response must not pass as a short one.
+    """Bytes that are no event of the protocol raise ValueError: a corrupt response must not pass as
+    a short one. Invalid UTF-8 inside the text of an event may be replaced.
 
     To fix: let the decoder's error pass (``UnicodeDecodeError`` is a ValueError).
     """
