@@ -35,7 +35,7 @@ def _scripted(script: str, *more: str) -> tuple[str, ...]:
         (["run", "--engine", "scripted:dies"], 2, "expected key=value", "scripted:key=value"),
         (["plan", *REAL, "smolm2"], 2, "unknown model 'smolm2'", "mean 'smollm2'"),
         (["plan", *REAL, "smollm2", "--tp", "2"], 2, "does not support tp=2", "none"),
-        (["plan", *REAL, "smollm2", "--precision", "fp4"], 2, "no weights of precision", "q4_1"),
+        (["plan", *REAL, "smollm2", "--weights", "fp4"], 2, "no weights of precision", "q4_1"),
         (["plan", *REAL, "smollm2", "--concurrency", "a"], 2, "expected numbers", "1,2,4,8"),
         (["plan", *REAL, "smollm2", "--concurrency", "0"], 2, "expected at least 1", "--help"),
         (["plan", *REAL, "smollm2", "--workload", "random:input_tokens=9000"], 2, "8192", "short"),

@@ -209,7 +209,7 @@ class DeploymentRun:
             self._measure(attrs.evolve(context, codec_module=plugin), series, made)
 
     def _fitting(self, server: RunningServer) -> Fitting:
-        request = self._run.plan.resolved.load.request
+        load = self._run.plan.resolved.load
         return Fitting(
             send=lambda codec, turn: generate(
                 server.url,
@@ -217,11 +217,11 @@ class DeploymentRun:
                 turn,
                 server.target(),
                 server.control.api_key,
-                timeout_s=request.request_timeout_s,
+                timeout_s=min(load.request.request_timeout_s, load.request.stall_timeout_s),
             ),
             post=server.control.post,
             model=server.target().model,
-            approximate=request.lengths == "approximate",
+            approximate=load.request.lengths == "approximate",
             interrupted=self._run.interrupted,
         )
 

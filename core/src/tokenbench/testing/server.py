@@ -51,6 +51,7 @@ class ScriptedServer:
     def __init__(self, script: argparse.Namespace) -> None:
         self.script = script
         self.requests = 0
+        self._long_requests = 0
         self.running = 0
         self.prompt_tokens = 0
         self.generated_tokens = 0
@@ -117,8 +118,10 @@ class ScriptedServer:
         self, path: str, request: dict[str, Any], writer: asyncio.StreamWriter
     ) -> None:
         script = self.script
-        number = self.requests
+        number = self._long_requests
         self.requests += 1
+        # Requests of one token only count tokens; they do not move where the script misbehaves.
+        self._long_requests += request["max_tokens"] > 1
         self.started = self.started or time.monotonic()
         if _drawn(number, 3) < script.status_share:
             _plain(writer, 503, json.dumps({"error": {"message": "busy by script"}}))
