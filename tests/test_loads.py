@@ -9,7 +9,13 @@ import pytest
 from tests_bench import measured
 
 # Checks of the client: a busy machine may invalidate a measurement by them.
-CLIENT = ("loop_delay_share", "dispatch_delay_share", "client_cpu_share", "offered_load")
+CLIENT = (
+    "loop_delay_share",
+    "dispatch_delay_share",
+    "client_cpu_share",
+    "offered_load",
+    "foreign_load",
+)
 QUICK = ("--engine", "scripted", "--workload", "random:input_tokens=20,output_tokens=10")
 
 

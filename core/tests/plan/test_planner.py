@@ -172,7 +172,9 @@ def test_what_changes_a_number_changes_the_identity() -> None:
     assert len({p.id for p in base.points}) == 2
     same = [
         _suite(port=8080),
-        attrs.evolve(_suite(), load=LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_most=5))),
+        attrs.evolve(
+            _suite(), load=LoadRequest(concurrency=(1, 2), repeats=RepeatsRequest(at_most=5))
+        ),
     ]
     other = [
         _suite(flags=FrozenMap({"--z": 1})),

@@ -211,11 +211,13 @@ class ScriptedServer:
         writer.write(b"0\r\n\r\n")
 
     def _jitter(self, number: int, index: int) -> float:
-        return 1.0 + self.script.jitter * (2.0 * _drawn(number, 7 + index) - 1.0)
+        jitter: float = self.script.jitter
+        return 1.0 + jitter * (2.0 * _drawn(number, 7 + index) - 1.0)
 
     def _drift(self) -> float:
         seconds = time.monotonic() - (self.started or 0.0)
-        return 1.0 + self.script.drift * min(1.0, seconds / 20.0)
+        drift: float = self.script.drift
+        return 1.0 + drift * min(1.0, seconds / 20.0)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, and until the end of a freeze that is due by then."""
