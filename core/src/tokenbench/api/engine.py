@@ -181,9 +181,11 @@ class Engine(ABC):
         """Other facts that the running server reports, for provenance."""
         return FrozenMap()
 
-    def reset_cache(self, server: Server) -> bool:
-        """Empty the prefix cache between points. False if that is not possible."""
-        return False
+    def reset_cache(self, server: Server) -> bool | None:
+        """Empty the prefix cache before and after a repeat. False if the server did not do it;
+        None if this server has no such request.
+        """
+        return None
 
     def quiescent(self, server: Server) -> bool | None:
         """Whether the server has no running and no waiting requests; None if it does not report

@@ -85,11 +85,8 @@ def measure_point(
     while state is PointState.DONE and _wanted(context, point, seen):
         name, number = f"repeat-{len(seen)}", f"repeat {len(seen) + 1}/{point.repeats.at_most}"
         context.display.step(step(number, point))
-        if not context.server.settle():
-            context.note(
-                f"{point.level.label}: the server was still busy, or did not empty its cache, "
-                "before a repeat"
-            )
+        if (failed := context.server.settle()) is not None:
+            context.note(f"{point.level.label}: {failed} before a repeat")
         before = context.server.scrape()
         with RepeatWatch(context.server, context.watched_cores) as watch:
             summary = _phase(context, point, traffic, name)

@@ -191,22 +191,24 @@ class RunningServer:
             pages.append(reply.text)
         return Scrape(counters=self.engine.counters("\n".join(pages))) if pages else Scrape()
 
-    def settle(self) -> bool:
-        """Wait until the server is idle, then empty its cache.
-
-        Returns False if it did not become idle, or did not empty its cache.
-        """
+    def settle(self) -> str | None:
+        """Wait until the server is idle, then empty its cache. Returns what failed, if anything."""
         deadline = time.monotonic() + _QUIET_LIMIT_S
         try:
             while self.engine.quiescent(self.control) is False:
-                if time.monotonic() > deadline or self._interrupted() or not self.alive():
-                    return False
+                if not self.alive():
+                    return "the server ended"
+                if time.monotonic() > deadline or self._interrupted():
+                    return "the server still reported requests in flight"
                 time.sleep(_POLL_S)
-            if self.spec.capabilities.reset_cache:
-                return self.engine.reset_cache(self.control)
-        except ConnectionError:
-            return False
-        return True
+            if (
+                self.spec.capabilities.reset_cache
+                and self.engine.reset_cache(self.control) is False
+            ):
+                return "the server did not empty its prefix cache"
+        except ConnectionError as error:
+            return f"the server did not answer: {error}"
+        return None
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -125,4 +125,4 @@ def test_ready_version_and_quiescence() -> None:
     assert _engine().version(up) is None
     assert vllm.quiescent(StubServer(metrics=Reply(status=200, text=VLLM))) is False
     assert _engine().quiescent(up) is None
-    assert _engine().reset_cache(up) is False
+    assert _engine().reset_cache(up) is None

@@ -76,7 +76,7 @@ def _methods(subject: Subject) -> dict[str, tuple[Callable[[Any], Any], tuple[ty
         "version": (engine.version, (str, none)),
         "facts": (engine.facts, (FrozenMap,)),
         "quiescent": (engine.quiescent, (bool, none)),
-        "reset_cache": (engine.reset_cache, (bool,)),
+        "reset_cache": (engine.reset_cache, (bool, none)),
     }
 
 

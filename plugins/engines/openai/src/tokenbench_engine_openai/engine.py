@@ -109,10 +109,10 @@ class OpenAIServer(Engine):
         found = next((page[key] for key in _VERSION_KEYS if key in page), None)
         return f"{self._options.server} {found}" if found is not None else None
 
-    def reset_cache(self, server: Server) -> bool:
+    def reset_cache(self, server: Server) -> bool | None:
         """Empty the prefix cache, if the server has a page for that."""
         if self._known.reset_cache is None:
-            return False
+            return None
         return server.post(self._known.reset_cache).status == 200
 
     def quiescent(self, server: Server) -> bool | None:
