@@ -27,9 +27,9 @@ _ERROR_LIMITS: dict[int, dict[str, tuple[str, float, str]]] = {
     },
 }
 
-# 35,000 one-token requests per second, on a machine on which the floors reach 141,000 (C) and
-# 44,000 (bare). On other machines the ratios count.
-_ONE_TOKEN = {"c": 35 / 141, "bare": 35 / 44}
+# Requests per second, relative to the floors. The smallest Python protocol does nothing but read
+# tokens; a client that schedules, checks and records may take nearly twice its time.
+_ONE_TOKEN_RATE = 0.55
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +81,7 @@ def targets(samples: list[Sample], one_token: list[Sample]) -> list[Target]:
     """All targets with their values (medians over repetitions)."""
     ratio = ratios(samples)
     found = [
-        _at_most(f"CPU per token, ours/c at {n}", ratio.get(f"ours/c at {n}"), 1.6, "x")
+        _at_most(f"CPU per token, ours/c at {n}", ratio.get(f"ours/c at {n}"), 1.4, "x")
         for n in (64, 256)
     ]
     peer = ratio.get("aiperf/ours at 64")
@@ -93,10 +93,9 @@ def targets(samples: list[Sample], one_token: list[Sample]) -> list[Target]:
             found.append(_at_most(f"{words} at {level}", ours, limit, unit, floor))
     rates = [_rate(one_token, name) for name in ("ours", "c")]
     found.append(_at_least("one-token requests per second", rates[0], 35e3, "", rates[1]))
-    found += [
-        _at_least(f"the same, ours/{name}", _rate_ratio(one_token, name), limit, "x")
-        for name, limit in _ONE_TOKEN.items()
-    ]
+    found.append(
+        _at_least("the same, ours/bare", _rate_ratio(one_token, "bare"), _ONE_TOKEN_RATE, "x")
+    )
     # At 1024 one worker fills its core.
     split = ratio.get("capacity of two workers sharing a core, relative to one, at 1024")
     found.append(_at_least("capacity of two workers, relative to one, at 1024", split, 1.8, "x"))
