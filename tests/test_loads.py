@@ -60,6 +60,7 @@ def test_goodput_counts_requests_within_the_objectives(bench) -> None:
         *("run", "--engine", "scripted:script='--itl-s 0.01'", "--slo", "e2e<0.5s"),
         *("--workload", "random:output_tokens=5", "--workload", "random:output_tokens=60"),
         *("--concurrency", "4", "--requests", "8", "--allow-invalid"),
+        *("--reporter", "console:all=true"),
     )
     assert done.code == 0, done.err
     short, long = (result["metrics"] for result in measured(bench))

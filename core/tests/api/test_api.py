@@ -152,7 +152,7 @@ def test_defaults_of_an_engine() -> None:
     assert engine.ready(StubServer(200)) and not engine.ready(StubServer(503))  # type: ignore[arg-type]
     assert engine.version(StubServer(200)) is None  # type: ignore[arg-type]
     assert engine.planned_version() is None
-    assert engine.reset_cache(StubServer(200)) is False  # type: ignore[arg-type]
+    assert engine.reset_cache(StubServer(200)) is None  # type: ignore[arg-type]
     assert engine.quiescent(StubServer(200)) is None  # type: ignore[arg-type]
     assert engine.counters("x 1") == api.Counters()
     assert engine.dialect(request) == api.Dialect()  # type: ignore[arg-type]
