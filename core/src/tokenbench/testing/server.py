@@ -123,7 +123,7 @@ class ScriptedServer:
         # Requests of one token only count tokens; they do not move where the script misbehaves.
         self._long_requests += request["max_tokens"] > 1
         self.started = self.started or time.monotonic()
-        if _drawn(number, 3) < script.status_share:
+        if _drawn(self.requests - 1, 3) < script.status_share:
             _plain(writer, 503, json.dumps({"error": {"message": "busy by script"}}))
             return
         if script.refuse:
@@ -146,7 +146,7 @@ class ScriptedServer:
         cached = int(n_in * script.cached_share)
         dies = script.die_after is not None and number >= script.die_after
         # The golden ratio spreads the cut streams evenly, whatever the share.
-        drops = (number * 0.6180339887) % 1.0 < script.drop_share
+        drops = tokens > 1 and (number * 0.6180339887) % 1.0 < script.drop_share
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n"
