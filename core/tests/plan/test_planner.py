@@ -32,6 +32,7 @@ from tokenbench.api import (
     Workload,
 )
 from tokenbench.load.cores import WorkerCount, split_cores
+from tokenbench.plan.load import resolve_load
 from tokenbench.plan.planner import make_plan
 from tokenbench.plan.resolve import resolve
 from tokenbench.suite.places import Places
@@ -336,3 +337,19 @@ def test_a_suite_without_deployments_is_refused(tmp_path: Path) -> None:
     """With the line of the key."""
     with pytest.raises(UsageError, match=r"suite.yaml:1: deployments: no deployment"):
         _plan_file(tmp_path, "deployments: []")
+
+
+@pytest.mark.parametrize(
+    ("load", "repeats"),
+    [
+        ({}, 3),
+        ({"duration_s": 30.0}, 1),
+        ({"requests": 8}, 1),
+        ({"requests_per_concurrency": 2.0}, 1),
+        ({"repeats": RepeatsRequest(at_least=2, at_most=2)}, 2),
+    ],
+)
+def test_default_repeats_are_enough_for_every_check(load: dict[str, Any], repeats: int) -> None:
+    """Three of the default length; one of a length that the user chose."""
+    resolved = resolve_load(LoadRequest(**load), Places())
+    assert (resolved.repeats.at_least, resolved.repeats.at_most) == (repeats, repeats)

@@ -210,11 +210,12 @@ def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _repeats_change(repeats: RepeatsRequest, asked: dict[str, Any]) -> dict[str, Any]:
+def _repeats_change(suite: RepeatsRequest | None, asked: dict[str, Any]) -> dict[str, Any]:
     """`--repeats` fixes their number; `--precision` adds repeats until it is reached."""
     from tokenbench.suite.schema import RepeatsRequest
     from tokenbench.suite.structure import parse_share
 
+    repeats = suite or RepeatsRequest()
     count, precision = asked["repeats"], asked["precision"]
     if precision is not None:
         at_least = count or max(repeats.at_least, 3)

@@ -13,12 +13,14 @@ from tokenbench.load.cores import WorkerCount
 from tokenbench.suite.limits import check_level, highest_concurrency, highest_rate
 from tokenbench.suite.load_rules import check_contradictions
 from tokenbench.suite.places import Places
-from tokenbench.suite.schema import FindRequest, LoadRequest
+from tokenbench.suite.schema import FindRequest, LoadRequest, RepeatsRequest
 from tokenbench.suite.slo import Objective, parse_objectives
 
 from .search import Bisection
 
 DEFAULT_DURATION_S = 10.0
+# Stability needs 20 s of steady state, an interval over repeats needs 3 of them.
+DEFAULT_REPEATS = 3
 DEFAULT_GENERATIONS = 3
 _OPEN_LOOP_CONCURRENCY = 16
 _SEARCH_CONCURRENCY = 64
@@ -45,6 +47,18 @@ class ResolvedLoad:
     def stop(self, level: LoadLevel) -> Stop:
         """When a repeat at this level stops sending."""
         return _stop(self.request, self.concurrency(level))
+
+    @property
+    def repeats(self) -> RepeatsRequest:
+        """How often a point is measured: as asked. By default once if the user chose the length of
+        a repeat or searches; otherwise often enough that every check has enough data.
+        """
+        load = self.request
+        if load.repeats is not None:
+            return load.repeats
+        if _has_length(load) or load.find is not None:
+            return RepeatsRequest()
+        return RepeatsRequest(at_least=DEFAULT_REPEATS, at_most=DEFAULT_REPEATS)
 
     def workers(self, concurrency_per_worker: int) -> WorkerCount:
         """How many load workers it gets, by this rule of thumb unless the user gave a number."""
@@ -87,13 +101,19 @@ def resolve_load(load: LoadRequest, places: Places) -> ResolvedLoad:
     return found
 
 
+def _has_length(load: LoadRequest) -> bool:
+    """Whether the user chose when a repeat ends."""
+    ends = (load.duration_s, load.requests, load.requests_per_concurrency)
+    return any(end is not None for end in ends)
+
+
 def _stop(load: LoadRequest, concurrency: int) -> Stop:
     requests = load.requests
     if load.requests_per_concurrency is not None:
         scaled = max(1, round(load.requests_per_concurrency * concurrency))
         requests = scaled if requests is None else min(requests, scaled)
     duration_s, least = load.duration_s, round(load.min_requests_per_concurrency * concurrency)
-    if duration_s is None and requests is None:
+    if not _has_length(load):
         duration_s = DEFAULT_DURATION_S
         if not least and not load.rate and load.find is None:
             # The first requests fill the server; each generation after them replaces all of them.

@@ -66,7 +66,7 @@ class PlannedSeries:
             stop=stop,
             concurrency=concurrency,
             warmup_requests=round(load.request.warmup_per_concurrency * concurrency),
-            repeats=load.request.repeats,
+            repeats=load.repeats,
             load_workers=self.cores.load_workers(self.workers, concurrency),
             load_workers_wanted=self.workers.wanted(concurrency),
             canonical=canonical,

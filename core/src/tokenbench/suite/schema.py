@@ -194,7 +194,7 @@ class LoadRequest:
     server_concurrency: int | None = attrs.field(default=None, validator=_CONCURRENCY)
     slo: str | None = None
     find: FindRequest | None = None
-    repeats: RepeatsRequest = RepeatsRequest()
+    repeats: RepeatsRequest | None = None
     duration_s: float | None = attrs.field(default=None, validator=_DURATION)
     requests: int | None = attrs.field(default=None, validator=_between(1, MOST_REQUESTS))
     requests_per_concurrency: float | None = attrs.field(
