@@ -296,7 +296,8 @@ class DeploymentRun:
             return None
         repeats = [point.repeats.at_least for point in points]
         if repeats and phase.startswith("repeat"):
-            repeats[0] -= int(phase.split()[1].partition("/")[0]) - 1
+            done = int(phase.split()[1].partition("/")[0]) - 1
+            repeats[0] = max(1, repeats[0] - done)  # Beyond at_least, this one.
         return sum(
             n * (p.stop.duration_s or 0.0) * (1 + _DRAIN_SHARE)
             for n, p in zip(repeats, points, strict=True)
