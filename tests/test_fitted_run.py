@@ -55,6 +55,9 @@ def test_a_run_sends_prompts_of_the_asked_length(start_bench, tmp_path) -> None:
     assert lengths["outcome"] == "ok", lengths
     total = _result(tmp_path)["metrics"]["input_tokens"]["mean"]
     assert total == 5 * (256 + START_TOKENS + TEMPLATE_TOKENS)
+    (provenance,) = tmp_path.glob("runs/*/provenance.json")
+    (how,) = (v for k, v in json.loads(provenance.read_text()).items() if ".prompts." in k)
+    assert "measured by probes, overhead 18 tokens, largest error 0.00%" in how
 
 
 def test_a_run_without_known_lengths_is_refused(start_bench, tmp_path) -> None:
@@ -64,7 +67,19 @@ def test_a_run_without_known_lengths_is_refused(start_bench, tmp_path) -> None:
     assert done.returncode == 2
     assert "could not fit prompts to the server's token counts" in done.stderr
     assert "openai:tokenizer=DIR" in done.stderr
+    assert "--lengths approximate" in done.stderr
     assert not list(tmp_path.glob("runs/*/points/*"))
+
+
+def test_approximate_lengths_are_measured_and_flagged(start_bench, tmp_path) -> None:
+    """Who asks for them gets a result, never a certified one."""
+    with CountingServer(at_random) as server:
+        done = start_bench(server.url, "--lengths", "approximate")
+    assert done.returncode == 0, done.stderr
+    result = _result(tmp_path)
+    assert result["measurement"] != "certified"
+    lengths = next(c for c in result["checks"] if c["name"] == "lengths")
+    assert lengths["outcome"] == "flagged" and "approximate" in lengths["evidence"], lengths
 
 
 def test_a_run_uses_the_tokenizer_that_the_engine_names(start_bench, tmp_path) -> None:

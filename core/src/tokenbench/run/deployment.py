@@ -205,6 +205,10 @@ class DeploymentRun:
                 deployment.request.needs.context_tokens,
                 self._fitting(server),
             )
+            if made.context.fitted is not None:
+                key = f"deployment.{deployment.id}.prompts.{series.workload.name}"
+                self._run.facts[key] = made.context.fitted.describe()
+                self._run.directory.write_json("provenance.json", self._run.facts)
             plugin = self._run.plugins.codec_module(made.codec)
             self._measure(attrs.evolve(context, codec_module=plugin), series, made)
 

@@ -48,7 +48,7 @@ _VERIFIED = 3
 _GOOD, _WORST = 0.01, 0.02
 _HINT = (
     "name the model's tokenizer (openai:tokenizer=DIR, or --model NAME), or accept approximate "
-    "lengths with load.lengths: approximate"
+    "lengths with --lengths approximate (load.lengths in a suite)"
 )
 
 Count = Callable[[str], int]
