@@ -1,4 +1,8 @@
-"""Servers and clients that distort a measurement: a check reports each of them, and no other."""
+"""Servers and clients that distort a measurement: a check reports each of them, and no other.
+
+What other programs take of the machine meanwhile (`foreign load`) is not the server's fault: such a
+run is repeated, and after the last attempt that check is left out.
+"""
 
 from __future__ import annotations
 
@@ -19,30 +23,33 @@ pytestmark = pytest.mark.serial
 SLOW = "--ttft-s 0.15 --itl-s 0.02"
 POINT = ("--workload", "random:input_tokens=16,output_tokens=8", "--concurrency", "4")
 ATTEMPTS = 4
+BAD = ("flagged", "invalid")
 CLIENT = {"client loop delay", "client dispatch delay", "client CPU"}
 
 
 def _run(bench: Any, script: str, *more: str) -> tuple[Any, dict[str, Any]]:
-    """One point, repeated if the machine was so busy that the client itself was late."""
+    """One point, repeated if other programs kept the machine busy."""
     args = (*POINT, *(more or ("--requests", "32")))
     for _ in range(ATTEMPTS):
         before = set((bench.folder / "runs").glob("*"))
         done = bench("run", "--engine", f"scripted:script='{SLOW} {script}'", *args)
         (run,) = set((bench.folder / "runs").iterdir()) - before
         result = json.loads((run / "results.jsonl").read_text().splitlines()[0])
-        if not _client_was_late(result):
+        if not _machine_was_busy(result):
             break
     return done, result
 
 
-def _client_was_late(result: dict[str, Any]) -> bool:
+def _machine_was_busy(result: dict[str, Any]) -> bool:
     evidence = _check(result, "coalesced reads")["evidence"]
     merged = "by the client" in evidence and ": 0.00 % by the client" not in evidence
-    return merged or bool({*CLIENT, "offered load"}.intersection(_bad(result)))
+    foreign = _check(result, "foreign load")["outcome"] in BAD
+    return merged or foreign or bool({*CLIENT, "offered load"}.intersection(_bad(result)))
 
 
 def _bad(result: dict[str, Any]) -> list[str]:
-    return [c["name"] for c in result["checks"] if c["outcome"] in ("flagged", "invalid")]
+    failed = [c["name"] for c in result["checks"] if c["outcome"] in BAD]
+    return [name for name in failed if name != "foreign load"]
 
 
 def _check(result: dict[str, Any], name: str) -> dict[str, Any]:
@@ -153,7 +160,7 @@ def test_saturated_client(bench) -> None:
     (result,) = measured(bench)
     assert result["measurement"] == "invalid", (result["checks"], err)
     reasons = {c["name"] for c in result["checks"] if c["outcome"] == "invalid"}
-    client = {*CLIENT, "coalesced reads", "offered load", "client paused", "foreign load"}
+    client = {*CLIENT, "coalesced reads", "offered load", "client paused"}
     assert reasons & CLIENT
     # What the client's delays leave uncertain.
     assert set(_bad(result)) - {"precision", "stability"} <= client
