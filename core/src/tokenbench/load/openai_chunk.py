@@ -80,14 +80,21 @@ def classify(event: bytes) -> StreamEvent:
         chunk = _decode(event)
     except ValueError:
         return _classify_untyped(event)
-    if not (chunk.choices or chunk.usage) or chunk.object == "error" or bytes(chunk.error) != _NULL:
-        return _classify_untyped(event)
     usage, choices = chunk.usage, chunk.choices or ()
-    if any(choice.error is not _ABSENT for choice in choices):
+    if not (choices or usage) or chunk.object == "error" or _is_given(chunk.error):
         return _classify_untyped(event)
+    for choice in choices:
+        if choice.error is not _ABSENT:
+            return _classify_untyped(event)
     if len(choices) == 1 and not choices[0].index:
         return _event(choices[0], usage)
+    if not choices and usage is not None:
+        return _usage_event(usage)
     return _merge([_event(choice, None) for choice in choices], choices, usage)
+
+
+def _is_given(field: msgspec.Raw) -> bool:
+    return field is not _ABSENT and bytes(field) != _NULL
 
 
 def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
@@ -96,7 +103,7 @@ def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
     if delta is not None:
         reasoning = delta.reasoning_content or delta.reasoning or ""
         text += reasoning + (delta.content or delta.refusal or "")
-        if delta.tool_calls or bytes(delta.function_call) != _NULL:
+        if delta.tool_calls or _is_given(delta.function_call):
             calls = _tool_calls(delta)
     n_tokens = len(choice.token_ids) if choice.token_ids else None
     finish = choice.finish_reason or None
@@ -120,12 +127,12 @@ def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
 
 
 def _merge(events: list[StreamEvent], choices: Any, usage: _Usage | None) -> StreamEvent:
-    """One event of several choices, or of usage alone. The answer is that of choice 0."""
+    """One event of several choices. The answer is that of choice 0."""
     first = next(
         (event for event, choice in zip(events, choices, strict=True) if not choice.index), _NOTHING
     )
     counts = [event.n_tokens for event in events if event.n_tokens is not None]
-    of_usage = _NOTHING if usage is None else _event(_Choice(), usage)
+    of_usage = _NOTHING if usage is None else _usage_event(usage)
     return StreamEvent(
         token=any(event.token for event in events),
         text=first.text,
@@ -137,8 +144,17 @@ def _merge(events: list[StreamEvent], choices: Any, usage: _Usage | None) -> Str
         n_in=of_usage.n_in,
         n_out=of_usage.n_out,
         n_cached=of_usage.n_cached,
-        # Usage without choices is that of the whole response, and the last chunk with data.
-        complete=not events and bool(of_usage.n_out),
+    )
+
+
+def _usage_event(usage: _Usage) -> StreamEvent:
+    """Usage without choices: that of the whole response, in the last chunk with data."""
+    details = usage.prompt_tokens_details
+    return StreamEvent(
+        n_in=usage.prompt_tokens,
+        n_out=usage.completion_tokens,
+        n_cached=None if details is None else details.cached_tokens,
+        complete=bool(usage.completion_tokens),
     )
 
 
@@ -170,6 +186,8 @@ def _classify_untyped(event: bytes) -> StreamEvent:
     usage = _usage(data["usage"]) if isinstance(data.get("usage"), dict) else None
     if len(choices) == 1 and not choices[0].index:
         return _event(choices[0], usage)
+    if not choices:
+        return _NOTHING if usage is None else _usage_event(usage)
     return _merge([_event(choice, None) for choice in choices], choices, usage)
 
 
