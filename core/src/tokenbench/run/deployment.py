@@ -36,7 +36,8 @@ from tokenbench.telemetry.collect import Telemetry
 
 from .context import RunContext
 from .evaluate import run_eval
-from .point import PointContext, engine_died, measure_point
+from .interruptible import interruptible
+from .point import PointContext, measure_point
 from .progress import Step
 from .prompt_fit import Fitting
 from .prompts import Traffic, traffic
@@ -117,6 +118,7 @@ class DeploymentRun:
             codec=self._codec,
             interrupted=self._run.interrupted,
             log_folder=logs,
+            show=self._run.display.note,
         )
         self._run.display.note(
             "starting the server", engine=asked.engine.name, kind=kind or "measured"
@@ -211,13 +213,16 @@ class DeploymentRun:
     def _fitting(self, server: RunningServer) -> Fitting:
         load = self._run.plan.resolved.load
         return Fitting(
-            send=lambda codec, turn: generate(
-                server.url,
-                self._codec(codec),
-                turn,
-                server.target(),
-                server.control.api_key,
-                timeout_s=min(load.request.request_timeout_s, load.request.stall_timeout_s),
+            send=lambda codec, turn: interruptible(
+                lambda: generate(
+                    server.url,
+                    self._codec(codec),
+                    turn,
+                    server.target(),
+                    server.control.api_key,
+                    timeout_s=min(load.request.request_timeout_s, load.request.stall_timeout_s),
+                ),
+                self._run.interrupted,
             ),
             post=server.control.post,
             model=server.target().model,
@@ -248,12 +253,13 @@ class DeploymentRun:
                     run=self._run.directory.id, deployment=context.deployment.id, point=point.id
                 )
             )
-            result = measure_point(context, point, made, self._step(context))
+            result, end = measure_point(context, point, made, self._step(context))
             history.append(result)
             self._keep(result)
-            died = engine_died(result, self._run.directory.logs(context.deployment.id))
-            if died is not None:
-                raise died
+            if end.error is not None:
+                if end.ends_run:
+                    raise end.error
+                self._run.failures.append(end.error)
             if result.state is PointState.INTERRUPTED:
                 raise Interrupted("interrupted by the user", hint="what was measured is kept")
             if result.state is PointState.STALLED:
