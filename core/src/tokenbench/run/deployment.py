@@ -56,6 +56,8 @@ class DeploymentRun:
     def __init__(self, context: RunContext, deployment: PlannedDeployment) -> None:
         self._run = context
         self._deployment = deployment
+        # The measured server stalled, and was not restarted since.
+        self._stalled = False
 
     def run(self) -> None:
         """Start the server, measure its points, run its evals, stop it."""
@@ -70,6 +72,8 @@ class DeploymentRun:
             telemetry = self._telemetry(stack, deployment)
             self._points(stack, deployment, server, workers, telemetry, weights)
             own = [planned for planned in deployment.evals if planned.twin is None]
+            if own:
+                self._restart_if_stalled(server)
             self._ask(deployment, own, server)
         for planned in deployment.evals:
             if planned.twin is not None:
@@ -200,6 +204,7 @@ class DeploymentRun:
             power_limited=_power_limited(deployment.probe),
         )
         for series in deployment.series:
+            self._restart_if_stalled(server)
             made = traffic(
                 self._run.plugins.workload(series.workload),
                 server.dialect,
@@ -244,8 +249,9 @@ class DeploymentRun:
     ) -> None:
         """The one loop: the load plan chooses the next level from the results so far."""
         history: list[PointResult] = []
-        restarted = False
+        stalls = 0
         while (level := series.load.levels.next(history)) is not None:
+            self._restart_if_stalled(context.server)
             point = series.point(level)
             self._run.number += 1
             self._run.observers.tell(
@@ -263,18 +269,24 @@ class DeploymentRun:
             if result.state is PointState.INTERRUPTED:
                 raise Interrupted("interrupted by the user", hint="what was measured is kept")
             if result.state is PointState.STALLED:
-                if restarted:
+                stalls += 1
+                if stalls > 1:
                     raise EngineError(
                         f"the server stalled again: {result.error}",
                         hint="see its log; raise load.stall_timeout_s if it is only slow",
                         log=self._run.directory.logs(context.deployment.id),
                     )
-                restarted = True
-                self._run.display.note("the server stalled; restarting it once")
-                self._run.note(f"{context.deployment.id}: restarted once after a stall")
-                context.server.stop()
-                context.server.start()
+                self._stalled = True
         tell_search(self._run, context.deployment.id, series, history)
+
+    def _restart_if_stalled(self, server: RunningServer) -> None:
+        """Restart the server after a stall, now that it is needed again."""
+        if self._stalled:
+            self._stalled = False
+            self._run.display.note("the server stalled; restarting it once")
+            self._run.note(f"{self._deployment.id}: restarted once after a stall")
+            server.stop()
+            server.start()
 
     def _keep(self, result: PointResult) -> None:
         self._run.keep(result)
