@@ -144,7 +144,7 @@ def test_long_words_are_shortened() -> None:
 
 
 @contextlib.contextmanager
-def _peer(answer: bytes, *, close: bool = True) -> Iterator[int]:
+def _peer(answer: bytes) -> Iterator[int]:
     """A server that sends `answer` to whatever it reads; gives its port."""
     ended = threading.Event()
 
@@ -156,8 +156,6 @@ def _peer(answer: bytes, *, close: bool = True) -> Iterator[int]:
                     peer.settimeout(5)
                     peer.recv(65536)
                     peer.sendall(answer)
-                    while not close and peer.recv(65536):
-                        pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
@@ -168,7 +166,7 @@ def _peer(answer: bytes, *, close: bool = True) -> Iterator[int]:
 
 
 def _failure_of(url: str) -> str:
-    client = ControlClient((Endpoint(url=url),), timeout_s=1.0)
+    client = ControlClient((Endpoint(url=url, role="server", index=0),), timeout_s=1.0)
     with contextlib.suppress(ConnectionError):
         client.get("/v1/models")
     client.close()
@@ -180,7 +178,7 @@ def _failure_of(url: str) -> str:
     ("answer", "cause"),
     [
         (b"", Cause.CLOSED),
-        (b"SSH-2.0-server\r\n", Cause.NOT_HTTP),
+        (b"SSH-2.0-server\r\n\r\n", Cause.NOT_HTTP),
         (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", Cause.REDIRECT),
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", Cause.UNAVAILABLE),
     ],

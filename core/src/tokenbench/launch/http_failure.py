@@ -105,7 +105,7 @@ def _answers_tls(url: str) -> bool:
         ):
             return True
     except ssl.SSLError as error:
-        # A server may want a client's certificate, or other versions.
-        return "WRONG_VERSION" not in str(error) and "HTTP_REQUEST" not in str(error)
+        # An alert is TLS too: the server may want a client's certificate, or other versions.
+        return "ALERT" in str(error)
     except OSError:
         return False

@@ -297,7 +297,7 @@ class RunningServer:
         check_address(cause, self.control.get, self.url, path, self.target().model)
         parts = urlsplit(self.url)
         root = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-        client = ControlClient((Endpoint(url=root),), api_key_env=self.api_key_env)
+        client = ControlClient((Endpoint(url=root, role="server", index=0),), api_key_env=self.api_key_env)
         try:
             error = find_root(client.get, self.url)
         finally:
