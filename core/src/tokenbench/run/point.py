@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from tokenbench.api import LoadLevel, PointResult, PointState, Stop
+from tokenbench.api import Interrupted, LoadLevel, PointResult, PointState, Stop
 from tokenbench.load.arrivals import arrival_times
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary
@@ -21,6 +21,7 @@ from tokenbench.store.files import guarded
 from tokenbench.store.layout import RunDirectory
 from tokenbench.telemetry.collect import Telemetry
 
+from .interruptible import interruptible
 from .phase_end import PhaseEnd, phase_end
 from .progress import ProgressDisplay, Step
 from .prompts import Traffic
@@ -81,19 +82,26 @@ def measure_point(
         context.display.step(step(number, point))
         if (failed := context.server.settle()) is not None:
             context.note(f"{point.level.label}: {failed} before a repeat")
-        before = context.server.scrape()
+        before = _scrape(context)
         with RepeatWatch(context.server, context.watched_cores) as watch:
             summary = _phase(context, point, traffic, name)
         end = _end(context, summary, f"repeat {len(seen) + 1}")
         after = Scrape()
         if end.state is PointState.DONE:
             context.server.settle()
-            after = context.server.scrape()
+            after = _scrape(context)
         observed = Observed(
             before=before, after=after, foreign_share=watch.foreign_share, scrapes=watch.scrapes
         )
         seen.append(evidence(context, point, name, observed, traffic))
     return result(context, point, seen, end.state, end.text), end
+
+
+def _scrape(context: PointContext) -> Scrape:
+    try:
+        return interruptible(context.server.scrape, context.interrupted)
+    except Interrupted as error:
+        return Scrape(error=error.message)
 
 
 def _wanted(context: PointContext, point: PlannedPoint, seen: list[Evidence]) -> bool:

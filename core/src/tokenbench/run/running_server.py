@@ -227,21 +227,23 @@ class RunningServer:
 
     def settle(self) -> str | None:
         """Wait until the server is idle, then empty its cache. Returns what failed, if anything."""
-        deadline = time.monotonic() + _QUIET_LIMIT_S
         try:
-            while self.engine.quiescent(self.control) is False:
-                if not self.alive():
-                    return "the server ended"
-                if time.monotonic() > deadline or self._interrupted():
-                    return "the server still reported requests in flight"
-                time.sleep(_POLL_S)
-            if (
-                self.spec.capabilities.reset_cache
-                and self.engine.reset_cache(self.control) is False
-            ):
-                return "the server did not empty its prefix cache"
+            return interruptible(self._settle, self._interrupted)
         except ConnectionError as error:
             return f"the server did not answer: {error}"
+        except Interrupted as error:
+            return error.message
+
+    def _settle(self) -> str | None:
+        deadline = time.monotonic() + _QUIET_LIMIT_S
+        while self.engine.quiescent(self.control) is False:
+            if not self.alive():
+                return "the server ended"
+            if time.monotonic() > deadline or self._interrupted():
+                return "the server still reported requests in flight"
+            time.sleep(_POLL_S)
+        if self.spec.capabilities.reset_cache and self.engine.reset_cache(self.control) is False:
+            return "the server did not empty its prefix cache"
         return None
 
     # -- inside ----------------------------------------------------------------------------------
@@ -297,7 +299,9 @@ class RunningServer:
         check_address(cause, self.control.get, self.url, path, self.target().model)
         parts = urlsplit(self.url)
         root = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-        client = ControlClient((Endpoint(url=root, role="server", index=0),), api_key_env=self.api_key_env)
+        client = ControlClient(
+            (Endpoint(url=root, role="server", index=0),), api_key_env=self.api_key_env
+        )
         try:
             error = find_root(client.get, self.url)
         finally:

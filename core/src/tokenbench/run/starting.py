@@ -41,7 +41,8 @@ class Starting:
     Args:
         explain: explains the failure of a path.
         show: tells the user what is waited for.
-        external: nothing was started here, so an unexpected status is soon an error.
+        external: nothing was started here: what is waited for is shown, and an unexpected status
+            is soon an error.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Starting:
         if found.permanent:
             raise EngineError(found.message, hint=found.hint)
         late = time.monotonic() - self._begun > _SHOWN_AFTER_S
-        if late and found.message != self._shown:
+        if self._external and late and found.message != self._shown:
             self._shown = found.message
             self._show(f"waiting: {found.message}")
 
