@@ -224,25 +224,25 @@ def attempt(
     command += ["--engine", f"{engine},start_timeout_s={start_timeout_s:g}", "--requests", "4"]
     command += ["--workload", f"random:input_tokens={words},output_tokens=4"]
     begun = time.monotonic()
-    process = subprocess.Popen(
+    shown_s, lines = None, []
+    with subprocess.Popen(
         command,
         env={**os.environ, "WRONG_SERVER_KEY": key},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    shown_s, lines = None, []
-    for line in process.stderr:
-        lines.append(line.strip())
-        if shown_s is None and cause in line:
-            shown_s = time.monotonic() - begun
-    code = process.wait()
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line.strip())
+            if shown_s is None and cause in line:
+                shown_s = time.monotonic() - begun
+    ended_s = time.monotonic() - begun
     error, hint = ["", "", *lines][-2:]
     return {
         "shown_s": shown_s,
-        "ended_s": time.monotonic() - begun,
-        "code": code,
+        "ended_s": ended_s,
+        "code": process.returncode,
         "error": error.removeprefix("error: "),
         "hint": hint.removeprefix("hint: "),
     }

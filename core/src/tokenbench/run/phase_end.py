@@ -35,9 +35,8 @@ def phase_end(
     """
     death = server.found_dead()
     if death is not None:
-        error = EngineError(
-            f"the engine died: {death}", hint=server.death_hint, log=server.log_folder
-        )
+        log = server.log_folder if server.plan.processes else None
+        error = EngineError(f"the engine died: {death}", hint=server.death_hint, log=log)
         return _failed(error, ends_run=True)
     if interrupted:
         return PhaseEnd(state=PointState.INTERRUPTED, text="interrupted by the user")

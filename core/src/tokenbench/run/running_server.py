@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -282,9 +283,7 @@ class RunningServer:
         while True:
             self._still_possible(deadline, "generated nothing", starting)
             limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
-            said = interruptible(
-                lambda limit_s=limit_s: self._generate_one(limit_s), self._interrupted
-            )
+            said = interruptible(partial(self._generate_one, limit_s), self._interrupted)
             if said.error is None:
                 return
             codec = self._codec(self.dialect.codecs[0])
