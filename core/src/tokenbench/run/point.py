@@ -83,7 +83,7 @@ def measure_point(
         if (failed := context.server.settle()) is not None:
             context.note(f"{point.level.label}: {failed} before a repeat")
         before = _scrape(context)
-        with RepeatWatch(context.server, context.watched_cores) as watch:
+        with RepeatWatch(context.server, context.watched_cores, context.interrupted) as watch:
             summary = _phase(context, point, traffic, name)
         end = _end(context, summary, f"repeat {len(seen) + 1}")
         after = Scrape()
