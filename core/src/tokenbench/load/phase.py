@@ -32,9 +32,10 @@ from .timers import Timers
 _MONITOR_NS = 250_000_000
 _REPORT_NS = 50_000_000
 # A phase ends if for this long requests only failed: at least so many, and one per slot; no token
-# came, and no request was waiting all the time. A server that serves some requests slowly and
-# rejects all others passes, and so does one that fails a share of them.
+# came, and no request was waiting all the time (sent within the first moments). A server that
+# serves some requests slowly and rejects all others passes, and so does one that fails a share.
 _FAILING_NS, _FAILING_REQUESTS = 3_000_000_000, 10
+_FIRST_MOMENTS_NS = 500_000_000
 # Idle connections that an open loop keeps ready.
 _SPARE = 64
 
@@ -208,7 +209,7 @@ class Phase:
         return (
             now_ns - self._last_good_ns >= _FAILING_NS
             and failed >= max(_FAILING_REQUESTS, self._job.concurrency or 0)
-            and scheduler.waiting_since_ns() > self._last_good_ns
+            and scheduler.waiting_since_ns() > self._last_good_ns + _FIRST_MOMENTS_NS
         )
 
 
