@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tokenbench.api import SingleTurn, Stop, TextPrompt, Turn
+from tokenbench.launch.ports import free_port
 from tokenbench.load import timers
 from tokenbench.load.connect import ConnectionAttempt
 from tokenbench.load.event_loop import EventLoop
@@ -142,8 +144,8 @@ def test_a_server_without_tls_is_a_connect_error(start_server, run_here) -> None
 @LEFT_OPEN
 def test_a_failed_handshake_is_a_connect_error(start_server, run_here, end) -> None:
     """Whenever the server closes or resets the connection."""
-    result = run_here(start_server(end).url.replace("http:", "https:"), 100, concurrency=8)
-    assert result.statuses == ["CONNECT"] * 100
+    result = run_here(start_server(end).url.replace("http:", "https:"), 24, concurrency=8)
+    assert result.statuses == ["CONNECT"] * 24
 
 
 @LEFT_OPEN
@@ -247,3 +249,50 @@ def test_a_phase_of_failing_requests_ends_in_time(run_here, monkeypatch, system)
     assert "Name or service not known" in result.errors[0]
     # Only once: a lookup blocks all connections.
     assert len(lookups) == 1
+
+
+# -- servers that only fail ----------------------------------------------------------------------
+
+
+def test_a_dead_server_is_not_flooded_with_connects(run_here) -> None:
+    """Each slot waits longer after each refused connect; after a while the phase ends."""
+    url = f"http://127.0.0.1:{free_port()}"
+    result = run_here(url, 5000, concurrency=8, stop=Stop(duration_s=60))
+    assert result.summary.stopped_by == "failing"
+    assert result.summary.wall_s < 30
+    # 10, 20, 40, ... ms: nine refusals of each slot within 3 s, and those in progress at the end.
+    assert result.summary.turns == result.summary.failed <= 8 * 12
+    assert result.errors[0] == "connect: cannot connect: Connection refused"
+
+
+def test_a_server_that_only_fails_ends_the_phase(start_server, run_here) -> None:
+    """Answers come at once, so without the rule there would be thousands; the last is kept."""
+
+    def script(peer: Peer) -> None:
+        while peer.request() is not None:
+            time.sleep(0.02)
+            peer.send(whole(b"quota", b"HTTP/1.1 429 Too Many Requests\r\n"))
+
+    result = run_here(start_server(script).url, 5000, concurrency=2, stop=Stop(duration_s=60))
+    assert (result.summary.stopped_by, result.summary.failed) == ("failing", result.summary.turns)
+    assert result.summary.wall_s < 30
+    assert result.errors[0] == result.errors[-1] == "http: HTTP 429: quota"
+
+
+def test_a_server_that_serves_some_goes_on(start_server, run_here) -> None:
+    """One connection gets tokens slowly and all others are refused at once: not a dead server."""
+    served = threading.Event()
+
+    def script(peer: Peer) -> None:
+        while peer.request() is not None:
+            if not served.is_set():
+                served.set()
+                time.sleep(3.6)
+                peer.send(whole())
+            else:
+                time.sleep(0.02)
+                peer.send(whole(b"full", b"HTTP/1.1 503 Busy\r\n"))
+
+    result = run_here(start_server(script).url, 5000, concurrency=4, stop=Stop(duration_s=4.0))
+    assert result.summary.stopped_by == "duration"
+    assert result.statuses.count("OK") == 1

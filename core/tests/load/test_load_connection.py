@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tokenbench.api import (
+    CHAT,
     COMPLETIONS,
     PluginError,
     Session,
@@ -134,13 +136,35 @@ def test_other_protocols_are_broken(start_server, run_here) -> None:
 
 @pytest.mark.parametrize("framed", [True, False], ids=["length", "to the end"])
 def test_error_bodies_are_truncated(start_server, run_here, framed) -> None:
-    """500 bytes of the server's message are kept."""
+    """The beginning of the server's message is kept."""
     head, page = b"HTTP/1.1 500 Internal Server Error\r\n", b"no" * 100_000
     result = run_here(
         start_server(_once(whole(page, head) if framed else head + b"\r\n" + page)).url
     )
     assert result.statuses == ["HTTP"]
-    assert result.errors == ("http: HTTP 500: " + "no" * 250,)
+    (error,) = result.errors
+    assert error.startswith("http: HTTP 500: nono") and len(error) < 400
+
+
+def test_redirects_name_their_address(start_server, run_here) -> None:
+    """The address is in the head, which is read only then."""
+    head = b"HTTP/1.1 308 Permanent Redirect\r\nlocation: https://other.test/v1\r\n"
+    result = run_here(start_server(_once(whole(b"", head))).url)
+    assert result.errors == ("http: HTTP 308: to https://other.test/v1",)
+
+
+@pytest.mark.parametrize("codec", [COMPLETIONS, CHAT])
+def test_compressed_responses_are_recognized(start_server, run_here, codec) -> None:
+    """A proxy may compress although the request asks not to."""
+    asked: list[str] = []
+
+    def script(peer: Peer) -> None:
+        asked.append(peer.head())
+        peer.send(whole(gzip.compress(b"".join(events())), OK + b"Content-Encoding: gzip\r\n"))
+
+    result = run_here(start_server(script).url, codec=codec)
+    assert (result.statuses, result.errors) == (["BROKEN"], ("broken: compressed response (gzip)",))
+    assert "Accept-Encoding: identity" in asked[0]
 
 
 # -- reuse and retries ---------------------------------------------------------------------------

@@ -87,6 +87,9 @@ def _judge(outcome: Outcome, allow_invalid: bool) -> None:
             f"at least {e.threshold:g} is needed",
             hint="its answers are wrong: check weights, chat template and engine flags",
         )
+    for error in outcome.failures:
+        if not (allow_invalid and isinstance(error, MeasurementInvalid)):
+            raise error
     invalid = [r for r in outcome.results if r.measurement is Measurement.INVALID]
     if invalid and not allow_invalid:
         reasons = [c for c in invalid[0].checks if c.outcome is CheckOutcome.INVALID]

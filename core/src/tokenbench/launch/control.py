@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 from tokenbench.api import Endpoint, Reply, UsageError
 
+from .failure import server_words
+from .http_failure import failure_text
+
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
 _TIMEOUT_S = 5.0
+# Of connecting: a server of the wrong protocol may say nothing.
+_CONNECT_S = 2.0
 
 
 class ControlClient:
@@ -23,6 +28,10 @@ class ControlClient:
         endpoints: the server's endpoints; the first one takes the load.
         api_key_env: name of the environment variable with the API key, if the server needs one.
         timeout_s: limit of each step of a call, and of reading the whole response.
+
+    Attributes:
+        last_failure: path and failure (see :mod:`.failure`) of the last call; None if the server
+            answered it with status 200.
     """
 
     def __init__(
@@ -36,6 +45,7 @@ class ControlClient:
         self._api_key_env = api_key_env
         self._timeout_s = timeout_s
         self._client: httpx.Client | None = None
+        self.last_failure: tuple[str, str] | None = None
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -67,7 +77,8 @@ class ControlClient:
         if self._client is None:
             # trust_env=False: no proxy between bench and the server.
             tls = tls_context(*(endpoint.url for endpoint in self._endpoints))
-            self._client = httpx.Client(timeout=self._timeout_s, trust_env=False, verify=tls)
+            limits = httpx.Timeout(self._timeout_s, connect=min(_CONNECT_S, self._timeout_s))
+            self._client = httpx.Client(timeout=limits, trust_env=False, verify=tls)
         url = self._endpoints[endpoint].url.rstrip("/") + path
         try:
             with self._client.stream(method, url, json=json, headers=self._headers()) as reply:
@@ -80,10 +91,13 @@ class ControlClient:
                         raise httpx.ReadTimeout("the response does not end")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # Not the error's text, which may contain a header, nor a password in the URL.
-            raise ConnectionError(
-                f"no response from {_without_password(url)}: {type(error).__name__}"
-            ) from None
+            failure = failure_text(error, url)
+            self.last_failure = (path, failure)
+            raise ConnectionError(f"no response from {_without_password(url)}: {failure}") from None
         text = body.decode(reply.encoding or "utf-8", errors="replace")
+        self.last_failure = None
+        if reply.status_code != 200:
+            self.last_failure = (path, status_failure(reply, text))
         return Reply(status=reply.status_code, text=text)
 
     def _headers(self) -> dict[str, str]:
@@ -96,6 +110,13 @@ class ControlClient:
                 hint="remove line breaks and characters that are not printable ASCII",
             )
         return {"Authorization": f"Bearer {key}"}
+
+
+def status_failure(reply: httpx.Response, body: str) -> str:
+    """The failure of a response whose status is not 200."""
+    location = reply.headers.get("location")
+    words = f"to {location}" if reply.is_redirect and location else server_words(body)
+    return f"HTTP {reply.status_code}: {words}"
 
 
 def _without_password(url: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import httptools
 
+from tokenbench.launch.failure import server_words
+
 from .event_loop import EventLoop
 from .poller import READ, WRITE
 from .records import Status
@@ -16,7 +18,7 @@ from .socket_timestamps import Receiver
 from .token_reader import make_reader, would_block_errors
 
 _FRAMING_HEADERS = (b"content-length:", b"transfer-encoding:")
-_MAX_ERROR_BYTES = 500
+_MAX_ERROR_BYTES = 4096
 
 
 class Pool(Protocol):
@@ -169,13 +171,32 @@ class Connection:
             else:
                 self._pool.retry(request, error or "closed by server")
 
-    def _has_framed_body(self) -> bool:
-        """Whether the head of the response says where its body ends."""
+    def _head(self) -> bytes:
+        """The head of the response. Only failures need it, so it is not parsed as it comes."""
         head, rest = b"HTTP/1.1 1", b"".join(self._head_reads)
         while head[9:10] == b"1":  # An interim response (1xx) precedes the final one.
             head, _, rest = rest.partition(b"\r\n\r\n")
-        head = head.lower()
+        return head
+
+    def _header(self, name: bytes) -> str | None:
+        """The value of a header of the response."""
+        for line in self._head().split(b"\r\n")[1:]:
+            found, _, value = line.partition(b":")
+            if found.lower() == name:
+                return value.strip().decode("latin-1")
+        return None
+
+    def _has_framed_body(self) -> bool:
+        """Whether the head of the response says where its body ends."""
+        head = self._head().lower()
         return any(b"\n" + name in head for name in _FRAMING_HEADERS)
+
+    def _compressed(self, request: InFlightRequest) -> str | None:
+        """What is wrong if the body of a response without tokens is compressed."""
+        if request.http_status != 200 or request.timestamps:
+            return None
+        encoding = self._header(b"content-encoding") or "identity"
+        return None if encoding == "identity" else f"compressed response ({encoding})"
 
     # -- called by httptools ---------------------------------------------------------------------
 
@@ -233,8 +254,14 @@ class Connection:
 
     def _complete(self, request: InFlightRequest, now_ns: int) -> None:
         if request.http_status != 200:
-            request.error = self._error_body[:_MAX_ERROR_BYTES].decode(errors="replace")
+            request.error = self._error_text(request.http_status)
+        elif (compressed := self._compressed(request)) is not None:
+            request.end(now_ns, Status.BROKEN, compressed)
         request.complete(now_ns)
+
+    def _error_text(self, status: int) -> str:
+        location = self._header(b"location") if 300 <= status < 400 else None
+        return f"to {location}" if location else server_words(bytes(self._error_body))
 
     # -- called by the pool ----------------------------------------------------------------------
 
@@ -291,4 +318,5 @@ class Connection:
         request = self._request
         self.close()
         if request is not None:
+            reason = self._compressed(request) or reason
             request.end(self._now_ns, Status.BROKEN, reason)

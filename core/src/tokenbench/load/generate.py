@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 
 from tokenbench.api import Codec, Target, Turn
-from tokenbench.launch.control import tls_context
+from tokenbench.launch.control import status_failure, tls_context
+from tokenbench.launch.http_failure import failure_text
 
 from .records import ABSENT, Status
 from .request_state import InFlightRequest
@@ -30,11 +31,13 @@ class Generated:
 def generate(
     url: str, codec: Codec, turn: Turn, target: Target, api_key: str | None, *, timeout_s: float
 ) -> Generated:
-    """Send one turn and wait for its end. Errors of the server are returned, not raised."""
+    """Send one turn and wait for its end. Failures are returned as text, see
+    :mod:`tokenbench.launch.failure`, not raised.
+    """
     import httpx
 
     request = codec.encode(turn, target)
-    headers = {"Content-Type": request.content_type}
+    headers = {"Content-Type": request.content_type, "Accept-Encoding": "identity"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
     try:
@@ -47,10 +50,14 @@ def generate(
             trust_env=False,  # No proxy, as for all control requests.
             verify=tls_context(url),
         )
-    except httpx.HTTPError as error:
-        return _failed(f"{type(error).__name__}: {error}")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return _failed(failure_text(error, url))
     if reply.status_code != 200:
-        return _failed(f"HTTP {reply.status_code}: {reply.text[:200]}")
+        return _failed(status_failure(reply, reply.text))
+    encoding = reply.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        # httpx could read it, but a load worker does not: it would measure the decompression.
+        return _failed(f"compressed response ({encoding})")
     return _read(codec, target, reply.content)
 
 

@@ -9,7 +9,7 @@ import attrs
 from .records import PhaseSummary
 
 # In order of precedence: a phase is stalled if one worker's share is.
-_WORST = ("fatal", "stalled", "cancelled", "drain")
+_WORST = ("fatal", "stalled", "failing", "cancelled", "drain")
 
 
 def merge_summaries(parts: Sequence[PhaseSummary]) -> PhaseSummary:
@@ -31,6 +31,7 @@ def merge_summaries(parts: Sequence[PhaseSummary]) -> PhaseSummary:
         ended_ns=ended,
         stopped_by=next((r for r in _WORST if r in reasons), reasons[0]),
         turns=sum(part.turns for part in parts),
+        failed=sum(part.failed for part in parts),
         scheduled_turns=sum(part.scheduled_turns for part in parts),
         concurrency=_sum([part.concurrency for part in parts]),
         cpu_s=busiest.cpu_s,

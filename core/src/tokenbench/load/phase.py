@@ -31,6 +31,11 @@ from .timers import Timers
 
 _MONITOR_NS = 250_000_000
 _REPORT_NS = 50_000_000
+# A phase ends if for this long requests only failed: at least so many, and one per slot; no token
+# came, and no request was waiting all the time (sent within the first moments). A server that
+# serves some requests slowly and rejects all others passes, and so does one that fails a share.
+_FAILING_NS, _FAILING_REQUESTS = 3_000_000_000, 10
+_FIRST_MOMENTS_NS = 500_000_000
 # Idle connections that an open loop keeps ready.
 _SPARE = 64
 
@@ -46,6 +51,8 @@ class Phase:
         self._may_start = False
         # The number of chunks when it last increased, and when that was.
         self._chunks = self._last_chunk_ns = 0
+        # Failed requests when the number of tokens or of good answers last increased, and when.
+        self._good = self._failed = self._last_good_ns = 0
         # Sessions started, as last reported.
         self._reported = 0
 
@@ -104,7 +111,7 @@ class Phase:
         pauses = PauseWatch(resources.timers)
         pauses.start()
         scheduler.start()
-        self._last_chunk_ns = scheduler.started_ns
+        self._last_chunk_ns = self._last_good_ns = scheduler.started_ns
         if self._cancelled:
             self.cancel()
         self._monitor_later(scheduler, resources)
@@ -126,6 +133,7 @@ class Phase:
             clock_end=read_clocks(),
             stopped_by=scheduler.stopped_by or "",
             turns=scheduler.turns,
+            failed=scheduler.failed,
             scheduled_turns=scheduler.scheduled_turns,
             concurrency=self._job.concurrency,
             rate_per_s=self._job.rate_per_s,
@@ -171,6 +179,8 @@ class Phase:
             self._chunks, self._last_chunk_ns = chunks, now_ns
         elif now_ns - self._last_chunk_ns > job.stall_timeout_s * 1e9:
             scheduler.abort("stalled", Status.STALLED)
+        if self._only_fails(scheduler, chunks, now_ns):
+            scheduler.abort("failing", Status.CANCELLED)
         if resources.recorder.failure is not None:
             scheduler.abort("fatal", Status.CANCELLED)
         ended = scheduler.dispatch_ended_ns
@@ -188,6 +198,19 @@ class Phase:
             }
         )
         self._monitor_later(scheduler, resources)
+
+    def _only_fails(self, scheduler: Scheduler, chunks: int, now_ns: int) -> bool:
+        """Whether all requests have failed for a while, see `_FAILING_NS`."""
+        good = chunks + scheduler.turns - scheduler.failed
+        if good != self._good:
+            self._good, self._failed, self._last_good_ns = good, scheduler.failed, now_ns
+            return False
+        failed = scheduler.failed - self._failed
+        return (
+            now_ns - self._last_good_ns >= _FAILING_NS
+            and failed >= max(_FAILING_REQUESTS, self._job.concurrency or 0)
+            and scheduler.waiting_since_ns() > self._last_good_ns + _FIRST_MOMENTS_NS
+        )
 
 
 def _make_scheduler(job: LoadJob, resources: PhaseResources) -> Scheduler:

@@ -15,12 +15,19 @@ from .socket_timestamps import Receiver
 from .target_url import TargetUrl
 from .timers import Timers
 
+# After a failed connect, a request takes this long to fail; doubled while all connects fail.
+_FIRST_BACKOFF_NS, _MOST_BACKOFF_NS = 10_000_000, 1_000_000_000
+
 _OnConnection = Callable[[Connection | None, str], None]
 """Called with a connection, or with None and the reason of the failure."""
 
 
 class ConnectionPool:
     """Keep-alive connections to one endpoint.
+
+    A request whose connection fails ends after a pause, so that a closed loop does not flood a dead
+    server with connects. The pause is that of the request that failed, not of the next one: it
+    delays no request that is measured.
 
     `spare`: idle connections to keep ready for the arrivals of an open loop. `retries`: how often
     requests were sent again.
@@ -37,6 +44,7 @@ class ConnectionPool:
         self._all: set[Connection] = set()
         self._attempts: set[ConnectionAttempt] = set()
         self._spares_connecting = 0
+        self._backoff_ns = self._backoff_since_ns = 0
         self.receiver = Receiver(loop)
         self.spare = 0
         self.retries = 0
@@ -57,7 +65,8 @@ class ConnectionPool:
     def send(self, request: InFlightRequest) -> None:
         """Send on an idle connection, or on a new one if there is none."""
         idle = self._idle
-        if len(idle) <= self.spare and self._spares_connecting < self.spare:
+        missing = len(idle) <= self.spare and self._spares_connecting < self.spare
+        if missing and not self._backoff_ns:
             self._spares_connecting += 1
             self._connect(self._add_spare)
         while idle:
@@ -110,14 +119,16 @@ class ConnectionPool:
             self._attempts.discard(attempt)
             connection = None
             if sock is not None:
+                self._backoff_ns = 0
                 connection = Connection(sock, self.receiver, self, self._loop)
                 self._all.add(connection)
-            on_connection(connection, reason)
+            on_connection(connection, f"cannot connect: {reason}")
 
         try:
             attempt = ConnectionAttempt(self._loop, self._target_url, done)
         except OSError as error:
-            on_connection(None, error.strerror or str(error))
+            reason = error.strerror or str(error)
+            on_connection(None, f"cannot resolve {self._target_url.hostname}: {reason}")
             return
         self._attempts.add(attempt)
         limit_s = self._connect_timeout_s
@@ -135,12 +146,25 @@ class ConnectionPool:
         self._add_idle(connection, reason)
 
     def _connect_for(self, request: InFlightRequest) -> None:
+        begun_ns = monotonic_ns()
+
+        def fail(reason: str) -> None:
+            request.end(monotonic_ns(), Status.CONNECT, reason)
+
         def send(connection: Connection | None, reason: str) -> None:
             if connection is None:
-                request.end(monotonic_ns(), Status.CONNECT, f"cannot connect: {reason}")
+                self._back_off(begun_ns)
+                self._timers.call_at(monotonic_ns() + self._backoff_ns, fail, reason)
             elif request.status is None:
                 connection.send(request)
             else:
                 self._idle.append(connection)
 
         self._connect(send)
+
+    def _back_off(self, begun_ns: int) -> None:
+        """Double the pause after a connect that began during the present pause."""
+        if begun_ns >= self._backoff_since_ns:
+            longer = max(_FIRST_BACKOFF_NS, 2 * self._backoff_ns)
+            self._backoff_ns = min(_MOST_BACKOFF_NS, longer)
+            self._backoff_since_ns = monotonic_ns()

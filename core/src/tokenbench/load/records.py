@@ -107,7 +107,8 @@ class PhaseSummary:
 
     Attributes:
         stopped_by: what ended dispatching: duration, requests, output_tokens, sessions, schedule,
-            stalled, cancelled, drain, fatal.
+            stalled, failing (every request failed for a while), cancelled, drain, fatal.
+        turns: turns that ended; `failed` of them without a whole answer.
         scheduled_turns: turns that should have been sent.
         cpu_s: CPU time of the busiest worker; `wall_s` is its wall time.
         in_flight_ns: the number of requests in flight, integrated over the dispatching time.
@@ -123,6 +124,7 @@ class PhaseSummary:
             the worst. See :class:`.pauses.PauseWatch`.
         paused_ns: the sum of these pauses, likewise.
         retries: requests sent again, because the server had closed their connection for being idle.
+        errors: the first failures, and the last one at the end.
         starved_ns: time during which a session was due and none was prepared; the longest of any
             worker.
     """
@@ -134,6 +136,7 @@ class PhaseSummary:
     clock_end: ClockPair
     stopped_by: str
     turns: int
+    failed: int = 0
     concurrency: int | None = None
     rate_per_s: float | None = None
     scheduled_turns: int = 0

@@ -94,6 +94,10 @@ class Scheduler(ABC):
         """Turns that were dispatched and have not ended."""
         return len(self._in_flight)
 
+    def waiting_since_ns(self) -> int:
+        """When the oldest request in flight was dispatched; now if there is none."""
+        return min((r.dispatched_ns for r in self._in_flight), default=monotonic_ns())
+
     def received_chunks(self) -> int:
         """Token-bearing chunks received so far."""
         return self._completed_chunks + sum(len(request.timestamps) for request in self._in_flight)
@@ -141,7 +145,7 @@ class Scheduler(ABC):
     def abort(self, reason: str, status: Status) -> None:
         """Stop, and end the requests in flight with `status`."""
         self.stop(reason)
-        self.stopped_by = reason if reason in ("stalled", "fatal") else self.stopped_by
+        self.stopped_by = reason if reason in ("stalled", "failing", "fatal") else self.stopped_by
         now_ns = monotonic_ns()
         for request in tuple(self._in_flight):
             if request.status is None:
@@ -339,9 +343,12 @@ class Scheduler(ABC):
 
     def _count_failure(self, request: InFlightRequest) -> None:
         self.failed += 1
-        if len(self.errors) < _MAX_ERRORS:
-            name = request.status.name.lower() if request.status is not None else "unknown"
-            self.errors.append(f"{name}: {request.error}")
+        if len(self.errors) == _MAX_ERRORS:
+            if request.status is Status.CANCELLED:
+                return
+            self.errors.pop()
+        name = request.status.name.lower() if request.status is not None else "unknown"
+        self.errors.append(f"{name}: {request.error}")
 
     def _end_session_if_finished(self, state: SessionState) -> None:
         ended = state.finished and self._session_states.pop(state.number, None) is not None

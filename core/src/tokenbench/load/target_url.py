@@ -41,6 +41,7 @@ class TargetUrl:
         self._prefix = parts.path.rstrip("/")
         self._common_head = (
             f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nAccept: text/event-stream\r\n"
+            "Accept-Encoding: identity\r\n"
             + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
         )
         self._addresses: tuple[Address, ...] | OSError | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from tokenbench.api import EvalOutcome, PointResult
+from tokenbench.api import BenchError, EvalOutcome, PointResult
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory
@@ -18,8 +18,8 @@ from .progress import ProgressDisplay
 
 @attrs.define(kw_only=True)
 class RunContext:
-    """A run in progress. `results`, `evals`, `notes` and `facts` grow; `number` counts the points
-    started.
+    """A run in progress. `results`, `failures` (of points that could not be measured), `evals`,
+    `notes` and `facts` grow; `number` counts the points started.
     """
 
     plan: Plan
@@ -30,6 +30,7 @@ class RunContext:
     facts: dict[str, str]
     observers: Observers
     results: list[PointResult] = attrs.field(factory=list)
+    failures: list[BenchError] = attrs.field(factory=list)
     evals: list[EvalOutcome] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
     number: int = 0

@@ -36,7 +36,8 @@ from tokenbench.telemetry.collect import Telemetry
 
 from .context import RunContext
 from .evaluate import run_eval
-from .point import PointContext, engine_died, measure_point
+from .interruptible import interruptible
+from .point import PointContext, measure_point
 from .progress import Step
 from .prompt_fit import Fitting
 from .prompts import Traffic, traffic
@@ -55,6 +56,8 @@ class DeploymentRun:
     def __init__(self, context: RunContext, deployment: PlannedDeployment) -> None:
         self._run = context
         self._deployment = deployment
+        # The measured server stalled, and was not restarted since.
+        self._stalled = False
 
     def run(self) -> None:
         """Start the server, measure its points, run its evals, stop it."""
@@ -69,6 +72,8 @@ class DeploymentRun:
             telemetry = self._telemetry(stack, deployment)
             self._points(stack, deployment, server, workers, telemetry, weights)
             own = [planned for planned in deployment.evals if planned.twin is None]
+            if own:
+                self._restart_if_stalled(server)
             self._ask(deployment, own, server)
         for planned in deployment.evals:
             if planned.twin is not None:
@@ -117,6 +122,7 @@ class DeploymentRun:
             codec=self._codec,
             interrupted=self._run.interrupted,
             log_folder=logs,
+            show=self._run.display.note,
         )
         self._run.display.note(
             "starting the server", engine=asked.engine.name, kind=kind or "measured"
@@ -198,6 +204,7 @@ class DeploymentRun:
             power_limited=_power_limited(deployment.probe),
         )
         for series in deployment.series:
+            self._restart_if_stalled(server)
             made = traffic(
                 self._run.plugins.workload(series.workload),
                 server.dialect,
@@ -215,13 +222,16 @@ class DeploymentRun:
     def _fitting(self, server: RunningServer) -> Fitting:
         load = self._run.plan.resolved.load
         return Fitting(
-            send=lambda codec, turn: generate(
-                server.url,
-                self._codec(codec),
-                turn,
-                server.target(),
-                server.control.api_key,
-                timeout_s=min(load.request.request_timeout_s, load.request.stall_timeout_s),
+            send=lambda codec, turn: interruptible(
+                lambda: generate(
+                    server.url,
+                    self._codec(codec),
+                    turn,
+                    server.target(),
+                    server.control.api_key,
+                    timeout_s=min(load.request.request_timeout_s, load.request.stall_timeout_s),
+                ),
+                self._run.interrupted,
             ),
             post=server.control.post,
             model=server.target().model,
@@ -243,8 +253,9 @@ class DeploymentRun:
     ) -> None:
         """The one loop: the load plan chooses the next level from the results so far."""
         history: list[PointResult] = []
-        restarted = False
+        stalls = 0
         while (level := series.load.levels.next(history)) is not None:
+            self._restart_if_stalled(context.server)
             point = series.point(level)
             self._run.number += 1
             self._run.observers.tell(
@@ -252,27 +263,34 @@ class DeploymentRun:
                     run=self._run.directory.id, deployment=context.deployment.id, point=point.id
                 )
             )
-            result = measure_point(context, point, made, self._step(context))
+            result, end = measure_point(context, point, made, self._step(context))
             history.append(result)
             self._keep(result)
-            died = engine_died(result, self._run.directory.logs(context.deployment.id))
-            if died is not None:
-                raise died
+            if end.error is not None:
+                if end.ends_run:
+                    raise end.error
+                self._run.failures.append(end.error)
             if result.state is PointState.INTERRUPTED:
                 raise Interrupted("interrupted by the user", hint="what was measured is kept")
             if result.state is PointState.STALLED:
-                if restarted:
+                stalls += 1
+                if stalls > 1:
                     raise EngineError(
                         f"the server stalled again: {result.error}",
                         hint="see its log; raise load.stall_timeout_s if it is only slow",
                         log=self._run.directory.logs(context.deployment.id),
                     )
-                restarted = True
-                self._run.display.note("the server stalled; restarting it once")
-                self._run.note(f"{context.deployment.id}: restarted once after a stall")
-                context.server.stop()
-                context.server.start()
+                self._stalled = True
         tell_search(self._run, context.deployment.id, series, history)
+
+    def _restart_if_stalled(self, server: RunningServer) -> None:
+        """Restart the server after a stall, now that it is needed again."""
+        if self._stalled:
+            self._stalled = False
+            self._run.display.note("the server stalled; restarting it once")
+            self._run.note(f"{self._deployment.id}: restarted once after a stall")
+            server.stop()
+            server.start()
 
     def _keep(self, result: PointResult) -> None:
         self._run.keep(result)

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
-from tokenbench.api import (
-    EngineError,
-    LoadLevel,
-    PointResult,
-    PointState,
-    Stop,
-)
+from tokenbench.api import Interrupted, LoadLevel, PointResult, PointState, Stop
 from tokenbench.load.arrivals import arrival_times
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary
@@ -28,6 +21,8 @@ from tokenbench.store.files import guarded
 from tokenbench.store.layout import RunDirectory
 from tokenbench.telemetry.collect import Telemetry
 
+from .interruptible import interruptible
+from .phase_end import PhaseEnd, phase_end
 from .progress import ProgressDisplay, Step
 from .prompts import Traffic
 from .running_server import RunningServer, Scrape
@@ -62,14 +57,14 @@ def measure_point(
     point: PlannedPoint,
     traffic: Traffic,
     step: Callable[[str, PlannedPoint], Step],
-) -> PointResult:
-    """Measure one point.
+) -> tuple[PointResult, PhaseEnd]:
+    """Measure one point; returns also how its last phase ended.
 
-    A stall, a dead server or an interruption ends it early. Its state says so, and what was
-    measured until then is kept.
+    A stall, a dead server, an interruption, or a phase in which every request fails ends it early.
+    Its state says so, and what was measured until then is kept.
     """
     seen: list[Evidence] = []
-    state, error = PointState.DONE, None
+    end = PhaseEnd()
     if point.warmup_requests:
         warmup = attrs.evolve(
             point,
@@ -78,28 +73,35 @@ def measure_point(
         )
         context.display.step(step("warm-up", warmup))
         summary = _phase(context, warmup, traffic, "warmup")
-        state, error = _state(context, summary)
+        end = _end(context, summary, "the warm-up")
     # Imports numpy, which takes 0.1 s: not before the first request.
     from .results import evidence, result
 
-    while state is PointState.DONE and _wanted(context, point, seen):
+    while end.state is PointState.DONE and _wanted(context, point, seen):
         name, number = f"repeat-{len(seen)}", f"repeat {len(seen) + 1}/{point.repeats.at_most}"
         context.display.step(step(number, point))
         if (failed := context.server.settle()) is not None:
             context.note(f"{point.level.label}: {failed} before a repeat")
-        before = context.server.scrape()
-        with RepeatWatch(context.server, context.watched_cores) as watch:
+        before = _scrape(context)
+        with RepeatWatch(context.server, context.watched_cores, context.interrupted) as watch:
             summary = _phase(context, point, traffic, name)
-        state, error = _state(context, summary)
+        end = _end(context, summary, f"repeat {len(seen) + 1}")
         after = Scrape()
-        if state is PointState.DONE:
+        if end.state is PointState.DONE:
             context.server.settle()
-            after = context.server.scrape()
+            after = _scrape(context)
         observed = Observed(
             before=before, after=after, foreign_share=watch.foreign_share, scrapes=watch.scrapes
         )
         seen.append(evidence(context, point, name, observed, traffic))
-    return result(context, point, seen, state, error)
+    return result(context, point, seen, end.state, end.text), end
+
+
+def _scrape(context: PointContext) -> Scrape:
+    try:
+        return interruptible(context.server.scrape, context.interrupted)
+    except Interrupted as error:
+        return Scrape(error=error.message)
 
 
 def _wanted(context: PointContext, point: PlannedPoint, seen: list[Evidence]) -> bool:
@@ -161,25 +163,11 @@ def _phase(
         )
 
 
-def _state(context: PointContext, summary: PhaseSummary) -> tuple[PointState, str | None]:
-    """How a phase ended, and why if not as planned."""
-    death = context.server.found_dead()
-    if death is not None:
-        return PointState.FAILED, f"the engine died: {death}"
-    if context.interrupted():
-        return PointState.INTERRUPTED, "interrupted by the user"
-    if summary.stopped_by == "stalled":
-        return (
-            PointState.STALLED,
-            f"no token on any stream for {context.load.request.stall_timeout_s:g} s",
-        )
-    return PointState.DONE, None
-
-
-def engine_died(result: PointResult, log: Path) -> EngineError | None:
-    """The error that ends the run after this point, if any."""
-    if result.state is PointState.FAILED:
-        return EngineError(
-            result.error or "the engine died", hint="see the end of its log", log=log
-        )
-    return None
+def _end(context: PointContext, summary: PhaseSummary, phase: str) -> PhaseEnd:
+    return phase_end(
+        context.server,
+        summary,
+        phase,
+        interrupted=context.interrupted(),
+        stall_s=context.load.request.stall_timeout_s,
+    )

@@ -174,7 +174,7 @@ class _Server:
                 return said.n_in
             if said.error is None:
                 raise _CannotFitError("the server reports no prompt tokens in its usage")
-            if said.error.startswith(("HTTP 400", "ReadTimeout")):
+            if said.error.startswith(("HTTP 400", "no response")):
                 break
         raise _RequestFailedError
 

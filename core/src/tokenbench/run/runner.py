@@ -30,12 +30,15 @@ from .progress import ProgressDisplay
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """The end of a run. `error`: what ended it early."""
+    """The end of a run. `error`: what ended it early, or why no point could be measured.
+    `failures`: why some points could not be measured.
+    """
 
     state: str
     results: tuple[PointResult, ...]
     evals: tuple[EvalOutcome, ...]
     error: BenchError | None
+    failures: tuple[BenchError, ...] = ()
 
 
 class Runner:
@@ -80,11 +83,18 @@ class Runner:
             error = failure
         if error is None and self._run.interrupted():
             error = Interrupted("interrupted by the user", hint="what was measured is kept")
+        failures = self._run.failures
+        if error is None and failures and len(failures) == len(self._run.results):
+            error = failures[0]
         state = "complete" if error is None else "failed"
         state = "interrupted" if isinstance(error, Interrupted) else state
         self._finish(state, error)
         return Outcome(
-            state=state, results=tuple(self._run.results), evals=tuple(self._run.evals), error=error
+            state=state,
+            results=tuple(self._run.results),
+            evals=tuple(self._run.evals),
+            error=error,
+            failures=tuple(failures),
         )
 
     # -- begin and end ---------------------------------------------------------------------------

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
 from tokenbench.api import (
     CHAT,
-    COMPLETIONS,
     ChatPrompt,
     Codec,
     Counters,
     Deployment,
     Dialect,
+    Endpoint,
     Engine,
     EngineError,
     EngineRequest,
@@ -32,9 +32,16 @@ from tokenbench.api import (
     Turn,
 )
 from tokenbench.launch.control import ControlClient
+from tokenbench.launch.failure import Cause, Explanation, explain
+from tokenbench.launch.http_failure import check_scheme, connect
 from tokenbench.load.generate import Generated, generate
 
+from .interruptible import interruptible
+from .starting import Starting, check_address, find_root
+
 _POLL_S = 0.1
+# Requests to a server that is starting come more and more rarely.
+_MOST_POLL_S = 1.0
 _READY_TIMEOUT_S = 60.0
 _QUIET_LIMIT_S = 30.0
 _REAPED_S = 3.0
@@ -62,6 +69,7 @@ class RunningServer:
         codec: Callable[[str], Codec],
         interrupted: Callable[[], bool],
         log_folder: Path,
+        show: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.spec = spec
         self.engine = engine
@@ -75,7 +83,8 @@ class RunningServer:
         self._launcher = launcher
         self._codec = codec
         self._interrupted = interrupted
-        self._log_folder = log_folder
+        self.log_folder = log_folder
+        self._show = show
         self._deployment: Deployment | None = None
         self._control: ControlClient | None = None
 
@@ -99,8 +108,9 @@ class RunningServer:
         deadline = begun + self.plan.start_timeout_s
         self._wait_endpoints(deadline)
         self._control = ControlClient(self._deployment.endpoints, api_key_env=self.api_key_env)
-        self._wait_ready(deadline)
-        self._first_token(deadline)
+        starting = Starting(self.explain, self._show, external=not self.plan.processes)
+        self._wait_ready(deadline, starting)
+        self._first_token(deadline, starting)
         self.version = self._ask_version()
         self.facts = self._ask_facts()
         self.start_s = time.monotonic() - begun
@@ -165,9 +175,34 @@ class RunningServer:
         A process closes its sockets before its exit is reported, and requests fail at once.
         """
         deadline = time.monotonic() + _REAPED_S
-        while (how := self.death()) is None and self._refuses() and time.monotonic() < deadline:
+        while (how := self.death()) is None and self._refuses():
+            if time.monotonic() > deadline:
+                return f"nothing listens at {self.url} any more"
+            if self._interrupted():
+                break
             time.sleep(_POLL_S)
         return how
+
+    @property
+    def death_hint(self) -> str:
+        """What to do after the server's death."""
+        if self.plan.processes:
+            return "see the end of its log"
+        return "see the server's own log, and start it again; what was measured is kept"
+
+    def explain(self, failure: str, path: str = "") -> Explanation:
+        """The message and the hint for the failure of a request or a control call.
+
+        Some servers are silent if they are asked with the wrong protocol, so another one is tried.
+        """
+        key = self.control.api_key
+        if key:
+            failure = failure.replace(key, "***")
+        failure = check_scheme(failure, self.url)
+        found = explain(failure, self.url, key_variable=self.api_key_env if key else None)
+        if found.cause is Cause.PATH:
+            return explain(failure, self.url + path)
+        return found
 
     def target(self) -> Target:
         """What requests are encoded for."""
@@ -193,21 +228,23 @@ class RunningServer:
 
     def settle(self) -> str | None:
         """Wait until the server is idle, then empty its cache. Returns what failed, if anything."""
-        deadline = time.monotonic() + _QUIET_LIMIT_S
         try:
-            while self.engine.quiescent(self.control) is False:
-                if not self.alive():
-                    return "the server ended"
-                if time.monotonic() > deadline or self._interrupted():
-                    return "the server still reported requests in flight"
-                time.sleep(_POLL_S)
-            if (
-                self.spec.capabilities.reset_cache
-                and self.engine.reset_cache(self.control) is False
-            ):
-                return "the server did not empty its prefix cache"
+            return interruptible(self._settle, self._interrupted)
         except ConnectionError as error:
             return f"the server did not answer: {error}"
+        except Interrupted as error:
+            return error.message
+
+    def _settle(self) -> str | None:
+        deadline = time.monotonic() + _QUIET_LIMIT_S
+        while self.engine.quiescent(self.control) is False:
+            if not self.alive():
+                return "the server ended"
+            if time.monotonic() > deadline or self._interrupted():
+                return "the server still reported requests in flight"
+            time.sleep(_POLL_S)
+        if self.spec.capabilities.reset_cache and self.engine.reset_cache(self.control) is False:
+            return "the server did not empty its prefix cache"
         return None
 
     # -- inside ----------------------------------------------------------------------------------
@@ -215,10 +252,8 @@ class RunningServer:
     def _refuses(self) -> bool:
         """Whether an endpoint refuses connections."""
         for endpoint in self.deployment.endpoints:
-            parts = urlsplit(endpoint.url)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
             try:
-                socket.create_connection((parts.hostname, port), timeout=1.0).close()
+                connect(endpoint.url).close()
             except ConnectionRefusedError:
                 return True
             except OSError:  # Slow or unreachable is not dead.
@@ -231,50 +266,66 @@ class RunningServer:
             self._still_possible(deadline, "had no address")
             time.sleep(_POLL_S)
 
-    def _wait_ready(self, deadline: float) -> None:
-        failing = "did not become ready"
+    def _wait_ready(self, deadline: float, starting: Starting) -> None:
         while True:
-            self._still_possible(deadline, failing)
+            self._still_possible(deadline, "did not become ready", starting)
             try:
-                if self.engine.ready(self.control):
-                    return
-                failing = "did not become ready"
+                ready = interruptible(lambda: self.engine.ready(self.control), self._interrupted)
             except ConnectionError:
-                failing = f"did not answer at {self.url}"
+                ready = False
+            if ready:
+                return
+            starting.health_failed(self.control.last_failure)
             time.sleep(_POLL_S)
 
-    def _first_token(self, deadline: float) -> None:
-        said: Generated | None = None
+    def _first_token(self, deadline: float, starting: Starting) -> None:
+        poll_s = _POLL_S
         while True:
-            self._still_possible(deadline, f"generated nothing ({said.error if said else ''})")
+            self._still_possible(deadline, "generated nothing", starting)
             limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
-            said = self._generate_one(limit_s)
+            said = interruptible(partial(self._generate_one, limit_s), self._interrupted)
             if said.error is None:
                 return
-            if said.error.startswith("HTTP 4"):
-                raise EngineError(
-                    f"the server refuses a plain request: {said.error}",
-                    hint="check the model's name and the engine's options",
-                )
-            time.sleep(_POLL_S)
+            codec = self._codec(self.dialect.codecs[0])
+            path = codec.encode(self._first_turn(), self.target()).path
+            cause = starting.request_failed(said.error, path)
+            if cause in (Cause.MODEL, Cause.PATH):
+                self._check_address(cause, path)
+            time.sleep(min(poll_s, max(0.0, deadline - time.monotonic())))
+            poll_s = min(_MOST_POLL_S, 2 * poll_s)
+
+    def _check_address(self, cause: Cause, path: str) -> None:
+        check_address(cause, self.control.get, self.url, path, self.target().model)
+        parts = urlsplit(self.url)
+        root = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+        client = ControlClient(
+            (Endpoint(url=root, role="server", index=0),), api_key_env=self.api_key_env
+        )
+        try:
+            error = find_root(client.get, self.url)
+        finally:
+            client.close()
+        if error is not None:
+            raise error
+
+    def _first_turn(self) -> Turn:
+        chat = ChatPrompt((Message("user", "Say one word."),))
+        text = TextPrompt("The word is")
+        return Turn(prompt=chat if self.dialect.codecs[0] == CHAT else text, max_tokens=1)
 
     def _generate_one(self, timeout_s: float) -> Generated:
-        codec = self.dialect.codecs[0]
-        chat = ChatPrompt((Message("user", "Say one word."),))
-        prompt = TextPrompt("The word is") if codec == COMPLETIONS else chat
-        if codec not in (COMPLETIONS, CHAT):
-            prompt = TextPrompt("The word is")
-        turn = Turn(prompt=prompt, max_tokens=1)
         return generate(
             self.url,
-            self._codec(codec),
-            turn,
+            self._codec(self.dialect.codecs[0]),
+            self._first_turn(),
             self.target(),
             self.control.api_key,
             timeout_s=timeout_s,
         )
 
-    def _still_possible(self, deadline: float, failing: str) -> None:
+    def _still_possible(
+        self, deadline: float, failing: str, starting: Starting | None = None
+    ) -> None:
         if self._interrupted():
             raise Interrupted("interrupted while the server was starting", hint="run it again")
         death = self.death()
@@ -282,20 +333,23 @@ class RunningServer:
             raise EngineError(
                 f"the engine {self.spec.name!r} did not start: {death}",
                 hint="see the end of its log",
-                log=self._log_folder,
+                log=self.log_folder,
             )
         if time.monotonic() > deadline:
-            raise self._too_late(failing)
+            raise self._too_late(failing, starting.last if starting is not None else None)
 
-    def _too_late(self, failing: str) -> EngineError:
+    def _too_late(self, failing: str, last: Explanation | None) -> EngineError:
         message = f"the server {failing} within {self.plan.start_timeout_s:g} s"
+        if last is not None:
+            message += f"; at last, {last.message}"
         if not self.plan.processes:
-            return EngineError(message, hint="start it first, or check the address")
+            hint = last.hint if last is not None else "start it first, or check the address"
+            return EngineError(message, hint=hint)
         said = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
         return EngineError(
             f"{message}; the end of its log: {said}",
             hint="see its log; a larger model may need more time",
-            log=self._log_folder,
+            log=self.log_folder,
         )
 
     def _ask_facts(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import attrs
@@ -40,9 +40,12 @@ class RepeatWatch:
     `foreign_share` and `scrapes` are complete when it ends. Scrapes are taken once a second.
     """
 
-    def __init__(self, server: RunningServer, cores: tuple[int, ...]) -> None:
+    def __init__(
+        self, server: RunningServer, cores: tuple[int, ...], interrupted: Callable[[], bool]
+    ) -> None:
         self._server = server
         self._cores = cores
+        self._interrupted = interrupted
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._scrape, name="scrapes", daemon=True)
         self.foreign_share: float | None = None
@@ -61,7 +64,9 @@ class RepeatWatch:
     ) -> None:
         self.foreign_share = self._foreign.share()
         self._end.set()
-        self._thread.join()
+        # A scrape of a frozen server takes seconds; after an interruption nobody needs it.
+        while self._thread.is_alive() and not self._interrupted():
+            self._thread.join(0.1)
 
     def _scrape(self) -> None:
         while not self._end.wait(_SCRAPE_INTERVAL_S):

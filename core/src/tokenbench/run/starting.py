@@ -1,0 +1,147 @@
+"""What a server answers while it starts: whether to wait on, and what to tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+from tokenbench.api import EngineError, Reply
+from tokenbench.launch.failure import Cause, Explanation
+
+# After so long, what is waited for is shown.
+_SHOWN_AFTER_S = 1.0
+# A status of the health path that means neither yes nor "not yet" may last so long.
+_UNEXPECTED_S = 1.5
+_NOT_YET = frozenset({404, 408, 425, 429, 502, 503, 504})
+# Of a request: what a server that is starting may answer.
+_MAY_START = frozenset(
+    {
+        Cause.REFUSED,
+        Cause.UNREACHABLE,
+        Cause.SILENT,
+        Cause.TLS,
+        Cause.NOT_HTTP,
+        Cause.CLOSED,
+        Cause.MODEL,
+        Cause.PATH,
+        Cause.RATE_LIMIT,
+        Cause.UNAVAILABLE,
+        Cause.SERVER_ERROR,
+        Cause.ANSWER,
+    }
+)
+
+
+class Starting:
+    """Follows the failures of a server that starts.
+
+    Args:
+        explain: explains the failure of a path.
+        show: tells the user what is waited for.
+        external: nothing was started here: what is waited for is shown, and an unexpected status
+            is soon an error.
+    """
+
+    def __init__(
+        self,
+        explain: Callable[[str, str], Explanation],
+        show: Callable[[str], None],
+        *,
+        external: bool,
+    ) -> None:
+        self._explain = explain
+        self._show = show
+        self._external = external
+        self._begun = time.monotonic()
+        self._shown = ""
+        self._unexpected_since: float | None = None
+        self.last: Explanation | None = None
+
+    def health_failed(self, failure: tuple[str, str] | None) -> None:
+        """Handle path and failure of the last call of a readiness check; None: it succeeded.
+
+        Raises:
+            EngineError: waiting does not help.
+        """
+        if failure is None:
+            self.last = None
+            return
+        path, text = failure
+        self._saw(self._explain(text, path))
+        status = re.match(r"HTTP (\d{3})", text)
+        if not self._external or status is None or int(status[1]) in _NOT_YET:
+            self._unexpected_since = None
+            return
+        self._unexpected_since = self._unexpected_since or time.monotonic()
+        if time.monotonic() - self._unexpected_since > _UNEXPECTED_S:
+            raise EngineError(
+                f"the server answers its health path {path} with {text}",
+                hint="see its log, and check that the engine's options name this kind of server",
+            )
+
+    def request_failed(self, failure: str, path: str) -> Cause:
+        """Handle the failure of a request.
+
+        Raises:
+            EngineError: waiting does not help.
+        """
+        found = self._explain(failure, path)
+        self._saw(found)
+        if found.cause not in _MAY_START:
+            raise EngineError(found.message, hint=found.hint)
+        return found.cause
+
+    def _saw(self, found: Explanation) -> None:
+        self.last = found
+        if found.permanent:
+            raise EngineError(found.message, hint=found.hint)
+        late = time.monotonic() - self._begun > _SHOWN_AFTER_S
+        if self._external and late and found.message != self._shown:
+            self._shown = found.message
+            self._show(f"waiting: {found.message}")
+
+
+def check_address(
+    cause: Cause, get: Callable[[str], Reply], url: str, path: str, model: str
+) -> None:
+    """After a 404, ask the server for its models: they may show that waiting does not help.
+
+    Raises:
+        EngineError: the model's name or the address is wrong.
+    """
+    models = _models(get, "/v1/models")
+    if models and model not in models and cause is Cause.MODEL:
+        raise EngineError(
+            f"the server at {url} does not serve the model {model!r}",
+            hint=f"it serves {', '.join(models[:5])}{', ...' if len(models) > 5 else ''}",
+        )
+    if models and model in models and cause is Cause.PATH:
+        raise EngineError(
+            f"the server at {url} serves the model, but not the path {path}",
+            hint="choose another API of the server: the engine's option codec",
+        )
+
+
+def find_root(get: Callable[[str], Reply], url: str) -> EngineError | None:
+    """An error if the API is at the root of the host and not below the path of the address."""
+    parts = urlsplit(url)
+    if not parts.path.strip("/") or not _models(get, "/v1/models"):
+        return None
+    root = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+    return EngineError(
+        f"the address {url} has a path that the server does not know",
+        hint=f"the server's API is at {root}/v1: use {root}",
+    )
+
+
+def _models(get: Callable[[str], Reply], path: str) -> list[str]:
+    """The names on a page of models; none if it cannot be read."""
+    try:
+        reply = get(path)
+        page = json.loads(reply.text) if reply.status == 200 else {}
+        return [str(entry["id"]) for entry in page["data"]]
+    except (ConnectionError, ValueError, KeyError, TypeError):
+        return []
