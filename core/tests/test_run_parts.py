@@ -29,11 +29,10 @@ from tokenbench.api import (
 )
 from tokenbench.load.cores import Cores
 from tokenbench.plan.plan import PlannedEval
-from tokenbench.run.deployment import worst_accuracy
+from tokenbench.run.evals import worst_accuracy
 from tokenbench.run.evaluate import outcome
 from tokenbench.run.prompts import traffic
 from tokenbench.run.provenance import provenance
-from tokenbench.run.running_server import last_words
 from tokenbench.run.weights import locate
 from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry
@@ -128,12 +127,6 @@ def test_provenance_holds_no_secret(monkeypatch) -> None:
     assert facts["env.VLLM_USE_V1"] == "1"
     assert "hush" not in facts.values()
     assert {"cpu", "kernel", "library.httptools", "clock.wall_ns", "seed"} <= set(facts)
-
-
-def test_the_last_words_of_a_log() -> None:
-    """The last non-empty lines, on one line."""
-    assert last_words("a\n\n b \nc\nd\n\n") == "b | c | d"
-    assert last_words("\n") == "its log is empty"
 
 
 def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:

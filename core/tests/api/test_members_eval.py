@@ -103,7 +103,9 @@ def test_questions_are_asked_in_batches(ask, notes) -> None:
     assert said[0] == {"questions": 10}
     assert said[1:3] == [{"answered": 8}, {"answered": 10}]
     assert said[3] == {
-        "score": {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"}
+        "score": {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"},
+        "unanswered": [],
+        "retries": 0,
     }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 
 from tokenbench.api import Codec, Target, Turn
@@ -16,6 +19,8 @@ class Generated:
     """The result of a generation.
 
     `text` is the answer, without reasoning and tool calls. `error` is None if the answer is whole.
+    `http_status`: None without a response, then `lost` says why: ``connect``, ``timeout`` or
+    ``broken``. `retry_after`: the header of that name.
     """
 
     text: str
@@ -25,12 +30,27 @@ class Generated:
     error: str | None
     reasoning: str = ""
     tool_calls: str = ""
+    http_status: int | None = None
+    retry_after: str | None = None
+    lost: str | None = None
 
 
 def generate(
-    url: str, codec: Codec, turn: Turn, target: Target, api_key: str | None, *, timeout_s: float
+    url: str,
+    codec: Codec,
+    turn: Turn,
+    target: Target,
+    api_key: str | None,
+    *,
+    timeout_s: float,
+    on_data: Callable[[], None] = lambda: None,
 ) -> Generated:
-    """Send one turn and wait for its end. Errors of the server are returned, not raised."""
+    """Send one turn and wait for its end. Errors of the server are returned, not raised.
+
+    Args:
+        timeout_s: limit of each read.
+        on_data: called for each part of the response.
+    """
     import httpx
 
     request = codec.encode(turn, target)
@@ -38,7 +58,7 @@ def generate(
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
     try:
-        reply = httpx.request(
+        with httpx.stream(
             request.method,
             url.rstrip("/") + request.path,
             content=request.body,
@@ -46,12 +66,28 @@ def generate(
             timeout=timeout_s,
             trust_env=False,  # No proxy, as for all control requests.
             verify=tls_context(url),
-        )
+        ) as reply:
+            body = bytearray()
+            for part in reply.iter_bytes():
+                body += part
+                on_data()
     except httpx.HTTPError as error:
-        return _failed(f"{type(error).__name__}: {error}")
+        return _failed(f"{type(error).__name__}: {error}", lost=_lost(error))
     if reply.status_code != 200:
-        return _failed(f"HTTP {reply.status_code}: {reply.text[:200]}")
-    return _read(codec, target, reply.content)
+        return _failed(
+            f"HTTP {reply.status_code}: {body.decode(errors='replace')[:200]}",
+            http_status=reply.status_code,
+            retry_after=reply.headers.get("retry-after"),
+        )
+    return _read(codec, target, bytes(body))
+
+
+def _lost(error: Exception) -> str:
+    import httpx
+
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return "connect"
+    return "timeout" if isinstance(error, httpx.TimeoutException) else "broken"
 
 
 def _read(codec: Codec, target: Target, body: bytes) -> Generated:
@@ -82,8 +118,9 @@ def _read(codec: Codec, target: Target, body: bytes) -> Generated:
         n_in=None if request.n_in == ABSENT else request.n_in,
         n_out=None if request.n_out == ABSENT else request.n_out,
         error=None if empty else request.error,
+        http_status=200,
     )
 
 
-def _failed(error: str) -> Generated:
-    return Generated(text="", tokens=0, n_in=None, n_out=None, error=error)
+def _failed(error: str, **more: Any) -> Generated:
+    return Generated(text="", tokens=0, n_in=None, n_out=None, error=error, **more)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -176,10 +175,11 @@ def _state(context: PointContext, summary: PhaseSummary) -> tuple[PointState, st
     return PointState.DONE, None
 
 
-def engine_died(result: PointResult, log: Path) -> EngineError | None:
+def engine_died(result: PointResult, server: RunningServer) -> EngineError | None:
     """The error that ends the run after this point, if any."""
-    if result.state is PointState.FAILED:
-        return EngineError(
-            result.error or "the engine died", hint="see the end of its log", log=log
-        )
-    return None
+    if result.state is not PointState.FAILED:
+        return None
+    death = server.death()
+    if death is None:
+        return EngineError(result.error or "the engine died", hint="see its log")
+    return death.error("the engine died")

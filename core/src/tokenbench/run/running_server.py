@@ -34,6 +34,9 @@ from tokenbench.api import (
 from tokenbench.launch.control import ControlClient
 from tokenbench.load.generate import Generated, generate
 
+from .death import Death, death_of
+from .log_excerpt import excerpt
+
 _POLL_S = 0.1
 _READY_TIMEOUT_S = 60.0
 _QUIET_LIMIT_S = 30.0
@@ -146,20 +149,11 @@ class RunningServer:
         """Whether every process is running."""
         return all(state.exit_code is None for state in self.deployment.status())
 
-    def death(self) -> str | None:
-        """How the first dead process ended, with the end of its log; None while all run."""
-        for state in self.deployment.status():
-            if state.exit_code is not None:
-                tail = last_words(self.deployment.logs(state.role, lines=30))
-                how = (
-                    f"was killed by signal {state.exit_code - 128}"
-                    if state.exit_code > 128
-                    else f"ended with exit code {state.exit_code}"
-                )
-                return f"{state.role} {how}: {tail}"
-        return None
+    def death(self) -> Death | None:
+        """How a process ended, with what its log says; None while all run."""
+        return death_of(self.deployment, self._log_folder)
 
-    def found_dead(self) -> str | None:
+    def found_dead(self) -> Death | None:
         """As :meth:`death`, but waits a moment if the server refuses connections.
 
         A process closes its sockets before its exit is reported, and requests fail at once.
@@ -279,11 +273,7 @@ class RunningServer:
             raise Interrupted("interrupted while the server was starting", hint="run it again")
         death = self.death()
         if death is not None:
-            raise EngineError(
-                f"the engine {self.spec.name!r} did not start: {death}",
-                hint="see the end of its log",
-                log=self._log_folder,
-            )
+            raise death.error(f"the engine {self.spec.name!r} did not start")
         if time.monotonic() > deadline:
             raise self._too_late(failing)
 
@@ -291,9 +281,9 @@ class RunningServer:
         message = f"the server {failing} within {self.plan.start_timeout_s:g} s"
         if not self.plan.processes:
             return EngineError(message, hint="start it first, or check the address")
-        said = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
+        said = excerpt(self.deployment.logs(self.request.layout.pools[0].role, lines=200))
         return EngineError(
-            f"{message}; the end of its log: {said}",
+            f"{message}; its log says: {said}",
             hint="see its log; a larger model may need more time",
             log=self._log_folder,
         )
@@ -309,9 +299,3 @@ class RunningServer:
             return self.engine.version(self.control)
         except ConnectionError:
             return None
-
-
-def last_words(log: str) -> str:
-    """The last three non-empty lines of a log, on one line."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return " | ".join(lines[-3:])[-400:] or "its log is empty"
