@@ -108,7 +108,9 @@ class HttpEvalServer:
 
 
 def _turn(request: Generation) -> Turn:
-    extra: dict[str, Any] = {"stop": request.stop} if request.stop else {}
+    extra: dict[str, Any] = dict(request.extra_body)
+    if request.stop:
+        extra["stop"] = request.stop
     return Turn(
         prompt=request.prompt,
         max_tokens=request.max_tokens,
