@@ -82,10 +82,11 @@ class RecordingEngine(Engine):
         note("Engine.plan", request=request)
         if self._options.rejects:
             raise UsageError("rejected on purpose", hint="leave out rejects")
+        context = request.needs.context_tokens or 0
         process = ProcessSpec(
             argv=(sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}"),
             flags=FrozenMap({"--itl-s": 0.001}),
-            environment=FrozenMap({"RECORDING_CONTEXT": str(request.needs.context_tokens)}),
+            environment=FrozenMap({"RECORDING_CONTEXT": str(context)} if context > 64 else {}),
             accelerators=request.layout.accelerators,
         )
         process = _with_script(process, self._options.script)
