@@ -28,6 +28,7 @@ from tokenbench.api import (
     Weights,
 )
 from tokenbench.load.cores import Cores
+from tokenbench.measure.accuracy import wilson
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.run.evals import worst_accuracy
 from tokenbench.run.evaluate import outcome
@@ -83,6 +84,28 @@ def test_an_evals_verdict(planned: PlannedEval, verdict: Accuracy) -> None:
     """By interval against threshold; a threshold of another variant says nothing."""
     score = EvalScore(metric="m", value=0.5, n=40, correct=20.0, variant="v")
     assert outcome(score, planned, "d", 1.0).accuracy is verdict
+
+
+@pytest.mark.parametrize(
+    ("minimum", "unanswered", "verdict"),
+    [
+        (0.30, 2, Accuracy.PASS),
+        (0.30, 12, Accuracy.UNDECIDED),
+        (0.90, 2, Accuracy.FAIL),
+        (0.90, 400, Accuracy.UNDECIDED),
+    ],
+)
+def test_a_verdict_holds_for_any_answer_to_unanswered_questions(
+    minimum: float, unanswered: int, verdict: Accuracy
+) -> None:
+    """Between all of them wrong and all right. They are never left out of the score."""
+    score = EvalScore(metric="m", value=0.5, n=40, correct=20.0, variant="v")
+    found = outcome(score, _planned(minimum), "d", 1.0, unanswered=unanswered)
+    assert (found.n, found.unanswered) == (40 + unanswered, unanswered)
+    assert found.value == 20 / (40 + unanswered)
+    assert found.interval[0] == wilson(20, found.n)[0]
+    assert found.interval[1] == wilson(20 + unanswered, found.n)[1]
+    assert found.accuracy is verdict
 
 
 def test_one_failed_gate_fails_a_deployment() -> None:

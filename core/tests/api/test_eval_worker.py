@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import pytest
+
 from tokenbench.evals.worker import read_samples
+from tokenbench.run.runner import Runner
+from tokenbench.store.layout import RunDirectory
+
+from .conftest import Silent, plan_of, suite
 
 ALL = [str(number) for number in range(1, 11)]
 
@@ -86,3 +95,25 @@ def test_a_server_that_refuses_everything_ends_the_eval(ask, tmp_path) -> None:
     assert said[-1]["kind"] == "EngineError"
     assert "(8 questions in a row)" in said[-1]["error"]
     assert not read_samples(tmp_path / "samples.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("raised", "state"), [(KeyboardInterrupt(), "interrupted"), (RuntimeError("a bug"), "failed")]
+)
+def test_the_state_is_final_whatever_ends_a_run(
+    notes, tmp_path: Path, raised: BaseException, state: str
+) -> None:
+    """A second Ctrl-C, or a bug: it is raised, and run.json says how the run ended."""
+
+    class Broken(Silent):
+        def note(self, *_: object, **__: object) -> None:
+            raise raised
+
+    plan, plugins = plan_of(suite())
+    directory = RunDirectory.create(tmp_path, "run")
+    runner = Runner(plan, plugins, directory, Broken(), interrupted=lambda: False, facts={})
+    with pytest.raises(type(raised)):
+        runner.run()
+    run = json.loads((directory.path / "run.json").read_text())
+    assert (run["state"], run["finished"] is not None) == (state, True)
+    assert run["error"]
