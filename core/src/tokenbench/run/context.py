@@ -30,7 +30,7 @@ class RunContext:
     interrupted: Callable[[], bool]
     facts: dict[str, str]
     observers: Observers
-    kept: Kept = Kept()
+    kept: Kept = attrs.field(factory=Kept)
     results: list[PointResult] = attrs.field(factory=list)
     evals: list[EvalOutcome] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
