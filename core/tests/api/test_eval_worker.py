@@ -25,22 +25,22 @@ def test_a_busy_server_is_asked_again(ask, tmp_path) -> None:
     assert said[-1]["retries"] >= 1
 
 
-def test_a_question_without_answer_is_counted(ask, notes, tmp_path) -> None:
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_question_without_answer_is_counted(ask, notes, tmp_path, concurrency: int) -> None:
     """It loses neither its batch nor the eval, and is not scored. The others are sent once."""
-    said = ask("--reject", "say 4 ", "--truth", str(tmp_path / "truth.jsonl"))
+    truth = tmp_path / "truth.jsonl"
+    said = ask("--reject", "say 4 ", "--truth", str(truth), concurrency=concurrency)
     assert said[-1]["score"]["n"] == 9
     (missed,) = said[-1]["unanswered"]
     assert missed["question"] == "4"
     assert "HTTP 400" in missed["error"]
     answered = [number for number in ALL if number != "4"]
     assert [s.question for s in read_samples(tmp_path / "samples.jsonl")] == answered
-    assert len((tmp_path / "truth.jsonl").read_text().splitlines()) == 9
+    assert len(truth.read_text().splitlines()) == 9
+    alone = [[number] for number in ALL]
     # The batch, then each of its questions alone.
-    assert [call["batch"] for call in notes.of("Eval.ask")] == [
-        ALL[:8],
-        *([number] for number in ALL[:8]),
-        ALL[8:],
-    ]
+    batches = alone if concurrency == 1 else [ALL[:8], *alone[:8], ALL[8:]]
+    assert [call["batch"] for call in notes.of("Eval.ask")] == batches
 
 
 def test_a_resumed_eval_asks_the_unanswered_question_again(ask, notes, tmp_path) -> None:

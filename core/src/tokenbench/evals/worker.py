@@ -129,10 +129,11 @@ class Asking:
             PluginError: the eval is at fault.
         """
         samples = self._try(batch)
-        if samples is None:
+        if samples is None and len(batch) > 1:
             # One by one, to find out whose answer is missing. Nothing is sent again.
             alone = [self._try([question]) for question in batch]
             samples = [sample for found in alone if found is not None for sample in found]
+        samples = samples or []
         for sample in samples:
             append_line(self.file, msgspec.json.encode(sample, enc_hook=dict))
         self.server.journal.clear()
