@@ -32,6 +32,8 @@ class Kept:
 
     def unfinished(self, series: PlannedSeries) -> bool:
         """Whether a point of a series is left. The results so far decide what comes next."""
+        if not self.points:
+            return True
         history: list[PointResult] = []
         while (level := series.load.levels.next(history)) is not None:
             known = self.points.get(series.point(level).id)

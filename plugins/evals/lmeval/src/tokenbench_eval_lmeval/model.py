@@ -24,8 +24,10 @@ def chat_model(server: EvalServer, max_tokens: int) -> Any:
         tokenizer_name = ""
 
         def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-            asked = [generation(*request.args[:2], max_tokens) for request in requests]
-            return list(server.generate(asked))
+            asked = (request.args[:2] for request in requests)
+            return list(
+                server.generate([generation(text, more, max_tokens) for text, more in asked])
+            )
 
         def apply_chat_template(
             self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
