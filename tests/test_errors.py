@@ -242,7 +242,7 @@ def test_server_exits_at_start(bench) -> None:
     """The end of its log is part of the error."""
     done = bench("run", "--engine", "scripted:dies=true", *QUICK)
     assert done.code == 5
-    assert "did not start: server ended with exit code 3" in done.complaint[0]
+    assert "did not start: server-0 ended with exit code 3" in done.complaint[0]
     assert "out of memory, says the engine" in done.complaint[0]
 
 
@@ -258,7 +258,7 @@ def test_server_exits_during_a_point(bench) -> None:
     """The point and its records are kept, although every later request was refused."""
     done = bench(*_scripted("--die-after 9 --itl-s 0.02 --die-slowly 0.5", "--duration", "20"))
     assert done.code == 5
-    assert "the engine died: server ended with exit code 7" in done.complaint[0]
+    assert "the engine died: server-0 ended with exit code 7" in done.complaint[0]
     (result,) = measured(bench)
     assert (result["state"], result["measurement"]) == ("failed", "invalid")
     assert json.loads((bench.run_directory / "run.json").read_text())["state"] == "failed"

@@ -28,12 +28,12 @@ from tokenbench.api import (
     Weights,
 )
 from tokenbench.load.cores import Cores
+from tokenbench.measure.accuracy import wilson
 from tokenbench.plan.plan import PlannedEval
-from tokenbench.run.deployment import worst_accuracy
+from tokenbench.run.evals import worst_accuracy
 from tokenbench.run.evaluate import outcome
 from tokenbench.run.prompts import traffic
 from tokenbench.run.provenance import provenance
-from tokenbench.run.running_server import last_words
 from tokenbench.run.weights import locate
 from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry
@@ -86,6 +86,28 @@ def test_an_evals_verdict(planned: PlannedEval, verdict: Accuracy) -> None:
     assert outcome(score, planned, "d", 1.0).accuracy is verdict
 
 
+@pytest.mark.parametrize(
+    ("minimum", "unanswered", "verdict"),
+    [
+        (0.30, 2, Accuracy.PASS),
+        (0.30, 12, Accuracy.UNDECIDED),
+        (0.90, 2, Accuracy.FAIL),
+        (0.90, 400, Accuracy.UNDECIDED),
+    ],
+)
+def test_a_verdict_holds_for_any_answer_to_unanswered_questions(
+    minimum: float, unanswered: int, verdict: Accuracy
+) -> None:
+    """Between all of them wrong and all right. They are never left out of the score."""
+    score = EvalScore(metric="m", value=0.5, n=40, correct=20.0, variant="v")
+    found = outcome(score, _planned(minimum), "d", 1.0, unanswered=unanswered)
+    assert (found.n, found.unanswered) == (40 + unanswered, unanswered)
+    assert found.value == 20 / (40 + unanswered)
+    assert found.interval[0] == wilson(20, found.n)[0]
+    assert found.interval[1] == wilson(20 + unanswered, found.n)[1]
+    assert found.accuracy is verdict
+
+
 def test_one_failed_gate_fails_a_deployment() -> None:
     """The worst of several evals counts; scores without a gate do not."""
 
@@ -128,12 +150,6 @@ def test_provenance_holds_no_secret(monkeypatch) -> None:
     assert facts["env.VLLM_USE_V1"] == "1"
     assert "hush" not in facts.values()
     assert {"cpu", "kernel", "library.httptools", "clock.wall_ns", "seed"} <= set(facts)
-
-
-def test_the_last_words_of_a_log() -> None:
-    """The last non-empty lines, on one line."""
-    assert last_words("a\n\n b \nc\nd\n\n") == "b | c | d"
-    assert last_words("\n") == "its log is empty"
 
 
 def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 
-from tokenbench.api import Engine, FrozenMap, Launcher, LauncherContext
+from tokenbench.api import COMPLETIONS, Dialect, Engine, FrozenMap, Launcher, LauncherContext
+from tokenbench.evals.worker import EvalJob
+from tokenbench.launch.ports import free_port
+from tokenbench.launch.process import start
 from tokenbench.load.codecs import find_codec
 from tokenbench.plan.plan import Plan
 from tokenbench.plan.planner import make_plan
@@ -26,6 +33,7 @@ from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, R
 
 SITE = Path(__file__).parent / "site"
 PLUGIN = "recording.plugin"
+Ask = Callable[..., list[dict[str, Any]]]
 
 
 class Silent:
@@ -169,4 +177,48 @@ def serving(notes: Notes, tmp_path: Path) -> Iterator[Callable[..., RunningServe
 
     yield make
     for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
+    """Run an eval worker against a server with this script; returns its messages."""
+    port = free_port()
+    server = []
+
+    def run(*script: str, key: str | None = None, **more: Any) -> list[dict[str, Any]]:
+        command = (sys.executable, "-m", "tokenbench.testing.server", "--port", str(port))
+        log = tmp_path / f"server-{len(server)}.log"
+        server.append(start((*command, *script), log=log))
+        while "listening" not in server[-1].log_tail(1):
+            assert server[-1].exit_code is None
+            time.sleep(0.01)
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        job = EvalJob(
+            module=PLUGIN,
+            name="recording",
+            seed=7,
+            base_url=f"http://127.0.0.1:{port}",
+            model="served",
+            codec=COMPLETIONS,
+            codec_module=None,
+            dialect=attrs.asdict(Dialect(codecs=(COMPLETIONS,))) | {"extra_body": {}},
+            scratch=str(tmp_path / "scratch"),
+            samples=str(tmp_path / "samples.jsonl"),
+            api_key_env="RECORDING_KEY" if key else None,
+            **{"options": {}, "concurrency": 3, **more},
+        )
+        (tmp_path / "job.json").write_bytes(msgspec.json.encode(job))
+        done = subprocess.run(
+            [sys.executable, "-m", "tokenbench.evals.worker", str(tmp_path / "job.json")],
+            env={**os.environ, **({"RECORDING_KEY": key} if key else {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        server[-1].stop()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    yield run
+    for one in server:
         one.stop()

@@ -3,72 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import attrs
-import msgspec
 import pytest
 
-from tokenbench.api import COMPLETIONS, Dialect
-from tokenbench.evals.worker import EvalJob, read_samples
-from tokenbench.launch.ports import free_port
-from tokenbench.launch.process import start
+from tokenbench.api import COMPLETIONS
+from tokenbench.evals.worker import read_samples
 
-from .conftest import PLUGIN, Notes, WholeRun, plan_of, suite
+from .conftest import WholeRun, plan_of, suite
 
-Ask = Callable[..., list[dict[str, Any]]]
 ALL = [str(number) for number in range(1, 11)]
-
-
-@pytest.fixture
-def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
-    """Run an eval worker; returns its messages."""
-    port = free_port()
-    script = ("--port", str(port))
-    server = []
-
-    def run(*, refuse: bool = False, key: str | None = None, **more: Any) -> list[dict[str, Any]]:
-        command = (sys.executable, "-m", "tokenbench.testing.server", *script)
-        log = tmp_path / f"server-{len(server)}.log"
-        server.append(start((*command, *(("--refuse",) if refuse else ())), log=log))
-        while "listening" not in server[-1].log_tail(1):
-            assert server[-1].exit_code is None
-            time.sleep(0.01)
-        (tmp_path / "scratch").mkdir(exist_ok=True)
-        job = EvalJob(
-            module=PLUGIN,
-            name="recording",
-            seed=7,
-            base_url=f"http://127.0.0.1:{port}",
-            model="served",
-            codec=COMPLETIONS,
-            codec_module=None,
-            dialect=attrs.asdict(Dialect(codecs=(COMPLETIONS,))) | {"extra_body": {}},
-            scratch=str(tmp_path / "scratch"),
-            samples=str(tmp_path / "samples.jsonl"),
-            api_key_env="RECORDING_KEY" if key else None,
-            **{"options": {}, "concurrency": 3, **more},
-        )
-        (tmp_path / "job.json").write_bytes(msgspec.json.encode(job))
-        done = subprocess.run(
-            [sys.executable, "-m", "tokenbench.evals.worker", str(tmp_path / "job.json")],
-            env={**os.environ, **({"RECORDING_KEY": key} if key else {})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        server[-1].stop()
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    yield run
-    for one in server:
-        one.stop()
 
 
 @pytest.mark.covers("Eval.needs")
@@ -103,7 +47,9 @@ def test_questions_are_asked_in_batches(ask, notes) -> None:
     assert said[0] == {"questions": 10}
     assert said[1:3] == [{"answered": 8}, {"answered": 10}]
     assert said[3] == {
-        "score": {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"}
+        "score": {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"},
+        "unanswered": [],
+        "retries": 0,
     }
 
 
@@ -168,7 +114,7 @@ def test_answers_are_in_order(ask, notes, tmp_path) -> None:
     answers = notes.of("Eval.score")[0]["answers"]
     assert {n: len(text.split()) for n, text in answers.items()} == {n: int(n) for n in ALL}
     (tmp_path / "samples.jsonl").unlink()
-    said = ask(refuse=True)
+    said = ask("--refuse")
     assert said[-1]["kind"] == "EngineError"
     assert said[-1]["error"].startswith("the server failed on an eval question: HTTP 400")
 

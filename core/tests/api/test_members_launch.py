@@ -65,11 +65,11 @@ def test_core_waits_for_late_endpoints(serving, notes) -> None:
 def test_the_error_of_a_dead_process_has_its_log(serving, notes) -> None:
     """With its exit code, and the end of its log."""
     made = serving(suite(evals=False, engine={"script": "--no-such-option"}))
-    with pytest.raises(EngineError, match=r"ended with exit code 2: .*last words of rec"):
+    with pytest.raises(EngineError, match=r"server-0 ended with exit code 2: .*last words of rec"):
         made.start()
     states = [call["states"][0]["exit_code"] for call in notes.of("Deployment.status")]
     assert states[-1] == 2
-    assert {(c["role"], c["lines"]) for c in notes.of("Deployment.logs")} == {("server", 30)}
+    assert {(c["role"], c["lines"]) for c in notes.of("Deployment.logs")} == {("server", 400)}
 
 
 def test_the_status_is_polled(whole_run: WholeRun) -> None:

@@ -202,6 +202,16 @@ def test_an_eval_that_needs_more_context_gets_a_twin() -> None:
     assert deployment.launch.processes[0].flags == {"--ctx": 200, "--r": 2}
 
 
+def test_no_twin_where_its_plan_would_be_the_measured_one() -> None:
+    """The suite fixes what the need would set: a second server would be the same."""
+    plugins = FakePlugins()
+    plugins.needs = EvalNeeds(context_tokens=1000)
+    (deployment,) = _plan(_suite(flags=FrozenMap({"--ctx": 4096})), plugins).deployments
+    assert deployment.evals[0].twin is None
+    (deployment,) = _plan(_suite(flags=FrozenMap({"--other": 4096})), plugins).deployments
+    assert deployment.evals[0].twin is not None
+
+
 def test_disaggregated_pools() -> None:
     """Roles of the engine; accelerators are counted over all replicas."""
     pools = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -64,13 +64,16 @@ class EvalScore:
 
 @attrs.frozen(kw_only=True)
 class Generation:
-    """One generation request of an eval; greedy unless `temperature` is set."""
+    """One generation request of an eval; greedy unless `temperature` is set. `extra_body`: more
+    fields of the request's body, for example ``top_p``.
+    """
 
     prompt: ChatPrompt | TextPrompt
     max_tokens: int
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
     seed: int | None = None
+    extra_body: FrozenMap[Any] = FrozenMap()
 
 
 class EvalServer(Protocol):
@@ -78,7 +81,9 @@ class EvalServer(Protocol):
 
     @property
     def base_url(self) -> str:
-        """URL without a path, for harnesses with their own HTTP client."""
+        """URL without a path, for harnesses with their own HTTP client. Prefer :meth:`generate`:
+        what is asked otherwise is not asked again after a failure, nor kept before it is graded.
+        """
 
     @property
     def model(self) -> str:
@@ -97,7 +102,16 @@ class EvalServer(Protocol):
         """The API key from the environment, None without one. Never store or print it."""
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
-        """The answers, in order. Raises EngineError if the server does not answer."""
+        """The answers, in order. Each is on disk as soon as it is there.
+
+        A request that fails with 408, 425, 429, 5xx, a timeout or a broken connection is sent
+        again, up to four times, with growing pauses; ``Retry-After`` is respected up to a minute.
+
+        Raises:
+            EngineError: a request got no answer even so. Do not catch it: core asks each question
+                of the batch alone then, with the answers that are there, and counts the question
+                that has none as unanswered.
+        """
 
 
 class Eval(ABC):
@@ -113,11 +127,14 @@ class Eval(ABC):
 
     @abstractmethod
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample per question, in order. Core may stop between batches.
+        """Answers to a batch, one sample per question, in order. Core may stop between batches, and
+        may ask questions of a batch again, one by one.
 
         Each instance is used with one server only.
         """
 
     @abstractmethod
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
-        """Grade and aggregate the samples. Pure: the same samples give the same score."""
+        """Grade and aggregate the samples. Pure: the same samples give the same score. Core adds
+        the questions that got no answer.
+        """

@@ -96,8 +96,11 @@ class MetricDefinition:
 class EvalOutcome:
     """An eval's score on one deployment, and its verdict.
 
-    `interval` is the 95 % Wilson interval of `value`. `twin_settings`: if an eval twin answered,
-    the settings in which it differed from the measured deployment.
+    `n` counts all questions, `unanswered` those that got no answer although they were asked several
+    times; `retries`: how often a question was asked again. `value` counts an unanswered question as
+    wrong. `interval` is the 95 % Wilson interval, from the lower end if they are all wrong to the
+    upper end if they are all right. `twin_settings`: if an eval twin answered, the settings in
+    which it differed from the measured deployment.
     """
 
     eval: str
@@ -112,6 +115,8 @@ class EvalOutcome:
     threshold_source: str | None = None
     twin_settings: tuple[str, ...] = ()
     seconds: float | None = None
+    unanswered: int = 0
+    retries: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -265,8 +265,14 @@ def _levels(text: str, flag: str, kind: type[Any]) -> tuple[Any, ...]:
         ) from None
 
 
-def plan_request(asked: dict[str, Any], without: tuple[str, ...]) -> tuple[Plan, PluginInstances]:
-    """The plan of what was asked for, and the plugins behind it."""
+def plan_request(
+    asked: dict[str, Any], without: tuple[str, ...], *, drawn_seed: int | None = None
+) -> tuple[Plan, PluginInstances]:
+    """The plan of what was asked for, and the plugins behind it.
+
+    Args:
+        drawn_seed: the seed of a run that is resumed; used if its suite has none.
+    """
     from tokenbench.plan.planner import make_plan
     from tokenbench.plan.resolve import resolve
     from tokenbench.plugins.instances import PluginInstances
@@ -275,5 +281,5 @@ def plan_request(asked: dict[str, Any], without: tuple[str, ...]) -> tuple[Plan,
 
     suite, places = read_request(asked)
     plugins = PluginInstances(PluginRegistry(without=without))
-    resolved = resolve(suite, plugins, places)
+    resolved = resolve(suite, plugins, places, drawn_seed=drawn_seed)
     return make_plan(resolved, plugins, concurrency_per_worker=concurrency_per_worker()), plugins

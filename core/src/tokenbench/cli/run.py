@@ -13,6 +13,7 @@ from tokenbench.api.errors import BenchError, MeasurementInvalid
 from .display import configure_logging, display
 from .interrupt import Interrupt
 from .request import plan_request, suite_options
+from .resume import resumed
 
 if TYPE_CHECKING:
     from tokenbench.run.runner import Outcome
@@ -30,24 +31,41 @@ RUNS = Path("runs")
     show_default=True,
     help="Folder for run directories.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIRECTORY",
+    help="Continue a run: points and answers that it has are kept.",
+)
 @click.option("--allow-invalid", is_flag=True, help="Exit 0 even if a measurement is invalid.")
 @click.pass_obj
-def command(obj: dict[str, Any], asked: dict[str, Any], base: Path, allow_invalid: bool) -> None:
+def command(
+    obj: dict[str, Any],
+    asked: dict[str, Any],
+    base: Path,
+    resume: Path | None,
+    allow_invalid: bool,
+) -> None:
     """Start engines, load them, check accuracy, report.
 
     SUITE is a YAML file; without it, the flags name what to run.
     """
     configure_logging()
     with Interrupt() as interrupt:
-        outcome, directory = _run(obj, asked, base, interrupt)
+        outcome, directory = _run(obj, asked, base, resume, interrupt)
     _report(obj, directory)
     if outcome.error is not None:
+        click.echo(f"to continue it: bench run --resume {directory}")
         raise outcome.error
     _judge(outcome, allow_invalid)
 
 
 def _run(
-    obj: dict[str, Any], asked: dict[str, Any], base: Path, interrupt: Interrupt
+    obj: dict[str, Any],
+    asked: dict[str, Any],
+    base: Path,
+    resume: Path | None,
+    interrupt: Interrupt,
 ) -> tuple[Outcome, Path]:
     shown = display()
     with (
@@ -58,10 +76,17 @@ def _run(
         from tokenbench.run.runner import Runner
         from tokenbench.store.layout import RunDirectory
 
-        plan, plugins = plan_request(asked, obj["without"])
-        directory = RunDirectory.create(base, plan.resolved.suite.name)
+        kept = None
+        if resume is None:
+            plan, plugins = plan_request(asked, obj["without"])
+            directory = RunDirectory.create(base, plan.resolved.suite.name)
+        else:
+            directory = RunDirectory.open(resume)
+            plan, plugins, kept = resumed(directory, asked, obj["without"])
         facts = provenance(plugins.registry.loaded, plan, argv=command_line())
-        runner = Runner(plan, plugins, directory, shown, interrupted=interrupt, facts=facts)
+        runner = Runner(
+            plan, plugins, directory, shown, interrupted=interrupt, facts=facts, kept=kept
+        )
         return runner.run(), directory.path
 
 

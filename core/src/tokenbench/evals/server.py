@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenbench.api import Dialect, EngineError, FrozenMap, Generation, Target, Turn
 from tokenbench.load.codecs import find_codec
-from tokenbench.load.generate import generate
+from tokenbench.load.generate import Generated, generate
+
+from .health import Health
+from .journal import Journal, Reply
+from .retries import wait_s
 
 if TYPE_CHECKING:
     from .worker import EvalJob
 
-_TIMEOUT_S = 300.0
+_POLL_S = 0.2
 
 
 class HttpEvalServer:
-    """Implements :class:`tokenbench.api.EvalServer`."""
+    """Implements :class:`tokenbench.api.EvalServer`.
+
+    A request that fails is sent again, see :mod:`.retries`. `retries` counts these. `missed`: the
+    failure of a request that was given up, None if there was none in this attempt at a batch.
+    """
 
     def __init__(self, job: EvalJob) -> None:
         self.base_url = job.base_url
@@ -26,32 +36,88 @@ class HttpEvalServer:
         self.concurrency = job.concurrency
         self.scratch = job.scratch
         self.api_key = os.environ.get(job.api_key_env) if job.api_key_env else None
+        self.retries = 0
+        self.missed: str | None = None
+        self.journal = Journal(Path(job.samples).with_name("answers.jsonl"))
+        self.health = Health(stall_timeout_s=job.stall_timeout_s)
+        self._timeout_s = job.request_timeout_s
         self._codec = find_codec(job.codec, job.codec_module)
         self._target = Target(model=job.model, dialect=_dialect(job.dialect))
+        self._end = threading.Event()
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
-        """The responses, in the order of the requests."""
-        with ThreadPoolExecutor(max_workers=self.concurrency) as pool:
-            return list(pool.map(self._generate_one, requests))
+        """The responses, in the order of the requests.
 
-    def _generate_one(self, request: Generation) -> str:
-        extra: dict[str, Any] = {"stop": request.stop} if request.stop else {}
-        turn = Turn(
-            prompt=request.prompt,
-            max_tokens=request.max_tokens,
-            temperature=request.temperature,
-            seed=request.seed,
-            extra_body=FrozenMap(extra),
-        )
-        reply = generate(
-            self.base_url, self._codec, turn, self._target, self.api_key, timeout_s=_TIMEOUT_S
-        )
-        if reply.error is not None:
-            raise EngineError(
-                f"the server failed on an eval question: {reply.error}",
-                hint="see the server's log in the run directory",
-            )
-        return reply.text
+        Raises:
+            EngineError: at least one of them got none, though it was sent several times; the others
+                are in the journal. Or the server is down.
+        """
+        pool = ThreadPoolExecutor(max_workers=self.concurrency)
+        asked = [pool.submit(self._reply, request) for request in requests]
+        try:
+            while wait(asked, timeout=_POLL_S).not_done:
+                self.health.check()
+            self.health.check()
+        finally:
+            if self.health.down is not None:
+                self._end.set()
+            # Without waiting: a thread may wait for a server that hangs.
+            pool.shutdown(wait=False, cancel_futures=True)
+        replies = [future.result() for future in asked]
+        for _, error in replies:
+            if error is not None:
+                self.missed = error
+                raise EngineError(
+                    f"the server failed on an eval question: {error}", hint="see the server's log"
+                )
+        return [text for text, _ in replies]
+
+    def _reply(self, request: Generation) -> Reply:
+        known = self.journal.take(request)
+        if known is not None:
+            return known
+        generated = self._ask(request)
+        reply = (generated.text, generated.error)
+        self.journal.keep(request, reply)
+        return reply
+
+    def _ask(self, request: Generation) -> Generated:
+        """Ask until there is an answer, or the question is given up."""
+        begun = self.health.now()
+        attempt = 1
+        while True:
+            with self.health.waiting():
+                generated = generate(
+                    self.base_url,
+                    self._codec,
+                    _turn(request),
+                    self._target,
+                    self.api_key,
+                    timeout_s=self._timeout_s,
+                    on_data=self.health.heard,
+                )
+            if generated.error is None:
+                self.health.answered()
+                return generated
+            pause_s = wait_s(generated, attempt)
+            if pause_s is None or self._end.wait(pause_s):
+                self.health.given_up(generated, begun)
+                return generated
+            attempt += 1
+            self.retries += 1
+
+
+def _turn(request: Generation) -> Turn:
+    extra: dict[str, Any] = dict(request.extra_body)
+    if request.stop:
+        extra["stop"] = request.stop
+    return Turn(
+        prompt=request.prompt,
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        seed=request.seed,
+        extra_body=FrozenMap(extra),
+    )
 
 
 def _dialect(values: dict[str, Any]) -> Dialect:

@@ -1,9 +1,10 @@
 """The eval worker: ``python -m tokenbench.evals.worker JOB``.
 
-Imports one eval plugin and asks its questions in batches. Each batch's samples are written as JSON
-lines before the next batch, so that a stopped eval can resume. Writes to standard output:
-``{"questions": n}``, ``{"answered": n}`` after each batch, and ``{"score": ...}`` or
-``{"error": ..., "hint": ..., "kind": ...}`` at the end.
+Imports one eval plugin and asks its questions in batches. Answers are on disk as they come, each
+batch's samples before the next batch: an eval that was stopped or killed is resumed where it was.
+Writes to standard output: ``{"questions": n}``, ``{"answered": n}`` after each batch, and
+``{"score": ..., "unanswered": [...], "retries": n}`` or ``{"error": ..., "hint": ..., "kind":
+...}`` at the end.
 """
 
 from __future__ import annotations
@@ -17,17 +18,28 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import BenchError, EvalSample, FrozenMap, PluginError, Question
+from tokenbench.api import (
+    BenchError,
+    EngineError,
+    EvalSample,
+    FrozenMap,
+    PluginError,
+    Question,
+)
+from tokenbench.store.files import append_line
 from tokenbench.suite.options import build_options
 
 from .server import HttpEvalServer
 
 BATCH = 8
+_ERRORS = BenchError.__module__
 
 
 @attrs.frozen(kw_only=True)
 class EvalJob:
-    """The worker's job file. `options` are as the user gave them."""
+    """The worker's job file. `options` are as the user gave them. `samples`: the file of samples;
+    the worker's other files are beside it.
+    """
 
     module: str
     name: str
@@ -41,6 +53,8 @@ class EvalJob:
     concurrency: int
     scratch: str
     samples: str
+    request_timeout_s: float = 600.0
+    stall_timeout_s: float = 120.0
     api_key_env: str | None = None
 
 
@@ -56,40 +70,97 @@ def main(path: str) -> None:
     try:
         _run(msgspec.json.decode(Path(path).read_bytes(), type=EvalJob), send)
     except BenchError as error:
-        send({"error": error.message, "hint": error.hint, "kind": type(error).__name__})
-        sys.exit(error.exit_code)
+        send({"error": error.message, "hint": error.hint, "kind": _kind(error)})
+        sys.stderr.flush()
+        # Not sys.exit: threads may wait for a server that hangs.
+        os._exit(error.exit_code)
+
+
+def _kind(error: BenchError) -> str:
+    """The name of the class of `tokenbench.api` that it is."""
+    return next(one.__name__ for one in type(error).__mro__ if one.__module__ == _ERRORS)
 
 
 def _run(job: EvalJob, send: Any) -> None:
     evaluation = _evaluation(job)
     questions = evaluation.questions(job.seed)
     send({"questions": len(questions)})
-    samples_file = Path(job.samples)
-    samples = read_samples(samples_file)
+    asking = Asking(evaluation, HttpEvalServer(job), Path(job.samples))
+    asked = {question.id for question in questions}
+    samples = [sample for sample in read_samples(asking.file) if sample.question in asked]
     answered = {sample.question for sample in samples}
     left = [question for question in questions if question.id not in answered]
-    server = HttpEvalServer(job)
-    with samples_file.open("ab") as out:
-        for start in range(0, len(left), max(BATCH, job.concurrency)):
-            batch = left[start : start + max(BATCH, job.concurrency)]
-            answers = _ask(evaluation, batch, server)
-            for sample in answers:
-                out.write(msgspec.json.encode(sample, enc_hook=dict) + b"\n")
-            out.flush()
-            samples += answers
-            send({"answered": len(samples)})
-    score = evaluation.score(samples)
-    send({"score": attrs.asdict(score)})
-
-
-def _ask(evaluation: Any, batch: list[Question], server: Any) -> list[EvalSample]:
-    answers = list(evaluation.ask(batch, server))
-    if [a.question for a in answers] != [q.id for q in batch]:
-        raise PluginError(
-            "the eval did not return one sample per question, in order",
-            hint="report it to the plugin's author",
+    # With one question in flight, a larger batch would only delay its samples.
+    size = 1 if job.concurrency == 1 else max(BATCH, job.concurrency)
+    if samples:
+        send({"answered": len(samples)})
+    for start in range(0, len(left), size):
+        samples += asking.ask(left[start : start + size])
+        send({"answered": len(samples)})
+    if questions and not samples:
+        raise EngineError(
+            f"no eval question was answered: {asking.unanswered[0]['error']}",
+            hint="see the server's log",
         )
-    return answers
+    score = evaluation.score(samples)
+    send(
+        {
+            "score": attrs.asdict(score),
+            "unanswered": asking.unanswered,
+            "retries": asking.server.retries,
+        }
+    )
+
+
+class Asking:
+    """Asks the questions of an eval. `unanswered`: those that were given up, and why."""
+
+    def __init__(self, evaluation: Any, server: HttpEvalServer, file: Path) -> None:
+        self.server = server
+        self.file = file
+        self.unanswered: list[dict[str, str]] = []
+        self._evaluation = evaluation
+
+    def ask(self, batch: list[Question]) -> list[EvalSample]:
+        """The samples of a batch, without those of questions that got no answer. They are on disk.
+
+        Raises:
+            EngineError: the server is down.
+            PluginError: the eval is at fault.
+        """
+        samples = self._try(batch)
+        if samples is None and len(batch) > 1:
+            # One by one, to find out whose answer is missing. Nothing is sent again.
+            alone = [self._try([question]) for question in batch]
+            samples = [sample for found in alone if found is not None for sample in found]
+        samples = samples or []
+        for sample in samples:
+            append_line(self.file, msgspec.json.encode(sample, enc_hook=dict))
+        self.server.journal.clear()
+        return samples
+
+    def _try(self, batch: list[Question]) -> list[EvalSample] | None:
+        """The samples; None if a question of the batch got no answer."""
+        self.server.missed = None
+        try:
+            samples = list(self._evaluation.ask(batch, self.server))
+        except Exception as error:
+            # The eval, or a library behind it, may have put its own exception around the server's.
+            if self.server.health.down is not None:
+                raise self.server.health.down from error
+            if self.server.missed is None:
+                raise
+            if len(batch) == 1:
+                self.unanswered.append({"question": batch[0].id, "error": self.server.missed})
+            self.server.journal.rewind()
+            return None
+        if [sample.question for sample in samples] != [question.id for question in batch]:
+            raise PluginError(
+                "the eval did not return one sample per question, in order",
+                hint="report it to the plugin's author",
+            )
+        self.server.journal.commit()
+        return samples
 
 
 def _evaluation(job: EvalJob) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 
 from tokenbench.api import Codec, Target, Turn
@@ -17,6 +20,8 @@ class Generated:
     """The result of a generation.
 
     `text` is the answer, without reasoning and tool calls. `error` is None if the answer is whole.
+    `http_status`: None without a response, then `lost` says why: ``connect``, ``timeout`` or
+    ``broken``. `retry_after`: the header of that name.
     """
 
     text: str
@@ -26,13 +31,27 @@ class Generated:
     error: str | None
     reasoning: str = ""
     tool_calls: str = ""
+    http_status: int | None = None
+    retry_after: str | None = None
+    lost: str | None = None
 
 
 def generate(
-    url: str, codec: Codec, turn: Turn, target: Target, api_key: str | None, *, timeout_s: float
+    url: str,
+    codec: Codec,
+    turn: Turn,
+    target: Target,
+    api_key: str | None,
+    *,
+    timeout_s: float,
+    on_data: Callable[[], None] = lambda: None,
 ) -> Generated:
     """Send one turn and wait for its end. Failures are returned as text, see
     :mod:`tokenbench.launch.failure`, not raised.
+
+    Args:
+        timeout_s: limit of each read.
+        on_data: called for each part of the response.
     """
     import httpx
 
@@ -41,7 +60,7 @@ def generate(
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
     try:
-        reply = httpx.request(
+        with httpx.stream(
             request.method,
             url.rstrip("/") + request.path,
             content=request.body,
@@ -49,16 +68,32 @@ def generate(
             timeout=timeout_s,
             trust_env=False,  # No proxy, as for all control requests.
             verify=tls_context(url),
-        )
+        ) as reply:
+            body = bytearray()
+            for part in reply.iter_bytes():
+                body += part
+                on_data()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return _failed(failure_text(error, url))
+        return _failed(failure_text(error, url), lost=_lost(error))
     if reply.status_code != 200:
-        return _failed(status_failure(reply, reply.text))
+        return _failed(
+            status_failure(reply, body.decode(errors="replace")),
+            http_status=reply.status_code,
+            retry_after=reply.headers.get("retry-after"),
+        )
     encoding = reply.headers.get("content-encoding", "identity")
     if encoding != "identity":
         # httpx could read it, but a load worker does not: it would measure the decompression.
-        return _failed(f"compressed response ({encoding})")
-    return _read(codec, target, reply.content)
+        return _failed(f"compressed response ({encoding})", http_status=200)
+    return _read(codec, target, bytes(body))
+
+
+def _lost(error: Exception) -> str:
+    import httpx
+
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return "connect"
+    return "timeout" if isinstance(error, httpx.TimeoutException) else "broken"
 
 
 def _read(codec: Codec, target: Target, body: bytes) -> Generated:
@@ -89,8 +124,9 @@ def _read(codec: Codec, target: Target, body: bytes) -> Generated:
         n_in=None if request.n_in == ABSENT else request.n_in,
         n_out=None if request.n_out == ABSENT else request.n_out,
         error=None if empty else request.error,
+        http_status=200,
     )
 
 
-def _failed(error: str) -> Generated:
-    return Generated(text="", tokens=0, n_in=None, n_out=None, error=error)
+def _failed(error: str, **more: Any) -> Generated:
+    return Generated(text="", tokens=0, n_in=None, n_out=None, error=error, **more)

@@ -137,7 +137,7 @@ def _deployment(
         launch=launch,
         settings=settings,
         series=_series(resolved, plugins, base, cores, count),
-        evals=_evals(resolved, plugins, model, weights, request, start),
+        evals=_evals(resolved, plugins, model, weights, request, launch, start),
         number=number,
     )
 
@@ -311,6 +311,7 @@ def _evals(
     model: ModelSpec | None,
     weights: Weights | None,
     request: EngineRequest,
+    launch: LaunchPlan,
     start: Callable[[EngineRequest], LaunchPlan],
 ) -> tuple[PlannedEval, ...]:
     taken = Numbering()
@@ -319,7 +320,7 @@ def _evals(
             name=taken.name(ref.name),
             ref=ref,
             threshold=_threshold(model, weights, ref.name),
-            twin=_twin(request, plugins.evaluation(ref).needs(), start),
+            twin=_twin(request, launch, plugins.evaluation(ref).needs(), start),
         )
         for ref in resolved.suite.evals
     )
@@ -337,7 +338,10 @@ def _threshold(
 
 
 def _twin(
-    request: EngineRequest, needs: EvalNeeds, start: Callable[[EngineRequest], LaunchPlan]
+    request: EngineRequest,
+    measured: LaunchPlan,
+    needs: EvalNeeds,
+    start: Callable[[EngineRequest], LaunchPlan],
 ) -> EvalTwin | None:
     """A second server for an eval whose needs the measured one does not meet, or None."""
     settings: list[str] = []
@@ -353,8 +357,9 @@ def _twin(
         return None
     other = attrs.evolve(request, needs=wanted)
     launch = start(other)
-    if not launch.processes:
+    if not launch.processes or launch == measured:
         # A server that is already up cannot be started a second time; the eval uses it as it is.
+        # The same plan gives the same server: the suite or a recipe fixes what the need would set.
         return None
     return EvalTwin(
         launch=launch,

@@ -41,11 +41,18 @@ class ResolvedSuite:
     deployments: tuple[ResolvedDeployment, ...]
 
 
-def resolve(suite: Suite, plugins: PluginInstances, places: Places | None = None) -> ResolvedSuite:
+def resolve(
+    suite: Suite,
+    plugins: PluginInstances,
+    places: Places | None = None,
+    *,
+    drawn_seed: int | None = None,
+) -> ResolvedSuite:
     """Parse and check what a suite says.
 
     Args:
         places: where the user wrote each key, for errors.
+        drawn_seed: used if the suite has none; by default a new one is drawn.
 
     Raises:
         UsageError: a key has no meaning, or contradicts another.
@@ -54,6 +61,8 @@ def resolve(suite: Suite, plugins: PluginInstances, places: Places | None = None
     places = places or Places()
     check_requirements(suite.requires)
     load = resolve_load(suite.load, places)
+    if drawn_seed is None:
+        drawn_seed = secrets.randbelow(1 << 31)
     for name in suite.use:
         plugins.use(name)
     for kind, key in (("workload", "workloads"), ("eval", "evals"), ("reporter", "reporters")):
@@ -66,7 +75,7 @@ def resolve(suite: Suite, plugins: PluginInstances, places: Places | None = None
         )
     return ResolvedSuite(
         suite=suite,
-        seed=secrets.randbelow(1 << 31) if suite.seed is None else suite.seed,
+        seed=drawn_seed if suite.seed is None else suite.seed,
         load=load,
         thresholds=_thresholds(suite, places),
         deployments=tuple(

@@ -12,6 +12,7 @@ from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory
 from tokenbench.store.results import append_result
 
+from .kept import Kept
 from .observers import Observers
 from .progress import ProgressDisplay
 
@@ -19,7 +20,7 @@ from .progress import ProgressDisplay
 @attrs.define(kw_only=True)
 class RunContext:
     """A run in progress. `results`, `failures` (of points that could not be measured), `evals`,
-    `notes` and `facts` grow; `number` counts the points started.
+    `notes` and `facts` grow; `number` counts the points started. `kept`: what is not done again.
     """
 
     plan: Plan
@@ -29,6 +30,7 @@ class RunContext:
     interrupted: Callable[[], bool]
     facts: dict[str, str]
     observers: Observers
+    kept: Kept = attrs.field(factory=Kept)
     results: list[PointResult] = attrs.field(factory=list)
     failures: list[BenchError] = attrs.field(factory=list)
     evals: list[EvalOutcome] = attrs.field(factory=list)

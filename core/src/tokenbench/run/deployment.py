@@ -8,13 +8,10 @@ from collections.abc import Callable
 import attrs
 
 from tokenbench.api import (
-    Accuracy,
     Codec,
     DeploymentReady,
     EngineError,
     EngineRequest,
-    EvalFinished,
-    EvalOutcome,
     Interrupted,
     LauncherContext,
     LaunchPlan,
@@ -28,14 +25,12 @@ from tokenbench.api import (
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.generate import generate
 from tokenbench.load.worker_group import WorkerGroup
-from tokenbench.plan.canonical import plain
-from tokenbench.plan.plan import PlannedDeployment, PlannedEval
+from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plan.series import PlannedPoint, PlannedSeries
-from tokenbench.store.results import rewrite_results
 from tokenbench.telemetry.collect import Telemetry
 
 from .context import RunContext
-from .evaluate import run_eval
+from .evals import ask_evals, set_accuracy
 from .interruptible import interruptible
 from .point import PointContext, measure_point
 from .progress import Step
@@ -61,33 +56,27 @@ class DeploymentRun:
 
     def run(self) -> None:
         """Start the server, measure its points, run its evals, stop it."""
-        deployment = self._deployment
+        deployment, kept = self._deployment, self._run.kept
         weights = self._weights(deployment)
-        with contextlib.ExitStack() as stack:
-            workers = WorkerGroup(
-                cpus=self._run.plan.cores.workers, logs=self._run.directory.logs(deployment.id)
-            )
-            stack.callback(workers.close)
-            server = self._serve(stack, deployment, deployment.request, deployment.launch, weights)
-            telemetry = self._telemetry(stack, deployment)
-            self._points(stack, deployment, server, workers, telemetry, weights)
-            own = [planned for planned in deployment.evals if planned.twin is None]
-            if own:
-                self._restart_if_stalled(server)
-            self._ask(deployment, own, server)
-        for planned in deployment.evals:
-            if planned.twin is not None:
-                with contextlib.ExitStack() as stack:
-                    twin = self._serve(
-                        stack,
-                        deployment,
-                        planned.twin.request,
-                        planned.twin.launch,
-                        weights,
-                        "twin",
-                    )
-                    self._ask(deployment, [planned], twin)
-        self._set_accuracy(deployment)
+        series = [one for one in deployment.series if kept.unfinished(one)]
+        own = kept.unanswered(deployment, twin=False)
+        if series or own:
+            with contextlib.ExitStack() as stack:
+                server = self._serve(
+                    stack, deployment, deployment.request, deployment.launch, weights
+                )
+                if series:
+                    self._points(stack, series, server, weights)
+                if own:
+                    self._restart_if_stalled(server)
+                    ask_evals(self._run, deployment, own, server)
+        for planned in kept.unanswered(deployment, twin=True):
+            assert planned.twin is not None
+            with contextlib.ExitStack() as stack:
+                request, launch = planned.twin.request, planned.twin.launch
+                twin = self._serve(stack, deployment, request, launch, weights, "twin")
+                ask_evals(self._run, deployment, [planned], twin)
+        set_accuracy(self._run, deployment)
 
     def _weights(self, deployment: PlannedDeployment) -> str | None:
         weights = deployment.request.weights
@@ -180,12 +169,16 @@ class DeploymentRun:
     def _points(
         self,
         stack: contextlib.ExitStack,
-        deployment: PlannedDeployment,
+        left: list[PlannedSeries],
         server: RunningServer,
-        workers: WorkerGroup,
-        telemetry: Telemetry | None,
         weights: str | None,
     ) -> None:
+        deployment = self._deployment
+        workers = WorkerGroup(
+            cpus=self._run.plan.cores.workers, logs=self._run.directory.logs(deployment.id)
+        )
+        stack.callback(workers.close)
+        telemetry = self._telemetry(stack, deployment)
         tokenizer = self._tokenizer(deployment, weights)
         resolved = self._run.plan.resolved
         context = PointContext(
@@ -203,7 +196,7 @@ class DeploymentRun:
             watched_cores=self._watched_cores(deployment),
             power_limited=_power_limited(deployment.probe),
         )
-        for series in deployment.series:
+        for series in left:
             self._restart_if_stalled(server)
             made = traffic(
                 self._run.plugins.workload(series.workload),
@@ -255,9 +248,13 @@ class DeploymentRun:
         history: list[PointResult] = []
         stalls = 0
         while (level := series.load.levels.next(history)) is not None:
-            self._restart_if_stalled(context.server)
             point = series.point(level)
             self._run.number += 1
+            kept = self._run.kept.points.get(point.id)
+            if kept is not None:
+                history.append(kept)
+                continue
+            self._restart_if_stalled(context.server)
             self._run.observers.tell(
                 PointStarted(
                     run=self._run.directory.id, deployment=context.deployment.id, point=point.id
@@ -273,6 +270,7 @@ class DeploymentRun:
             if result.state is PointState.INTERRUPTED:
                 raise Interrupted("interrupted by the user", hint="what was measured is kept")
             if result.state is PointState.STALLED:
+                self._stalled = True
                 stalls += 1
                 if stalls > 1:
                     raise EngineError(
@@ -280,17 +278,17 @@ class DeploymentRun:
                         hint="see its log; raise load.stall_timeout_s if it is only slow",
                         log=self._run.directory.logs(context.deployment.id),
                     )
-                self._stalled = True
         tell_search(self._run, context.deployment.id, series, history)
 
     def _restart_if_stalled(self, server: RunningServer) -> None:
         """Restart the server after a stall, now that it is needed again."""
-        if self._stalled:
-            self._stalled = False
-            self._run.display.note("the server stalled; restarting it once")
-            self._run.note(f"{self._deployment.id}: restarted once after a stall")
-            server.stop()
-            server.start()
+        if not self._stalled:
+            return
+        self._run.display.note("the server stalled; restarting it once")
+        self._run.note(f"{self._deployment.id}: restarted once after a stall")
+        server.stop()
+        server.start()
+        self._stalled = False
 
     def _keep(self, result: PointResult) -> None:
         self._run.keep(result)
@@ -337,56 +335,6 @@ class DeploymentRun:
         if weights is None:
             weights = next((locate(w) for w in model.weights), "")
         return model.tokenizer(weights)
-
-    # -- evals -----------------------------------------------------------------------------------
-
-    def _ask(
-        self, deployment: PlannedDeployment, evals: list[PlannedEval], server: RunningServer
-    ) -> None:
-        for planned in evals:
-            if self._run.interrupted():
-                raise Interrupted("interrupted by the user", hint="what was measured is kept")
-            name = planned.name
-            folder = self._run.directory.evals(deployment.id, name)
-            outcome = run_eval(
-                planned,
-                plugins=self._run.plugins,
-                server=server,
-                deployment=deployment.id,
-                folder=folder,
-                seed=self._run.plan.resolved.seed,
-                cpus=self._run.plan.cores.workers,
-                on_asked=lambda done, total, name=name: self._run.display.asked(name, done, total),  # type: ignore[misc]
-                interrupted=self._run.interrupted,
-            )
-            where = folder.relative_to(self._run.directory.path)
-            self._run.directory.write_json(str(where / "outcome.json"), plain(outcome))
-            self._run.evals.append(outcome)
-            self._run.display.outcome(outcome)
-            self._run.observers.tell(EvalFinished(run=self._run.directory.id, outcome=outcome))
-
-    def _set_accuracy(self, deployment: PlannedDeployment) -> None:
-        """Set the accuracy verdict of every point of the deployment, and rewrite the results."""
-        evals = tuple(e for e in self._run.evals if e.deployment == deployment.id)
-        if not evals:
-            return
-        accuracy = worst_accuracy(evals)
-        self._run.results = [
-            attrs.evolve(result, accuracy=accuracy, evals=evals)
-            if result.deployment == deployment.id
-            else result
-            for result in self._run.results
-        ]
-        rewrite_results(self._run.directory.results, self._run.results)
-
-
-def worst_accuracy(evals: tuple[EvalOutcome, ...]) -> Accuracy:
-    """The verdict over several evals: the worst one."""
-    found = {outcome.accuracy for outcome in evals}
-    for verdict in (Accuracy.FAIL, Accuracy.UNDECIDED, Accuracy.PASS):
-        if verdict in found:
-            return verdict
-    return Accuracy.NOT_RUN
 
 
 def _power_limited(probe: Probe) -> bool | None:

@@ -18,7 +18,6 @@ from tokenbench import api
 from tokenbench.api import (
     Accuracy,
     AccuracyThreshold,
-    BenchError,
     EvalNeeds,
     EvalOutcome,
     EvalScore,
@@ -31,8 +30,12 @@ from tokenbench.launch.process import Process, start
 from tokenbench.measure.accuracy import judge, wilson
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
+from tokenbench.store.files import write_atomic
+from tokenbench.suite.schema import LoadRequest
 
 from .running_server import RunningServer
+
+_DURING = "the engine died during an eval"
 
 
 def run_eval(
@@ -43,15 +46,18 @@ def run_eval(
     deployment: str,
     folder: Path,
     seed: int,
+    load: LoadRequest,
     cpus: tuple[int, ...],
     on_asked: Callable[[int, int | None], None],
     interrupted: Callable[[], bool],
 ) -> EvalOutcome:
     """Run the eval in a process of its own and judge its score.
 
+    Questions that `folder` has samples of are not asked again.
+
     Raises:
-        BenchError: the eval failed.
-        Interrupted: the user stopped it; the samples so far are on disk.
+        BenchError: the eval failed. The samples so far are on disk.
+        Interrupted: the user stopped it. So they are then.
     """
     begun = time.monotonic()
     ref = planned.ref
@@ -73,25 +79,45 @@ def run_eval(
             concurrency=min(8, server.request.needs.concurrency),
             scratch=scratch,
             samples=str(folder / "samples.jsonl"),
+            request_timeout_s=load.request_timeout_s,
+            stall_timeout_s=load.stall_timeout_s,
             api_key_env=server.api_key_env,
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
-        score = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
-    return outcome(score, planned, deployment, time.monotonic() - begun)
+        said = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
+    missed = said["unanswered"]
+    lines = b"".join(msgspec.json.encode(one) + b"\n" for one in missed)
+    write_atomic(folder / "unanswered.jsonl", lines)
+    found = outcome(
+        EvalScore(**said["score"]),
+        planned,
+        deployment,
+        time.monotonic() - begun,
+        unanswered=len(missed),
+    )
+    return attrs.evolve(found, retries=said["retries"])
 
 
-def outcome(score: EvalScore, planned: PlannedEval, deployment: str, seconds: float) -> EvalOutcome:
-    """The score with its interval and the verdict against the threshold."""
-    interval = wilson(score.correct, score.n)
+def outcome(
+    score: EvalScore, planned: PlannedEval, deployment: str, seconds: float, *, unanswered: int = 0
+) -> EvalOutcome:
+    """The score with its interval and the verdict against the threshold.
+
+    Unanswered questions count: as wrong in the value, as wrong at the lower and as right at the
+    upper end of the interval. So a verdict holds however they would have been answered.
+    """
+    n = score.n + unanswered
+    interval = (wilson(score.correct, n)[0], wilson(score.correct + unanswered, n)[1])
     threshold = _applies(planned.threshold, score)
     minimum = threshold.minimum if threshold is not None else None
     return EvalOutcome(
         eval=planned.name,
         deployment=deployment,
         metric=score.metric,
-        value=score.value,
-        n=score.n,
+        value=score.value if not unanswered else score.correct / n,
+        n=n,
+        unanswered=unanswered,
         variant=score.variant,
         interval=interval,
         accuracy=Accuracy.NOT_RUN if minimum is None else judge(interval, minimum),
@@ -116,7 +142,7 @@ def _run(
     on_asked: Callable[[int, int | None], None],
     interrupted: Callable[[], bool],
     server: RunningServer,
-) -> EvalScore:
+) -> dict[str, Any]:
     # Evals use local data; a hub is never contacted.
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": scratch}
     process = start(
@@ -137,11 +163,11 @@ def _run(
             elif "error" in message:
                 death = server.found_dead()
                 if death is not None:
-                    raise _died(death, log)
+                    raise death.error(_DURING)
                 kind: Any = getattr(api, message["kind"], PluginError)
                 raise kind(message["error"], hint=message["hint"], log=log)
             elif "score" in message:
-                return EvalScore(**message["score"])
+                return dict(message)
     finally:
         process.stop()
     raise PluginError(
@@ -162,7 +188,7 @@ def _messages(
                 raise Interrupted("interrupted during an eval", hint="its samples so far are kept")
             death = server.death()
             if death is not None:
-                raise _died(death, log)
+                raise death.error(_DURING)
             if not selector.select(0.2):
                 continue
             data = os.read(process.stdout_fd, 65536)
@@ -171,12 +197,6 @@ def _messages(
             *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
                 yield msgspec.json.decode(line)
-
-
-def _died(death: str, log: Path) -> BenchError:
-    return api.EngineError(
-        f"the engine died during an eval: {death}", hint="see the server's log", log=log
-    )
 
 
 def _plain(value: Any) -> Any:

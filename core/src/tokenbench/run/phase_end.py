@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from tokenbench.api import BenchError, EngineError, PointState
+from tokenbench.api import BenchError, PointState
 from tokenbench.launch.failure import UNCONNECTED
 from tokenbench.load.records import PhaseSummary
 
@@ -35,9 +35,7 @@ def phase_end(
     """
     death = server.found_dead()
     if death is not None:
-        log = server.log_folder if server.plan.processes else None
-        error = EngineError(f"the engine died: {death}", hint=server.death_hint, log=log)
-        return _failed(error, ends_run=True)
+        return _failed(death.error("the engine died"), ends_run=True)
     if interrupted:
         return PhaseEnd(state=PointState.INTERRUPTED, text="interrupted by the user")
     if summary.stopped_by == "stalled":

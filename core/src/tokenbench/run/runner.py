@@ -19,11 +19,12 @@ from tokenbench.api import (
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory, now
-from tokenbench.store.results import write_table
+from tokenbench.store.results import rewrite_results, write_table
 from tokenbench.suite.structure import unstructure
 
 from .context import RunContext
 from .deployment import DeploymentRun
+from .kept import Kept, locked
 from .observers import Observers
 from .progress import ProgressDisplay
 
@@ -53,34 +54,48 @@ class Runner:
         *,
         interrupted: Callable[[], bool],
         facts: dict[str, str],
+        kept: Kept | None = None,
     ) -> None:
+        kept = kept or Kept()
         self._run = RunContext(
             plan=plan,
             plugins=plugins,
             directory=directory,
             display=display,
             interrupted=interrupted,
-            facts=facts,
+            facts={**kept.facts, **facts},
             observers=Observers(plugins.registry),
+            results=list(kept.points.values()),
+            evals=list(kept.evals.values()),
+            notes=list(kept.notes),
+            kept=kept,
         )
-        self._started = now()
+        self._started = kept.started or now()
 
     def run(self) -> Outcome:
         """Run all deployments. An error ends the run; what was measured is on disk."""
+        with locked(self._run.directory):
+            return self._run_all()
+
+    def _run_all(self) -> Outcome:
         directory, suite = self._run.directory, self._run.plan.resolved.suite
         directory.write_json("suite.json", unstructure(suite))
         directory.write_json("plan.json", self._run.plan.data())
         directory.write_json("provenance.json", self._run.facts)
         self._write_state("running", None)
-        self._tell_start()
         error: BenchError | None = None
         try:
+            if self._run.kept.started is not None:
+                rewrite_results(directory.results, self._run.results)
+            self._tell_start()
             for deployment in self._run.plan.deployments:
                 DeploymentRun(self._run, deployment).run()
-        except Interrupted as interruption:
-            error = interruption
         except BenchError as failure:
             error = failure
+        except BaseException as failure:
+            # A second Ctrl-C, or a bug: the state on disk is final nevertheless.
+            self._finish(*_unexpected(failure))
+            raise
         if error is None and self._run.interrupted():
             error = Interrupted("interrupted by the user", hint="what was measured is kept")
         failures = self._run.failures
@@ -140,6 +155,14 @@ class Runner:
                 "clock": {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
             },
         )
+
+
+def _unexpected(failure: BaseException) -> tuple[str, BenchError]:
+    """The state of a run that something else than a BenchError ended, and the error to record."""
+    if isinstance(failure, KeyboardInterrupt):
+        return "interrupted", Interrupted("interrupted by the user", hint="run it again")
+    text = f"{type(failure).__name__}: {failure}"
+    return "failed", BenchError(text, hint="run again with --debug for the traceback")
 
 
 @contextlib.contextmanager

@@ -36,7 +36,9 @@ from tokenbench.launch.failure import Cause, Explanation, explain
 from tokenbench.launch.http_failure import check_scheme, connect
 from tokenbench.load.generate import Generated, generate
 
+from .death import Death, Gone, death_of
 from .interruptible import interruptible
+from .log_excerpt import excerpt
 from .starting import Starting, check_address, find_root
 
 _POLL_S = 0.1
@@ -156,20 +158,11 @@ class RunningServer:
         """Whether every process is running."""
         return all(state.exit_code is None for state in self.deployment.status())
 
-    def death(self) -> str | None:
-        """How the first dead process ended, with the end of its log; None while all run."""
-        for state in self.deployment.status():
-            if state.exit_code is not None:
-                tail = last_words(self.deployment.logs(state.role, lines=30))
-                how = (
-                    f"was killed by signal {state.exit_code - 128}"
-                    if state.exit_code > 128
-                    else f"ended with exit code {state.exit_code}"
-                )
-                return f"{state.role} {how}: {tail}"
-        return None
+    def death(self) -> Death | None:
+        """How a process ended, with what its log says; None while all run."""
+        return death_of(self.deployment, self.log_folder)
 
-    def found_dead(self) -> str | None:
+    def found_dead(self) -> Death | Gone | None:
         """As :meth:`death`, but waits a moment if the server refuses connections.
 
         A process closes its sockets before its exit is reported, and requests fail at once.
@@ -177,18 +170,11 @@ class RunningServer:
         deadline = time.monotonic() + _REAPED_S
         while (how := self.death()) is None and self._refuses():
             if time.monotonic() > deadline:
-                return f"nothing listens at {self.url} any more"
+                return Gone(self.url)
             if self._interrupted():
                 break
             time.sleep(_POLL_S)
         return how
-
-    @property
-    def death_hint(self) -> str:
-        """What to do after the server's death."""
-        if self.plan.processes:
-            return "see the end of its log"
-        return "see the server's own log, and start it again; what was measured is kept"
 
     def explain(self, failure: str, path: str = "") -> Explanation:
         """The message and the hint for the failure of a request or a control call.
@@ -330,11 +316,7 @@ class RunningServer:
             raise Interrupted("interrupted while the server was starting", hint="run it again")
         death = self.death()
         if death is not None:
-            raise EngineError(
-                f"the engine {self.spec.name!r} did not start: {death}",
-                hint="see the end of its log",
-                log=self.log_folder,
-            )
+            raise death.error(f"the engine {self.spec.name!r} did not start")
         if time.monotonic() > deadline:
             raise self._too_late(failing, starting.last if starting is not None else None)
 
@@ -345,9 +327,9 @@ class RunningServer:
         if not self.plan.processes:
             hint = last.hint if last is not None else "start it first, or check the address"
             return EngineError(message, hint=hint)
-        said = last_words(self.deployment.logs(self.request.layout.pools[0].role, lines=10))
+        said = excerpt(self.deployment.logs(self.request.layout.pools[0].role, lines=200))
         return EngineError(
-            f"{message}; the end of its log: {said}",
+            f"{message}; its log says: {said}",
             hint="see its log; a larger model may need more time",
             log=self.log_folder,
         )
@@ -363,9 +345,3 @@ class RunningServer:
             return self.engine.version(self.control)
         except ConnectionError:
             return None
-
-
-def last_words(log: str) -> str:
-    """The last three non-empty lines of a log, on one line."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return " | ".join(lines[-3:])[-400:] or "its log is empty"

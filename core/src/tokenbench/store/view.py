@@ -31,10 +31,13 @@ def read_view(directory: RunDirectory) -> RunView:
     )
 
 
+def read_outcome(directory: RunDirectory, deployment: str, name: str) -> EvalOutcome | None:
+    """An eval's outcome; None if it has not finished."""
+    data = directory.read_json(f"evals/{deployment}/{name}/outcome.json")
+    return None if data is None else outcome_from_json(data)
+
+
 def _evals(directory: RunDirectory) -> list[EvalOutcome]:
-    outcomes = []
-    for file in sorted((directory.path / "evals").glob("*/*/outcome.json")):
-        data = directory.read_json(str(file.relative_to(directory.path)))
-        if data is not None:
-            outcomes.append(outcome_from_json(data))
-    return outcomes
+    files = sorted((directory.path / "evals").glob("*/*/outcome.json"))
+    found = (read_outcome(directory, f.parent.parent.name, f.parent.name) for f in files)
+    return [outcome for outcome in found if outcome is not None]

@@ -13,6 +13,7 @@ run; this server is for behaviour that a real engine does not show on request.
 ``--die-slowly S``       then closes its sockets first, and exits S seconds later
 ``--drop-share S``       cuts this fraction of streams after half of their tokens
 ``--refuse``             answers every generation with HTTP 400
+``--reject TEXT``        answers requests whose prompt contains the text with HTTP 400
 ``--extra-tokens N``     generates N tokens more than requested, or fewer if N is negative
 ``--miscount F``         its counters report F times the tokens it sent
 ``--cached-share S``     reports this fraction of each prompt as read from its cache
@@ -128,6 +129,9 @@ class ScriptedServer:
             return
         if script.refuse:
             _plain(writer, 400, json.dumps({"error": {"message": "refused by script"}}))
+            return
+        if script.reject is not None and script.reject in _prompt_text(request):
+            _plain(writer, 400, json.dumps({"error": {"message": "rejected by script"}}))
             return
         if script.hang_after is not None and number >= script.hang_after:
             await asyncio.sleep(3600)
@@ -292,6 +296,13 @@ def _prompt_tokens(request: dict[str, Any]) -> int:
     return sum(len(message["content"].split()) for message in request["messages"])
 
 
+def _prompt_text(request: dict[str, Any]) -> str:
+    prompt = request.get("prompt")
+    if prompt is not None:
+        return str(prompt)
+    return "\n".join(message["content"] for message in request["messages"])
+
+
 def _chunk(path: str, text: str | None, finish: str | None) -> str:
     if path.endswith("/chat/completions"):
         delta = {} if text is None else {"content": text}
@@ -330,6 +341,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--die-slowly", type=float, default=0.0)
     found.add_argument("--drop-share", type=float, default=0.0)
     found.add_argument("--refuse", action="store_true")
+    found.add_argument("--reject")
     found.add_argument("--extra-tokens", type=int, default=0)
     found.add_argument("--miscount", type=float, default=1.0)
     found.add_argument("--cached-share", type=float, default=0.0)

@@ -12,6 +12,7 @@ import attrs
 
 from tokenbench.api import (
     ChatPrompt,
+    EngineError,
     Eval,
     EvalNeeds,
     EvalSample,
@@ -119,6 +120,16 @@ class Extract(Sums):
             attrs.evolve(sample, answer="".join(re.findall(r"\d+", sample.answer)[:1]))
             for sample in super().ask(batch, server)
         ]
+
+
+class Hiding(Sums):
+    """An empty answer instead of a failure."""
+
+    def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
+        try:
+            return super().ask(batch, server)
+        except EngineError:
+            return [EvalSample(question=question.id, answer="") for question in batch]
 
 
 class Leaky(Sums):
@@ -231,6 +242,7 @@ BAD = {
     "question-ids-are-unique": _subject(Twice),
     "answers-are-in-order": _subject(Sorted),
     "answers-are-kept-in-full": _subject(Extract),
+    "failures-are-not-answers": _subject(Hiding),
     "api-key-is-not-stored": _subject(Leaky),
     "empty-answers-are-graded": _subject(Eager),
     "no-samples-give-no-score": _subject(Dividing),

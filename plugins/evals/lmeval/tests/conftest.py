@@ -1,4 +1,4 @@
-"""Fixtures: the harness in its own interpreter, and a server that records requests."""
+"""Fixtures: the harness in its own interpreter."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 HERE = Path(__file__).parent
@@ -70,47 +67,3 @@ def sums(**more: Any) -> dict[str, Any]:
 def sums_fixture() -> Callable[..., dict[str, Any]]:
     """Creates arguments of HarnessTask for the tests' own task."""
     return sums
-
-
-@attrs.define
-class Recorder:
-    """An HTTP server that records requests and answers by repeating the question."""
-
-    status: int = 200
-    requests: list[dict[str, Any]] = attrs.field(factory=list)
-    keys: list[str | None] = attrs.field(factory=list)
-    url: str = ""
-
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    """Shows headers and bodies of requests."""
-    kept = Recorder()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            kept.requests.append({**body, "path": self.path})
-            kept.keys.append(self.headers["Authorization"])
-            text = f"{body['messages'][-1]['content']} It is 1."
-            message = {"role": "assistant", "content": text}
-            answer = json.dumps({"choices": [{"index": 0, "message": message}]}).encode()
-            self.send_response(kept.status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield kept
-    server.shutdown()
-    server.server_close()
-    thread.join(10)

@@ -1,9 +1,9 @@
 """Runs the adapter in its own interpreter, like core's eval worker.
 
 ``python drive.py JOB``: a JSON object with `task` (arguments of HarnessTask), `limit`, `seed`,
-`batches` (sizes of the batches), `reverse` (ask each batch backwards), `base_url`, `api_key`.
-Prints one JSON line: questions, samples and score, or the error, and every address that Python
-looked up or connected to.
+`batches` (sizes of the batches), `reverse` (ask each batch backwards), `fails` (the server does).
+The server answers by repeating the question. Prints one JSON line: questions, samples and score, or
+the error; the requests; and every address that Python looked up or connected to.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     """Run the job."""
     from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask
 
-    from tokenbench.api import BenchError, FrozenMap
+    from tokenbench.api import BenchError, EngineError, FrozenMap
 
     arguments = {**job["task"], "overrides": FrozenMap(job["task"].get("overrides") or {})}
     evaluation = HarnessEval(HarnessTask(**arguments), limit=job.get("limit"))
-    server: Any = SimpleNamespace(
-        base_url=job.get("base_url"),
-        model="default",
-        concurrency=4,
-        scratch="",
-        api_key=job.get("api_key"),
-    )
+    requests: list[Any] = []
+
+    def generate(asked: list[Any]) -> list[str]:
+        if job.get("fails"):
+            raise EngineError("the server failed on purpose", hint="see its log")
+        requests.extend(asked)
+        return [f"{one.prompt.messages[-1].content} It is 1." for one in asked]
+
+    server: Any = SimpleNamespace(model="default", concurrency=4, scratch="", generate=generate)
     out: dict[str, Any] = {}
     try:
         questions = list(evaluation.questions(job.get("seed", 0)))
@@ -58,6 +60,9 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
             "message": error.message,
             "hint": error.hint,
         }
+    out["requests"] = [attrs.asdict(one) for one in requests]
+    for one in out["requests"]:
+        one["extra_body"] = dict(one["extra_body"])
     return out
 
 

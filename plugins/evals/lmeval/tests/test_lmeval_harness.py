@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tokenbench_eval_lmeval.model import generation
 
 Drive = Callable[..., dict[str, Any]]
 Sums = Callable[..., dict[str, Any]]
 
 
-def test_batches_are_asked_and_graded_by_the_harness(
-    drive: Drive, sums: Sums, recorder: Any
-) -> None:
-    """Only the selected documents are asked, in batches, through the chat endpoint."""
-    job = {"task": sums(), "limit": 6, "seed": 3, "batches": [4, 2], "base_url": recorder.url}
-    done = drive(job)
-    asked = [request["messages"][-1]["content"] for request in recorder.requests]
+def test_batches_are_asked_and_graded_by_the_harness(drive: Drive, sums: Sums) -> None:
+    """Only the selected documents are asked, in batches, as chats, through core's server."""
+    done = drive({"task": sums(), "limit": 6, "seed": 3, "batches": [4, 2]})
+    asked = [request["prompt"]["messages"][-1]["content"] for request in done["requests"]]
     assert sorted(asked) == sorted(question["text"] for question in done["questions"])
     assert len(set(asked)) == 6
-    assert {request["path"] for request in recorder.requests} == {"/v1/chat/completions"}
-    assert {request["max_tokens"] for request in recorder.requests} == {24}
-    assert {request["temperature"] for request in recorder.requests} == {0}
+    assert {request["max_tokens"] for request in done["requests"]} == {24}
+    assert {request["temperature"] for request in done["requests"]} == {0}
     assert [s["question"] for s in done["samples"]] == [q["id"] for q in done["questions"]]
     texts = [f"{question['text']} It is 1." for question in done["questions"]]
     assert [sample["answer"] for sample in done["samples"]] == texts
@@ -32,34 +30,45 @@ def test_batches_are_asked_and_graded_by_the_harness(
     assert done["score"]["variant"].startswith("tokenbench_sums v2.0, 0-shot, lm-eval ")
 
 
-def test_nothing_but_the_server_is_contacted(drive: Drive, sums: Sums, recorder: Any) -> None:
-    """No hub, tokenizer download or telemetry."""
-    job = {"task": sums(), "limit": 2, "batches": [2], "base_url": recorder.url}
-    assert drive(job)["contacted"] == [recorder.url.removeprefix("http://")]
+def test_nothing_else_is_contacted(drive: Drive, sums: Sums) -> None:
+    """No hub, tokenizer download or telemetry; the server is asked by core."""
+    assert drive({"task": sums(), "limit": 2, "batches": [2]})["contacted"] == []
 
 
-@pytest.mark.parametrize(("key", "sent"), [(None, "Bearer none"), ("ours", "Bearer ours")])
-def test_a_key_for_another_service_is_not_sent(
-    drive: Drive, sums: Sums, recorder: Any, key: str | None, sent: str
-) -> None:
-    """The harness reads OPENAI_API_KEY; the user's value must not reach this server."""
-    job = {"task": sums(), "limit": 1, "batches": [1], "base_url": recorder.url, "api_key": key}
-    drive(job, OPENAI_API_KEY="of-another-service")
-    assert recorder.keys == [sent]
-
-
-def test_a_failing_server_is_an_engine_error(drive: Drive, sums: Sums, recorder: Any) -> None:
-    """An HTTP error that persists after the retries."""
-    recorder.status = 500
-    done = drive({"task": sums(), "limit": 1, "batches": [1], "base_url": recorder.url})
-    assert done["error"]["kind"] == "EngineError"
-    assert len(recorder.requests) == 2
+def test_a_failing_server_is_an_engine_error(drive: Drive, sums: Sums) -> None:
+    """Core's own error passes through the harness, so that core can count the question."""
+    done = drive({"task": sums(), "limit": 1, "batches": [1], "fails": True})
+    assert (done["error"]["kind"], done["error"]["message"]) == (
+        "EngineError",
+        "the server failed on purpose",
+    )
     assert "samples" not in done
 
 
-def test_answers_belong_to_their_questions(drive: Drive, sums: Sums, recorder: Any) -> None:
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({"until": "\n", "do_sample": False}, {"stop": ("\n",), "max_tokens": 99}),
+        ({"until": list("abcdef"), "max_gen_toks": 7}, {"stop": tuple("abcd"), "max_tokens": 7}),
+        ({"temperature": 0.7, "top_p": 0.9}, {"temperature": 0.7, "extra_body": {"top_p": 0.9}}),
+        ({"max_tokens": 5, "max_gen_toks": 7}, {"stop": (), "max_tokens": 5}),
+    ],
+)
+def test_settings_of_a_task_are_sent(settings: dict[str, Any], sent: dict[str, Any]) -> None:
+    """As the harness's own chat model sends them: at most four stops, a fixed seed."""
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "1+1?"}]
+    made = generation(json.dumps(messages), settings, 99)
+    assert [(m.role, m.content) for m in made.prompt.messages] == [
+        ("system", "be brief"),
+        ("user", "1+1?"),
+    ]
+    assert {name: getattr(made, name) for name in sent} == sent
+    assert made.seed == 1234
+
+
+def test_answers_belong_to_their_questions(drive: Drive, sums: Sums) -> None:
     """In any order of questions, although lm-eval labels documents by position."""
-    done = drive({"task": sums(), "batches": [10], "base_url": recorder.url, "reverse": True})
+    done = drive({"task": sums(), "batches": [10], "reverse": True})
     questions = done["questions"][::-1]
     assert [sample["question"] for sample in done["samples"]] == [q["id"] for q in questions]
     assert [s["answer"] for s in done["samples"]] == [f"{q['text']} It is 1." for q in questions]
@@ -84,10 +93,10 @@ def test_answers_belong_to_their_questions(drive: Drive, sums: Sums, recorder: A
     ],
 )
 def test_invalid_tasks_are_usage_errors(
-    drive: Drive, sums: Sums, recorder: Any, change: dict[str, Any], message: str, hint: str
+    drive: Drive, sums: Sums, change: dict[str, Any], message: str, hint: str
 ) -> None:
     """The hint says what to do."""
-    job = {"task": sums(**change), "limit": 1, "batches": [1], "base_url": recorder.url}
+    job = {"task": sums(**change), "limit": 1, "batches": [1]}
     error = drive(job)["error"]
     assert error["kind"] == "UsageError"
     assert message in error["message"]

@@ -178,6 +178,22 @@ def answers_are_kept_in_full(subject: Subject) -> None:
 
 
 @check(2, "eval")
+def failures_are_not_answers(subject: Subject) -> None:
+    """If the server gives no answer, `ask()` raises: core counts the question as unanswered.
+
+    To fix: do not catch the errors of `server.generate()`; never make up a sample.
+    """
+    made = _eval(subject)
+    batch = _questions(made)[:1]
+    with eval_server("42", fails=True) as server:
+        try:
+            samples = list(made.ask(batch, server))
+        except Exception:
+            return
+    fail(f"the server gave no answer, and ask() returned {[one.answer for one in samples]}")
+
+
+@check(2, "eval")
 def api_key_is_not_stored(subject: Subject) -> None:
     """Samples do not contain the API key: they are stored.
 

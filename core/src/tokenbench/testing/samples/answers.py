@@ -20,14 +20,16 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import Generation
+from tokenbench.api import EngineError, Generation
 
 API_KEY = "kit-key-that-must-not-be-stored"
 
 
 @attrs.define(kw_only=True)
 class ScriptedEvalServer:
-    """Implements :class:`tokenbench.api.EvalServer`; every answer is `answer`."""
+    """Implements :class:`tokenbench.api.EvalServer`; every answer is `answer`. `fails`: no request
+    is answered.
+    """
 
     answer: str
     base_url: str = ""
@@ -35,14 +37,17 @@ class ScriptedEvalServer:
     concurrency: int = 2
     scratch: str = ""
     api_key: str | None = API_KEY
+    fails: bool = False
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
         """The answers, in order."""
+        if self.fails:
+            raise EngineError("the kit's server gives no answer", hint="core counts it")
         return [self.answer for _ in requests]
 
 
 @contextlib.contextmanager
-def eval_server(answer: str) -> Iterator[ScriptedEvalServer]:
+def eval_server(answer: str, *, fails: bool = False) -> Iterator[ScriptedEvalServer]:
     """A running server, stopped at the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -51,7 +56,7 @@ def eval_server(answer: str) -> Iterator[ScriptedEvalServer]:
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             body = json.dumps(_reply(answer, chat="chat" in self.path)).encode()
-            self.send_response(200)
+            self.send_response(500 if fails else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -65,7 +70,7 @@ def eval_server(answer: str) -> Iterator[ScriptedEvalServer]:
         thread.start()
         try:
             url = f"http://127.0.0.1:{http.server_port}"
-            yield ScriptedEvalServer(answer=answer, base_url=url, scratch=scratch)
+            yield ScriptedEvalServer(answer=answer, base_url=url, scratch=scratch, fails=fails)
         finally:
             http.shutdown()
             thread.join()

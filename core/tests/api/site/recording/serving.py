@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from tokenbench.api import (
     Allocation,
     Codec,
@@ -80,9 +82,11 @@ class RecordingEngine(Engine):
         note("Engine.plan", request=request)
         if self._options.rejects:
             raise UsageError("rejected on purpose", hint="leave out rejects")
+        context = request.needs.context_tokens or 0
         process = ProcessSpec(
             argv=(sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}"),
             flags=FrozenMap({"--itl-s": 0.001}),
+            environment=FrozenMap({"RECORDING_CONTEXT": str(context)} if context > 64 else {}),
             accelerators=request.layout.accelerators,
         )
         process = _with_script(process, self._options.script)
@@ -129,8 +133,7 @@ class RecordingEngine(Engine):
 
 
 def _with_script(process: ProcessSpec, script: str) -> ProcessSpec:
-    argv = (*process.argv, *script.split())
-    return ProcessSpec(argv=argv, flags=process.flags, accelerators=process.accelerators)
+    return attrs.evolve(process, argv=(*process.argv, *script.split()))
 
 
 @options
@@ -190,7 +193,7 @@ class RecordingDeployment(Deployment):
 
     def logs(self, role: str, *, lines: int = 200) -> str:
         note("Deployment.logs", role=role, lines=lines)
-        return self._inner.logs(role, lines=lines) + "\nlast words of recording"
+        return self._inner.logs(role, lines=lines) + "\nerror: last words of recording"
 
     def cancel(self) -> None:
         note("Deployment.cancel")

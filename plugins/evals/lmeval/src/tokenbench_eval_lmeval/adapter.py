@@ -6,7 +6,6 @@ asks only these documents and returns their answers and metrics, one row per doc
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from tokenbench.api import (
 
 from .calling import answers
 from .loading import HarnessTask, harness_version, load
+from .model import chat_model
 
 __all__ = ["HarnessEval", "HarnessTask"]
 
@@ -61,7 +61,7 @@ class HarnessEval(Eval):
         """Ask and grade these documents with the harness."""
         task = self._harness_task()
         if self._model is None:
-            self._model = _model(self._task, server)
+            self._model = chat_model(server, self._task.max_tokens)
         indices = [int(question.id) for question in batch]
         rows = answers(self._model, task, self._task.name, indices)
         variant = f"{variant_of(self._task.name, task.config)}, lm-eval {harness_version()}"
@@ -146,22 +146,3 @@ def _choose(task: HarnessTask, rows: Sequence[Row]) -> tuple[str, Row]:
             hint=f"metrics: {'; '.join(found)}",
         )
     return task.metric, found[task.metric]
-
-
-def _model(task: HarnessTask, server: EvalServer) -> Any:
-    from lm_eval.api.registry import get_model
-
-    # The harness sends this variable to the server. A user's key for another service must not reach
-    # it. Only this worker's environment changes.
-    os.environ["OPENAI_API_KEY"] = server.api_key or "none"
-    return get_model("local-chat-completions").create_from_arg_obj(
-        {
-            "model": server.model,
-            "base_url": f"{server.base_url.rstrip('/')}/v1/chat/completions",
-            "num_concurrent": server.concurrency,
-            "max_gen_toks": task.max_tokens,
-            "max_retries": 2,
-            "tokenizer_backend": None,
-            "tokenized_requests": False,
-        }
-    )

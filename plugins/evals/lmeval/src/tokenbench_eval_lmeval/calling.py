@@ -1,40 +1,26 @@
-"""Calls the harness, and translates its exceptions."""
+"""Calls the harness."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenbench.api import EngineError
-
 
 def answers(model: Any, task: Any, name: str, indices: Sequence[int]) -> list[Mapping[str, Any]]:
-    """The rows of these documents: answers, filtered answers, metrics.
-
-    Raises:
-        EngineError: the server did not answer, or answered with an error.
-    """
-    import aiohttp
-    import requests
+    """The rows of these documents: answers, filtered answers, metrics."""
     from lm_eval.evaluator import evaluate
 
-    try:
-        done = evaluate(
-            lm=model,
-            task_dict={"tasks": {name: task}},
-            # Sorted, because lm-eval 0.4.13 asks documents in ascending order but labels them in
-            # the given order: samples=[2, 0, 3] labels document 0 "2".
-            samples={name: sorted(indices)},
-            log_samples=True,
-            apply_chat_template=True,
-            # Like the harness's command line with a chat template: examples are turns.
-            fewshot_as_multiturn=True,
-            bootstrap_iters=0,
-        )
-    except (aiohttp.ClientError, requests.RequestException, TimeoutError) as error:
-        raise EngineError(
-            f"the server did not answer a question: {type(error).__name__}: {error}",
-            hint="see the server's log",
-        ) from error
+    done = evaluate(
+        lm=model,
+        task_dict={"tasks": {name: task}},
+        # Sorted, because lm-eval 0.4.13 asks documents in ascending order but labels them in
+        # the given order: samples=[2, 0, 3] labels document 0 "2".
+        samples={name: sorted(indices)},
+        log_samples=True,
+        apply_chat_template=True,
+        # Like the harness's command line with a chat template: examples are turns.
+        fewshot_as_multiturn=True,
+        bootstrap_iters=0,
+    )
     rows: list[Mapping[str, Any]] = done["samples"][name]
     return rows

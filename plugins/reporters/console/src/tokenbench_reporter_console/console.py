@@ -200,9 +200,10 @@ def _eval_line(outcome: EvalOutcome) -> str:
     twin = (
         f", with an eval twin ({'; '.join(outcome.twin_settings)})" if outcome.twin_settings else ""
     )
+    missed = f" ({outcome.unanswered} unanswered)" if outcome.unanswered else ""
     return (
         f"eval {outcome.eval}: {_accuracy(outcome)}: {outcome.value:.3f} "
-        f"[{low:.3f}, {high:.3f}] of {outcome.n} questions, {gate}, "
+        f"[{low:.3f}, {high:.3f}] of {outcome.n} questions{missed}, {gate}, "
         f"{outcome.metric}, {outcome.variant}{twin}"
     )
 

@@ -1,0 +1,82 @@
+"""Answers of the batch in progress, on disk as soon as each is there.
+
+An eval grades a batch as a whole. Until it has, a kill would lose the batch's answers.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import threading
+from pathlib import Path
+
+import msgspec
+
+from tokenbench.api import Generation
+from tokenbench.plan.canonical import canonical_json
+from tokenbench.store.files import append_line, guarded
+
+Reply = tuple[str, str | None]
+"""The text, and the error if there is no answer."""
+
+
+class Journal:
+    """Remembers replies by request. Each is used once per attempt at a batch: a batch may contain
+    the same request twice.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._unused: dict[str, collections.deque[Reply]] = collections.defaultdict(
+            collections.deque
+        )
+        self._used: list[tuple[str, Reply]] = []
+        for line in file.read_bytes().split(b"\n") if file.exists() else ():
+            try:
+                kept = msgspec.json.decode(line, type=dict[str, str])
+                self._unused[kept["request"]].append((kept["answer"], None))
+            except (msgspec.DecodeError, KeyError):
+                continue  # The last line of a killed worker.
+
+    def take(self, request: Generation) -> Reply | None:
+        """A reply that an earlier attempt got."""
+        key = _key(request)
+        with self._lock:
+            if not self._unused[key]:
+                return None
+            reply = self._unused[key].popleft()
+            self._used.append((key, reply))
+            return reply
+
+    def keep(self, request: Generation, reply: Reply) -> None:
+        """Write an answer to disk. Failures are remembered in memory only."""
+        key, (answer, error) = _key(request), reply
+        with self._lock:
+            self._used.append((key, reply))
+            if error is None:
+                line = msgspec.json.encode({"request": key, "answer": answer})
+                append_line(self._file, line)
+
+    def rewind(self) -> None:
+        """The batch is asked once more: what was used can be taken again."""
+        with self._lock:
+            for key, reply in self._used:
+                self._unused[key].append(reply)
+            self._used.clear()
+
+    def commit(self) -> None:
+        """What was used has become samples."""
+        with self._lock:
+            self._used.clear()
+
+    def clear(self) -> None:
+        """The batch's samples are on disk."""
+        with self._lock, guarded(self._file):
+            self._unused.clear()
+            self._used.clear()
+            self._file.write_bytes(b"")
+
+
+def _key(request: Generation) -> str:
+    return hashlib.sha256(canonical_json(request).encode()).hexdigest()

@@ -1,0 +1,113 @@
+"""What an earlier part of a run has finished: a resumed run does not do it again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from tokenbench.api import EvalOutcome, PointResult, PointState, UsageError
+from tokenbench.plan.plan import Plan, PlannedDeployment, PlannedEval
+from tokenbench.plan.series import PlannedSeries
+from tokenbench.store.files import guarded
+from tokenbench.store.layout import RunDirectory
+from tokenbench.store.results import read_results
+from tokenbench.store.view import read_outcome
+
+
+@attrs.frozen(kw_only=True)
+class Kept:
+    """Finished points by id, outcomes of evals by deployment and name; notes, facts and start of
+    the run. All empty for a new run.
+    """
+
+    points: dict[str, PointResult] = attrs.field(factory=dict)
+    evals: dict[tuple[str, str], EvalOutcome] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
+    facts: dict[str, str] = attrs.field(factory=dict)
+    started: str | None = None
+
+    def unfinished(self, series: PlannedSeries) -> bool:
+        """Whether a point of a series is left. The results so far decide what comes next."""
+        if not self.points:
+            return True
+        history: list[PointResult] = []
+        while (level := series.load.levels.next(history)) is not None:
+            known = self.points.get(series.point(level).id)
+            if known is None:
+                return True
+            history.append(known)
+        return False
+
+    def unanswered(self, deployment: PlannedDeployment, *, twin: bool) -> list[PlannedEval]:
+        """The evals of a deployment that are left, on the measured server or on twins."""
+        return [
+            planned
+            for planned in deployment.evals
+            if (planned.twin is not None) is twin
+            and (deployment.id, planned.name) not in self.evals
+        ]
+
+
+def read_kept(directory: RunDirectory, plan: Plan) -> Kept:
+    """What of `plan` a run directory has. Points that failed, stalled or were interrupted are
+    measured again.
+
+    Raises:
+        UsageError: the run was planned otherwise.
+    """
+    planned = directory.read_json("plan.json")
+    if planned is None or _identities(planned) != _identities(plan.data()):
+        raise UsageError(
+            f"{directory.path} cannot be resumed: today its suite gives another plan",
+            hint="plugins, hardware or the versions of engines have changed; start a new run",
+        )
+    run = directory.read_json("run.json") or {}
+    done = (r for r in read_results(directory.results) if r.state is PointState.DONE)
+    evals = {
+        (deployment.id, one.name): read_outcome(directory, deployment.id, one.name)
+        for deployment in plan.deployments
+        for one in deployment.evals
+    }
+    return Kept(
+        points={result.point: result for result in done},
+        evals={key: outcome for key, outcome in evals.items() if outcome is not None},
+        notes=tuple(run.get("notes") or ()),
+        facts=directory.read_json("provenance.json") or {},
+        started=run.get("started"),
+    )
+
+
+def _identities(data: dict[str, Any]) -> list[Any]:
+    """Deployments, the points known beforehand, evals with their options."""
+    return [
+        [
+            deployment["id"],
+            [point["id"] for point in deployment["points"]],
+            [[one["name"], one["ref"]] for one in deployment["evals"]],
+        ]
+        for deployment in data["deployments"]
+    ]
+
+
+@contextlib.contextmanager
+def locked(directory: RunDirectory) -> Iterator[None]:
+    """Hold a run directory: no second process may write into it. The lock ends with the process.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    path = directory.path / ".lock"
+    with guarded(path):
+        file = path.open("wb")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{directory.path} is still running in another process", hint="wait for its end"
+            ) from None
+        yield
