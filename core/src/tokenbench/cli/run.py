@@ -13,6 +13,7 @@ from tokenbench.api.errors import BenchError, MeasurementInvalid
 from .display import configure_logging, display
 from .interrupt import Interrupt
 from .request import plan_request, suite_options
+from .streams import Command, echo
 
 if TYPE_CHECKING:
     from tokenbench.run.runner import Outcome
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
-@click.command("run")
+@click.command("run", cls=Command)
 @suite_options
 @click.option(
     "--runs",
@@ -54,13 +55,17 @@ def _run(
         shown if isinstance(shown, contextlib.AbstractContextManager) else contextlib.nullcontext()
     ):
         shown.note("planning")
+        from tokenbench.launch.limits import allow_many_files
+        from tokenbench.run.files_needed import require_files
         from tokenbench.run.provenance import command_line, provenance
         from tokenbench.run.runner import Runner
         from tokenbench.store.layout import RunDirectory
 
         plan, plugins = plan_request(asked, obj["without"])
-        directory = RunDirectory.create(base, plan.resolved.suite.name)
+        allow_many_files()
+        require_files(plan)
         facts = provenance(plugins.registry.loaded, plan, argv=command_line())
+        directory = RunDirectory.create(base, plan.resolved.suite.name)
         runner = Runner(plan, plugins, directory, shown, interrupted=interrupt, facts=facts)
         return runner.run(), directory.path
 
@@ -73,7 +78,7 @@ def _report(obj: dict[str, Any], directory: Path) -> None:
         render(directory, None, obj["without"])
     except BenchError as error:
         click.echo(f"warning: no report: {error.message} ({error.hint})", err=True)
-    click.echo(f"run directory: {directory}")
+    echo(f"run directory: {directory}")
 
 
 def _judge(outcome: Outcome, allow_invalid: bool) -> None:

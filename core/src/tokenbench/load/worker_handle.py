@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ import msgspec
 
 from tokenbench import api
 from tokenbench.api import BenchError, EngineError, MachineError
-from tokenbench.launch.process import Process, start
+from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
+from tokenbench.launch.python import module_command, module_environment
 
 from .job import LoadJob, encode
 from .merge import merge_summaries
@@ -45,8 +45,9 @@ class WorkerHandle:
     def __init__(self, *, cpus: tuple[int, ...] | None, log: Path) -> None:
         self.log = log
         self._process: Process = start(
-            [sys.executable, "-m", "tokenbench.load.worker"],
+            module_command("tokenbench.load.worker"),
             cpus=cpus,
+            env=module_environment(),
             stdin="pipe",
             stdout="pipe",
             log=log,
@@ -57,6 +58,7 @@ class WorkerHandle:
         self._out: int = self._process.stdout_fd
         self._selector.register(self._out, selectors.EVENT_READ)
         self._ready = False
+        self._halted = HaltWatch()
 
     @property
     def pid(self) -> int:
@@ -106,10 +108,18 @@ class WorkerHandle:
         """The messages of the worker, after waiting at most `timeout_s` seconds for one.
 
         Raises:
-            MachineError: the worker has exited.
+            MachineError: the worker has exited, or does not go on after a signal halted it.
         """
         if not self._selector.select(timeout_s):
+            if self._halted.too_long(self._process):
+                raise MachineError(
+                    "the load worker was halted by a signal and did not go on within "
+                    f"{HALT_LIMIT_S:g} s",
+                    hint="measure again; kill -CONT lets a halted process go on",
+                    log=self.log,
+                )
             return []
+        self._halted = HaltWatch()
         data = os.read(self._out, 65536)
         if not data:
             raise self._exit_error()

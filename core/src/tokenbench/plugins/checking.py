@@ -21,6 +21,7 @@ from typing import Any
 
 import attrs
 
+from tokenbench.launch.python import module_command, module_environment
 from tokenbench.paths import cache_folder
 
 from .discovery import CORE, Candidate
@@ -117,12 +118,12 @@ def _record(distribution: str) -> str | None:
 
 
 def _check_in_subprocess(candidate: Candidate) -> dict[str, Any]:
-    command = [sys.executable, "-m", __name__]
-    command += [candidate.distribution, candidate.kind, candidate.name]
+    command = module_command(__name__, candidate.distribution, candidate.kind, candidate.name)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             child = subprocess.Popen(
                 command,
+                env=module_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,15 +22,20 @@ from tokenbench.api import (
     EvalScore,
     FrozenMap,
     Interrupted,
+    MachineError,
     PluginError,
 )
 from tokenbench.evals.worker import EvalJob
-from tokenbench.launch.process import Process, start
+from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
+from tokenbench.launch.python import module_command, module_environment
+from tokenbench.launch.scratch import new_scratch, remove
 from tokenbench.measure.accuracy import judge, wilson
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
 
 from .running_server import RunningServer
+
+_SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
 
 
 def run_eval(
@@ -56,7 +59,8 @@ def run_eval(
     begun = time.monotonic()
     ref = planned.ref
     needs: EvalNeeds = plugins.evaluation(ref).needs()
-    with tempfile.TemporaryDirectory(prefix="tokenbench-eval-") as scratch:
+    scratch = new_scratch()
+    try:
         job = EvalJob(
             module=plugins.module("eval", ref.key),
             name=ref.name,
@@ -71,13 +75,15 @@ def run_eval(
                 "extra_body": dict(server.dialect.extra_body),
             },
             concurrency=min(8, server.request.needs.concurrency),
-            scratch=scratch,
+            scratch=str(scratch),
             samples=str(folder / "samples.jsonl"),
             api_key_env=server.api_key_env,
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
         score = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
+    finally:
+        remove(scratch)
     return outcome(score, planned, deployment, time.monotonic() - begun)
 
 
@@ -112,19 +118,20 @@ def _run(
     job: Path,
     log: Path,
     cpus: tuple[int, ...],
-    scratch: str,
+    scratch: Path,
     on_asked: Callable[[int, int | None], None],
     interrupted: Callable[[], bool],
     server: RunningServer,
 ) -> EvalScore:
     # Evals use local data; a hub is never contacted.
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": scratch}
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(scratch)}
     process = start(
-        [sys.executable, "-m", "tokenbench.evals.worker", str(job)],
+        module_command("tokenbench.evals.worker", str(job)),
         cpus=cpus,
-        env=env,
+        env=module_environment({**os.environ, **offline}),
         stdout="pipe",
         log=log,
+        scratch=scratch,
         grace_s=3.0,
     )
     total: int | None = None
@@ -144,6 +151,13 @@ def _run(
                 return EvalScore(**message["score"])
     finally:
         process.stop()
+    code = process.exit_code or 0
+    if code > _SIGNAL:
+        raise MachineError(
+            f"the eval worker was killed by signal {code - _SIGNAL}",
+            hint="run it again; the answers so far are kept",
+            log=log,
+        )
     raise PluginError(
         f"the eval worker ended without a score: {process.log_tail(2)}",
         hint="see its log",
@@ -154,7 +168,7 @@ def _run(
 def _messages(
     process: Process, log: Path, interrupted: Callable[[], bool], server: RunningServer
 ) -> Any:
-    buffer = b""
+    buffer, halted = b"", HaltWatch()
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout_fd, selectors.EVENT_READ)
         while True:
@@ -164,6 +178,13 @@ def _messages(
             if death is not None:
                 raise _died(death, log)
             if not selector.select(0.2):
+                if halted.too_long(process):
+                    raise MachineError(
+                        "the eval worker was halted by a signal and did not go on within "
+                        f"{HALT_LIMIT_S:g} s",
+                        hint="run it again; the answers so far are kept",
+                        log=log,
+                    )
                 continue
             data = os.read(process.stdout_fd, 65536)
             if not data:

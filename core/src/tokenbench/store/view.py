@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tokenbench.api import EvalOutcome, FrozenMap, RunView
 
 from .layout import RunDirectory
@@ -14,8 +16,25 @@ def read_view(directory: RunDirectory) -> RunView:
     Raises:
         UsageError: the results have another schema version, or are damaged.
     """
-    run = directory.read_json("run.json") or {}
-    provenance = directory.read_json("provenance.json") or {}
+    run, provenance = _mapping(directory, "run.json"), _mapping(directory, "provenance.json")
+    damaged = [
+        f"{name} is damaged: {what}"
+        for name, found, what in (
+            ("run.json", run, "the state of the run is unknown"),
+            ("provenance.json", provenance, "versions and machine are unknown"),
+        )
+        if found is None
+    ]
+    run, provenance = run or {}, provenance or {}
+    results = read_results(directory.results)
+    measured = run.get("points")
+    if isinstance(measured, int) and measured > len(results):
+        damaged.append(
+            f"results.jsonl is damaged: it has {len(results)} of {measured} measured points"
+        )
+    evals, lost = _evals(directory)
+    damaged += [f"{name} is damaged: that eval is missing here" for name in lost]
+    notes = run.get("notes")
     return RunView(
         id=directory.id,
         path=str(directory.path),
@@ -23,18 +42,27 @@ def read_view(directory: RunDirectory) -> RunView:
         started=str(run.get("started", "")),
         finished=run.get("finished"),
         state=str(run.get("state", "unknown")),
-        results=tuple(read_results(directory.results)),
-        evals=tuple(_evals(directory)),
+        results=tuple(results),
+        evals=tuple(evals),
         provenance=FrozenMap({key: str(value) for key, value in provenance.items()}),
         error=run.get("error"),
-        notes=tuple(run.get("notes") or ()),
+        notes=(*damaged, *(map(str, notes) if isinstance(notes, list) else ())),
     )
 
 
-def _evals(directory: RunDirectory) -> list[EvalOutcome]:
-    outcomes = []
+def _mapping(directory: RunDirectory, name: str) -> dict[str, Any] | None:
+    """A JSON document of the run; None if it is missing or damaged."""
+    found = directory.read_json(name)
+    return found if isinstance(found, dict) else None
+
+
+def _evals(directory: RunDirectory) -> tuple[list[EvalOutcome], list[str]]:
+    """The outcomes, and the names of the files that cannot be read."""
+    outcomes, lost = [], []
     for file in sorted((directory.path / "evals").glob("*/*/outcome.json")):
         data = directory.read_json(str(file.relative_to(directory.path)))
-        if data is not None:
+        if data is None:
+            lost.append(str(file.relative_to(directory.path)))
+        else:
             outcomes.append(outcome_from_json(data))
-    return outcomes
+    return outcomes, lost

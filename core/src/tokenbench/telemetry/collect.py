@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import msgspec
 
 from tokenbench.api import Sample
 from tokenbench.launch.process import Process, start
+from tokenbench.launch.python import module_command, module_environment
 
 _CLOSE_S = 2.0
 
@@ -46,13 +46,14 @@ class Telemetry:
         self._host, self._role = host, role
         with self.file.open("wb") as out:
             self._process: Process = start(
-                [
-                    *(sys.executable, "-m", "tokenbench.telemetry.agent"),
+                module_command(
+                    "tokenbench.telemetry.agent",
                     *("--module", module, "--name", name),
                     *("--options", json.dumps(options)),
                     *("--devices", ",".join(map(str, devices))),
-                ],
+                ),
                 cpus=cpus,
+                env=module_environment(),
                 stdin="pipe",
                 stdout=out,
                 log=folder / f"{host}-{name}.log",
