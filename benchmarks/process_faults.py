@@ -80,7 +80,7 @@ class Outcome:
         explained = "error: " in self.complaint and "hint: " in self.complaint
         if self.state is not None and self.exit_code > 0 and not explained:
             found.append(f"exit code {self.exit_code} without error and hint: {self.complaint}")
-        if "bug in bench" in self.complaint or "Traceback" in self.complaint:
+        if "is a bug in bench:" in self.complaint or "Traceback" in self.complaint:
             found.append(f"a bug: {self.complaint}")
         return found
 

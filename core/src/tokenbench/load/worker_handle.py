@@ -23,6 +23,7 @@ from .records import PhaseSummary
 from .session_feed import SessionFeed
 
 _START_TIMEOUT_S = 30.0
+_SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +98,13 @@ class WorkerHandle:
             raise self._exit_error() from None
 
     def _exit_error(self) -> MachineError:
-        self._process.wait(5.0)
+        code = self._process.wait(5.0) or 0
+        if code > _SIGNAL:
+            return MachineError(
+                f"the load worker was killed by signal {code - _SIGNAL}",
+                hint="run it again (signal 9: was memory short?); finished points are kept",
+                log=self.log,
+            )
         return MachineError(
             f"the load worker exited unexpectedly: {self._process.log_tail(3).strip()}",
             hint="see its log; report it if it is a bug in bench",

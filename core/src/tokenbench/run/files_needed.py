@@ -8,7 +8,8 @@ from tokenbench.plan.plan import Plan
 
 # What a load worker has open beside its connections, and what `bench` itself has.
 _WORKER_FILES = 24
-_OWN_FILES = 48
+_OWN_FILES = 44
+_FILES_OF_A_WORKER = 4  # In `bench`: its pipes.
 
 
 def require_files(plan: Plan) -> None:
@@ -18,7 +19,7 @@ def require_files(plan: Plan) -> None:
         MachineError: the limit is too low.
     """
     limit = most_files()
-    needed, why = _OWN_FILES, "bench"
+    needed, why = _OWN_FILES + _FILES_OF_A_WORKER * len(plan.cores.workers), "bench"
     for deployment in plan.deployments:
         for point in deployment.points:
             connections = -(-point.concurrency // max(1, point.load_workers))
@@ -27,5 +28,5 @@ def require_files(plan: Plan) -> None:
     if needed > limit:
         raise MachineError(
             f"{why} needs {needed} open files in a process; the limit is {limit}",
-            hint=f"raise it: ulimit -Hn {needed} (as root, or in the settings of the service)",
+            hint=f"raise it: ulimit -n {needed} (as root, or in the settings of the service)",
         )

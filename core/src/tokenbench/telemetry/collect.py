@@ -60,6 +60,15 @@ class Telemetry:
                 grace_s=2.0,
             )
 
+    @property
+    def failure(self) -> str | None:
+        """How the agent ended too early, if it did."""
+        code = self._process.exit_code
+        if not code:  # An agent without a sampler ends with 0.
+            return None
+        how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
+        return f"the telemetry agent {how}: {self._process.log_tail(1)}".rstrip(": ")
+
     def close(self) -> None:
         """Stop the agent, after it closed its driver. Idempotent."""
         if self._process.exit_code is None:
