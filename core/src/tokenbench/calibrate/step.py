@@ -27,7 +27,7 @@ from tokenbench.api import (
 from tokenbench.launch.cpu_time import CoreTimes
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import Process, start, tail
-from tokenbench.launch.python import module_command, module_environment
+from tokenbench.launch.python import module_command
 from tokenbench.load.cores import Cores, WorkerCount
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary, Status
@@ -265,7 +265,7 @@ class Calibrator:
         if self._server is not None:
             times_us = [str(round(time_s * 1e6)) for time_s in (traffic.ttft_s, traffic.itl_s)]
             argv = [str(self._server), str(port), *times_us, str(truth)]
-        process = start(argv, cpus=self._cores.engine[:1], env=module_environment(), log=log)
+        process = start(argv, cpus=self._cores.engine[:1], log=log)
         try:
             _await_port(process, port)
             yield f"http://127.0.0.1:{port}", lambda: process.exit_code is None

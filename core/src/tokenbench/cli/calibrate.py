@@ -123,8 +123,8 @@ def _show(data: dict[str, Any], as_json: bool) -> None:
     # A pipe has no width.
     stream = output()
     width = None if stream.isatty() else 140
-    plain = {"highlight": False, "markup": False, "emoji": False}
-    table(data, Console(file=stream, width=width, **plain))
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    table(data, console)
 
 
 def _numbers(option: str, text: str | None, least: int, most: int) -> tuple[int, ...]:

@@ -178,7 +178,8 @@ def start(
     Args:
         cpus: CPU cores it may run on; None keeps the current ones.
         env: its whole environment; None inherits this process's. TMPDIR is a folder of its own in
-            its scratch folder, unless `env` has another than this process.
+            its scratch folder, unless `env` has another than this process. Empty entries of
+            PYTHONPATH are left out.
         stdin: ``"pipe"``, or None for an empty input.
         stdout: ``"pipe"``, an open file, or None for the log.
         log: file to which standard error and, by default, standard output are appended.

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tokenbench.api import MachineError
 
+from .python import module_environment
+
 # Identifies a process and its descendants, even if they outlive their supervisor.
 _MARK = "TOKENBENCH_SCRATCH"
 _KILL_LIMIT_S = 2.0
@@ -67,7 +69,7 @@ def _guarded() -> Iterator[None]:
 
 def own_environment(environment: Mapping[str, str] | None, scratch: Path) -> dict[str, str]:
     """The environment of a process with this scratch folder."""
-    made = dict(os.environ if environment is None else environment)
+    made = module_environment(environment)
     made[_MARK] = str(scratch)
     if made.get("TMPDIR") == os.environ.get("TMPDIR"):
         folder = scratch / "tmp"

@@ -15,7 +15,7 @@ import msgspec
 from tokenbench import api
 from tokenbench.api import BenchError, EngineError, MachineError
 from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
-from tokenbench.launch.python import module_command, module_environment
+from tokenbench.launch.python import module_command
 
 from .job import LoadJob, encode
 from .merge import merge_summaries
@@ -48,7 +48,6 @@ class WorkerHandle:
         self._process: Process = start(
             module_command("tokenbench.load.worker"),
             cpus=cpus,
-            env=module_environment(),
             stdin="pipe",
             stdout="pipe",
             log=log,

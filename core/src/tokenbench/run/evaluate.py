@@ -27,7 +27,7 @@ from tokenbench.api import (
 )
 from tokenbench.evals.worker import EvalJob
 from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
-from tokenbench.launch.python import module_command, module_environment
+from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
 from tokenbench.measure.accuracy import judge, wilson
 from tokenbench.plan.plan import PlannedEval
@@ -128,7 +128,7 @@ def _run(
     process = start(
         module_command("tokenbench.evals.worker", str(job)),
         cpus=cpus,
-        env=module_environment({**os.environ, **offline}),
+        env={**os.environ, **offline},
         stdout="pipe",
         log=log,
         scratch=scratch,

@@ -11,7 +11,7 @@ import msgspec
 
 from tokenbench.api import Sample
 from tokenbench.launch.process import Process, start
-from tokenbench.launch.python import module_command, module_environment
+from tokenbench.launch.python import module_command
 
 _CLOSE_S = 2.0
 
@@ -53,7 +53,6 @@ class Telemetry:
                     *("--devices", ",".join(map(str, devices))),
                 ),
                 cpus=cpus,
-                env=module_environment(),
                 stdin="pipe",
                 stdout=out,
                 log=folder / f"{host}-{name}.log",
