@@ -75,13 +75,16 @@ class Runner:
         except BenchError as failure:
             error = failure
         except KeyboardInterrupt:
-            error = Interrupted("interrupted at once", hint="finished points are kept")
+            error = _at_once()
         except Exception as failure:
             error = self._of_the_machine(failure)
             if error is None:
                 self._finish(None, f"{type(failure).__name__}: {failure}")
                 raise
-        state, error = self._finish(error)
+        try:
+            state, error = self._finish(error)
+        except KeyboardInterrupt:
+            state, error = self._finish(error or _at_once())
         return Outcome(
             state=state, results=tuple(self._run.results), evals=tuple(self._run.evals), error=error
         )
@@ -164,3 +167,7 @@ class Runner:
                 "clock": {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
             },
         )
+
+
+def _at_once() -> Interrupted:
+    return Interrupted("interrupted at once", hint="finished points are kept")

@@ -9,6 +9,8 @@ from tokenbench.api import EvalOutcome, FrozenMap, RunView
 from .layout import RunDirectory
 from .results import outcome_from_json, read_results
 
+_UNFINISHED = "it still runs, or bench was killed"
+
 
 def read_view(directory: RunDirectory) -> RunView:
     """The results, evals and facts of a run, as far as they are complete.
@@ -45,7 +47,7 @@ def read_view(directory: RunDirectory) -> RunView:
         results=tuple(results),
         evals=tuple(evals),
         provenance=FrozenMap({key: str(value) for key, value in provenance.items()}),
-        error=run.get("error"),
+        error=_UNFINISHED if run.get("state") == "running" else run.get("error"),
         notes=(*damaged, *(map(str, notes) if isinstance(notes, list) else ())),
     )
 
