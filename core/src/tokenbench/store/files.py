@@ -39,12 +39,7 @@ def machine_error(error: OSError, path: Path) -> MachineError:
     if error.errno == errno.ENOENT:
         return MachineError(
             f"cannot write {path}: its folder was deleted, or does not exist",
-            hint="do not delete or move a run's folder while it runs; `cd` out of a deleted folder",
-        )
-    if error.errno == errno.EROFS:
-        return MachineError(
-            f"cannot write {path}: the file system is read-only",
-            hint="choose another folder with --runs",
+            hint="do not delete folders that bench uses, nor start it in a deleted one",
         )
     if error.errno in _FULL:
         return MachineError(
