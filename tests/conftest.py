@@ -50,7 +50,7 @@ class Bench:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a command. The mark identifies its processes."""
-        path = f"{SITE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        path = os.pathsep.join(filter(None, (str(SITE), os.environ.get("PYTHONPATH"))))
         return {**os.environ, "PYTHONPATH": path, "TOKENBENCH_TEST_MARK": self.mark, **more}
 
     def start(self, *args: str, **more: str) -> subprocess.Popen[str]:

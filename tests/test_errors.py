@@ -302,6 +302,7 @@ def test_disk_full(bench) -> None:
     lines = done.stderr.strip().splitlines()
     assert lines[-2].startswith("error: ") and "runs/" in lines[-2], done.stderr
     assert lines[-1].startswith("hint: ")
+    assert json.loads((bench.run_directory / "run.json").read_text())["state"] == "failed"
     drafts = [f for f in bench.run_directory.rglob(".*") if f.is_file()]
     assert not drafts, "a partial file is left"
 
@@ -343,7 +344,8 @@ def test_kill_9(bench, stage: str) -> None:
     process.communicate()
     assert bench.all_gone()
     assert json.loads((bench.run_directory / "run.json").read_text())["state"] == "running"
-    assert bench("report", str(bench.run_directory), "--reporter", "console").code == 0
+    shown = bench("report", str(bench.run_directory), "--reporter", "console")
+    assert (shown.code, "run running: it still runs, or bench was killed" in shown.out) == (0, True)
 
 
 def test_failing_observer_does_not_end_the_run(bench) -> None:

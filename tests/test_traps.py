@@ -142,7 +142,7 @@ def _workers(bench: Any) -> list[int]:
             mine = f"TOKENBENCH_TEST_MARK={bench.mark}".encode()
             command = (folder / "cmdline").read_bytes().split(b"\0")
             # Not their supervisors, which have the same arguments at the end.
-            if command[1:3] != [b"-m", b"tokenbench.load.worker"]:
+            if command[1:4] != [b"-P", b"-m", b"tokenbench.load.worker"]:
                 continue
             if mine in (folder / "environ").read_bytes():
                 found.append(int(folder.name))

@@ -17,7 +17,7 @@ def bench_amend_launch(request: api.AmendRequest, plan: api.LaunchPlan) -> api.A
         return None
     heart = api.ProcessSpec(
         role="sidecar",
-        argv=(sys.executable, "-m", "tinywatch"),
+        argv=(sys.executable, "-P", "-m", "tinywatch"),
         flags={"--watch": "http://{server.0.host}:{server.0.port:http}/health"},
         ports=(),
     )

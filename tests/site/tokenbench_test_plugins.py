@@ -39,6 +39,16 @@ from tokenbench.api import (
 )
 
 
+def _chatter() -> None:
+    """Print, here and in a child process, if the test sets TOKENBENCH_TEST_PRINT."""
+    if os.environ.get("TOKENBENCH_TEST_PRINT"):
+        print("a plugin prints", flush=True)
+        os.system("echo a child of a plugin prints")
+
+
+_chatter()
+
+
 @options
 class ScriptedOptions:
     """Options of the scripted engine."""
@@ -57,7 +67,8 @@ class Scripted(Engine):
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """One process."""
-        argv = (sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}")
+        _chatter()
+        argv = (sys.executable, "-P", "-m", "tokenbench.testing.server", "--port", "{port:http}")
         if self._options.dies:
             argv = ("sh", "-c", "echo out of memory, says the engine; exit 3")
         process = ProcessSpec(argv=(*argv, *self._options.script.split()))
@@ -114,6 +125,7 @@ class Lines(Codec):
 
     def classify(self, event: bytes) -> StreamEvent:
         """A word, or the token counts at the end."""
+        _chatter()
         data = json.loads(event)
         if "word" in data:
             return StreamEvent(token=True, n_tokens=1, text=data["word"])

@@ -23,6 +23,13 @@ from tokenbench.load.worker_handle import Progress, WorkerHandle
 from .peers import PhaseResult, Server, run_phase_here
 
 Serve = Callable[..., str]
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes find the sessions that a test defines: by the names that pytest gives."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.fixture(params=["compiled", "python"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tokenbench.api import MachineError, UsageError
-from tokenbench.store.files import append_line, machine_error, write_atomic
+from tokenbench.store.files import append_line, machine_error, write_atomic, write_with_room
 from tokenbench.store.layout import RunDirectory
 
 
@@ -105,6 +106,23 @@ def test_full_disk(tmp_path: Path) -> None:
             assert "MB free" in caught.value.hint
             assert [p.name for p in disk.iterdir()] == ["a.jsonl"]
         assert (disk / "a.jsonl").read_bytes() == b"first\n"
+
+
+def test_file_with_room_can_be_written_on_a_full_disk(tmp_path: Path) -> None:
+    """In place, up to the room that it has; its content is JSON before and after."""
+    with _mounted(tmp_path, "size=64k") as disk:
+        file = disk / "run.json"
+        write_with_room(file, b"[1]\n", 8192)
+        append_line(disk / "rest", b"r" * (40 * 1024))
+        with contextlib.suppress(OSError), (disk / "full").open("wb", buffering=0) as full:
+            while full.write(b"f" * 4096):
+                pass
+        long = json.dumps(["x" * 8000]).encode()
+        write_with_room(file, long, 8192)
+        assert json.loads(file.read_bytes()) == json.loads(long)
+        with pytest.raises(MachineError, match="the disk is full"):
+            write_with_room(file, json.dumps(["y" * 9000]).encode(), 8192)
+        assert json.loads(file.read_bytes()) == json.loads(long)
 
 
 def test_parquet_on_a_full_disk_keeps_the_raw_files(tmp_path: Path) -> None:

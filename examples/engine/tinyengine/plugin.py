@@ -10,7 +10,7 @@ class TinyEngine(api.Engine):
     def plan(self, request: api.EngineRequest) -> api.LaunchPlan:
         flags = {"--host": "{host}", "--port": "{port:http}", "--weights": "{weights}"}
         server = api.ProcessSpec(
-            argv=(sys.executable, "-m", "tinyengine.server"),
+            argv=(sys.executable, "-P", "-m", "tinyengine.server"),
             flags={**flags, "--concurrency": request.needs.concurrency},
             accelerators=request.layout.accelerators,
         )

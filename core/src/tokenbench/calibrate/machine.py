@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import time
 
-from tokenbench.api import UsageError
+from tokenbench.api import MachineError, UsageError
 from tokenbench.launch.cpu_time import CoreTimes
+from tokenbench.launch.limits import most_files
 from tokenbench.load.cores import Cores, WorkerCount, available_cores, split_cores
 
 _BUSY_SAMPLE_S = 0.5
@@ -38,9 +38,19 @@ def chosen_cores(requested: tuple[int, ...], concurrency: int) -> tuple[Cores, W
 
 
 def max_concurrency() -> int:
-    """The largest concurrency that the open-file limit (RLIMIT_NOFILE) of one process allows."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return (hard if hard != resource.RLIM_INFINITY else 1 << 20) - _OTHER_FILES
+    """The largest concurrency that the limit of open files of one process allows.
+
+    Raises:
+        MachineError: it allows none.
+    """
+    limit = most_files()
+    if limit <= _OTHER_FILES:
+        raise MachineError(
+            f"a calibration needs more than {_OTHER_FILES} open files in a process; the limit is "
+            f"{limit}",
+            hint="raise it: ulimit -n 4096 (as root, or in the settings of the service)",
+        )
+    return limit - _OTHER_FILES
 
 
 def busy_share(cpus: tuple[int, ...]) -> float:

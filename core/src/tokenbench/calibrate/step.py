@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from tokenbench.api import (
 from tokenbench.launch.cpu_time import CoreTimes
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import Process, start, tail
+from tokenbench.launch.python import module_command
 from tokenbench.load.cores import Cores, WorkerCount
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary, Status
@@ -258,8 +258,10 @@ class Calibrator:
             "--tokens": traffic.tokens,
             "--capacity": capacity,
         }
-        argv = [sys.executable, "-m", "tokenbench.calibrate.server"]
-        argv += [str(word) for option in options.items() for word in option]
+        argv = module_command(
+            "tokenbench.calibrate.server",
+            *(str(word) for option in options.items() for word in option),
+        )
         if self._server is not None:
             times_us = [str(round(time_s * 1e6)) for time_s in (traffic.ttft_s, traffic.itl_s)]
             argv = [str(self._server), str(port), *times_us, str(truth)]

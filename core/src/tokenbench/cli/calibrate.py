@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import click
 from tokenbench.api.errors import Interrupted, UsageError
 
 from .interrupt import Interrupt
+from .streams import Command, echo, output
 
 if TYPE_CHECKING:
     from tokenbench.calibrate.search import Envelope
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _QUICK_S, _QUICK_TOKENS = 1.5, 32
 
 
-@click.command("calibrate")
+@click.command("calibrate", cls=Command)
 @click.option("--concurrency", metavar="N,N,...", help="Measure these concurrencies only.")
 @click.option(
     "--seconds", type=click.FloatRange(0.2, 600.0), help="Length of a level (default: 5)."
@@ -96,10 +95,11 @@ def _measure(
     from tokenbench.calibrate.search import ATTEMPTS, LEVELS, MAX_CONCURRENCY, Search
     from tokenbench.calibrate.show import line
     from tokenbench.calibrate.step import Calibrator, Step
+    from tokenbench.launch.scratch import temporary_folder
 
     with (
-        tempfile.TemporaryDirectory(prefix="tokenbench-calibrate-") as folder,
-        Calibrator(traffic, cores, count, Path(folder), interrupt, server) as calibrator,
+        temporary_folder() as folder,
+        Calibrator(traffic, cores, count, folder, interrupt, server) as calibrator,
     ):
 
         def measure(concurrency: int) -> Step:
@@ -114,15 +114,17 @@ def _measure(
 
 def _show(data: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(data, indent=2))
+        echo(json.dumps(data, indent=2))
         return
     from rich.console import Console
 
     from tokenbench.calibrate.show import table
 
     # A pipe has no width.
-    width = None if sys.stdout.isatty() else 140
-    table(data, Console(width=width, highlight=False, markup=False, emoji=False))
+    stream = output()
+    width = None if stream.isatty() else 140
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    table(data, console)
 
 
 def _numbers(option: str, text: str | None, least: int, most: int) -> tuple[int, ...]:

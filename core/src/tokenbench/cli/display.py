@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from .streams import is_dumb
+
 if TYPE_CHECKING:
     from tokenbench.api import EvalOutcome, PointResult
     from tokenbench.load.worker_handle import Progress
@@ -173,5 +175,5 @@ class Live:
 
 
 def display() -> ProgressDisplay:
-    """The live display on a terminal, plain lines elsewhere."""
-    return Live() if sys.stderr.isatty() else Lines()
+    """The live display on a terminal that can move its cursor, plain lines elsewhere."""
+    return Live() if sys.stderr.isatty() and not is_dumb() else Lines()

@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first ends a run in order, the second at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first ends a run in order, the second at once, further ones
+change nothing: the final state is being written.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ class Interrupt:
     """Polled by a run. Use as a context manager."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked = self._raised = False
         self._before: dict[int, object] = {}
 
     def __call__(self) -> bool:
@@ -27,6 +29,7 @@ class Interrupt:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self._asked and not self._raised:
+            self._raised = True
             raise KeyboardInterrupt
         self._asked = True

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .streams import echo, plugins_apart
+
 
 @click.command("load-worker")
 @click.argument("job", required=False, type=click.Path(path_type=Path))
@@ -21,4 +23,5 @@ def command(job: Path | None) -> None:
     if job is None:
         worker.main()
     else:
-        click.echo(worker.run_job(job))
+        with plugins_apart():
+            echo(worker.run_job(job))

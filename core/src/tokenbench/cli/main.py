@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 import click
 
 from tokenbench import __version__
+
+from . import streams
 
 # Command name -> module in this package that holds a click command of that name.
 _COMMANDS = {
@@ -67,6 +70,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     # Imported objects are not garbage: collecting among them takes a tenth of the start.
     gc.set_threshold(50_000)
+    streams.prepare()
     arguments = sys.argv[1:] if args is None else args
     debug = "--debug" in arguments
     try:
@@ -74,20 +78,22 @@ def main(args: list[str] | None = None) -> None:
     except click.UsageError as error:
         _say(error.format_message(), _click_hint(error))
         sys.exit(2)
-    except click.Abort:
-        sys.exit(130)
     except click.ClickException as error:
         _say(error.format_message(), "see `bench --help`")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         _say("interrupted", "run it again; nothing was left running")
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
     except Exception as error:
         if debug:
             traceback.print_exc()
         sys.exit(_explain(error))
+    if (lost := streams.lost_output()) is not None:
+        _say(
+            f"cannot write to standard output: {lost.strerror}",
+            "what was measured is in the run directory; `bench report` prints it again",
+        )
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -99,11 +105,39 @@ def _explain(error: Exception) -> int:
         log = f" (log: {error.log})" if error.log is not None else ""
         _say(error.message, error.hint + log)
         return error.exit_code
+    if (known := _surroundings(error)) is not None:
+        _say(*known)
+        return 2 if isinstance(error, UnicodeError) else 1
     _say(
         f"this is a bug in bench: {type(error).__name__}: {error}",
         "run again with --debug for the traceback, and report it",
     )
     return 1
+
+
+def _surroundings(error: Exception) -> tuple[str, str] | None:
+    """Message and hint for an error that is not the fault of `bench`."""
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return (
+            f"a path or text is not valid UTF-8: {error.object[:80]!r}",
+            "use names of folders and files that are valid UTF-8",
+        )
+    if not isinstance(error, OSError):
+        return None
+    place = f" ({error.filename})" if error.filename else ""
+    what = f"{error.strerror or error}{place}"
+    hints = {
+        errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+        errno.ENFILE: "this machine has too many open files; end other programs",
+        errno.ENOSPC: "the disk is full; delete files",
+        errno.EDQUOT: "the disk quota is used up; delete files",
+        errno.EFBIG: "the file size limit is reached; raise it: ulimit -f unlimited",
+        errno.ENOMEM: "this machine has too little memory; end other programs",
+        errno.EAGAIN: "too many processes; raise the limit: ulimit -u",
+        errno.EROFS: "the file system is read-only; choose another folder",
+    }
+    hint = hints.get(error.errno or 0)
+    return None if hint is None else (what, hint)
 
 
 def _click_hint(error: click.UsageError) -> str:

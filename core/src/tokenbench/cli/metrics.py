@@ -6,8 +6,10 @@ import json
 
 import click
 
+from .streams import Command, echo
 
-@click.command("metrics")
+
+@click.command("metrics", cls=Command)
 @click.argument("pattern", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(pattern: str | None, as_json: bool) -> None:
@@ -35,17 +37,17 @@ def command(pattern: str | None, as_json: bool) -> None:
                 for name, limit in limits.items()
             },
         }
-        click.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
         return
-    click.echo(f"measurement definitions, version {DEFINITIONS_VERSION}")
+    echo(f"measurement definitions, version {DEFINITIONS_VERSION}")
     for definition in found:
         better = {True: "higher is better", False: "lower is better", None: "neither is better"}
-        click.echo(f"\n{definition.name}  [{definition.unit}]  {definition.title}")
-        click.echo(f"  {definition.definition} ({better[definition.higher_is_better]})")
+        echo(f"\n{definition.name}  [{definition.unit}]  {definition.title}")
+        echo(f"  {definition.definition} ({better[definition.higher_is_better]})")
     if limits:
-        click.echo("\nlimits of certification, set by `certification:` in a suite")
+        echo("\nlimits of certification, set by `certification:` in a suite")
     for name, limit in limits.items():
-        click.echo(f"  {name}: {_limit(limit)}")
+        echo(f"  {name}: {_limit(limit)}")
 
 
 def _limit(limit: object) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .request import plan_request, suite_options
+from .streams import Command, echo
 
 if TYPE_CHECKING:
     from tokenbench.plan.plan import Plan, PlannedDeployment
     from tokenbench.plan.series import PlannedPoint
 
 
-@click.command("plan")
+@click.command("plan", cls=Command)
 @suite_options
 @click.option("--explain", is_flag=True, help="Each flag and variable with where it came from.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
@@ -23,41 +24,39 @@ def command(obj: dict[str, Any], asked: dict[str, Any], explain: bool, as_json: 
     """Show what `bench run` would do with the same arguments, without doing it."""
     plan, _ = plan_request(asked, obj["without"])
     if as_json:
-        click.echo(json.dumps(plan.data(), indent=2))
+        echo(json.dumps(plan.data(), indent=2))
         return
     for deployment in plan.deployments:
         _show(plan, deployment, explain)
     cores = plan.cores
-    click.echo(
-        f"load workers on cores {_list(cores.workers)}, engine on cores {_list(cores.engine)}"
-    )
+    echo(f"load workers on cores {_list(cores.workers)}, engine on cores {_list(cores.engine)}")
     for note in plan.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     evals = sum(len(d.evals) for d in plan.deployments)
-    click.echo(f"{plan.points} points on {len(plan.deployments)} deployments, {evals} evals")
+    echo(f"{plan.points} points on {len(plan.deployments)} deployments, {evals} evals")
 
 
 def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
     request = deployment.request
     facts = request.hardware
-    click.echo(f"deployment {deployment.id}  {deployment.label}  on {facts.count} x {facts.sku}")
+    echo(f"deployment {deployment.id}  {deployment.label}  on {facts.count} x {facts.sku}")
     for process in deployment.launch.processes:
         shown = (_flag(name, value) for name, value in process.flags.items())
         flags = " ".join(text for text in shown if text)
-        click.echo(f"  {process.role}: {' '.join(process.argv[1:])} {flags}".rstrip())
+        echo(f"  {process.role}: {' '.join(process.argv[1:])} {flags}".rstrip())
     if not deployment.launch.processes:
-        click.echo(f"  already up: {deployment.launch.endpoints[0].url}")
+        echo(f"  already up: {deployment.launch.endpoints[0].url}")
     if explain:
         for s in deployment.settings:
-            click.echo(f"    {s.role} {s.kind} {s.name} = {s.value!r}  [{s.layer}: {s.source}]")
+            echo(f"    {s.role} {s.kind} {s.name} = {s.value!r}  [{s.layer}: {s.source}]")
             for replaced in s.replaced:
-                click.echo(f"      replaced {replaced}")
+                echo(f"      replaced {replaced}")
     for point in deployment.points:
         stop = point.stop
         length = f"{stop.duration_s:g} s" if stop.duration_s else f"{stop.requests} requests"
         options = ",".join(f"{k}={v}" for k, v in point.workload.options.items())
         workload = f"{point.workload.name}:{options}" if options else point.workload.name
-        click.echo(
+        echo(
             f"  point {point.id}  {workload}  {point.level.label}  "
             f"{point.repeats} x {length}, warm-up {point.warmup_requests} requests, "
             f"load workers: {_workers(point)}"
@@ -65,7 +64,7 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
     for planned in deployment.evals:
         gate = "no gate" if planned.threshold is None else f"at least {planned.threshold.minimum:g}"
         twin = f", twin ({'; '.join(planned.twin_settings)})" if planned.twin else ""
-        click.echo(f"  eval {planned.ref.name}  {gate}{twin}")
+        echo(f"  eval {planned.ref.name}  {gate}{twin}")
 
 
 def _workers(point: PlannedPoint) -> str:

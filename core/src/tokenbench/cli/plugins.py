@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .streams import Command, echo
+
 if TYPE_CHECKING:
     from tokenbench.plugins.discovery import Candidate
     from tokenbench.plugins.state import Outcome
@@ -24,7 +26,7 @@ def command(ctx: click.Context) -> None:
         ctx.invoke(list_command)
 
 
-@command.command("list")
+@command.command("list", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option(
     "--check", is_flag=True, help="Also import each in a process of its own: state, capabilities."
@@ -39,10 +41,10 @@ def list_command(
     candidates = discover(without=obj["without"])
     outcomes = _outcomes(candidates) if check else {}
     if as_json:
-        click.echo(json.dumps([_row(c, outcomes.get(c)) for c in candidates], indent=2))
+        echo(json.dumps([_row(c, outcomes.get(c)) for c in candidates], indent=2))
         return
     if not candidates:
-        click.echo("no plugin is installed")
+        echo("no plugin is installed")
         return
     table = [["KIND", "NAME", "DISTRIBUTION", "VERSION", "API", *(["STATE"] if check else [])]]
     for c in candidates:
@@ -56,7 +58,7 @@ def _print_table(table: list[list[str]]) -> None:
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
     for row in table:
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+        echo("  ".join([*cells, row[-1]]).rstrip())
 
 
 def _outcomes(candidates: tuple[Candidate, ...]) -> dict[Candidate, Outcome]:
@@ -101,7 +103,7 @@ def _row(candidate: Candidate, outcome: Outcome | None) -> dict[str, Any]:
     return row
 
 
-@command.command("show")
+@command.command("show", cls=Command)
 @click.argument("name", metavar="NAME")
 @click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
 @click.pass_obj
@@ -112,10 +114,10 @@ def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -
 
     registry = PluginRegistry(without=obj["without"])
     for found in registry.kinds_of(name, kind):
-        click.echo(page(registry.candidate(found, name), registry.spec(found, name)))
+        echo(page(registry.candidate(found, name), registry.spec(found, name)))
 
 
-@command.command("check")
+@command.command("check", cls=Command)
 @click.argument("name", metavar="NAME[:key=value,...]")
 @click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
 @click.pass_obj
@@ -139,12 +141,12 @@ def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) 
         )
         counts = {v: sum(f.verdict is v for f in findings) for v in Verdict}
         said = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
-        click.echo(f"{found} {subject.name} of {subject.distribution}: {said}")
+        echo(f"{found} {subject.name} of {subject.distribution}: {said}")
         code = 3 if counts[Verdict.FAILED] else code
     return code
 
 
-@command.command("new")
+@command.command("new", cls=Command)
 @click.argument("kind")
 @click.argument("name")
 @click.option(
@@ -155,7 +157,7 @@ def new_command(kind: str, name: str, folder: Path | None) -> None:
     from tokenbench.plugins.scaffold import write_package
 
     made = write_package(kind, name, folder)
-    click.echo(f"wrote {made.folder}/")
+    echo(f"wrote {made.folder}/")
     for file in made.files:
-        click.echo(f"  {file}")
-    click.echo(f"next: pip install -e {made.folder} && bench plugins check {name}")
+        echo(f"  {file}")
+    echo(f"next: pip install -e {made.folder} && bench plugins check {name}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tokenbench.api.errors import BenchError, PluginError
+from tokenbench.api.errors import BenchError, PluginError, UsageError
+
+from .streams import Command, coloured, columns, output, write_bytes
 
 if TYPE_CHECKING:
     from tokenbench.api import Artifact, View
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tokenbench.suite.schema import PluginRef
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument("run", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--reporter", "reporters", multiple=True, metavar="NAME[:...]", help="Instead of the run's own."
@@ -62,8 +62,8 @@ def _render(
     view = View(
         runs=tuple(read_view(directory) for directory in directories),
         definitions=DEFINITIONS,
-        width=shutil.get_terminal_size((120, 40)).columns,
-        color=sys.stdout.isatty(),
+        width=columns(output()),
+        color=coloured(output()),
     )
     plugins = PluginInstances(PluginRegistry(without=without))
     wanted = ref if ref is not None else _reporters(directories[0])
@@ -84,7 +84,14 @@ def _folder(directories: Sequence[RunDirectory]) -> Path:
 def _reporters(directory: RunDirectory) -> Sequence[PluginRef]:
     from tokenbench.suite.structure import read_suite
 
-    return read_suite(directory.path / "suite.json")[0].reporters
+    file = directory.path / "suite.json"
+    try:
+        return read_suite(file)[0].reporters
+    except UsageError as error:
+        raise UsageError(
+            f"the run's own reporters are unknown: {error.message}",
+            hint="name them: bench report RUN --reporter console",
+        ) from None
 
 
 def _artifacts(plugins: PluginInstances, ref: PluginRef, view: View) -> list[Artifact]:
@@ -105,8 +112,7 @@ def _put(artifact: Artifact, folder: Path, taken: set[str]) -> None:
     from tokenbench.store.files import guarded, write_atomic
 
     if artifact.name is None:
-        sys.stdout.buffer.write(artifact.content)
-        sys.stdout.flush()
+        write_bytes(artifact.content)
         return
     target = folder / Path(artifact.name).name
     stem, number = target.stem, 1

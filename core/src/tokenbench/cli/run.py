@@ -14,6 +14,7 @@ from .display import configure_logging, display
 from .interrupt import Interrupt
 from .request import plan_request, suite_options
 from .resume import resumed
+from .streams import Command, echo
 
 if TYPE_CHECKING:
     from tokenbench.run.runner import Outcome
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
-@click.command("run")
+@click.command("run", cls=Command)
 @suite_options
 @click.option(
     "--runs",
@@ -55,7 +56,7 @@ def command(
         outcome, directory = _run(obj, asked, base, resume, interrupt)
     _report(obj, directory)
     if outcome.error is not None:
-        click.echo(f"to continue it: bench run --resume {directory}")
+        echo(f"to continue it: bench run --resume {directory}")
         raise outcome.error
     _judge(outcome, allow_invalid)
 
@@ -72,18 +73,22 @@ def _run(
         shown if isinstance(shown, contextlib.AbstractContextManager) else contextlib.nullcontext()
     ):
         shown.note("planning")
+        from tokenbench.launch.limits import allow_many_files
+        from tokenbench.run.files_needed import require_files
         from tokenbench.run.provenance import command_line, provenance
         from tokenbench.run.runner import Runner
         from tokenbench.store.layout import RunDirectory
 
-        kept = None
+        kept, directory = None, None
         if resume is None:
             plan, plugins = plan_request(asked, obj["without"])
-            directory = RunDirectory.create(base, plan.resolved.suite.name)
         else:
             directory = RunDirectory.open(resume)
             plan, plugins, kept = resumed(directory, asked, obj["without"])
+        allow_many_files()
+        require_files(plan)
         facts = provenance(plugins.registry.loaded, plan, argv=command_line())
+        directory = directory or RunDirectory.create(base, plan.resolved.suite.name)
         runner = Runner(
             plan, plugins, directory, shown, interrupted=interrupt, facts=facts, kept=kept
         )
@@ -98,7 +103,7 @@ def _report(obj: dict[str, Any], directory: Path) -> None:
         render(directory, None, obj["without"])
     except BenchError as error:
         click.echo(f"warning: no report: {error.message} ({error.hint})", err=True)
-    click.echo(f"run directory: {directory}")
+    echo(f"run directory: {directory}")
 
 
 def _judge(outcome: Outcome, allow_invalid: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from tokenbench.api import (
 
 from .ports import free_port, require_free
 from .process import Process, start, tail
+from .scratch import new_parent, temporary_folder
 
 ADDRESS = "127.0.0.1"
 
@@ -170,8 +170,8 @@ class LocalLauncher(Launcher):
 
     def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run a short command; its descendants end with it or after `timeout_s`."""
-        with tempfile.TemporaryDirectory(prefix="tokenbench-") as name:
-            stdout, stderr = Path(name, "stdout"), Path(name, "stderr")
+        with temporary_folder() as folder:
+            stdout, stderr = folder / "stdout", folder / "stderr"
             with stdout.open("wb") as out:
                 process = start(argv, stdout=out, log=stderr, grace_s=1.0)
             try:
@@ -228,8 +228,8 @@ def _scratch(plan: LaunchPlan) -> Path | None:
     """
     if not plan.processes:
         return None
+    scratch = new_parent()
     try:
-        scratch = Path(tempfile.mkdtemp(prefix="tokenbench-"))
         for spec in plan.processes:
             for index in range(spec.replicas):
                 (scratch / f"{spec.role}-{index}").mkdir()

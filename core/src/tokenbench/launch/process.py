@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -16,8 +17,12 @@ from typing import IO, Any
 
 from tokenbench.api import EngineError, MachineError
 
+from .scratch import kill_all_of, new_scratch, own_environment, remove
+
 _SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
 _START_TIMEOUT_S = 10.0
+HALT_LIMIT_S = 5.0
+"""A process of a run may be halted (SIGSTOP) for this long."""
 _TAIL_BYTES = 64 * 1024
 
 _lock = threading.Lock()
@@ -50,12 +55,18 @@ class Process:
     """A running command. `pid` is that of the command, not of its supervisor."""
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], pid: int, log: Path | None, grace_s: float
+        self,
+        popen: subprocess.Popen[bytes],
+        pid: int,
+        log: Path | None,
+        grace_s: float,
+        scratch: Path,
     ) -> None:
         self._popen = popen
         self.pid = pid
         self.log = log
         self._grace_s = grace_s
+        self._scratch = scratch
 
     @property
     def stdin_fd(self) -> int:
@@ -74,6 +85,17 @@ class Process:
         """The command's exit code (128 + N for signal N); None while it runs."""
         code = self._popen.poll()
         return None if code is None else (code if code >= 0 else 128 - code)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a signal such as SIGSTOP has halted the command. State T or t of
+        proc_pid_stat(5).
+        """
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return stat.rpartition(b")")[2].split()[0] in (b"T", b"t")
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the exit code; None after `timeout_s`."""
@@ -96,15 +118,36 @@ class Process:
                 # Unexpected: the supervisor limits its own time. The command dies with it.
                 self._popen.kill()
                 self._popen.wait()
+        if self._popen.returncode < 0:
+            kill_all_of(self._scratch)
+        remove(self._scratch)
         _close_streams(self._popen)
 
     def terminate(self) -> None:
         """Begin to stop without waiting, so that several processes can stop concurrently."""
         self._popen.terminate()
+        # A halted supervisor would not see it.
+        self._popen.send_signal(signal.SIGCONT)
 
     def log_tail(self, lines: int) -> str:
         """The last lines of the log; empty without a log."""
         return tail(self.log, lines) if self.log is not None else ""
+
+
+class HaltWatch:
+    """Notices a process that was halted and does not go on."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def too_long(self, process: Process) -> bool:
+        """Whether it has been halted at each call for longer than :data:`HALT_LIMIT_S`."""
+        if not process.frozen:
+            self._since = None
+            return False
+        now = time.monotonic()
+        self._since = self._since or now
+        return now - self._since > HALT_LIMIT_S
 
 
 def tail(file: Path, lines: int) -> str:
@@ -134,17 +177,39 @@ def start(
 
     Args:
         cpus: CPU cores it may run on; None keeps the current ones.
-        env: its whole environment; None inherits this process's.
+        env: its whole environment; None inherits this process's. TMPDIR is a folder of its own in
+            its scratch folder, unless `env` has another than this process. Empty entries of
+            PYTHONPATH are left out.
         stdin: ``"pipe"``, or None for an empty input.
         stdout: ``"pipe"``, an open file, or None for the log.
         log: file to which standard error and, by default, standard output are appended.
-        scratch: a folder that is removed when the command ends.
+        scratch: a folder that is removed when the command ends; None: a new one.
         grace_s: seconds between SIGTERM and SIGKILL.
 
     Raises:
         EngineError: the command does not exist or is not executable.
         MachineError: the process, its folder or its log could not be set up.
     """
+    scratch = new_scratch() if scratch is None else scratch
+    try:
+        made = own_environment(env, scratch)
+        return _start(argv, cpus, made, cwd, stdin, stdout, log, scratch, grace_s)
+    except BaseException:
+        remove(scratch)
+        raise
+
+
+def _start(
+    argv: Sequence[str],
+    cpus: tuple[int, ...] | None,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    stdin: str | None,
+    stdout: str | IO[bytes] | None,
+    log: Path | None,
+    scratch: Path,
+    grace_s: float,
+) -> Process:
     lifeline = _lifeline_fd()
     status_read, status_write = os.pipe()
     options = [f"lifeline={lifeline}", f"status={status_write}", f"grace={grace_s}"]
@@ -165,12 +230,12 @@ def start(
             raise
     finally:
         os.close(status_read)
-    return Process(popen, pid, log, grace_s)
+    return Process(popen, pid, log, grace_s, scratch)
 
 
 def _spawn(
     command: list[str],
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     stdin: str | None,
     stdout: str | IO[bytes] | None,
     log: Path | None,
@@ -187,7 +252,7 @@ def _spawn(
                 stdin=subprocess.PIPE if stdin == "pipe" else subprocess.DEVNULL,
                 stdout=output,
                 stderr=log_file,
-                env=None if env is None else dict(env),
+                env=dict(env),
                 pass_fds=inherited,
                 start_new_session=True,
             )

@@ -136,8 +136,9 @@ def _reap(child: int) -> int | None:
 
 def _terminate(child: int, grace_s: float) -> int:
     """SIGTERM, then SIGKILL after `grace_s`; returns the exit code."""
-    _signal(-child, signal.SIGTERM)
-    _signal(child, signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGCONT):  # A halted process would not see the first.
+        _signal(-child, number)
+        _signal(child, number)
     deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline:
         code = _reap(child)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import resource
 import sys
 import traceback
 from collections import deque
@@ -22,6 +21,7 @@ from typing import Any
 import msgspec
 
 from tokenbench.api import BenchError, UsageError
+from tokenbench.launch.limits import allow_many_files
 
 from .event_loop import EventLoop
 from .job import decode_job, encode
@@ -30,7 +30,9 @@ from .phase import Phase
 
 def main() -> None:
     """Entry point of ``python -m tokenbench.load.worker``."""
-    _allow_many_files()
+    allow_many_files()
+    _Channel.fd = os.dup(1)
+    os.dup2(2, 1)  # What the codec of a plugin prints goes to the log.
     # Imported objects stay, so the collection before each phase need not scan them.
     gc.freeze()
     _Worker().serve()
@@ -55,7 +57,7 @@ def run_job(file: Path) -> str:
             f"{file} is not a load job: {error}",
             hint="a load job is a file job-N.json that `bench run` wrote",
         ) from None
-    _allow_many_files()
+    allow_many_files()
 
     phase = Phase(job, lambda _: None)
     phase.start()
@@ -65,11 +67,10 @@ def run_job(file: Path) -> str:
     return summary.decode()
 
 
-def _allow_many_files() -> None:
-    """Raise the soft limit of open files: the usual 1024 is too low for a worker's connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 20)), hard))
+class _Channel:
+    """Where messages go."""
+
+    fd = 1
 
 
 class _Worker:
@@ -138,7 +139,7 @@ class _Worker:
 def _send_message(message: dict[str, Any]) -> None:
     data = encode(message) + b"\n"
     while data:
-        data = data[os.write(1, data) :]
+        data = data[os.write(_Channel.fd, data) :]
 
 
 if __name__ == "__main__":

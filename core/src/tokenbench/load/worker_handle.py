@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ import msgspec
 
 from tokenbench import api
 from tokenbench.api import BenchError, EngineError, MachineError
-from tokenbench.launch.process import Process, start
+from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
+from tokenbench.launch.python import module_command
 
 from .job import LoadJob, encode
 from .merge import merge_summaries
@@ -23,6 +23,7 @@ from .records import PhaseSummary
 from .session_feed import SessionFeed
 
 _START_TIMEOUT_S = 30.0
+_SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
 
 
 @attrs.frozen(kw_only=True)
@@ -45,7 +46,7 @@ class WorkerHandle:
     def __init__(self, *, cpus: tuple[int, ...] | None, log: Path) -> None:
         self.log = log
         self._process: Process = start(
-            [sys.executable, "-m", "tokenbench.load.worker"],
+            module_command("tokenbench.load.worker"),
             cpus=cpus,
             stdin="pipe",
             stdout="pipe",
@@ -57,6 +58,7 @@ class WorkerHandle:
         self._out: int = self._process.stdout_fd
         self._selector.register(self._out, selectors.EVENT_READ)
         self._ready = False
+        self._halted = HaltWatch()
 
     @property
     def pid(self) -> int:
@@ -95,7 +97,13 @@ class WorkerHandle:
             raise self._exit_error() from None
 
     def _exit_error(self) -> MachineError:
-        self._process.wait(5.0)
+        code = self._process.wait(5.0) or 0
+        if code > _SIGNAL:
+            return MachineError(
+                f"the load worker was killed by signal {code - _SIGNAL}",
+                hint="run it again (signal 9: was memory short?); finished points are kept",
+                log=self.log,
+            )
         return MachineError(
             f"the load worker exited unexpectedly: {self._process.log_tail(3).strip()}",
             hint="see its log; report it if it is a bug in bench",
@@ -106,10 +114,18 @@ class WorkerHandle:
         """The messages of the worker, after waiting at most `timeout_s` seconds for one.
 
         Raises:
-            MachineError: the worker has exited.
+            MachineError: the worker has exited, or does not go on after a signal halted it.
         """
         if not self._selector.select(timeout_s):
+            if self._halted.too_long(self._process):
+                raise MachineError(
+                    "the load worker was halted by a signal and did not go on within "
+                    f"{HALT_LIMIT_S:g} s",
+                    hint="measure again; kill -CONT lets a halted process go on",
+                    log=self.log,
+                )
             return []
+        self._halted = HaltWatch()
         data = os.read(self._out, 65536)
         if not data:
             raise self._exit_error()

@@ -21,6 +21,7 @@ from typing import Any
 
 import attrs
 
+from tokenbench.launch.python import module_command, module_environment
 from tokenbench.paths import cache_folder
 
 from .discovery import CORE, Candidate
@@ -63,11 +64,10 @@ class _Cache:
     """Outcomes, keyed by the installed files of the plugin's and core's distributions."""
 
     def __init__(self) -> None:
-        self._file = cache_folder() / "plugins.json"
         self._core = _record(CORE)
         try:
-            self._cached: dict[str, Any] = json.loads(self._file.read_text())
-        except (OSError, ValueError):
+            self._cached: dict[str, Any] = json.loads(_cache_file().read_text(encoding="utf-8"))
+        except (OSError, ValueError, RuntimeError):
             self._cached = {}
         self._used: dict[str, Any] = {}
 
@@ -95,10 +95,16 @@ class _Cache:
         if self._used == self._cached:
             return
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(self._used))
-        except OSError:
+            file = _cache_file()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(self._used), encoding="utf-8")
+        except (OSError, RuntimeError):
             pass
+
+
+def _cache_file() -> Path:
+    """Raises RuntimeError where the user has no home folder."""
+    return cache_folder() / "plugins.json"
 
 
 def _record(distribution: str) -> str | None:
@@ -117,12 +123,12 @@ def _record(distribution: str) -> str | None:
 
 
 def _check_in_subprocess(candidate: Candidate) -> dict[str, Any]:
-    command = [sys.executable, "-m", __name__]
-    command += [candidate.distribution, candidate.kind, candidate.name]
+    command = module_command(__name__, candidate.distribution, candidate.kind, candidate.name)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             child = subprocess.Popen(
                 command,
+                env=module_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -43,16 +43,16 @@ Outcome = Loaded | Broken
 
 def log_traceback(candidate: Candidate, error: BaseException) -> Path | None:
     """Append a traceback to the plugin log and return its path; None if it cannot be written."""
-    file = state_folder() / "plugins.log"
     timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     head = (
         f"{timestamp} {candidate.kind} {candidate.key} {candidate.version} ({candidate.module})\n"
     )
     text = "".join(traceback.format_exception(error))
     try:
+        file = state_folder() / "plugins.log"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8", errors="backslashreplace") as out:
             out.write(f"{head}{text}\n")
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder.
         return None
     return file

@@ -211,6 +211,9 @@ class DeploymentRun:
                 self._run.directory.write_json("provenance.json", self._run.facts)
             plugin = self._run.plugins.codec_module(made.codec)
             self._measure(attrs.evolve(context, codec_module=plugin), series, made)
+            if telemetry is not None and telemetry.failure is not None:
+                name = deployment.asked.hardware.name
+                self._run.note(f"{name}: no samples from some moment on: {telemetry.failure}")
 
     def _fitting(self, server: RunningServer) -> Fitting:
         load = self._run.plan.resolved.load

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +21,13 @@ from tokenbench.api import (
     EvalScore,
     FrozenMap,
     Interrupted,
+    MachineError,
     PluginError,
 )
 from tokenbench.evals.worker import EvalJob
-from tokenbench.launch.process import Process, start
+from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
+from tokenbench.launch.python import module_command
+from tokenbench.launch.scratch import new_scratch, remove
 from tokenbench.measure.accuracy import judge, wilson
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
@@ -36,6 +37,7 @@ from tokenbench.suite.schema import LoadRequest
 from .running_server import RunningServer
 
 _DURING = "the engine died during an eval"
+_SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
 
 
 def run_eval(
@@ -62,7 +64,8 @@ def run_eval(
     begun = time.monotonic()
     ref = planned.ref
     needs: EvalNeeds = plugins.evaluation(ref).needs()
-    with tempfile.TemporaryDirectory(prefix="tokenbench-eval-") as scratch:
+    scratch = new_scratch()
+    try:
         job = EvalJob(
             module=plugins.module("eval", ref.key),
             name=ref.name,
@@ -77,7 +80,7 @@ def run_eval(
                 "extra_body": dict(server.dialect.extra_body),
             },
             concurrency=min(8, server.request.needs.concurrency),
-            scratch=scratch,
+            scratch=str(scratch),
             samples=str(folder / "samples.jsonl"),
             request_timeout_s=load.request_timeout_s,
             stall_timeout_s=load.stall_timeout_s,
@@ -86,6 +89,8 @@ def run_eval(
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
         said = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
+    finally:
+        remove(scratch)
     missed = said["unanswered"]
     lines = b"".join(msgspec.json.encode(one) + b"\n" for one in missed)
     write_atomic(folder / "unanswered.jsonl", lines)
@@ -138,19 +143,20 @@ def _run(
     job: Path,
     log: Path,
     cpus: tuple[int, ...],
-    scratch: str,
+    scratch: Path,
     on_asked: Callable[[int, int | None], None],
     interrupted: Callable[[], bool],
     server: RunningServer,
 ) -> dict[str, Any]:
     # Evals use local data; a hub is never contacted.
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": scratch}
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(scratch)}
     process = start(
-        [sys.executable, "-m", "tokenbench.evals.worker", str(job)],
+        module_command("tokenbench.evals.worker", str(job)),
         cpus=cpus,
-        env=env,
+        env={**os.environ, **offline},
         stdout="pipe",
         log=log,
+        scratch=scratch,
         grace_s=3.0,
     )
     total: int | None = None
@@ -170,6 +176,13 @@ def _run(
                 return dict(message)
     finally:
         process.stop()
+    code = process.exit_code or 0
+    if code > _SIGNAL:
+        raise MachineError(
+            f"the eval worker was killed by signal {code - _SIGNAL}",
+            hint="run it again; the answers so far are kept",
+            log=log,
+        )
     raise PluginError(
         f"the eval worker ended without a score: {process.log_tail(2)}",
         hint="see its log",
@@ -180,7 +193,7 @@ def _run(
 def _messages(
     process: Process, log: Path, interrupted: Callable[[], bool], server: RunningServer
 ) -> Any:
-    buffer = b""
+    buffer, halted = b"", HaltWatch()
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout_fd, selectors.EVENT_READ)
         while True:
@@ -190,6 +203,13 @@ def _messages(
             if death is not None:
                 raise death.error(_DURING)
             if not selector.select(0.2):
+                if halted.too_long(process):
+                    raise MachineError(
+                        "the eval worker was halted by a signal and did not go on within "
+                        f"{HALT_LIMIT_S:g} s",
+                        hint="run it again; the answers so far are kept",
+                        log=log,
+                    )
                 continue
             data = os.read(process.stdout_fd, 65536)
             if not data:

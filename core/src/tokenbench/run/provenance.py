@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import tokenbench
 from tokenbench.api import API_VERSION
@@ -52,7 +51,7 @@ def provenance(plugins: Iterable[Candidate], plan: Plan, *, argv: list[str]) -> 
         facts[f"library.{library}"] = importlib.metadata.version(library)
     for name, value in sorted(_environment(os.environ).items()):
         facts[f"env.{name}"] = value
-    return {**facts, **_git(Path.cwd())}
+    return {**facts, **_git()}
 
 
 def plugin_facts(plugins: Iterable[Candidate]) -> dict[str, str]:
@@ -70,15 +69,18 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _git(folder: Path) -> dict[str, str]:
+def _git() -> dict[str, str]:
+    """Of the current folder."""
     if shutil.which("git") is None:
         return {}
 
     def ask(*args: str) -> str | None:
         done = subprocess.run(
-            ["git", "-C", str(folder), *args],
+            ["git", *args],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=5,
         )

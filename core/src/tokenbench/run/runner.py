@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 
@@ -18,6 +18,7 @@ from tokenbench.api import (
 )
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.instances import PluginInstances
+from tokenbench.store.files import guarded, is_machine_error, machine_error
 from tokenbench.store.layout import RunDirectory, now
 from tokenbench.store.results import rewrite_results, write_table
 from tokenbench.suite.structure import unstructure
@@ -78,32 +79,29 @@ class Runner:
             return self._run_all()
 
     def _run_all(self) -> Outcome:
-        directory, suite = self._run.directory, self._run.plan.resolved.suite
-        directory.write_json("suite.json", unstructure(suite))
-        directory.write_json("plan.json", self._run.plan.data())
-        directory.write_json("provenance.json", self._run.facts)
-        self._write_state("running", None)
         error: BenchError | None = None
         try:
-            if self._run.kept.started is not None:
-                rewrite_results(directory.results, self._run.results)
-            self._tell_start()
+            self._start()
             for deployment in self._run.plan.deployments:
                 DeploymentRun(self._run, deployment).run()
+            if self._run.interrupted():
+                error = Interrupted("interrupted by the user", hint="what was measured is kept")
         except BenchError as failure:
             error = failure
-        except BaseException as failure:
-            # A second Ctrl-C, or a bug: the state on disk is final nevertheless.
-            self._finish(*_unexpected(failure))
-            raise
-        if error is None and self._run.interrupted():
-            error = Interrupted("interrupted by the user", hint="what was measured is kept")
+        except KeyboardInterrupt:
+            error = _at_once()
+        except Exception as failure:
+            error = self._of_the_machine(failure)
+            if error is None:
+                self._finish(None, f"{type(failure).__name__}: {failure}")
+                raise
         failures = self._run.failures
         if error is None and failures and len(failures) == len(self._run.results):
             error = failures[0]
-        state = "complete" if error is None else "failed"
-        state = "interrupted" if isinstance(error, Interrupted) else state
-        self._finish(state, error)
+        try:
+            state, error = self._finish(error)
+        except KeyboardInterrupt:
+            state, error = self._finish(error or _at_once())
         return Outcome(
             state=state,
             results=tuple(self._run.results),
@@ -112,10 +110,26 @@ class Runner:
             failures=tuple(failures),
         )
 
+    def _of_the_machine(self, error: Exception) -> BenchError | None:
+        """The error of a file of the run that could not be written, or of an exhausted resource;
+        None if it is another one.
+        """
+        if not isinstance(error, OSError):
+            return None
+        path = self._run.directory.path
+        file = Path(str(error.filename)) if error.filename is not None else path
+        return machine_error(error, file) if is_machine_error(error, path) else None
+
     # -- begin and end ---------------------------------------------------------------------------
 
-    def _tell_start(self) -> None:
-        directory = self._run.directory
+    def _start(self) -> None:
+        directory, suite = self._run.directory, self._run.plan.resolved.suite
+        self._write_state("running", None)
+        directory.write_json("suite.json", unstructure(suite))
+        directory.write_json("plan.json", self._run.plan.data())
+        directory.write_json("provenance.json", self._run.facts)
+        if self._run.kept.started is not None:
+            rewrite_results(directory.results, self._run.results)
         self._run.display.note("run", directory=str(directory.path), points=self._run.plan.points)
         for note in self._run.plan.notes:
             self._run.note(note)
@@ -127,49 +141,56 @@ class Runner:
             RunStarted(run=directory.id, path=str(directory.path), points=self._run.plan.points)
         )
 
-    def _finish(self, state: str, error: BenchError | None) -> None:
-        if self._run.results:
-            with _keeping_first(error):
-                write_table(self._run.directory.path / "results.parquet", self._run.results)
-        with _keeping_first(error):
-            self._write_state(state, error)
+    def _finish(
+        self, error: BenchError | None, bug: str | None = None
+    ) -> tuple[str, BenchError | None]:
+        """Write the table and the final state, whatever happened before; returns the state, and
+        the first error.
+        """
+        try:
+            self._write_results()
+        except BenchError as failure:
+            error = error or failure
+        state = "failed" if error is not None or bug is not None else "complete"
+        state = "interrupted" if isinstance(error, Interrupted) else state
+        try:
+            self._write_state(state, bug or (error.message if error is not None else None))
+        except BenchError as failure:
+            error = error or failure
         self._run.observers.tell(
             RunFinished(
                 run=self._run.directory.id,
                 path=str(self._run.directory.path),
                 state=state,
-                exit_code=error.exit_code if error else 0,
+                exit_code=error.exit_code if error else int(bug is not None),
             )
         )
+        return state, error
 
-    def _write_state(self, state: str, error: BenchError | None) -> None:
-        self._run.directory.write_json(
-            "run.json",
+    def _write_results(self) -> None:
+        results, file = self._run.results, self._run.directory.results
+        if not results:
+            return
+        with guarded(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():  # Its folder was deleted.
+            rewrite_results(file, results)
+        write_table(file.with_suffix(".parquet"), results)
+
+    def _write_state(self, state: str, error: str | None) -> None:
+        self._run.directory.write_state(
             {
                 "name": self._run.plan.resolved.suite.name,
                 "state": state,
                 "started": self._started,
                 "finished": None if state == "running" else now(),
-                "error": error.message if error else None,
+                "error": error,
+                "points": len(self._run.results),
                 "notes": self._run.notes,
                 "clock": {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
             },
         )
 
 
-def _unexpected(failure: BaseException) -> tuple[str, BenchError]:
-    """The state of a run that something else than a BenchError ended, and the error to record."""
-    if isinstance(failure, KeyboardInterrupt):
-        return "interrupted", Interrupted("interrupted by the user", hint="run it again")
-    text = f"{type(failure).__name__}: {failure}"
-    return "failed", BenchError(text, hint="run again with --debug for the traceback")
-
-
-@contextlib.contextmanager
-def _keeping_first(error: BenchError | None) -> Iterator[None]:
-    """Do not let an error of the last writes hide the one that ended the run."""
-    try:
-        yield
-    except BenchError:
-        if error is None:
-            raise
+def _at_once() -> Interrupted:
+    return Interrupted("interrupted at once", hint="finished points are kept")

@@ -31,6 +31,16 @@ def guarded(path: Path) -> Iterator[None]:
 
 def machine_error(error: OSError, path: Path) -> MachineError:
     """The MachineError for an OSError, with a hint for the user."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return MachineError(
+            f"too many open files: cannot write {path}",
+            hint="raise the limit of open files (ulimit -n)",
+        )
+    if error.errno == errno.ENOENT:
+        return MachineError(
+            f"cannot write {path}: its folder was deleted, or does not exist",
+            hint="do not delete folders that bench uses, nor start it in a deleted one",
+        )
     if error.errno in _FULL:
         return MachineError(
             f"{_FULL[error.errno]}: cannot write {path}", hint=_free_space_hint(path)
@@ -39,6 +49,13 @@ def machine_error(error: OSError, path: Path) -> MachineError:
         f"cannot write {path}: {error.strerror or error}",
         hint="check the permissions of the folder, or choose another with --runs",
     )
+
+
+def is_machine_error(error: OSError, folder: Path) -> bool:
+    """Whether an error is of a file in `folder`, or of an exhausted resource."""
+    if error.errno in {*_FULL, errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+        return True
+    return error.filename is not None and folder in Path(os.fsdecode(error.filename)).parents
 
 
 def _free_space_hint(path: Path) -> str:
@@ -67,6 +84,24 @@ def write_atomic(path: Path, data: bytes) -> None:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+
+
+def write_with_room(path: Path, data: bytes, room: int) -> None:
+    """As :func:`write_atomic`, with room for `room` bytes: blank space at the end.
+
+    If the disk is full, the file is overwritten in place, which needs no space.
+
+    Raises:
+        MachineError: neither is possible.
+    """
+    padded = data.ljust(room)
+    try:
+        write_atomic(path, padded)
+    except MachineError:
+        with contextlib.suppress(OSError), path.open("r+b", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size == len(padded) == file.write(padded):
+                return
+        write_atomic(path, data)
 
 
 def replace_durably(draft: Path, path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 from tokenbench.api import UsageError
 
-from .files import guarded, write_atomic
+from .files import guarded, write_atomic, write_with_room
+
+_STATE_BYTES = 16 * 1024
 
 
 class RunDirectory:
@@ -40,8 +42,14 @@ class RunDirectory:
 
         Raises:
             MachineError: the folder cannot be created.
+            UsageError: the name of `base` is not valid UTF-8; files with names of files need that.
         """
         timestamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+        if not is_utf8(str(base)):
+            raise UsageError(
+                f"the name of the runs folder is not valid UTF-8: {str(base)!r}",
+                hint="choose another folder with --runs",
+            )
         safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "run"
         path = base / f"{timestamp}-{safe}-{secrets.token_hex(3)}"
         with guarded(path):
@@ -93,6 +101,12 @@ class RunDirectory:
         """Write a JSON document of the run atomically."""
         write_atomic(self.path / name, json.dumps(value, indent=2).encode() + b"\n")
 
+    def write_state(self, value: Any) -> None:
+        """Write ``run.json``, which must be possible at the end even if the disk is full."""
+        self.path.mkdir(parents=True, exist_ok=True)  # The folder may have been deleted.
+        data = json.dumps(value, indent=2).encode() + b"\n"
+        write_with_room(self.path / "run.json", data, _STATE_BYTES)
+
     def read_json(self, name: str) -> Any:
         """A JSON document of the run; None if it is missing or incomplete."""
         try:
@@ -105,6 +119,15 @@ class RunDirectory:
         with guarded(path):
             path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text, or the bytes of a path, is valid UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def now() -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tokenbench.api import EvalOutcome, FrozenMap, RunView
 
 from .layout import RunDirectory
 from .results import outcome_from_json, read_results
+
+_UNFINISHED = "it still runs, or bench was killed"
 
 
 def read_view(directory: RunDirectory) -> RunView:
@@ -14,8 +18,25 @@ def read_view(directory: RunDirectory) -> RunView:
     Raises:
         UsageError: the results have another schema version, or are damaged.
     """
-    run = directory.read_json("run.json") or {}
-    provenance = directory.read_json("provenance.json") or {}
+    run, provenance = _mapping(directory, "run.json"), _mapping(directory, "provenance.json")
+    damaged = [
+        f"{name} is damaged: {what}"
+        for name, found, what in (
+            ("run.json", run, "the state of the run is unknown"),
+            ("provenance.json", provenance, "versions and machine are unknown"),
+        )
+        if found is None
+    ]
+    run, provenance = run or {}, provenance or {}
+    results = read_results(directory.results)
+    measured = run.get("points")
+    if isinstance(measured, int) and measured > len(results):
+        damaged.append(
+            f"results.jsonl is damaged: it has {len(results)} of {measured} measured points"
+        )
+    evals, lost = _evals(directory)
+    damaged += [f"{name} is damaged: that eval is missing here" for name in lost]
+    notes = run.get("notes")
     return RunView(
         id=directory.id,
         path=str(directory.path),
@@ -23,21 +44,33 @@ def read_view(directory: RunDirectory) -> RunView:
         started=str(run.get("started", "")),
         finished=run.get("finished"),
         state=str(run.get("state", "unknown")),
-        results=tuple(read_results(directory.results)),
-        evals=tuple(_evals(directory)),
+        results=tuple(results),
+        evals=tuple(evals),
         provenance=FrozenMap({key: str(value) for key, value in provenance.items()}),
-        error=run.get("error"),
-        notes=tuple(run.get("notes") or ()),
+        error=_UNFINISHED if run.get("state") == "running" else run.get("error"),
+        notes=(*damaged, *(map(str, notes) if isinstance(notes, list) else ())),
     )
 
 
 def read_outcome(directory: RunDirectory, deployment: str, name: str) -> EvalOutcome | None:
-    """An eval's outcome; None if it has not finished."""
-    data = directory.read_json(f"evals/{deployment}/{name}/outcome.json")
+    """An eval's outcome; None if it has not finished, or its file is damaged."""
+    data = _mapping(directory, f"evals/{deployment}/{name}/outcome.json")
     return None if data is None else outcome_from_json(data)
 
 
-def _evals(directory: RunDirectory) -> list[EvalOutcome]:
-    files = sorted((directory.path / "evals").glob("*/*/outcome.json"))
-    found = (read_outcome(directory, f.parent.parent.name, f.parent.name) for f in files)
-    return [outcome for outcome in found if outcome is not None]
+def _mapping(directory: RunDirectory, name: str) -> dict[str, Any] | None:
+    """A JSON document of the run; None if it is missing or damaged."""
+    found = directory.read_json(name)
+    return found if isinstance(found, dict) else None
+
+
+def _evals(directory: RunDirectory) -> tuple[list[EvalOutcome], list[str]]:
+    """The outcomes, and the names of the files that cannot be read."""
+    outcomes, lost = [], []
+    for file in sorted((directory.path / "evals").glob("*/*/outcome.json")):
+        found = read_outcome(directory, file.parent.parent.name, file.parent.name)
+        if found is None:
+            lost.append(str(file.relative_to(directory.path)))
+        else:
+            outcomes.append(found)
+    return outcomes, lost

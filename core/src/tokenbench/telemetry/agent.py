@@ -31,13 +31,15 @@ def main() -> None:
     parser.add_argument("--devices", default="")
     parser.add_argument("--interval-s", type=float, default=0.25)
     args = parser.parse_args()
+    channel = os.dup(1)
+    os.dup2(2, 1)  # What the plugin prints goes to the log.
     hardware = _hardware(args.module, args.name, json.loads(args.options))
     devices = [int(part) for part in args.devices.split(",") if part]
     sampler = hardware.sampler(devices)
     if sampler is None:
         return
     try:
-        _sample(sampler, args.interval_s)
+        _sample(sampler, args.interval_s, channel)
     finally:
         sampler.close()
 
@@ -49,14 +51,14 @@ def _hardware(module: str, name: str, options: dict[str, Any]) -> Any:
     sys.exit(f"{module} registers no hardware called {name!r}")
 
 
-def _sample(sampler: Any, interval_s: float) -> None:
+def _sample(sampler: Any, interval_s: float, channel: int) -> None:
     due = time.monotonic()
     while True:
         timestamp, wall = time.monotonic_ns(), time.time_ns()
         samples = [attrs.asdict(sample) for sample in sampler.sample()]
         line = msgspec.json.encode({"t": timestamp, "w": wall, "s": samples}) + b"\n"
         while line:
-            line = line[os.write(1, line) :]
+            line = line[os.write(channel, line) :]
         # After a late reading, continue at the interval instead of catching up.
         due = max(due + interval_s, time.monotonic())
         if select.select([0], [], [], max(0.0, due - time.monotonic()))[0] and not os.read(0, 4096):

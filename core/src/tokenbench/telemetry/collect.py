@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import msgspec
 
 from tokenbench.api import Sample
 from tokenbench.launch.process import Process, start
+from tokenbench.launch.python import module_command
 
 _CLOSE_S = 2.0
 
@@ -46,18 +46,27 @@ class Telemetry:
         self._host, self._role = host, role
         with self.file.open("wb") as out:
             self._process: Process = start(
-                [
-                    *(sys.executable, "-m", "tokenbench.telemetry.agent"),
+                module_command(
+                    "tokenbench.telemetry.agent",
                     *("--module", module, "--name", name),
                     *("--options", json.dumps(options)),
                     *("--devices", ",".join(map(str, devices))),
-                ],
+                ),
                 cpus=cpus,
                 stdin="pipe",
                 stdout=out,
                 log=folder / f"{host}-{name}.log",
                 grace_s=2.0,
             )
+
+    @property
+    def failure(self) -> str | None:
+        """How the agent ended too early, if it did."""
+        code = self._process.exit_code
+        if not code:  # An agent without a sampler ends with 0.
+            return None
+        how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
+        return f"the telemetry agent {how}: {self._process.log_tail(1)}".rstrip(": ")
 
     def close(self) -> None:
         """Stop the agent, after it closed its driver. Idempotent."""

@@ -17,6 +17,8 @@ from typing import Any
 
 import attrs
 
+from tokenbench.launch.python import module_command
+
 # Audit events that an import must not cause: network, processes, threads (Python documentation,
 # "Audit events table", read 2026-11).
 _SIDE_EFFECTS = {
@@ -49,7 +51,7 @@ class ImportAudit:
 def audit_import(module: str, hook: str | None) -> ImportAudit:
     """Import a module in a fresh interpreter. Cached per module."""
     path = os.pathsep.join(part for part in sys.path if part)
-    command = [sys.executable, "-m", __name__, module, *([hook] if hook else [])]
+    command = module_command(__name__, module, *([hook] if hook else []))
     try:
         done = subprocess.run(
             command,

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tokenbench.launch.python import module_command
+
 from .kit import fail, skip
 
 _TIMEOUT_S = 120
@@ -28,7 +30,7 @@ def call_in_subprocess(function: Callable[..., Any], *arguments: Any) -> Any:
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         skip(f"could not pickle its factory or options: {error}")
     done = subprocess.run(
-        [sys.executable, "-m", __name__],
+        module_command(__name__),
         input=job,
         capture_output=True,
         timeout=_TIMEOUT_S,

@@ -217,10 +217,13 @@ class StopsTheFirst(Wrapped):
 
 
 class KillsTheProcess(Wrapped):
-    """Ignores child processes. The supervisor cannot help when it is killed."""
+    """Ignores child processes. The supervisor cannot help when it is killed, nor can who looks for
+    the processes of a scratch folder.
+    """
 
     def cancel(self) -> None:
         for _, _, process in self.inner._processes:
+            process._scratch = Path("forgotten")
             process._popen.kill()
             process._popen.wait()
         super().cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from tokenbench.api import (
 )
 from tokenbench.launch.control import ControlClient
 from tokenbench.launch.local import LocalLauncher
+from tokenbench.launch.python import module_command
 from tokenbench.load.codecs import find_codec
 from tokenbench.plan.planner import make_plan
 from tokenbench.plan.resolve import resolve
@@ -40,8 +40,8 @@ _UP_S = 20.0
 @contextlib.contextmanager
 def _scripted(*script: str) -> Iterator[ControlClient]:
     """A running scripted server, and a client for it."""
-    argv = (sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}", *script)
-    process = ProcessSpec(argv=argv)
+    argv = module_command("tokenbench.testing.server", "--port", "{port:http}", *script)
+    process = ProcessSpec(argv=tuple(argv))
     with tempfile.TemporaryDirectory(prefix="tokenbench-kit-") as logs:
         launcher = LocalLauncher(LauncherContext(logs=Path(logs)))
         allocation = launcher.allocate(Resources(processes=(process,)))

@@ -112,7 +112,7 @@ def observer_hooks_stand_alone(subject: Subject) -> None:
         for name, (_, event) in hooks.items():
             path = getattr(event, "path", tempfile.gettempdir())
             done = subprocess.run(
-                [sys.executable, "-c", _ALONE, subject.module, name, path],
+                [sys.executable, "-P", "-c", _ALONE, subject.module, name, path],
                 capture_output=True,
                 text=True,
                 timeout=_CHILD_LIMIT_S,

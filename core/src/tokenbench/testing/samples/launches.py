@@ -20,7 +20,7 @@ from tokenbench.api import (
     Weights,
 )
 
-SERVER_ARGV = (sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}")
+SERVER_ARGV = (sys.executable, "-P", "-m", "tokenbench.testing.server", "--port", "{port:http}")
 
 
 def server_plan(*script: str) -> LaunchPlan:

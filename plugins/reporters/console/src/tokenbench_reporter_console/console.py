@@ -56,7 +56,7 @@ class ConsoleReporter(Reporter):
         )
         for run in view.runs:
             self._run(console, run)
-        yield Artifact(content=out.getvalue().encode())
+        yield Artifact(content=out.getvalue().encode(errors="backslashreplace"))
 
     def _run(self, console: Console, run: RunView) -> None:
         console.print()

@@ -65,7 +65,9 @@ def _json(view: View) -> Artifact:
         "definitions": [_plain(definition) for definition in view.definitions],
     }
     content = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return Artifact(content=content.encode(), media_type="application/json", name="results.json")
+    # JSON has the same escapes; a path that is not valid UTF-8 needs them.
+    data = content.encode(errors="backslashreplace")
+    return Artifact(content=data, media_type="application/json", name="results.json")
 
 
 def _run(run: RunView) -> dict[str, Any]:
@@ -81,7 +83,8 @@ def _csv(view: View) -> Artifact:
     writer.writerow(names)
     for row in rows:
         writer.writerow([_safe(row.get(name)) for name in names])
-    return Artifact(content=out.getvalue().encode(), media_type="text/csv", name="results.csv")
+    data = out.getvalue().encode(errors="backslashreplace")
+    return Artifact(content=data, media_type="text/csv", name="results.csv")
 
 
 def _parquet(view: View) -> Artifact:
