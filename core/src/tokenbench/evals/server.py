@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from tokenbench.api import Dialect, EngineError, FrozenMap, Generation, Target, Turn
+from tokenbench.api import Codec, Dialect, EngineError, FrozenMap, Generation, Target, Turn
+from tokenbench.guard.call import call
+from tokenbench.guard.members import limited
+from tokenbench.guard.owner import Owner
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.generate import generate
 
@@ -26,7 +29,7 @@ class HttpEvalServer:
         self.concurrency = job.concurrency
         self.scratch = job.scratch
         self.api_key = os.environ.get(job.api_key_env) if job.api_key_env else None
-        self._codec = find_codec(job.codec, job.codec_module)
+        self._codec = _codec(job)
         self._target = Target(model=job.model, dialect=_dialect(job.dialect))
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
@@ -52,6 +55,14 @@ class HttpEvalServer:
                 hint="see the server's log in the run directory",
             )
         return reply.text
+
+
+def _codec(job: EvalJob) -> Codec:
+    if job.codec_owner is None:
+        return find_codec(job.codec, job.codec_module)
+    owner, name, module = Owner(**job.codec_owner), job.codec, job.codec_module
+    made = call(owner, "its factory", "factory", lambda: find_codec(name, module), result=Codec)
+    return limited(made, Codec, owner)  # type: ignore[type-abstract]
 
 
 def _dialect(values: dict[str, Any]) -> Dialect:

@@ -8,17 +8,18 @@ lines before the next batch, so that a stopped eval can resume. Writes to standa
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import attrs
 import msgspec
 
-from tokenbench.api import BenchError, EvalSample, FrozenMap, PluginError, Question
-from tokenbench.suite.options import build_options
+from tokenbench.api import BenchError, Eval, EvalSample, FrozenMap, PluginError, Question
+from tokenbench.guard.owner import Owner, wrong
+from tokenbench.plugins.in_worker import make
 
 from .server import HttpEvalServer
 
@@ -27,10 +28,11 @@ BATCH = 8
 
 @attrs.frozen(kw_only=True)
 class EvalJob:
-    """The worker's job file. `options` are as the user gave them."""
+    """The worker's job file. `options` are as given. `owner` and `codec_owner` (None: a
+    built-in codec) have the fields of :class:`tokenbench.guard.owner.Owner`.
+    """
 
     module: str
-    name: str
     options: dict[str, Any]
     seed: int
     base_url: str
@@ -42,6 +44,8 @@ class EvalJob:
     scratch: str
     samples: str
     api_key_env: str | None = None
+    owner: dict[str, str]
+    codec_owner: dict[str, str] | None = None
 
 
 def main(path: str) -> None:
@@ -56,23 +60,27 @@ def main(path: str) -> None:
     try:
         _run(msgspec.json.decode(Path(path).read_bytes(), type=EvalJob), send)
     except BenchError as error:
-        send({"error": error.message, "hint": error.hint, "kind": type(error).__name__})
-        sys.exit(error.exit_code)
+        traceback.print_exception(error)
+        kind = PluginError if isinstance(error, PluginError) else type(error)
+        send({"error": error.message, "hint": error.hint, "kind": kind.__name__})
+        # Not sys.exit: threads of the plugin may still run.
+        os._exit(error.exit_code)
 
 
 def _run(job: EvalJob, send: Any) -> None:
-    evaluation = _evaluation(job)
+    owner = Owner(**job.owner)
+    evaluation = make(owner, job.module, job.options, Eval)  # type: ignore[type-abstract]
     questions = evaluation.questions(job.seed)
     send({"questions": len(questions)})
     samples_file = Path(job.samples)
     samples = read_samples(samples_file)
     answered = {sample.question for sample in samples}
-    left = [question for question in questions if question.id not in answered]
+    left: list[Question] = [question for question in questions if question.id not in answered]
     server = HttpEvalServer(job)
     with samples_file.open("ab") as out:
         for start in range(0, len(left), max(BATCH, job.concurrency)):
             batch = left[start : start + max(BATCH, job.concurrency)]
-            answers = _ask(evaluation, batch, server)
+            answers = _ask(evaluation, batch, server, owner)
             for sample in answers:
                 out.write(msgspec.json.encode(sample, enc_hook=dict) + b"\n")
             out.flush()
@@ -82,22 +90,13 @@ def _run(job: EvalJob, send: Any) -> None:
     send({"score": attrs.asdict(score)})
 
 
-def _ask(evaluation: Any, batch: list[Question], server: Any) -> list[EvalSample]:
+def _ask(
+    evaluation: Eval, batch: list[Question], server: HttpEvalServer, owner: Owner
+) -> list[EvalSample]:
     answers = list(evaluation.ask(batch, server))
     if [a.question for a in answers] != [q.id for q in batch]:
-        raise PluginError(
-            "the eval did not return one sample per question, in order",
-            hint="report it to the plugin's author",
-        )
+        raise wrong(owner, "ask()", "did not return one sample per question, in order")
     return answers
-
-
-def _evaluation(job: EvalJob) -> Any:
-    for spec in importlib.import_module(job.module).bench_register_evals():
-        if spec.name == job.name:
-            options = build_options(spec.options, job.options, where=f"eval {job.name}")
-            return spec.factory(options)
-    raise PluginError(f"{job.module} registers no eval {job.name!r}", hint="reinstall the plugin")
 
 
 def read_samples(file: Path) -> list[EvalSample]:

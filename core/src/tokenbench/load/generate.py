@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 
 from tokenbench.api import Codec, Target, Turn
+from tokenbench.guard.call import together
+from tokenbench.guard.members import owner_of
 from tokenbench.launch.control import tls_context
 
 from .records import ABSENT, Status
@@ -51,7 +53,10 @@ def generate(
         return _failed(f"{type(error).__name__}: {error}")
     if reply.status_code != 200:
         return _failed(f"HTTP {reply.status_code}: {reply.text[:200]}")
-    return _read(codec, target, reply.content)
+    owner = owner_of(codec)
+    if owner is None:
+        return _read(codec, target, reply.content)
+    return together(owner, lambda: _read(codec, target, reply.content))
 
 
 def _read(codec: Codec, target: Target, body: bytes) -> Generated:

@@ -23,14 +23,16 @@ from tokenbench.api import (
     PointStarted,
     PointState,
     Probe,
+    Target,
     Tokenizer,
 )
-from tokenbench.load.codecs import find_codec
+from tokenbench.guard.members import owner_text
 from tokenbench.load.generate import generate
 from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import PlannedDeployment, PlannedEval
 from tokenbench.plan.series import PlannedPoint, PlannedSeries
+from tokenbench.plan.traffic import check_traffic
 from tokenbench.store.results import rewrite_results
 from tokenbench.telemetry.collect import Telemetry
 
@@ -43,6 +45,7 @@ from .prompts import Traffic, traffic
 from .provenance import plugin_facts
 from .running_server import RunningServer
 from .search import tell_search
+from .tokenizer import tokenizer_of
 from .weights import locate
 
 # Draining takes about as long as one request; the ETA adds this share of a phase.
@@ -60,6 +63,8 @@ class DeploymentRun:
         """Start the server, measure its points, run its evals, stop it."""
         deployment = self._deployment
         weights = self._weights(deployment)
+        tokenizer = tokenizer_of(deployment, weights, self._run.plugins)
+        self._check_traffic(deployment, tokenizer)
         with contextlib.ExitStack() as stack:
             workers = WorkerGroup(
                 cpus=self._run.plan.cores.workers, logs=self._run.directory.logs(deployment.id)
@@ -67,7 +72,7 @@ class DeploymentRun:
             stack.callback(workers.close)
             server = self._serve(stack, deployment, deployment.request, deployment.launch, weights)
             telemetry = self._telemetry(stack, deployment)
-            self._points(stack, deployment, server, workers, telemetry, weights)
+            self._points(deployment, server, workers, telemetry, tokenizer)
             own = [planned for planned in deployment.evals if planned.twin is None]
             self._ask(deployment, own, server)
         for planned in deployment.evals:
@@ -83,6 +88,18 @@ class DeploymentRun:
                     )
                     self._ask(deployment, [planned], twin)
         self._set_accuracy(deployment)
+
+    def _check_traffic(self, deployment: PlannedDeployment, tokenizer: Tokenizer | None) -> None:
+        """Make the first session of each workload, before the engine is started in vain."""
+        request = deployment.request
+        engine = self._run.plugins.engine(deployment.asked.engine)
+        check_traffic(
+            self._run.plugins,
+            [self._run.plugins.workload(series.workload) for series in deployment.series],
+            Target(model=request.served_name, dialect=engine.dialect(request)),
+            tokenizer,
+            request.needs.context_tokens,
+        )
 
     def _weights(self, deployment: PlannedDeployment) -> str | None:
         weights = deployment.request.weights
@@ -142,7 +159,7 @@ class DeploymentRun:
         return server
 
     def _codec(self, name: str) -> Codec:
-        return find_codec(name, self._run.plugins.codec_module(name))
+        return self._run.plugins.codec(name)
 
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
@@ -165,6 +182,7 @@ class DeploymentRun:
             host="localhost",
             role="server",
             cpus=self._run.plan.cores.workers,
+            owner=self._run.plugins.owner("hardware", ref.key),
         )
         stack.callback(telemetry.close)
         return telemetry
@@ -173,14 +191,12 @@ class DeploymentRun:
 
     def _points(
         self,
-        stack: contextlib.ExitStack,
         deployment: PlannedDeployment,
         server: RunningServer,
         workers: WorkerGroup,
         telemetry: Telemetry | None,
-        weights: str | None,
+        tokenizer: Tokenizer | None,
     ) -> None:
-        tokenizer = self._tokenizer(deployment, weights)
         resolved = self._run.plan.resolved
         context = PointContext(
             directory=self._run.directory,
@@ -205,8 +221,12 @@ class DeploymentRun:
                 deployment.request.needs.context_tokens,
                 self._fitting(server),
             )
-            plugin = self._run.plugins.codec_module(made.codec)
-            self._measure(attrs.evolve(context, codec_module=plugin), series, made)
+            own = attrs.evolve(
+                context,
+                codec_module=self._run.plugins.codec_module(made.codec),
+                codec_owner=owner_text(self._codec(made.codec)),
+            )
+            self._measure(own, series, made)
 
     def _fitting(self, server: RunningServer) -> Fitting:
         load = self._run.plan.resolved.load
@@ -248,6 +268,7 @@ class DeploymentRun:
                     run=self._run.directory.id, deployment=context.deployment.id, point=point.id
                 )
             )
+            _check(context.telemetry)
             result = measure_point(context, point, made, self._step(context))
             history.append(result)
             self._keep(result)
@@ -268,6 +289,7 @@ class DeploymentRun:
                 self._run.note(f"{context.deployment.id}: restarted once after a stall")
                 context.server.stop()
                 context.server.start()
+        _check(context.telemetry)
         tell_search(self._run, context.deployment.id, series, history)
 
     def _keep(self, result: PointResult) -> None:
@@ -302,19 +324,6 @@ class DeploymentRun:
             n * (p.stop.duration_s or 0.0) * (1 + _DRAIN_SHARE)
             for n, p in zip(repeats, points, strict=True)
         )
-
-    def _tokenizer(self, deployment: PlannedDeployment, weights: str | None) -> Tokenizer | None:
-        """The tokenizer that the engine's options name; else the model's."""
-        named = self._run.plugins.engine(deployment.asked.engine).tokenizer()
-        if named is not None:
-            return named
-        name = deployment.asked.model
-        model = self._run.plugins.model(name) if name is not None else None
-        if model is None or model.tokenizer is None:
-            return None
-        if weights is None:
-            weights = next((locate(w) for w in model.weights), "")
-        return model.tokenizer(weights)
 
     # -- evals -----------------------------------------------------------------------------------
 
@@ -375,3 +384,8 @@ def _power_limited(probe: Probe) -> bool | None:
         if device.power_limit_w is not None and device.default_power_limit_w is not None
     ]
     return any(limit < default for limit, default in limits) if limits else None
+
+
+def _check(telemetry: Telemetry | None) -> None:
+    if telemetry is not None:
+        telemetry.check()

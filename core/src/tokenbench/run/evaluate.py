@@ -27,6 +27,7 @@ from tokenbench.api import (
     PluginError,
 )
 from tokenbench.evals.worker import EvalJob
+from tokenbench.guard.members import owner_of
 from tokenbench.launch.process import Process, start
 from tokenbench.measure.accuracy import judge, wilson
 from tokenbench.plan.plan import PlannedEval
@@ -59,7 +60,6 @@ def run_eval(
     with tempfile.TemporaryDirectory(prefix="tokenbench-eval-") as scratch:
         job = EvalJob(
             module=plugins.module("eval", ref.key),
-            name=ref.name,
             options=dict(ref.options),
             seed=seed,
             base_url=server.url,
@@ -74,11 +74,18 @@ def run_eval(
             scratch=scratch,
             samples=str(folder / "samples.jsonl"),
             api_key_env=server.api_key_env,
+            owner=attrs.asdict(plugins.owner("eval", ref.key)),
+            codec_owner=_codec_owner(plugins, needs.codec),
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
         score = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
     return outcome(score, planned, deployment, time.monotonic() - begun)
+
+
+def _codec_owner(plugins: PluginInstances, codec: str) -> dict[str, str] | None:
+    owner = owner_of(plugins.codec(codec))
+    return None if owner is None else attrs.asdict(owner)
 
 
 def outcome(score: EvalScore, planned: PlannedEval, deployment: str, seconds: float) -> EvalOutcome:

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import attrs
 
-from tokenbench.api import Counters
+from tokenbench.api import BenchError, Counters
 from tokenbench.launch.cpu_time import ForeignLoad
 
 from .running_server import RunningServer, Scrape
@@ -45,6 +45,7 @@ class RepeatWatch:
         self._cores = cores
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._scrape, name="scrapes", daemon=True)
+        self._failure: BenchError | None = None
         self.foreign_share: float | None = None
         self.scrapes: list[Counters] = []
 
@@ -62,9 +63,15 @@ class RepeatWatch:
         self.foreign_share = self._foreign.share()
         self._end.set()
         self._thread.join()
+        if self._failure is not None and error is None:
+            raise self._failure
 
     def _scrape(self) -> None:
         while not self._end.wait(_SCRAPE_INTERVAL_S):
-            counters = self._server.scrape().counters
+            try:
+                counters = self._server.scrape().counters
+            except BenchError as failure:
+                self._failure = failure
+                return
             if counters is not None:
                 self.scrapes.append(counters)

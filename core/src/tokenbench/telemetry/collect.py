@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import Sample
+from tokenbench.api import PluginError, Sample
+from tokenbench.guard.owner import Owner
 from tokenbench.launch.process import Process, start
 
 _CLOSE_S = 2.0
@@ -41,6 +42,7 @@ class Telemetry:
         host: str,
         role: str,
         cpus: tuple[int, ...] | None,
+        owner: Owner | None = None,
     ) -> None:
         self.file = folder / f"{host}-{name}.jsonl"
         self._host, self._role = host, role
@@ -50,6 +52,7 @@ class Telemetry:
                     *(sys.executable, "-m", "tokenbench.telemetry.agent"),
                     *("--module", module, "--name", name),
                     *("--options", json.dumps(options)),
+                    *("--owner", json.dumps(attrs.asdict(owner) if owner else {})),
                     *("--devices", ",".join(map(str, devices))),
                 ],
                 cpus=cpus,
@@ -58,6 +61,24 @@ class Telemetry:
                 log=folder / f"{host}-{name}.log",
                 grace_s=2.0,
             )
+
+    def check(self) -> None:
+        """Raise the error that ended the agent, if one did.
+
+        Raises:
+            PluginError: the hardware plugin failed.
+        """
+        code = self._process.exit_code
+        if code in (None, 0):
+            return
+        last = (self.file.read_bytes().strip().rsplit(b"\n", 1) or [b""])[-1]
+        said = _decode(last) or {}
+        raise PluginError(
+            said.get("error")
+            or f"the telemetry agent ended with code {code}: {self._process.log_tail(1)}",
+            hint=said.get("hint") or "see its log",
+            log=self._process.log,
+        )
 
     def close(self) -> None:
         """Stop the agent, after it closed its driver. Idempotent."""
@@ -71,7 +92,11 @@ class Telemetry:
         readings = []
         for line in self.file.read_bytes().split(b"\n"):
             item = _decode(line)
-            if item is None or not start_ns - margin_ns <= item["t"] <= end_ns + margin_ns:
+            if (
+                item is None
+                or "t" not in item
+                or not start_ns - margin_ns <= item["t"] <= end_ns + margin_ns
+            ):
                 continue
             readings += [
                 Reading(
