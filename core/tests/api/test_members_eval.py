@@ -43,7 +43,7 @@ def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
         (tmp_path / "scratch").mkdir(exist_ok=True)
         job = EvalJob(
             module=PLUGIN,
-            name="recording",
+            owner={"kind": "eval", "name": "recording"},
             seed=7,
             base_url=f"http://127.0.0.1:{port}",
             model="served",
@@ -125,7 +125,7 @@ def test_a_missing_answer_is_a_plugin_error(ask, notes) -> None:
     said = ask(options={"short": True})
     assert (said[-1]["kind"], said[-1]["error"]) == (
         "PluginError",
-        "the eval did not return one sample per question, in order",
+        "eval 'recording': ask() did not return one sample per question, in order",
     )
     assert not notes.of("Eval.score")
 

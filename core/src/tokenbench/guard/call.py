@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -40,14 +40,14 @@ class _Call:
     deadline: float
 
 
-class _Job:
+class _Job(Generic[T]):
     """A function for a plugin's thread, and the calls into plugins in progress there."""
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    def __init__(self, function: Callable[[], T]) -> None:
         self.function = function
         self.calls: list[_Call] = []
         self.done = threading.Event()
-        self.result: Any = None
+        self.result: T
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -80,7 +80,7 @@ class _Thread:
     """The daemon thread of one plugin."""
 
     def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -89,7 +89,7 @@ class _Thread:
             job.run()
             del job
 
-    def do(self, job: _Job) -> None:
+    def do(self, job: _Job[Any]) -> None:
         self._jobs.put(job)
 
     def end(self) -> None:
@@ -143,9 +143,9 @@ def call(
         calls.append(_Call(owner, member, limit, time.monotonic() + seconds))
         try:
             found = function()
-        except (BenchError, *meant):
-            raise
         except BaseException as error:
+            if isinstance(error, (BenchError, *meant)):
+                raise
             raise raised(owner, member, error) from error
         finally:
             calls.pop()
@@ -177,7 +177,7 @@ def together(owner: object, function: Callable[[], T]) -> T:
         return _wait(job, _threads[owner], owner)
 
 
-def _wait(job: _Job, thread: _Thread, key: object) -> Any:
+def _wait(job: _Job[T], thread: _Thread, key: object) -> T:
     try:
         while not job.done.wait(job.pause_s()):
             _check_limits(job, thread)
@@ -190,7 +190,7 @@ def _wait(job: _Job, thread: _Thread, key: object) -> Any:
     return job.result
 
 
-def _check_limits(job: _Job, thread: _Thread) -> None:
+def _check_limits(job: _Job[Any], thread: _Thread) -> None:
     late = job.late()
     if late is not None and not job.done.is_set():
         error = too_slow(late.owner, late.member, late.limit)

@@ -131,8 +131,9 @@ class _Limited:
 
     def _call(self, member: Member, name: str, text: str, function: Callable[[], Any]) -> Any:
         hint = returns(self._base, name)
+        expected = Any if hint is type(None) else hint
         found = call(
-            self.tokenbench_owner, text, member.limit, function, result=hint, meant=member.meant
+            self.tokenbench_owner, text, member.limit, function, result=expected, meant=member.meant
         )
         if (base := _OBJECTS.get(hint)) is not None and found is not None:
             return limited(found, base, self.tokenbench_owner)

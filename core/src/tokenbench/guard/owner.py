@@ -37,7 +37,7 @@ class Owner:
 def raised(owner: object, member: str, error: BaseException) -> PluginError:
     """The error for an exception of a plugin."""
     return PluginError(
-        f"{owner}: {member} raised {type(error).__name__}: {text_of(error)}",
+        f"{owner}: {member} raised {type(error).__name__}: {text_of(error)}".rstrip(": "),
         hint="run again with --debug for the traceback, and report it to the plugin's author",
     )
 

@@ -20,7 +20,7 @@ _NUMBERS: dict[Any, type[Any]] = {int: numbers.Integral, float: numbers.Real}
 
 
 @functools.cache
-def returns(base: type[Any], name: str) -> Any:
+def returns(base: Any, name: str) -> Any:
     """The annotated result of a method or property of an API class."""
     member = inspect.getattr_static(base, name)
     function = member.fget if isinstance(member, property) else member
@@ -28,7 +28,7 @@ def returns(base: type[Any], name: str) -> Any:
 
 
 @functools.cache
-def _fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
     hints = typing.get_type_hints(cls)
     return tuple((field.name, hints.get(field.name, Any)) for field in attrs.fields(cls))
 
@@ -95,9 +95,9 @@ def _items(value: Any, arguments: tuple[Any, ...]) -> typing.Iterator[tuple[Any,
         items = itertools.islice(value.items(), _MOST_ITEMS)
         yield from ((key, item, arguments[-1]) for key, item in items)
     elif isinstance(value, Sequence | frozenset | set) and not isinstance(value, str | bytes):
-        kinds = itertools.repeat(arguments[0]) if arguments else ()
+        kinds: typing.Iterable[Any] = itertools.repeat(arguments[0]) if arguments else ()
         if len(arguments) > 1 and arguments[1] is not ...:
-            kinds = iter(arguments)
+            kinds = arguments
         pairs = zip(value, kinds, strict=False)
         for number, (item, kind) in enumerate(itertools.islice(pairs, _MOST_ITEMS)):
             yield number, item, kind

@@ -39,5 +39,5 @@ def _made(owner: Owner, spec: Any, options: Mapping[str, Any], base: type[P]) ->
     given = call(
         owner, "its options", "options", lambda: build_options(spec.options, options, where=where)
     )
-    made = call(owner, "its factory", "factory", lambda: spec.factory(given), result=base)
+    made: P = call(owner, "its factory", "factory", lambda: spec.factory(given), result=base)
     return limited(made, base, owner)

@@ -169,5 +169,5 @@ class PluginInstances:
 
     def _create(self, kind: str, ref: PluginRef, base: type[P], factory: Any, *args: Any) -> P:
         owner = self.owner(kind, ref.key)
-        made = call(owner, "its factory", "factory", lambda: factory(*args), result=base)
+        made: P = call(owner, "its factory", "factory", lambda: factory(*args), result=base)
         return limited(made, base, owner)

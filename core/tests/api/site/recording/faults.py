@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 import time
@@ -61,7 +62,7 @@ def install(names: dict[str, Any], classes: dict[str, type[Any]]) -> None:
         names[member] = _faulty(names[member], how, first)
     elif member:
         base, _, name = member.partition(".")
-        value = vars(classes[base])[name]
+        value = inspect.getattr_static(classes[base], name)
         if isinstance(value, property):
             assert value.fget is not None
             setattr(classes[base], name, property(_faulty(value.fget, how, first)))
