@@ -1,9 +1,9 @@
 """A plugin that raises, exits, hangs, prints or returns nonsense in each of its members.
 
-``python benchmarks/plugin_faults.py`` runs `bench run` once for each member and fault, with the plugin
-of `core/tests/api/site`, and prints a Markdown table: exit code, state in run.json, seconds, processes
-left running, and the error. About 300 runs of a few seconds; ``--only REGEX`` selects some, such as
-``Engine.*=hang``. The exit code is 1 if a row is not as it should be.
+``python benchmarks/plugin_faults.py`` runs `bench run` once for each member and fault, with the
+plugin of `core/tests/api/site`, and prints a Markdown table: exit code, state in run.json, seconds,
+processes left running, and the error. About 300 runs of a few seconds; ``--only REGEX`` selects
+some, such as ``Engine.*=hang``. The exit code is 1 if a row is not as it should be.
 """
 
 from __future__ import annotations

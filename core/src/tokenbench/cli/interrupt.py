@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+from tokenbench.guard.call import interrupt, resume
+
 
 class Interrupt:
     """Polled by a run. Use as a context manager."""
@@ -18,11 +20,13 @@ class Interrupt:
         return self._asked
 
     def __enter__(self) -> Interrupt:
+        resume()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
+        resume()
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -30,3 +34,4 @@ class Interrupt:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
+        interrupt()

@@ -20,13 +20,15 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from tokenbench.api import BenchError
+from tokenbench.api import BenchError, Interrupted
 
 from .limits import limit_s
 from .owner import Owner, raised, too_slow, wrong
 from .types import mismatch
 
 T = TypeVar("T")
+# What a call may still take after the user asked to stop.
+_INTERRUPTED_S = 1.0
 _LONGEST_PAUSE_S, _SHORTEST_PAUSE_S = 0.25, 0.001
 
 
@@ -37,6 +39,7 @@ class _Call:
     owner: object
     member: str
     limit: str
+    begun: float
     deadline: float
 
 
@@ -109,6 +112,7 @@ class _Thread:
 _local = _Local()
 _threads: dict[object, _Thread] = {}
 _abandoned: list[_Thread] = []
+_interrupts: list[float] = []
 
 
 def call(
@@ -137,10 +141,9 @@ def call(
         return function()
 
     def watched() -> T:
-        seconds = limit_s(limit)
-        calls = _local.calls
+        begun, calls = time.monotonic(), _local.calls
         assert calls is not None
-        calls.append(_Call(owner, member, limit, time.monotonic() + seconds))
+        calls.append(_Call(owner, member, limit, begun, begun + limit_s(limit)))
         try:
             found = function()
         except BaseException as error:
@@ -190,7 +193,25 @@ def _wait(job: _Job[T], thread: _Thread, key: object) -> T:
     return job.result
 
 
+def interrupt() -> None:
+    """The user wants to stop: calls end soon, except for those that stop what was started."""
+    _interrupts.append(time.monotonic())
+
+
+def resume() -> None:
+    """Forget earlier interruptions."""
+    _interrupts.clear()
+
+
 def _check_limits(job: _Job[Any], thread: _Thread) -> None:
+    calls = tuple(job.calls)
+    if calls and _interrupts and not any(call.limit == "stop" for call in calls):
+        innermost = calls[-1]
+        if time.monotonic() > max(_interrupts[0], innermost.begun) + _INTERRUPTED_S:
+            raise Interrupted(
+                f"interrupted while waiting for {innermost.owner}: {innermost.member}",
+                hint="what was measured is kept",
+            )
     late = job.late()
     if late is not None and not job.done.is_set():
         error = too_slow(late.owner, late.member, late.limit)

@@ -33,7 +33,7 @@ def _misbehave(how: str) -> None:
         while True:
             time.sleep(0.05)
     if how == "print":
-        print(NOISE)  # noqa: T201
+        print(NOISE)
 
 
 def _faulty(function: Callable[..., Any], how: str, first: int) -> Callable[..., Any]:
