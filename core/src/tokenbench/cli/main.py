@@ -7,6 +7,8 @@ import gc
 import importlib
 import os
 import sys
+import threading
+import time
 import traceback
 from typing import Any
 
@@ -33,6 +35,10 @@ _HELP = {
     "load-worker": "Run a load job by hand or on another host.",
     "calibrate": "Measure the load generator itself on this machine.",
 }
+
+
+# How long threads that a plugin started, and did not end, may keep the command from exiting.
+_THREADS_S = 2.0
 
 
 class _Lazy(click.Group):
@@ -70,16 +76,20 @@ def main(args: list[str] | None = None) -> None:
     try:
         _main(args)
     except SystemExit as end:
-        if "tokenbench.guard.call" in sys.modules:
-            _leave_hanging_plugins(end.code)
+        if args is None and "tokenbench.guard.call" in sys.modules:
+            _leave_plugins(end.code)
         raise
 
 
-def _leave_hanging_plugins(code: Any) -> None:
-    """Exit at once if a plugin's code still runs: the interpreter would wait for it."""
+def _leave_plugins(code: Any) -> None:
+    """Exit at once if a plugin's code still runs: the interpreter might wait for it for ever."""
     from tokenbench.guard.call import stuck
 
-    if stuck():
+    threads = [t for t in threading.enumerate() if t is not threading.main_thread()]
+    deadline = time.monotonic() + _THREADS_S
+    for thread in [] if stuck() else [t for t in threads if not t.daemon]:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if stuck() or any(t.is_alive() and not t.daemon for t in threads):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()

@@ -87,6 +87,8 @@ def _run(job: EvalJob, send: Any) -> None:
             samples += answers
             send({"answered": len(samples)})
     score = evaluation.score(samples)
+    if not (0 <= score.value <= 1 and 0 <= score.correct <= score.n and score.n > 0):
+        raise wrong(owner, "score()", f"returned an impossible score: {score}")
     send({"score": attrs.asdict(score)})
 
 

@@ -83,6 +83,7 @@ class _Thread:
     """The daemon thread of one plugin."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -110,7 +111,7 @@ class _Thread:
 
 
 _local = _Local()
-_threads: dict[object, _Thread] = {}
+_threads: dict[str, _Thread] = {}
 _abandoned: list[_Thread] = []
 _interrupts: list[float] = []
 
@@ -171,22 +172,24 @@ def together(owner: object, function: Callable[[], T]) -> T:
         thread = _Thread(str(owner))
         thread.do(job)
         thread.end()
-        return _wait(job, thread, None)
-    if owner not in _threads:
-        _threads[owner] = _Thread(str(owner))
-    _threads[owner].do(job)
+        return _wait(job, thread)
+    name = str(owner)
+    if name not in _threads:
+        _threads[name] = _Thread(name)
+    _threads[name].do(job)
     # Standard output has results only; what a plugin prints goes to standard error.
     with contextlib.redirect_stdout(sys.stderr):
-        return _wait(job, _threads[owner], owner)
+        return _wait(job, _threads[name])
 
 
-def _wait(job: _Job[T], thread: _Thread, key: object) -> T:
+def _wait(job: _Job[T], thread: _Thread) -> T:
     try:
         while not job.done.wait(job.pause_s()):
             _check_limits(job, thread)
     except BaseException:
         _abandoned.append(thread)
-        _threads.pop(key, None)
+        if _threads.get(thread.name) is thread:
+            del _threads[thread.name]
         raise
     if job.error is not None:
         raise job.error

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic_ns, process_time
 from typing import Any
 
-from tokenbench.api import BenchError, PluginError
+from tokenbench.api import BenchError, Codec, PluginError
 from tokenbench.guard.owner import raised, wrong
 
 from . import native
@@ -74,6 +74,14 @@ class Phase:
             except CodecFailedError as failure:
                 raise self._codec_error(failure) from failure.__cause__
 
+    def _codec(self) -> Codec:
+        try:
+            return find_codec(self._job.codec, self._job.codec_module)
+        except BenchError:
+            raise
+        except BaseException as error:
+            raise raised(self._job.codec_owner or "the codec", "its factory", error) from error
+
     def _codec_error(self, failure: CodecFailedError) -> PluginError:
         owner = self._job.codec_owner or "the codec"
         if failure.problem is not None:
@@ -83,7 +91,7 @@ class Phase:
 
     def _run(self, loop: EventLoop) -> PhaseSummary:
         job = self._job
-        codec = find_codec(job.codec, job.codec_module)
+        codec = self._codec()
         key = os.environ.get(job.api_key_env) if job.api_key_env else None
         target_url = TargetUrl(job.url, api_key=key)
         recorder = Recorder(Path(job.output), worker=job.worker)

@@ -39,6 +39,7 @@ from tokenbench.suite.schema import DeploymentRequest, PluginRef
 
 from .amend import amendments_for
 from .canonical import identity, plain
+from .launch_check import check_launch
 from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
 from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
 from .probe import Prober, hardware_facts
@@ -260,6 +261,7 @@ def _launch(
     name = asked.engine.name
     engine, facts = plugins.engine(asked.engine), request.hardware
     plan = engine.plan(request)
+    check_launch(plugins.owner("engine", asked.engine.key), plan)
     amendments = amendments_for(plugins.registry, name, request, plan)
     layers = [
         hardware_layer(facts.kind, plugins.hardware(asked.hardware).environment()),

@@ -60,7 +60,7 @@ def choose_codec(
 
 
 def _first_turn(workload: Workload, context: WorkloadContext) -> Turn:
-    session: Session | None = next(workload.sessions(context, 0), None)
+    session: Session | None = next(iter(workload.sessions(context, 0)), None)
     if session is None:
         raise UsageError("the workload has no sessions", hint="check its options and data")
     owner = owner_text(workload)

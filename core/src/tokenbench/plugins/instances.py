@@ -26,6 +26,7 @@ from tokenbench.load.codecs import BUILT_IN, find_codec
 from tokenbench.suite.options import build_options
 from tokenbench.suite.schema import PluginRef
 
+from .codec_check import check_codec
 from .registry import PluginRegistry, owner_of
 
 P = TypeVar("P")
@@ -150,6 +151,7 @@ class PluginInstances:
             made = call(
                 owner, "its factory", "factory", lambda: find_codec(name, module), result=Codec
             )
+            check_codec(owner, made)
             self._codecs[name] = limited(made, Codec, owner)  # type: ignore[type-abstract]
         return self._codecs[name]
 

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from tokenbench.api import hookspecs
+from tokenbench.guard.types import mismatch
 
 from .kinds import Kind
 
@@ -69,6 +70,10 @@ def select_spec(name: str, specs: Any, kind: Kind) -> Any:
             "exactly one spec must have the entry point's name",
         )
     _check_options(found[0])
+    if (problem := mismatch(found[0], kind.spec)) is not None:
+        raise ValueError(
+            f"the spec {name!r} is wrong: {problem}", f"compare it with {wanted} of tokenbench.api"
+        )
     return found[0]
 
 
