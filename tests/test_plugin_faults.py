@@ -34,7 +34,7 @@ def matrix() -> ModuleType:
         ("Engine.dialect=nonsense", "", r"engine .*: dialect\(\) returned a Nonsense, expected Di"),
         ("Workload.sessions=exit", "", r"workload .*: sessions\(\) raised SystemExit: 7"),
         ("Engine.ready=hang", "failed", r"engine .*: ready\(\) did not return within 4 s"),
-        ("Session.next=hang@4", "failed", r"workload .*: Session.next\(\) did not return"),
+        ("Session.next=stubborn@4", "failed", r"workload .*: Session.next\(\) did not return"),
         ("Codec.classify=nonsense@5", "failed", r"codec .*: classify\(\) returned a Nonsense"),
         ("Eval.score=raise", "failed", r"eval .*: score\(\) raised RuntimeError: failed on purp"),
         ("Reporter.render=interrupt", "complete", r"reporter .*: render\(\) raised KeyboardInter"),

@@ -1,11 +1,13 @@
 """Faults on demand: the environment variable ``RECORDING_FAULT`` is ``MEMBER=HOW``.
 
 ``MEMBER=HOW@N`` begins with the N-th call of that member in a process. HOW is ``raise``, ``exit``,
-``interrupt``, ``hang``, ``print`` or ``nonsense``.
+``interrupt``, ``hang``, ``stubborn`` (hangs, and swallows what is raised meanwhile), ``print`` or
+``nonsense``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -31,6 +33,9 @@ def _misbehave(how: str) -> None:
         raise KeyboardInterrupt
     if how == "hang":
         while True:
+            time.sleep(0.05)
+    while how == "stubborn":
+        with contextlib.suppress(BaseException):
             time.sleep(0.05)
     if how == "print":
         print(NOISE)
