@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_bench import SITE
 
 from tokenbench.plugins.kinds import BY_NAME, KINDS
 
@@ -123,6 +124,74 @@ def test_use_of_a_broken_or_ambiguous_plugin(cli, thirty) -> None:
     assert done.code == 2
 
 
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of distributions."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("group", "meant"),
+    [
+        ("tokenbench.workload", "'tokenbench.workloads'"),
+        ("tokenbench_workloads", "'tokenbench.workloads'"),
+        ("tokenbnech.workloads", "'tokenbench.workloads'"),
+        ("tokenbench.thermometers", "groups: tokenbench.engines"),
+    ],
+)
+def test_a_misspelt_entry_point_group_is_shown(cli, site: Path, group: str, meant: str) -> None:
+    """In the list with what was meant, and where the plugin is asked for."""
+    _install(site, "lost", "lost", WORKLOAD, "0.1")
+    entries = site / "lost-1.0.dist-info" / "entry_points.txt"
+    entries.write_text(entries.read_text().replace("[tokenbench.workloads]", f"[{group}]"))
+    (line,) = [x for x in cli("plugins", "list").out.splitlines() if x.startswith("not found")]
+    assert f"lost 1.0: the entry-point group {group!r} does not exist" in line
+    assert meant in line
+    (row,) = [r for r in json.loads(cli("plugins", "list", "--json").out) if r["kind"] is None]
+    assert (row["name"], row["state"], row["stage"]) == ("lost", "broken", "group")
+    if "meant" not in row["hint"]:
+        return
+    done = cli("plan", "--engine", "scripted", "--workload", "lost")
+    assert done.code == 2
+    assert repr(group) in done.complaint[1] and meant in done.complaint[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        ("(request, plna)", "has no argument 'plna'", "did you mean 'plan'?"),
+        ("(request, weather)", "has no argument 'weather'", "its arguments: request, plan"),
+    ],
+)
+def test_an_unknown_hook_argument_is_named(
+    cli, site: Path, arguments: str, message: str, hint: str
+) -> None:
+    """While the plugin is loaded, with the arguments that there are."""
+    hook = f"\n@hookimpl\ndef bench_amend_launch{arguments}:\n    return None\n"
+    name = f"curious-{len(arguments)}"  # Python keeps modules by name.
+    _install(site, name, name, WORKLOAD + hook, "0.1")
+    done = cli("plan", "--engine", "scripted", "--workload", name)
+    assert done.code == 3
+    assert f"broken (hooks): bench_amend_launch {message}" in done.complaint[0]
+    assert hint in done.complaint[1]
+
+
+def test_a_check_that_hangs_fails(bench, site: Path) -> None:
+    """`bench plugins check` ends, and says where the plugin hangs."""
+    hangs = WORKLOAD.replace(
+        "        while True:\n", "        while True:\n            time.sleep(1)\n"
+    )
+    _install(site, "slow", "slow", "import time\n" + hangs, "0.1")
+    limits = {"TOKENBENCH_PLUGIN_LIMITS_S": "check=0.3", "PYTHONPATH": str(site)}
+    done = bench("plugins", "check", "slow", **limits)
+    assert done.code == 3, done.err
+    assert re.search(r"sessions-end +failed +the plugin did not return within 0.3 s", done.out)
+
+
 def test_checks_are_cached_until_the_distribution_changes(tmp_path: Path, monkeypatch) -> None:
     """The RECORD file is the key. Editable installations have none, so they are checked again."""
     from tokenbench.plugins import checking, discovery
@@ -217,6 +286,23 @@ def test_new_package_passes_the_kit(scaffolded, kind: str) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert re.search(r"\d+ passed", done.stdout)
+
+
+def test_new_packages_show_numbers(bench, scaffolded) -> None:
+    """Workload, eval and reporter of `bench plugins new` in one run show a rate and a score."""
+    path = os.pathsep.join((scaffolded["env"]["PYTHONPATH"], str(SITE)))
+    done = bench(
+        *("run", "--engine", "scripted:codec=openai-chat", "--workload", "my-workload"),
+        *("--eval", "my-eval", "--reporter", "my-reporter", "--requests", "20", "--repeats", "1"),
+        *("--use", "my-observer", "--use", "my-amendment", "--allow-invalid"),
+        PYTHONPATH=path,
+    )
+    assert done.code == 0, done.err
+    (report,) = bench.run_directory.glob("reports/my-reporter.txt")
+    point, score = report.read_text().splitlines()
+    assert re.search(r"c1 \w+: [1-9][\d.]* tok/s", point), point
+    assert re.fullmatch(r"my-eval: exact_number 0\.\d+ of 3 questions", score), score
+    assert (bench.run_directory / "my-observer.txt").exists()
 
 
 def test_ruff_accepts_new_packages(scaffolded) -> None:

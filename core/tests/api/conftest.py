@@ -196,7 +196,7 @@ def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
         (tmp_path / "scratch").mkdir(exist_ok=True)
         job = EvalJob(
             module=PLUGIN,
-            name="recording",
+            owner={"kind": "eval", "name": "recording"},
             seed=7,
             base_url=f"http://127.0.0.1:{port}",
             model="served",

@@ -71,7 +71,7 @@ def test_a_missing_answer_is_a_plugin_error(ask, notes) -> None:
     said = ask(options={"short": True})
     assert (said[-1]["kind"], said[-1]["error"]) == (
         "PluginError",
-        "the eval did not return one sample per question, in order",
+        "eval 'recording': ask() did not return one sample per question, in order",
     )
     assert not notes.of("Eval.score")
 

@@ -139,7 +139,7 @@ def test_none_changes_nothing(notes) -> None:
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
-        ("fails", PluginError, r"recording\.plugin failed to amend the launch: RuntimeError"),
+        ("fails", PluginError, r"\(recording 1\.0\): bench_amend_launch\(\) raised RuntimeError"),
         ("rejects", UsageError, "rejected on purpose"),
     ],
 )

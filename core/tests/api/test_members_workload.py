@@ -189,10 +189,14 @@ def test_the_dataset_hash_is_part_of_the_identity(notes) -> None:
 @pytest.mark.covers("Workload.sessions")
 def test_each_phase_has_its_own_seed(whole_run: WholeRun) -> None:
     """The context describes the server; the returned sessions are run."""
-    choosing, *phases = whole_run.notes.of("Workload.sessions")
+    calls = whole_run.notes.of("Workload.sessions")
+    # While planning, before the engine starts, and for the server.
+    choosing = [call for call in calls if call["seed"] == 0]
+    assert choosing == calls[:3]
+    phases = calls[3:]
     assert len(phases) == 2 * (1 + 2)
     assert len({call["seed"] for call in phases}) == len(phases)
-    for call in (choosing, *phases):
+    for call in calls:
         assert (call["token_ids"], call["chat"], call["context_tokens"]) == (False, False, 64)
     ran = {call["session"].partition("-")[0] for call in whole_run.notes.of("Session.next")}
     assert ran == {str(call["seed"]) for call in whole_run.notes.of("Workload.sessions")}
@@ -214,7 +218,9 @@ def test_the_workload_gets_the_model_s_tokenizer(whole_run: WholeRun) -> None:
     """Created once, from the selected weights."""
     (made,) = whole_run.notes.of("ModelSpec.tokenizer")
     assert made["path"] == "rec/weights"
-    for call in whole_run.notes.of("Workload.sessions"):
+    planning, *running = whole_run.notes.of("Workload.sessions")
+    assert "vocab_size" not in planning  # A plan needs no weights.
+    for call in running:
         assert (call["vocab_size"], call["special_ids"]) == (5, [0])
         assert (call["ids"], call["text"]) == ([1, 2, 3], "what is asked")
 

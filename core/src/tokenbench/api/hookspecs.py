@@ -346,7 +346,7 @@ def bench_point_finished(event: PointFinished) -> None:
 
         @hookimpl
         def bench_point_finished(event):
-            rate = event.result.metrics.get("output_tok_s")
+            rate = event.result.metrics.get("output_tok_s.whole")
     """
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+from tokenbench.guard.call import interrupt, resume
+
 
 class Interrupt:
     """Polled by a run. Use as a context manager."""
@@ -20,11 +22,13 @@ class Interrupt:
         return self._asked
 
     def __enter__(self) -> Interrupt:
+        resume()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
+        resume()
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -33,3 +37,4 @@ class Interrupt:
             self._raised = True
             raise KeyboardInterrupt
         self._asked = True
+        interrupt()

@@ -11,7 +11,7 @@ import click
 from .streams import Command, echo
 
 if TYPE_CHECKING:
-    from tokenbench.plugins.discovery import Candidate
+    from tokenbench.plugins.discovery import Candidate, Misplaced
     from tokenbench.plugins.state import Outcome
 
 
@@ -36,14 +36,16 @@ def list_command(
     obj: dict[str, tuple[str, ...]], as_json: bool = False, check: bool = False
 ) -> None:
     """What is installed, from metadata alone unless --check is given."""
-    from tokenbench.plugins.discovery import discover
+    from tokenbench.plugins.discovery import discover, misplaced
 
     candidates = discover(without=obj["without"])
+    strays = misplaced()
     outcomes = _outcomes(candidates) if check else {}
     if as_json:
-        echo(json.dumps([_row(c, outcomes.get(c)) for c in candidates], indent=2))
+        rows = [*(_row(c, outcomes.get(c)) for c in candidates), *map(_stray_row, strays)]
+        echo(json.dumps(rows, indent=2))
         return
-    if not candidates:
+    if not candidates and not strays:
         echo("no plugin is installed")
         return
     table = [["KIND", "NAME", "DISTRIBUTION", "VERSION", "API", *(["STATE"] if check else [])]]
@@ -51,6 +53,24 @@ def list_command(
         state = [_state(outcomes[c])] if check else []
         table.append([c.kind, c.name, c.distribution, c.version, c.api or "-", *state])
     _print_table(table)
+    for stray in strays:
+        origin = f"{stray.distribution} {stray.version}"
+        echo(_printable(f"not found: {origin}: {stray.message} ({stray.hint})"))
+
+
+def _stray_row(stray: Misplaced) -> dict[str, Any]:
+    return {
+        "kind": None,
+        "name": stray.name,
+        "distribution": stray.distribution,
+        "version": stray.version,
+        "api": None,
+        "state": "broken",
+        "stage": "group",
+        "message": stray.message,
+        "hint": stray.hint,
+        "log": None,
+    }
 
 
 def _print_table(table: list[list[str]]) -> None:

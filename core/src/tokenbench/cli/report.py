@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tokenbench.api.errors import BenchError, PluginError, UsageError
+from tokenbench.api.errors import UsageError
 
 from .streams import Command, coloured, columns, output, write_bytes
 
@@ -95,16 +95,7 @@ def _reporters(directory: RunDirectory) -> Sequence[PluginRef]:
 
 
 def _artifacts(plugins: PluginInstances, ref: PluginRef, view: View) -> list[Artifact]:
-    reporter = plugins.reporter(ref)
-    try:
-        return list(reporter.render(view))
-    except BenchError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the reporter {ref.name!r} failed: {type(error).__name__}: {error}",
-            hint="the results are kept; try another reporter with `bench report`",
-        ) from error
+    return list(plugins.reporter(ref).render(view))
 
 
 def _put(artifact: Artifact, folder: Path, taken: set[str]) -> None:

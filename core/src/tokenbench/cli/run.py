@@ -54,11 +54,13 @@ def command(
     configure_logging()
     with Interrupt() as interrupt:
         outcome, directory = _run(obj, asked, base, resume, interrupt)
-    _report(obj, directory)
+    no_report = _report(obj, directory)
     if outcome.error is not None:
         echo(f"to continue it: bench run --resume {directory}")
         raise outcome.error
     _judge(outcome, allow_invalid)
+    if no_report is not None:
+        raise no_report
 
 
 def _run(
@@ -95,15 +97,18 @@ def _run(
         return runner.run(), directory.path
 
 
-def _report(obj: dict[str, Any], directory: Path) -> None:
-    """Render a run; a broken reporter must not hide the results."""
+def _report(obj: dict[str, Any], directory: Path) -> BenchError | None:
+    """Render a run; returns the error of a broken reporter, which must not hide the results."""
     from .report import render
 
+    failed: BenchError | None = None
     try:
         render(directory, None, obj["without"])
     except BenchError as error:
         click.echo(f"warning: no report: {error.message} ({error.hint})", err=True)
+        failed = error
     echo(f"run directory: {directory}")
+    return failed
 
 
 def _judge(outcome: Outcome, allow_invalid: bool) -> None:

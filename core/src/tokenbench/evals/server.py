@@ -9,7 +9,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenbench.api import Dialect, EngineError, FrozenMap, Generation, Target, Turn
+from tokenbench.api import Codec, Dialect, EngineError, FrozenMap, Generation, Target, Turn
+from tokenbench.guard.call import call
+from tokenbench.guard.members import limited
+from tokenbench.guard.owner import Owner
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.generate import Generated, generate
 
@@ -41,7 +44,7 @@ class HttpEvalServer:
         self.journal = Journal(Path(job.samples).with_name("answers.jsonl"))
         self.health = Health(stall_timeout_s=job.stall_timeout_s)
         self._timeout_s = job.request_timeout_s
-        self._codec = find_codec(job.codec, job.codec_module)
+        self._codec = _codec(job)
         self._target = Target(model=job.model, dialect=_dialect(job.dialect))
         self._end = threading.Event()
 
@@ -118,6 +121,14 @@ def _turn(request: Generation) -> Turn:
         seed=request.seed,
         extra_body=FrozenMap(extra),
     )
+
+
+def _codec(job: EvalJob) -> Codec:
+    if job.codec_owner is None:
+        return find_codec(job.codec, job.codec_module)
+    owner, name, module = Owner(**job.codec_owner), job.codec, job.codec_module
+    made = call(owner, "its factory", "factory", lambda: find_codec(name, module), result=Codec)
+    return limited(made, Codec, owner)  # type: ignore[type-abstract]
 
 
 def _dialect(values: dict[str, Any]) -> Dialect:

@@ -9,25 +9,19 @@ Writes to standard output: ``{"questions": n}``, ``{"answered": n}`` after each 
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import attrs
 import msgspec
 
-from tokenbench.api import (
-    BenchError,
-    EngineError,
-    EvalSample,
-    FrozenMap,
-    PluginError,
-    Question,
-)
+from tokenbench.api import BenchError, EngineError, Eval, EvalSample, FrozenMap, Question
+from tokenbench.guard.owner import Owner, wrong
+from tokenbench.plugins.in_worker import make
 from tokenbench.store.files import append_line
-from tokenbench.suite.options import build_options
 
 from .server import HttpEvalServer
 
@@ -37,12 +31,12 @@ _ERRORS = BenchError.__module__
 
 @attrs.frozen(kw_only=True)
 class EvalJob:
-    """The worker's job file. `options` are as the user gave them. `samples`: the file of samples;
-    the worker's other files are beside it.
+    """The worker's job file. `options` are as given. `samples`: the file of samples; the worker's
+    other files are beside it. `owner` and `codec_owner` (None: a built-in codec) have the fields of
+    :class:`tokenbench.guard.owner.Owner`.
     """
 
     module: str
-    name: str
     options: dict[str, Any]
     seed: int
     base_url: str
@@ -56,6 +50,8 @@ class EvalJob:
     request_timeout_s: float = 600.0
     stall_timeout_s: float = 120.0
     api_key_env: str | None = None
+    owner: dict[str, str]
+    codec_owner: dict[str, str] | None = None
 
 
 def main(path: str) -> None:
@@ -70,9 +66,10 @@ def main(path: str) -> None:
     try:
         _run(msgspec.json.decode(Path(path).read_bytes(), type=EvalJob), send)
     except BenchError as error:
+        traceback.print_exception(error)
         send({"error": error.message, "hint": error.hint, "kind": _kind(error)})
         sys.stderr.flush()
-        # Not sys.exit: threads may wait for a server that hangs.
+        # Not sys.exit: threads may wait for a server that hangs, or be the plugin's.
         os._exit(error.exit_code)
 
 
@@ -82,14 +79,15 @@ def _kind(error: BenchError) -> str:
 
 
 def _run(job: EvalJob, send: Any) -> None:
-    evaluation = _evaluation(job)
+    owner = Owner(**job.owner)
+    evaluation = make(owner, job.module, job.options, Eval)  # type: ignore[type-abstract]
     questions = evaluation.questions(job.seed)
     send({"questions": len(questions)})
-    asking = Asking(evaluation, HttpEvalServer(job), Path(job.samples))
+    asking = Asking(evaluation, owner, HttpEvalServer(job), Path(job.samples))
     asked = {question.id for question in questions}
     samples = [sample for sample in read_samples(asking.file) if sample.question in asked]
     answered = {sample.question for sample in samples}
-    left = [question for question in questions if question.id not in answered]
+    left: list[Question] = [question for question in questions if question.id not in answered]
     # With one question in flight, a larger batch would only delay its samples.
     size = 1 if job.concurrency == 1 else max(BATCH, job.concurrency)
     if samples:
@@ -103,6 +101,8 @@ def _run(job: EvalJob, send: Any) -> None:
             hint="see the server's log",
         )
     score = evaluation.score(samples)
+    if not (0 <= score.value <= 1 and 0 <= score.correct <= score.n and score.n > 0):
+        raise wrong(owner, "score()", f"returned an impossible score: {score}")
     send(
         {
             "score": attrs.asdict(score),
@@ -115,11 +115,14 @@ def _run(job: EvalJob, send: Any) -> None:
 class Asking:
     """Asks the questions of an eval. `unanswered`: those that were given up, and why."""
 
-    def __init__(self, evaluation: Any, server: HttpEvalServer, file: Path) -> None:
+    def __init__(
+        self, evaluation: Eval, owner: Owner, server: HttpEvalServer, file: Path
+    ) -> None:
         self.server = server
         self.file = file
         self.unanswered: list[dict[str, str]] = []
         self._evaluation = evaluation
+        self._owner = owner
 
     def ask(self, batch: list[Question]) -> list[EvalSample]:
         """The samples of a batch, without those of questions that got no answer. They are on disk.
@@ -155,20 +158,9 @@ class Asking:
             self.server.journal.rewind()
             return None
         if [sample.question for sample in samples] != [question.id for question in batch]:
-            raise PluginError(
-                "the eval did not return one sample per question, in order",
-                hint="report it to the plugin's author",
-            )
+            raise wrong(self._owner, "ask()", "did not return one sample per question, in order")
         self.server.journal.commit()
         return samples
-
-
-def _evaluation(job: EvalJob) -> Any:
-    for spec in importlib.import_module(job.module).bench_register_evals():
-        if spec.name == job.name:
-            options = build_options(spec.options, job.options, where=f"eval {job.name}")
-            return spec.factory(options)
-    raise PluginError(f"{job.module} registers no eval {job.name!r}", hint="reinstall the plugin")
 
 
 def read_samples(file: Path) -> list[EvalSample]:

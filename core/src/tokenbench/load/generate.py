@@ -8,6 +8,8 @@ from typing import Any
 import attrs
 
 from tokenbench.api import Codec, Target, Turn
+from tokenbench.guard.call import together
+from tokenbench.guard.members import owner_of
 from tokenbench.launch.control import status_failure, tls_context
 from tokenbench.launch.http_failure import failure_text
 
@@ -85,7 +87,10 @@ def generate(
     if encoding != "identity":
         # httpx could read it, but a load worker does not: it would measure the decompression.
         return _failed(f"compressed response ({encoding})", http_status=200)
-    return _read(codec, target, bytes(body))
+    owner = owner_of(codec)
+    if owner is None:
+        return _read(codec, target, bytes(body))
+    return together(owner, lambda: _read(codec, target, bytes(body)))
 
 
 def _lost(error: Exception) -> str:

@@ -22,6 +22,8 @@ class LoadJob:
         arrivals: open loop: path of this worker's share of the schedule, 64-bit integers,
             nanoseconds from the start.
         rate_per_s: open loop: the rate of all workers, for the records.
+        workload_owner: the plugin whose sessions are sent, as errors name it.
+        codec_owner: the plugin of the codec, as errors name it.
         api_key_env: the environment variable with the API key; the job never contains the key.
     """
 
@@ -43,6 +45,8 @@ class LoadJob:
     stall_timeout_s: float = 120.0
     drain_timeout_s: float = 600.0
     api_key_env: str | None = None
+    workload_owner: str | None = None
+    codec_owner: str | None = None
 
 
 def encode(value: Any) -> bytes:

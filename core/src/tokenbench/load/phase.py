@@ -12,17 +12,20 @@ from pathlib import Path
 from time import monotonic_ns, process_time
 from typing import Any
 
-from tokenbench.api import BenchError, PluginError
+from tokenbench.api import BenchError, Codec, PluginError
+from tokenbench.guard.owner import raised, wrong
 
 from . import native
 from .clocks import read_clocks
 from .codecs import find_codec
 from .event_loop import EventLoop
+from .hang_watch import HangWatch
 from .job import LoadJob
 from .pauses import PauseWatch
 from .pool import ConnectionPool
 from .recorder import Recorder
 from .records import PhaseSummary, Status
+from .request_state import CodecFailedError
 from .scheduler import PhaseResources, Scheduler
 from .session_file import SessionReader
 from .strategies import ClosedLoop, OpenLoop
@@ -71,8 +74,31 @@ class Phase:
 
         Use a new event loop for each phase: its read delays are this phase's.
         """
+        with HangWatch(self._job, lambda error: self._send_message(error_message(error))) as watch:
+            self._watch = watch
+            try:
+                return self._run(loop)
+            except CodecFailedError as failure:
+                raise self._codec_error(failure) from failure.__cause__
+
+    def _codec(self) -> Codec:
+        try:
+            return find_codec(self._job.codec, self._job.codec_module)
+        except BenchError:
+            raise
+        except BaseException as error:
+            raise raised(self._job.codec_owner or "the codec", "its factory", error) from error
+
+    def _codec_error(self, failure: CodecFailedError) -> PluginError:
+        owner = self._job.codec_owner or "the codec"
+        if failure.problem is not None:
+            return wrong(owner, "classify()", f"returned {failure.problem}")
+        assert failure.__cause__ is not None
+        return raised(owner, "classify()", failure.__cause__)
+
+    def _run(self, loop: EventLoop) -> PhaseSummary:
         job = self._job
-        codec = find_codec(job.codec, job.codec_module)
+        codec = self._codec()
         key = os.environ.get(job.api_key_env) if job.api_key_env else None
         target_url = TargetUrl(job.url, api_key=key)
         recorder = Recorder(Path(job.output), worker=job.worker)
@@ -122,7 +148,7 @@ class Phase:
         receiver = resources.pool.receiver
         receiver.check_clock()
         if scheduler.failure is not None:
-            raise _plugin_error(scheduler.failure)
+            raise scheduler.failure
         concurrency = self._job.concurrency or 0
         target_ns = concurrency * (scheduler.dispatch_ended_ns - scheduler.started_ns)
         return PhaseSummary(
@@ -172,6 +198,7 @@ class Phase:
         """Report progress; handle timeouts, stalls and disk errors."""
         job = self._job
         now_ns = monotonic_ns()
+        self._watch.beat()
         scheduler.end_timed_out(now_ns)
         resources.pool.receiver.check_clock()
         chunks = scheduler.received_chunks()
@@ -221,10 +248,7 @@ def _make_scheduler(job: LoadJob, resources: PhaseResources) -> Scheduler:
     return OpenLoop(job, resources, schedule)
 
 
-def _plugin_error(error: Exception) -> BenchError:
-    if isinstance(error, BenchError):
-        return error
-    return PluginError(
-        f"a session of the workload failed: {type(error).__name__}: {error}",
-        hint="report this to the author of the workload plugin",
-    )
+def error_message(error: BenchError) -> dict[str, Any]:
+    """An error as a message of the load worker."""
+    kind = PluginError if isinstance(error, PluginError) else type(error)
+    return {"error": error.message, "hint": error.hint, "kind": kind.__name__}

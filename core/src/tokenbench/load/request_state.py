@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tokenbench.api import Codec, StreamEvent
+from tokenbench.api import BenchError, Codec, StreamEvent
+from tokenbench.guard.types import mismatch
 
 from . import native
 from .chunk_template import ChunkTemplate, make_template
@@ -25,6 +26,14 @@ _MAX_COUNT = 2**31 - 1
 
 RequestedTokens = tuple[int, int, bool]
 """Prompt tokens (-1 if unknown), output limit, whether exactly that many were requested."""
+
+
+class CodecFailedError(Exception):
+    """`classify` raised the cause, or its result is wrong: then `problem` says how."""
+
+    def __init__(self, problem: str | None) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 class InFlightRequest:
@@ -137,13 +146,20 @@ class InFlightRequest:
         self._handle_events(events, now_ns)
 
     def _handle_events(self, events: list[bytes], now_ns: int) -> None:
-        for data in events:
-            if not data or data.isspace():
-                continue  # A keep-alive.
-            if type(data) is NamedEvent and data.name == ERROR:
-                self._set_error(_error_text(self._classify, data))
-            else:
-                self._handle_event(data, self._classify(data), now_ns)
+        event = StreamEvent()
+        try:
+            for data in events:
+                if not data or data.isspace():
+                    continue  # A keep-alive.
+                if type(data) is NamedEvent and data.name == ERROR:
+                    self._set_error(_error_text(self._classify, data))
+                else:
+                    event = self._classify(data)
+                    self._handle_event(data, event, now_ns)
+        except (BenchError, ValueError):
+            raise
+        except BaseException as error:
+            raise CodecFailedError(mismatch(event, StreamEvent)) from error
 
     def _handle_event(self, data: bytes, event: StreamEvent, now_ns: int) -> None:
         if event.token:

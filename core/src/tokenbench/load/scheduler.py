@@ -8,7 +8,8 @@ from time import monotonic_ns
 
 import attrs
 
-from tokenbench.api import Codec, Target, Turn
+from tokenbench.api import BenchError, Codec, Target, Turn
+from tokenbench.guard.owner import raised
 
 from .event_loop import EventLoop
 from .job import LoadJob
@@ -62,7 +63,7 @@ class Scheduler(ABC):
             resources.timers,
             start=self._begin_session,
             ended=lambda: self.stop("sessions"),
-            failed=self._abort_with,
+            failed=lambda error: self._abort_with(error, "workload", "unpickling a session"),
         )
         self._timers = resources.timers
         self._loop = resources.loop
@@ -82,7 +83,7 @@ class Scheduler(ABC):
         # When the next turn became possible: its scheduled time without think time.
         self._possible_ns = 0
         self.finished = False
-        self.failure: Exception | None = None
+        self.failure: BenchError | None = None
         self.stopped_by: str | None = None
         self.started_ns = self.dispatch_ended_ns = self.ended_ns = ABSENT
         self.dispatched = self.turns = self.failed = self.output_tokens = 0
@@ -187,8 +188,8 @@ class Scheduler(ABC):
         self._possible_ns = scheduled_ns
         try:
             state.start()
-        except Exception as error:
-            self._abort_with(error)
+        except BaseException as error:
+            self._abort_with(error, "workload", "Session.next()")
             return False
         if state.finished and self._session_states.pop(number, None) is not None:
             # The session sent nothing. Continuing later avoids recursion when many do.
@@ -225,8 +226,8 @@ class Scheduler(ABC):
             return
         try:
             http_bytes = self._target_url.http_bytes(self._codec.encode(turn, self._target))
-        except Exception as error:
-            self._abort_with(error)
+        except BaseException as error:
+            self._abort_with(error, "codec", "encode()")
             return
         requested = requested_tokens(turn)
         self._dispatch(state, state.number, turn_number, http_bytes, requested, scheduled_ns)
@@ -330,15 +331,20 @@ class Scheduler(ABC):
         elif state.number in self._session_states:
             try:
                 state.turn_ended(request)
-            except Exception as error:
-                self._abort_with(error)
+            except BaseException as error:
+                self._abort_with(error, "workload", "Session.next()")
                 return
             self._possible_ns = request.end_ns
             self._end_session_if_finished(state)
 
-    def _abort_with(self, error: Exception) -> None:
+    def _abort_with(self, error: BaseException, kind: str, member: str) -> None:
         """End the phase because code of a plugin failed; completed turns are kept."""
-        self.failure = self.failure or error
+        if self.failure is None and isinstance(error, BenchError):
+            self.failure = error
+        elif self.failure is None:
+            owner = self._job.workload_owner if kind == "workload" else self._job.codec_owner
+            self.failure = raised(owner or f"the {kind}", member, error)
+            self.failure.__cause__ = error
         self.abort("fatal", Status.CANCELLED)
 
     def _count_failure(self, request: InFlightRequest) -> None:

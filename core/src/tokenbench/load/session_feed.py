@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 from tokenbench.api import Codec, Session, Target
+from tokenbench.guard.call import together
 
 from .session_file import SessionWriter
 
@@ -29,6 +30,8 @@ class SessionFeed:
 
     Args:
         limit: sessions that the phase needs at most, if that is known.
+        workload_owner: the plugin of the sessions, as errors name it.
+        codec_owner: the plugin of the codec, as errors name it.
     """
 
     def __init__(
@@ -41,10 +44,14 @@ class SessionFeed:
         concurrency: int,
         rate_per_s: float | None = None,
         limit: int | None = None,
+        workload_owner: str | None = None,
+        codec_owner: str | None = None,
     ) -> None:
         self._sessions = sessions
         self._codec, self._target = codec, target
-        self._writers = [SessionWriter(file) for file in files]
+        owners = (workload_owner, codec_owner)
+        self._writers = [SessionWriter(file, *owners) for file in files]
+        self._workload_owner = workload_owner
         self._concurrency = concurrency
         self._rate_per_s = rate_per_s or 0.0
         self._limit = limit
@@ -54,7 +61,14 @@ class SessionFeed:
         self.exhausted = False
 
     def prepare(self, cancelled: Callable[[], bool]) -> None:
-        """Write the first batch. Stops early once `cancelled()` is true."""
+        """Write the first batch. Stops early once `cancelled()` is true.
+
+        Raises:
+            BenchError: the workload or the codec failed.
+        """
+        together(self._workload_owner, lambda: self._prepare(cancelled))
+
+    def _prepare(self, cancelled: Callable[[], bool]) -> None:
         least = max(4 * self._concurrency, _LEAST_FIRST, int(_AHEAD_S * self._rate_per_s))
         if self._limit is not None:
             least = min(least, self._limit)
@@ -77,6 +91,9 @@ class SessionFeed:
         Args:
             taken: how many sessions each worker has started.
         """
+        return together(self._workload_owner, lambda: self._top_up(taken))
+
+    def _top_up(self, taken: Sequence[int]) -> bool:
         self._measure_rate(sum(taken))
         begun = monotonic()
         wanted = self._ahead()

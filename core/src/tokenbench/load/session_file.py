@@ -18,11 +18,13 @@ from typing import IO, Literal, cast
 
 import msgspec
 
-from tokenbench.api import Codec, Session, Target, Turn
+from tokenbench.api import Codec, HttpRequest, Session, SingleTurn, Target, Turn
+from tokenbench.guard.call import call
+from tokenbench.guard.owner import wrong
+from tokenbench.guard.types import mismatch, returns
 
 from .records import ABSENT
 from .request_state import RequestedTokens
-from .session_state import SessionState
 from .target_url import Route, TargetUrl, with_body
 
 # kind, size of the data that follows, route, asked_in, asked_out, exact, delay_s
@@ -75,7 +77,10 @@ class SessionWriter:
     read, except for the first file. `size`: bytes written to all of them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, workload_owner: str | None = None, codec_owner: str | None = None
+    ) -> None:
+        self._workload_owner, self._codec_owner = workload_owner, codec_owner
         self._path = path
         self._files = 1
         self._out: IO[bytes] = path.open("wb")
@@ -87,15 +92,28 @@ class SessionWriter:
 
         Raises:
             UsageError: the codec cannot encode its turn.
+            PluginError: the workload or the codec failed.
         """
         if self._file_size > _MAX_FILE_BYTES:
             self._continue()
         if not session.one_turn:
-            data = pickle.dumps(session, protocol=pickle.HIGHEST_PROTOCOL)
-            self._frame(_SESSION, data)
+            self._frame(_SESSION, pickled(session, self._workload_owner))
             return
-        turn = _only_turn(session)
-        request = codec.encode(turn, target)
+        turn = _only_turn(session, self._workload_owner)
+        request = call(
+            self._codec_owner,
+            "encode()",
+            "pure",
+            lambda: codec.encode(turn, target),
+            result=HttpRequest,
+        )
+        try:
+            self._write_request(turn, request)
+        except (TypeError, ValueError, struct.error) as error:
+            problem = mismatch(turn, Turn) or f"a turn with an impossible number: {error}"
+            raise wrong(self._workload_owner, "Session.next()", f"returned {problem}") from error
+
+    def _write_request(self, turn: Turn, request: HttpRequest) -> None:
         n_in, n_out, exact = requested_tokens(turn)
         route = self._route((request.method, request.path, request.content_type))
         self._frame(_REQUEST, request.body, route, n_in, n_out, exact, turn.delay_s)
@@ -150,9 +168,38 @@ def _file_name(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}") if number else path
 
 
-def _only_turn(session: Session) -> Turn:
-    turns: list[Turn] = []
-    SessionState(0, session, lambda _state, _number, turn: turns.append(turn)).start()
+def pickled(session: Session, owner: str | None) -> bytes:
+    """The session for a load worker.
+
+    Raises:
+        PluginError: it cannot be pickled.
+    """
+    return call(
+        owner,
+        "pickling a session",
+        "item",
+        lambda: pickle.dumps(session, protocol=pickle.HIGHEST_PROTOCOL),
+    )
+
+
+def first_turns(session: Session, owner: str | None) -> tuple[Turn, ...]:
+    """The turns that a session begins with.
+
+    Raises:
+        PluginError: it failed, or they are no turns.
+    """
+    found = call(
+        owner, "Session.next()", "item", lambda: session.next(None), result=returns(Session, "next")
+    )
+    return (found,) if isinstance(found, Turn) else found or ()
+
+
+def _only_turn(session: Session, owner: str | None) -> Turn:
+    if type(session) is SingleTurn and isinstance(session.turn, Turn):
+        return session.turn
+    turns = first_turns(session, owner)
+    if len(turns) != 1 or turns[0].parents:
+        raise wrong(owner, "Session.next()", "of a session with one_turn did not return one turn")
     return turns[0]
 
 

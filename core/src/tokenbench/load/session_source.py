@@ -31,7 +31,7 @@ class SessionSource:
         *,
         start: Callable[[QueuedSession, int], bool],
         ended: Callable[[], None],
-        failed: Callable[[Exception], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._reader = reader
         self._timers = timers
@@ -61,7 +61,7 @@ class SessionSource:
         while self._wanted:
             try:
                 session = self._reader.next()
-            except Exception as error:
+            except BaseException as error:
                 self._failed(error)
                 return False
             if session is NotYet.PREPARED:

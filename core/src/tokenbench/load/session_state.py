@@ -68,6 +68,8 @@ class SessionState:
     def _add_turns(self, turns: Turn | tuple[Turn, ...] | None) -> None:
         new = (turns,) if isinstance(turns, Turn) else turns or ()
         for turn in new:
+            if not isinstance(turn, Turn):
+                raise TypeError(f"expected a Turn, got {type(turn).__name__}")
             self._waiting.append((self._turns, turn))
             self._turns += 1
         ready = [(n, turn) for n, turn in self._waiting if self._ended.issuperset(turn.parents)]

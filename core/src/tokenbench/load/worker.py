@@ -25,7 +25,7 @@ from tokenbench.launch.limits import allow_many_files
 
 from .event_loop import EventLoop
 from .job import decode_job, encode
-from .phase import Phase
+from .phase import Phase, error_message
 
 
 def main() -> None:
@@ -96,20 +96,18 @@ class _Worker:
             self._phase = Phase(decode_job(file.read_bytes()), _send_message)
             return {"finished": self._phase.run(loop)}
         except BenchError as error:
-            return {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
+            if error.__cause__ is not None:
+                traceback.print_exception(error)
+            return error_message(error)
         except OSError as error:
             text = str(error.strerror or error)
             text += f" ({error.filename})" if error.filename else ""
             return {"error": text, "errno": error.errno, "hint": "", "kind": "OSError"}
         except Exception as error:
-            # Most likely a bug in the codec of a plugin.
             traceback.print_exc()
             text = f"the load worker failed: {type(error).__name__}: {error}"
-            return {
-                "error": text,
-                "hint": "its log has a traceback for the author of the codec plugin",
-                "kind": "PluginError",
-            }
+            hint = "this is a bug in bench; report it with the traceback in the log"
+            return {"error": text, "hint": hint, "kind": "MachineError"}
         finally:
             self._phase = None
 

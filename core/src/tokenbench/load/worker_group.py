@@ -85,6 +85,8 @@ class WorkerGroup:
             concurrency=job.concurrency or 0,
             rate_per_s=job.rate_per_s,
             limit=_most_sessions(job, arrivals),
+            workload_owner=job.workload_owner,
+            codec_owner=job.codec_owner,
         )
         try:
             feed.prepare(lambda: interrupted() or not alive())

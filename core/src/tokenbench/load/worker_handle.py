@@ -14,6 +14,7 @@ import msgspec
 
 from tokenbench import api
 from tokenbench.api import BenchError, EngineError, MachineError
+from tokenbench.guard.limits import limit_s
 from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
 from tokenbench.launch.python import module_command
 
@@ -24,6 +25,8 @@ from .session_feed import SessionFeed
 
 _START_TIMEOUT_S = 30.0
 _SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
+# Beyond the time that a plugin's code may take in a worker.
+_SILENT_S = 30.0
 
 
 @attrs.frozen(kw_only=True)
@@ -204,6 +207,7 @@ class _Phase:
         self._finished: dict[WorkerHandle, PhaseSummary] = {}
         self._error: Exception | None = None
         self._failed: set[WorkerHandle] = set()
+        self._heard = dict.fromkeys(workers, time.monotonic())
 
     def run(self, cancel: Callable[[], bool]) -> list[PhaseSummary]:
         """Run to the end; returns the summaries of the workers."""
@@ -236,10 +240,27 @@ class _Phase:
     def _receive(self, worker: WorkerHandle, timeout_s: float) -> None:
         try:
             for message in worker.messages(timeout_s):
+                self._heard[worker] = time.monotonic()
                 self._handle(worker, message)
+            self._check_silence(worker)
         except MachineError as error:
             self._failed.add(worker)
             self._error = self._error or error
+
+    def _check_silence(self, worker: WorkerHandle) -> None:
+        """A worker reports several times per second, and ends code of plugins that does not return.
+        Only code outside the interpreter can keep it from that, or whoever stopped the process.
+        """
+        if worker in self._prepared and not self._started:
+            self._heard[worker] = time.monotonic()
+        silent_s = limit_s("item") + _SILENT_S
+        if time.monotonic() - self._heard[worker] > silent_s:
+            raise MachineError(
+                f"a load worker did not answer for {silent_s:g} s",
+                hint="was its process stopped? otherwise native code of the workload or the codec "
+                "does not return",
+                log=worker.log,
+            )
 
     def _send(self, message: dict[str, Any]) -> None:
         for worker in self._workers:

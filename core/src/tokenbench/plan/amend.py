@@ -5,10 +5,8 @@ from __future__ import annotations
 from tokenbench.api import (
     Amendment,
     AmendRequest,
-    BenchError,
     EngineRequest,
     LaunchPlan,
-    PluginError,
 )
 from tokenbench.plugins.registry import PluginRegistry
 
@@ -24,16 +22,7 @@ def amendments_for(
     asked = AmendRequest(engine=engine, request=request)
     found = []
     for amend in registry.implementations("bench_amend_launch"):
-        name = amend.plugin
-        try:
-            amendment = amend(request=asked, plan=plan)
-        except BenchError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"{name} failed to amend the launch: {type(error).__name__}: {error}",
-                hint=f"leave it out with --no-plugin, or report it to the author of {name}",
-            ) from error
+        amendment = amend("pure", Amendment | None, request=asked, plan=plan)
         if amendment is not None:
-            found.append((name, amendment))
+            found.append((amend.plugin, amendment))
     return found

@@ -26,22 +26,26 @@ from tokenbench.api import (
     ProcessSpec,
     Recipe,
     ServingNeeds,
+    Target,
     UsageError,
     Weights,
 )
+from tokenbench.guard.owner import wrong
 from tokenbench.load.cores import CONCURRENCY_PER_WORKER, Cores, WorkerCount, split_cores
 from tokenbench.measure.definitions import DEFINITIONS_VERSION
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.limits import check_prompts, expected_requests
-from tokenbench.suite.schema import DeploymentRequest
+from tokenbench.suite.schema import DeploymentRequest, PluginRef
 
 from .amend import amendments_for
 from .canonical import identity, plain
+from .launch_check import check_launch
 from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
 from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
 from .probe import Prober, hardware_facts
 from .resolve import ResolvedDeployment, ResolvedSuite
 from .series import PlannedSeries
+from .traffic import check_traffic
 
 
 def make_plan(
@@ -113,6 +117,7 @@ def _deployment(
     _check_hardware(spec, facts, deployment.path)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
     launch, settings, start = _launch(request, asked, model, weights, plugins)
+    _check_traffic(resolved, asked, request, launch, plugins)
     base = {
         "definitions": DEFINITIONS_VERSION,
         "engine": asked.engine.name,
@@ -139,6 +144,29 @@ def _deployment(
         series=_series(resolved, plugins, base, cores, count),
         evals=_evals(resolved, plugins, model, weights, request, launch, start),
         number=number,
+    )
+
+
+def _check_traffic(
+    resolved: ResolvedSuite,
+    asked: DeploymentRequest,
+    request: EngineRequest,
+    launch: LaunchPlan,
+    plugins: PluginInstances,
+) -> None:
+    """The dialect, the codecs and the first sessions, as far as they are known before the start."""
+    name = launch.served_name or request.served_name
+    dialect = plugins.engine(asked.engine).dialect(attrs.evolve(request, served_name=name))
+    if not dialect.codecs:
+        owner = plugins.owner("engine", asked.engine.key)
+        raise wrong(owner, "dialect()", "returned a Dialect without a codec")
+    check_traffic(
+        plugins,
+        [plugins.workload(ref) for ref in resolved.suite.workloads],
+        Target(model=name, dialect=dialect),
+        None,
+        request.needs.context_tokens,
+        final=False,
     )
 
 
@@ -233,6 +261,7 @@ def _launch(
     name = asked.engine.name
     engine, facts = plugins.engine(asked.engine), request.hardware
     plan = engine.plan(request)
+    check_launch(plugins.owner("engine", asked.engine.key), plan)
     amendments = amendments_for(plugins.registry, name, request, plan)
     layers = [
         hardware_layer(facts.kind, plugins.hardware(asked.hardware).environment()),
@@ -320,10 +349,17 @@ def _evals(
             name=taken.name(ref.name),
             ref=ref,
             threshold=_threshold(model, weights, ref.name),
-            twin=_twin(request, launch, plugins.evaluation(ref).needs(), start),
+            twin=_twin(request, launch, _needs(ref, plugins), start),
         )
         for ref in resolved.suite.evals
     )
+
+
+def _needs(ref: PluginRef, plugins: PluginInstances) -> EvalNeeds:
+    """What an eval needs of a server; its codec exists."""
+    needs = plugins.evaluation(ref).needs()
+    plugins.codec(needs.codec)
+    return needs
 
 
 def _threshold(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import os
 import re
@@ -66,6 +67,55 @@ def discover(*, without: Iterable[str] = ()) -> tuple[Candidate, ...]:
                 )
             )
     return tuple(sorted(found, key=lambda c: (c.kind, c.name, c.distribution)))
+
+
+@attrs.frozen(kw_only=True)
+class Misplaced:
+    """An entry point that is found in no list of plugins, because its group does not exist.
+
+    `meant`: the group that its author probably meant.
+    """
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    meant: str | None
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"the entry-point group {self.group!r} does not exist, so {self.name!r} is not found"
+
+    @property
+    def hint(self) -> str:
+        """What its author should do."""
+        if self.meant is None:
+            return f"groups: {', '.join(BY_GROUP)}"
+        return f"its author probably meant {self.meant!r}"
+
+
+def misplaced() -> tuple[Misplaced, ...]:
+    """Entry points in groups that are named like ours, sorted by distribution and name."""
+    known = (*BY_GROUP, API_GROUP)
+    entries = _entry_points()
+    facts = _Distributions(())
+    found = []
+    for entry in entries:
+        close = difflib.get_close_matches(entry.group, known, n=1, cutoff=0.8)
+        if entry.group in known or not (close or entry.group.startswith(f"{CORE}.")):
+            continue
+        distribution, version, _ = facts.of(entry)
+        found.append(
+            Misplaced(
+                group=entry.group,
+                name=entry.name,
+                distribution=distribution,
+                version=version,
+                meant=close[0] if close else None,
+            )
+        )
+    return tuple(sorted(found, key=lambda m: (m.distribution, m.name)))
 
 
 def _entry_points() -> importlib.metadata.EntryPoints:

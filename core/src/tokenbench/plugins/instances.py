@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from tokenbench.api import (
-    BenchError,
+    Codec,
     Engine,
     EngineContext,
     Eval,
@@ -16,23 +16,29 @@ from tokenbench.api import (
     Launcher,
     LauncherContext,
     ModelSpec,
-    PluginError,
     Reporter,
     Workload,
 )
-from tokenbench.load.codecs import BUILT_IN
+from tokenbench.guard.call import call
+from tokenbench.guard.members import limited
+from tokenbench.guard.owner import Owner
+from tokenbench.load.codecs import BUILT_IN, find_codec
 from tokenbench.suite.options import build_options
 from tokenbench.suite.schema import PluginRef
 
-from .registry import PluginRegistry
+from .codec_check import check_codec
+from .registry import PluginRegistry, owner_of
+
+P = TypeVar("P")
 
 
 class PluginInstances:
-    """Creates plugin objects. Core calls plugin factories only here."""
+    """Creates plugin objects. Core calls plugin factories only here; what they make is guarded."""
 
     def __init__(self, registry: PluginRegistry) -> None:
         self.registry = registry
         self._options: dict[tuple[str, PluginRef], Any] = {}
+        self._codecs: dict[str, Codec] = {}
         self._made: dict[tuple[str, PluginRef], Any] = {}
         self._context = EngineContext(engine=lambda name: self.engine(PluginRef.of(name)))
 
@@ -57,6 +63,10 @@ class PluginInstances:
         for kind in kinds or ("amendment",):
             self.spec(kind, name)
 
+    def owner(self, kind: str, name: str) -> Owner:
+        """The plugin as errors name it."""
+        return owner_of(self.registry.candidate(kind, name))
+
     def options(self, kind: str, ref: PluginRef, *, where: str | None = None) -> Any:
         """The checked options of a plugin, an instance of its options class.
 
@@ -67,7 +77,12 @@ class PluginInstances:
         if key not in self._options:
             spec = self.spec(kind, ref.key)
             place = where or f"{kind} {ref.name}"
-            self._options[key] = build_options(spec.options, ref.options, where=place)
+            self._options[key] = call(
+                self.owner(kind, ref.key),
+                "its options",
+                "options",
+                lambda: build_options(spec.options, ref.options, where=place),
+            )
         return self._options[key]
 
     def identity_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
@@ -80,35 +95,36 @@ class PluginInstances:
 
     def engine(self, ref: PluginRef) -> Engine:
         """An engine, with its context."""
-        made: Engine = self._make("engine", ref, self._context)
-        return made
+        return self._make("engine", ref, Engine, self._context)  # type: ignore[type-abstract]
 
     def hardware(self, ref: PluginRef) -> Hardware:
         """A hardware plugin's object."""
-        made: Hardware = self._make("hardware", ref)
-        return made
+        return self._make("hardware", ref, Hardware)  # type: ignore[type-abstract]
 
     def workload(self, ref: PluginRef) -> Workload:
         """A workload."""
-        made: Workload = self._make("workload", ref)
-        return made
+        return self._make("workload", ref, Workload)  # type: ignore[type-abstract]
 
     def evaluation(self, ref: PluginRef) -> Eval:
         """An eval, in this process."""
-        made: Eval = self._make("eval", ref)
-        return made
+        return self._make("eval", ref, Eval)  # type: ignore[type-abstract]
 
     def reporter(self, ref: PluginRef) -> Reporter:
         """A reporter."""
-        made: Reporter = self._make("reporter", ref)
-        return made
+        return self._make("reporter", ref, Reporter)  # type: ignore[type-abstract]
 
     def launcher(self, ref: PluginRef, context: LauncherContext) -> Launcher:
         """A new launcher for one deployment."""
         spec = self.spec("launcher", ref.key)
         options = self.options("launcher", ref)
-        made: Launcher = _call("launcher", ref, spec.factory, options, context)
-        return made
+        return self._create(
+            "launcher",
+            ref,
+            Launcher,  # type: ignore[type-abstract]
+            spec.factory,
+            options,
+            context,
+        )
 
     def module(self, kind: str, name: str) -> str:
         """The hook module of a plugin, for worker processes that import it themselves."""
@@ -125,28 +141,35 @@ class PluginInstances:
         self.spec("codec", name)
         return self.module("codec", name)
 
+    def codec(self, name: str) -> Codec:
+        """A codec, in this process."""
+        module = self.codec_module(name)
+        if module is None:
+            return find_codec(name, None)
+        if name not in self._codecs:
+            owner = self.owner("codec", name)
+            made = call(
+                owner, "its factory", "factory", lambda: find_codec(name, module), result=Codec
+            )
+            check_codec(owner, made)
+            self._codecs[name] = limited(made, Codec, owner)  # type: ignore[type-abstract]
+        return self._codecs[name]
+
     def model(self, name: str) -> ModelSpec:
         """A model's spec."""
         spec: ModelSpec = self.spec("model", name)
         return spec
 
-    def _make(self, kind: str, ref: PluginRef, *more: Any) -> Any:
+    def _make(self, kind: str, ref: PluginRef, base: type[P], *more: Any) -> P:
         key = (kind, ref)
         if key not in self._made:
             spec = self.spec(kind, ref.key)
             options = self.options(kind, ref)
-            self._made[key] = _call(kind, ref, spec.factory, options, *more)
-        return self._made[key]
+            self._made[key] = self._create(kind, ref, base, spec.factory, options, *more)
+        made: P = self._made[key]
+        return made
 
-
-def _call(kind: str, ref: PluginRef, factory: Any, *args: Any) -> Any:
-    """Call a plugin's factory. Any exception becomes a PluginError."""
-    try:
-        return factory(*args)
-    except BenchError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"could not create the {kind} {ref.name!r}: {type(error).__name__}: {error}",
-            hint="run again with --debug for the traceback, or report it to the plugin's author",
-        ) from error
+    def _create(self, kind: str, ref: PluginRef, base: type[P], factory: Any, *args: Any) -> P:
+        owner = self.owner(kind, ref.key)
+        made: P = call(owner, "its factory", "factory", lambda: factory(*args), result=base)
+        return limited(made, base, owner)

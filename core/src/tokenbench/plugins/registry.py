@@ -13,29 +13,46 @@ import attrs
 import pluggy
 
 from tokenbench.api import BenchError, PluginError, UsageError, hookspecs
+from tokenbench.guard.call import call
+from tokenbench.guard.owner import Owner, text_of
 
 from .capabilities import capabilities_of
-from .discovery import Candidate, discover
+from .discovery import Candidate, discover, misplaced
 from .kinds import BY_NAME
 from .state import Broken, Loaded, Outcome, log_traceback
 from .trace import traced
-from .validate import select_spec, unmarked_hooks
+from .validate import hook_argument_problem, select_spec, unmarked_hooks
 from .versions import api_mismatch
 
 
 @attrs.frozen
 class Implementation:
-    """One plugin's implementation of a hook. Receives only the arguments it names, as in pluggy."""
+    """One plugin's implementation of a hook. Receives only the arguments it names, as in pluggy.
+
+    `plugin`: its module.
+    """
 
     plugin: str
+    owner: Owner
     hook: str
     function: Callable[..., Any]
     argnames: tuple[str, ...]
 
-    def __call__(self, **given: Any) -> Any:
-        """Call it with the arguments of `given` that it names."""
+    def __call__(self, limit: str, result: Any, **given: Any) -> Any:
+        """Call it with the arguments of `given` that it names.
+
+        Args:
+            limit: kind of call, see :data:`tokenbench.guard.limits.LIMITS_S`.
+            result: the type of its result.
+        """
         wanted = {name: given[name] for name in self.argnames}
-        return traced(self.plugin, self.hook, self.function, **wanted)
+        return call(
+            self.owner,
+            f"{self.hook}()",
+            limit,
+            lambda: traced(self.plugin, self.hook, self.function, **wanted),
+            result=result,
+        )
 
 
 class PluginRegistry:
@@ -54,10 +71,24 @@ class PluginRegistry:
         one, so that a failure can be attributed to one plugin.
         """
         found = [
-            Implementation(impl.plugin_name, hook, impl.function, tuple(impl.argnames))
+            Implementation(
+                impl.plugin_name,
+                self._owner_of(impl.plugin_name, hook),
+                hook,
+                impl.function,
+                tuple(impl.argnames),
+            )
             for impl in getattr(self._manager.hook, hook).get_hookimpls()
         ]
         return tuple(sorted(found, key=lambda i: i.plugin))
+
+    def _owner_of(self, module: str, hook: str) -> Owner:
+        """The plugin of a module that errors of this hook name: one of the hook's own kind, if it
+        has one.
+        """
+        kind = "amendment" if hook == "bench_amend_launch" else "observer"
+        users = sorted(self._users.get(module, ()), key=lambda c: (c.kind != kind, c.kind, c.name))
+        return owner_of(users[0]) if users else Owner("plugin", module)
 
     @property
     def loaded(self) -> tuple[Candidate, ...]:
@@ -114,6 +145,9 @@ class PluginRegistry:
         return found
 
     def _suggestion(self, kind: str, name: str) -> str:
+        for entry in misplaced():
+            if entry.name == name and entry.meant == BY_NAME[kind].group:
+                return f"{entry.distribution}: {entry.message}; {entry.hint}"
         names = self.names(kind)
         if not names:
             return f"no {kind} plugin is installed; see `bench plugins list`"
@@ -181,6 +215,8 @@ class PluginRegistry:
                 f'name the module only: "{name.strip()}"',
             )
         module = _call("import", candidate, importlib.import_module, candidate.module)
+        if (problem := hook_argument_problem(module)) is not None:
+            raise _BrokenPlugin("hooks", *problem)
         self._register(candidate, module)
         kind = BY_NAME[candidate.kind]
         if kind.hook is None:
@@ -229,12 +265,9 @@ class _BrokenPlugin(Exception):
         self.broken = Broken(stage=stage, message=message, hint=hint)
 
 
-def _message(error: BaseException) -> str:
-    """An exception's message, even if its ``__str__`` fails."""
-    try:
-        return str(error).encode(errors="backslashreplace").decode()
-    except Exception:
-        return "(no message: its __str__ failed)"
+def owner_of(candidate: Candidate) -> Owner:
+    """The plugin as errors name it."""
+    return Owner(candidate.kind, candidate.name, candidate.distribution, candidate.version)
 
 
 def _first_line(error: BaseException) -> str:
@@ -249,18 +282,26 @@ def _hook_hint(message: str) -> str:
 
 
 def _call(stage: str, candidate: Candidate, function: Any, *args: Any) -> Any:
-    """Call a plugin's code. Any exception marks the plugin as broken."""
+    """Call a plugin's code. A failure marks the plugin as broken."""
+    name = getattr(function, "__name__", stage)
+    owner = owner_of(candidate)
+    member = "its import" if stage == "import" else f"{name}()"
+
+    def attempt() -> Any:
+        try:
+            return traced(candidate.module, name, function, *args)
+        except BenchError as error:
+            raise _BrokenPlugin(stage, error.message, error.hint) from error
+        except BaseException as error:
+            # Includes SystemExit: a plugin must not end the command.
+            raise _BrokenPlugin(
+                stage,
+                f"{type(error).__name__}: {text_of(error)}",
+                "run again with --debug for the traceback, or reinstall the plugin",
+            ) from error
+
     try:
-        name = getattr(function, "__name__", stage)
-        return traced(candidate.module, name, function, *args)
-    except BenchError as error:
-        raise _BrokenPlugin(stage, error.message, error.hint) from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        # Includes SystemExit: a plugin must not end the command.
-        raise _BrokenPlugin(
-            stage,
-            f"{type(error).__name__}: {_message(error)}",
-            "run again with --debug for the traceback, or reinstall the plugin",
-        ) from error
+        return call(owner, member, stage, attempt, meant=(_BrokenPlugin,))
+    except BenchError as error:  # It did not return in time.
+        message = error.message.removeprefix(f"{owner}: ")
+        raise _BrokenPlugin(stage, message, error.hint) from error

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import typing
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import attrs
+
+from tokenbench.api import hookspecs
+from tokenbench.guard.types import mismatch
 
 from .kinds import Kind
 
@@ -21,6 +26,23 @@ def unmarked_hooks(module: ModuleType) -> tuple[str, ...]:
         for name, value in vars(module).items()
         if name.startswith("bench_") and callable(value) and not hasattr(value, _MARK)
     )
+
+
+def hook_argument_problem(module: ModuleType) -> tuple[str, str] | None:
+    """Message and hint if a hook of the module names an argument that the hook does not have."""
+    for name, function in vars(module).items():
+        spec = getattr(hookspecs, name, None) if hasattr(function, _MARK) else None
+        if spec is None:
+            continue
+        known = list(inspect.signature(spec).parameters)
+        for argument, parameter in inspect.signature(function).parameters.items():
+            if argument in known or parameter.default is not inspect.Parameter.empty:
+                continue
+            close = difflib.get_close_matches(argument, known, n=1)
+            listed = f"its arguments: {', '.join(known)}" if known else "it has none"
+            meant = f"did you mean {close[0]!r}? ({listed})" if close else listed
+            return f"{name} has no argument {argument!r}", meant
+    return None
 
 
 def select_spec(name: str, specs: Any, kind: Kind) -> Any:
@@ -48,6 +70,10 @@ def select_spec(name: str, specs: Any, kind: Kind) -> Any:
             "exactly one spec must have the entry point's name",
         )
     _check_options(found[0])
+    if (problem := mismatch(found[0], kind.spec)) is not None:
+        raise ValueError(
+            f"the spec {name!r} is wrong: {problem}", f"compare it with {wanted} of tokenbench.api"
+        )
     return found[0]
 
 

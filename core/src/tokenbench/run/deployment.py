@@ -20,13 +20,15 @@ from tokenbench.api import (
     PointStarted,
     PointState,
     Probe,
+    Target,
     Tokenizer,
 )
-from tokenbench.load.codecs import find_codec
+from tokenbench.guard.members import owner_text
 from tokenbench.load.generate import generate
 from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plan.series import PlannedPoint, PlannedSeries
+from tokenbench.plan.traffic import check_traffic
 from tokenbench.telemetry.collect import Telemetry
 
 from .context import RunContext
@@ -39,6 +41,7 @@ from .prompts import Traffic, traffic
 from .provenance import plugin_facts
 from .running_server import RunningServer
 from .search import tell_search
+from .tokenizer import tokenizer_of
 from .weights import locate
 
 # Draining takes about as long as one request; the ETA adds this share of a phase.
@@ -60,13 +63,15 @@ class DeploymentRun:
         weights = self._weights(deployment)
         series = [one for one in deployment.series if kept.unfinished(one)]
         own = kept.unanswered(deployment, twin=False)
+        tokenizer = tokenizer_of(deployment, weights, self._run.plugins) if series else None
+        self._check_traffic(series, tokenizer)
         if series or own:
             with contextlib.ExitStack() as stack:
                 server = self._serve(
                     stack, deployment, deployment.request, deployment.launch, weights
                 )
                 if series:
-                    self._points(stack, series, server, weights)
+                    self._points(stack, series, server, tokenizer)
                 if own:
                     self._restart_if_stalled(server)
                     ask_evals(self._run, deployment, own, server)
@@ -77,6 +82,20 @@ class DeploymentRun:
                 twin = self._serve(stack, deployment, request, launch, weights, "twin")
                 ask_evals(self._run, deployment, [planned], twin)
         set_accuracy(self._run, deployment)
+
+    def _check_traffic(
+        self, series: list[PlannedSeries], tokenizer: Tokenizer | None
+    ) -> None:
+        """Make the first session of each workload, before the engine is started in vain."""
+        request, plugins = self._deployment.request, self._run.plugins
+        engine = plugins.engine(self._deployment.asked.engine)
+        check_traffic(
+            plugins,
+            [plugins.workload(one.workload) for one in series],
+            Target(model=request.served_name, dialect=engine.dialect(request)),
+            tokenizer,
+            request.needs.context_tokens,
+        )
 
     def _weights(self, deployment: PlannedDeployment) -> str | None:
         weights = deployment.request.weights
@@ -137,7 +156,7 @@ class DeploymentRun:
         return server
 
     def _codec(self, name: str) -> Codec:
-        return find_codec(name, self._run.plugins.codec_module(name))
+        return self._run.plugins.codec(name)
 
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
@@ -160,6 +179,7 @@ class DeploymentRun:
             host="localhost",
             role="server",
             cpus=self._run.plan.cores.workers,
+            owner=self._run.plugins.owner("hardware", ref.key),
         )
         stack.callback(telemetry.close)
         return telemetry
@@ -171,7 +191,7 @@ class DeploymentRun:
         stack: contextlib.ExitStack,
         left: list[PlannedSeries],
         server: RunningServer,
-        weights: str | None,
+        tokenizer: Tokenizer | None,
     ) -> None:
         deployment = self._deployment
         workers = WorkerGroup(
@@ -179,7 +199,6 @@ class DeploymentRun:
         )
         stack.callback(workers.close)
         telemetry = self._telemetry(stack, deployment)
-        tokenizer = self._tokenizer(deployment, weights)
         resolved = self._run.plan.resolved
         context = PointContext(
             directory=self._run.directory,
@@ -209,11 +228,15 @@ class DeploymentRun:
                 key = f"deployment.{deployment.id}.prompts.{series.workload.name}"
                 self._run.facts[key] = made.context.fitted.describe()
                 self._run.directory.write_json("provenance.json", self._run.facts)
-            plugin = self._run.plugins.codec_module(made.codec)
-            self._measure(attrs.evolve(context, codec_module=plugin), series, made)
-            if telemetry is not None and telemetry.failure is not None:
+            own = attrs.evolve(
+                context,
+                codec_module=self._run.plugins.codec_module(made.codec),
+                codec_owner=owner_text(self._codec(made.codec)),
+            )
+            self._measure(own, series, made)
+            if telemetry is not None and telemetry.killed is not None:
                 name = deployment.asked.hardware.name
-                self._run.note(f"{name}: no samples from some moment on: {telemetry.failure}")
+                self._run.note(f"{name}: no samples from some moment on: {telemetry.killed}")
 
     def _fitting(self, server: RunningServer) -> Fitting:
         load = self._run.plan.resolved.load
@@ -263,6 +286,7 @@ class DeploymentRun:
                     run=self._run.directory.id, deployment=context.deployment.id, point=point.id
                 )
             )
+            _check(context.telemetry)
             result, end = measure_point(context, point, made, self._step(context))
             history.append(result)
             self._keep(result)
@@ -281,6 +305,7 @@ class DeploymentRun:
                         hint="see its log; raise load.stall_timeout_s if it is only slow",
                         log=self._run.directory.logs(context.deployment.id),
                     )
+        _check(context.telemetry)
         tell_search(self._run, context.deployment.id, series, history)
 
     def _restart_if_stalled(self, server: RunningServer) -> None:
@@ -326,18 +351,6 @@ class DeploymentRun:
             for n, p in zip(repeats, points, strict=True)
         )
 
-    def _tokenizer(self, deployment: PlannedDeployment, weights: str | None) -> Tokenizer | None:
-        """The tokenizer that the engine's options name; else the model's."""
-        named = self._run.plugins.engine(deployment.asked.engine).tokenizer()
-        if named is not None:
-            return named
-        name = deployment.asked.model
-        model = self._run.plugins.model(name) if name is not None else None
-        if model is None or model.tokenizer is None:
-            return None
-        if weights is None:
-            weights = next((locate(w) for w in model.weights), "")
-        return model.tokenizer(weights)
 
 
 def _power_limited(probe: Probe) -> bool | None:
@@ -348,3 +361,8 @@ def _power_limited(probe: Probe) -> bool | None:
         if device.power_limit_w is not None and device.default_power_limit_w is not None
     ]
     return any(limit < default for limit, default in limits) if limits else None
+
+
+def _check(telemetry: Telemetry | None) -> None:
+    if telemetry is not None:
+        telemetry.check()

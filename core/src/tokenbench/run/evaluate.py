@@ -25,6 +25,7 @@ from tokenbench.api import (
     PluginError,
 )
 from tokenbench.evals.worker import EvalJob
+from tokenbench.guard.members import owner_of
 from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
 from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
@@ -68,7 +69,6 @@ def run_eval(
     try:
         job = EvalJob(
             module=plugins.module("eval", ref.key),
-            name=ref.name,
             options=dict(ref.options),
             seed=seed,
             base_url=server.url,
@@ -85,6 +85,8 @@ def run_eval(
             request_timeout_s=load.request_timeout_s,
             stall_timeout_s=load.stall_timeout_s,
             api_key_env=server.api_key_env,
+            owner=attrs.asdict(plugins.owner("eval", ref.key)),
+            codec_owner=_codec_owner(plugins, needs.codec),
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
@@ -102,6 +104,11 @@ def run_eval(
         unanswered=len(missed),
     )
     return attrs.evolve(found, retries=said["retries"])
+
+
+def _codec_owner(plugins: PluginInstances, codec: str) -> dict[str, str] | None:
+    owner = owner_of(plugins.codec(codec))
+    return None if owner is None else attrs.asdict(owner)
 
 
 def outcome(

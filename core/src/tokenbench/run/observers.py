@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from tokenbench.api import (
+    BenchError,
     DeploymentReady,
     EvalFinished,
     PointFinished,
@@ -14,6 +15,7 @@ from tokenbench.api import (
     RunFinished,
     RunStarted,
 )
+from tokenbench.guard.owner import PluginTooSlow
 from tokenbench.plugins.registry import PluginRegistry
 
 Event = RunStarted | DeploymentReady | PointStarted | PointFinished | EvalFinished | RunFinished
@@ -33,15 +35,21 @@ class Observers:
 
     def __init__(self, registry: PluginRegistry) -> None:
         self._registry = registry
+        # Modules that did not return in time: their later events would only wait again.
+        self._hanging: set[str] = set()
         self._log = structlog.get_logger("observers")
 
     def tell(self, event: Event) -> None:
         """Call the event's hook of every loaded plugin, by module name."""
         hook = _HOOKS[type(event)]
         for observe in self._registry.implementations(hook):
+            if observe.plugin in self._hanging:
+                continue
             try:
-                observe(event=event)
-            except (Exception, SystemExit, GeneratorExit) as error:
+                observe("observe", Any, event=event)
+            except BenchError as error:
                 self._log.warning(
-                    "observer failed", plugin=observe.plugin, hook=hook, error=repr(error)
+                    "observer failed", plugin=observe.plugin, hook=hook, error=error.message
                 )
+                if isinstance(error, PluginTooSlow):
+                    self._hanging.add(observe.plugin)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tokenbench.api import Interrupted, LoadLevel, PointResult, PointState, Stop
+from tokenbench.guard.members import owner_text
 from tokenbench.load.arrivals import arrival_times
 from tokenbench.load.job import LoadJob
 from tokenbench.load.records import PhaseSummary
@@ -49,6 +50,7 @@ class PointContext:
     thresholds: CertificationThresholds
     watched_cores: tuple[int, ...]
     codec_module: str | None = None
+    codec_owner: str | None = None
     power_limited: bool | None = None
 
 
@@ -151,6 +153,8 @@ def _phase(
             stall_timeout_s=context.load.request.stall_timeout_s,
             drain_timeout_s=context.load.request.request_timeout_s,
             api_key_env=context.server.api_key_env,
+            workload_owner=owner_text(traffic.workload),
+            codec_owner=context.codec_owner,
         )
         return context.workers.run(
             job,

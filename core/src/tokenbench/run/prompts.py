@@ -9,18 +9,18 @@ import attrs
 
 from tokenbench.api import (
     CHAT,
-    COMPLETIONS,
-    ChatPrompt,
     Dialect,
     FittedWords,
     Session,
     Tokenizer,
     TokenPrompt,
     Turn,
-    UsageError,
     Workload,
     WorkloadContext,
 )
+from tokenbench.guard.members import owner_text
+from tokenbench.load.session_file import first_turns
+from tokenbench.plan.traffic import choose_codec
 
 from .prompt_fit import Fitting, fit_prompts
 
@@ -61,69 +61,28 @@ def traffic(
         UsageError: no codec can, or the text cannot be fitted.
         Interrupted: the user stopped the run.
     """
-    refused: UsageError | None = None
-    for codec in dialect.codecs:
-        context = WorkloadContext(
-            tokenizer=tokenizer,
-            token_ids=dialect.token_id_prompts and codec != CHAT,
-            chat=codec == CHAT,
-            context_tokens=context_tokens,
-        )
-        try:
-            first = next(iter(workload.sessions(context, 0)), None)
-        except UsageError as error:
-            # The workload may have prompts for the next codec.
-            refused = refused or error
-            continue
-        if first is None:
-            raise UsageError("the workload has no sessions", hint="check its options and data")
-        if _carries(codec, first):
-            made = Traffic(
-                workload=workload, context=context, codec=codec, prompt_form=_form(codec, first)
-            )
-            return made if fitting is None or tokenizer is not None else _fitted(made, fitting)
-    raise refused or UsageError(
-        f"the server's codecs ({', '.join(dialect.codecs)}) cannot carry this workload",
-        hint="choose another workload or endpoint",
-    )
+    codec, context, turn = choose_codec(workload, dialect, tokenizer, context_tokens)
+    made = Traffic(workload=workload, context=context, codec=codec, prompt_form=_form(codec, turn))
+    return made if fitting is None or tokenizer is not None else _fitted(made, fitting, turn)
 
 
-def _fitted(made: Traffic, fitting: Fitting) -> Traffic:
+def _fitted(made: Traffic, fitting: Fitting, first: Turn) -> Traffic:
     """With words measured on the server, if the workload asks for exact lengths of text."""
-    first = _first_turn(next(made.sessions(0, 1)))
-    if first is None or first.n_in is None or isinstance(first.prompt, TokenPrompt):
+    if first.n_in is None or isinstance(first.prompt, TokenPrompt):
         return made
 
     def sample(words: FittedWords) -> Iterator[Turn]:
         trial = attrs.evolve(made, context=attrs.evolve(made.context, fitted=words))
-        turns = map(_first_turn, trial.sessions(_SAMPLE_SEED, _SAMPLES))
-        return (turn for turn in turns if turn is not None)
+        owner = owner_text(made.workload)
+        for session in trial.sessions(_SAMPLE_SEED, _SAMPLES):
+            yield from first_turns(session, owner)[:1]
 
     words = fit_prompts(fitting, made.codec, chat=made.context.chat, sample=sample)
     return attrs.evolve(made, context=attrs.evolve(made.context, fitted=words))
 
 
-def _form(codec: str, session: Session) -> str:
+def _form(codec: str, turn: Turn) -> str:
     """``chat``, ``token ids`` or ``text``."""
     if codec == CHAT:
         return "chat"
-    return "token ids" if isinstance(_first_prompt(session), TokenPrompt) else "text"
-
-
-def _first_turn(session: Session) -> Turn | None:
-    turns = session.next(None)
-    return turns if isinstance(turns, Turn) else (turns or (None,))[0]
-
-
-def _first_prompt(session: Session) -> object:
-    first = _first_turn(session)
-    return first.prompt if first is not None else None
-
-
-def _carries(codec: str, session: Session) -> bool:
-    prompt = _first_prompt(session)
-    if codec == COMPLETIONS:
-        return not isinstance(prompt, ChatPrompt)
-    if codec == CHAT:
-        return not isinstance(prompt, TokenPrompt)
-    return True
+    return "token ids" if isinstance(turn.prompt, TokenPrompt) else "text"

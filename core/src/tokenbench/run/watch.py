@@ -8,7 +8,7 @@ from types import TracebackType
 
 import attrs
 
-from tokenbench.api import Counters
+from tokenbench.api import BenchError, Counters
 from tokenbench.launch.cpu_time import ForeignLoad
 
 from .running_server import RunningServer, Scrape
@@ -48,6 +48,7 @@ class RepeatWatch:
         self._interrupted = interrupted
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._scrape, name="scrapes", daemon=True)
+        self._failure: BenchError | None = None
         self.foreign_share: float | None = None
         self.scrapes: list[Counters] = []
 
@@ -67,9 +68,15 @@ class RepeatWatch:
         # A scrape of a frozen server takes seconds; after an interruption nobody needs it.
         while self._thread.is_alive() and not self._interrupted():
             self._thread.join(0.1)
+        if self._failure is not None and error is None:
+            raise self._failure
 
     def _scrape(self) -> None:
         while not self._end.wait(_SCRAPE_INTERVAL_S):
-            counters = self._server.scrape().counters
+            try:
+                counters = self._server.scrape().counters
+            except BenchError as failure:
+                self._failure = failure
+                return
             if counters is not None:
                 self.scrapes.append(counters)

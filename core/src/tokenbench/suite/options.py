@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import PluginError, UsageError
+from tokenbench.api import BenchError, PluginError, UsageError
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -48,6 +48,8 @@ def build_options(cls: type[Any], raw: Mapping[str, Any], *, where: str) -> Any:
         return cls(**values)
     except ValueError as error:
         raise UsageError(f"{where}: {error}", hint=_known("", fields)) from None
+    except BenchError:
+        raise
     except Exception as error:
         raise PluginError(
             f"{where}: could not construct its options: {type(error).__name__}: {error}",

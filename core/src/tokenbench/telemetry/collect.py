@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import Sample
+from tokenbench.api import PluginError, Sample
+from tokenbench.guard.owner import Owner
 from tokenbench.launch.process import Process, start
 from tokenbench.launch.python import module_command
 
@@ -41,6 +42,7 @@ class Telemetry:
         host: str,
         role: str,
         cpus: tuple[int, ...] | None,
+        owner: Owner | None = None,
     ) -> None:
         self.file = folder / f"{host}-{name}.jsonl"
         self._host, self._role = host, role
@@ -50,6 +52,7 @@ class Telemetry:
                     "tokenbench.telemetry.agent",
                     *("--module", module, "--name", name),
                     *("--options", json.dumps(options)),
+                    *("--owner", json.dumps(attrs.asdict(owner) if owner else {})),
                     *("--devices", ",".join(map(str, devices))),
                 ),
                 cpus=cpus,
@@ -60,13 +63,28 @@ class Telemetry:
             )
 
     @property
-    def failure(self) -> str | None:
-        """How the agent ended too early, if it did."""
+    def killed(self) -> str | None:
+        """The signal that killed the agent, if one did."""
+        code = self._process.exit_code or 0
+        return f"the telemetry agent was killed by signal {code - 128}" if code > 128 else None
+
+    def check(self) -> None:
+        """Raise the error that ended the agent, if one did.
+
+        Raises:
+            PluginError: the hardware plugin failed.
+        """
         code = self._process.exit_code
-        if not code:  # An agent without a sampler ends with 0.
-            return None
-        how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
-        return f"the telemetry agent {how}: {self._process.log_tail(1)}".rstrip(": ")
+        if not code or self.killed is not None:  # An agent without a sampler ends with 0.
+            return
+        last = (self.file.read_bytes().strip().rsplit(b"\n", 1) or [b""])[-1]
+        said = _decode(last) or {}
+        raise PluginError(
+            said.get("error")
+            or f"the telemetry agent ended with code {code}: {self._process.log_tail(1)}",
+            hint=said.get("hint") or "see its log",
+            log=self._process.log,
+        )
 
     def close(self) -> None:
         """Stop the agent, after it closed its driver. Idempotent."""
@@ -80,7 +98,11 @@ class Telemetry:
         readings = []
         for line in self.file.read_bytes().split(b"\n"):
             item = _decode(line)
-            if item is None or not start_ns - margin_ns <= item["t"] <= end_ns + margin_ns:
+            if (
+                item is None
+                or "t" not in item
+                or not start_ns - margin_ns <= item["t"] <= end_ns + margin_ns
+            ):
                 continue
             readings += [
                 Reading(

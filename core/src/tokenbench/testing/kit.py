@@ -16,6 +16,12 @@ from typing import Any, NoReturn
 import attrs
 
 from tokenbench.api import BenchError
+from tokenbench.guard.call import call
+from tokenbench.guard.limits import limit_s
+from tokenbench.guard.owner import PluginTooSlow
+
+# The first level that starts servers, and characters of the stack of a check that hangs.
+_SERVERS, _LONGEST_STACK = 3, 600
 
 
 class CheckFailed(AssertionError):
@@ -132,17 +138,30 @@ class Finding:
 
 
 def run_check(item: KitCheck, subject: Subject) -> Finding:
-    """Run one check. An unexpected exception of the plugin is a failure."""
+    """Run one check. An exception of the plugin is a failure, and so is a check that does
+    not end in time.
+    """
+    limit = "check" if item.level < _SERVERS else "long-check"
     try:
-        item.function(subject)
+        call(
+            f"{subject.kind} {subject.name!r}",
+            item.name,
+            limit,
+            lambda: item.function(subject),
+            meant=(CheckSkipped, CheckFailed),
+        )
+    except PluginTooSlow as slow:
+        reason = f"the plugin did not return within {limit_s(limit):g} s"
+        where = "".join(getattr(slow, "__notes__", ()))[-_LONGEST_STACK:]
+        return Finding(check=item, verdict=Verdict.FAILED, reason=f"{reason}; {where}")
     except CheckSkipped as skipped:
         return Finding(check=item, verdict=Verdict.SKIPPED, reason=str(skipped))
     except CheckFailed as failure:
         return Finding(check=item, verdict=Verdict.FAILED, reason=str(failure))
     except BenchError as error:
+        cause = error.__cause__
         reason = f"{type(error).__name__}: {error.message} ({error.hint})"
-        return Finding(check=item, verdict=Verdict.FAILED, reason=reason)
-    except Exception as error:
-        reason = f"raised {type(error).__name__}: {error}"
+        if cause is not None and not isinstance(cause, BenchError):
+            reason = f"raised {type(cause).__name__}: {cause}"
         return Finding(check=item, verdict=Verdict.FAILED, reason=reason)
     return Finding(check=item, verdict=Verdict.OK)

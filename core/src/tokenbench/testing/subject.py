@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tokenbench.guard.call import call
 from tokenbench.plugins.kinds import BY_NAME
-from tokenbench.plugins.registry import PluginRegistry
+from tokenbench.plugins.registry import PluginRegistry, owner_of
 from tokenbench.suite.options import build_options
 
 from .kit import Subject
@@ -32,7 +33,14 @@ def subject_of(
         module=candidate.module,
         distribution=candidate.distribution,
         spec=spec,
-        options=build_options(options, given, where=f"{kind} {name}") if options else None,
+        options=call(
+            owner_of(candidate),
+            "its options",
+            "options",
+            lambda: build_options(options, given, where=f"{kind} {name}"),
+        )
+        if options
+        else None,
         given=dict(given),
         data=dict(data or {}),
     )

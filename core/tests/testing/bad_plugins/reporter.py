@@ -17,7 +17,7 @@ from tokenbench.api import Artifact, NoOptions, PointResult, Reporter, ReporterS
 from tokenbench.testing.kit import Subject
 
 _COUNT = itertools.count()
-_METRIC = "output_tok_s"
+_METRIC = "output_tok_s.whole"
 
 
 def _plain(text: str) -> str:
@@ -139,6 +139,15 @@ class WantsFigures(All):
         return cells if rate is None or result.error else [*cells[:2], f"{rate.mean:.1f}", cells[3]]
 
 
+class Inventive(All):
+    """Shows a metric that nobody measures."""
+
+    def cells(self, result: PointResult) -> list[str]:
+        made_up = result.metrics.get("tokens_per_secnd")
+        cells = super().cells(result)
+        return cells if made_up is None else [*cells[:2], str(made_up.mean), cells[3]]
+
+
 class SaysNone(All):
     def page(self, cells: list[list[str]]) -> bytes:
         return super().page([[c.replace("-", "None") for c in row] for row in cells])
@@ -242,6 +251,7 @@ BAD = {
     "empty-runs-are-rendered": _subject(WantsPoints),
     "several-runs-are-rendered": _subject(WantsOneRun),
     "unmeasured-metrics-are-rendered": _subject(WantsFigures),
+    "metrics-exist": _subject(Inventive),
     "unmeasured-values-are-readable": _subject(SaysNone),
     "hostile-text-is-rendered": _subject(Picky),
     "reporters-print-nothing": _subject(Chatty),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime as dt
+import difflib
 import hashlib
 import io
 import json
@@ -13,9 +14,19 @@ import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, ClassVar
 
-from tokenbench.api import Artifact, OptionalFeatureMissing, UsageError, View
+import attrs
+
+from tokenbench.api import (
+    Artifact,
+    Estimate,
+    FrozenMap,
+    OptionalFeatureMissing,
+    UsageError,
+    View,
+)
+from tokenbench.measure.definitions import BY_NAME, DEFINITIONS
 from tokenbench.testing.kit import Subject, check, fail, skip
 from tokenbench.testing.samples import views
 from tokenbench.testing.subprocess_call import call_in_subprocess
@@ -173,6 +184,36 @@ def unmeasured_values_are_readable(subject: Subject) -> None:
             continue
         if found := re.search(r"\b(None|nan|NaN)\b", one.content.decode()):
             fail(f"{one.name or 'the printed text'} contains {found[0]!r}")
+
+
+class _Asked(FrozenMap[Estimate]):
+    """Metrics that note the names they are asked for."""
+
+    names: ClassVar[set[str]] = set()
+
+    def __getitem__(self, key: str) -> Estimate:
+        self.names.add(key)
+        return super().__getitem__(key)
+
+
+@check(2, "reporter")
+def metrics_exist(subject: Subject) -> None:
+    """It asks a result only for metrics that are defined; of others it would never show a number.
+
+    To fix: take a name of the reference, or of `bench metrics`.
+    """
+    _Asked.names.clear()
+    runs = [
+        attrs.evolve(
+            run, results=tuple(attrs.evolve(r, metrics=_Asked(r.metrics)) for r in run.results)
+        )
+        for run in views.normal().runs
+    ]
+    _render(subject, views.view(*runs, definitions=DEFINITIONS))
+    for name in sorted(_Asked.names - set(BY_NAME)):
+        close = difflib.get_close_matches(str(name), BY_NAME, n=3)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        fail(f"the metric {name!r} does not exist{meant}")
 
 
 @check(2, "reporter")

@@ -34,7 +34,7 @@ FORMULA = "=HYPERLINK(0)"
 STRANGE = f"{FORMULA} {SCRIPT} {IMAGE} a|b\nnext line\r, 'quoted' & {ESCAPES} ../../etc [b]x[/b] ü"
 
 _METRICS = {
-    "output_tok_s": (1234.5, "tok/s", "Output throughput"),
+    "output_tok_s.whole": (1234.5, "tok/s", "Output throughput, whole repeat"),
     "output_tok_s.steady": (1230.25, "tok/s", "Output throughput, steady state"),
     "ttft_s.p50": (0.0505, "s", "Time to first token, p50"),
     "ttft_s.p99": (0.125, "s", "Time to first token, p99"),

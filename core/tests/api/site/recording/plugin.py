@@ -32,14 +32,16 @@ from tokenbench.api import (
     options,
 )
 
-from .asking import EvalOptions, RecordingEval, RecordingWorkload, Words, WorkloadOptions
-from .machine import HardwareOptions, RecordingHardware
+from .asking import EvalOptions, RecordingEval, RecordingWorkload, Talk, Words, WorkloadOptions
+from .faults import install
+from .machine import HardwareOptions, RecordingHardware, RecordingSampler
 from .notes import note
 from .serving import (
     EngineOptions,
     GarbageCodec,
     LauncherOptions,
     LinesCodec,
+    RecordingDeployment,
     RecordingEngine,
     RecordingLauncher,
 )
@@ -218,3 +220,22 @@ def bench_eval_finished(event: Any) -> None:
 @hookimpl
 def bench_run_finished(event: Any) -> None:
     _observed("bench_run_finished", event)
+
+
+install(
+    globals(),
+    {
+        "Codec": LinesCodec,
+        "Deployment": RecordingDeployment,
+        "Engine": RecordingEngine,
+        "EngineOptions": EngineOptions,
+        "Eval": RecordingEval,
+        "Hardware": RecordingHardware,
+        "Launcher": RecordingLauncher,
+        "Reporter": RecordingReporter,
+        "Sampler": RecordingSampler,
+        "Session": Talk,
+        "Tokenizer": Words,
+        "Workload": RecordingWorkload,
+    },
+)

@@ -1,0 +1,1 @@
+"""The one way through which core calls plugins: time limits, exceptions, types of results."""

@@ -1,0 +1,165 @@
+"""Plugin objects whose members have time limits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from tokenbench.api import (
+    Codec,
+    Deployment,
+    Engine,
+    Eval,
+    Hardware,
+    Launcher,
+    Reporter,
+    Sampler,
+    Session,
+    Tokenizer,
+    Workload,
+)
+
+from .call import call, items
+from .owner import Owner
+from .types import is_iterable, returns
+
+P = TypeVar("P")
+_NO_ANSWER = (ConnectionError,)
+
+
+@attrs.frozen
+class Member:
+    """How a member is called: its kind of limit, and exceptions that have a meaning."""
+
+    limit: str
+    meant: tuple[type[BaseException], ...] = ()
+
+
+MEMBERS: dict[type[Any], dict[str, Member]] = {
+    Engine: {
+        "plan": Member("pure"),
+        "worker": Member("pure", (KeyError,)),
+        "dialect": Member("pure"),
+        "planned_version": Member("data"),
+        "tokenizer": Member("data"),
+        "ready": Member("server", _NO_ANSWER),
+        "version": Member("server", _NO_ANSWER),
+        "facts": Member("server", _NO_ANSWER),
+        "reset_cache": Member("server", _NO_ANSWER),
+        "quiescent": Member("server", _NO_ANSWER),
+        "counters": Member("pure"),
+    },
+    Hardware: {
+        "catalogue": Member("pure"),
+        "probe": Member("device"),
+        "environment": Member("pure"),
+        "sampler": Member("device"),
+    },
+    Sampler: {"sample": Member("device"), "close": Member("device")},
+    Workload: {
+        "context_tokens": Member("data"),
+        "dataset_hash": Member("data"),
+        "sessions": Member("data"),
+    },
+    Tokenizer: {
+        "vocab_size": Member("data"),
+        "special_ids": Member("data"),
+        "encode": Member("pure"),
+        "decode": Member("pure"),
+    },
+    Eval: {
+        "needs": Member("pure"),
+        "questions": Member("questions"),
+        "ask": Member("ask"),
+        "score": Member("score"),
+    },
+    Reporter: {"render": Member("render")},
+    Launcher: {
+        "allocate": Member("allocate"),
+        "start": Member("start"),
+        "run_on": Member("start"),
+        "put": Member("start"),
+        "get": Member("start"),
+        "attach": Member("stop"),
+    },
+    Deployment: {
+        "endpoints": Member("server"),
+        "status": Member("server"),
+        "logs": Member("server"),
+        "cancel": Member("stop"),
+    },
+    Codec: {"encode": Member("pure"), "classify": Member("pure", (ValueError,))},
+}
+# Members that may be generators, and what core reads them as.
+_STREAMS: dict[str, Callable[[Any], Any]] = {"sessions": iter, "render": list}
+# Results that are plugin objects themselves.
+_OBJECTS: dict[Any, type[Any]] = {
+    Deployment: Deployment,
+    Tokenizer: Tokenizer,
+    Tokenizer | None: Tokenizer,
+    Sampler | None: Sampler,
+}
+
+
+class _Limited:
+    """A plugin object. Pickled, it becomes the object itself: a session may contain a tokenizer."""
+
+    def __init__(self, target: Any, base: type[Any], owner: Owner) -> None:
+        self._target, self._base, self.tokenbench_owner = target, base, owner
+
+    def __getattr__(self, name: str) -> Any:
+        target, base = self._target, self._base
+        member = MEMBERS[base].get(name)
+        if member is None:
+            return getattr(target, name)
+        if isinstance(vars(base)[name], property):
+            return self._call(member, name, name, lambda: getattr(target, name))
+        return functools.partial(self._call_method, member, name)
+
+    def _call_method(self, member: Member, name: str, *args: Any, **kwargs: Any) -> Any:
+        def function() -> Any:
+            result = getattr(self._target, name)(*args, **kwargs)
+            if name not in _STREAMS or not is_iterable(result):
+                return result
+            # A generator runs while it is read.
+            return _STREAMS[name](result)
+
+        return self._call(member, name, f"{name}()", function)
+
+    def _call(self, member: Member, name: str, text: str, function: Callable[[], Any]) -> Any:
+        hint = returns(self._base, name)
+        expected = Any if hint is type(None) else hint
+        found = call(
+            self.tokenbench_owner, text, member.limit, function, result=expected, meant=member.meant
+        )
+        if (base := _OBJECTS.get(hint)) is not None and found is not None:
+            return limited(found, base, self.tokenbench_owner)
+        if name == "sessions":
+            return items(self.tokenbench_owner, text, "item", found, Session)
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_itself, (self._target,))
+
+
+def _itself(target: Any) -> Any:
+    return target
+
+
+def limited(target: P, base: type[P], owner: Owner) -> P:
+    """`target`, with a limit on each member that `base` declares."""
+    return target if owner.is_core else cast("P", _Limited(target, base, owner))
+
+
+def owner_text(target: object) -> str | None:
+    """As :func:`owner_of`, as text for another process."""
+    owner = owner_of(target)
+    return None if owner is None else str(owner)
+
+
+def owner_of(target: object) -> Owner | None:
+    """The plugin of an object that :func:`limited` returned; None for other objects."""
+    return target.tokenbench_owner if isinstance(target, _Limited) else None

@@ -1,0 +1,29 @@
+"""What no launcher can start, told before it is tried."""
+
+from __future__ import annotations
+
+import math
+
+from tokenbench.api import LaunchPlan
+from tokenbench.guard.owner import Owner, wrong
+
+
+def check_launch(owner: Owner, plan: LaunchPlan) -> None:
+    """Raise if the plan of an engine cannot be started anywhere.
+
+    Raises:
+        PluginError: it cannot.
+    """
+    if not plan.endpoints:
+        raise wrong(owner, "plan()", "returned a plan without an endpoint")
+    if not 0 < plan.start_timeout_s < math.inf:
+        raise wrong(owner, "plan()", f"returned a start_timeout_s of {plan.start_timeout_s}")
+    for process in plan.processes:
+        if not process.argv:
+            raise wrong(owner, "plan()", f"returned a process {process.role!r} without a command")
+        if process.replicas < 1:
+            raise wrong(
+                owner,
+                "plan()",
+                f"returned a process {process.role!r} of {process.replicas} replicas",
+            )
