@@ -107,7 +107,7 @@ class FakePlugins:
             name=name, summary="", factory=lambda *_: Wrapping(), capabilities=self.capabilities
         )
 
-    def options(self, kind: str, ref: PluginRef, *, where: str) -> object:
+    def options(self, kind: str, ref: PluginRef, *, where: object) -> object:
         """None."""
         return None
 
@@ -138,6 +138,10 @@ class FakePlugins:
     def workload(self, ref: PluginRef) -> Workload:
         """The workload."""
         return Fixed()
+
+    def reporter(self, ref: PluginRef) -> object:
+        """None is needed."""
+        return None
 
     def evaluation(self, ref: PluginRef) -> Any:
         """An eval."""
@@ -267,8 +271,10 @@ def test_prompts_that_would_fill_a_disk_are_refused(
         _plan(attrs.evolve(_suite(), load=LoadRequest(**load)))
 
 
-def test_a_secret_in_a_suite_is_refused() -> None:
-    """It would stand in the plan and in results; a symbol takes it from the environment."""
+def test_a_secret_in_a_suite_is_refused(monkeypatch) -> None:
+    """It would stand in the plan and in results; a symbol takes it from the environment, where it
+    must be.
+    """
     asked = DeploymentRequest(engine=PluginRef("e"), model="m")
     told = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "hf_abc"}))
     named = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "{secret:HF_TOKEN}"}))
@@ -276,6 +282,10 @@ def test_a_secret_in_a_suite_is_refused() -> None:
     with pytest.raises(UsageError, match=r"HF_TOKEN: it looks like a secret") as caught:
         _plan(Suite(deployments=(told,)))
     assert "hf_abc" not in caught.value.message + caught.value.hint
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(UsageError, match="the environment variable HF_TOKEN, for a secret, is not"):
+        _plan(Suite(deployments=(named,)))
+    monkeypatch.setenv("HF_TOKEN", "hf_abc")
     for fine in (named, plain):
         _plan(Suite(deployments=(fine,)))
 

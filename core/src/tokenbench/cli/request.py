@@ -41,6 +41,11 @@ _FLAGS = {
     "use": "use",
     "name": "name",
     "seed": "seed",
+    "engine": "deployments[0].engine",
+    "model": "deployments[0].model",
+    "weights": "deployments[0].weights",
+    "hardware": "deployments[0].hardware",
+    "launcher": "deployments[0].launcher",
     "tp": "deployments[0].topology.tp",
     "port": "deployments[0].port",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -22,7 +23,7 @@ from tokenbench.api import (
 )
 from tokenbench.load.codecs import BUILT_IN
 from tokenbench.suite.options import build_options
-from tokenbench.suite.schema import PluginRef
+from tokenbench.suite.schema import PluginRef, TextOptions
 
 from .registry import PluginRegistry
 
@@ -57,17 +58,21 @@ class PluginInstances:
         for kind in kinds or ("amendment",):
             self.spec(kind, name)
 
-    def options(self, kind: str, ref: PluginRef, *, where: str | None = None) -> Any:
+    def options(
+        self, kind: str, ref: PluginRef, *, where: str | Callable[[str], str] | None = None
+    ) -> Any:
         """The checked options of a plugin, an instance of its options class.
 
         Args:
-            where: the place of the options, for errors.
+            where: the place of the options, for errors; see :func:`build_options`.
         """
         key = (kind, ref)
         if key not in self._options:
             spec = self.spec(kind, ref.key)
             place = where or f"{kind} {ref.name}"
-            self._options[key] = build_options(spec.options, ref.options, where=place)
+            typed = not isinstance(ref.options, TextOptions)
+            made = build_options(spec.options, ref.options, where=place, typed=typed)
+            self._options[key] = made
         return self._options[key]
 
     def identity_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:

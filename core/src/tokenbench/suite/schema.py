@@ -25,6 +25,12 @@ from .limits import (
 SUITE_VERSION = 1
 
 
+class TextOptions(FrozenMap[Any]):
+    """Options as typed on a command line: text, with the items of a list separated by ``/``."""
+
+    __slots__ = ()
+
+
 @attrs.frozen
 class PluginRef:
     """A plugin by name, with its options as given: strings from flags, values from YAML.
