@@ -178,13 +178,13 @@ def _overlay(suite: Suite, asked: dict[str, Any], places: Places) -> Suite:
     changes |= {key: asked[key] for key in ("use", "name", "seed") if asked[key] not in (None, ())}
     try:
         load = attrs.evolve(suite.load, **_load_changes(suite.load, asked))
+        return attrs.evolve(suite, load=load, **changes)
     except ValueError as error:
         key, colon, rest = str(error).partition(":")
         key = {"at_least": "repeats", "at_most": "repeats"}.get(key, key)
-        paths = (f"load.{key}", f"load.find.{key}", f"load.repeats.{key}")
+        paths = (key, f"load.{key}", f"load.find.{key}", f"load.repeats.{key}")
         place = next((places.flags[path] for path in paths if path in places.flags), key)
         raise UsageError(f"{place}{colon}{rest}", hint="see `bench run --help`") from None
-    return attrs.evolve(suite, load=load, **changes)
 
 
 def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tokenbench.api import (
     LaunchPlan,
     Layout,
     ModelSpec,
+    PluginError,
     ProcessSpec,
     Recipe,
     ServingNeeds,
@@ -39,7 +40,7 @@ from tokenbench.suite.schema import DeploymentRequest
 from .amend import amendments_for
 from .canonical import identity, plain
 from .capabilities import check_hardware, check_keys, check_port
-from .keys import check_addresses, check_variables
+from .launch_inputs import check_launch
 from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
 from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
 from .probe import Prober, hardware_facts
@@ -117,14 +118,14 @@ def _deployment(
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
     with places.told(f"{deployment.path}.engine"):
         launch, settings, start = _launch(request, asked, model, weights, plugins)
-        check_addresses(launch)
-        check_variables(launch)
+        check_launch(launch)
+        version = plugins.engine(asked.engine).planned_version()
     check_port(asked, launch, deployment, places)
     base = {
         "definitions": DEFINITIONS_VERSION,
         "engine": asked.engine.name,
         "engine_options": plugins.identity_values("engine", asked.engine),
-        "engine_version": plugins.engine(asked.engine).planned_version(),
+        "engine_version": version,
         "processes": [_canonical_process(p) for p in launch.processes],
         "hardware": facts,
         "layout": layout,
@@ -322,6 +323,12 @@ def _threshold(
         if threshold.eval == name and (
             threshold.precision is None or (weights and threshold.precision == weights.precision)
         ):
+            if model is not None and not 0 <= threshold.minimum <= 1:
+                raise PluginError(
+                    f"the model {model.name!r} wants a score of {threshold.minimum:g} in the eval "
+                    f"{name!r}; scores are between 0 and 1",
+                    hint="report it to the plugin's author",
+                )
             return threshold
     return None
 

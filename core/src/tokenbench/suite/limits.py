@@ -63,6 +63,9 @@ MOST_WORKERS = 1024
 """Load workers: each needs a core of its own."""
 
 
+MOST_SEED = 2**32 - 1
+"""The largest that NumPy takes, and with it the harnesses of evals."""
+
 _MOST_PER_PHASE = f"a phase has at most {MOST_REQUESTS:,} requests"
 
 

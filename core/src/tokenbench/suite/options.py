@@ -75,7 +75,7 @@ def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
         raise ValueError("expected a list, got a string")
     found = _convert(value, kind)
     if found == "" and field.default != "":
-        raise ValueError("expected text, got none")
+        raise ValueError('expected text, got ""')
     return found
 
 

@@ -33,7 +33,8 @@ from .schema import (
 from .shown import kind_of, shown
 from .yaml_lines import Document, read
 
-_CLASSES = (Suite, DeploymentRequest, LoadRequest, FindRequest, Topology, Pool)
+# Inner classes first: cattrs looks up the hooks of a class's keys when its own is made.
+_CLASSES = (Topology, Pool, FindRequest, LoadRequest, DeploymentRequest, Suite)
 
 
 def read_suite(file: Path) -> tuple[Suite, Document]:

@@ -52,9 +52,13 @@ def read(file: Path) -> Document:
     try:
         return _json(file, text) if file.suffix == ".json" else _yaml(file, text)
     except RecursionError:
-        raise UsageError(
-            f"{file}: nested too deeply", hint=f"a suite is at most {_DEEPEST} levels deep"
-        ) from None
+        raise _too_deep(file) from None
+
+
+def _too_deep(file: Path) -> UsageError:
+    return UsageError(
+        f"{file}: nested too deeply", hint=f"a suite is at most {_DEEPEST} levels deep"
+    )
 
 
 def _text(file: Path) -> str:
@@ -94,7 +98,21 @@ def _json(file: Path, text: str) -> Document:
         data = json.loads(text, object_pairs_hook=unique)
     except ValueError as error:
         raise UsageError(f"{file}: not valid JSON: {error}", hint="check the file") from None
+    if _depth(data) > _DEEPEST:
+        raise _too_deep(file)
     return Document(str(file), data, {}, text_options=True)
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level := [
+        item
+        for holder in level
+        if isinstance(holder, dict | list)
+        for item in (holder.values() if isinstance(holder, dict) else holder)
+    ]:
+        depth += 1
+    return depth
 
 
 def _yaml(file: Path, text: str) -> Document:
@@ -116,7 +134,7 @@ def _yaml(file: Path, text: str) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UsageError(
-            f"{file}:{line}: not valid YAML: the character U+{ord(error.character):04X}",
+            f"{file}:{line}: not valid YAML: the character U+{error.character:04X}",
             hint="a suite is text; check the path",
         ) from None
     return Document(str(file), data, reader.lines)
@@ -136,7 +154,7 @@ class _Reader:
 
     file: str
     loader: Any
-    lines: dict[str, int] = attrs.Factory(dict)
+    lines: dict[str, int] = attrs.Factory(lambda: {"": 1})
     nodes: int = 0
 
     def value(self, node: Any, path: str, depth: int) -> Any:
@@ -148,7 +166,7 @@ class _Reader:
         if self.nodes > _MOST_NODES or depth > _DEEPEST:
             self._refuse(
                 node,
-                path,
+                "",
                 "not valid YAML: it is too large, or nested too deeply",
                 f"a suite has at most {_MOST_NODES:,} values, {_DEEPEST} levels deep; does an "
                 "alias (*name) stand inside what it names?",
@@ -194,6 +212,8 @@ class _Reader:
                 f"expected a string as key, got {what}",
                 f'put the key in quotes: "{node.value}"' if node.id == "scalar" else "name the key",
             )
+        if not node.value.strip():
+            self._refuse(node, path, "expected a string as key, got an empty one", "name the key")
         if node.value == _MERGE_KEY and node.style is None:
             self._refuse(
                 node,

@@ -1,4 +1,4 @@
-"""What a launch plan takes from outside, checked before anything starts: addresses and keys."""
+"""What a launch plan takes from outside, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -7,17 +7,29 @@ from collections.abc import Iterator
 
 from tokenbench.api import LaunchPlan, UsageError, http_url, variable_name
 from tokenbench.api.binding import symbols
+from tokenbench.suite.limits import MOST_DURATION_S
 
 _SYMBOL = "secret:"
 _LONGEST_SHOWN = 40
 
 
-def check_addresses(launch: LaunchPlan) -> None:
-    """Check the addresses of servers that are already running.
+def check_launch(launch: LaunchPlan) -> None:
+    """Check what a launch plan takes from outside: addresses, variables, the time limit.
 
     Raises:
-        UsageError: one is not the URL of a server.
+        UsageError: something cannot be used. No key is shown.
     """
+    limit_s = launch.start_timeout_s
+    if not 0 < limit_s <= MOST_DURATION_S:
+        raise UsageError(
+            f"a time limit of {limit_s:g} s for the start",
+            hint=f"give start_timeout_s more than 0 and at most {MOST_DURATION_S:,.0f} s",
+        )
+    _check_addresses(launch)
+    _check_variables(launch)
+
+
+def _check_addresses(launch: LaunchPlan) -> None:
     for endpoint in launch.endpoints if not launch.processes else ():
         try:
             http_url(endpoint.url)
@@ -27,12 +39,7 @@ def check_addresses(launch: LaunchPlan) -> None:
             ) from None
 
 
-def check_variables(launch: LaunchPlan) -> None:
-    """Check that every variable with a key or a secret is set and can be sent.
-
-    Raises:
-        UsageError: one is not. No value is shown.
-    """
+def _check_variables(launch: LaunchPlan) -> None:
     if launch.api_key_env is not None:
         name = launch.api_key_env
         try:
