@@ -88,6 +88,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@functools.cache
 def _converter(text_options: bool) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, name in ((int, "int"), (str, "text"), (bool, "true or false")):
