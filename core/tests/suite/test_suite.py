@@ -115,6 +115,10 @@ def test_errors_say_where_and_what(tmp_path: Path, text: str, said: str) -> None
         ("  slo: ttft<1s\n  find: {what: max-concurrency, lowest: 1.5}\n", "give a whole number"),
         ("  slo: ttft<1s\n  find: {what: max-concurrency, highest: 7.0e+4}\n", "between 1 and 64,"),
         ("  rate: [1]\n  slo: ttft<1s\n  find: {what: max-rate}\n", ":4: load.rate: find searches"),
+        (
+            "  requests: 9\n  min_requests_per_concurrency: 4\n",
+            ":5: load.min_requests_per_concurrency: the time limit waits for it",
+        ),
         ("  repeats: 0\n", ":4: load.repeats: expected at least 1, got 0"),
     ],
 )
