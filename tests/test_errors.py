@@ -91,7 +91,7 @@ FIND = ("--find", "max-concurrency", "--slo", "ttft<1s")
         (("--rate", "1e9"), "--rate: expected at most 100,000"),
         (("--rate", "1e-10"), "--rate: expected at least 1.65e-06"),
         (("--duration", "1e12"), "--duration: expected at most 604,800"),
-        (("--rate", "1e5", "--duration", "6e5"), "load.rate: 100000 a second for 600000 s"),
+        (("--rate", "1e5", "--duration", "6e5"), "--rate: 100000 a second for 600000 s"),
         (("--find", "max-rate"), "--find: a search needs objectives"),
         (("--slo", "fast"), "invalid objective 'fast'"),
         (("--rate", "0"), "--rate: expected more than 0"),

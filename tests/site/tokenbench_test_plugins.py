@@ -165,6 +165,13 @@ def bench_register_engines():  # noqa: ANN201
             factory=Wrapping,
             capabilities=EngineCapabilities(counters=True, wraps=("server",)),
         ),
+        EngineSpec(
+            name="accelerated",
+            summary="runs on accelerators only, whichever",
+            options=ScriptedOptions,
+            factory=lambda options, _: Scripted(options),
+            capabilities=EngineCapabilities(needs_accelerators=True),
+        ),
     ]
 
 

@@ -13,6 +13,7 @@ from tokenbench.api import (
     AccuracyThreshold,
     Architecture,
     DeviceInfo,
+    EndpointSpec,
     Engine,
     EngineCapabilities,
     EngineRequest,
@@ -21,6 +22,7 @@ from tokenbench.api import (
     FrozenMap,
     LaunchPlan,
     ModelSpec,
+    PluginError,
     Pool,
     Probe,
     ProcessSpec,
@@ -94,6 +96,7 @@ class FakePlugins:
         self.capabilities = EngineCapabilities(**facts)
         self.needs = EvalNeeds(context_tokens=100)
         self.probed = 0
+        self.accelerated = True
         self.registry = SimpleNamespace(names=lambda kind: ("m",), implementations=lambda hook: ())
 
     def use(self, name: str) -> None:
@@ -102,12 +105,12 @@ class FakePlugins:
     def spec(self, kind: str, name: str) -> Any:
         """The engine's spec, or the hardware's."""
         if kind == "hardware":
-            return SimpleNamespace(accelerated=True)
+            return SimpleNamespace(accelerated=self.accelerated)
         return EngineSpec(
             name=name, summary="", factory=lambda *_: Wrapping(), capabilities=self.capabilities
         )
 
-    def options(self, kind: str, ref: PluginRef, *, where: str) -> object:
+    def options(self, kind: str, ref: PluginRef, *, where: object) -> object:
         """None."""
         return None
 
@@ -138,6 +141,10 @@ class FakePlugins:
     def workload(self, ref: PluginRef) -> Workload:
         """The workload."""
         return Fixed()
+
+    def reporter(self, ref: PluginRef) -> object:
+        """None is needed."""
+        return None
 
     def evaluation(self, ref: PluginRef) -> Any:
         """An eval."""
@@ -234,6 +241,17 @@ def test_disaggregated_pools() -> None:
         (_suite(weights="fp8"), {}, "no weights of precision 'fp8'"),
         (_suite(), {"weight_formats": ("onnx",)}, "can load"),
         (_suite(), {"hardware": ("nvidia",)}, "does not run on 'cpu'"),
+        (_suite(weights="fp8"), {"weight_formats": ()}, "loads no weights, so nothing would use"),
+        *(
+            (_suite(**given), {"starts_server": False, "weight_formats": ()}, f"{key}: the engine")
+            for key, given in {
+                "port": {"port": 80},
+                "flags": {"flags": FrozenMap({"--x": 1})},
+                "environment": {"environment": FrozenMap({"X": "1"})},
+                "launcher": {"launcher": PluginRef("ssh")},
+                "weights": {"weights": "fp8"},
+            }.items()
+        ),
     ],
 )
 def test_what_cannot_be_is_said_while_planning(
@@ -243,6 +261,115 @@ def test_what_cannot_be_is_said_while_planning(
     with pytest.raises(UsageError, match=said) as caught:
         _plan(suite, FakePlugins(**capabilities))
     assert caught.value.message.startswith("deployments[0].")
+
+
+def test_an_engine_for_accelerators_is_never_planned_for_a_cpu(monkeypatch) -> None:
+    """Neither where no hardware is named, nor where it is the CPU by name."""
+    plugins = FakePlugins(needs_accelerators=True)
+    _plan(_suite(hardware=PluginRef("gpus")), plugins)
+    plugins.accelerated = False
+    for suite in (_suite(), _suite(hardware=PluginRef("cpu"))):
+        with pytest.raises(UsageError, match=r"^deployments\[0\].hardware: .* needs acc") as caught:
+            _plan(suite, plugins)
+        assert "--hardware NAME" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "value", "said"),
+    [
+        (
+            {"api_key_env": "MY_KEY"},
+            None,
+            "variable MY_KEY, for the API key, is not",
+        ),
+        (
+            {"api_key_env": "MY_KEY"},
+            "",
+            "variable MY_KEY, for the API key, is empty",
+        ),
+        ({"api_key_env": "MY_KEY"}, "a\nb", "MY_KEY cannot be sent in an HTTP header"),
+        (
+            {"api_key_env": "hf_abcdefgh"},
+            None,
+            "variable with that name, for the API key",
+        ),
+        ({"api_key_env": "sk-abcdefgh"}, None, "api_key_env: expected the NAME"),
+        ({"start_timeout_s": float("nan")}, None, "a time limit of nan s for the start"),
+        ({"start_timeout_s": 0.0}, None, "a time limit of 0 s"),
+        ({"start_timeout_s": 1e300}, None, "a time limit of 1e[+]300 s"),
+        (
+            {"processes": (), "endpoints": (EndpointSpec(url="http://h:99999"),)},
+            None,
+            "the address of the server: expected http://HOST:PORT",
+        ),
+        (
+            {"processes": (ProcessSpec(argv=("x",), environment={"A": "{secret:MY_KEY}"}),)},
+            None,
+            "the environment variable MY_KEY, for a secret, is not set",
+        ),
+    ],
+)
+def test_what_a_plan_takes_from_outside_is_there(
+    monkeypatch, changes: dict[str, Any], value: str | None, said: str
+) -> None:
+    """Of any engine, before anything starts; no key is shown."""
+    monkeypatch.delenv("MY_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MY_KEY", value)
+    plan = Wrapping.plan
+    monkeypatch.setattr(Wrapping, "plan", lambda *args: attrs.evolve(plan(*args), **changes))
+    with pytest.raises(UsageError, match=rf"^deployments\[0\].engine: .*{said}") as caught:
+        _plan(_suite())
+    assert "abcdefgh" not in caught.value.message + caught.value.hint
+
+
+def test_a_port_that_no_process_takes_is_refused(monkeypatch) -> None:
+    """An engine whose processes listen nowhere, or at sockets of their own."""
+    silent = LaunchPlan(processes=(ProcessSpec(argv=("x",), ports=()),))
+    _plan(_suite(port=80))
+    monkeypatch.setattr(Wrapping, "plan", lambda *_: silent)
+    with pytest.raises(UsageError, match=r"^deployments\[0\].port: no process of the engine 'e'"):
+        _plan(_suite(port=80))
+
+
+def test_a_threshold_beyond_what_a_score_can_be_blames_the_model(monkeypatch) -> None:
+    """Its eval would never pass."""
+    threshold = attrs.evolve(MODEL.thresholds[0], minimum=50.0)
+    model = attrs.evolve(MODEL, thresholds=(threshold,))
+    monkeypatch.setattr(FakePlugins, "model", lambda self, name: model)
+    with pytest.raises(PluginError, match="the model 'm' wants a score of 50 in the eval 'v'"):
+        _plan(_suite())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"workloads": (), "evals": ()}, "workloads: neither a workload nor an eval is given"),
+        ({"use": ("a", "b", "a")}, r"use\[2\]: 'a' is given twice"),
+        ({"reporters": (PluginRef("r"), PluginRef("r"))}, r"reporters\[1\]: 'r' is given twice"),
+        ({"requires": ("attrs", "attrs")}, r"requires\[1\]: 'attrs' is given twice"),
+    ],
+)
+def test_lists_with_nothing_or_with_one_thing_twice(changes: dict[str, Any], said: str) -> None:
+    """Told with the place of the second."""
+    with pytest.raises(UsageError, match=f"^{said}"):
+        _plan(attrs.evolve(_suite(), **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"pools": (Pool(),), "topology": Topology(tp=2)},
+            r"deployments\[0\].topology: pools are given",
+        ),
+        ({"pools": (Pool(), Pool())}, r"deployments\[0\].pools\[1\].role: there are two pools"),
+    ],
+)
+def test_pools_that_would_be_dropped(changes: dict[str, Any], said: str) -> None:
+    """A topology beside pools, and a second pool of a role."""
+    with pytest.raises(UsageError, match=f"^{said}"):
+        _plan(_suite(**changes))
 
 
 def test_stop_rules() -> None:
@@ -277,8 +404,10 @@ def test_prompts_that_would_fill_a_disk_are_refused(
         _plan(attrs.evolve(_suite(), load=LoadRequest(**load)))
 
 
-def test_a_secret_in_a_suite_is_refused() -> None:
-    """It would stand in the plan and in results; a symbol takes it from the environment."""
+def test_a_secret_in_a_suite_is_refused(monkeypatch) -> None:
+    """It would stand in the plan and in results; a symbol takes it from the environment, where it
+    must be.
+    """
     asked = DeploymentRequest(engine=PluginRef("e"), model="m")
     told = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "hf_abc"}))
     named = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "{secret:HF_TOKEN}"}))
@@ -286,6 +415,10 @@ def test_a_secret_in_a_suite_is_refused() -> None:
     with pytest.raises(UsageError, match=r"HF_TOKEN: it looks like a secret") as caught:
         _plan(Suite(deployments=(told,)))
     assert "hf_abc" not in caught.value.message + caught.value.hint
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(UsageError, match="the environment variable HF_TOKEN, for a secret, is not"):
+        _plan(Suite(deployments=(named,)))
+    monkeypatch.setenv("HF_TOKEN", "hf_abc")
     for fine in (named, plain):
         _plan(Suite(deployments=(fine,)))
 

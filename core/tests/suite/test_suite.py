@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenbench.api import FrozenMap, Pool, Topology, UsageError, option, options
+from tokenbench.api import (
+    FrozenMap,
+    Pool,
+    Topology,
+    UsageError,
+    http_url,
+    option,
+    options,
+    variable_name,
+)
 from tokenbench.suite import limits
 from tokenbench.suite.load_rules import check_contradictions
 from tokenbench.suite.options import build_options
@@ -106,6 +115,10 @@ def test_errors_say_where_and_what(tmp_path: Path, text: str, said: str) -> None
         ("  slo: ttft<1s\n  find: {what: max-concurrency, lowest: 1.5}\n", "give a whole number"),
         ("  slo: ttft<1s\n  find: {what: max-concurrency, highest: 7.0e+4}\n", "between 1 and 64,"),
         ("  rate: [1]\n  slo: ttft<1s\n  find: {what: max-rate}\n", ":4: load.rate: find searches"),
+        (
+            "  requests: 9\n  min_requests_per_concurrency: 4\n",
+            ":5: load.min_requests_per_concurrency: the time limit waits for it",
+        ),
         ("  repeats: 0\n", ":4: load.repeats: expected at least 1, got 0"),
     ],
 )
@@ -147,7 +160,7 @@ def test_numbers_that_cannot_be_meant(tmp_path: Path, line: str) -> None:
 @pytest.mark.parametrize("value", ["9" * 5000, "2026-99-99"])
 def test_a_scalar_that_cannot_be_read_is_no_bug(tmp_path: Path, value: str) -> None:
     """A number of thousands of digits, a date that there is not."""
-    with pytest.raises(UsageError, match="not valid YAML"):
+    with pytest.raises(UsageError, match=r"suite.yaml:3: seed: (not valid YAML|expected int)"):
         _load(tmp_path, f"deployments:\n- engine: a\nseed: {value}")
 
 
@@ -208,6 +221,10 @@ class Options:
     word: str | None = option(help="a word", default=None, choices=("x", "y"))
     many: tuple[str, ...] = option(help="several", default=())
     must: str = option(help="always given", unit="words")
+    part: float = option(help="a part", minimum=0, maximum=1, default=0.5)
+    parts: tuple[int, ...] = option(help="parts", minimum=2, maximum=4, default=())
+    address: str | None = option(help="where", default=None, check=http_url)
+    variable: str | None = option(help="key", default=None, check=variable_name)
 
 
 def test_options_from_strings_and_from_values() -> None:
@@ -236,8 +253,31 @@ def test_options_from_strings_and_from_values() -> None:
         ({"must": "m", "number": 0}, "number: expected at least 1"),
         ({"must": "m", "word": "z"}, "word: expected one of x, y"),
         ({"must": "m", "flag": "perhaps"}, "expected true or false"),
-        ({}, "the option 'must' is required"),
+        ({}, "here: the option 'must' is required"),
         ({"must": 3}, "expected text"),
+        ({"must": ""}, 'here.must: expected text, got ""'),
+        ({"must": "m", "word": ""}, 'here.word: expected text, got ""'),
+        ({"must": "m", "number": ""}, "here.number: expected int, got ''"),
+        ({"must": "m", "number": [1]}, "here.number: expected int, got a list"),
+        ({"must": ["m"]}, "here.must: expected text, got a list"),
+        ({"must": {"m": 1}}, "here.must: expected text, got a mapping"),
+        ({"must": None}, "here.must: expected text, got null"),
+        ({"must": "m", "flag": ["yes"]}, "here.flag: expected true or false, got a list"),
+        ({"must": "m", "many": {"a": 1}}, "here.many: expected a list, got a mapping"),
+        ({"must": "m", "many": 5}, "here.many: expected a list, got a number"),
+        ({"must": "m", "many": None}, "here.many: expected a list, got null"),
+        ({"must": "m", "many": ["a", ["b"]]}, "here.many: expected text, got a list"),
+        ({"must": "m", "many": "a//b"}, "here.many: expected a list of texts, one is empty"),
+        ({"must": "m", "share": "nan"}, "here.share: expected a finite number, got nan"),
+        ({"must": "m", "share": float("inf")}, "here.share: expected a finite number, got inf"),
+        ({"must": "m", "share": 10**400}, "here.share: the number is too large"),
+        ({"must": "m", "part": -0.1}, "here.part: expected at least 0, got -0.1"),
+        ({"must": "m", "part": "1.1"}, "here.part: expected at most 1, got 1.1"),
+        ({"must": "m", "part": "nan"}, "here.part: expected a finite number"),
+        ({"must": "m", "parts": [2, 5]}, "here.parts: expected at most 4, got 5"),
+        ({"must": "m", "parts": "1/2"}, "here.parts: expected at least 2, got 1"),
+        ({"must": "m", "address": "h:1"}, "here.address: expected http://HOST:PORT, got 'h:1'"),
+        ({"must": "m", "variable": "a b"}, "here.variable: expected the NAME of an environment"),
     ],
 )
 def test_option_errors(raw: dict[str, object], said: str) -> None:
@@ -245,6 +285,58 @@ def test_option_errors(raw: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         build_options(Options, raw, where="here")
     assert said in caught.value.message
+
+
+def test_a_list_in_a_suite_is_a_list() -> None:
+    """Text with / between the items is for command lines: in a suite it may be a mistake."""
+    text = parse_plugin_ref("a:many=x/y", where="--x").options
+    for raw, typed in ((text, False), ({"many": ["x", "y"]}, True), ({"many": "x/y"}, False)):
+        made = build_options(Options, {"must": "m", **raw}, where="here", typed=typed)
+        assert made.many == ("x", "y")
+    with pytest.raises(UsageError, match=r"here.many: expected a list, got a string"):
+        build_options(Options, {"must": "m", "many": "x/y"}, where="here", typed=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://h",
+        "http://h:1/v1/",
+        "HTTPS://a.b-c.example.:65535",
+        "http://[::1]:80",
+        "http://10.0.0.1/a%20b",
+    ],
+)
+def test_addresses_of_servers(text: str) -> None:
+    """With and without port and path."""
+    http_url(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "h", "h:80", "//h", "ftp://h", "http:h", "http://", "http:///v1", "http://:80"),
+        *("http://h:0", "http://h:65536", "http://h:-1", "http://h:x", "http://h:80:90"),
+        *("http://a b", "http://h\t", "http://h\n", "http://h\\x", "http://h\u00e9", "http://[::1"),
+        *("http://a..b", "http://.", f"http://{'a' * 64}", "http://h?api_key=secret", "http://h#x"),
+        *("http://me:secret@h", "http://secret@h", "me:secret@h", "http://[secret@h"),
+    ],
+)
+def test_what_is_no_address_is_refused_without_its_key(text: str) -> None:
+    """As a ValueError, whatever the parser of URLs raises."""
+    with pytest.raises(ValueError, match=r"address|expected") as caught:
+        http_url(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_names_of_variables() -> None:
+    """What stands there instead may be the key itself: it is not repeated."""
+    for name in ("A", "OPENAI_API_KEY", "_x1"):
+        variable_name(name)
+    for text in ("", "1A", "sk-secret", "A=secret", "A B", "$A"):
+        with pytest.raises(ValueError, match="NAME of an environment variable") as caught:
+            variable_name(text)
+        assert "secret" not in str(caught.value)
 
 
 def test_an_option_without_help_is_refused() -> None:

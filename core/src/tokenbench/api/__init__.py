@@ -103,6 +103,7 @@ from .model import (
     Tokenizer,
     Weights,
 )
+from .option_checks import http_url, variable_name
 from .options import (
     NoOptions,
     option,
@@ -290,8 +291,10 @@ __all__ = [
     "bind_process",
     "bind_url",
     "hookimpl",
+    "http_url",
     "option",
     "options",
     "parse_prometheus",
     "symbol_values",
+    "variable_name",
 ]

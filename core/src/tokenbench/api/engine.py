@@ -19,11 +19,13 @@ from .topology import SERVER, Layout
 class EngineCapabilities:
     """What an engine supports. Core branches on these, never on a name.
 
-    `starts_server`: False for a server that is already running. `weight_formats`: formats it can
-    load (empty: it brings its own model). `axes`: parallel degrees of a Topology that may exceed 1.
-    `roles`: pools it can be split into. `wraps`: roles whose processes come from another engine
-    through `context.engine`. `hardware`: kinds it runs on (empty: any). `counters`, `reset_cache`:
-    the method of that name is implemented.
+    `starts_server`: False for a server that is already running; core then refuses what only a
+    start would use (`port`, `flags`, `environment`, `launcher`). `weight_formats`: formats it can
+    load (empty: it brings its own model, and core refuses `weights`). `axes`: parallel degrees of a
+    Topology that may exceed 1. `roles`: pools it can be split into. `wraps`: roles whose processes
+    come from another engine through `context.engine`. `hardware`: kinds it runs on (empty: any).
+    `needs_accelerators`: core refuses to plan it for the host's CPU, which is the hardware of a
+    suite that names none. `counters`, `reset_cache`: the method of that name is implemented.
     """
 
     starts_server: bool = True
@@ -32,6 +34,7 @@ class EngineCapabilities:
     roles: tuple[str, ...] = (SERVER,)
     wraps: tuple[str, ...] = ()
     hardware: tuple[str, ...] = ()
+    needs_accelerators: bool = False
     counters: bool = False
     reset_cache: bool = False
 

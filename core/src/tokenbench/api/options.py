@@ -11,6 +11,8 @@ Example::
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import attrs
@@ -26,10 +28,12 @@ def option(
     unit: str | None = None,
     choices: tuple[str, ...] | None = None,
     minimum: float | None = None,
+    maximum: float | None = None,
+    check: Callable[[Any], object] | None = None,
     secret: bool = False,
     identity: bool = True,
 ) -> Any:
-    """One option of a plugin.
+    """One option of a plugin. Of a list, each item is checked. No number may be infinite or nan.
 
     Args:
         help: what it does; shown in error messages and documentation. Required.
@@ -37,6 +41,9 @@ def option(
         unit: the unit of the value, for documentation (`tokens`, `s`, ...).
         choices: the allowed values.
         minimum: the smallest allowed number.
+        maximum: the largest allowed number.
+        check: called with the value (unless that is None); raises ValueError with what was
+            expected, such as :func:`http_url` and :func:`variable_name` do.
         secret: never shown, stored or put in argv. Prefer the NAME of an environment variable.
         identity: False for a value that does not change what is measured (a URL, a path); it is
             not part of a point's identity.
@@ -48,29 +55,49 @@ def option(
         "unit": unit,
         "choices": choices,
         "minimum": minimum,
+        "maximum": maximum,
         "secret": secret,
         "identity": identity,
     }
     return attrs.field(
         default=default,
         metadata=metadata,
-        validator=_check(choices, minimum),
+        validator=_validator(choices, minimum, maximum, check),
         repr=not secret,
     )
 
 
-def _check(choices: tuple[str, ...] | None, minimum: float | None) -> Any:
+def _validator(
+    choices: tuple[str, ...] | None,
+    minimum: float | None,
+    maximum: float | None,
+    check: Callable[[Any], object] | None,
+) -> Any:
     def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value is None:
-            return
-        if choices is not None and value not in choices:
-            raise ValueError(
-                f"{attribute.name}: expected one of {', '.join(choices)}, got {value!r}"
-            )
-        if minimum is not None and value < minimum:
-            raise ValueError(f"{attribute.name}: expected at least {minimum:g}, got {value!r}")
+        for item in value if isinstance(value, tuple) else (value,):
+            if item is None:
+                continue
+            try:
+                _within(item, choices, minimum, maximum)
+                if check is not None:
+                    check(item)
+            except ValueError as error:
+                raise ValueError(f"{attribute.name}: {error}") from None
 
     return validate
+
+
+def _within(
+    value: Any, choices: tuple[str, ...] | None, minimum: float | None, maximum: float | None
+) -> None:
+    if choices is not None and value not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {value}")
+    if minimum is not None and value < minimum:
+        raise ValueError(f"expected at least {minimum:g}, got {value!r}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"expected at most {maximum:g}, got {value!r}")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))

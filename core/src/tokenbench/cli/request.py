@@ -42,6 +42,11 @@ _FLAGS = {
     "use": "use",
     "name": "name",
     "seed": "seed",
+    "engine": "deployments[0].engine",
+    "model": "deployments[0].model",
+    "weights": "deployments[0].weights",
+    "hardware": "deployments[0].hardware",
+    "launcher": "deployments[0].launcher",
     "tp": "deployments[0].topology.tp",
     "port": "deployments[0].port",
 }
@@ -176,13 +181,13 @@ def _overlay(suite: Suite, asked: dict[str, Any], places: Places) -> Suite:
     changes |= {key: asked[key] for key in ("use", "name", "seed") if asked[key] not in (None, ())}
     try:
         load = attrs.evolve(suite.load, **_load_changes(suite.load, asked))
+        return attrs.evolve(suite, load=load, **changes)
     except ValueError as error:
         key, colon, rest = str(error).partition(":")
         key = {"at_least": "repeats", "at_most": "repeats"}.get(key, key)
-        paths = (f"load.{key}", f"load.find.{key}", f"load.repeats.{key}")
+        paths = (key, f"load.{key}", f"load.find.{key}", f"load.repeats.{key}")
         place = next((places.flags[path] for path in paths if path in places.flags), key)
         raise UsageError(f"{place}{colon}{rest}", hint="see `bench run --help`") from None
-    return attrs.evolve(suite, load=load, **changes)
 
 
 def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:

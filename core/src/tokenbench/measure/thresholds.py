@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from tokenbench.suite.shown import shown
+
 from .definitions import BY_NAME
 
 
@@ -68,6 +70,7 @@ class CertificationThresholds:
     max_template_tokens: int = 64
 
 
+_NO_SHARES = frozenset({"stability_min_generations", "stability_noise"})
 # Lower values are worse, so `invalid` is below `flag`.
 _LOWER_IS_WORSE = frozenset({"offered_load", "output_length_share", "steady_share"})
 
@@ -110,7 +113,7 @@ def _value(path: str, value: Any, default: Any) -> Any:
 
 def _limits(path: str, value: Any, default: Limits) -> Limits:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{path}: expected flag and invalid, got {_shown(value)}")
+        raise ValueError(f"{path}: expected flag and invalid, got {shown(value)}")
     for name in value:
         _require_known(str(name), attrs.fields_dict(Limits), f"{path}.")
     flag = _number(f"{path}.flag", value["flag"]) if "flag" in value else default.flag
@@ -129,27 +132,39 @@ def _limits(path: str, value: Any, default: Limits) -> Limits:
 
 def _number(path: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{path}: expected a number, got {_shown(value)}")
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{path}: expected a non-negative number, got {value}")
-    return float(value)
+        raise ValueError(f"{path}: expected a number, got {shown(value)}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{path}: expected a non-negative number, got {shown(value)}")
+    if value > 1 and _is_share(path.partition(".")[0]):
+        raise ValueError(
+            f"{path}: expected a share between 0 and 1 (5 % is 0.05), got {shown(value)}"
+        )
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{path}: the number is too large") from None
+
+
+def _is_share(name: str) -> bool:
+    """Everything but times, and what is counted in generations or standard errors."""
+    return not name.endswith("_s") and name not in _NO_SHARES
 
 
 def _integer(path: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{path}: expected an integer, got {_shown(value)}")
+        raise ValueError(f"{path}: expected an integer, got {shown(value)}")
     if value < 0:
-        raise ValueError(f"{path}: expected a non-negative number, got {value}")
+        raise ValueError(f"{path}: expected a non-negative number, got {shown(value)}")
     return value
 
 
 def _metrics(path: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError(f"{path}: expected a list of metrics, got {_shown(value)}")
+        raise ValueError(f"{path}: expected a list of metrics, got {shown(value)}")
     for index, name in enumerate(value):
-        _require_known(str(name), BY_NAME, f"{path}[{index}]: ")
+        if not isinstance(name, str):
+            raise ValueError(f"{path}[{index}]: expected a metric, got {shown(name)}")
+        _require_known(name, BY_NAME, f"{path}[{index}]: ")
+    if len(set(value)) < len(value):
+        raise ValueError(f"{path}: a metric is given twice")
     return tuple(value)
-
-
-def _shown(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)

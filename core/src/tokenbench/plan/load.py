@@ -77,7 +77,10 @@ def resolve_load(load: LoadRequest, places: Places) -> ResolvedLoad:
     slo = load.slo
     objectives = () if slo is None else parse_objectives(slo, where=places("load.slo"))
     check_contradictions(load, places)
-    timestamps = () if load.trace is None else read_timestamps(Path(load.trace))
+    timestamps: tuple[float, ...] = ()
+    if load.trace is not None:
+        with places.told("load.trace"):
+            timestamps = read_timestamps(Path(load.trace))
     trace = timestamps_hash(timestamps) if timestamps else None
     levels: LoadPlan
     ends: Iterable[LoadLevel]
@@ -97,7 +100,8 @@ def resolve_load(load: LoadRequest, places: Places) -> ResolvedLoad:
         server_concurrency=_server_concurrency(load),
     )
     for level in ends:
-        check_level(load, level, found.stop(level), found.concurrency(level), len(timestamps))
+        stop, concurrency = found.stop(level), found.concurrency(level)
+        check_level(load, level, stop, concurrency, len(timestamps), places)
     return found
 
 

@@ -23,6 +23,7 @@ from tokenbench.api import (
     LaunchPlan,
     Layout,
     ModelSpec,
+    PluginError,
     ProcessSpec,
     Recipe,
     ServingNeeds,
@@ -35,11 +36,14 @@ from tokenbench.load.cores import CONCURRENCY_PER_WORKER, Cores, WorkerCount, sp
 from tokenbench.measure.definitions import DEFINITIONS_VERSION
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.limits import check_prompts, expected_requests
+from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest, PluginRef
 
 from .amend import amendments_for
 from .canonical import identity, plain
+from .capabilities import check_hardware, check_keys, check_port
 from .launch_check import check_launch
+from .launch_inputs import check_inputs
 from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
 from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
 from .probe import Prober, hardware_facts
@@ -105,24 +109,28 @@ def _deployment(
     count: WorkerCount,
     taken: Numbering,
 ) -> PlannedDeployment:
-    asked, layout = deployment.request, deployment.layout
+    asked, layout, places = deployment.request, deployment.layout, resolved.places
     spec: EngineSpec = plugins.spec("engine", asked.engine.key)
-    _check_axes(spec, deployment)
-    model, weights = _model(asked, spec, plugins, deployment.path)
+    check_keys(deployment, plugins, places)
+    model, weights = _model(asked, spec, plugins, deployment.path, places)
     accelerated = plugins.spec("hardware", asked.hardware.key).accelerated
     probe = prober(asked.hardware)
     facts = hardware_facts(
         asked.hardware, probe, accelerated=accelerated, accelerators=layout.accelerators
     )
-    _check_hardware(spec, facts, deployment.path)
+    check_hardware(deployment, plugins, places)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
-    launch, settings, start = _launch(request, asked, model, weights, plugins)
+    with places.told(f"{deployment.path}.engine"):
+        launch, settings, start = _launch(request, asked, model, weights, plugins)
+        check_inputs(launch)
+        version = plugins.engine(asked.engine).planned_version()
+    check_port(asked, launch, deployment, places)
     _check_traffic(resolved, asked, request, launch, plugins)
     base = {
         "definitions": DEFINITIONS_VERSION,
         "engine": asked.engine.name,
         "engine_options": plugins.identity_values("engine", asked.engine),
-        "engine_version": plugins.engine(asked.engine).planned_version(),
+        "engine_version": version,
         "processes": [_canonical_process(p) for p in launch.processes],
         "hardware": facts,
         "layout": layout,
@@ -170,34 +178,23 @@ def _check_traffic(
     )
 
 
-def _check_axes(spec: EngineSpec, deployment: ResolvedDeployment) -> None:
-    for pool in deployment.layout.pools:
-        if pool.role not in spec.capabilities.roles:
-            raise UsageError(
-                f"{deployment.path}.pools: the engine {spec.name!r} has no role {pool.role!r}",
-                hint=f"its roles: {', '.join(spec.capabilities.roles)}",
-            )
-        for axis, degree in pool.topology.degrees.items():
-            if axis not in spec.capabilities.axes:
-                raise UsageError(
-                    f"{deployment.path}.topology.{axis}: the engine {spec.name!r} does not "
-                    f"support {axis}={degree}",
-                    hint=f"degrees it supports: {', '.join(spec.capabilities.axes) or 'none'}",
-                )
-
-
 def _model(
-    asked: DeploymentRequest, spec: EngineSpec, plugins: PluginInstances, path: str
+    asked: DeploymentRequest,
+    spec: EngineSpec,
+    plugins: PluginInstances,
+    path: str,
+    places: Places,
 ) -> tuple[ModelSpec | None, Weights | None]:
     if asked.model is None:
         if spec.capabilities.weight_formats:
             installed = ", ".join(plugins.registry.names("model")) or "none"
             raise UsageError(
-                f"{path}.model: the engine {spec.name!r} needs a model",
+                f"{places(f'{path}.model')}: the engine {spec.name!r} needs a model",
                 hint=f"add --model; installed: {installed}",
             )
         return None, None
-    model = plugins.model(asked.model)
+    with places.told(f"{path}.model"):
+        model = plugins.model(asked.model)
     if not spec.capabilities.weight_formats:
         return model, None
     for weights in model.weights:
@@ -207,19 +204,12 @@ def _model(
             return model, weights
     have = ", ".join(f"{w.precision} ({w.format})" for w in model.weights)
     raise UsageError(
-        f"{path}.model: {model.name!r} has no weights"
+        f"{places(f'{path}.weights' if asked.weights else f'{path}.model')}: "
+        f"{model.name!r} has no weights"
         + (f" of precision {asked.weights!r}" if asked.weights else "")
         + f" that {spec.name!r} can load",
         hint=f"it has: {have or 'none'}",
     )
-
-
-def _check_hardware(spec: EngineSpec, facts: HardwareFacts, path: str) -> None:
-    if spec.capabilities.hardware and facts.kind not in spec.capabilities.hardware:
-        raise UsageError(
-            f"{path}.hardware: the engine {spec.name!r} does not run on {facts.kind!r}",
-            hint=f"it runs on: {', '.join(spec.capabilities.hardware)}",
-        )
 
 
 def _request(
@@ -309,7 +299,7 @@ def _series(
     count: WorkerCount,
 ) -> tuple[PlannedSeries, ...]:
     found, taken = [], Numbering()
-    for ref in resolved.suite.workloads:
+    for index, ref in enumerate(resolved.suite.workloads):
         workload = plugins.workload(ref)
         part = {
             **base,
@@ -329,7 +319,8 @@ def _series(
         )
         for point in series.points:
             requests = max(point.warmup_requests, expected_requests(point.level, point.stop))
-            check_prompts(ref.name, workload.context_tokens(), requests)
+            with resolved.places.told(f"workloads[{index}]"):
+                check_prompts(ref.name, workload.context_tokens(), requests)
         found.append(series)
     return tuple(found)
 
@@ -369,6 +360,12 @@ def _threshold(
         if threshold.eval == name and (
             threshold.precision is None or (weights and threshold.precision == weights.precision)
         ):
+            if model is not None and not 0 <= threshold.minimum <= 1:
+                raise PluginError(
+                    f"the model {model.name!r} wants a score of {threshold.minimum:g} in the eval "
+                    f"{name!r}; scores are between 0 and 1",
+                    hint="report it to the plugin's author",
+                )
             return threshold
     return None
 

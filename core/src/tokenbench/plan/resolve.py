@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import attrs
 
@@ -31,7 +32,7 @@ class ResolvedDeployment:
 class ResolvedSuite:
     """A suite that was checked, as far as that is possible without hardware.
 
-    `seed`: the suite's, or one drawn for this run.
+    `seed`: the suite's, or one drawn for this run. `places`: where the user wrote each key.
     """
 
     suite: Suite
@@ -39,6 +40,7 @@ class ResolvedSuite:
     load: ResolvedLoad
     thresholds: CertificationThresholds
     deployments: tuple[ResolvedDeployment, ...]
+    places: Places = Places()
 
 
 def resolve(
@@ -59,20 +61,17 @@ def resolve(
         PluginError: a plugin that it names is missing or broken.
     """
     places = places or Places()
-    check_requirements(suite.requires)
+    check_requirements(suite.requires, places)
     load = resolve_load(suite.load, places)
     if drawn_seed is None:
         drawn_seed = secrets.randbelow(1 << 31)
-    for name in suite.use:
-        plugins.use(name)
+    for index, name in enumerate(suite.use):
+        with places.told(f"use[{index}]"):
+            plugins.use(name)
     for kind, key in (("workload", "workloads"), ("eval", "evals"), ("reporter", "reporters")):
         for index, ref in enumerate(getattr(suite, key)):
-            _check_options(plugins, places, kind, ref, f"{key}[{index}]")
-    if not suite.deployments:
-        raise UsageError(
-            f"{places('deployments')}: no deployment is given",
-            hint="list at least one, with an engine",
-        )
+            _check_plugin(plugins, places, kind, ref, f"{key}[{index}]")
+    _check_lists(suite, places)
     return ResolvedSuite(
         suite=suite,
         seed=drawn_seed if suite.seed is None else suite.seed,
@@ -82,13 +81,51 @@ def resolve(
             _deployment(request, f"deployments[{index}]", plugins, places)
             for index, request in enumerate(suite.deployments)
         ),
+        places=places,
     )
 
 
-def _check_options(
+def _check_lists(suite: Suite, places: Places) -> None:
+    """There is something to do, and nothing is named twice that cannot be done twice."""
+    if not suite.deployments:
+        raise UsageError(
+            f"{places('deployments')}: no deployment is given",
+            hint="list at least one, with an engine",
+        )
+    if not suite.workloads and not suite.evals:
+        raise UsageError(
+            f"{places('workloads')}: neither a workload nor an eval is given",
+            hint="list at least one, for example workloads: [random]",
+        )
+    for key in ("use", "requires", "reporters"):
+        _check_unique(getattr(suite, key), key, places)
+
+
+def _check_unique(items: Sequence[object], key: str, places: Places) -> None:
+    for index, item in enumerate(items):
+        if item in items[:index]:
+            name = item.name if isinstance(item, PluginRef) else item
+            raise UsageError(
+                f"{places(f'{key}[{index}]')}: {name!r} is given twice", hint="give it once"
+            )
+
+
+def _check_plugin(
     plugins: PluginInstances, places: Places, kind: str, ref: PluginRef, path: str
 ) -> None:
-    plugins.options(kind, ref, where=places.of_plugin(kind, ref.key, path))
+    """It is installed, takes its options, and can be created."""
+    with places.told(path):
+        plugins.spec(kind, ref.key)
+    plugins.options(kind, ref, where=places.of_options(kind, ref.key, path))
+    create = {
+        "engine": plugins.engine,
+        "workload": plugins.workload,
+        "eval": plugins.evaluation,
+        "reporter": plugins.reporter,
+    }.get(kind)
+    if create is not None:
+        with places.told(path):
+            create(ref)
 
 
 def _thresholds(suite: Suite, places: Places) -> CertificationThresholds:
@@ -106,7 +143,7 @@ def _deployment(
     request: DeploymentRequest, path: str, plugins: PluginInstances, places: Places
 ) -> ResolvedDeployment:
     for kind in ("engine", "hardware", "launcher"):
-        _check_options(plugins, places, kind, getattr(request, kind), f"{path}.{kind}")
+        _check_plugin(plugins, places, kind, getattr(request, kind), f"{path}.{kind}")
     for name, value in request.environment.items():
         if looks_secret(name) and "{secret:" not in value:
             raise UsageError(
@@ -114,6 +151,7 @@ def _deployment(
                 "kept with its results",
                 hint=f'write "{{secret:{name}}}": it is taken from your own environment',
             )
+    _check_pools(request, path, places)
     layout = Layout(pools=request.pools or (Pool(topology=request.topology),))
     _check_range(places, f"{path}.port", request.port, 65535)
     for index, pool in enumerate(layout.pools):
@@ -122,6 +160,21 @@ def _deployment(
         for axis, degree in pool.topology.degrees.items():
             _check_range(places, f"{pool_path}.topology.{axis}", degree, MOST_DEGREE)
     return ResolvedDeployment(request=request, layout=layout, path=path)
+
+
+def _check_pools(request: DeploymentRequest, path: str, places: Places) -> None:
+    if request.pools and request.topology.degrees:
+        raise UsageError(
+            f"{places(f'{path}.topology')}: pools are given, so nothing would use it",
+            hint="give each pool its topology, and leave this one out",
+        )
+    roles = [pool.role for pool in request.pools]
+    for index, role in enumerate(roles):
+        if role in roles[:index]:
+            raise UsageError(
+                f"{places(f'{path}.pools[{index}].role')}: there are two pools {role!r}",
+                hint="write one pool for each role, with replicas: 2",
+            )
 
 
 def _check_range(places: Places, path: str, value: int | None, most: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
@@ -24,7 +25,7 @@ from tokenbench.guard.members import limited
 from tokenbench.guard.owner import Owner
 from tokenbench.load.codecs import BUILT_IN, find_codec
 from tokenbench.suite.options import build_options
-from tokenbench.suite.schema import PluginRef
+from tokenbench.suite.schema import PluginRef, TextOptions
 
 from .codec_check import check_codec
 from .registry import PluginRegistry, owner_of
@@ -67,21 +68,24 @@ class PluginInstances:
         """The plugin as errors name it."""
         return owner_of(self.registry.candidate(kind, name))
 
-    def options(self, kind: str, ref: PluginRef, *, where: str | None = None) -> Any:
+    def options(
+        self, kind: str, ref: PluginRef, *, where: str | Callable[[str], str] | None = None
+    ) -> Any:
         """The checked options of a plugin, an instance of its options class.
 
         Args:
-            where: the place of the options, for errors.
+            where: the place of the options, for errors; see :func:`build_options`.
         """
         key = (kind, ref)
         if key not in self._options:
             spec = self.spec(kind, ref.key)
             place = where or f"{kind} {ref.name}"
+            typed = not isinstance(ref.options, TextOptions)
             self._options[key] = call(
                 self.owner(kind, ref.key),
                 "its options",
                 "options",
-                lambda: build_options(spec.options, ref.options, where=place),
+                lambda: build_options(spec.options, ref.options, where=place, typed=typed),
             )
         return self._options[key]
 

@@ -71,6 +71,8 @@ def _row(field: Any, hint: Any) -> str:
         text += f" (one of: {', '.join(data['choices'])})"
     if data.get("minimum") is not None:
         text += f" (at least {data['minimum']:g})"
+    if data.get("maximum") is not None:
+        text += f" (at most {data['maximum']:g})"
     if not data.get("identity", True):
         text += " (not part of a point's identity)"
     return f"| `{field.name}` | {kind} | {default} | {text.replace('|', chr(92) + '|')} |"

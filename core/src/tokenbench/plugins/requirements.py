@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tokenbench.api import PluginError, UsageError
 
 
-def check_requirements(wanted: Sequence[str]) -> None:
+def check_requirements(
+    wanted: Sequence[str], where: Callable[[str], str] = lambda path: path
+) -> None:
     """Check that each requirement is installed in a matching version.
 
     Args:
         wanted: requirement specifiers, such as ``tokenbench-engine-vllm>=0.1``.
+        where: the place of a path (``requires[0]``), for errors.
 
     Raises:
         UsageError: a specifier is invalid.
@@ -23,18 +26,19 @@ def check_requirements(wanted: Sequence[str]) -> None:
     from packaging.requirements import InvalidRequirement, Requirement
 
     problems = []
-    for text in wanted:
+    for index, text in enumerate(wanted):
+        place = where(f"requires[{index}]")
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
             reason = str(error).splitlines()[0]
             raise UsageError(
-                f"requires: invalid requirement {text!r}: {reason}",
+                f"{place}: invalid requirement {text!r}: {reason}",
                 hint="write NAME, NAME>=VERSION or NAME==VERSION",
             ) from None
         if requirement.url or requirement.extras:
             raise UsageError(
-                f"requires: {text!r} has a URL or extras",
+                f"{place}: {text!r} has a URL or extras",
                 hint="write NAME, NAME>=VERSION or NAME==VERSION",
             )
         if requirement.marker is not None and not requirement.marker.evaluate():

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from tokenbench.api import LoadLevel, Stop, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .schema import LoadRequest
 
 MOST_DURATION_S = 7 * 24 * 3600.0
@@ -61,16 +63,25 @@ MOST_WORKERS = 1024
 """Load workers: each needs a core of its own."""
 
 
+MOST_SEED = 2**32 - 1
+"""The largest that NumPy takes, and with it the harnesses of evals."""
+
 _MOST_PER_PHASE = f"a phase has at most {MOST_REQUESTS:,} requests"
 
 
 def check_level(
-    load: LoadRequest, level: LoadLevel, stop: Stop, concurrency: int, timestamps: int
+    load: LoadRequest,
+    level: LoadLevel,
+    stop: Stop,
+    concurrency: int,
+    timestamps: int,
+    where: Callable[[str], str],
 ) -> None:
     """Check what the keys of a load come to together at one level.
 
     Args:
         timestamps: of the trace that is replayed; 0 where there is none.
+        where: the place of a key (``load.rate``), for errors.
 
     Raises:
         UsageError: too many requests, or too long a schedule.
@@ -84,7 +95,7 @@ def check_level(
         value = getattr(load, key) or 0.0
         if value * concurrency > MOST_REQUESTS:
             raise UsageError(
-                f"load.{key}: {value:g} times a concurrency of {concurrency:,} is "
+                f"{where(f'load.{key}')}: {value:g} times a concurrency of {concurrency:,} is "
                 f"{value * concurrency:,.0f} requests",
                 hint=_MOST_PER_PHASE,
             )
@@ -92,18 +103,19 @@ def check_level(
     if rate is None:
         return
     if timestamps > MOST_REQUESTS:
-        raise UsageError(f"load.trace: {timestamps:,} timestamps", hint=_MOST_PER_PHASE)
+        raise UsageError(f"{where('load.trace')}: {timestamps:,} timestamps", hint=_MOST_PER_PHASE)
     if stop.duration_s is None:
         count = min(stop.requests or 0, timestamps or MOST_REQUESTS)
         if (count - 1) / rate > MOST_DURATION_S:
             raise UsageError(
-                f"load.requests: {count:,} arrivals at {rate:g} a second take "
+                f"{where('load.requests')}: {count:,} arrivals at {rate:g} a second take "
                 f"{count / rate:,.0f} s, more than {MOST_DURATION_S:,.0f}",
                 hint="ask for fewer requests, or set load.duration_s (--duration)",
             )
     elif not timestamps and (count := expected_requests(level, stop)) > MOST_REQUESTS:
         raise UsageError(
-            f"load.rate: {rate:g} a second for {stop.duration_s:g} s are {count:,} arrivals",
+            f"{where('load.rate')}: {rate:g} a second for {stop.duration_s:g} s "
+            f"are {count:,} arrivals",
             hint=f"{_MOST_PER_PHASE}; set load.requests (--requests)",
         )
 

@@ -110,7 +110,7 @@ def _arrival(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
 
 
 def _parameters(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
-    """Parameters of arrival processes."""
+    """Parameters of arrival processes, and of the length of a repeat."""
     if load.arrival != "gamma" and ("burstiness" in given or load.burstiness != 1.0):
         yield Contradiction(
             "burstiness",
@@ -124,6 +124,12 @@ def _parameters(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
             "set load.arrival (--arrival) to ramp, or leave it out",
         )
     counted = load.requests is not None or load.requests_per_concurrency is not None
+    if load.min_requests_per_concurrency and load.duration_s is None and counted:
+        yield Contradiction(
+            "min_requests_per_concurrency",
+            "the time limit waits for it, but repeats end by a number of requests",
+            "set load.duration_s (--duration) too, or leave it out",
+        )
     if load.arrival == "ramp" and load.duration_s is None and counted:
         yield Contradiction(
             "arrival",

@@ -5,56 +5,80 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
 from tokenbench.api import BenchError, PluginError, UsageError
 
+from .shown import kind_of, shown
+
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
 
-def build_options(cls: type[Any], raw: Mapping[str, Any], *, where: str) -> Any:
+def build_options(
+    cls: type[Any],
+    raw: Mapping[str, Any],
+    *,
+    where: str | Callable[[str], str],
+    typed: bool = False,
+) -> Any:
     """Construct `cls` from raw options.
 
     Args:
-        where: the path or flag of the options, for errors.
+        where: the path or flag of the options, or a function that tells the place of each (of all
+            of them, if given an empty text), for errors.
+        typed: a list is a list. Without it, it may be text with ``/`` between its items.
 
     Raises:
         UsageError: an unknown, missing or invalid option.
         PluginError: the options class itself failed.
     """
+    place = where if callable(where) else lambda key: f"{where}.{key}" if key else str(where)
     fields = {field.name: field for field in attrs.fields(cls)}
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in fields:
-            raise UsageError(f"{where}: unknown option {key!r}", hint=_known(key, fields))
+            raise UsageError(f"{place('')}: unknown option {key!r}", hint=_known(key, fields))
         try:
-            values[key] = _convert(value, hints[key])
+            values[key] = _read(value, hints[key], fields[key], typed)
         except ValueError as error:
-            raise UsageError(f"{where}.{key}: {error}", hint=_help(fields[key])) from None
+            raise UsageError(f"{place(key)}: {error}", hint=_help(fields[key])) from None
     missing = [
         name for name, f in fields.items() if f.default is attrs.NOTHING and name not in values
     ]
     if missing:
         raise UsageError(
-            f"{where}: the option {missing[0]!r} is required",
+            f"{place('')}: the option {missing[0]!r} is required",
             hint=_help(fields[missing[0]]),
         )
     try:
         return cls(**values)
     except ValueError as error:
-        raise UsageError(f"{where}: {error}", hint=_known("", fields)) from None
+        # What a validator says of an option begins with its name.
+        key, _, reason = str(error).partition(": ")
+        if key in fields:
+            raise UsageError(f"{place(key)}: {reason}", hint=_help(fields[key])) from None
+        raise UsageError(f"{place('')}: {error}", hint=_known("", fields)) from None
     except BenchError:
         raise
     except Exception as error:
         raise PluginError(
-            f"{where}: could not construct its options: {type(error).__name__}: {error}",
+            f"{place('')}: could not construct its options: {type(error).__name__}: {error}",
             hint="report it to the plugin's author",
         ) from error
+
+
+def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
+    if typed and isinstance(value, str) and holds_list(kind):
+        raise ValueError("expected a list, got a string")
+    found = _convert(value, kind)
+    if found == "" and field.default != "":
+        raise ValueError('expected text, got ""')
+    return found
 
 
 def _known(key: str, fields: Mapping[str, Any]) -> str:
@@ -68,21 +92,39 @@ def _help(field: Any) -> str:
     return f"{field.name}: {field.metadata.get('help', '')}{unit}"
 
 
+def type_arms(kind: Any) -> list[Any]:
+    """The types of a union, or the one type."""
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return list(typing.get_args(kind)) if union else [kind]
+
+
+def holds_list(kind: Any) -> bool:
+    """Whether a value of this type may be a list."""
+    return any(typing.get_origin(arm) is tuple for arm in type_arms(kind))
+
+
 def _convert(value: Any, kind: Any) -> Any:
     """Convert `value` to `kind`: strings (from flags) are parsed, other values must fit."""
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        options = [arm for arm in typing.get_args(kind) if arm is not type(None)]
-        if value is None or (value == "none" and len(options) < len(typing.get_args(kind))):
-            return None
-        return _convert(value, options[0])
-    if origin is tuple:
-        items = value.split("/") if isinstance(value, str) else list(value)
-        return tuple(_convert(item, typing.get_args(kind)[0]) for item in items)
+    arms = type_arms(kind)
+    if type(None) in arms and value in (None, "none"):
+        return None
+    (kind, *_) = [arm for arm in arms if arm is not type(None)]
+    if typing.get_origin(kind) is tuple:
+        return _list(value, typing.get_args(kind)[0])
     reader = _READERS.get(kind)
     if reader is None:
         return value
     return reader(value)
+
+
+def _list(value: Any, kind: Any) -> tuple[Any, ...]:
+    items = value.split("/") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise ValueError(f"expected a list, got {kind_of(value)}")
+    found = tuple(_convert(item, kind) for item in items)
+    if "" in found:
+        raise ValueError("expected a list of texts, one is empty")
+    return found
 
 
 def _bool(value: Any) -> bool:
@@ -91,7 +133,7 @@ def _bool(value: Any) -> bool:
     text = str(value).lower()
     if text in _TRUE | _FALSE:
         return text in _TRUE
-    raise ValueError(f"expected true or false, got {value!r}")
+    raise ValueError(f"expected true or false, got {_got(value)}")
 
 
 def _int(value: Any) -> int:
@@ -99,27 +141,34 @@ def _int(value: Any) -> int:
         return value
     if isinstance(value, str):
         try:
-            return int(value.replace("_", ""))
+            return int(value)
         except ValueError:
             pass
-    raise ValueError(f"expected int, got {value!r}")
+    raise ValueError(f"expected int, got {_got(value)}")
 
 
 def _float(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("the number is too large") from None
     if isinstance(value, str):
         try:
             return float(value)
         except ValueError:
             pass
-    raise ValueError(f"expected a number, got {value!r}")
+    raise ValueError(f"expected a number, got {_got(value)}")
 
 
 def _str(value: Any) -> str:
     if isinstance(value, str):
         return value
-    raise ValueError(f"expected text, got {value!r}")
+    raise ValueError(f"expected text, got {_got(value)}")
+
+
+def _got(value: Any) -> str:
+    return repr(value) if isinstance(value, str) and len(value) < 60 else shown(value)
 
 
 _READERS: dict[Any, Any] = {bool: _bool, int: _int, float: _float, str: _str}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
-from tokenbench.api import FrozenMap
+from tokenbench.api import FrozenMap, UsageError
 
 from .yaml_lines import Document
 
@@ -23,14 +25,37 @@ class Places:
 
     def __call__(self, path: str) -> str:
         """``--rate``, ``suite.yaml:12: load.rate``, or the path itself."""
-        if path in self.flags:
-            return self.flags[path]
+        flag = self._flag(path)
+        if flag is not None:
+            return flag
         return path if self.document is None else self.document.where(path)
 
-    def of_plugin(self, kind: str, name: str, path: str) -> str:
-        """The place of a plugin's options: its path in the file, else its kind and name."""
-        key = path.partition("[")[0]
-        if self.document is None or key in self.flags:
-            return f"{kind} {name}"
-        inside = f"{path}.{name}"
-        return self.document.where(inside if inside in self.document.lines else path)
+    def _flag(self, path: str) -> str | None:
+        # `--workload` sets the whole list, `--engine` those of all deployments.
+        for key in (path, path.partition("[")[0], re.sub(r"^deployments\[\d+\]", _FIRST, path)):
+            if key in self.flags:
+                return self.flags[key]
+        return None
+
+    def of_options(self, kind: str, name: str, path: str) -> Callable[[str], str]:
+        """The place of each option of a plugin, and with an empty name that of all: its path in
+        the file, else its kind and name.
+        """
+        document = self.document
+        if document is None or self._flag(path) is not None:
+            return lambda key: f"{kind} {name}.{key}" if key else f"{kind} {name}"
+        inside = f"{path}.{name}" if f"{path}.{name}" in document.lines else path
+        return lambda key: document.where(f"{inside}.{key}" if key else inside)
+
+    @contextlib.contextmanager
+    def told(self, path: str) -> Iterator[None]:
+        """Add the place of `path` to a UsageError that does not know it."""
+        try:
+            yield
+        except UsageError as error:
+            raise UsageError(
+                f"{self(path)}: {error.message}", hint=error.hint, log=error.log
+            ) from error.__cause__
+
+
+_FIRST = "deployments[0]"

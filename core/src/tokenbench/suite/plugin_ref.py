@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenbench.api import FrozenMap, UsageError
+from tokenbench.api import UsageError
 
-from .schema import PluginRef
+from .schema import PluginRef, TextOptions
 
 
 def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
@@ -33,7 +33,7 @@ def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
         if key in options:
             raise UsageError(f"{where}: {key!r} is given twice", hint="give it once")
         options[key] = _unquote(value.strip())
-    return PluginRef.of(name, FrozenMap(options))
+    return PluginRef.of(name, TextOptions(options))
 
 
 def _split(text: str, where: str) -> list[str]:

@@ -19,10 +19,17 @@ from .limits import (
     MOST_RATE,
     MOST_REPEATS,
     MOST_REQUESTS,
+    MOST_SEED,
     MOST_WORKERS,
 )
 
 SUITE_VERSION = 1
+
+
+class TextOptions(FrozenMap[Any]):
+    """Options as typed on a command line: text, with the items of a list separated by ``/``."""
+
+    __slots__ = ()
 
 
 @attrs.frozen
@@ -103,6 +110,11 @@ def _one_of(*allowed: str) -> Any:
             raise ValueError(f"{attribute.name}: expected one of {words}, got {value!r}")
 
     return validate
+
+
+def _not_blank(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
+    if not value.strip():
+        raise ValueError(f'{attribute.name}: expected text, got "{value}"')
 
 
 def _auto_or_count(most: int) -> Any:
@@ -228,8 +240,8 @@ class Suite:
     """
 
     version: int = SUITE_VERSION
-    name: str = "run"
-    seed: int | None = None
+    name: str = attrs.field(default="run", validator=_not_blank)
+    seed: int | None = attrs.field(default=None, validator=_between(0, MOST_SEED))
     requires: tuple[str, ...] = ()
     use: tuple[str, ...] = ()
     deployments: tuple[DeploymentRequest, ...]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import math
 import re
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,10 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from tokenbench.api import FrozenMap, Pool, Topology, UsageError
+from tokenbench.api import FlagValue, FrozenMap, Pool, Topology, UsageError
 
+from .forms import form_hint
+from .options import holds_list, type_arms
 from .plugin_ref import parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
@@ -23,10 +28,13 @@ from .schema import (
     PluginRef,
     RepeatsRequest,
     Suite,
+    TextOptions,
 )
+from .shown import kind_of, shown
 from .yaml_lines import Document, read
 
-_CLASSES = (Suite, DeploymentRequest, LoadRequest, FindRequest, Topology, Pool)
+# Inner classes first: cattrs looks up the hooks of a class's keys when its own is made.
+_CLASSES = (Topology, Pool, FindRequest, LoadRequest, DeploymentRequest, Suite)
 
 
 def read_suite(file: Path) -> tuple[Suite, Document]:
@@ -36,15 +44,18 @@ def read_suite(file: Path) -> tuple[Suite, Document]:
         UsageError: with ``file:line: path: what was expected, what was found``.
     """
     document = read(file)
-    if not isinstance(document.data, dict):
+    data = document.data
+    if not isinstance(data, dict):
+        what = "nothing: the file is empty" if data is None else kind_of(data)
         raise UsageError(
-            f"{file}: expected a mapping of keys", hint=f"keys: {', '.join(_names(Suite))}"
+            f"{document.where('')}: expected a mapping of keys, got {what}",
+            hint=f"keys: {', '.join(_names(Suite))}",
         )
-    version = document.data.get("version", SUITE_VERSION)
+    version = data.get("version", SUITE_VERSION)
     if version != SUITE_VERSION:
         raise UsageError(
             f"{document.where('version')}: this bench reads suites of version {SUITE_VERSION}, "
-            f"not {version!r}",
+            f"not {shown(version)}",
             hint="install a bench that knows that version",
         )
     return structure(document), document
@@ -53,14 +64,10 @@ def read_suite(file: Path) -> tuple[Suite, Document]:
 def structure(document: Document) -> Suite:
     """A suite from parsed data."""
     try:
-        return _converter().structure(document.data, Suite)
-    except cattrs.BaseValidationError as error:
+        return _converter(document.text_options).structure(document.data, Suite)
+    except (cattrs.BaseValidationError, ValueError) as error:
         path, message = _first(error)
         hint = _hint(path, message)
-        # What a class says of one of its keys begins with that key.
-        key, _, rest = message.partition(": ")
-        if rest and f"{path}.{key}" in document.lines:
-            path, message = f"{path}.{key}", rest
         raise UsageError(f"{document.where(path)}: {message}", hint=hint) from None
 
 
@@ -81,28 +88,50 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _converter() -> cattrs.Converter:
+@functools.cache
+def _converter(text_options: bool) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, name in ((int, "int"), (str, "text"), (bool, "true or false")):
         converter.register_structure_hook(kind, _exact(kind, name))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(int | str, _workers)
-    converter.register_structure_hook(PluginRef, _chosen)
-    converter.register_structure_hook_func(
-        lambda kind: getattr(kind, "__origin__", kind) is FrozenMap, _mapping
-    )
+    converter.register_structure_hook(PluginRef, functools.partial(_chosen, text=text_options))
+    converter.register_structure_hook_func(lambda kind: kind == FrozenMap[FlagValue], _flags)
+    converter.register_structure_hook_func(lambda kind: kind == FrozenMap[str], _variables)
+    converter.register_structure_hook_func(lambda kind: kind == FrozenMap[Any], _mapping)
     converter.register_structure_hook(RepeatsRequest, _repeats)
     for cls in _CLASSES:
-        converter.register_structure_hook(
-            cls, make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
-        )
+        inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+        converter.register_structure_hook(cls, _containers_first(cls, inner))
     return converter
+
+
+def _containers_first(cls: type[Any], inner: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    """`inner`, once the value is a mapping and its lists are lists: cattrs would take strings and
+    mappings for lists of their characters and keys.
+    """
+    kinds = typing.get_type_hints(cls).items()
+    lists = {name: type(None) in type_arms(kind) for name, kind in kinds if holds_list(kind)}
+
+    def structure_it(value: Any, kind: Any) -> Any:
+        _expect(value, dict, "a mapping")
+        for name, optional in lists.items():
+            if name in value and not (optional and value[name] is None):
+                _expect(value[name], list, "a list", at=f"{name}: ")
+        return inner(value, kind)
+
+    return structure_it
+
+
+def _expect(value: Any, kind: Any, name: str, at: str = "") -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{at}expected {name}, got {kind_of(value)}")
 
 
 def _exact(kind: type[Any], name: str) -> Callable[[Any, Any], Any]:
     def structure_it(value: Any, _: Any) -> Any:
         if type(value) is not kind:
-            raise ValueError(f"expected {name}, got {_shown(value)}")
+            raise ValueError(f"expected {name}, got {shown(value)}")
         return value
 
     return structure_it
@@ -110,7 +139,7 @@ def _exact(kind: type[Any], name: str) -> Callable[[Any, Any], Any]:
 
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
-        raise ValueError(f"expected a number, got {_shown(value)}")
+        raise ValueError(f"expected a number, got {shown(value)}")
     return float(value)
 
 
@@ -122,13 +151,13 @@ def _repeats(value: Any, _: Any) -> RepeatsRequest:
         except ValueError as error:
             raise ValueError(str(error).partition(": ")[2]) from None
     if not isinstance(value, dict):
-        raise ValueError(f"expected int or a mapping, got {_shown(value)}")
+        raise ValueError(f"expected int or a mapping, got {shown(value)}")
     keys = dict(value)
     if unknown := [key for key in keys if key not in _names(RepeatsRequest)]:
-        raise ValueError(f"unknown key {unknown[0]!r}; keys: {', '.join(_names(RepeatsRequest))}")
+        raise ValueError(f"unknown key {unknown[0]}")
     for key in ("at_least", "at_most"):
         if key in keys and type(keys[key]) is not int:
-            raise ValueError(f"{key}: expected int, got {_shown(keys[key])}")
+            raise ValueError(f"{key}: expected int, got {shown(keys[key])}")
     keys.setdefault("at_most", max(keys.setdefault("at_least", 3), 10))
     if "precision" in keys:
         keys["precision"] = parse_share(keys["precision"])
@@ -145,24 +174,55 @@ def parse_share(value: Any) -> float:
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise ValueError(f"precision: expected a share such as 5%, got {_shown(value)}") from None
+        raise ValueError(f"precision: expected a share such as 5%, got {shown(value)}") from None
 
 
 def _workers(value: Any, _: Any) -> int | str:
     if type(value) not in (int, str):
-        raise ValueError(f"expected auto or a number, got {_shown(value)}")
+        raise ValueError(f"expected auto or a number, got {shown(value)}")
     found: int | str = value
     return found
 
 
 def _mapping(value: Any, _: Any) -> FrozenMap[Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a mapping, got {_shown(value)}")
-    return FrozenMap({str(key): tuple(v) if isinstance(v, list) else v for key, v in value.items()})
+    _expect(value, dict, "a mapping")
+    return FrozenMap({key: _frozen(item) for key, item in value.items()})
 
 
-def _chosen(value: Any, _: Any) -> PluginRef:
-    """``name``, ``name:key=value`` or ``{name: {key: value}}``."""
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _mapping(value, None)
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _flags(value: Any, _: Any) -> FrozenMap[FlagValue]:
+    found = _mapping(value, None)
+    for name, flag in found.items():
+        for item in flag if isinstance(flag, tuple) else (flag,):
+            if isinstance(item, Mapping | tuple) or (item is None and item is not flag):
+                raise ValueError(f"{name}: expected one value or a list, got {kind_of(item)}")
+            if isinstance(item, float) and not math.isfinite(item):
+                raise ValueError(f"{name}: expected a finite number, got {item}")
+    return found
+
+
+def _variables(value: Any, _: Any) -> FrozenMap[str]:
+    """Text. A whole number is taken as it is written; what else YAML changes is not."""
+    found = _mapping(value, None)
+    for name, text in found.items():
+        if not name or "=" in name or "\0" in name:
+            raise ValueError(f"{name}: {name!r} cannot be the name of a variable")
+        if type(text) not in (str, int):
+            raise ValueError(f"{name}: expected text in quotes, got {kind_of(text)}")
+    return FrozenMap({name: str(text) for name, text in found.items()})
+
+
+def _chosen(value: Any, _: Any, *, text: bool = False) -> PluginRef:
+    """``name``, ``name:key=value`` or ``{name: {key: value}}``.
+
+    Args:
+        text: options that are text were typed on a command line.
+    """
     if isinstance(value, str):
         try:
             return parse_plugin_ref(value, where="here")
@@ -170,27 +230,33 @@ def _chosen(value: Any, _: Any) -> PluginRef:
             raise ValueError(error.message.removeprefix("here: ")) from None
     if isinstance(value, dict) and len(value) == 1:
         ((name, options),) = value.items()
-        if isinstance(options, dict) or options is None:
-            return PluginRef.of(str(name), _mapping(options or {}, None))
-    raise ValueError(f"expected NAME or NAME: {{key: value}}, got {_shown(value)}")
+        if options is None:
+            return PluginRef.of(name)
+        _expect(options, dict, "a mapping of options", at=f"{name}: ")
+        given = _mapping(options, None)
+        return PluginRef.of(name, TextOptions(given) if text else given)
+    keys = f" with the keys {', '.join(value)}" if value and isinstance(value, dict) else ""
+    raise ValueError(f"expected NAME or {{NAME: {{key: value}}}}, got {kind_of(value)}{keys}")
 
 
-def _shown(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _first(error: cattrs.BaseValidationError) -> tuple[str, str]:
+def _first(error: Exception) -> tuple[str, str]:
     """Path and message of the first error found."""
-    text = cattrs.transform_error(error, path="", format_exception=_format)[0]
-    message, _, path = text.rpartition(" @ ")
-    path = path.removeprefix("$").removeprefix(".")
-    extra = re.match(r"unknown key (\S+)", message)
-    if extra:
-        path = f"{path}.{extra[1]}" if path else extra[1]
-    missing = re.match(r"required field missing: (\S+)", message)
-    if missing:
-        message = f"the key {missing[1]!r} is missing"
+    path, message = "", _format(error, None)
+    if isinstance(error, cattrs.BaseValidationError):
+        text = cattrs.transform_error(error, path="", format_exception=_format)[0]
+        message, _, path = text.rpartition(" @ ")
+        path = path.removeprefix("$").removeprefix(".")
+    if extra := re.match(r"unknown key (\S+)", message):
+        return _join(path, extra[1]), message
+    # What a class says of one of its keys begins with that key.
+    key, colon, rest = message.partition(": ")
+    if colon and " " not in key:
+        return _join(path, key), rest
     return path, message
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
 
 
 def _format(error: BaseException, kind: type[Any] | None) -> str:
@@ -202,19 +268,21 @@ def _format(error: BaseException, kind: type[Any] | None) -> str:
         return str(error.args[0])
     if isinstance(error, OverflowError):
         return "the number is too large"
-    if isinstance(error, TypeError):
-        return "expected a list" if "iterable" in str(error) else str(error)
     return f"{type(error).__name__}: {error}"
+
+
+_RENAMED = {"precision": "weights", "tp": "topology", "options": "engine"}
+"""Keys of other tools and of older suites, and what to write instead."""
 
 
 def _hint(path: str, message: str) -> str:
     if not message.startswith("unknown key"):
-        return "change it there"
-    key = re.split(r"[.\[]", path)[-1]
-    parent = path[: -len(key)].rstrip(".")
-    cls = _class_at(parent)
-    names = _names(cls)
+        return form_hint(path)
+    parent, _, key = path.rpartition(".")
+    names = _names(_class_at(parent))
     close = difflib.get_close_matches(key, names, n=1)
+    if not close and _RENAMED.get(key) in names:
+        close = [_RENAMED[key]]
     listed = f"keys here: {', '.join(names)}"
     return f"did you mean {close[0]!r}? ({listed})" if close else listed
 
@@ -229,6 +297,7 @@ def _class_at(path: str) -> Any:
         "deployments": DeploymentRequest,
         "load": LoadRequest,
         "find": FindRequest,
+        "repeats": RepeatsRequest,
         "topology": Topology,
         "pools": Pool,
     }.get(last, Suite)

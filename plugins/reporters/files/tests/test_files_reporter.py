@@ -113,7 +113,9 @@ def test_parquet_and_deterministic_bytes() -> None:
 
 
 def test_an_empty_run_and_an_unknown_format() -> None:
-    """An empty run is valid; an unknown format is a usage error."""
+    """An empty run is valid; an unknown format is an error, and so is none."""
     assert len(_render(_view(), "json", "csv", "parquet")) == 3
-    with pytest.raises(UsageError, match="unknown format 'xml'"):
+    with pytest.raises(ValueError, match=r"formats: expected one of .*, got 'xml'"):
         _render(_view(), "xml")
+    with pytest.raises(UsageError, match="no format is given"):
+        _render(_view())

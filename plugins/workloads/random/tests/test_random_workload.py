@@ -161,7 +161,7 @@ def test_sessions_can_be_pickled() -> None:
 
 def test_invalid_options_are_rejected() -> None:
     """Ranges above 1, and token ids for a server without them."""
-    with pytest.raises(UsageError, match="at most 1"):
+    with pytest.raises(ValueError, match="input_range: expected at most 1"):
         _turns(input_range=1.5)
     with pytest.raises(UsageError, match="format=tokens"):
         _turns(context=_context(token_ids=False), format="tokens")

@@ -10,8 +10,10 @@ from tokenbench.api import (
     EngineContext,
     EngineSpec,
     hookimpl,
+    http_url,
     option,
     options,
+    variable_name,
 )
 
 
@@ -19,7 +21,11 @@ from tokenbench.api import (
 class OpenAIOptions:
     """Options of the engine."""
 
-    base_url: str = option(help="address of the server, as http://HOST:PORT", identity=False)
+    base_url: str = option(
+        check=http_url,
+        identity=False,
+        help="address of the server, as http://HOST:PORT; a key belongs into api_key_env",
+    )
     model: str = option(help="the model's name on the server")
     server: str = option(
         default="generic",
@@ -38,7 +44,10 @@ class OpenAIOptions:
         help="codec to use; default: depends on the kind of server",
     )
     api_key_env: str | None = option(
-        default=None, identity=False, help="NAME of the environment variable that holds the key"
+        default=None,
+        check=variable_name,
+        identity=False,
+        help="NAME of the environment variable that holds the key",
     )
     start_timeout_s: float = option(
         default=30.0, minimum=1, unit="s", identity=False, help="how long to wait for an answer"

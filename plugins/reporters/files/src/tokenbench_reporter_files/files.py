@@ -44,11 +44,10 @@ class FilesReporter(Reporter):
     """Renders the requested formats."""
 
     def __init__(self, formats: Sequence[str]) -> None:
-        unknown = [name for name in formats if name not in _MAKERS]
-        if unknown:
+        if not formats:
             raise UsageError(
-                f"reporter files: unknown format {unknown[0]!r}",
-                hint=f"formats: {', '.join(_MAKERS)}",
+                "formats: no format is given",
+                hint=f"formats: {', '.join(_MAKERS)}; or leave the reporter out",
             )
         self._formats = tuple(formats)
 

@@ -12,7 +12,9 @@ class FilesOptions:
     """Options of the reporter."""
 
     formats: tuple[str, ...] = option(
-        default=("json", "csv"), help="files to write, separated by /: json, csv, parquet"
+        default=("json", "csv"),
+        choices=("json", "csv", "parquet"),
+        help="files to write, separated by /: json, csv, parquet",
     )
 
 

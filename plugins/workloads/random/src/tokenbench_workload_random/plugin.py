@@ -18,10 +18,16 @@ class RandomOptions:
         default=1024, minimum=1, unit="tokens", help="maximum length of an answer, L"
     )
     input_range: float = option(
-        default=1.0, minimum=0.0, help="prompt lengths are uniform integers in [range x L, L]"
+        default=1.0,
+        minimum=0.0,
+        maximum=1.0,
+        help="prompt lengths are uniform integers in [range x L, L]",
     )
     output_range: float = option(
-        default=1.0, minimum=0.0, help="answer lengths are uniform integers in [range x L, L]"
+        default=1.0,
+        minimum=0.0,
+        maximum=1.0,
+        help="answer lengths are uniform integers in [range x L, L]",
     )
     prefix_tokens: int = option(
         default=0, minimum=0, unit="tokens", help="length of the prefix common to all prompts"

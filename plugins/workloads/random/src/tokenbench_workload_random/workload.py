@@ -36,15 +36,9 @@ class RandomWorkload(Workload):
 
     def __init__(self, options: RandomOptions) -> None:
         self._options = options
-        for name in ("input_range", "output_range"):
-            if getattr(options, name) > 1:
-                raise UsageError(
-                    f"workload random: {name}: expected at most 1, got {getattr(options, name):g}",
-                    hint="lengths are drawn from [range x L, L]",
-                )
         if options.prefix_tokens >= options.input_tokens:
             raise UsageError(
-                f"workload random: prefix_tokens: expected less than input_tokens "
+                f"prefix_tokens: expected less than input_tokens "
                 f"({options.input_tokens}), got {options.prefix_tokens}",
                 hint="each prompt needs at least one random token after the prefix",
             )

@@ -1,0 +1,80 @@
+"""What a launch plan takes from outside, checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from tokenbench.api import LaunchPlan, UsageError, http_url, variable_name
+from tokenbench.api.binding import symbols
+from tokenbench.suite.limits import MOST_DURATION_S
+
+_SYMBOL = "secret:"
+_LONGEST_SHOWN = 40
+
+
+def check_inputs(launch: LaunchPlan) -> None:
+    """Check what a launch plan takes from outside: addresses, variables, the time limit.
+
+    Raises:
+        UsageError: something cannot be used. No key is shown.
+    """
+    limit_s = launch.start_timeout_s
+    if not 0 < limit_s <= MOST_DURATION_S:
+        raise UsageError(
+            f"a time limit of {limit_s:g} s for the start",
+            hint=f"give start_timeout_s more than 0 and at most {MOST_DURATION_S:,.0f} s",
+        )
+    _check_addresses(launch)
+    _check_variables(launch)
+
+
+def _check_addresses(launch: LaunchPlan) -> None:
+    for endpoint in launch.endpoints if not launch.processes else ():
+        try:
+            http_url(endpoint.url)
+        except ValueError as error:
+            raise UsageError(
+                f"the address of the server: {error}", hint="for example http://127.0.0.1:8000"
+            ) from None
+
+
+def _check_variables(launch: LaunchPlan) -> None:
+    if launch.api_key_env is not None:
+        name = launch.api_key_env
+        try:
+            variable_name(name)
+        except ValueError as error:
+            raise UsageError(
+                f"api_key_env: {error}",
+                hint="put the key into a variable and give that variable's name",
+            ) from None
+        value = _value(name, "the API key")
+        if not (value.isascii() and value.isprintable()):
+            raise UsageError(
+                f"the API key in the environment variable {name} cannot be sent in an HTTP header",
+                hint="only printable ASCII characters are allowed; check the key for a line break",
+            )
+    for name in dict.fromkeys(_secrets(launch)):
+        _value(name, "a secret")
+
+
+def _secrets(launch: LaunchPlan) -> Iterator[str]:
+    for process in launch.processes:
+        for text in process.environment.values():
+            for symbol in symbols(text):
+                if symbol.startswith(_SYMBOL):
+                    yield symbol.removeprefix(_SYMBOL)
+
+
+def _value(name: str, what: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        # A key that stands where its variable's name belongs is not repeated.
+        shown = name if name.isupper() and len(name) <= _LONGEST_SHOWN else "with that name"
+        state = "not set" if value is None else "empty"
+        raise UsageError(
+            f"the environment variable {shown}, for {what}, is {state}",
+            hint="export it before starting bench; the name is given, never the key itself",
+        )
+    return value

@@ -1,0 +1,210 @@
+"""Every value of every suite here, replaced by each kind of container and scalar in turn.
+
+A suite that cannot be meant is refused with file, line and path; none is read in part, none is a
+bug, and no value is dropped silently.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import yaml
+from tests_bench import SITE
+
+from tokenbench.api import UsageError
+from tokenbench.plan.planner import make_plan
+from tokenbench.plan.resolve import resolve
+from tokenbench.plugins.instances import PluginInstances
+from tokenbench.plugins.registry import PluginRegistry
+from tokenbench.suite.places import Places
+from tokenbench.suite.structure import read_suite, structure
+from tokenbench.suite.yaml_lines import Document
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Keys that the suites of the documentation leave at null, or leave out.
+OTHER = """
+requires: [attrs>=1]
+use: [failing]
+seed: 3
+deployments:
+  - engine: {openai: {base_url: "http://127.0.0.1:9/v1", model: m, start_timeout_s: 5}}
+    model: smollm2
+    topology: {tp: 2}
+  - engine: scripted:script=x
+    pools: [{role: server, replicas: 1, topology: {tp: 1}}]
+    flags: {--a: [1, x], --b: 2}
+    environment: {A: "b"}
+    port: 8000
+workloads: ["random:input_tokens=8", {random: {input_range: 0.5, format: text}}]
+load:
+  rate: [1, 2.5]
+  arrival: gamma
+  burstiness: 0.5
+  server_concurrency: 8
+  workers: 1
+  repeats: {at_least: 2, at_most: 4, precision: 5%}
+  requests: 50
+  slo: ttft<1s
+certification: {client_cpu_share: {flag: 0.9}, precision_metrics: [tpot_s.p50], min_requests: 5}
+evals: [{demo: {limit: 4}}]
+reporters: [{files: {formats: [csv]}}]
+"""
+SEARCH = """
+deployments: [{engine: scripted}]
+load:
+  slo: ttft<1s
+  find: {what: max-rate, lowest: 1, highest: 9, tolerance: 0.1}
+  trace: TRACE
+  arrival: replay
+  requests_per_concurrency: 3
+"""
+RAMP = """
+deployments: [{engine: scripted}]
+load: {rate: [2], arrival: ramp, ramp_from: 1, duration_s: 5}
+"""
+
+WRONG: dict[str, Any] = {
+    "mapping": {"a": 1},
+    "empty mapping": {},
+    "list": ["a b"],
+    "empty list": [],
+    "nested list": [["a b"]],
+    "list of mappings": [{"a": 1}],
+    "string": "a b",
+    "number": -7.5,
+    "null": None,
+    "true": True,
+}
+
+# Values that are meant, by path with * for each index: patterns.
+_FLAG, _VARIABLE = r"deployments\*\.flags\.--\w", r"deployments\*\.environment\.\w"
+_OPTIONS = r"workloads\*\.random|evals\*\.demo|reporters\*\.files|deployments\*\.engine\.llamacpp"
+FINE = {
+    "mapping": r"deployments\*\.(flags|environment)",
+    "empty mapping": rf"{_OPTIONS}|load|load\.repeats|certification(\.client_cpu_share)?"
+    r"|deployments\*\.(flags|environment|topology|pools\*|pools\*\.topology)",
+    "list": _FLAG,
+    "empty list": rf"{_FLAG}|requires|use|reporters|evals|workloads|deployments\*\.pools|load\.rate"
+    r"|certification\.precision_metrics",
+    "string": rf"{_FLAG}\*?|{_VARIABLE}|name|deployments\*\.engine\.openai\.model",
+    "number": rf"{_FLAG}\*?",
+    "true": rf"{_FLAG}\*?|load\.prefix_caching",
+    "null": rf"{_FLAG}|{_OPTIONS}|seed|deployments\*\.(model|weights|port)|evals\*\.demo\.limit"
+    r"|deployments\*\.engine\.llamacpp\.\w+|load\.(concurrency|trace|server_concurrency|slo|find"
+    r"|repeats|duration_s|requests|requests_per_concurrency)|load\.find\.highest"
+    r"|certification\.client_cpu_share\.invalid",
+}
+
+
+def _suites() -> Iterator[tuple[str, str]]:
+    for file in sorted((ROOT / "suites").glob("*.yaml")):
+        yield file.name, file.read_text()
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for number, text in enumerate(
+            re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        ):
+            if "deployments:" in text:
+                yield f"{page.name}-{number}", text
+    yield from (("other", OTHER), ("search", SEARCH), ("ramp", RAMP))
+
+
+SUITES = dict(_suites())
+
+
+def _nodes(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to each value."""
+    yield path
+    if isinstance(data, dict | list):
+        items = data.items() if isinstance(data, dict) else enumerate(data)
+        for key, value in items:
+            yield from _nodes(value, (*path, key))
+
+
+def _replaced(data: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    made = copy.deepcopy(data)
+    holder = made
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    return made
+
+
+def _written(path: tuple[Any, ...]) -> str:
+    parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return "".join(parts).removeprefix(".")
+
+
+@attrs.frozen
+class Planner:
+    """`bench plan` of a file's data with one value replaced, in this process."""
+
+    document: Document
+    plugins: PluginInstances
+
+    def plan(self, document: Document) -> None:
+        """Plan a file."""
+        make_plan(resolve(structure(document), self.plugins, Places(document)), self.plugins)
+
+    def fault(self, path: tuple[Any, ...], kind: str) -> str | None:
+        """What is wrong with the answer to a value of that kind at `path`."""
+        written, whole = _written(path), self.document
+        inside = (f"{written}.", f"{written}[")
+        lines = {key: line for key, line in whole.lines.items() if not key.startswith(inside)}
+        data = _replaced(whole.data, path, WRONG[kind])
+        try:
+            self.plan(attrs.evolve(whole, data=data, lines=lines))
+        except UsageError as error:
+            told = self._is_told(error.message, written) and error.hint
+            return None if told else f"{written}: {kind}: {error.message}"
+        meant = re.fullmatch(FINE.get(kind, "-"), re.sub(r"\[\d+\]", "*", written))
+        return None if meant else f"{written}: {kind} is accepted"
+
+    def _is_told(self, message: str, path: str) -> bool:
+        """Whether it begins with file and line, and with `path`, or what stands above or inside it.
+        Without a key of the load, another one may have become meaningless.
+        """
+        lines = self.document.lines
+        found = re.match(rf"{re.escape(self.document.file)}:(\d+): (?:([^ ]+): )?", message)
+        if found is None or not path:
+            return found is not None
+        line, told = int(found[1]), found[2] or ""
+        if told.startswith(path):
+            return line == lines[path]
+        return line == lines[told] and (path.startswith(told) or told.startswith("load."))
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_wrong_values_are_refused_with_file_line_and_path(
+    tmp_path: Path, monkeypatch, name: str
+) -> None:
+    """Each value by each wrong kind: refused there, or among those that are meant."""
+    monkeypatch.syspath_prepend(str(SITE))
+    (tmp_path / "trace").write_text("0\n1\n2\n")
+    file = tmp_path / "suite.yaml"
+    file.write_text(SUITES[name].replace("TRACE", str(tmp_path / "trace")))
+    document = read_suite(file)[1]
+    planner = Planner(document, PluginInstances(PluginRegistry()))
+    planner.plan(document)
+    faults = [planner.fault(path, kind) for path in _nodes(document.data) if path for kind in WRONG]
+    assert len(faults) > 50
+    assert not list(filter(None, faults)), "\n".join(filter(None, faults))
+
+
+@pytest.mark.parametrize("kind", [*WRONG, "nothing", "text"])
+def test_a_file_that_is_no_mapping(tmp_path: Path, kind: str) -> None:
+    """The whole file is something else: with the keys of a suite as a hint."""
+    file = tmp_path / "suite.yaml"
+    text = {"nothing": "", "text": "run llamacpp"}.get(kind)
+    file.write_text(yaml.safe_dump(WRONG[kind]) if text is None else text)
+    with pytest.raises(UsageError, match=re.escape(f"{file}:1: ")) as caught:
+        read_suite(file)
+    assert "deployments" in caught.value.message + caught.value.hint
