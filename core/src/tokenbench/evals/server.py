@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from tokenbench.api import Dialect, EngineError, FrozenMap, Generation, Target, Turn
+from tokenbench.api import (
+    Access,
+    Dialect,
+    EngineError,
+    FrozenMap,
+    Generation,
+    Target,
+    Turn,
+    UsageError,
+)
+from tokenbench.launch.proxy import find_proxy
+from tokenbench.launch.secret import read_secret
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.generate import generate
 
@@ -21,13 +31,29 @@ class HttpEvalServer:
     """Implements :class:`tokenbench.api.EvalServer`."""
 
     def __init__(self, job: EvalJob) -> None:
-        self.base_url = job.base_url
+        self._url, self._access = job.base_url, job.access
         self.model = job.model
         self.concurrency = job.concurrency
         self.scratch = job.scratch
-        self.api_key = os.environ.get(job.api_key_env) if job.api_key_env else None
+        self.api_key = read_secret(job.api_key_env)
         self._codec = find_codec(job.codec, job.codec_module)
         self._target = Target(model=job.model, dialect=_dialect(job.dialect))
+
+    @property
+    def base_url(self) -> str:
+        """See :class:`tokenbench.api.EvalServer`.
+
+        Raises:
+            UsageError: a client of the eval's own would not reach the server as the engine says.
+        """
+        own = Access(proxy=self._access.proxy)
+        if self._access != own or find_proxy(self._url, self._access) is not None:
+            raise UsageError(
+                "this eval sends requests of its own, without the engine's headers, certificates, "
+                "API root and proxy",
+                hint="use an eval that asks through tokenbench, such as gsm8k",
+            )
+        return self._url
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
         """The responses, in the order of the requests."""
@@ -44,7 +70,13 @@ class HttpEvalServer:
             extra_body=FrozenMap(extra),
         )
         reply = generate(
-            self.base_url, self._codec, turn, self._target, self.api_key, timeout_s=_TIMEOUT_S
+            self._url,
+            self._codec,
+            turn,
+            self._target,
+            self.api_key,
+            timeout_s=_TIMEOUT_S,
+            access=self._access,
         )
         if reply.error is not None:
             raise EngineError(

@@ -10,6 +10,8 @@ import httptools
 
 from .event_loop import EventLoop
 from .poller import READ, WRITE
+from .rate_limit import STATUS as RATE_LIMIT_STATUS
+from .rate_limit import rate_limit, raw_headers
 from .records import Status
 from .request_state import InFlightRequest
 from .socket_timestamps import Receiver
@@ -234,6 +236,9 @@ class Connection:
     def _complete(self, request: InFlightRequest, now_ns: int) -> None:
         if request.http_status != 200:
             request.error = self._error_body[:_MAX_ERROR_BYTES].decode(errors="replace")
+        if request.http_status == RATE_LIMIT_STATUS:
+            limit = rate_limit(raw_headers(b"".join(self._head_reads)))
+            request.error = f"{request.error}{limit and f' ({limit})'}"
         request.complete(now_ns)
 
     # -- called by the pool ----------------------------------------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from tokenbench.api import Codec, Target, Turn
-from tokenbench.launch.control import tls_context
+from tokenbench.api import Access, Codec, Target, Turn
+from tokenbench.launch.control import http_client
+from tokenbench.launch.secret import redact, secrets
 
+from .rate_limit import STATUS, rate_limit
 from .records import ABSENT, Status
 from .request_state import InFlightRequest
 
@@ -28,29 +30,47 @@ class Generated:
 
 
 def generate(
-    url: str, codec: Codec, turn: Turn, target: Target, api_key: str | None, *, timeout_s: float
+    url: str,
+    codec: Codec,
+    turn: Turn,
+    target: Target,
+    api_key: str | None,
+    *,
+    timeout_s: float,
+    access: Access = Access(),  # noqa: B008 - frozen
 ) -> Generated:
     """Send one turn and wait for its end. Errors of the server are returned, not raised."""
+    answer = _send(url, codec, turn, target, api_key, timeout_s, access)
+    if answer.error is None:
+        return answer
+    return attrs.evolve(answer, error=redact(answer.error, secrets(access, api_key)))
+
+
+def _send(
+    url: str,
+    codec: Codec,
+    turn: Turn,
+    target: Target,
+    api_key: str | None,
+    timeout_s: float,
+    access: Access,
+) -> Generated:
     import httpx
 
     request = codec.encode(turn, target)
-    headers = {"Content-Type": request.content_type}
-    if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
     try:
-        reply = httpx.request(
-            request.method,
-            url.rstrip("/") + request.path,
-            content=request.body,
-            headers=headers,
-            timeout=timeout_s,
-            trust_env=False,  # No proxy, as for all control requests.
-            verify=tls_context(url),
-        )
+        with http_client(url, access, api_key, timeout_s=timeout_s) as client:
+            reply = client.request(
+                request.method,
+                url.rstrip("/") + access.path(request.path),
+                content=request.body,
+                headers={"Content-Type": request.content_type},
+            )
     except httpx.HTTPError as error:
         return _failed(f"{type(error).__name__}: {error}")
     if reply.status_code != 200:
-        return _failed(f"HTTP {reply.status_code}: {reply.text[:200]}")
+        limit = rate_limit(reply.headers.items()) if reply.status_code == STATUS else ""
+        return _failed(f"HTTP {reply.status_code}: {reply.text[:200]}{limit and f' ({limit})'}")
     return _read(codec, target, reply.content)
 
 

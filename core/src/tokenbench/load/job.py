@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import Dialect, FrozenMap, Stop
+from tokenbench.api import Access, Dialect, FrozenMap, Stop
 
 
 @attrs.frozen(kw_only=True)
@@ -23,6 +23,7 @@ class LoadJob:
             nanoseconds from the start.
         rate_per_s: open loop: the rate of all workers, for the records.
         api_key_env: the environment variable with the API key; the job never contains the key.
+        access: how requests reach the server.
     """
 
     url: str
@@ -43,6 +44,7 @@ class LoadJob:
     stall_timeout_s: float = 120.0
     drain_timeout_s: float = 600.0
     api_key_env: str | None = None
+    access: Access = Access()
 
 
 def encode(value: Any) -> bytes:
@@ -56,7 +58,7 @@ def decode_job(data: bytes) -> LoadJob:
     Raises:
         msgspec.MsgspecError: the data is not a job.
     """
-    return msgspec.json.decode(data, type=LoadJob, dec_hook=_from_json)
+    return msgspec.json.decode(data, type=LoadJob, dec_hook=from_json)
 
 
 def _to_json(value: Any) -> Any:
@@ -65,7 +67,8 @@ def _to_json(value: Any) -> Any:
     raise TypeError(f"cannot write a {type(value).__name__} as JSON")
 
 
-def _from_json(kind: Any, value: Any) -> Any:
+def from_json(kind: Any, value: Any) -> Any:
+    """The hook of a decoder for types of the API."""
     if kind is FrozenMap or getattr(kind, "__origin__", None) is FrozenMap:
         return FrozenMap(value)
     raise TypeError(f"cannot read a {kind!r} from JSON")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import resource
 from array import array
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from time import monotonic_ns, process_time
 from typing import Any
 
 from tokenbench.api import BenchError, PluginError
+from tokenbench.launch.secret import read_secret, redact
 
 from . import native
 from .clocks import read_clocks
@@ -66,8 +66,7 @@ class Phase:
         """
         job = self._job
         codec = find_codec(job.codec, job.codec_module)
-        key = os.environ.get(job.api_key_env) if job.api_key_env else None
-        target_url = TargetUrl(job.url, api_key=key)
+        target_url = TargetUrl(job.url, api_key=read_secret(job.api_key_env), access=job.access)
         recorder = Recorder(Path(job.output), worker=job.worker)
         timers = Timers(loop)
         pool = ConnectionPool(target_url, loop, timers, connect_timeout_s=job.connect_timeout_s)
@@ -143,7 +142,7 @@ class Phase:
             retries=resources.pool.retries,
             starved_ns=scheduler.sessions.starved_ns,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            errors=tuple(scheduler.errors),
+            errors=tuple(redact(e, resources.target_url.hidden) for e in scheduler.errors),
         )
 
     def _report_taken(self, scheduler: Scheduler, resources: PhaseResources) -> None:

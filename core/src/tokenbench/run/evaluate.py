@@ -74,6 +74,7 @@ def run_eval(
             scratch=scratch,
             samples=str(folder / "samples.jsonl"),
             api_key_env=server.api_key_env,
+            access=server.plan.access,
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))

@@ -149,6 +149,7 @@ def _phase(
             stall_timeout_s=context.load.request.stall_timeout_s,
             drain_timeout_s=context.load.request.request_timeout_s,
             api_key_env=context.server.api_key_env,
+            access=context.server.plan.access,
         )
         return context.workers.run(
             job,

@@ -11,9 +11,6 @@ from urllib.parse import urlsplit
 import attrs
 
 from tokenbench.api import (
-    CHAT,
-    COMPLETIONS,
-    ChatPrompt,
     Codec,
     Counters,
     Deployment,
@@ -25,14 +22,15 @@ from tokenbench.api import (
     Interrupted,
     Launcher,
     LaunchPlan,
-    Message,
     Resources,
     Target,
-    TextPrompt,
     Turn,
 )
 from tokenbench.launch.control import ControlClient
 from tokenbench.load.generate import Generated, generate
+
+from .access_notes import access_notes
+from .negotiate import Negotiator, plain_prompt
 
 _POLL_S = 0.1
 _READY_TIMEOUT_S = 60.0
@@ -71,6 +69,7 @@ class RunningServer:
         self.dialect: Dialect = engine.dialect(request)
         self.version: str | None = None
         self.facts: dict[str, str] = {}
+        self.notes: list[str] = []
         self.start_s = 0.0
         self._launcher = launcher
         self._codec = codec
@@ -98,11 +97,18 @@ class RunningServer:
         self._deployment = self._launcher.start(self.plan, allocation)
         deadline = begun + self.plan.start_timeout_s
         self._wait_endpoints(deadline)
-        self._control = ControlClient(self._deployment.endpoints, api_key_env=self.api_key_env)
+        self._control = ControlClient(
+            self._deployment.endpoints, api_key_env=self.api_key_env, access=self.plan.access
+        )
+        self.notes = access_notes(self.url, self.plan.access)
         self._wait_ready(deadline)
-        self._first_token(deadline)
+        negotiator = self._negotiator()
+        self._first_token(deadline, negotiator)
+        if negotiator is not None:
+            self.dialect = negotiator.result()
+            self.notes += negotiator.notes
         self.version = self._ask_version()
-        self.facts = self._ask_facts()
+        self.facts = {**self._ask_facts(), **(negotiator.facts if negotiator else {})}
         self.start_s = time.monotonic() - begun
 
     def stop(self) -> None:
@@ -243,7 +249,7 @@ class RunningServer:
                 failing = f"did not answer at {self.url}"
             time.sleep(_POLL_S)
 
-    def _first_token(self, deadline: float) -> None:
+    def _first_token(self, deadline: float, negotiator: Negotiator | None) -> None:
         said: Generated | None = None
         while True:
             self._still_possible(deadline, f"generated nothing ({said.error if said else ''})")
@@ -251,6 +257,9 @@ class RunningServer:
             said = self._generate_one(limit_s)
             if said.error is None:
                 return
+            if negotiator is not None and negotiator.plainer(said):
+                self.dialect = negotiator.dialect
+                continue
             if said.error.startswith("HTTP 4"):
                 raise EngineError(
                     f"the server refuses a plain request: {said.error}",
@@ -258,20 +267,32 @@ class RunningServer:
                 )
             time.sleep(_POLL_S)
 
+    def _negotiator(self) -> Negotiator | None:
+        wanted = self.engine.negotiation(self.request)
+        if wanted is None:
+            return None
+
+        def send(dialect: Dialect, codec: str, turn: Turn) -> Generated:
+            if self._interrupted():
+                raise Interrupted("interrupted while the server was starting", hint="run it again")
+            return self._send(codec, turn, dialect, _READY_TIMEOUT_S)
+
+        return Negotiator(wanted, self.dialect, send, self.control, self.target().model)
+
     def _generate_one(self, timeout_s: float) -> Generated:
         codec = self.dialect.codecs[0]
-        chat = ChatPrompt((Message("user", "Say one word."),))
-        prompt = TextPrompt("The word is") if codec == COMPLETIONS else chat
-        if codec not in (COMPLETIONS, CHAT):
-            prompt = TextPrompt("The word is")
-        turn = Turn(prompt=prompt, max_tokens=1)
+        turn = Turn(prompt=plain_prompt(codec), max_tokens=1)
+        return self._send(codec, turn, self.dialect, timeout_s)
+
+    def _send(self, codec: str, turn: Turn, dialect: Dialect, timeout_s: float) -> Generated:
         return generate(
             self.url,
             self._codec(codec),
             turn,
-            self.target(),
+            attrs.evolve(self.target(), dialect=dialect),
             self.control.api_key,
             timeout_s=timeout_s,
+            access=self.plan.access,
         )
 
     def _still_possible(self, deadline: float, failing: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import PluginError, UsageError
+from tokenbench.api import FrozenMap, PluginError, UsageError
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -77,10 +78,42 @@ def _convert(value: Any, kind: Any) -> Any:
     if origin is tuple:
         items = value.split("/") if isinstance(value, str) else list(value)
         return tuple(_convert(item, typing.get_args(kind)[0]) for item in items)
+    if origin is FrozenMap:
+        return _frozen_map(value, typing.get_args(kind)[0])
     reader = _READERS.get(kind)
     if reader is None:
         return value
     return reader(value)
+
+
+def _frozen_map(value: Any, kind: Any) -> FrozenMap[Any]:
+    """A mapping, or a JSON object as text; of text values only, if the option says so."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, parse_constant=_no_constant)
+        except ValueError:
+            raise ValueError(f"expected a JSON object, got {value!r}") from None
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping, got {value!r}")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise ValueError(f"expected text as a key, got {key!r}")
+        if kind is str and not isinstance(item, str):
+            raise ValueError(f"{key}: expected text, got {item!r}")
+    return FrozenMap({key: freeze(item) for key, item in value.items()})
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)  # NaN and Infinity are not JSON.
+
+
+def freeze(value: Any) -> Any:
+    """JSON data as immutable, hashable data."""
+    if isinstance(value, Mapping):
+        return FrozenMap({str(key): freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    return value
 
 
 def _bool(value: Any) -> bool:

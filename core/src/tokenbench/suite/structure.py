@@ -14,6 +14,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError
 
+from .options import freeze
 from .plugin_ref import parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
@@ -158,7 +159,7 @@ def _workers(value: Any, _: Any) -> int | str:
 def _mapping(value: Any, _: Any) -> FrozenMap[Any]:
     if not isinstance(value, dict):
         raise ValueError(f"expected a mapping, got {_shown(value)}")
-    return FrozenMap({str(key): tuple(v) if isinstance(v, list) else v for key, v in value.items()})
+    return FrozenMap({str(key): freeze(item) for key, item in value.items()})
 
 
 def _chosen(value: Any, _: Any) -> PluginRef:

@@ -1,0 +1,96 @@
+"""Secrets: where they come from, and how they are kept out of everything that is written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+
+from tokenbench.api import Access, OptionalFeatureMissing, UsageError
+
+KEYRING = "keyring:"
+_HIDDEN = "***"
+
+
+def read_secret(reference: str | None) -> str | None:
+    """The secret that `reference` names: an environment variable, or ``keyring:SERVICE/USER``.
+
+    A secret of the keyring is looked up once and then handed to child processes in a variable.
+
+    Raises:
+        UsageError: the variable is not set, or the keyring has no such entry.
+        OptionalFeatureMissing: the library `keyring` is not installed.
+    """
+    if reference is None:
+        return None
+    if reference.startswith(KEYRING):
+        name = f"TOKENBENCH_{hashlib.sha256(reference.encode()).hexdigest()[:12].upper()}_KEY"
+        if name not in os.environ:
+            os.environ[name] = _from_keyring(reference.removeprefix(KEYRING))
+        return os.environ[name]
+    value = os.environ.get(reference)
+    if not value:
+        raise UsageError(
+            f"the environment variable {reference} is not set",
+            hint=f"set it to the key: export {reference}=...",
+        )
+    return value
+
+
+def _from_keyring(entry: str) -> str:
+    try:
+        import keyring
+    except ImportError as error:
+        raise OptionalFeatureMissing(
+            "a key from the keyring needs the library keyring", hint="pip install keyring"
+        ) from error
+    service, _, user = entry.partition("/")
+    try:
+        found = keyring.get_password(service, user)
+    except Exception as error:  # Locked, no backend, no session bus: each backend has its own.
+        raise UsageError(
+            f"the keyring cannot be read: {type(error).__name__}",
+            hint="unlock it, or put the key into a variable and name that with api_key_env",
+        ) from None
+    if not found:
+        raise UsageError(
+            f"the keyring has no entry for {entry!r}",
+            hint=f"store it: keyring set {service} {user or 'USER'}",
+        )
+    return str(found)
+
+
+def request_headers(access: Access, api_key: str | None) -> dict[str, str]:
+    """The headers of every request, with the API key.
+
+    Raises:
+        UsageError: a variable is not set, or a value cannot be sent.
+    """
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    sources = dict.fromkeys(headers, "the API key")
+    for name, variable in access.headers_env.items():
+        headers[name] = read_secret(variable) or ""
+        sources[name] = f"the value of the variable {variable}"
+    for name, value in access.headers.items():
+        headers[name], sources[name] = value, f"the header {name}"
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            # A line break would start another header.
+            raise UsageError(
+                f"{sources[name]} is not valid in an HTTP header",
+                hint="remove line breaks and characters that are not printable ASCII",
+            )
+    return headers
+
+
+def secrets(access: Access, api_key: str | None) -> tuple[str, ...]:
+    """Every value that must not be written anywhere."""
+    values = [api_key, *(os.environ.get(name) for name in access.headers_env.values())]
+    return tuple(value for value in values if value)
+
+
+def redact(text: str, hidden: Iterable[str]) -> str:
+    """`text` without secrets: servers and proxies repeat headers in their error messages."""
+    for value in hidden:
+        text = text.replace(value, _HIDDEN)
+    return text
