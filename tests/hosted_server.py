@@ -1,6 +1,4 @@
-"""A hosted API and a proxy, in this process, on real sockets: what a strict server refuses, limits
-and repeats, and every request that came.
-"""
+"""A hosted API and a proxy on real sockets, in this process: strict servers, with limits."""
 
 from __future__ import annotations
 
@@ -21,8 +19,8 @@ LIMITS = {"Retry-After": "7", "X-RateLimit-Limit-Requests": "60", "X-Unrelated":
 class Hosted:
     """A server whose routes are under `root`, with `key` in the header `key_header`.
 
-    `takes`: fields of a request; others are refused. `limit_from`: from this generation on, every
-    second one gets status 429. Errors repeat all headers of the request, as some gateways do.
+    `takes`: fields of a request; others are refused. `limit`: every second answer of more than one
+    token is refused with status 429. Errors repeat all headers of the request, as some gateways do.
     """
 
     def __init__(
@@ -33,12 +31,12 @@ class Hosted:
         key: str | None = None,
         key_header: str = "Authorization",
         takes: set[str] = KNOWN,
-        limit_from: int | None = None,
+        limit: bool = False,
         done: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.root, self.query, self.key, self.key_header = root, query, key, key_header
-        self.takes, self.limit_from, self.done = takes, limit_from, done
+        self.takes, self.limit, self.done = takes, limit, done
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.pages: list[str] = []
         self._lock = threading.Lock()
@@ -90,13 +88,13 @@ class Hosted:
             return 400, f"Unrecognized request argument: {unknown[0]}; your headers: {said}", {}
         if isinstance(body.get("prompt"), list) and "token ids" not in self.takes:
             return 422, "prompt: expected a string", {}
-        if self.limit_from is not None and number >= self.limit_from and number % 2:
+        if self.limit and _tokens(body) > 1 and number % 2:
             return 429, f"Rate limit reached; your headers: {said}", LIMITS
         return 200, "", {}
 
     def stream(self, path: str, body: dict[str, Any]) -> bytes:
         """The events of an answer."""
-        tokens = body.get("max_tokens") or body.get("max_completion_tokens") or 1
+        tokens = _tokens(body)
         chat = path.partition("?")[0].endswith("/chat/completions")
         text = {"delta": {"content": " word"}} if chat else {"text": " word"}
         events: list[Any] = [{"choices": [{"index": 0, **text, "finish_reason": None}]}] * tokens
@@ -143,6 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def _tokens(body: dict[str, Any]) -> int:
+    return int(body.get("max_tokens") or body.get("max_completion_tokens") or 1)
 
 
 def _prompt_tokens(body: dict[str, Any]) -> int:

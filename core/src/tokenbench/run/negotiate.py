@@ -90,9 +90,7 @@ class Negotiator:
         if said.error == NO_END_MARK:
             self.dialect = attrs.evolve(self.dialect, done_event=False)
             self._record("done_event", "no")
-            self.notes.append(
-                "the server's streams have no [DONE], which this kind of server sends"
-            )
+            self.notes.append("the server's streams have no [DONE], unlike this kind of server's")
             return True
         if _verdict(said) != "no":
             return False
@@ -169,12 +167,8 @@ class Negotiator:
 
     def _token_ids(self) -> None:
         """For the record, if another codec is preferred."""
-        known = "takes.token_id_prompts" in self.facts
-        if (
-            known
-            or COMPLETIONS not in self.dialect.codecs
-            or not self._wanted.tries.token_id_prompts
-        ):
+        tried = self._wanted.tries.token_id_prompts and COMPLETIONS in self.dialect.codecs
+        if not tried or "takes.token_id_prompts" in self.facts:
             return
         dialect = attrs.evolve(self.dialect, token_id_prompts=True)
         said = self._try(dialect, codec=COMPLETIONS)
@@ -284,5 +278,5 @@ def _without(dialect: Dialect, names: list[str]) -> Dialect:
 def _asked_for(name: str, reason: str) -> EngineError:
     return EngineError(
         f"the server refuses {name}, which the engine's options ask for: {reason}",
-        hint=f"remove {name} from the engine's options; without it, what the server takes is found out",
+        hint=f"remove {name} from the engine's options",
     )

@@ -10,8 +10,9 @@ from .schema import PluginRef
 
 
 def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
-    """Parse ``NAME[:key=value,...]``; a value with a comma stands in single or double quotes, unless
-    it is a JSON object.
+    """Parse ``NAME[:key=value,...]``.
+
+    A value with a comma stands in single or double quotes, unless it is a JSON object.
 
     Args:
         where: what the text was given for (``--workload``), for errors.

@@ -68,8 +68,7 @@ def extra_body(options: OpenAIOptions) -> FrozenMap[object]:
         if name in _OWN_FIELDS:
             raise UsageError(
                 f"engine openai: extra_body: {name} is set by the workload or by an option",
-                hint="use the workload's options, or the engine's max_tokens_field, stream_options, "
-                "ignore_eos, min_tokens",
+                hint="use the workload's options, or the engine's: ignore_eos, min_tokens, ...",
             )
     return options.extra_body
 
@@ -85,20 +84,18 @@ def _api_root(text: str) -> str:
 
 
 def _headers(options: OpenAIOptions) -> FrozenMap[str]:
-    headers = dict(options.headers)
-    for name in headers:
+    for name in options.headers:
         _check_name("headers", name)
         if _SECRET.search(name):
             raise UsageError(
                 f"engine openai: headers: the value of {name} looks like a secret",
                 hint=f"put it into a variable and name that: headers_env={{{name}: VARIABLE}}",
             )
-    for name, value in (
-        ("OpenAI-Organization", options.organization),
-        ("OpenAI-Project", options.project),
-    ):
-        if value is not None:
-            headers[name] = value
+    own = {"OpenAI-Organization": options.organization, "OpenAI-Project": options.project}
+    headers = {
+        **options.headers,
+        **{name: value for name, value in own.items() if value is not None},
+    }
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable()):
             raise UsageError(

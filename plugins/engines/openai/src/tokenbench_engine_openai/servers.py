@@ -10,8 +10,8 @@ from tokenbench.api import FrozenMap
 @attrs.frozen(kw_only=True)
 class KnownServer:
     """One kind of server. `counters` maps names of `Counters` to metrics; `source` and `date` say
-    where the facts come from. `done_event`: every whole stream ends with ``[DONE]``. `lists_models`:
-    it is up before its workers are, and lists a model once one serves it.
+    where the facts come from. `done_event`: every whole stream ends with ``[DONE]``.
+    `lists_models`: it is up before its workers are, and lists a model once one serves it.
     """
 
     source: str
