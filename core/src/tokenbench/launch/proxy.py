@@ -16,11 +16,12 @@ _VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 
 @attrs.frozen(kw_only=True)
 class Proxy:
-    """An HTTP proxy; `authorization` is the value of the header Proxy-Authorization."""
+    """An HTTP proxy; `user` is ``user:password`` in base64, as its header has it."""
 
     host: str
     port: int
-    authorization: str | None = attrs.field(default=None, repr=False)
+    user: str | None = attrs.field(default=None, repr=False)
+    password: str = attrs.field(default="", repr=False)
 
     @property
     def url(self) -> str:
@@ -31,7 +32,12 @@ class Proxy:
     @property
     def headers(self) -> dict[str, str]:
         """The headers that the proxy itself needs."""
-        return {"Proxy-Authorization": self.authorization} if self.authorization else {}
+        return {"Proxy-Authorization": f"Basic {self.user}"} if self.user else {}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be written anywhere."""
+        return (self.user or "", self.password)
 
 
 def find_proxy(url: str, access: Access) -> Proxy | None:
@@ -70,11 +76,11 @@ def _parsed(address: str, scheme: str) -> Proxy:
             "supported",
             hint="name an http:// proxy, add the server to NO_PROXY, or set proxy=false",
         )
-    authorization = None
+    user, password = None, unquote(parts.password or "")
     if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(host=parts.hostname, port=parts.port or 80, authorization=authorization)
+        pair = f"{unquote(parts.username)}:{password}"
+        user = base64.b64encode(pair.encode()).decode()
+    return Proxy(host=parts.hostname, port=parts.port or 80, user=user, password=password)
 
 
 def _is_this_machine(host: str) -> bool:

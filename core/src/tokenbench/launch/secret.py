@@ -8,8 +8,11 @@ from collections.abc import Iterable
 
 from tokenbench.api import Access, OptionalFeatureMissing, UsageError
 
+from .proxy import find_proxy
+
 KEYRING = "keyring:"
 _HIDDEN = "***"
+_SHORTEST = 6
 
 
 def read_secret(reference: str | None) -> str | None:
@@ -83,10 +86,13 @@ def request_headers(access: Access, api_key: str | None) -> dict[str, str]:
     return headers
 
 
-def secrets(access: Access, api_key: str | None) -> tuple[str, ...]:
-    """Every value that must not be written anywhere."""
+def secrets(url: str, access: Access, api_key: str | None) -> tuple[str, ...]:
+    """Every value that must not be written anywhere: keys, secret headers, the proxy's password."""
     values = [api_key, *(os.environ.get(name) for name in access.headers_env.values())]
-    return tuple(value for value in values if value)
+    proxy = find_proxy(url, access)
+    values += proxy.secrets if proxy is not None else ()
+    # "none" and the like stand for no key, and are parts of other words.
+    return tuple(value for value in values if value and len(value) >= _SHORTEST)
 
 
 def redact(text: str, hidden: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ def generate(
     answer = _send(url, codec, turn, target, api_key, timeout_s, access)
     if answer.error is None:
         return answer
-    return attrs.evolve(answer, error=redact(answer.error, secrets(access, api_key)))
+    return attrs.evolve(answer, error=redact(answer.error, secrets(url, access, api_key)))
 
 
 def _send(

@@ -43,7 +43,7 @@ class TargetUrl:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"not an HTTP URL: {url}", hint="use http://HOST:PORT")
         headers = request_headers(access, api_key)
-        self.hidden = secrets(access, api_key)
+        self.hidden = secrets(url, access, api_key)
         self.hostname = parts.hostname
         self.tls = cast("ssl.SSLContext | None", tls_context(access, url) or None)
         port = parts.port or (443 if self.tls else 80)
@@ -55,8 +55,6 @@ class TargetUrl:
         proxy = find_proxy(url, access)
         if proxy is not None:
             self._connect_to = (proxy.host, proxy.port)
-            if proxy.authorization:
-                self.hidden += (proxy.authorization,)
             if self.tls:
                 self.tunnel = _tunnel(host if parts.port else f"{host}:{port}", proxy.headers)
             else:

@@ -27,6 +27,7 @@ from tokenbench.api import (
     Turn,
 )
 from tokenbench.launch.control import ControlClient
+from tokenbench.launch.secret import redact, secrets
 from tokenbench.load.generate import Generated, generate
 
 from .access_notes import access_notes
@@ -321,15 +322,19 @@ class RunningServer:
 
     def _ask_facts(self) -> dict[str, str]:
         try:
-            return dict(self.engine.facts(self.control))
+            return {k: self._redacted(v) for k, v in self.engine.facts(self.control).items()}
         except ConnectionError:
             return {}
 
     def _ask_version(self) -> str | None:
         try:
-            return self.engine.version(self.control)
+            found = self.engine.version(self.control)
         except ConnectionError:
             return None
+        return None if found is None else self._redacted(found)
+
+    def _redacted(self, text: str) -> str:
+        return redact(text, secrets(self.url, self.plan.access, self.control.api_key))
 
 
 def last_words(log: str) -> str:
