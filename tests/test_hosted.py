@@ -122,26 +122,27 @@ def test_azure_like_server_and_no_secret_anywhere(bench) -> None:
         assert KEY.encode() not in written
 
 
-def test_wrong_key_is_never_shown(bench) -> None:
+def test_wrong_key_is_never_shown(cli, tmp_path, monkeypatch) -> None:
     """Not even if the server repeats it before anything is measured."""
+    monkeypatch.setenv("MY_KEY", KEY)
     with Hosted(key="another") as server:
-        done = bench("run", *_engine(server.url, "api_key_env=MY_KEY"), *POINT, MY_KEY=KEY)
-    assert done.code == 5 and "HTTP 401" in done.complaint[0]
+        done = cli("run", *_engine(server.url, "api_key_env=MY_KEY"), *POINT)
+    assert done.code == 5 and "HTTP 401" in done.err
     assert len(server.requests) == 1
-    for written in (done.out.encode(), done.err.encode(), _everything(bench.folder)):
+    for written in (done.out.encode(), done.err.encode(), _everything(tmp_path)):
         assert KEY.encode() not in written
 
 
-def test_an_unset_variable_is_told(bench) -> None:
+def test_an_unset_variable_is_told(cli) -> None:
     """By its name, before any request."""
     with Hosted(key=KEY) as server:
         for option in ("api_key_env=NOT_SET_1", 'headers_env={"X-Key": "NOT_SET_1"}'):
-            done = bench("run", *_engine(server.url, option), *POINT)
-            assert done.code == 2 and "NOT_SET_1" in done.complaint[0], done.err
+            done = cli("run", *_engine(server.url, option), *POINT)
+            assert done.code == 2 and "NOT_SET_1" in done.err, done.err
         assert not server.requests and not server.pages
 
 
-def test_what_the_user_asks_for_is_sent_or_an_error(bench) -> None:
+def test_what_the_user_asks_for_is_sent_or_an_error(bench, cli) -> None:
     """The error names the field; an option that says no is not probed."""
     with Hosted() as server:
         for option, name in (
@@ -153,11 +154,9 @@ def test_what_the_user_asks_for_is_sent_or_an_error(bench) -> None:
             ),
             ("token_ids=true", "token_id_prompts"),
         ):
-            done = bench("run", *_engine(server.url, option), *POINT)
+            done = cli("run", *_engine(server.url, option), *POINT)
             assert done.code == 5, done.err
-            assert (
-                f"refuses {name}, which the engine's options ask for: HTTP 4" in done.complaint[0]
-            )
+            assert f"refuses {name}, which the engine's options ask for: HTTP 4" in done.err
     with Hosted(takes={*KNOWN, "ignore_eos", "min_tokens", "chat_template_kwargs"}) as server:
         body = '{"chat_template_kwargs": {"enable_thinking": false, "n": [1, 2]}}'
         done = bench("run", *_engine(server.url, "min_tokens=false", f"extra_body={body}"), *POINT)
@@ -188,10 +187,10 @@ def test_the_probe_is_cheap_and_can_be_switched_off(bench) -> None:
     assert not any(name.startswith(("takes.", "probe.")) for name in _provenance(bench))
 
 
-def test_certificates(bench, tls, certificate) -> None:
+def test_certificates(bench, cli, tls, certificate) -> None:
     """Not trusted: an error. With the CA file: measured. Unverified: measured, and told loudly."""
     with Hosted(tls=tls) as server:
-        done = bench("run", *_engine(server.url, "start_timeout_s=1"), *POINT)
+        done = cli("run", *_engine(server.url, "start_timeout_s=1"), *POINT)
         assert done.code == 5 and not server.requests
         shutil.rmtree(bench.folder / "runs")
         bench("run", *_engine(server.url, f"ca_file={certificate}"), *POINT)
@@ -224,18 +223,20 @@ def test_every_request_goes_through_the_proxy(bench, tls, certificate, scheme: s
         assert secret not in _everything(bench.folder) + (done.out + done.err).encode()
 
 
-def test_proxies_that_cannot_be_used(bench) -> None:
-    """A kind that is not supported is refused, without its password; NO_PROXY and this machine are
-    reached directly; a proxy that refuses is named.
+def test_proxies_that_cannot_be_used(cli, monkeypatch) -> None:
+    """A kind that is not supported is refused, without its password; with NO_PROXY or proxy=false
+    nothing reaches the proxy.
     """
-    args = (*_engine("http://api.invalid", "start_timeout_s=1"), *POINT)
-    done = bench("run", *args, HTTP_PROXY="socks5://u:hush-8812@127.0.0.1:9")
-    assert done.code == 2 and "'socks5'" in done.complaint[0] and "hush" not in done.err
-    with Hosted() as server, ForwardProxy(server.port, refuse=True) as proxy:
-        bench("run", *_engine(server.url), *POINT, HTTP_PROXY=proxy.url)
-        assert not proxy.seen and server.requests
-        done = bench("run", *args, HTTP_PROXY=proxy.url, NO_PROXY="api.invalid")
-        assert done.code == 5 and not proxy.seen
+    monkeypatch.setenv("HTTP_PROXY", "socks5://u:hush-8812@127.0.0.1:9")
+    done = cli("run", *_engine("http://api.invalid", "start_timeout_s=1"), *POINT)
+    assert done.code == 2 and "'socks5'" in done.err and "hush" not in done.err
+    with Hosted() as server, ForwardProxy(server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        for option, excluded in (("proxy=false", ""), ("proxy=true", "other.invalid,.invalid")):
+            monkeypatch.setenv("NO_PROXY", excluded)
+            args = _engine("http://api.invalid", "start_timeout_s=1", option)
+            assert cli("run", *args, *POINT).code == 5
+        assert not proxy.seen
 
 
 @pytest.mark.parametrize("kind", ["trtllm", "transformers"])
