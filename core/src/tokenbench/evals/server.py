@@ -31,7 +31,7 @@ class HttpEvalServer:
     """Implements :class:`tokenbench.api.EvalServer`."""
 
     def __init__(self, job: EvalJob) -> None:
-        self._url, self._access = job.base_url, job.access
+        self._url, self._access = job.base_url, _access(job.access or {})
         self.model = job.model
         self.concurrency = job.concurrency
         self.scratch = job.scratch
@@ -51,7 +51,7 @@ class HttpEvalServer:
             raise UsageError(
                 "this eval sends requests of its own, without the engine's headers, certificates, "
                 "API root and proxy",
-                hint="use an eval that asks through tokenbench, such as gsm8k",
+                hint="use an eval that asks through tokenbench",
             )
         return self._url
 
@@ -84,6 +84,12 @@ class HttpEvalServer:
                 hint="see the server's log in the run directory",
             )
         return reply.text
+
+
+def _access(values: dict[str, Any]) -> Access:
+    maps = {key: FrozenMap(value) for key, value in values.items() if isinstance(value, dict)}
+    found: dict[str, Any] = {**values, **maps}
+    return Access(**found)
 
 
 def _dialect(values: dict[str, Any]) -> Dialect:

@@ -17,8 +17,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import Access, BenchError, EvalSample, FrozenMap, PluginError, Question
-from tokenbench.load.job import from_json
+from tokenbench.api import BenchError, EvalSample, FrozenMap, PluginError, Question
 from tokenbench.suite.options import build_options
 
 from .server import HttpEvalServer
@@ -43,7 +42,7 @@ class EvalJob:
     scratch: str
     samples: str
     api_key_env: str | None = None
-    access: Access = Access()
+    access: dict[str, Any] | None = None
 
 
 def main(path: str) -> None:
@@ -56,8 +55,7 @@ def main(path: str) -> None:
         os.write(channel, msgspec.json.encode(message) + b"\n")
 
     try:
-        job = msgspec.json.decode(Path(path).read_bytes(), type=EvalJob, dec_hook=from_json)
-        _run(job, send)
+        _run(msgspec.json.decode(Path(path).read_bytes(), type=EvalJob), send)
     except BenchError as error:
         send({"error": error.message, "hint": error.hint, "kind": type(error).__name__})
         sys.exit(error.exit_code)

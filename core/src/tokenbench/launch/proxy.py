@@ -53,7 +53,10 @@ def find_proxy(url: str, access: Access) -> Proxy | None:
         os.environ.get(name) or os.environ.get(name.upper()) for name in _VARIABLES
     ):
         return None
-    from urllib.request import getproxies_environment, proxy_bypass_environment
+    from urllib.request import (  # type: ignore[attr-defined]
+        getproxies_environment,
+        proxy_bypass_environment,
+    )
 
     parts = urlsplit(url)
     host = parts.hostname or ""

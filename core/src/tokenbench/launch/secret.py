@@ -21,7 +21,7 @@ def read_secret(reference: str | None) -> str | None:
     A secret of the keyring is looked up once and then handed to child processes in a variable.
 
     Raises:
-        UsageError: the variable is not set, or the keyring has no such entry.
+        UsageError: the variable is not set or cannot be sent, or the keyring has no such entry.
         OptionalFeatureMissing: the library `keyring` is not installed.
     """
     if reference is None:
@@ -37,6 +37,7 @@ def read_secret(reference: str | None) -> str | None:
             f"the environment variable {reference} is not set",
             hint=f"set it to the key: export {reference}=...",
         )
+    _check_sendable(value, f"the value of the variable {reference}")
     return value
 
 
@@ -70,20 +71,19 @@ def request_headers(access: Access, api_key: str | None) -> dict[str, str]:
         UsageError: a variable is not set, or a value cannot be sent.
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    sources = dict.fromkeys(headers, "the API key")
-    for name, variable in access.headers_env.items():
-        headers[name] = read_secret(variable) or ""
-        sources[name] = f"the value of the variable {variable}"
-    for name, value in access.headers.items():
-        headers[name], sources[name] = value, f"the header {name}"
-    for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()):
-            # A line break would start another header.
-            raise UsageError(
-                f"{sources[name]} is not valid in an HTTP header",
-                hint="remove line breaks and characters that are not printable ASCII",
-            )
-    return headers
+    headers |= {name: read_secret(source) or "" for name, source in access.headers_env.items()}
+    for name, value in {**headers, **access.headers}.items():
+        _check_sendable(value, f"the value of the header {name}")
+    return {**headers, **access.headers}
+
+
+def _check_sendable(value: str, what: str) -> None:
+    if not (value.isascii() and value.isprintable()):
+        # A line break would start another header.
+        raise UsageError(
+            f"{what} is not valid in an HTTP header",
+            hint="remove line breaks and characters that are not printable ASCII",
+        )
 
 
 def secrets(url: str, access: Access, api_key: str | None) -> tuple[str, ...]:

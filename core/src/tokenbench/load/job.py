@@ -58,7 +58,7 @@ def decode_job(data: bytes) -> LoadJob:
     Raises:
         msgspec.MsgspecError: the data is not a job.
     """
-    return msgspec.json.decode(data, type=LoadJob, dec_hook=from_json)
+    return msgspec.json.decode(data, type=LoadJob, dec_hook=_from_json)
 
 
 def _to_json(value: Any) -> Any:
@@ -67,8 +67,7 @@ def _to_json(value: Any) -> Any:
     raise TypeError(f"cannot write a {type(value).__name__} as JSON")
 
 
-def from_json(kind: Any, value: Any) -> Any:
-    """The hook of a decoder for types of the API."""
+def _from_json(kind: Any, value: Any) -> Any:
     if kind is FrozenMap or getattr(kind, "__origin__", None) is FrozenMap:
         return FrozenMap(value)
     raise TypeError(f"cannot read a {kind!r} from JSON")

@@ -29,6 +29,7 @@ from tokenbench.api import (
 from tokenbench.evals.worker import EvalJob
 from tokenbench.launch.process import Process, start
 from tokenbench.measure.accuracy import judge, wilson
+from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
 
@@ -74,7 +75,7 @@ def run_eval(
             scratch=scratch,
             samples=str(folder / "samples.jsonl"),
             api_key_env=server.api_key_env,
-            access=server.plan.access,
+            access=plain(server.plan.access),
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 
@@ -133,7 +134,7 @@ class Negotiator:
 
     def _with(self, *names: str) -> Dialect:
         """The plain dialect with some of the fields."""
-        on = {name: name in names for name in _FLAGS}
+        on: dict[str, Any] = {name: name in names for name in _FLAGS}
         return attrs.evolve(self.dialect, **on)
 
     def _judge(self, full: Dialect, wanted: list[str], said: Generated) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from tokenbench.api import Access, FrozenMap, UsageError
 
 if TYPE_CHECKING:
-    from .plugin import OpenAIOptions
+    from .options import OpenAIOptions
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -18,8 +18,16 @@ _SECRET = re.compile(r"auth|cookie|secret|password|token|(^|-)api-?key|(^|-)key$
 # Set by the load client, or by what the request is.
 _RESERVED = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept")
 # Fields of a request that the tool sets itself.
-_OWN_FIELDS = ("model", "prompt", "messages", "stream", "stream_options", "max_tokens")
-_OWN_FIELDS += ("max_completion_tokens", "ignore_eos", "min_tokens")
+_OWN_FIELDS = {
+    "model",
+    "prompt",
+    "messages",
+    "stream",
+    "stream_options",
+    "ignore_eos",
+    "min_tokens",
+}
+_OWN_FIELDS |= {"max_tokens", "max_completion_tokens"}
 
 
 def access(options: OpenAIOptions) -> Access:
@@ -47,19 +55,18 @@ def access(options: OpenAIOptions) -> Access:
 
 def api_key(options: OpenAIOptions) -> str | None:
     """Where core finds the key."""
-    if options.api_key_keyring is None:
+    if options.keyring is None:
         return options.api_key_env
     if options.api_key_env is not None:
         raise UsageError(
-            "engine openai: api_key_env and api_key_keyring are both given", hint="give one of them"
+            "engine openai: api_key_env and keyring are both given", hint="give one of them"
         )
-    if "/" not in options.api_key_keyring:
+    if "/" not in options.keyring:
         raise UsageError(
-            f"engine openai: api_key_keyring: expected SERVICE/USER, got "
-            f"{options.api_key_keyring!r}",
+            f"engine openai: keyring: expected SERVICE/USER, got {options.keyring!r}",
             hint="as it was stored with: keyring set SERVICE USER",
         )
-    return f"keyring:{options.api_key_keyring}"
+    return f"keyring:{options.keyring}"
 
 
 def extra_body(options: OpenAIOptions) -> FrozenMap[object]:

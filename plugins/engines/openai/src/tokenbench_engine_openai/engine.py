@@ -30,7 +30,7 @@ from .servers import COUNT_COMPUTED_ONLY, SERVERS
 from .tokenizer import FolderTokenizer, file_hash
 
 if TYPE_CHECKING:
-    from .plugin import OpenAIOptions
+    from .options import OpenAIOptions
 
 _VERSION_KEYS = ("version", "sglang_version", "build_info")
 # Whether these exist is recorded.
