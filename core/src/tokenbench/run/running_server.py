@@ -259,8 +259,7 @@ class RunningServer:
             if said.error is None:
                 return
             if negotiator is not None and negotiator.plainer(said):
-                self.dialect = negotiator.dialect
-                continue
+                return
             if said.error.startswith("HTTP 4"):
                 raise EngineError(
                     f"the server refuses a plain request: {said.error}",

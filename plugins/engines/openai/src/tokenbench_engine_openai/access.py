@@ -18,16 +18,8 @@ _SECRET = re.compile(r"auth|cookie|secret|password|token|(^|-)api-?key|(^|-)key$
 # Set by the load client, or by what the request is.
 _RESERVED = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept")
 # Fields of a request that the tool sets itself.
-_OWN_FIELDS = {
-    "model",
-    "prompt",
-    "messages",
-    "stream",
-    "stream_options",
-    "ignore_eos",
-    "min_tokens",
-}
-_OWN_FIELDS |= {"max_tokens", "max_completion_tokens"}
+_OWN_FIELDS = {"model", "prompt", "messages", "stream", "stream_options", "ignore_eos"}
+_OWN_FIELDS |= {"min_tokens", "max_tokens", "max_completion_tokens"}
 
 
 def access(options: OpenAIOptions) -> Access:
