@@ -80,7 +80,6 @@ def _found(
     return negotiator.result(), negotiator
 
 
-@pytest.mark.covers("Negotiation")
 @pytest.mark.parametrize("count", range(len(FIELDS) + 1))
 def test_every_combination_of_refused_fields(count: int) -> None:
     """Exactly what is refused is not sent, and few requests find it out."""
