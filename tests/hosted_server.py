@@ -83,7 +83,7 @@ class Hosted:
             return 404, "no such route", {}
         bearer = "Bearer " if self.key_header == "Authorization" else ""
         if self.key is not None and headers.get(self.key_header) != f"{bearer}{self.key}":
-            return 401, f"Incorrect API key provided, your headers: {said}", {}
+            return 401, f"Incorrect key: {headers.get(self.key_header)}", {}
         if unknown := sorted(set(body) - self.takes):
             return 400, f"Unrecognized request argument: {unknown[0]}; your headers: {said}", {}
         if isinstance(body.get("prompt"), list) and "token ids" not in self.takes:

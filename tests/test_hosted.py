@@ -127,7 +127,7 @@ def test_wrong_key_is_never_shown(cli, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
     with Hosted(key="another") as server:
         done = cli("run", *_engine(server.url, "api_key_env=MY_KEY"), *POINT)
-    assert done.code == 5 and "HTTP 401" in done.err
+    assert done.code == 5 and "HTTP 401" in done.err and "***" in done.err
     assert len(server.requests) == 1
     for written in (done.out.encode(), done.err.encode(), _everything(tmp_path)):
         assert KEY.encode() not in written

@@ -6,7 +6,18 @@ import ssl
 
 import pytest
 
-from tokenbench.api import Access, SingleTurn, Stop, TextPrompt, Turn
+from tokenbench.api import (
+    COMPLETIONS,
+    Access,
+    Dialect,
+    SingleTurn,
+    Stop,
+    Target,
+    TextPrompt,
+    Turn,
+)
+from tokenbench.load.codecs import find_codec
+from tokenbench.load.generate import generate
 
 from .peers import Peer, answer_all, run_phase_here, whole
 
@@ -81,6 +92,25 @@ def test_secrets_in_answers_are_redacted(start_server, tmp_path, monkeypatch) ->
     found = run_phase_here(url, tmp_path, [TURN] * 2, stop=Stop(requests=2), api_key_env="K")
     assert len(found.errors) == 2 and all("***" in error for error in found.errors)
     assert b"sk-secret-1" not in b"".join(f.read_bytes() for f in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("before", [0, 195, 490])
+def test_a_secret_at_a_cut_is_hidden_too(before: int, start_server, tmp_path, monkeypatch) -> None:
+    """Long messages are cut; no beginning of a secret is left."""
+    monkeypatch.setenv("K", "sk-secret-1-and-more")
+
+    def script(peer: Peer) -> None:
+        while peer.request() is not None:
+            peer.send(whole(b"x" * before + b"sk-secret-1-and-more", b"HTTP/1.1 429 No\r\n"))
+
+    url = start_server(script).url
+    found = run_phase_here(url, tmp_path, [TURN], stop=Stop(requests=1), api_key_env="K")
+    target = Target(model="m", dialect=Dialect(codecs=(COMPLETIONS,)))
+    turn = Turn(prompt=TextPrompt("a"), max_tokens=1)
+    codec = find_codec(COMPLETIONS, None)
+    said = generate(url, codec, turn, target, "sk-secret-1-and-more", timeout_s=5)
+    for error in (found.errors[0], said.error or ""):
+        assert "429" in error and "sk-" not in error
 
 
 def test_no_tls_context_for_http() -> None:

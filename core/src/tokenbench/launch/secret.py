@@ -96,7 +96,14 @@ def secrets(url: str, access: Access, api_key: str | None) -> tuple[str, ...]:
 
 
 def redact(text: str, hidden: Iterable[str]) -> str:
-    """`text` without secrets: servers and proxies repeat headers in their error messages."""
+    """`text` without secrets: servers and proxies repeat headers in their error messages.
+
+    At the end, where `text` may have been cut, the beginning of a secret is hidden too.
+    """
     for value in hidden:
         text = text.replace(value, _HIDDEN)
+        for length in range(min(len(value) - 1, len(text)), 2, -1):
+            if text.endswith(value[:length]):
+                text = text[:-length] + _HIDDEN
+                break
     return text

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import httptools
 
+from tokenbench.launch.secret import redact
+
 from .event_loop import EventLoop
 from .poller import READ, WRITE
 from .rate_limit import STATUS as RATE_LIMIT_STATUS
@@ -22,7 +24,9 @@ _MAX_ERROR_BYTES = 500
 
 
 class Pool(Protocol):
-    """What a connection needs of the pool it belongs to."""
+    """What a connection needs of the pool it belongs to. `hidden`: secrets that no error shows."""
+
+    hidden: tuple[str, ...]
 
     def release(self, connection: Connection) -> None:
         """The connection is free for another request."""
@@ -235,7 +239,8 @@ class Connection:
 
     def _complete(self, request: InFlightRequest, now_ns: int) -> None:
         if request.http_status != 200:
-            request.error = self._error_body[:_MAX_ERROR_BYTES].decode(errors="replace")
+            said = self._error_body[:_MAX_ERROR_BYTES].decode(errors="replace")
+            request.error = redact(said, self._pool.hidden)
         if request.http_status == RATE_LIMIT_STATUS:
             limit = rate_limit(raw_headers(b"".join(self._head_reads)))
             request.error = f"{request.error}{limit and f' ({limit})'}"

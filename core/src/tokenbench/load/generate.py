@@ -70,7 +70,8 @@ def _send(
         return _failed(f"{type(error).__name__}: {error}")
     if reply.status_code != 200:
         limit = rate_limit(reply.headers.items()) if reply.status_code == STATUS else ""
-        return _failed(f"HTTP {reply.status_code}: {reply.text[:200]}{limit and f' ({limit})'}")
+        said = redact(reply.text, secrets(url, access, api_key))[:200]
+        return _failed(f"HTTP {reply.status_code}: {said}{limit and f' ({limit})'}")
     return _read(codec, target, reply.content)
 
 

@@ -38,6 +38,7 @@ class ConnectionPool:
         self._attempts: set[ConnectionAttempt] = set()
         self._spares_connecting = 0
         self.receiver = Receiver(loop)
+        self.hidden = target_url.hidden
         self.spare = 0
         self.retries = 0
 
