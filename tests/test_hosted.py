@@ -27,7 +27,8 @@ name: azure
 deployments:
   - engine:
       openai:
-        base_url: URL?api-version=2024-10-21
+        base_url: URL
+        query: api-version=2024-10-21
         model: m
         api_root: /openai/deployments/d
         headers: {X-Team: "a,b"}

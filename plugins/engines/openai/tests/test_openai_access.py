@@ -51,7 +51,7 @@ def _engine(**options: Any) -> Engine:
         ({"api_root": "/openai/v1/"}, "/openai/v1/completions"),
         ({"api_root": "/"}, "/completions"),
         ({"query": "?api-version=1"}, "/v1/completions?api-version=1"),
-        ({"base_url": "http://h:1/v1?a=b", "api_root": "/x"}, "/x/completions?a=b"),
+        ({"base_url": "http://h:1/v1", "api_root": "/x", "query": "a=b"}, "/x/completions?a=b"),
     ],
 )
 def test_paths_of_the_api(options: dict[str, Any], sent: str) -> None:
@@ -67,7 +67,9 @@ def test_paths_of_the_api(options: dict[str, Any], sent: str) -> None:
     ("options", "told"),
     [
         ({"api_root": "v1"}, "api_root: expected a path"),
-        ({"base_url": "http://h?a=b", "query": "c=d"}, "query is given too"),
+        ({"base_url": f"http://h?key={SECRET}"}, "without"),
+        ({"query": f"api-version=1&key={SECRET}"}, "the value of key looks like a secret"),
+        ({"query": "a b"}, "expected name=value"),
         ({"headers": FrozenMap({"Authorization": SECRET})}, "looks like a secret"),
         ({"headers": FrozenMap({"x-api-key": SECRET})}, "looks like a secret"),
         ({"headers": FrozenMap({"Cookie": SECRET})}, "looks like a secret"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl
 
 from tokenbench.api import Access, FrozenMap, UsageError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET = re.compile(r"auth|cookie|secret|password|token|(^|-)api-?key|(^|-)key$", re.IGNORECASE)
+_SECRET = re.compile(r"auth|cookie|secret|password|token|api[-_]?key|^key$|[-_]key$", re.IGNORECASE)
 # Set by the load client, or by what the request is.
 _RESERVED = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept")
 # Fields of a request that the tool sets itself.
@@ -28,15 +28,9 @@ def access(options: OpenAIOptions) -> Access:
     Raises:
         UsageError: an option cannot be used.
     """
-    query = urlsplit(options.base_url).query
-    if query and options.query:
-        raise UsageError(
-            "engine openai: base_url has a query, and the option query is given too",
-            hint="give the query once",
-        )
     return Access(
         api_root=_api_root(options.api_root),
-        query=(options.query or query).removeprefix("?"),
+        query=_query(options.query),
         headers=_headers(options),
         headers_env=_headers_env(options),
         ca_file=_ca_file(options),
@@ -80,6 +74,22 @@ def _api_root(text: str) -> str:
             hint="a query belongs into the option query",
         )
     return root
+
+
+def _query(text: str) -> str:
+    query = text.removeprefix("?")
+    if not (query.isascii() and query.isprintable()) or " " in query or "#" in query:
+        raise UsageError(
+            f"engine openai: query: expected name=value&name=value, got {text!r}",
+            hint="for example query=api-version=2024-10-21",
+        )
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if _SECRET.search(name) or name.lower() in ("sig", "code"):
+            raise UsageError(
+                f"engine openai: query: the value of {name} looks like a secret",
+                hint="send it as a header: headers_env, or api_key_env",
+            )
+    return query
 
 
 def _headers(options: OpenAIOptions) -> FrozenMap[str]:

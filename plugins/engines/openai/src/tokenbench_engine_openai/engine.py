@@ -186,10 +186,10 @@ class OpenAIServer(Engine):
 
 
 def base_url(text: str) -> str:
-    """A server's address without query, trailing slash and ``/v1``.
+    """A server's address without trailing slash and ``/v1``.
 
     Raises:
-        UsageError: not an http address, or it contains a user or password.
+        UsageError: not an http address, or it contains a user, a password or a query.
     """
     parts = urlsplit(text)
     # First: the other message would show the password.
@@ -198,12 +198,18 @@ def base_url(text: str) -> str:
             "engine openai: base_url must not contain a user or password",
             hint="put the key into a variable and name it with api_key_env=NAME",
         )
+    if parts.query or parts.fragment:
+        # Its value may be a key.
+        raise UsageError(
+            "engine openai: base_url: expected an address without ? or #",
+            hint="a query belongs into the option query",
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"engine openai: base_url: expected http://HOST:PORT, got {text!r}",
             hint="for example openai:base_url=http://127.0.0.1:8000,model=NAME",
         )
-    return text.partition("?")[0].rstrip("/").removesuffix("/v1")
+    return text.rstrip("/").removesuffix("/v1")
 
 
 def _given(option: bool | None, otherwise: bool) -> bool:
