@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hosted_server import KNOWN, ForwardProxy, Hosted
-from tests_bench import measured
+from tests_bench import SITE, measured
 
 KEY = "sk-never-written-7431"
 WORKLOAD = (
@@ -131,6 +131,34 @@ def test_wrong_key_is_never_shown(cli, tmp_path, monkeypatch) -> None:
     assert done.code == 5 and "HTTP 401" in done.err and "***" in done.err
     assert len(server.requests) == 1
     for written in (done.out.encode(), done.err.encode(), _everything(tmp_path)):
+        assert KEY.encode() not in written
+
+
+RING = """
+from keyring.backend import KeyringBackend
+
+class Ring(KeyringBackend):
+    priority = 1
+
+    def get_password(self, service, user):
+        return KEY if (service, user) == ("llm", "me") else None
+
+    def set_password(self, service, user, password):
+        raise NotImplementedError
+"""
+
+
+def test_a_key_of_the_keyring_is_sent_and_not_written(bench, tmp_path_factory) -> None:
+    """By every process, with the real library and a backend of its own."""
+    pytest.importorskip("keyring")
+    folder = tmp_path_factory.mktemp("ring")
+    (folder / "ring.py").write_text(RING.replace("KEY", repr(KEY)))
+    variables = {"PYTHONPATH": f"{folder}:{SITE}", "PYTHON_KEYRING_BACKEND": "ring.Ring"}
+    with Hosted(key=KEY) as server:
+        done = bench("run", *_engine(server.url, "keyring=llm/me"), *POINT, **variables)
+    assert done.code in (0, 6), done.err
+    assert measured(bench)[0]["metrics"]["output_tokens"] == 48, done.err
+    for written in (done.out.encode(), done.err.encode(), _everything(bench.folder)):
         assert KEY.encode() not in written
 
 
