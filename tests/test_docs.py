@@ -46,12 +46,22 @@ def _commands() -> list[str]:
 @pytest.mark.parametrize("command", _commands())
 def test_commands_in_the_documents_work(cli, tmp_path: Path, command: str) -> None:
     """Each is planned (nothing is started): every flag, plugin and option in it exists."""
-    (tmp_path / "gsm8k_test.jsonl").write_text("")
+    for name in ("gsm8k_test.jsonl", "ca.pem"):
+        (tmp_path / name).write_text("")
     args = shlex.split(command)[1:]
     if args[0] == "run":
         args[0] = "plan"
     done = cli(*args)
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/how-to").glob("*.md")), ids=lambda p: p.name)
+def test_whole_suites_in_how_tos_are_planned(cli, tmp_path: Path, page: Path) -> None:
+    """A block that begins with the version of suites is one."""
+    for text in re.findall(r"```yaml\n(version: .*?)```", page.read_text(), re.DOTALL):
+        (tmp_path / "s.yaml").write_text(text)
+        done = cli("plan", "s.yaml")
+        assert done.code == 0, done.err
 
 
 def test_the_suite_page_shows_every_key_with_its_default(tmp_path: Path) -> None:

@@ -159,6 +159,16 @@ def test_server_agreement_that_cannot_be_judged(
     assert check.evidence.startswith(reason)
 
 
+def test_a_rate_limit_has_a_hint_of_its_own(turn: Any, evidence: Any, phase: Any) -> None:
+    """It is the server's policy, not a fault that its log explains; the class is named."""
+    turns = [turn(0.0, [], status=Status.RATE_LIMITED), turn(0.0, [1.0])]
+    check = server_checks.failures(evidence(turns, phase(0.0, 1.0)), LIMITS)
+    assert "1 rate_limited" in check.evidence and "--rate" in check.evidence
+    turns[0]["status"] = Status.HTTP
+    check = server_checks.failures(evidence(turns, phase(0.0, 1.0)), LIMITS)
+    assert "--rate" not in check.evidence and "log" in check.evidence
+
+
 def test_failures_name_retries(turn: Any, evidence: Any, phase: Any) -> None:
     """Requests that were sent again are counted in the evidence; they are no failures."""
     turns = [turn(float(k), [k + 0.5], retries=int(k < 2)) for k in range(20)]

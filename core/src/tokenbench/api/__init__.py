@@ -5,6 +5,7 @@ The API has its own version. A plugin declares the version it was written for in
 
 from __future__ import annotations
 
+from .access import Access
 from .binding import BoundProcess, bind_process, bind_url, symbol_values
 from .codec import (
     CHAT,
@@ -23,6 +24,7 @@ from .engine import (
     EngineContext,
     EngineRequest,
     HardwareFacts,
+    Negotiation,
     Reply,
     Server,
     ServingNeeds,
@@ -180,6 +182,7 @@ __all__ = [
     "RESULT_SCHEMA_VERSION",
     "ROUTER",
     "SERVER",
+    "Access",
     "Accuracy",
     "AccuracyThreshold",
     "Allocation",
@@ -243,6 +246,7 @@ __all__ = [
     "Message",
     "MetricDefinition",
     "ModelSpec",
+    "Negotiation",
     "NoOptions",
     "OptionalFeatureMissing",
     "Placement",

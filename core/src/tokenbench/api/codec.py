@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Union
 
 import attrs
 import msgspec
@@ -14,7 +15,7 @@ COMPLETIONS = "openai-completions"
 CHAT = "openai-chat"
 
 JsonScalar = str | int | float | bool | None
-JsonValue = JsonScalar | tuple[JsonScalar, ...]
+JsonValue = Union[JsonScalar, "tuple[JsonValue, ...]", "FrozenMap[JsonValue]"]
 
 
 @attrs.frozen(kw_only=True)

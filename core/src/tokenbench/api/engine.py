@@ -123,6 +123,21 @@ class Server(Protocol):
 
 
 @attrs.frozen(kw_only=True)
+class Negotiation:
+    """What core finds out about a running server, with one-token requests, before it is measured.
+
+    `tries`: the dialect with every field that is worth trying. A field that the server refuses is
+    not sent. `firm`: names of fields of the dialect, or keys of its `extra_body`, that the user
+    asked for: if the server refuses one of them, the run ends with an error that names it. `pages`:
+    paths whose existence is recorded.
+    """
+
+    tries: Dialect
+    firm: frozenset[str] = frozenset()
+    pages: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class EngineContext:
     """What core gives an engine besides its options. `engine` returns another engine by name, so
     that an orchestrator can wrap its workers without importing it.
@@ -156,6 +171,13 @@ class Engine(ABC):
     def dialect(self, request: EngineRequest) -> Dialect:
         """The protocol fields that the server understands, given the request."""
         return Dialect()
+
+    def negotiation(self, request: EngineRequest) -> Negotiation | None:
+        """What core should find out about the running server; the result replaces :meth:`dialect`.
+
+        None (the default): nothing, the dialect holds as it is.
+        """
+        return None
 
     def ready(self, server: Server) -> bool:
         """Whether the server reports ready. Core then confirms it with a one-token generation."""

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import attrs
 
+from .access import Access
 from .frozen import FrozenMap
 from .topology import SERVER
 
@@ -93,7 +94,8 @@ class LaunchPlan:
     Without processes the server is already running. The first endpoint receives the load.
     `start_timeout_s` limits the time from start to the first generated token. `served_name` is the
     model name in requests; None: the name of the engine request. `api_key_env` is the NAME of the
-    environment variable with the API key, if requests need one.
+    environment variable with the API key, if requests need one, or ``keyring:SERVICE/USER``.
+    `access`: how requests reach the server, beyond the endpoint's URL.
     """
 
     processes: tuple[ProcessSpec, ...] = ()
@@ -101,6 +103,7 @@ class LaunchPlan:
     start_timeout_s: float = 600.0
     served_name: str | None = None
     api_key_env: str | None = None
+    access: Access = Access()
 
 
 @attrs.frozen(kw_only=True)

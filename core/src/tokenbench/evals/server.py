@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenbench.api import Codec, Dialect, EngineError, FrozenMap, Generation, Target, Turn
+from tokenbench.api import (
+    Access,
+    Codec,
+    Dialect,
+    EngineError,
+    FrozenMap,
+    Generation,
+    Target,
+    Turn,
+    UsageError,
+)
 from tokenbench.guard.call import call
 from tokenbench.guard.members import limited
 from tokenbench.guard.owner import Owner
+from tokenbench.launch.proxy import find_proxy
+from tokenbench.launch.secret import read_secret
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.generate import Generated, generate
 
@@ -34,11 +45,11 @@ class HttpEvalServer:
     """
 
     def __init__(self, job: EvalJob) -> None:
-        self.base_url = job.base_url
+        self._url, self._access = job.base_url, _access(job.access or {})
         self.model = job.model
         self.concurrency = job.concurrency
         self.scratch = job.scratch
-        self.api_key = os.environ.get(job.api_key_env) if job.api_key_env else None
+        self.api_key = read_secret(job.api_key_env)
         self.retries = 0
         self.missed: str | None = None
         self.journal = Journal(Path(job.samples).with_name("answers.jsonl"))
@@ -47,6 +58,22 @@ class HttpEvalServer:
         self._codec = _codec(job)
         self._target = Target(model=job.model, dialect=_dialect(job.dialect))
         self._end = threading.Event()
+
+    @property
+    def base_url(self) -> str:
+        """See :class:`tokenbench.api.EvalServer`.
+
+        Raises:
+            UsageError: a client of the eval's own would not reach the server as the engine says.
+        """
+        own = Access(proxy=self._access.proxy)
+        if self._access != own or find_proxy(self._url, self._access) is not None:
+            raise UsageError(
+                "this eval sends requests of its own, without the engine's headers, certificates, "
+                "API root and proxy",
+                hint="use an eval that asks through tokenbench",
+            )
+        return self._url
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
         """The responses, in the order of the requests.
@@ -91,12 +118,13 @@ class HttpEvalServer:
         while True:
             with self.health.waiting():
                 generated = generate(
-                    self.base_url,
+                    self._url,
                     self._codec,
                     _turn(request),
                     self._target,
                     self.api_key,
                     timeout_s=self._timeout_s,
+                    access=self._access,
                     on_data=self.health.heard,
                 )
             if generated.error is None:
@@ -129,6 +157,12 @@ def _codec(job: EvalJob) -> Codec:
     owner, name, module = Owner(**job.codec_owner), job.codec, job.codec_module
     made = call(owner, "its factory", "factory", lambda: find_codec(name, module), result=Codec)
     return limited(made, Codec, owner)  # type: ignore[type-abstract]
+
+
+def _access(values: dict[str, Any]) -> Access:
+    maps = {key: FrozenMap(value) for key, value in values.items() if isinstance(value, dict)}
+    found: dict[str, Any] = {**values, **maps}
+    return Access(**found)
 
 
 def _dialect(values: dict[str, Any]) -> Dialect:

@@ -52,6 +52,7 @@ class EvalJob:
     api_key_env: str | None = None
     owner: dict[str, str]
     codec_owner: dict[str, str] | None = None
+    access: dict[str, Any] | None = None
 
 
 def main(path: str) -> None:

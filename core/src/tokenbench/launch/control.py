@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
 from typing import TYPE_CHECKING
 
-from tokenbench.api import Endpoint, Reply, UsageError
+from tokenbench.api import Access, Endpoint, Reply
 
 from .failure import server_words
 from .http_failure import failure_text
+from .proxy import find_proxy
+from .secret import read_secret, request_headers
+from .tls import tls_context
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 _TIMEOUT_S = 5.0
@@ -27,6 +28,7 @@ class ControlClient:
     Args:
         endpoints: the server's endpoints; the first one takes the load.
         api_key_env: name of the environment variable with the API key, if the server needs one.
+        access: how requests reach the server.
         timeout_s: limit of each step of a call, and of reading the whole response.
 
     Attributes:
@@ -39,12 +41,14 @@ class ControlClient:
         endpoints: tuple[Endpoint, ...],
         *,
         api_key_env: str | None = None,
+        access: Access = Access(),  # noqa: B008 - frozen
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self._endpoints = endpoints
         self._api_key_env = api_key_env
+        self.access = access
         self._timeout_s = timeout_s
-        self._client: httpx.Client | None = None
+        self._clients: dict[int, httpx.Client] = {}
         self.last_failure: tuple[str, str] | None = None
 
     @property
@@ -54,8 +58,8 @@ class ControlClient:
 
     @property
     def api_key(self) -> str | None:
-        """The API key from the environment."""
-        return os.environ.get(self._api_key_env) if self._api_key_env else None
+        """The API key, from the environment or the keyring."""
+        return read_secret(self._api_key_env)
 
     def get(self, path: str, *, endpoint: int = 0) -> Reply:
         """GET a path."""
@@ -67,21 +71,23 @@ class ControlClient:
 
     def close(self) -> None:
         """Close the connections. May be called twice."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        while self._clients:
+            self._clients.popitem()[1].close()
 
     def _call(self, method: str, path: str, json: object, endpoint: int) -> Reply:
         import httpx
 
-        if self._client is None:
-            # trust_env=False: no proxy between bench and the server.
-            tls = tls_context(*(endpoint.url for endpoint in self._endpoints))
-            limits = httpx.Timeout(self._timeout_s, connect=min(_CONNECT_S, self._timeout_s))
-            self._client = httpx.Client(timeout=limits, trust_env=False, verify=tls)
-        url = self._endpoints[endpoint].url.rstrip("/") + path
+        if endpoint not in self._clients:
+            self._clients[endpoint] = http_client(
+                self._endpoints[endpoint].url,
+                self.access,
+                self.api_key,
+                timeout_s=self._timeout_s,
+                connect_s=_CONNECT_S,
+            )
+        url = self._endpoints[endpoint].url.rstrip("/") + self.access.path(path)
         try:
-            with self._client.stream(method, url, json=json, headers=self._headers()) as reply:
+            with self._clients[endpoint].stream(method, url, json=json) as reply:
                 # The timeout of httpx is per read; a slow response could last forever.
                 deadline = time.monotonic() + self._timeout_s
                 body = b""
@@ -100,16 +106,34 @@ class ControlClient:
             self.last_failure = (path, status_failure(reply, text))
         return Reply(status=reply.status_code, text=text)
 
-    def _headers(self) -> dict[str, str]:
-        key = self.api_key
-        if not key:
-            return {}
-        if not (key.isascii() and key.isprintable()):
-            raise UsageError(
-                f"the API key in the variable {self._api_key_env} is not valid in an HTTP header",
-                hint="remove line breaks and characters that are not printable ASCII",
-            )
-        return {"Authorization": f"Bearer {key}"}
+
+def http_client(
+    url: str,
+    access: Access,
+    api_key: str | None,
+    *,
+    timeout_s: float,
+    connect_s: float = math.inf,
+) -> httpx.Client:
+    """A client for requests that are not measured; it takes the same way as measured ones.
+
+    Args:
+        timeout_s: limit of each step.
+        connect_s: limit of connecting, if it is shorter.
+
+    Raises:
+        UsageError: a header, the certificates or the proxy cannot be used.
+    """
+    import httpx
+
+    proxy = find_proxy(url, access)
+    return httpx.Client(
+        timeout=httpx.Timeout(timeout_s, connect=min(connect_s, timeout_s)),
+        trust_env=False,  # The proxy is chosen here, as for measured requests.
+        headers=request_headers(access, api_key),
+        proxy=httpx.Proxy(proxy.url, headers=proxy.headers) if proxy else None,
+        verify=tls_context(access, url),
+    )
 
 
 def status_failure(reply: httpx.Response, body: str) -> str:
@@ -123,14 +147,3 @@ def _without_password(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
-
-
-def tls_context(*urls: str) -> ssl.SSLContext | bool:
-    """The TLS context of the load workers, for httpx; False if no URL is https, because loading
-    the certificates takes longer than a request.
-    """
-    if not any(url.startswith("https:") for url in urls):
-        return False
-    import ssl
-
-    return ssl.create_default_context()

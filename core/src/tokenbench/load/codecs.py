@@ -64,7 +64,7 @@ class _OpenAI(Codec):
             body["seed"] = turn.seed
         body.update(dialect.extra_body)
         body.update(turn.extra_body)
-        return HttpRequest(path=self.path, body=msgspec.json.encode(body))
+        return HttpRequest(path=self.path, body=msgspec.json.encode(body, enc_hook=_plain))
 
     @abstractmethod
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
@@ -116,6 +116,11 @@ class ChatCodec(_OpenAI):
             "the chat codec cannot send token ids",
             hint="set format=text or format=chat on the workload",
         )
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """An object inside `extra_body`, which is a FrozenMap."""
+    return dict(value)
 
 
 BUILT_IN: dict[str, type[Codec]] = {COMPLETIONS: CompletionsCodec, CHAT: ChatCodec}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from .event_loop import EventLoop
 from .poller import READ, WRITE
 from .target_url import TargetUrl
+from .tunnel import Tunnel
 
 if TYPE_CHECKING:
     import ssl
@@ -70,6 +71,21 @@ class ConnectionAttempt:
         self._tcp_connected()
 
     def _tcp_connected(self) -> None:
+        assert self._socket is not None
+        if self._target_url.tunnel:
+            Tunnel(self._loop, self._socket, self._target_url.tunnel, self._tunnelled).start()
+        else:
+            self._secure()
+
+    def _tunnelled(self, failure: str) -> None:
+        """The proxy has answered."""
+        if failure:
+            self._close_socket(failure)
+            self.start()
+        else:
+            self._secure()
+
+    def _secure(self) -> None:
         assert self._socket is not None
         if self._target_url.tls is None:
             self._finish(self._socket)

@@ -9,9 +9,12 @@ from typing import Any, Protocol
 import httptools
 
 from tokenbench.launch.failure import server_words
+from tokenbench.launch.secret import redact
 
 from .event_loop import EventLoop
 from .poller import READ, WRITE
+from .rate_limit import STATUS as RATE_LIMIT_STATUS
+from .rate_limit import rate_limit, raw_headers
 from .records import Status
 from .request_state import InFlightRequest
 from .socket_timestamps import Receiver
@@ -22,7 +25,9 @@ _MAX_ERROR_BYTES = 4096
 
 
 class Pool(Protocol):
-    """What a connection needs of the pool it belongs to."""
+    """What a connection needs of the pool it belongs to. `hidden`: secrets that no error shows."""
+
+    hidden: tuple[str, ...]
 
     def release(self, connection: Connection) -> None:
         """The connection is free for another request."""
@@ -260,8 +265,12 @@ class Connection:
         request.complete(now_ns)
 
     def _error_text(self, status: int) -> str:
+        # Secrets are hidden first: words may be cut in the middle of one.
+        body = redact(self._error_body.decode(errors="replace"), self._pool.hidden)
         location = self._header(b"location") if 300 <= status < 400 else None
-        return f"to {location}" if location else server_words(bytes(self._error_body))
+        said = f"to {location}" if location else server_words(body)
+        limit = rate_limit(raw_headers(self._head())) if status == RATE_LIMIT_STATUS else ""
+        return f"{said} ({limit})" if limit else said
 
     # -- called by the pool ----------------------------------------------------------------------
 

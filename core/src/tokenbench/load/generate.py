@@ -7,12 +7,14 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import Codec, Target, Turn
+from tokenbench.api import Access, Codec, Target, Turn
 from tokenbench.guard.call import together
 from tokenbench.guard.members import owner_of
-from tokenbench.launch.control import status_failure, tls_context
+from tokenbench.launch.control import http_client, status_failure
 from tokenbench.launch.http_failure import failure_text
+from tokenbench.launch.secret import redact, secrets
 
+from .rate_limit import STATUS, rate_limit
 from .records import ABSENT, Status
 from .request_state import InFlightRequest
 
@@ -46,6 +48,7 @@ def generate(
     api_key: str | None,
     *,
     timeout_s: float,
+    access: Access = Access(),  # noqa: B008 - frozen
     on_data: Callable[[], None] = lambda: None,
 ) -> Generated:
     """Send one turn and wait for its end. Failures are returned as text, see
@@ -53,33 +56,35 @@ def generate(
 
     Args:
         timeout_s: limit of each read.
+        access: how requests reach the server.
         on_data: called for each part of the response.
     """
     import httpx
 
     request = codec.encode(turn, target)
-    headers = {"Content-Type": request.content_type, "Accept-Encoding": "identity"}
-    if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
     try:
-        with httpx.stream(
-            request.method,
-            url.rstrip("/") + request.path,
-            content=request.body,
-            headers=headers,
-            timeout=timeout_s,
-            trust_env=False,  # No proxy, as for all control requests.
-            verify=tls_context(url),
-        ) as reply:
+        with (
+            http_client(url, access, api_key, timeout_s=timeout_s) as client,
+            client.stream(
+                request.method,
+                url.rstrip("/") + access.path(request.path),
+                content=request.body,
+                headers={"Content-Type": request.content_type, "Accept-Encoding": "identity"},
+            ) as reply,
+        ):
             body = bytearray()
             for part in reply.iter_bytes():
                 body += part
                 on_data()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return _failed(failure_text(error, url), lost=_lost(error))
+    hidden = secrets(url, access, api_key)
     if reply.status_code != 200:
+        # Secrets are hidden first: words may be cut in the middle of one.
+        said = status_failure(reply, redact(body.decode(errors="replace"), hidden))
+        limit = rate_limit(reply.headers.items()) if reply.status_code == STATUS else ""
         return _failed(
-            status_failure(reply, body.decode(errors="replace")),
+            f"{said} ({limit})" if limit else said,
             http_status=reply.status_code,
             retry_after=reply.headers.get("retry-after"),
         )
@@ -87,10 +92,10 @@ def generate(
     if encoding != "identity":
         # httpx could read it, but a load worker does not: it would measure the decompression.
         return _failed(f"compressed response ({encoding})", http_status=200)
-    owner = owner_of(codec)
-    if owner is None:
-        return _read(codec, target, bytes(body))
-    return together(owner, lambda: _read(codec, target, bytes(body)))
+    answer = together(owner_of(codec), lambda: _read(codec, target, bytes(body)))
+    if answer.error is None:
+        return answer
+    return attrs.evolve(answer, error=redact(answer.error, hidden))
 
 
 def _lost(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import Dialect, FrozenMap, Stop
+from tokenbench.api import Access, Dialect, FrozenMap, Stop
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +25,7 @@ class LoadJob:
         workload_owner: the plugin whose sessions are sent, as errors name it.
         codec_owner: the plugin of the codec, as errors name it.
         api_key_env: the environment variable with the API key; the job never contains the key.
+        access: how requests reach the server.
     """
 
     url: str
@@ -47,6 +48,7 @@ class LoadJob:
     api_key_env: str | None = None
     workload_owner: str | None = None
     codec_owner: str | None = None
+    access: Access = Access()
 
 
 def encode(value: Any) -> bytes:

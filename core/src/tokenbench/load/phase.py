@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import resource
 from array import array
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 
 from tokenbench.api import BenchError, Codec, PluginError
 from tokenbench.guard.owner import raised, wrong
+from tokenbench.launch.secret import read_secret, redact
 
 from . import native
 from .clocks import read_clocks
@@ -99,8 +99,7 @@ class Phase:
     def _run(self, loop: EventLoop) -> PhaseSummary:
         job = self._job
         codec = self._codec()
-        key = os.environ.get(job.api_key_env) if job.api_key_env else None
-        target_url = TargetUrl(job.url, api_key=key)
+        target_url = TargetUrl(job.url, api_key=read_secret(job.api_key_env), access=job.access)
         recorder = Recorder(Path(job.output), worker=job.worker)
         timers = Timers(loop)
         pool = ConnectionPool(target_url, loop, timers, connect_timeout_s=job.connect_timeout_s)
@@ -177,7 +176,7 @@ class Phase:
             retries=resources.pool.retries,
             starved_ns=scheduler.sessions.starved_ns,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            errors=tuple(scheduler.errors),
+            errors=tuple(redact(e, resources.target_url.hidden) for e in scheduler.errors),
         )
 
     def _report_taken(self, scheduler: Scheduler, resources: PhaseResources) -> None:

@@ -46,6 +46,7 @@ class ConnectionPool:
         self._spares_connecting = 0
         self._backoff_ns = self._backoff_since_ns = 0
         self.receiver = Receiver(loop)
+        self.hidden = target_url.hidden
         self.spare = 0
         self.retries = 0
 

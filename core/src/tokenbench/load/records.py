@@ -35,6 +35,7 @@ class Status(enum.IntEnum):
     STALLED = 6
     ERROR_EVENT = 7
     CANCELLED = 8
+    RATE_LIMITED = 9
 
 
 class TokenSource(enum.IntEnum):

@@ -12,6 +12,7 @@ from tokenbench.guard.types import mismatch
 from . import native
 from .chunk_template import ChunkTemplate, make_template
 from .framing import ERROR, FRAMINGS, Framing, NamedEvent
+from .rate_limit import STATUS as RATE_LIMIT_STATUS
 from .records import ABSENT, RECORD, Status, TokenSource
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Bytes of a body without tokens that are kept, and characters of them in an error message.
 _MAX_START, _MAX_ERROR_CHARS = 4096, 500
+NO_END_MARK = "the stream ended without its end mark"
 _EVENT_FIELDS = ("data", "event", "id", "retry", ":")
 # Counts are 32-bit columns of the records.
 _MAX_COUNT = 2**31 - 1
@@ -224,7 +226,8 @@ class InFlightRequest:
         """End the request after a response that is complete according to HTTP."""
         if self.http_status != 200:
             error_text = f"HTTP {self.http_status}: {self.error or ''}".strip()
-            self.end(now_ns, Status.HTTP, error_text)
+            limited = self.http_status == RATE_LIMIT_STATUS
+            self.end(now_ns, Status.RATE_LIMITED if limited else Status.HTTP, error_text)
             return
         if not self.framing.between_events:
             try:
@@ -243,7 +246,7 @@ class InFlightRequest:
         if self._codec.ends_with_finish and not self._complete:
             return Status.BROKEN, "the stream ended without a finish_reason or usage"
         if self._done_event and not self.done:
-            return Status.BROKEN, "the stream ended without its end mark"
+            return Status.BROKEN, NO_END_MARK
         return Status.OK, None
 
     def _without_tokens(self) -> tuple[Status, str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from tokenbench.api import HttpRequest, UsageError
+from tokenbench.api import Access, HttpRequest, UsageError
+from tokenbench.launch.proxy import find_proxy
+from tokenbench.launch.secret import request_headers, secrets
+from tokenbench.launch.tls import tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -19,30 +22,47 @@ Address = tuple[int, int, int, str, Any]
 
 
 class TargetUrl:
-    """The URL of a server. Its host name is resolved once, before the load starts.
+    """The URL of a server, and the way to it. The host to connect to, which may be a proxy, is
+    resolved once, before the load starts.
+
+    `tunnel`: the bytes that ask a proxy for a connection to the server, for https through a proxy.
+    `hidden`: secrets that the server may repeat in error messages.
 
     Raises:
         UsageError: the URL is not an HTTP URL, or the API key cannot be sent.
     """
 
-    def __init__(self, url: str, *, api_key: str | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None,
+        access: Access = Access(),  # noqa: B008 - frozen
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"not an HTTP URL: {url}", hint="use http://HOST:PORT")
-        if api_key and not (api_key.isascii() and api_key.isprintable()):
-            # A line break would start another header.
-            raise UsageError(
-                "the API key cannot be sent in an HTTP header",
-                hint="only printable ASCII characters are allowed; check the key for a line break",
-            )
+        headers = request_headers(access, api_key)
+        self.hidden = secrets(url, access, api_key)
         self.hostname = parts.hostname
-        self.tls = _tls() if parts.scheme == "https" else None
-        self._port = parts.port or (443 if self.tls else 80)
+        self.tls = cast("ssl.SSLContext | None", tls_context(access, url) or None)
+        port = parts.port or (443 if self.tls else 80)
+        host = parts.netloc.rpartition("@")[2]
+        self._access = access
         self._prefix = parts.path.rstrip("/")
+        self._connect_to = (parts.hostname, port)
+        self.tunnel = b""
+        proxy = find_proxy(url, access)
+        if proxy is not None:
+            self._connect_to = (proxy.host, proxy.port)
+            if self.tls:
+                self.tunnel = _tunnel(host if parts.port else f"{host}:{port}", proxy.headers)
+            else:
+                self._prefix = f"http://{host}{self._prefix}"
+                headers |= proxy.headers
         self._common_head = (
-            f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nAccept: text/event-stream\r\n"
-            "Accept-Encoding: identity\r\n"
-            + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
+            f" HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n"
+            f"Accept-Encoding: identity\r\n{_lines(headers)}"
         )
         self._addresses: tuple[Address, ...] | OSError | None = None
 
@@ -54,7 +74,7 @@ class TargetUrl:
         """
         if self._addresses is None:
             try:
-                found = socket.getaddrinfo(self.hostname, self._port, type=socket.SOCK_STREAM)
+                found = socket.getaddrinfo(*self._connect_to, type=socket.SOCK_STREAM)
                 self._addresses = tuple(found)
             except OSError as error:
                 self._addresses = error  # Another lookup would block all connections.
@@ -65,7 +85,8 @@ class TargetUrl:
     def head_prefix(self, route: Route) -> bytes:
         """The head of every request of a route, up to the value of Content-Length."""
         method, path, content_type = route
-        head = f"{method} {self._prefix}{path}{self._common_head}Content-Type: {content_type}"
+        target = f"{self._prefix}{self._access.path(path)}"
+        head = f"{method} {target}{self._common_head}Content-Type: {content_type}"
         return head.encode("latin-1") + b"\r\nContent-Length: "
 
     def http_bytes(self, request: HttpRequest) -> bytes:
@@ -79,7 +100,9 @@ def with_body(head_prefix: bytes, body: bytes) -> bytes:
     return b"%b%d\r\n\r\n%b" % (head_prefix, len(body), body)
 
 
-def _tls() -> ssl.SSLContext:
-    import ssl
+def _tunnel(host: str, headers: dict[str, str]) -> bytes:
+    return f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{_lines(headers)}\r\n".encode("latin-1")
 
-    return ssl.create_default_context()
+
+def _lines(headers: dict[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())

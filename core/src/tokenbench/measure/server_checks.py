@@ -33,6 +33,8 @@ def failures(evidence: Evidence, limits: CertificationThresholds) -> Check:
     if retries := _retries(evidence):
         text += f"; {retries} sent again on a new connection"
     hint = "see the server's log in the run directory"
+    if classes[Status.RATE_LIMITED]:
+        hint = "the server limits the rate (status 429): send less with --rate, or raise its limit"
     return above(name, share, limits.failure_share, text, "1", hint=hint)
 
 

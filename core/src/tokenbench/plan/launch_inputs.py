@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tokenbench.api import LaunchPlan, UsageError, http_url, variable_name
 from tokenbench.api.binding import symbols
+from tokenbench.launch.secret import KEYRING
 from tokenbench.suite.limits import MOST_DURATION_S
 
 _SYMBOL = "secret:"
@@ -40,7 +41,9 @@ def _check_addresses(launch: LaunchPlan) -> None:
 
 
 def _check_variables(launch: LaunchPlan) -> None:
-    if launch.api_key_env is not None:
+    for header, variable in launch.access.headers_env.items():
+        _value(variable, f"the header {header}")
+    if launch.api_key_env is not None and not launch.api_key_env.startswith(KEYRING):
         name = launch.api_key_env
         try:
             variable_name(name)

@@ -142,6 +142,9 @@ class DeploymentRun:
             self._run.facts[f"deployment.{deployment.id}.{key}"] = value
         self._run.facts.update(plugin_facts(self._run.plugins.registry.loaded))
         self._run.directory.write_json("provenance.json", self._run.facts)
+        for note in server.notes:
+            self._run.note(f"{deployment.label}: {note}")
+            self._run.display.note(note)
         self._run.display.note("the server is ready", seconds=round(server.start_s, 2))
         self._run.observers.tell(
             DeploymentReady(
@@ -249,6 +252,7 @@ class DeploymentRun:
                     server.target(),
                     server.control.api_key,
                     timeout_s=min(load.request.request_timeout_s, load.request.stall_timeout_s),
+                    access=server.plan.access,
                 ),
                 self._run.interrupted,
             ),

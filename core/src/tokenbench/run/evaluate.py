@@ -30,6 +30,7 @@ from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
 from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
 from tokenbench.measure.accuracy import judge, wilson
+from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.files import write_atomic
@@ -87,6 +88,7 @@ def run_eval(
             api_key_env=server.api_key_env,
             owner=attrs.asdict(plugins.owner("eval", ref.key)),
             codec_owner=_codec_owner(plugins, needs.codec),
+            access=plain(server.plan.access),
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))

@@ -155,6 +155,7 @@ def _phase(
             api_key_env=context.server.api_key_env,
             workload_owner=owner_text(traffic.workload),
             codec_owner=context.codec_owner,
+            access=context.server.plan.access,
         )
         return context.workers.run(
             job,

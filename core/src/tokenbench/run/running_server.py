@@ -11,8 +11,6 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 
 from tokenbench.api import (
-    CHAT,
-    ChatPrompt,
     Codec,
     Counters,
     Deployment,
@@ -25,20 +23,21 @@ from tokenbench.api import (
     Interrupted,
     Launcher,
     LaunchPlan,
-    Message,
     Resources,
     Target,
-    TextPrompt,
     Turn,
 )
 from tokenbench.launch.control import ControlClient
 from tokenbench.launch.failure import Cause, Explanation, explain
 from tokenbench.launch.http_failure import check_scheme, connect
+from tokenbench.launch.secret import redact, secrets
 from tokenbench.load.generate import Generated, generate
 
+from .access_notes import access_notes
 from .death import Death, Gone, death_of
 from .interruptible import interruptible
 from .log_excerpt import excerpt
+from .negotiate import Negotiator, plain_prompt
 from .starting import Starting, check_address, find_root
 
 _POLL_S = 0.1
@@ -81,6 +80,7 @@ class RunningServer:
         self.dialect: Dialect = engine.dialect(request)
         self.version: str | None = None
         self.facts: dict[str, str] = {}
+        self.notes: list[str] = []
         self.start_s = 0.0
         self._launcher = launcher
         self._codec = codec
@@ -109,12 +109,19 @@ class RunningServer:
         self._deployment = self._launcher.start(self.plan, allocation)
         deadline = begun + self.plan.start_timeout_s
         self._wait_endpoints(deadline)
-        self._control = ControlClient(self._deployment.endpoints, api_key_env=self.api_key_env)
+        self._control = ControlClient(
+            self._deployment.endpoints, api_key_env=self.api_key_env, access=self.plan.access
+        )
+        self.notes = access_notes(self.url, self.plan.access)
         starting = Starting(self.explain, self._show, external=not self.plan.processes)
         self._wait_ready(deadline, starting)
-        self._first_token(deadline, starting)
+        negotiator = self._negotiator()
+        self._first_token(deadline, starting, negotiator)
+        if negotiator is not None:
+            self.dialect = interruptible(negotiator.result, self._interrupted)
+            self.notes += negotiator.notes
         self.version = self._ask_version()
-        self.facts = self._ask_facts()
+        self.facts = {**self._ask_facts(), **(negotiator.facts if negotiator else {})}
         self.start_s = time.monotonic() - begun
 
     def stop(self) -> None:
@@ -264,13 +271,17 @@ class RunningServer:
             starting.health_failed(self.control.last_failure)
             time.sleep(_POLL_S)
 
-    def _first_token(self, deadline: float, starting: Starting) -> None:
+    def _first_token(
+        self, deadline: float, starting: Starting, negotiator: Negotiator | None
+    ) -> None:
         poll_s = _POLL_S
         while True:
             self._still_possible(deadline, "generated nothing", starting)
             limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
             said = interruptible(partial(self._generate_one, limit_s), self._interrupted)
             if said.error is None:
+                return
+            if negotiator is not None and negotiator.plainer(said):
                 return
             codec = self._codec(self.dialect.codecs[0])
             path = codec.encode(self._first_turn(), self.target()).path
@@ -285,7 +296,9 @@ class RunningServer:
         parts = urlsplit(self.url)
         root = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
         client = ControlClient(
-            (Endpoint(url=root, role="server", index=0),), api_key_env=self.api_key_env
+            (Endpoint(url=root, role="server", index=0),),
+            api_key_env=self.api_key_env,
+            access=self.plan.access,
         )
         try:
             error = find_root(client.get, self.url)
@@ -295,18 +308,32 @@ class RunningServer:
             raise error
 
     def _first_turn(self) -> Turn:
-        chat = ChatPrompt((Message("user", "Say one word."),))
-        text = TextPrompt("The word is")
-        return Turn(prompt=chat if self.dialect.codecs[0] == CHAT else text, max_tokens=1)
+        return Turn(prompt=plain_prompt(self.dialect.codecs[0]), max_tokens=1)
+
+    def _negotiator(self) -> Negotiator | None:
+        wanted = self.engine.negotiation(self.request)
+        if wanted is None:
+            return None
+
+        def send(dialect: Dialect, codec: str, turn: Turn) -> Generated:
+            if self._interrupted():
+                raise Interrupted("interrupted while the server was starting", hint="run it again")
+            return self._send(codec, turn, dialect, _READY_TIMEOUT_S)
+
+        return Negotiator(wanted, self.dialect, send, self.control, self.target().model)
 
     def _generate_one(self, timeout_s: float) -> Generated:
+        return self._send(self.dialect.codecs[0], self._first_turn(), self.dialect, timeout_s)
+
+    def _send(self, codec: str, turn: Turn, dialect: Dialect, timeout_s: float) -> Generated:
         return generate(
             self.url,
-            self._codec(self.dialect.codecs[0]),
-            self._first_turn(),
-            self.target(),
+            self._codec(codec),
+            turn,
+            attrs.evolve(self.target(), dialect=dialect),
             self.control.api_key,
             timeout_s=timeout_s,
+            access=self.plan.access,
         )
 
     def _still_possible(
@@ -336,12 +363,16 @@ class RunningServer:
 
     def _ask_facts(self) -> dict[str, str]:
         try:
-            return dict(self.engine.facts(self.control))
+            return {k: self._redacted(v) for k, v in self.engine.facts(self.control).items()}
         except ConnectionError:
             return {}
 
     def _ask_version(self) -> str | None:
         try:
-            return self.engine.version(self.control)
+            found = self.engine.version(self.control)
         except ConnectionError:
             return None
+        return None if found is None else self._redacted(found)
+
+    def _redacted(self, text: str) -> str:
+        return redact(text, secrets(self.url, self.plan.access, self.control.api_key))

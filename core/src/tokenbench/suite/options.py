@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import BenchError, PluginError, UsageError
+from tokenbench.api import BenchError, FrozenMap, PluginError, UsageError
 
 from .shown import kind_of, shown
 
@@ -73,8 +74,10 @@ def build_options(
 
 
 def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
-    if typed and isinstance(value, str) and holds_list(kind):
-        raise ValueError("expected a list, got a string")
+    if typed and isinstance(value, str):
+        for holds, name in ((holds_list, "a list"), (holds_mapping, "a mapping")):
+            if holds(kind):
+                raise ValueError(f"expected {name}, got a string")
     found = _convert(value, kind)
     if found == "" and field.default != "":
         raise ValueError('expected text, got ""')
@@ -103,6 +106,11 @@ def holds_list(kind: Any) -> bool:
     return any(typing.get_origin(arm) is tuple for arm in type_arms(kind))
 
 
+def holds_mapping(kind: Any) -> bool:
+    """Whether a value of this type may be a mapping."""
+    return any(typing.get_origin(arm) is FrozenMap for arm in type_arms(kind))
+
+
 def _convert(value: Any, kind: Any) -> Any:
     """Convert `value` to `kind`: strings (from flags) are parsed, other values must fit."""
     arms = type_arms(kind)
@@ -111,6 +119,8 @@ def _convert(value: Any, kind: Any) -> Any:
     (kind, *_) = [arm for arm in arms if arm is not type(None)]
     if typing.get_origin(kind) is tuple:
         return _list(value, typing.get_args(kind)[0])
+    if typing.get_origin(kind) is FrozenMap:
+        return _frozen_map(value, typing.get_args(kind)[0])
     reader = _READERS.get(kind)
     if reader is None:
         return value
@@ -125,6 +135,36 @@ def _list(value: Any, kind: Any) -> tuple[Any, ...]:
     if "" in found:
         raise ValueError("expected a list of texts, one is empty")
     return found
+
+
+def _frozen_map(value: Any, kind: Any) -> FrozenMap[Any]:
+    """A mapping, or a JSON object as text; of text values only, if the option says so."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, parse_constant=_no_constant)
+        except ValueError:
+            raise ValueError(f"expected a JSON object, got {_got(value)}") from None
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping, got {kind_of(value)}")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise ValueError(f"expected text as a key, got {key!r}")
+        if kind is str and not isinstance(item, str):
+            raise ValueError(f"{key}: expected text, got {kind_of(item)}")
+    return FrozenMap({key: freeze(item) for key, item in value.items()})
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)  # NaN and Infinity are not JSON.
+
+
+def freeze(value: Any) -> Any:
+    """JSON data as immutable, hashable data."""
+    if isinstance(value, Mapping):
+        return FrozenMap({str(key): freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    return value
 
 
 def _bool(value: Any) -> bool:

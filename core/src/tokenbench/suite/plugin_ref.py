@@ -10,7 +10,9 @@ from .schema import PluginRef, TextOptions
 
 
 def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
-    """Parse ``NAME[:key=value,...]``; a value with a comma stands in single or double quotes.
+    """Parse ``NAME[:key=value,...]``.
+
+    A value with a comma stands in single or double quotes, unless it is a JSON object.
 
     Args:
         where: what the text was given for (``--workload``), for errors.
@@ -37,13 +39,17 @@ def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
 
 
 def _split(text: str, where: str) -> list[str]:
-    parts, current, quote = [], "", ""
+    parts, current, quote, depth = [], "", "", 0
     for character in text:
         if quote:
             quote = "" if character == quote else quote
         elif character in "'\"":
             quote = character
-        elif character == ",":
+        elif character == "{" and (depth or current.endswith("=")):
+            depth += 1
+        elif character == "}" and depth:
+            depth -= 1
+        elif character == "," and not depth:
             parts.append(current)
             current = ""
             continue

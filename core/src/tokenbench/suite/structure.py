@@ -18,7 +18,7 @@ from cattrs.gen import make_dict_structure_fn
 from tokenbench.api import FlagValue, FrozenMap, Pool, Topology, UsageError
 
 from .forms import form_hint
-from .options import holds_list, type_arms
+from .options import freeze, holds_list, type_arms
 from .plugin_ref import parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
@@ -186,13 +186,7 @@ def _workers(value: Any, _: Any) -> int | str:
 
 def _mapping(value: Any, _: Any) -> FrozenMap[Any]:
     _expect(value, dict, "a mapping")
-    return FrozenMap({key: _frozen(item) for key, item in value.items()})
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _mapping(value, None)
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    return FrozenMap({key: freeze(item) for key, item in value.items()})
 
 
 def _flags(value: Any, _: Any) -> FrozenMap[FlagValue]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tokenbench_engine_openai.engine import base_url
-from tokenbench_engine_openai.plugin import OpenAIOptions, bench_register_engines
+from tokenbench_engine_openai.options import OpenAIOptions
+from tokenbench_engine_openai.plugin import bench_register_engines
 from tokenbench_engine_openai.servers import SERVERS
 
 from tokenbench.api import (

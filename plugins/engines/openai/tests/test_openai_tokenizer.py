@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tokenbench_engine_openai.plugin import OpenAIOptions, bench_register_engines
+from tokenbench_engine_openai.options import OpenAIOptions
+from tokenbench_engine_openai.plugin import bench_register_engines
 from tokenbench_engine_openai.tokenizer import FolderTokenizer
 
 from tokenbench.api import Engine, EngineContext, OptionalFeatureMissing, UsageError

@@ -19,6 +19,7 @@ from tokenbench.api import (
     EngineCapabilities,
     EngineContext,
     EngineRequest,
+    FrozenMap,
     LaunchPlan,
     UsageError,
     bind_process,
@@ -146,7 +147,10 @@ def no_secret_in_the_command_line(subject: Subject) -> None:
     if not secrets and not named:
         skip("it has no option for a secret")
     changes: dict[str, Any] = dict.fromkeys(secrets, _SECRET)
-    changes |= dict.fromkeys(named, "TOKENBENCH_KIT_SECRET")
+    for name in named:  # The name of a variable, or a mapping to such names.
+        mapping = isinstance(getattr(options, name), FrozenMap)
+        variable = "TOKENBENCH_KIT_SECRET"
+        changes[name] = FrozenMap({"X-Kit": variable}) if mapping else variable
     before = os.environ.get("TOKENBENCH_KIT_SECRET")
     os.environ["TOKENBENCH_KIT_SECRET"] = _SECRET
     try:

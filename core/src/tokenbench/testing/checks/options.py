@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
 
-from tokenbench.api import UsageError
+from tokenbench.api import FrozenMap, UsageError
+from tokenbench.plan.canonical import plain
 from tokenbench.plugins.kinds import BY_NAME
 from tokenbench.suite.options import build_options
 from tokenbench.testing.kit import Subject, check, fail, skip
@@ -95,7 +97,7 @@ def option_defaults_are_valid(subject: Subject) -> None:
 @check(1)
 def options_round_trip(subject: Subject) -> None:
     """Values written as text, as on a command line, are parsed to the same values. Types are text,
-    int, float, bool, an optional one of those, or a tuple of those.
+    int, float, bool, an optional one of those, a tuple of those, or a FrozenMap (as JSON).
 
     To fix: use one of these types.
     """
@@ -106,10 +108,16 @@ def options_round_trip(subject: Subject) -> None:
         value = getattr(made, field.name)
         if value is None:
             continue
-        text = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        text = _as_text(value)
         again = build_options(type(made), {**subject.given, field.name: text}, where="as text")
         if getattr(again, field.name) != value:
             fail(f"{field.name}={text} is parsed as {getattr(again, field.name)!r}")
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, FrozenMap):
+        return json.dumps(plain(value))
+    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @check(1)

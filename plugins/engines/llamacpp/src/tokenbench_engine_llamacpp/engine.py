@@ -97,6 +97,7 @@ class LlamaCpp(Engine):
             token_id_prompts=True,
             ignore_eos=True,
             seed=True,
+            done_event=True,
             extra_body=FrozenMap({"cache_prompt": self._options.prefix_caching}),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -16,20 +16,25 @@ from tokenbench.api import (
     EndpointSpec,
     Engine,
     EngineRequest,
+    FrozenMap,
     LaunchPlan,
+    Negotiation,
     Server,
     Tokenizer,
     UsageError,
     parse_prometheus,
 )
 
+from .access import access, api_key, extra_body
 from .servers import COUNT_COMPUTED_ONLY, SERVERS
 from .tokenizer import FolderTokenizer, file_hash
 
 if TYPE_CHECKING:
-    from .plugin import OpenAIOptions
+    from .options import OpenAIOptions
 
 _VERSION_KEYS = ("version", "sglang_version", "build_info")
+# Whether these exist is recorded.
+_PAGES = ("/v1/models", "/version", "/metrics")
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
 
@@ -46,6 +51,9 @@ class OpenAIServer(Engine):
         self._options = options
         self._known = SERVERS[options.server]
         self._url = base_url(options.base_url)
+        self._access = access(options)
+        self._key = api_key(options)
+        self._extra_body = extra_body(options)
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """No process; the endpoint at the given address."""
@@ -53,37 +61,75 @@ class OpenAIServer(Engine):
         return LaunchPlan(
             endpoints=(endpoint,),
             served_name=self._options.model,
-            api_key_env=self._options.api_key_env,
+            api_key_env=self._key,
+            access=self._access,
             start_timeout_s=self._options.start_timeout_s,
         )
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """The protocol fields of this kind of server. Exact lengths need the completions codec."""
-        known = self._known
-        codecs: tuple[str, ...] = (CHAT, COMPLETIONS)
-        if known.token_id_prompts:
-            codecs = (COMPLETIONS, CHAT)
-        if self._options.codec is not None:
-            codecs = (CHAT,) if self._options.codec == "chat" else (COMPLETIONS,)
+        return self._dialect(tried=False)
+
+    def negotiation(self, request: EngineRequest) -> Negotiation | None:
+        """What the options do not decide; of an unknown server, everything."""
+        options = self._options
+        if not options.probe:
+            return None
+        asked = {
+            "ignore_eos": options.ignore_eos,
+            "min_tokens": options.min_tokens,
+            "token_id_prompts": options.token_ids,
+            "usage": options.stream_options,
+            "max_tokens_field": options.max_tokens_field,
+        }
+        firm = {name for name, value in asked.items() if value} | set(options.extra_body)
+        return Negotiation(tries=self._dialect(tried=True), firm=frozenset(firm), pages=_PAGES)
+
+    def _dialect(self, *, tried: bool) -> Dialect:
+        """The claims, or (`tried`) with what an unknown server may take beyond them."""
+        known, options = self._known, self._options
+        maybe = tried and options.server == "generic"
+        token_ids = _given(options.token_ids, known.token_id_prompts)
+        usage = _given(options.stream_options, known.usage)
         return Dialect(
-            codecs=codecs,
-            token_id_prompts=known.token_id_prompts,
-            ignore_eos=known.ignore_eos,
-            min_tokens=known.min_tokens,
-            continuous_usage=known.continuous_usage,
-            seed=known.seed,
-            extra_body=known.extra_body,
+            codecs=self._codecs(token_ids=token_ids),
+            token_id_prompts=_given(options.token_ids, known.token_id_prompts or maybe),
+            ignore_eos=_given(options.ignore_eos, known.ignore_eos or maybe),
+            min_tokens=_given(options.min_tokens, known.min_tokens or maybe),
+            usage=usage,
+            continuous_usage=usage and known.continuous_usage,
+            seed=known.seed or maybe,
+            done_event=known.done_event,
+            max_tokens_field=options.max_tokens_field or "max_tokens",
+            extra_body=self._fields(),
         )
+
+    def _codecs(self, *, token_ids: bool) -> tuple[str, ...]:
+        if self._options.codec is not None:
+            return (CHAT,) if self._options.codec == "chat" else (COMPLETIONS,)
+        return (COMPLETIONS, CHAT) if token_ids else (CHAT, COMPLETIONS)
+
+    def _fields(self) -> FrozenMap[Any]:
+        return FrozenMap({**self._known.extra_body, **self._extra_body})
 
     def ready(self, server: Server) -> bool:
         """The health page answers 200. Without a health page, `/v1/models` answers without a server
-        error.
+        error. A router that is up before its workers must list the model.
         """
+        if self._known.lists_models and not self._lists_model(server):
+            return False
         if self._known.health is not None:
             reply = server.get(self._known.health)
             if reply.status != _NOT_FOUND:
                 return reply.status == 200
         return server.get("/v1/models").status < _SERVER_ERROR
+
+    def _lists_model(self, server: Server) -> bool:
+        try:
+            listed = json.loads(server.get("/v1/models").text)["data"]
+            return any(entry["id"] == self._options.model for entry in listed)
+        except (ValueError, KeyError, TypeError):
+            return False
 
     def planned_version(self) -> str | None:
         """The hash of the tokenizer's file: with another one, prompts differ."""
@@ -105,6 +151,10 @@ class OpenAIServer(Engine):
         try:
             page = json.loads(reply.text)
         except ValueError:
+            return None
+        if isinstance(page, dict) and isinstance(page.get("info"), dict):
+            page = page["info"]  # An OpenAPI description.
+        if not isinstance(page, dict):
             return None
         found = next((page[key] for key in _VERSION_KEYS if key in page), None)
         return f"{self._options.server} {found}" if found is not None else None
@@ -136,10 +186,10 @@ class OpenAIServer(Engine):
 
 
 def base_url(text: str) -> str:
-    """A server's address without trailing slash and without ``/v1``.
+    """A server's address without trailing slash and ``/v1``.
 
     Raises:
-        UsageError: not an http address, or it contains a user or password.
+        UsageError: not an http address, or it contains a user, a password or a query.
     """
     parts = urlsplit(text)
     # First: the other message would show the password.
@@ -148,9 +198,19 @@ def base_url(text: str) -> str:
             "engine openai: base_url must not contain a user or password",
             hint="put the key into a variable and name it with api_key_env=NAME",
         )
+    if parts.query or parts.fragment:
+        # Its value may be a key.
+        raise UsageError(
+            "engine openai: base_url: expected an address without ? or #",
+            hint="a query belongs into the option query",
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"engine openai: base_url: expected http://HOST:PORT, got {text!r}",
             hint="for example openai:base_url=http://127.0.0.1:8000,model=NAME",
         )
     return text.rstrip("/").removesuffix("/v1")
+
+
+def _given(option: bool | None, otherwise: bool) -> bool:
+    return otherwise if option is None else option

@@ -10,7 +10,8 @@ from tokenbench.api import FrozenMap
 @attrs.frozen(kw_only=True)
 class KnownServer:
     """One kind of server. `counters` maps names of `Counters` to metrics; `source` and `date` say
-    where the facts come from.
+    where the facts come from. `done_event`: every whole stream ends with ``[DONE]``.
+    `lists_models`: it is up before its workers are, and lists a model once one serves it.
     """
 
     source: str
@@ -18,8 +19,11 @@ class KnownServer:
     token_id_prompts: bool = False
     ignore_eos: bool = False
     min_tokens: bool = False
+    usage: bool = True
     continuous_usage: bool = False
     seed: bool = True
+    done_event: bool = False
+    lists_models: bool = False
     health: str | None = "/health"
     metrics: str | None = "/metrics"
     version: str | None = None
@@ -43,6 +47,7 @@ SERVERS: dict[str, KnownServer] = {
         ignore_eos=True,
         min_tokens=True,
         continuous_usage=True,
+        done_event=True,
         version="/version",
         # Only with VLLM_SERVER_DEV_MODE=1; otherwise 404, which counts as not supported.
         reset_cache="/reset_prefix_cache",
@@ -61,11 +66,14 @@ SERVERS: dict[str, KnownServer] = {
         ),
     ),
     "sglang": KnownServer(
-        source="SGLang 0.5.23 server, run on CPU",
-        date="2026-11-21",
+        source="SGLang 0.5.23 server, run on CPU; continuous usage: its "
+        "srt/entrypoints/openai/protocol.py at 004c82e",
+        date="2026-11-22",
         token_id_prompts=True,
         ignore_eos=True,
         min_tokens=True,
+        continuous_usage=True,
+        done_event=True,
         version="/get_server_info",
         reset_cache="/flush_cache",
         counters=FrozenMap(
@@ -80,11 +88,24 @@ SERVERS: dict[str, KnownServer] = {
             }
         ),
     ),
+    "trtllm": KnownServer(
+        source="TensorRT-LLM serve/openai_protocol.py at 0076e93 and docs/source/commands/"
+        "trtllm-serve.rst, not run",
+        date="2026-11-22",
+        token_id_prompts=True,
+        ignore_eos=True,
+        min_tokens=True,
+        continuous_usage=True,
+        done_event=True,
+        version="/version",
+        metrics=None,  # /metrics is a JSON list of iterations, empty unless switched on.
+    ),
     "llamacpp": KnownServer(
         source="llama.cpp server, xllamacpp 2026.10.11549",
         date="2026-11-21",
         token_id_prompts=True,
         ignore_eos=True,
+        done_event=True,
         version="/props",
         extra_body=FrozenMap({"cache_prompt": False}),
         counters=FrozenMap(
@@ -99,9 +120,33 @@ SERVERS: dict[str, KnownServer] = {
         ),
     ),
     "dynamo": KnownServer(
-        source="Dynamo 1.6.1 frontend with mocker",
+        source="Dynamo 1.6.1 frontend with mocker and with vLLM workers",
+        date="2026-11-22",
+        token_id_prompts=True,
+        ignore_eos=True,
+        min_tokens=True,
+        continuous_usage=True,
+        done_event=True,
+        lists_models=True,
+        version="/openapi.json",
+        counters=FrozenMap(
+            {
+                "prompt_tokens": "dynamo_frontend_input_sequence_tokens_sum",
+                "cached_prompt_tokens": "dynamo_frontend_cached_tokens_sum",
+                "generated_tokens": "dynamo_frontend_output_tokens_total",
+                "requests": "dynamo_frontend_requests_total",
+                "running": "dynamo_frontend_inflight_requests",
+                "waiting": "dynamo_frontend_queued_requests",
+            }
+        ),
+    ),
+    "transformers": KnownServer(
+        # It ends streams without [DONE], and answers 422 to fields that it does not know.
+        source="transformers serve 5.23.0, run on CPU",
         date="2026-11-21",
-        counters=FrozenMap({"running": "dynamo_frontend_inflight_requests"}),
+        seed=False,
+        health=None,
+        metrics=None,
     ),
 }
 
