@@ -151,11 +151,18 @@ class Engine(ABC):
         raise KeyError(role)
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """The protocol fields that the server understands, given the request."""
+        """The protocol fields that the server understands, given the request. By default only the
+        chat codec, without extensions. Pure.
+        """
         return Dialect()
 
     def ready(self, server: Server) -> bool:
-        """Whether the server reports ready. Core then confirms it with a one-token generation."""
+        """Whether the server reports ready. By default: ``GET /health`` answers 200.
+
+        Called several times a second until it returns True; a ConnectionError means "not yet". The
+        plan's `start_timeout_s` limits the wait. Core then confirms it with a one-token request, in
+        the first codec of the dialect.
+        """
         return server.get("/health").status == 200
 
     def planned_version(self) -> str | None:

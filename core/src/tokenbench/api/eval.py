@@ -17,9 +17,10 @@ class EvalNeeds:
     """What an eval needs from a server. If the measured deployment cannot provide it, the plan adds
     an eval twin that differs only in the required settings.
 
-    `codec`: name of the codec for the questions. `context_tokens` covers prompt and answer.
-    `logprobs`: the eval reads prompt log-probabilities. `real_acceptance`: speculative decoding
-    must use its real acceptance rate, not a simulated one.
+    `codec`: name of the codec for the questions, whatever codec the workload uses; the server must
+    serve it. `context_tokens` covers prompt and answer. `logprobs`: the eval reads prompt
+    log-probabilities. `real_acceptance`: speculative decoding must use its real acceptance rate,
+    not a simulated one; core does not use it yet.
     """
 
     codec: str = "openai-chat"
@@ -53,6 +54,8 @@ class EvalScore:
     """The result over all samples: `value` in [0, 1], `correct` the sum of the samples' scores.
 
     `variant` names the task variant and version: scores of different variants are not comparable.
+    The score is judged against the model's :class:`AccuracyThreshold` for this eval; without one it
+    is reported as ``not run``, with its interval.
     """
 
     metric: str
@@ -64,7 +67,9 @@ class EvalScore:
 
 @attrs.frozen(kw_only=True)
 class Generation:
-    """One generation request of an eval; greedy unless `temperature` is set."""
+    """One generation request of an eval; greedy unless `temperature` is set. `stop` is sent as the
+    field ``stop``.
+    """
 
     prompt: ChatPrompt | TextPrompt
     max_tokens: int
@@ -86,7 +91,7 @@ class EvalServer(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """The largest number of questions in flight."""
+        """The largest number of questions in flight: the server's concurrency, at most 8."""
 
     @property
     def scratch(self) -> str:
@@ -113,7 +118,8 @@ class Eval(ABC):
 
     @abstractmethod
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample per question, in order. Core may stop between batches.
+        """Answers to a batch, one sample per question, in order. A batch has 8 questions, the last
+        one fewer. Core may stop between batches.
 
         Each instance is used with one server only.
         """
