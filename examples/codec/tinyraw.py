@@ -29,7 +29,7 @@ class Completion(api.Codec):
     def classify(self, event: bytes) -> api.StreamEvent:
         match json.loads(event):
             case {"stop": False, "content": str(text), "tokens_predicted": int(n_out)}:
-                return api.StreamEvent(token=bool(text), text=text, n_out=n_out)
+                return api.StreamEvent(token=True, text=text, n_out=n_out)
             case {"stop": True, "tokens_evaluated": int(n_in), "tokens_predicted": int(n_out)}:
                 return api.StreamEvent(n_in=n_in, n_out=n_out, done=True)
             case {"error": {"message": str(text)}}:
