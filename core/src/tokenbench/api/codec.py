@@ -26,9 +26,13 @@ class Dialect:
     Messages are never sent with ``openai-completions``, token ids never with ``openai-chat``; what
     another codec can carry is not checked beforehand. Evals name their codec themselves
     (:class:`EvalNeeds`). `extra_body`: fields added to every measured request (for example a switch
-    that turns prefix caching off). `chunk_is_token`: each chunk with content carries exactly one
-    token. `done_event`: every complete stream ends with an event that means `done` (``[DONE]``), so
-    a stream without it has failed.
+    that turns prefix caching off). `token_id_prompts`: a prompt may be token ids. `ignore_eos`,
+    `min_tokens`: it knows the field that makes an answer exactly as long as asked; without either,
+    answers may end early, which the check `lengths` reports. `usage`: it reports token counts at
+    the end of a stream, if asked to; `continuous_usage`: in every chunk. `seed`: it knows that
+    field. `max_tokens_field`: the field of the output limit. `chunk_is_token`: each chunk with
+    content carries exactly one token. `done_event`: every complete stream ends with an event that
+    means `done` (``[DONE]``), so a stream without it has failed.
     """
 
     codecs: tuple[str, ...] = (CHAT,)

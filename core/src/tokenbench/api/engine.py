@@ -63,7 +63,12 @@ class ServingNeeds:
 
 @attrs.frozen(kw_only=True)
 class EngineRequest:
-    """Everything an engine may use to make its plan. Plain data."""
+    """Everything an engine may use to make its plan. Plain data.
+
+    `model`: the name the user typed. `served_name`: the model name in requests. `weights`: the
+    selected ones, None if the engine brings its own model. `layout`: pools with their topologies;
+    `layout.accelerators` is the number of all accelerators.
+    """
 
     model: str
     served_name: str

@@ -40,7 +40,8 @@ class Question:
 @attrs.frozen(kw_only=True)
 class EvalSample:
     """One answer. `question` is the id of the question. `score` is set if a harness graded the
-    answer while asking; otherwise :meth:`Eval.score` grades it.
+    answer while asking; otherwise :meth:`Eval.score` grades it. `details`: what was extracted from
+    the answer, or anything else that explains the score.
     """
 
     question: str
@@ -52,6 +53,7 @@ class EvalSample:
 @attrs.frozen(kw_only=True)
 class EvalScore:
     """The result over all samples: `value` in [0, 1], `correct` the sum of the samples' scores.
+    `metric` names what is scored, such as ``exact_match``.
 
     `variant` names the task variant and version: scores of different variants are not comparable.
     The score is judged against the model's :class:`AccuracyThreshold` for this eval; without one it

@@ -14,7 +14,8 @@ from .result import EvalOutcome, MetricDefinition, PointResult
 @attrs.frozen(kw_only=True)
 class RunView:
     """One run, as a reporter sees it. Times are UTC, ISO 8601; `finished` is None for an unfinished
-    run. `provenance` is flat: dotted key to text.
+    run. `state`: ``running``, ``complete``, ``failed`` or ``interrupted``. `path`: the run
+    directory. `provenance` is flat: dotted key to text. `notes`: what was not measured, and why.
     """
 
     id: str

@@ -54,7 +54,8 @@ class Turn:
     of the turns of this session that must have ended before; turns are numbered from 0 in the order
     in which the session returned them. Two turns with one parent are a fork, one turn with two
     parents a join. `affinity`: turns with the same key should reach the same replica; core does not
-    use it yet. `extra_body`: fields that the codec adds to this request.
+    use it yet. `temperature` 0 is greedy. `seed` is sent if the dialect claims it. `extra_body`:
+    fields that the codec adds to this request.
     """
 
     prompt: Prompt
