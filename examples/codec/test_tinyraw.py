@@ -25,4 +25,3 @@ class TestTinyRaw(EngineKit):
     name = "tinyraw"
     metrics_page = "llamacpp:prompt_tokens_total 5\nllamacpp:tokens_predicted_total 2\n"
     counters = Counters(prompt_tokens=5, generated_tokens=2)
-    real = "smollm2"
