@@ -10,7 +10,10 @@ from pathlib import Path
 import attrs
 from wheels import ROOT
 
-HOWTOS = sorted(p for p in (ROOT / "docs/how-to").glob("*.md") if "<!-- file:" in p.read_text())
+FOLLOWED = sorted(p for p in (ROOT / "docs/how-to").glob("*.md") if "(env) $ pip" in p.read_text())
+"""How-tos for authors."""
+HOWTOS = [page for page in FOLLOWED if "<!-- file:" in page.read_text()]
+"""Those that build a package of the examples from nothing."""
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("first-[!r]*.md"))
 
 _FENCE = re.compile(
