@@ -93,7 +93,7 @@ class EvalServer(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """The largest number of questions in flight: the server's concurrency, at most 8."""
+        """The largest number of questions in flight: not more than the server's concurrency."""
 
     @property
     def scratch(self) -> str:
@@ -120,8 +120,8 @@ class Eval(ABC):
 
     @abstractmethod
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample per question, in order. A batch has 8 questions, the last
-        one fewer. Core may stop between batches.
+        """Answers to a batch, one sample per question, in order. Core chooses the size of a batch, and
+        may stop between batches.
 
         Each instance is used with one server only.
         """
