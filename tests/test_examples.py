@@ -10,7 +10,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -21,9 +20,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pages import TUTORIALS, blocks, check_output, commands, of_howtos
 from wheels import EXAMPLES, FIRST_PARTY, ROOT, CleanEnvironment, build, clean_environment
 
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("first-[!r]*.md"))
 SUITE = """version: 1
 name: tiny
 requires: ["tinychip>=0.1", "tinyengine>=0.1,<1"]
@@ -186,9 +185,13 @@ def _amendment_was_in_force(run: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "folder", [folder for folder in EXAMPLES if not of_howtos(folder)], ids=lambda f: f.name
+)
 def test_example_passes_its_kit(clean: CleanEnvironment, tmp_path: Path, folder: Path) -> None:
-    """Its own test passes against the installed package, away from its source."""
+    """Its own test passes against the installed package, away from its source. The others' tests
+    run where their how-to is followed (test_howtos.py).
+    """
     for file in (*folder.glob("test_*.py"), *folder.glob("*.txt")):
         shutil.copy(file, tmp_path)
     done = clean("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", ".", cwd=tmp_path)
@@ -275,8 +278,8 @@ def _filled(lines: list[str]) -> int:
 
 def _included() -> list[tuple[Path, str, str]]:
     """Page, path and text of every file that a tutorial includes."""
-    block = re.compile(r"^<!-- file: (\S+) -->\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    return [(page, *found) for page in TUTORIALS for found in block.findall(page.read_text())]
+    found = [(page, block) for page in TUTORIALS for block in blocks(page)]
+    return [(page, block.file, block.text) for page, block in found if block.file]
 
 
 @pytest.mark.parametrize(("page", "path", "text"), _included(), ids=lambda v: str(v)[-30:])
@@ -286,8 +289,10 @@ def test_tutorials_include_files_literally(page: Path, path: str, text: str) -> 
 
 
 def test_tutorials_include_whole_examples() -> None:
-    """Every marked block is found, and every file of the examples is in a tutorial."""
+    """Every marked block is found, under its path, and every file of an example is in a tutorial."""
     shown = {path for _, path, _ in _included()}
+    marked = [block for page in TUTORIALS for block in blocks(page) if block.file]
+    assert all(block.path == block.file for block in marked)
     marks = sum(page.read_text().count("<!-- file:") for page in TUTORIALS)
     assert len(TUTORIALS) == 3
     assert marks == len(_included())
@@ -306,28 +311,16 @@ def test_tutorial_commands_print_what_the_page_shows(
     """Each `bench` command of the page prints the lines shown below it; `...` matches any text."""
     shutil.copy(ROOT / "examples" / "chip" / "readings.txt", tmp_path)
     count = 0
-    for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
-        for part in re.split(r"^\(env\) \$ ", block, flags=re.MULTILINE)[1:]:
-            command, *shown = part.rstrip("\n").split("\n")
-            words = shlex.split(command)
-            if words[0] != "bench":
-                continue
-            count += 1
-            # A busy machine must not change the output.
-            busy = ["--allow-invalid", "--reporter", "console:all=true"]
-            words += busy if words[1] == "run" else []
-            done = clean(*words, cwd=tmp_path, COLUMNS="140")
-            refused = any(line.startswith("error: ") for line in shown)
-            assert (done.returncode != 0) == refused, done.stdout + done.stderr
-            _shows(done, shown)
-    assert count >= 3
-
-
-def _shows(done: subprocess.CompletedProcess[str], shown: list[str]) -> None:
-    """The output contains the lines in this order; a line of dots matches any lines."""
-    output = iter(line.rstrip() for line in (done.stderr + done.stdout).splitlines())
-    for line in shown:
-        if line.strip() == "...":
+    for command in (command for block in blocks(page) for command in commands(block)):
+        words = shlex.split(command.text)
+        if words[0] != "bench":
             continue
-        wanted = re.compile(".*".join(re.escape(piece) for piece in line.rstrip().split("...")))
-        assert any(wanted.fullmatch(text) for text in output), f"{line!r} is not in\n{done.stdout}"
+        count += 1
+        # A busy machine must not change the output.
+        busy = ["--allow-invalid", "--reporter", "console:all=true"]
+        words += busy if words[1] == "run" else []
+        done = clean(*words, cwd=tmp_path, COLUMNS="140")
+        refused = any(line.startswith("error: ") for line in command.shown)
+        assert (done.returncode != 0) == refused, done.stdout + done.stderr
+        check_output(done, command.shown)
+    assert count >= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import re
@@ -18,6 +19,7 @@ from tokenbench.api import hookspecs
 from tokenbench.measure.definitions import DEFINITIONS, STATISTICS
 from tokenbench.plugins.kinds import KINDS
 from tokenbench.suite.structure import read_suite
+from tokenbench.testing.kit import Subject, checks_of, run_check
 from tokenbench.testing.samples.events import events
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +28,7 @@ _BLOCK = re.MULTILINE | re.DOTALL
 
 
 def _tool() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "tools"))  # It imports modules beside it.
     spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -41,9 +44,40 @@ def test_the_reference_is_up_to_date() -> None:
     pages = TOOL.all_pages()
     for path, text in pages.items():
         assert path.is_file() and path.read_text() == text, f"{path.name}: make reference"
-    for folder in ("api", "plugins"):
+    for folder in TOOL.FOLDERS:
         found = set((ROOT / "docs/reference" / folder).glob("*.md"))
         assert found == {path for path in pages if path.parent.name == folder}
+
+
+def test_the_kit_has_a_page_for_every_kind() -> None:
+    """With every field that an author may set, and every check with the way to fix it."""
+    pages = ROOT / "docs/reference"
+    for kind in KINDS:
+        text = (pages / "kit" / f"{kind.name}.md").read_text()
+        for name in TOOL.reference_kit.data_of(kind.name):
+            assert f"\n| `{name}` | `" in text, (kind.name, name)
+        for check in checks_of(kind.name):
+            page = text if check.kinds else (pages / "kit.md").read_text()
+            (row,) = re.findall(rf"^\| `{check.name}` \|(.+)\|(.+)\|$", page, re.MULTILINE)
+            assert all(len(cell.strip()) > 5 for cell in row), check.name
+
+
+@pytest.mark.parametrize("kind", ["codec", "eval"])
+def test_the_kit_pages_name_the_checks_that_need_data(kind: str, monkeypatch) -> None:
+    """A plugin without author's data: exactly those checks ask for it."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / kind))
+    example = importlib.import_module({"codec": "tinyraw", "eval": "tinyquiz"}[kind])
+    (spec,) = getattr(example, f"bench_register_{kind}s")()
+    options = spec.options() if kind == "eval" else None
+    subject = Subject(kind=kind, name=spec.name, module=spec.name, spec=spec, options=options)
+    skipped = set()
+    for check in checks_of(kind, (2,)):
+        finding = run_check(check, subject)
+        if re.search("^needs '.+' in the author's test class", finding.reason):
+            skipped.add(check.name)
+    names = TOOL.reference_kit.data_of(kind)
+    told = {check for name in names for check in TOOL.reference_kit.skipped_without(kind, name)}
+    assert skipped == told and skipped
 
 
 def test_every_metric_is_on_the_metrics_page() -> None:

@@ -22,10 +22,12 @@ from tokenbench.api import (
     EvalScore,
     Message,
     SingleTurn,
+    TextPrompt,
     TokenPrompt,
     Turn,
     UsageError,
     Weights,
+    WorkloadContext,
 )
 from tokenbench.load.cores import Cores
 from tokenbench.measure.accuracy import wilson
@@ -59,6 +61,25 @@ def test_the_codec_is_the_first_that_carries_the_prompts() -> None:
     assert (made.codec, made.context.chat, made.context.token_ids) == (CHAT, True, False)
     with pytest.raises(UsageError, match="cannot carry"):
         traffic(One(ids), Dialect(codecs=(CHAT,)), None, None)  # type: ignore[arg-type]
+
+
+class ForChats(One):
+    """Refuses a context without a chat."""
+
+    def sessions(self, context: WorkloadContext, seed: int):  # noqa: ANN201
+        """That prompt, for chats only."""
+        if not context.chat:
+            raise UsageError("only for chats", hint="use a chat endpoint")
+        yield from super().sessions(context, seed)
+
+
+def test_a_workload_that_refuses_a_codec_is_asked_for_the_next() -> None:
+    """Without a next codec, its own error is the run's."""
+    chats = ForChats(TextPrompt("x"))
+    both = Dialect(codecs=(COMPLETIONS, CHAT))
+    assert traffic(chats, both, None, None).codec == CHAT  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="only for chats"):
+        traffic(chats, Dialect(codecs=(COMPLETIONS,)), None, None)  # type: ignore[arg-type]
 
 
 def _planned(minimum: float | None, variant: str | None = None) -> PlannedEval:

@@ -66,7 +66,12 @@ class ServingNeeds:
 
 @attrs.frozen(kw_only=True)
 class EngineRequest:
-    """Everything an engine may use to make its plan. Plain data."""
+    """Everything an engine may use to make its plan. Plain data.
+
+    `model`: the name the user typed. `served_name`: the model name in requests. `weights`: the
+    selected ones, None if the engine brings its own model. `layout`: pools with their topologies;
+    `layout.accelerators` is the number of all accelerators.
+    """
 
     model: str
     served_name: str
@@ -169,7 +174,9 @@ class Engine(ABC):
         raise KeyError(role)
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """The protocol fields that the server understands, given the request."""
+        """The protocol fields that the server understands, given the request. By default only the
+        chat codec, without extensions. Pure.
+        """
         return Dialect()
 
     def negotiation(self, request: EngineRequest) -> Negotiation | None:
@@ -180,7 +187,12 @@ class Engine(ABC):
         return None
 
     def ready(self, server: Server) -> bool:
-        """Whether the server reports ready. Core then confirms it with a one-token generation."""
+        """Whether the server reports ready. By default: ``GET /health`` answers 200.
+
+        Called several times a second until it returns True; a ConnectionError means "not yet". The
+        plan's `start_timeout_s` limits the wait. Core then confirms it with a one-token request, in
+        the first codec of the dialect.
+        """
         return server.get("/health").status == 200
 
     def planned_version(self) -> str | None:

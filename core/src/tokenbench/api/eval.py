@@ -17,9 +17,10 @@ class EvalNeeds:
     """What an eval needs from a server. If the measured deployment cannot provide it, the plan adds
     an eval twin that differs only in the required settings.
 
-    `codec`: name of the codec for the questions. `context_tokens` covers prompt and answer.
-    `logprobs`: the eval reads prompt log-probabilities. `real_acceptance`: speculative decoding
-    must use its real acceptance rate, not a simulated one.
+    `codec`: name of the codec for the questions, whatever codec the workload uses; the server must
+    serve it. `context_tokens` covers prompt and answer. `logprobs`: the eval reads prompt
+    log-probabilities. `real_acceptance`: speculative decoding must use its real acceptance rate,
+    not a simulated one; core does not use it yet.
     """
 
     codec: str = "openai-chat"
@@ -39,7 +40,8 @@ class Question:
 @attrs.frozen(kw_only=True)
 class EvalSample:
     """One answer. `question` is the id of the question. `score` is set if a harness graded the
-    answer while asking; otherwise :meth:`Eval.score` grades it.
+    answer while asking; otherwise :meth:`Eval.score` grades it. `details`: what was extracted from
+    the answer, or anything else that explains the score.
     """
 
     question: str
@@ -51,8 +53,11 @@ class EvalSample:
 @attrs.frozen(kw_only=True)
 class EvalScore:
     """The result over all samples: `value` in [0, 1], `correct` the sum of the samples' scores.
+    `metric` names what is scored, such as ``exact_match``.
 
     `variant` names the task variant and version: scores of different variants are not comparable.
+    The score is judged against the model's :class:`AccuracyThreshold` for this eval; without one it
+    is reported as ``not run``, with its interval.
     """
 
     metric: str
@@ -64,8 +69,8 @@ class EvalScore:
 
 @attrs.frozen(kw_only=True)
 class Generation:
-    """One generation request of an eval; greedy unless `temperature` is set. `extra_body`: more
-    fields of the request's body, for example ``top_p``.
+    """One generation request of an eval; greedy unless `temperature` is set. `stop` is sent as the
+    field ``stop``. `extra_body`: more fields of the request's body, for example ``top_p``.
     """
 
     prompt: ChatPrompt | TextPrompt
@@ -91,7 +96,7 @@ class EvalServer(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """The largest number of questions in flight."""
+        """The largest number of questions in flight: not more than the server's concurrency."""
 
     @property
     def scratch(self) -> str:
@@ -127,8 +132,8 @@ class Eval(ABC):
 
     @abstractmethod
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample per question, in order. Core may stop between batches, and
-        may ask questions of a batch again, one by one.
+        """Answers to a batch, one sample per question, in order. Core chooses the size of a batch,
+        may stop between batches, and may ask questions of a batch again, one by one.
 
         Each instance is used with one server only.
         """

@@ -60,9 +60,11 @@ class ProcessSpec:
     """One process of a deployment, with unbound symbols.
 
     `argv` is the program and its fixed arguments. `flags` is an ordered mapping that is rendered
-    after `argv`, so that layers can merge and explain each flag. `ports` names the ports it needs.
-    `accelerators` is the number per replica. `mounts` (host paths) and `devices` (device nodes) are
-    for launchers that isolate processes, `image` for those that run containers.
+    after `argv`, so that layers can merge and explain each flag. The value of a flag is text or a
+    number (the flag, then the value), True (the flag alone), False or None (no flag; removes one
+    that an earlier layer set), or a tuple (the flag once, then each value). `ports` names the ports
+    it needs. `accelerators` is the number per replica. `mounts` (host paths) and `devices` (device
+    nodes) are for launchers that isolate processes, `image` for those that run containers.
     """
 
     role: str = SERVER
@@ -110,8 +112,9 @@ class LaunchPlan:
 class Amendment:
     """A change to a launch plan by another plugin, with its reason.
 
-    `flags`, `environment` and `files` are by role; `mounts` and `devices` go to every process;
-    `processes` are added. Core rejects contradicting amendments and names both plugins.
+    `flags`, `environment` and `files` are by role, flags with values as in a
+    :class:`ProcessSpec`; `mounts` and `devices` go to every process; `processes` are added. Core
+    rejects contradicting amendments and names both plugins.
     """
 
     reason: str

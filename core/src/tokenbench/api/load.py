@@ -20,11 +20,11 @@ ARRIVALS = ("constant", "poisson", "gamma", "ramp", "replay")
 class LoadLevel:
     """One concurrency (closed loop) or one rate (open loop). Exactly one of the two is set.
 
-    `concurrency`: requests in flight (sessions, if `unit` is ``session``). `rate_per_s`: arrivals
-    per second. `arrival`: the arrival process of an open loop (:data:`ARRIVALS`): ``constant``,
-    ``poisson``, ``gamma`` with shape `burstiness` (1 is Poisson, less than 1 is burstier), ``ramp``
-    from `ramp_from_per_s` to the rate over the phase, or ``replay`` of a trace's timestamps, scaled
-    to the rate. `trace` is the SHA-256 of those timestamps.
+    `concurrency`: requests in flight (sessions, if `unit` is ``session``). `rate_per_s`: sessions
+    that begin per second. `arrival`: the arrival process of an open loop (:data:`ARRIVALS`):
+    ``constant``, ``poisson``, ``gamma`` with shape `burstiness` (1 is Poisson, less than 1 is
+    burstier), ``ramp`` from `ramp_from_per_s` to the rate over the phase, or ``replay`` of a
+    trace's timestamps, scaled to the rate. `trace` is the SHA-256 of those timestamps.
     """
 
     concurrency: int | None = None

@@ -15,9 +15,10 @@ from .launch import FlagValue
 class Weights:
     """One set of weights.
 
-    `source`: ``package:DIST/PATH`` (a file of an installed distribution), ``file:PATH`` or
-    ``hub:ORG/NAME`` (the engine downloads it). With `size_bytes` and `sha256`, core detects
-    missing, truncated and modified files before it starts an engine.
+    `precision` is the name that `--weights` and recipes use; `format` is one of the engine's
+    `weight_formats`. `source`: ``package:DIST/PATH`` (a file of an installed distribution),
+    ``file:PATH`` or ``hub:ORG/NAME`` (the engine downloads it). With `size_bytes` and `sha256`,
+    core detects missing, truncated and modified files before it starts an engine.
     """
 
     precision: str
@@ -49,7 +50,9 @@ class Architecture:
 
 @attrs.frozen(kw_only=True)
 class Recipe:
-    """Recommended settings for the model on an engine and a chip. None matches any.
+    """Recommended settings for the model on an engine and a chip. `hardware` is the name of a
+    hardware plugin or of one of its SKUs, `precision` that of the weights; None matches any. A
+    recipe that names them replaces one that does not.
 
     `flags` and `environment` apply to every process of `role` (None: all roles). `source` and
     `date` say who recommends them.

@@ -7,6 +7,20 @@ Example::
     @options
     class RandomOptions:
         input_tokens: int = option(default=1024, help="length of a prompt", unit="tokens")
+
+A field is text, `int`, `float`, `bool`, one of those or None, or a tuple of those. A suite has YAML
+values. On a command line, ``NAME:key=value,key=value``, values are text:
+
+=================== ==========================================================================
+``int``, ``float``  ``1_000``, ``0.5``
+``bool``            ``true``, ``yes``, ``on``, ``1``; ``false``, ``no``, ``off``, ``0``
+``int | None``      a number, or ``none``
+``tuple[int, ...]`` values with a slash between them: ``1/4/16``
+text with a comma   in quotes: ``NAME:words='one,two'``
+=================== ==========================================================================
+
+A cross-check of several options belongs into ``__attrs_post_init__``: a ValueError there is shown
+as a usage error, exit code 2.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from .result import EvalOutcome, MetricDefinition, PointResult
 @attrs.frozen(kw_only=True)
 class RunView:
     """One run, as a reporter sees it. Times are UTC, ISO 8601; `finished` is None for an unfinished
-    run. `provenance` is flat: dotted key to text.
+    run. `state`: ``running``, ``complete``, ``failed`` or ``interrupted``. `path`: the run
+    directory. `provenance` is flat: dotted key to text. `notes`: what was not measured, and why.
     """
 
     id: str
@@ -32,7 +33,11 @@ class RunView:
 
 @attrs.frozen(kw_only=True)
 class View:
-    """One or more runs, the definitions of their metrics, and the terminal's properties."""
+    """One or more runs, the definitions of their metrics, and the terminal's properties.
+
+    `definitions` has every metric that can occur. `width`: columns of the terminal. `color`:
+    colours may be used.
+    """
 
     runs: tuple[RunView, ...]
     definitions: tuple[MetricDefinition, ...]
@@ -44,6 +49,9 @@ class View:
 class Artifact:
     """A rendered result. Core writes it to `name` in the run's `reports` folder, or prints it if it
     has no name.
+
+    Folders in `name` are dropped. A second artifact of the same name, also of another reporter, is
+    written with a number. For several runs the folder is ``reports/IDS`` in the current one.
     """
 
     content: bytes

@@ -121,7 +121,13 @@ class EvalOutcome:
 
 @attrs.frozen(kw_only=True)
 class PointResult:
-    """All results of one point. `metrics` maps a metric's name to its estimate.
+    """All results of one point. `metrics` maps a metric's name (``bench metrics``) to its estimate;
+    a point that failed may have none.
+
+    `point` and `deployment` are identities. `level.label` is the load level in short (``c8``).
+    `precision` is that of the weights. `accelerators` and `layout` (``tp2``) describe the
+    deployment. `repeats`: how many were measured. `saturated`: requests queued in the server, None
+    if unknown. `error`: why the point failed.
 
     `server`: host and port of a server that was already up; None for one that the run started.
     """

@@ -53,8 +53,9 @@ class Turn:
     time, counted from the end of its last parent (or from the session's start). `parents`: numbers
     of the turns of this session that must have ended before; turns are numbered from 0 in the order
     in which the session returned them. Two turns with one parent are a fork, one turn with two
-    parents a join. `affinity`: turns with the same key should reach the same replica, if a router
-    supports that.
+    parents a join. `affinity`: turns with the same key should reach the same replica; core does not
+    use it yet. `temperature` 0 is greedy. `seed` is sent if the dialect claims it. `extra_body`:
+    fields that the codec adds to this request.
     """
 
     prompt: Prompt
@@ -87,7 +88,11 @@ class TurnResult:
 
 
 class Session(ABC):
-    """A conversation. Picklable. Runs inside a load worker: slow code there delays timestamps."""
+    """A conversation. Picklable. Runs inside a load worker: slow code there delays timestamps.
+
+    The load worker imports the module that defines the class. `concurrency` and `rate` count
+    sessions: with a rate of 1, one conversation begins per second, whatever its later turns do.
+    """
 
     __slots__ = ()
 
@@ -125,8 +130,9 @@ class WorkloadContext:
     text prompt asks for an exact length: core measures words on the server and calls it again with
     `fitted`, from whose words it composes its text. `fitted` is None if the server's counts do not
     follow the text and the user accepts approximate lengths. `token_ids`: the server accepts
-    token-id prompts. `chat`: requests use a chat template. `data`: folder with the user's data
-    sets.
+    token-id prompts. `chat`: requests use a chat template. `context_tokens`: the context that the
+    server was configured for, None if unknown. `data`: always None at present; take a file's path
+    as an option.
     """
 
     tokenizer: Tokenizer | None
@@ -150,4 +156,12 @@ class Workload(ABC):
 
     @abstractmethod
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
-        """A long, preferably endless, stream of sessions. Pure, apart from reading data files."""
+        """A long, preferably endless, stream of sessions. Pure, apart from reading data files.
+
+        Each warm-up and repeat has a seed of its own. Before the first one, core takes one session
+        of seed 0 per codec of the server, to choose the codec (see :class:`Dialect`).
+
+        Raises:
+            UsageError: it has no prompts for this context. Core asks again for the server's next
+                codec; without one, the run ends with this error and exit code 2.
+        """

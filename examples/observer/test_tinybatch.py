@@ -1,0 +1,12 @@
+"""The conformance kit, for both kinds."""
+
+from tokenbench.testing import AmendmentKit, ObserverKit
+
+
+class TestAmendment(AmendmentKit):
+    name = "tinybatch"
+    amends = ("llamacpp",)
+
+
+class TestObserver(ObserverKit):
+    name = "tinybatch"
