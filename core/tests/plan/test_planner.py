@@ -94,7 +94,9 @@ class FakePlugins:
         self.capabilities = EngineCapabilities(**facts)
         self.needs = EvalNeeds(context_tokens=100)
         self.probed = 0
-        self.registry = SimpleNamespace(names=lambda kind: ("m",), implementations=lambda hook: ())
+        self.registry = SimpleNamespace(
+            names=lambda kind: ("m", "cpu"), implementations=lambda hook: ()
+        )
 
     def use(self, name: str) -> None:
         """There is no amendment."""

@@ -65,7 +65,6 @@ from .hardware import (
     Probe,
     Sample,
     Sampler,
-    Sku,
 )
 from .hookspecs import (
     AmendRequest,
@@ -127,6 +126,13 @@ from .result import (
     PointResult,
     PointState,
 )
+from .sku import (
+    OWNERSHIP,
+    CostSet,
+    Figure,
+    Sku,
+    Source,
+)
 from .specs import (
     CodecSpec,
     EngineSpec,
@@ -175,6 +181,7 @@ __all__ = [
     "CLIENT",
     "COMPLETIONS",
     "DECODE",
+    "OWNERSHIP",
     "PREFILL",
     "RESULT_SCHEMA_VERSION",
     "ROUTER",
@@ -194,6 +201,7 @@ __all__ = [
     "Codec",
     "CodecSpec",
     "CommandResult",
+    "CostSet",
     "Counters",
     "Deployment",
     "DeploymentReady",
@@ -216,6 +224,7 @@ __all__ = [
     "EvalScore",
     "EvalServer",
     "EvalSpec",
+    "Figure",
     "FileSpec",
     "FittedWords",
     "FixedLoadPlan",
@@ -271,6 +280,7 @@ __all__ = [
     "Session",
     "SingleTurn",
     "Sku",
+    "Source",
     "Spec",
     "Stop",
     "StreamEvent",

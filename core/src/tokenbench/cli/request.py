@@ -41,6 +41,7 @@ _FLAGS = {
     "use": "use",
     "name": "name",
     "seed": "seed",
+    "hardware": "deployments[0].hardware",
     "tp": "deployments[0].topology.tp",
     "port": "deployments[0].port",
 }
@@ -63,7 +64,8 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Engine; repeat to compare several."),
         add("--model", multiple=True, metavar="NAME", help="Model; repeat for several."),
         add("--weights", metavar="NAME", help="Precision of the weights, for example fp8."),
-        add("--hardware", metavar="NAME[:...]", help="Hardware (default: cpu)."),
+        add("--hardware", metavar="NAME[:...]|SKU[:N]",
+            help="Hardware (default: cpu): a plugin, or N accelerators of a SKU."),
         add("--launcher", metavar="NAME[:...]",
             help="Where processes run (default: local)."),
         add("--tp", type=int, help="Tensor parallel degree."),
@@ -133,7 +135,7 @@ def read_request(asked: dict[str, Any]) -> tuple[Suite, Places]:
 
 def _from_flags(asked: dict[str, Any]) -> Suite:
     from tokenbench.api import Topology
-    from tokenbench.suite.plugin_ref import parse_plugin_ref
+    from tokenbench.suite.plugin_ref import parse_hardware_ref, parse_plugin_ref
     from tokenbench.suite.schema import DeploymentRequest, Suite
 
     if not asked["engine"]:
@@ -141,9 +143,10 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
             "nothing to run: neither a suite nor --engine was given",
             hint="bench run suite.yaml, or bench run --engine NAME --model NAME",
         )
+    parsers = {"hardware": parse_hardware_ref, "launcher": parse_plugin_ref}
     refs: dict[str, Any] = {
-        flag: parse_plugin_ref(asked[flag], where=f"--{flag}")
-        for flag in ("hardware", "launcher")
+        flag: parse(asked[flag], where=f"--{flag}")
+        for flag, parse in parsers.items()
         if asked[flag] is not None
     }
     return Suite(
@@ -262,8 +265,14 @@ def _levels(text: str, flag: str, kind: type[Any]) -> tuple[Any, ...]:
         ) from None
 
 
-def plan_request(asked: dict[str, Any], without: tuple[str, ...]) -> tuple[Plan, PluginInstances]:
-    """The plan of what was asked for, and the plugins behind it."""
+def plan_request(
+    asked: dict[str, Any], without: tuple[str, ...], *, by_catalogue: bool = False
+) -> tuple[Plan, PluginInstances]:
+    """The plan of what was asked for, and the plugins behind it.
+
+    Args:
+        by_catalogue: accelerators of a SKU need not be on this machine.
+    """
     from tokenbench.plan.planner import make_plan
     from tokenbench.plan.resolve import resolve
     from tokenbench.plugins.instances import PluginInstances
@@ -273,4 +282,10 @@ def plan_request(asked: dict[str, Any], without: tuple[str, ...]) -> tuple[Plan,
     suite, places = read_request(asked)
     plugins = PluginInstances(PluginRegistry(without=without))
     resolved = resolve(suite, plugins, places)
-    return make_plan(resolved, plugins, concurrency_per_worker=concurrency_per_worker()), plugins
+    plan = make_plan(
+        resolved,
+        plugins,
+        concurrency_per_worker=concurrency_per_worker(),
+        by_catalogue=by_catalogue,
+    )
+    return plan, plugins

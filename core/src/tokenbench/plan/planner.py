@@ -37,9 +37,10 @@ from tokenbench.suite.schema import DeploymentRequest
 
 from .amend import amendments_for
 from .canonical import identity, plain
+from .hardware import plan_hardware
 from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
 from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
-from .probe import Prober, hardware_facts
+from .probe import Prober
 from .resolve import ResolvedDeployment, ResolvedSuite
 from .series import PlannedSeries
 
@@ -49,11 +50,13 @@ def make_plan(
     plugins: PluginInstances,
     *,
     concurrency_per_worker: int = CONCURRENCY_PER_WORKER,
+    by_catalogue: bool = False,
 ) -> Plan:
     """Plan a suite for the hardware and the cores of this machine.
 
     Args:
         concurrency_per_worker: what one load worker can drive, from a calibration.
+        by_catalogue: plan for accelerators of a SKU without looking for them on this machine.
 
     Raises:
         UsageError: an engine, a model or a machine cannot do what is asked.
@@ -68,7 +71,7 @@ def make_plan(
     return Plan(
         resolved=resolved,
         deployments=tuple(
-            _deployment(resolved, deployment, plugins, prober, cores, count, taken)
+            _deployment(resolved, deployment, plugins, prober, cores, count, taken, by_catalogue)
             for deployment in resolved.deployments
         ),
         cores=cores,
@@ -100,19 +103,26 @@ def _deployment(
     cores: Cores,
     count: WorkerCount,
     taken: Numbering,
+    by_catalogue: bool,
 ) -> PlannedDeployment:
     asked, layout = deployment.request, deployment.layout
     spec: EngineSpec = plugins.spec("engine", asked.engine.key)
     _check_axes(spec, deployment)
     model, weights = _model(asked, spec, plugins, deployment.path)
-    accelerated = plugins.spec("hardware", asked.hardware.key).accelerated
-    probe = prober(asked.hardware)
-    facts = hardware_facts(
-        asked.hardware, probe, accelerated=accelerated, accelerators=layout.accelerators
+    hardware = deployment.hardware.plugin
+    accelerated = plugins.spec("hardware", hardware.key).accelerated
+    planned = plan_hardware(
+        deployment.hardware,
+        prober,
+        accelerated=accelerated,
+        accelerators=layout.accelerators,
+        by_catalogue=by_catalogue,
+        path=deployment.path,
     )
+    facts = planned.facts
     _check_hardware(spec, facts, deployment.path)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
-    launch, settings, start = _launch(request, asked, model, weights, plugins)
+    launch, settings, start = _launch(request, deployment, model, weights, plugins)
     base = {
         "definitions": DEFINITIONS_VERSION,
         "engine": asked.engine.name,
@@ -131,14 +141,16 @@ def _deployment(
         id=identity(base),
         asked=asked,
         request=attrs.evolve(request, served_name=launch.served_name or request.served_name),
-        probe=probe,
-        devices=probe.devices[: facts.count],
+        hardware=hardware,
+        probe=planned.probe,
+        devices=planned.devices,
         accelerated=accelerated,
         launch=launch,
         settings=settings,
         series=_series(resolved, plugins, base, cores, count),
         evals=_evals(resolved, plugins, model, weights, request, start),
         number=number,
+        notes=planned.notes,
     )
 
 
@@ -222,7 +234,7 @@ def _request(
 
 def _launch(
     request: EngineRequest,
-    asked: DeploymentRequest,
+    deployment: ResolvedDeployment,
     model: ModelSpec | None,
     weights: Weights | None,
     plugins: PluginInstances,
@@ -230,12 +242,13 @@ def _launch(
     """The engine's processes with all layers of settings, the origin of each setting, and a
     function that plans another request with the same layers.
     """
+    asked, hardware = deployment.request, deployment.hardware.plugin
     name = asked.engine.name
     engine, facts = plugins.engine(asked.engine), request.hardware
     plan = engine.plan(request)
     amendments = amendments_for(plugins.registry, name, request, plan)
     layers = [
-        hardware_layer(facts.kind, plugins.hardware(asked.hardware).environment()),
+        hardware_layer(facts.kind, plugins.hardware(hardware).environment()),
         *recipe_layers(_recipes(model, asked, facts, weights)),
         *amendment_layers(amendments),
         Layer(name="suite", source="suite", flags=asked.flags, environment=asked.environment),

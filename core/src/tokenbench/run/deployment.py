@@ -147,7 +147,7 @@ class DeploymentRun:
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
     ) -> Telemetry | None:
-        ref = deployment.asked.hardware
+        ref = deployment.hardware
         probe = deployment.probe
         for field, why in probe.notes.items():
             self._run.facts[f"not_measured.{ref.name}.{field}"] = why

@@ -14,7 +14,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from tokenbench.api import FrozenMap, Pool, Topology, UsageError
 
-from .plugin_ref import parse_plugin_ref
+from .plugin_ref import parse_hardware_ref, parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
     DeploymentRequest,
@@ -22,6 +22,7 @@ from .schema import (
     LoadRequest,
     PluginRef,
     RepeatsRequest,
+    SkuRef,
     Suite,
 )
 from .yaml_lines import Document, read
@@ -72,6 +73,8 @@ def unstructure(suite: Suite) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, PluginRef):
         return {value.key: _plain(value.options)}
+    if isinstance(value, SkuRef):
+        return str(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -88,6 +91,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(int | str, _workers)
     converter.register_structure_hook(PluginRef, _chosen)
+    converter.register_structure_hook(PluginRef | SkuRef, _hardware)
     converter.register_structure_hook_func(
         lambda kind: getattr(kind, "__origin__", kind) is FrozenMap, _mapping
     )
@@ -173,6 +177,16 @@ def _chosen(value: Any, _: Any) -> PluginRef:
         if isinstance(options, dict) or options is None:
             return PluginRef.of(str(name), _mapping(options or {}, None))
     raise ValueError(f"expected NAME or NAME: {{key: value}}, got {_shown(value)}")
+
+
+def _hardware(value: Any, kind: Any) -> PluginRef | SkuRef:
+    """``sku:8``, or a plugin like :func:`_chosen`."""
+    if not isinstance(value, str):
+        return _chosen(value, kind)
+    try:
+        return parse_hardware_ref(value, where="here")
+    except UsageError as error:
+        raise ValueError(error.message.removeprefix("here: ")) from None
 
 
 def _shown(value: Any) -> str:
