@@ -49,6 +49,9 @@ _SERVER_SHEET = Source(
     "notes of it",
     _READ,
 )
+_TRANSFORMER_ENGINE = Source(
+    "https://nvidia.github.io/TransformerEngine/support_matrix.html", _READ
+)
 _WORKSTATION_SMI = Source(
     "nvidia-smi, https://raw.githubusercontent.com/MarcoPizeta/flash-next-rtxpro6000-bench/main/"
     "HARDWARE.md",
@@ -69,6 +72,7 @@ _BLACKWELL: dict[str, Any] = {
     "scale_up_link": "NVLink 5.0",
     "scale_up_bandwidth_bytes_s": 900e9,
 }
+_RTX: dict[str, Any] = {"precisions": ("fp4", "fp8", "bf16")}
 _EIGHT_PCIE: dict[str, Any] = {"accelerators_per_host": 8, "host_link": "PCIe 5.0 x16"}
 
 
@@ -81,9 +85,10 @@ def _sku(
     sheet: str | None = None,
     source: Source = _INFERENCEX,
     sources: dict[str, Source] | None = None,
+    precisions: tuple[str, ...] = (),
     **fields: Any,
 ) -> Sku:
-    """An entry. `tflops` are also its precisions."""
+    """An entry. Without `precisions`, they are those of `tflops`."""
     if sheet is not None:
         source = Source(f"NVIDIA data sheet: {sheet}", _SHEET_DATE)
     flops = {kind: value * 1e12 for kind, value in (tflops or {}).items()}
@@ -94,7 +99,7 @@ def _sku(
         memory_bytes=None if gib is None else int(gib * (1 << 30)),
         memory_bandwidth_bytes_s=None if tb_s is None else tb_s * 1e12,
         dense_flops=FrozenMap(flops),
-        precisions=tuple(flops),
+        precisions=precisions or tuple(flops),
         costs=COSTS.get(name, ()),
         source=source.text,
         date=source.date,
@@ -139,14 +144,16 @@ CATALOGUE: tuple[Sku, ...] = (
     _sku("rtx6000pro", "nvidia rtx pro 6000 blackwell server edition",
          label="RTX PRO 6000 Blackwell Server Edition", architecture="Blackwell",
          gib=96, memory_type="GDDR7", tb_s=1.597, tdp_w=600,
-         scale_up_link="PCIe Gen5 (no NVLink)", scale_up_size=8,
-         sources={"memory_bandwidth_bytes_s": _SERVER_SHEET}),
+         scale_up_link="PCIe Gen5 (no NVLink)", scale_up_size=8, **_RTX,
+         sources={"memory_bandwidth_bytes_s": _SERVER_SHEET, "precisions": _TRANSFORMER_ENGINE}),
     _sku("rtx6000pro-workstation", "nvidia rtx pro 6000 blackwell workstation edition",
          label="RTX PRO 6000 Blackwell Workstation Edition", architecture="Blackwell",
-         gib=96, tdp_w=600, host_link="PCIe 5.0 x16", source=_WORKSTATION_SMI),
+         gib=96, tdp_w=600, host_link="PCIe 5.0 x16", source=_WORKSTATION_SMI, **_RTX,
+         sources={"precisions": _TRANSFORMER_ENGINE}),
     _sku("rtx6000pro-maxq", "nvidia rtx pro 6000 blackwell max-q workstation edition",
          label="RTX PRO 6000 Blackwell Max-Q", architecture="Blackwell",
-         gib=96, tb_s=1.792, tdp_w=300, sheet="RTX PRO 6000 Blackwell Max-Q"),
+         gib=96, tb_s=1.792, tdp_w=300, sheet="RTX PRO 6000 Blackwell Max-Q", **_RTX,
+         sources={"precisions": _TRANSFORMER_ENGINE}),
     _sku("h100-pcie", "nvidia h100 pcie", label="H100 PCIe", architecture="Hopper",
          gib=80, tb_s=2.0, tdp_w=350, tflops={"fp8": 1513, "bf16": 756}, sheet="H100 PCIe"),
     _sku("h100-nvl", "nvidia h100 nvl", label="H100 NVL", architecture="Hopper",
