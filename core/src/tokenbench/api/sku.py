@@ -81,8 +81,8 @@ class Sku:
     `aliases`: names as drivers report them, in lower case. `label`: the name on the box, if it
     differs (``GB200 NVL72``). `precisions`: data types it is known to compute in, with or without a
     figure in `dense_flops`, which are FLOP/s without sparsity by data type (``bf16``; operations
-    for ``int8``). `scale_up_size`: accelerators in one scale-up domain. `host_link`: how it is attached
-    (``PCIe 5.0 x16``).
+    for ``int8``). `scale_up_size`: accelerators in one scale-up domain. `host_link`: how it is
+    attached (``PCIe 5.0 x16``).
     """
 
     name: str
