@@ -97,7 +97,9 @@ class FakePlugins:
         self.needs = EvalNeeds(context_tokens=100)
         self.probed = 0
         self.accelerated = True
-        self.registry = SimpleNamespace(names=lambda kind: ("m",), implementations=lambda hook: ())
+        self.registry = SimpleNamespace(
+            names=lambda kind: ("m", "cpu"), implementations=lambda hook: ()
+        )
 
     def use(self, name: str) -> None:
         """There is no amendment."""

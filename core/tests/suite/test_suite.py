@@ -182,6 +182,7 @@ use: [x]
 deployments:
   - {engine: "dist/a:x=1", model: m, flags: {--a: [1, 2], --b: null}, port: 80}
   - engine: {a: {x: 1.0e-5}}
+    hardware: dist/h200:16
     pools: [{role: prefill, replicas: 2, topology: {tp: 4}}, {role: decode}]
 load: {rate: [1.0e-5], slo: ttft<1s, workers: 2}
 certification: {client_cpu_share: {flag: 0.9}}

@@ -67,7 +67,6 @@ from .hardware import (
     Probe,
     Sample,
     Sampler,
-    Sku,
 )
 from .hookspecs import (
     AmendRequest,
@@ -130,6 +129,13 @@ from .result import (
     PointResult,
     PointState,
 )
+from .sku import (
+    OWNERSHIP,
+    CostSet,
+    Figure,
+    Sku,
+    Source,
+)
 from .specs import (
     CodecSpec,
     EngineSpec,
@@ -178,6 +184,7 @@ __all__ = [
     "CLIENT",
     "COMPLETIONS",
     "DECODE",
+    "OWNERSHIP",
     "PREFILL",
     "RESULT_SCHEMA_VERSION",
     "ROUTER",
@@ -198,6 +205,7 @@ __all__ = [
     "Codec",
     "CodecSpec",
     "CommandResult",
+    "CostSet",
     "Counters",
     "Deployment",
     "DeploymentReady",
@@ -220,6 +228,7 @@ __all__ = [
     "EvalScore",
     "EvalServer",
     "EvalSpec",
+    "Figure",
     "FileSpec",
     "FittedWords",
     "FixedLoadPlan",
@@ -276,6 +285,7 @@ __all__ = [
     "Session",
     "SingleTurn",
     "Sku",
+    "Source",
     "Spec",
     "Stop",
     "StreamEvent",

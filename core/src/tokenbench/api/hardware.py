@@ -8,25 +8,7 @@ from collections.abc import Sequence
 import attrs
 
 from .frozen import FrozenMap
-
-
-@attrs.frozen(kw_only=True)
-class Sku:
-    """One chip of a catalogue. `source` and `date` belong to its figures; unknown figures are None.
-
-    `aliases`: names as drivers report them, in lower case. `dense_flops`: FLOP/s without sparsity,
-    by data type (``bf16``).
-    """
-
-    name: str
-    vendor: str
-    source: str
-    date: str
-    aliases: tuple[str, ...] = ()
-    memory_bytes: int | None = None
-    memory_bandwidth_bytes_s: float | None = None
-    tdp_w: float | None = None
-    dense_flops: FrozenMap[float] = FrozenMap()
+from .sku import Sku
 
 
 @attrs.frozen(kw_only=True)

@@ -32,7 +32,7 @@ class EngineSpec:
 @attrs.frozen(kw_only=True)
 class HardwareSpec:
     """A vendor's accelerators, or the host's CPU (`accelerated` False: it has no devices to
-    allocate; its unit is the host).
+    allocate; its unit is the host). `catalogue_only`: it looks for no devices and reads none.
     """
 
     name: str
@@ -40,6 +40,7 @@ class HardwareSpec:
     factory: Callable[[Any], Hardware]
     options: type[Any] = NoOptions
     accelerated: bool = True
+    catalogue_only: bool = False
 
 
 @attrs.frozen(kw_only=True)

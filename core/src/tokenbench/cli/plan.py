@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(obj: dict[str, Any], asked: dict[str, Any], explain: bool, as_json: bool) -> None:
     """Show what `bench run` would do with the same arguments, without doing it."""
-    plan, _ = plan_request(asked, obj["without"])
+    plan, _ = plan_request(asked, obj["without"], by_catalogue=True)
     if as_json:
         echo(json.dumps(plan.data(), indent=2))
         return

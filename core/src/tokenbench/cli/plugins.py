@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .streams import Command, echo
+from .table import print_table, printable
 
 if TYPE_CHECKING:
     from tokenbench.plugins.discovery import Candidate, Misplaced
     from tokenbench.plugins.state import Outcome
-
-
-_WIDEST = 60
 
 
 @click.group("plugins", invoke_without_command=True)
@@ -52,10 +50,10 @@ def list_command(
     for c in candidates:
         state = [_state(outcomes[c])] if check else []
         table.append([c.kind, c.name, c.distribution, c.version, c.api or "-", *state])
-    _print_table(table)
+    print_table(table)
     for stray in strays:
         origin = f"{stray.distribution} {stray.version}"
-        echo(_printable(f"not found: {origin}: {stray.message} ({stray.hint})"))
+        echo(printable(f"not found: {origin}: {stray.message} ({stray.hint})"))
 
 
 def _stray_row(stray: Misplaced) -> dict[str, Any]:
@@ -73,14 +71,6 @@ def _stray_row(stray: Misplaced) -> dict[str, Any]:
     }
 
 
-def _print_table(table: list[list[str]]) -> None:
-    table = [[_printable(cell)[:_WIDEST] for cell in row[:-1]] + row[-1:] for row in table]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
-    for row in table:
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        echo("  ".join([*cells, row[-1]]).rstrip())
-
-
 def _outcomes(candidates: tuple[Candidate, ...]) -> dict[Candidate, Outcome]:
     from tokenbench.plugins.checking import check_all
 
@@ -91,16 +81,12 @@ def _state(outcome: Outcome) -> str:
     from tokenbench.plugins.state import Broken
 
     if isinstance(outcome, Broken):
-        return _printable(f"{outcome.stage}: {outcome.message} ({outcome.hint})")
+        return printable(f"{outcome.stage}: {outcome.message} ({outcome.hint})")
     words = [f"uses what is deprecated: {text}" for text in outcome.deprecated]
     for name, value in outcome.capabilities.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         words.append(name if shown is True else f"{name}: {shown}")
-    return _printable("; ".join(["ok", *words]))
-
-
-def _printable(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return printable("; ".join(["ok", *words]))
 
 
 def _row(candidate: Candidate, outcome: Outcome | None) -> dict[str, Any]:
@@ -153,9 +139,9 @@ def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) 
     for found in PluginRegistry(without=obj["without"]).kinds_of(ref.key, kind):
         subject = subject_of(found, ref.key, ref.options)
         findings = [run_check(item, subject) for item in checks_of(found, (0, 1, 2))]
-        _print_table(
+        print_table(
             [
-                [str(f.check.level), f.check.name, f.verdict.value, _printable(f.reason)]
+                [str(f.check.level), f.check.name, f.verdict.value, printable(f.reason)]
                 for f in findings
             ]
         )

@@ -69,7 +69,8 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Engine; repeat to compare several."),
         add("--model", multiple=True, metavar="NAME", help="Model; repeat for several."),
         add("--weights", metavar="NAME", help="Precision of the weights, for example fp8."),
-        add("--hardware", metavar="NAME[:...]", help="Hardware (default: cpu)."),
+        add("--hardware", metavar="NAME[:...]|SKU[:N]",
+            help="Hardware (default: cpu): a plugin, or N accelerators of a SKU."),
         add("--launcher", metavar="NAME[:...]",
             help="Where processes run (default: local)."),
         add("--tp", type=int, help="Tensor parallel degree."),
@@ -141,7 +142,7 @@ def read_request(asked: dict[str, Any]) -> tuple[Suite, Places]:
 
 def _from_flags(asked: dict[str, Any]) -> Suite:
     from tokenbench.api import Topology
-    from tokenbench.suite.plugin_ref import parse_plugin_ref
+    from tokenbench.suite.plugin_ref import parse_hardware_ref, parse_plugin_ref
     from tokenbench.suite.schema import DeploymentRequest, Suite
 
     if not asked["engine"]:
@@ -149,9 +150,10 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
             "nothing to run: neither a suite nor --engine was given",
             hint="bench run suite.yaml, or bench run --engine NAME --model NAME",
         )
+    parsers = {"hardware": parse_hardware_ref, "launcher": parse_plugin_ref}
     refs: dict[str, Any] = {
-        flag: parse_plugin_ref(asked[flag], where=f"--{flag}")
-        for flag in ("hardware", "launcher")
+        flag: parse(asked[flag], where=f"--{flag}")
+        for flag, parse in parsers.items()
         if asked[flag] is not None
     }
     return Suite(
@@ -271,12 +273,17 @@ def _levels(text: str, flag: str, kind: type[Any]) -> tuple[Any, ...]:
 
 
 def plan_request(
-    asked: dict[str, Any], without: tuple[str, ...], *, drawn_seed: int | None = None
+    asked: dict[str, Any],
+    without: tuple[str, ...],
+    *,
+    drawn_seed: int | None = None,
+    by_catalogue: bool = False,
 ) -> tuple[Plan, PluginInstances]:
     """The plan of what was asked for, and the plugins behind it.
 
     Args:
         drawn_seed: the seed of a run that is resumed; used if its suite has none.
+        by_catalogue: accelerators of a SKU need not be on this machine.
     """
     from tokenbench.plan.planner import make_plan
     from tokenbench.plan.resolve import resolve
@@ -287,4 +294,10 @@ def plan_request(
     suite, places = read_request(asked)
     plugins = PluginInstances(PluginRegistry(without=without))
     resolved = resolve(suite, plugins, places, drawn_seed=drawn_seed)
-    return make_plan(resolved, plugins, concurrency_per_worker=concurrency_per_worker()), plugins
+    plan = make_plan(
+        resolved,
+        plugins,
+        concurrency_per_worker=concurrency_per_worker(),
+        by_catalogue=by_catalogue,
+    )
+    return plan, plugins

@@ -116,9 +116,7 @@ def _run(job: EvalJob, send: Any) -> None:
 class Asking:
     """Asks the questions of an eval. `unanswered`: those that were given up, and why."""
 
-    def __init__(
-        self, evaluation: Eval, owner: Owner, server: HttpEvalServer, file: Path
-    ) -> None:
+    def __init__(self, evaluation: Eval, owner: Owner, server: HttpEvalServer, file: Path) -> None:
         self.server = server
         self.file = file
         self.unanswered: list[dict[str, str]] = []

@@ -31,7 +31,7 @@ def check_hardware(
     Raises:
         UsageError: it does not.
     """
-    _refuse(_hardware(deployment.request, plugins), deployment, places)
+    _refuse(_hardware(deployment, plugins), deployment, places)
 
 
 def _refuse(found: Iterator[_Found], deployment: ResolvedDeployment, places: Places) -> None:
@@ -82,9 +82,10 @@ def _layout(deployment: ResolvedDeployment, declared: EngineCapabilities) -> Ite
                 )
 
 
-def _hardware(asked: DeploymentRequest, plugins: PluginInstances) -> Iterator[_Found]:
-    declared = plugins.spec("engine", asked.engine.key).capabilities
-    kind = asked.hardware.name
+def _hardware(deployment: ResolvedDeployment, plugins: PluginInstances) -> Iterator[_Found]:
+    declared = plugins.spec("engine", deployment.request.engine.key).capabilities
+    hardware = deployment.hardware.plugin
+    kind = hardware.name
     if declared.hardware and kind not in declared.hardware:
         known = ", ".join(declared.hardware)
         yield (
@@ -92,7 +93,7 @@ def _hardware(asked: DeploymentRequest, plugins: PluginInstances) -> Iterator[_F
             f"does not run on {kind!r}",
             f"it runs on: {known}; name the hardware (--hardware {declared.hardware[0]})",
         )
-    accelerated = plugins.spec("hardware", asked.hardware.key).accelerated
+    accelerated = plugins.spec("hardware", hardware.key).accelerated
     if declared.needs_accelerators and not accelerated:
         installed = ", ".join(plugins.registry.names("hardware"))
         hint = f"name it: --hardware NAME, in a suite hardware: NAME; installed: {installed}"

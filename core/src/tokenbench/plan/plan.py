@@ -54,13 +54,15 @@ class PlannedEval:
 class PlannedDeployment:
     """One server (with all its processes), the points it serves and the evals it answers.
 
-    `probe`: the hardware of this machine; `devices`: those that the deployment uses. `number`: more
-    than 1 if an earlier deployment has the same identity and differs only in its address.
+    `hardware`: the plugin; `probe`: the hardware of this machine; `devices`: those that the
+    deployment uses. Both are empty if a SKU was planned from the catalogue. `number`: more than 1
+    if an earlier deployment has the same identity and differs only in its address.
     """
 
     id: str
     asked: DeploymentRequest
     request: EngineRequest
+    hardware: PluginRef
     probe: Probe
     devices: tuple[DeviceInfo, ...]
     accelerated: bool
@@ -69,6 +71,7 @@ class PlannedDeployment:
     series: tuple[PlannedSeries, ...]
     evals: tuple[PlannedEval, ...]
     number: int = 1
+    notes: tuple[str, ...] = ()
 
     @property
     def points(self) -> tuple[PlannedPoint, ...]:
@@ -109,12 +112,14 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the plan."""
-        return tuple(
+        hardware = [note for deployment in self.deployments for note in deployment.notes]
+        repeated = (
             f"deployment {index + 1} ({deployment.label}) has the settings of an earlier one and "
             f"differs only in its address; its points are numbered {deployment.number}"
             for index, deployment in enumerate(self.deployments)
             if deployment.number > 1
         )
+        return tuple(dict.fromkeys([*hardware, *repeated]))
 
     @property
     def points(self) -> int:

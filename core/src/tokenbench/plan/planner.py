@@ -42,11 +42,12 @@ from tokenbench.suite.schema import DeploymentRequest, PluginRef
 from .amend import amendments_for
 from .canonical import identity, plain
 from .capabilities import check_hardware, check_keys, check_port
+from .hardware import plan_hardware
 from .launch_check import check_launch
 from .launch_inputs import check_inputs
 from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
 from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
-from .probe import Prober, hardware_facts
+from .probe import Prober
 from .resolve import ResolvedDeployment, ResolvedSuite
 from .series import PlannedSeries
 from .traffic import check_traffic
@@ -57,11 +58,13 @@ def make_plan(
     plugins: PluginInstances,
     *,
     concurrency_per_worker: int = CONCURRENCY_PER_WORKER,
+    by_catalogue: bool = False,
 ) -> Plan:
     """Plan a suite for the hardware and the cores of this machine.
 
     Args:
         concurrency_per_worker: what one load worker can drive, from a calibration.
+        by_catalogue: plan for accelerators of a SKU without looking for them on this machine.
 
     Raises:
         UsageError: an engine, a model or a machine cannot do what is asked.
@@ -76,7 +79,7 @@ def make_plan(
     return Plan(
         resolved=resolved,
         deployments=tuple(
-            _deployment(resolved, deployment, plugins, prober, cores, count, taken)
+            _deployment(resolved, deployment, plugins, prober, cores, count, taken, by_catalogue)
             for deployment in resolved.deployments
         ),
         cores=cores,
@@ -108,20 +111,27 @@ def _deployment(
     cores: Cores,
     count: WorkerCount,
     taken: Numbering,
+    by_catalogue: bool,
 ) -> PlannedDeployment:
     asked, layout, places = deployment.request, deployment.layout, resolved.places
     spec: EngineSpec = plugins.spec("engine", asked.engine.key)
     check_keys(deployment, plugins, places)
     model, weights = _model(asked, spec, plugins, deployment.path, places)
-    accelerated = plugins.spec("hardware", asked.hardware.key).accelerated
-    probe = prober(asked.hardware)
-    facts = hardware_facts(
-        asked.hardware, probe, accelerated=accelerated, accelerators=layout.accelerators
+    hardware = deployment.hardware.plugin
+    accelerated = plugins.spec("hardware", hardware.key).accelerated
+    planned = plan_hardware(
+        deployment.hardware,
+        prober,
+        accelerated=accelerated,
+        accelerators=layout.accelerators,
+        by_catalogue=by_catalogue,
+        place=places(f"{deployment.path}.hardware"),
     )
+    facts = planned.facts
     check_hardware(deployment, plugins, places)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
     with places.told(f"{deployment.path}.engine"):
-        launch, settings, start = _launch(request, asked, model, weights, plugins)
+        launch, settings, start = _launch(request, deployment, model, weights, plugins)
         check_inputs(launch)
         version = plugins.engine(asked.engine).planned_version()
     check_port(asked, launch, deployment, places)
@@ -144,14 +154,16 @@ def _deployment(
         id=identity(base),
         asked=asked,
         request=attrs.evolve(request, served_name=launch.served_name or request.served_name),
-        probe=probe,
-        devices=probe.devices[: facts.count],
+        hardware=hardware,
+        probe=planned.probe,
+        devices=planned.devices,
         accelerated=accelerated,
         launch=launch,
         settings=settings,
         series=_series(resolved, plugins, base, cores, count),
         evals=_evals(resolved, plugins, model, weights, request, launch, start),
         number=number,
+        notes=planned.notes,
     )
 
 
@@ -240,7 +252,7 @@ def _request(
 
 def _launch(
     request: EngineRequest,
-    asked: DeploymentRequest,
+    deployment: ResolvedDeployment,
     model: ModelSpec | None,
     weights: Weights | None,
     plugins: PluginInstances,
@@ -248,13 +260,14 @@ def _launch(
     """The engine's processes with all layers of settings, the origin of each setting, and a
     function that plans another request with the same layers.
     """
+    asked, hardware = deployment.request, deployment.hardware.plugin
     name = asked.engine.name
     engine, facts = plugins.engine(asked.engine), request.hardware
     plan = engine.plan(request)
     check_launch(plugins.owner("engine", asked.engine.key), plan)
     amendments = amendments_for(plugins.registry, name, request, plan)
     layers = [
-        hardware_layer(facts.kind, plugins.hardware(asked.hardware).environment()),
+        hardware_layer(facts.kind, plugins.hardware(hardware).environment()),
         *recipe_layers(_recipes(model, asked, facts, weights)),
         *amendment_layers(amendments),
         Layer(name="suite", source="suite", flags=asked.flags, environment=asked.environment),

@@ -16,6 +16,7 @@ from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest, PluginRef, Suite
 from tokenbench.suite.secrets import looks_secret
 
+from .hardware import ResolvedHardware, resolve_hardware
 from .load import ResolvedLoad, resolve_load
 
 
@@ -24,6 +25,7 @@ class ResolvedDeployment:
     """A deployment whose plugins exist and take their options. `path`: ``deployments[0]``."""
 
     request: DeploymentRequest
+    hardware: ResolvedHardware
     layout: Layout
     path: str
 
@@ -142,8 +144,9 @@ def _thresholds(suite: Suite, places: Places) -> CertificationThresholds:
 def _deployment(
     request: DeploymentRequest, path: str, plugins: PluginInstances, places: Places
 ) -> ResolvedDeployment:
-    for kind in ("engine", "hardware", "launcher"):
+    for kind in ("engine", "launcher"):
         _check_plugin(plugins, places, kind, getattr(request, kind), f"{path}.{kind}")
+    hardware = resolve_hardware(request.hardware, plugins, places, f"{path}.hardware")
     for name, value in request.environment.items():
         if looks_secret(name) and "{secret:" not in value:
             raise UsageError(
@@ -159,7 +162,7 @@ def _deployment(
         _check_range(places, f"{pool_path}.replicas", pool.replicas, MOST_DEGREE)
         for axis, degree in pool.topology.degrees.items():
             _check_range(places, f"{pool_path}.topology.{axis}", degree, MOST_DEGREE)
-    return ResolvedDeployment(request=request, layout=layout, path=path)
+    return ResolvedDeployment(request=request, hardware=hardware, layout=layout, path=path)
 
 
 def _check_pools(request: DeploymentRequest, path: str, places: Places) -> None:

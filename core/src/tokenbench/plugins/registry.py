@@ -59,12 +59,17 @@ class PluginRegistry:
     """The plugins of one command. A plugin is imported when it is first requested."""
 
     def __init__(self, *, without: Iterable[str] = ()) -> None:
-        self.candidates = discover(without=without)
+        self._without = tuple(without)
+        self.candidates = discover(without=self._without)
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._users: dict[str, set[Candidate]] = {}
         self._specs: dict[Candidate, Any] = {}
         self._registered: dict[tuple[str, str], Any] = {}
+
+    def apart(self) -> PluginRegistry:
+        """A registry of the same plugins with none loaded."""
+        return PluginRegistry(without=self._without)
 
     def implementations(self, hook: str) -> tuple[Implementation, ...]:
         """The loaded plugins' implementations of a hook, by module name. They are called one by

@@ -83,9 +83,7 @@ class DeploymentRun:
                 ask_evals(self._run, deployment, [planned], twin)
         set_accuracy(self._run, deployment)
 
-    def _check_traffic(
-        self, series: list[PlannedSeries], tokenizer: Tokenizer | None
-    ) -> None:
+    def _check_traffic(self, series: list[PlannedSeries], tokenizer: Tokenizer | None) -> None:
         """Make the first session of each workload, before the engine is started in vain."""
         request, plugins = self._deployment.request, self._run.plugins
         engine = plugins.engine(self._deployment.asked.engine)
@@ -164,7 +162,7 @@ class DeploymentRun:
     def _telemetry(
         self, stack: contextlib.ExitStack, deployment: PlannedDeployment
     ) -> Telemetry | None:
-        ref = deployment.asked.hardware
+        ref = deployment.hardware
         probe = deployment.probe
         for field, why in probe.notes.items():
             self._run.facts[f"not_measured.{ref.name}.{field}"] = why
@@ -238,7 +236,7 @@ class DeploymentRun:
             )
             self._measure(own, series, made)
             if telemetry is not None and telemetry.killed is not None:
-                name = deployment.asked.hardware.name
+                name = deployment.hardware.name
                 self._run.note(f"{name}: no samples from some moment on: {telemetry.killed}")
 
     def _fitting(self, server: RunningServer) -> Fitting:
@@ -354,7 +352,6 @@ class DeploymentRun:
             n * (p.stop.duration_s or 0.0) * (1 + _DRAIN_SHARE)
             for n, p in zip(repeats, points, strict=True)
         )
-
 
 
 def _power_limited(probe: Probe) -> bool | None:

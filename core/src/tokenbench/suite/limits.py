@@ -59,6 +59,9 @@ MOST_DEGREE = 4096
 report, arXiv 2412.19437).
 """
 
+MOST_ACCELERATORS = 100_000
+"""Of a SKU: ten times the largest scale-up domain (a TPU7x pod, 9,216 chips)."""
+
 MOST_WORKERS = 1024
 """Load workers: each needs a core of its own."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tokenbench.api import UsageError
 
-from .schema import PluginRef, TextOptions
+from .schema import PluginRef, SkuRef, TextOptions
+
+_DIGITS = 20
+"""More digits than any count has; int() refuses thousands."""
 
 
 def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
@@ -36,6 +40,25 @@ def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
             raise UsageError(f"{where}: {key!r} is given twice", hint="give it once")
         options[key] = _unquote(value.strip())
     return PluginRef.of(name, TextOptions(options))
+
+
+def parse_hardware_ref(text: str, *, where: str) -> PluginRef | SkuRef:
+    """Parse ``SKU:COUNT``, or a plugin like :func:`parse_plugin_ref`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    key, _, count = text.partition(":")
+    hint = "write SKU:COUNT such as h200:8, or NAME:key=value,key=value"
+    if not key or not re.fullmatch(r"[+-]?\d+", count.strip(), re.ASCII):
+        try:
+            return parse_plugin_ref(text, where=where)
+        except UsageError as error:
+            raise UsageError(error.message, hint=hint) from None
+    try:
+        return SkuRef.of(key, int(count[:_DIGITS]))
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}, got {count[:_DIGITS]}", hint=hint) from None
 
 
 def _split(text: str, where: str) -> list[str]:

@@ -13,6 +13,7 @@ from tokenbench.api.load import ARRIVALS
 from .limits import (
     LEAST_BURSTINESS,
     LEAST_RATE,
+    MOST_ACCELERATORS,
     MOST_BURSTINESS,
     MOST_CONCURRENCY,
     MOST_DURATION_S,
@@ -55,11 +56,37 @@ class PluginRef:
         return cls(name, options if options is not None else FrozenMap(), distribution or None)
 
 
+@attrs.frozen
+class SkuRef:
+    """Accelerators of a SKU: ``h200:8``. `distribution` as in :class:`PluginRef`."""
+
+    name: str
+    count: int
+    distribution: str | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.distribution is None else f"{self.distribution}/"
+        return f"{where}{self.name}:{self.count}"
+
+    @classmethod
+    def of(cls, key: str, count: int) -> SkuRef:
+        """From ``SKU`` or ``DIST/SKU``, and how many.
+
+        Raises:
+            ValueError: the count is out of range.
+        """
+        if not 1 <= count <= MOST_ACCELERATORS:
+            raise ValueError(f"expected between 1 and {MOST_ACCELERATORS:,} of {key!r}")
+        distribution, _, name = key.rpartition("/")
+        return cls(name, count, distribution or None)
+
+
 @attrs.frozen(kw_only=True)
 class DeploymentRequest:
     """One deployment. `pools` replaces `topology` if prefill and decode run apart.
 
-    `weights`: the precision of the weights (``fp8``). `flags` and `environment` override the
+    `weights`: the precision of the weights (``fp8``). `hardware`: a plugin, for what this machine
+    has, or accelerators of a SKU. `flags` and `environment` override the
     engine's own settings in every process. `port` is the first port of the first process, by
     default a free one; it is not part of a point's identity.
     """
@@ -67,7 +94,7 @@ class DeploymentRequest:
     engine: PluginRef
     model: str | None = None
     weights: str | None = None
-    hardware: PluginRef = PluginRef("cpu")
+    hardware: PluginRef | SkuRef = PluginRef("cpu")
     launcher: PluginRef = PluginRef("local")
     topology: Topology = Topology()
     pools: tuple[Pool, ...] = ()

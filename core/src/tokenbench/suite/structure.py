@@ -19,7 +19,7 @@ from tokenbench.api import FlagValue, FrozenMap, Pool, Topology, UsageError
 
 from .forms import form_hint
 from .options import freeze, holds_list, type_arms
-from .plugin_ref import parse_plugin_ref
+from .plugin_ref import parse_hardware_ref, parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
     DeploymentRequest,
@@ -27,6 +27,7 @@ from .schema import (
     LoadRequest,
     PluginRef,
     RepeatsRequest,
+    SkuRef,
     Suite,
     TextOptions,
 )
@@ -79,6 +80,8 @@ def unstructure(suite: Suite) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, PluginRef):
         return {value.key: _plain(value.options)}
+    if isinstance(value, SkuRef):
+        return str(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -96,6 +99,9 @@ def _converter(text_options: bool) -> cattrs.Converter:
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(int | str, _workers)
     converter.register_structure_hook(PluginRef, functools.partial(_chosen, text=text_options))
+    converter.register_structure_hook(
+        PluginRef | SkuRef, functools.partial(_hardware, text=text_options)
+    )
     converter.register_structure_hook_func(lambda kind: kind == FrozenMap[FlagValue], _flags)
     converter.register_structure_hook_func(lambda kind: kind == FrozenMap[str], _variables)
     converter.register_structure_hook_func(lambda kind: kind == FrozenMap[Any], _mapping)
@@ -231,6 +237,16 @@ def _chosen(value: Any, _: Any, *, text: bool = False) -> PluginRef:
         return PluginRef.of(name, TextOptions(given) if text else given)
     keys = f" with the keys {', '.join(value)}" if value and isinstance(value, dict) else ""
     raise ValueError(f"expected NAME or {{NAME: {{key: value}}}}, got {kind_of(value)}{keys}")
+
+
+def _hardware(value: Any, kind: Any, *, text: bool = False) -> PluginRef | SkuRef:
+    """``sku:8``, or a plugin like :func:`_chosen`."""
+    if not isinstance(value, str):
+        return _chosen(value, kind, text=text)
+    try:
+        return parse_hardware_ref(value, where="here")
+    except UsageError as error:
+        raise ValueError(error.message.removeprefix("here: ")) from None
 
 
 def _first(error: Exception) -> tuple[str, str]:

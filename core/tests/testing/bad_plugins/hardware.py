@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import attrs
 
 from tokenbench.api import (
+    CostSet,
     DeviceInfo,
     FrozenMap,
     Hardware,
@@ -19,6 +20,7 @@ from tokenbench.api import (
     Sample,
     Sampler,
     Sku,
+    Source,
 )
 from tokenbench.testing.kit import Subject
 
@@ -32,6 +34,24 @@ _SKU = Sku(
     memory_bandwidth_bytes_s=3.3e12,
     tdp_w=700.0,
     dense_flops=FrozenMap({"bf16": 989e12}),
+)
+_COSTS = CostSet(
+    version="2026",
+    source="its maker's price list",
+    date="2026-01",
+    all_in_w=1400.0,
+    usd_per_hour=FrozenMap({"neocloud": 1.5}),
+)
+_FULL = attrs.evolve(
+    _SKU,
+    precisions=("fp8", "bf16"),
+    scale_up_size=8,
+    scale_up_bandwidth_bytes_s=450e9,
+    scale_out_bandwidth_bytes_s=50e9,
+    accelerators_per_host=8,
+    host_link="PCIe 5.0 x16",
+    costs=(_COSTS, attrs.evolve(_COSTS, version="2027", date="2027-01")),
+    sources=FrozenMap({"scale_up_size": Source("a manual", "2026-11")}),
 )
 _OTHER = attrs.evolve(_SKU, name="x2", aliases=("acme x2",), date="2026-11-21")
 _DEVICES = (
@@ -95,6 +115,16 @@ class Chip(Hardware):
         return self.reader(devices)
 
 
+class Listed(Hardware):
+    """A catalogue and nothing else."""
+
+    def catalogue(self) -> Sequence[Sku]:
+        return (_FULL,)
+
+    def probe(self) -> Probe:
+        return Probe(reason="it is not looked for", hint="plan with it")
+
+
 class NeedsADevice(Chip):
     def sampler(self, devices: Sequence[int]) -> Sampler | None:
         self.first = devices[0]
@@ -110,13 +140,21 @@ def _raise() -> Probe:
 
 
 def _subject(
-    make: Callable[[NoOptions], Any] | None = None, *, accelerated: bool = True, **members: Any
+    make: Callable[[NoOptions], Any] | None = None,
+    *,
+    accelerated: bool = True,
+    catalogue_only: bool = False,
+    **members: Any,
 ) -> Subject:
     def chip(_: NoOptions) -> Hardware:
         return type("Bad", (Chip,), {k: _member(v) for k, v in members.items()})()
 
     spec = HardwareSpec(
-        name="acme", summary="a chip", factory=make or chip, accelerated=accelerated
+        name="acme",
+        summary="a chip",
+        factory=make or chip,
+        accelerated=accelerated,
+        catalogue_only=catalogue_only,
     )
     return Subject(
         kind="hardware",
@@ -136,6 +174,10 @@ def _sku(**changes: Any) -> tuple[Sku, ...]:
     return (attrs.evolve(_SKU, **changes), _OTHER)
 
 
+def _priced(**changes: Any) -> tuple[Sku, ...]:
+    return _sku(costs=(_COSTS, attrs.evolve(_COSTS, version="2027", **changes)))
+
+
 def _devices(**changes: Any) -> Probe:
     return attrs.evolve(_PROBE, devices=(_DEVICES[0], attrs.evolve(_DEVICES[1], **changes)))
 
@@ -149,6 +191,8 @@ _clock = itertools.count()
 GOOD = [
     _subject(),
     _subject(found=Probe(reason="no driver here", hint="install it")),
+    _subject(skus=(_FULL, _OTHER)),
+    _subject(lambda _: Listed(), catalogue_only=True),
     _subject(accelerated=False, skus=(), found=_devices(sku="the host itself")),
 ]
 BAD = {
@@ -162,6 +206,15 @@ BAD = {
     "aliases-are-lower-case": _subject(skus=_sku(aliases=("ACME X1",))),
     "aliases-are-unique": _subject(skus=_sku(aliases=("acme x2",))),
     "skus-have-source-and-date": _subject(skus=_sku(date="last autumn")),
+    "sku-sources-name-figures": _subject(
+        skus=_sku(sources=FrozenMap({"tpd_w": Source("a manual", "2026-11")}))
+    ),
+    "sku-precisions-include-those-with-flops": _subject(skus=_sku(precisions=("fp8",))),
+    "cost-sets-are-distinct": _subject(skus=_priced()),
+    "prices-are-of-known-ownership-models": _subject(
+        skus=_priced(date="2027-01", usd_per_hour=FrozenMap({"colocation": 1.5}))
+    ),
+    "catalogue-only-hardware-finds-nothing": _subject(catalogue_only=True),
     "sku-figures-are-positive": _subject(skus=_sku(tdp_w=-1.0)),
     "sku-figures-are-in-their-units": _subject(skus=_sku(memory_bytes=80)),
     "probe-never-raises": _subject(found=_raise),

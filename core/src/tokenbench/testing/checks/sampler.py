@@ -11,7 +11,8 @@ import attrs
 from tokenbench.api import Sample, Sampler
 from tokenbench.testing.kit import Subject, check, fail, skip
 
-from .hardware import devices_of, hardware_of, probe_of
+from .catalogue import hardware_of
+from .hardware import devices_of, probe_of
 
 _SAMPLE_RANGES = {
     "power_w": (0.0, 1e5),

@@ -1,0 +1,1 @@
+"""OpenAI's Jalapeño as tokenbench hardware."""

@@ -1,0 +1,11 @@
+"""The hardware `jalapeno` passes the conformance kit."""
+
+from __future__ import annotations
+
+from tokenbench.testing import HardwareKit
+
+
+class TestJalapeno(HardwareKit):
+    """All checks that need no device."""
+
+    name = "jalapeno"

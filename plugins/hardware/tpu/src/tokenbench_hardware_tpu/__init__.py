@@ -1,0 +1,1 @@
+"""Google TPUs as tokenbench hardware."""

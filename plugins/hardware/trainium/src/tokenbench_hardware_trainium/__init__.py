@@ -1,0 +1,1 @@
+"""AWS Trainium as tokenbench hardware."""
