@@ -255,12 +255,12 @@ def test_a_phase_of_failing_requests_ends_in_time(run_here, monkeypatch, system)
 
 
 def test_a_dead_server_is_not_flooded_with_connects(run_here) -> None:
-    """Each slot waits longer after each refused connect; after a while the phase ends."""
+    """Each refused connect makes its request wait longer; after a while the phase ends."""
     url = f"http://127.0.0.1:{free_port()}"
     result = run_here(url, 5000, concurrency=8, stop=Stop(duration_s=60))
     assert result.summary.stopped_by == "failing"
     assert result.summary.wall_s < 30
-    # 10, 20, 40, ... ms: nine refusals of each slot within 3 s, and those in progress at the end.
+    # After 10, 20, 40, ... ms: nine refusals in turn within 3 s, and those in progress at the end.
     assert result.summary.turns == result.summary.failed <= 8 * 12
     assert result.errors[0] == "connect: cannot connect: Connection refused"
 

@@ -53,7 +53,7 @@ class Cause(enum.StrEnum):
     ANSWER = enum.auto()
 
 
-# No time mends these.
+# Waiting does not help.
 PERMANENT = frozenset(
     {
         Cause.UNKNOWN_HOST,
@@ -210,7 +210,7 @@ _TEXTS: tuple[tuple[str, Cause, str, str], ...] = (
         rf"{_CONNECT}no answer within (.*)",
         Cause.SILENT,
         "{url} accepts no connection: no answer within {found}",
-        "check the address, and whether a firewall drops the packets",
+        "check the address, and whether a firewall blocks connections",
     ),
     (
         rf"{_CONNECT}(.*)",

@@ -34,9 +34,10 @@ from .timers import Timers
 
 _MONITOR_NS = 250_000_000
 _REPORT_NS = 50_000_000
-# A phase ends if for this long requests only failed: at least so many, and one per slot; no token
-# came, and no request was waiting all the time (sent within the first moments). A server that
-# serves some requests slowly and rejects all others passes, and so does one that fails a share.
+# A phase ends if for this long requests only failed: at least so many, and as many as the
+# concurrency; no token came, and no request was waiting all the time (sent within the first
+# moments). A server that serves some requests slowly and rejects all others passes, and so does one
+# that fails a share.
 _FAILING_NS, _FAILING_REQUESTS = 3_000_000_000, 10
 _FIRST_MOMENTS_NS = 500_000_000
 # Idle connections that an open loop keeps ready.
