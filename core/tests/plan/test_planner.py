@@ -12,6 +12,7 @@ import pytest
 from tokenbench.api import (
     AccuracyThreshold,
     Architecture,
+    Codec,
     DeviceInfo,
     EndpointSpec,
     Engine,
@@ -33,6 +34,8 @@ from tokenbench.api import (
     Weights,
     Workload,
 )
+from tokenbench.guard.owner import Owner
+from tokenbench.load.codecs import find_codec
 from tokenbench.load.cores import WorkerCount, split_cores
 from tokenbench.plan.load import resolve_load
 from tokenbench.plan.planner import make_plan
@@ -119,6 +122,14 @@ class FakePlugins:
     def identity_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
         """As given."""
         return ref.options
+
+    def owner(self, kind: str, name: str) -> Owner:
+        """As errors name it."""
+        return Owner(kind, name)
+
+    def codec(self, name: str) -> Codec:
+        """A built-in one."""
+        return find_codec(name, None)
 
     def engine(self, ref: PluginRef) -> Engine:
         """The engine."""

@@ -218,7 +218,7 @@ def test_a_hook_receives_the_arguments_it_names(site: Path) -> None:
     registry = PluginRegistry()
     registry.spec("workload", "w")
     (amend,) = registry.implementations("bench_amend_launch")
-    assert amend(request=1, plan=2) == 2
+    assert amend("pure", int, request=1, plan=2) == 2
 
 
 def test_the_traceback_is_logged(site: Path, monkeypatch, tmp_path: Path) -> None:
