@@ -253,10 +253,14 @@ def lives() -> dict[str, tuple[float, float]]:
     return {target: (first, last) for target, (first, last) in seen.items()}
 
 
-def measure(rows: Path, moments: int) -> list[Outcome]:
-    """All runs that `rows` lacks; returns all."""
-    done = [Outcome(**json.loads(line)) for line in rows.read_text().splitlines()]
-    known = {(one.target, one.fault, one.moment) for one in done}
+def read(rows: Path) -> list[Outcome]:
+    """The runs so far."""
+    return [Outcome(**json.loads(line)) for line in rows.read_text().splitlines()]
+
+
+def measure(rows: Path, moments: int) -> None:
+    """All runs that `rows` lacks."""
+    known = {(one.target, one.fault, one.moment) for one in read(rows)}
     spans = lives()
     jobs = [(t, f, m) for t in TARGETS for f in SIGNALS for m in range(moments)]
     jobs += [("external server", f, m) for f in SERVER_FAULTS for m in range(moments)]
@@ -273,11 +277,9 @@ def measure(rows: Path, moments: int) -> list[Outcome]:
                     first, last = spans[target]
                     time.sleep((last - first) * share)
                     found = strike(run, target, fault, moment)
-        done.append(found)
         with rows.open("a") as out:
             out.write(json.dumps(attrs.asdict(found)) + "\n")
         print(target, fault, moment, found.problems or "ok", file=sys.stderr)
-    return done
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -317,7 +319,9 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, default=Path("process_faults.jsonl"))
     args = parser.parse_args()
     args.rows.touch()
-    outcomes = measure(args.rows, args.moments)
+    with contextlib.suppress(KeyboardInterrupt):
+        measure(args.rows, args.moments)
+    outcomes = read(args.rows)
     print(table(outcomes))
     sys.exit(any(one.problems for one in outcomes))
 

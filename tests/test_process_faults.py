@@ -26,7 +26,7 @@ MEASURED = {0, 6}  # 6: this machine was too busy.
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
     """A run that has just begun to measure."""
-    with faults.Run(tmp_path / "run", seconds=2.0, evals=False) as made:
+    with faults.Run(tmp_path / "run", seconds=1.0, evals=False) as made:
         made.wait_until_said("event=measuring")
         time.sleep(0.3)
         yield made
@@ -99,7 +99,8 @@ def test_matrix_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(faults, "SIGNALS", ("KILL",))
     monkeypatch.setattr(faults, "SERVER_FAULTS", ())
     monkeypatch.setattr(faults, "lives", dict)
-    found = faults.measure(rows, 1)
+    faults.measure(rows, 1)
+    found = faults.read(rows)
     assert found == [done]
     assert "| bench | KILL | 1 | -9 (1) | running (1) | 1 | 0 | 0.1 s | left running: python |" in (
         faults.table(found)

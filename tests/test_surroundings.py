@@ -275,6 +275,36 @@ def test_disk_that_fills_up(bench) -> None:
     assert (state["state"], "disk is full" in state["error"]) == ("failed", True)
 
 
+@pytest.mark.parametrize(
+    ("raised", "code", "state", "message"),
+    [
+        ("RuntimeError('odd')", 1, "failed", "this is a bug in bench: RuntimeError: odd"),
+        ("BrokenPipeError('odd')", 1, "failed", "this is a bug in bench: RuntimeError: a pipe"),
+        ("SystemExit(0)", 3, "failed", "a plugin ended the program with exit code 0"),
+        ("KeyboardInterrupt", 130, "interrupted", "interrupted at once"),
+        ("OSError(24, 'Too many open files')", 1, "failed", "too many open files"),
+    ],
+)
+def test_unexpected_end(bench, raised: str, code: int, state: str, message: str) -> None:
+    """Whatever is raised in a run: a final state, and an error of two lines."""
+    program = (
+        "import sys; from tokenbench.cli.main import main; from tokenbench.run import deployment\n"
+        f"def fail(self): raise {raised}\n"
+        "deployment.DeploymentRun.run = fail; main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *SHORT],
+        cwd=bench.folder,
+        env=bench.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stderr.splitlines()
+    assert (done.returncode, _state(bench)) == (code, state), done.stderr
+    assert message in lines[-2] and lines[-1].startswith("hint: ")
+
+
 def test_second_ctrl_c(bench) -> None:
     """It ends the run at once, with a final state."""
     script = "scripted:script='--never-ready'"

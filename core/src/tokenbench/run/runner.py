@@ -12,6 +12,7 @@ from tokenbench.api import (
     BenchError,
     EvalOutcome,
     Interrupted,
+    PluginError,
     PointResult,
     RunFinished,
     RunStarted,
@@ -90,6 +91,11 @@ class Runner:
             error = failure
         except KeyboardInterrupt:
             error = _at_once()
+        except SystemExit as exit_:
+            error = PluginError(
+                f"a plugin ended the program with exit code {exit_.code}",
+                hint="report it to the author of the plugin",
+            )
         except Exception as failure:
             error = self._of_the_machine(failure)
             if error is None:
@@ -147,10 +153,13 @@ class Runner:
         """Write the table and the final state, whatever happened before; returns the state, and
         the first error.
         """
+        lost: Exception | None = None
         try:
             self._write_results()
         except BenchError as failure:
             error = error or failure
+        except Exception as failure:
+            lost, bug = failure, bug or f"{type(failure).__name__}: {failure}"
         state = "failed" if error is not None or bug is not None else "complete"
         state = "interrupted" if isinstance(error, Interrupted) else state
         try:
@@ -165,6 +174,8 @@ class Runner:
                 exit_code=error.exit_code if error else int(bug is not None),
             )
         )
+        if lost is not None:
+            raise lost
         return state, error
 
     def _write_results(self) -> None:

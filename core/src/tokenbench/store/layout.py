@@ -103,7 +103,8 @@ class RunDirectory:
 
     def write_state(self, value: Any) -> None:
         """Write ``run.json``, which must be possible at the end even if the disk is full."""
-        self.path.mkdir(parents=True, exist_ok=True)  # The folder may have been deleted.
+        with guarded(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)  # The folder may have been deleted.
         data = json.dumps(value, indent=2).encode() + b"\n"
         write_with_room(self.path / "run.json", data, _STATE_BYTES)
 

@@ -185,5 +185,5 @@ def test_evals_with_and_without_a_threshold() -> None:
 def test_empty_and_failed_runs() -> None:
     """With the state and the error."""
     text = _show(state="failed", error="the engine died")
-    assert "no point was measured" in text
+    assert "no point to show" in text
     assert "run failed: the engine died" in text

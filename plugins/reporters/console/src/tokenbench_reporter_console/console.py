@@ -63,7 +63,7 @@ class ConsoleReporter(Reporter):
         for group in _groups(run.results):
             self._group(console, group)
         if not run.results:
-            _print(console, "no point was measured")
+            _print(console, "no point to show")
         for outcome in run.evals:
             _print(console, _eval_line(outcome), _eval_style(outcome))
         for note in run.notes:
