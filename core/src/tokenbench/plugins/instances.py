@@ -23,7 +23,7 @@ from tokenbench.api import (
 )
 from tokenbench.load.codecs import BUILT_IN
 from tokenbench.suite.options import build_options
-from tokenbench.suite.schema import PluginRef, TextOptions
+from tokenbench.suite.schema import PluginRef, YamlOptions
 
 from .registry import PluginRegistry
 
@@ -70,7 +70,7 @@ class PluginInstances:
         if key not in self._options:
             spec = self.spec(kind, ref.key)
             place = where or f"{kind} {ref.name}"
-            typed = not isinstance(ref.options, TextOptions)
+            typed = isinstance(ref.options, YamlOptions)
             made = build_options(spec.options, ref.options, where=place, typed=typed)
             self._options[key] = made
         return self._options[key]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenbench.api import UsageError
+from tokenbench.api import FrozenMap, UsageError
 
-from .schema import PluginRef, TextOptions
+from .schema import PluginRef
 
 
 def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
@@ -33,7 +33,7 @@ def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
         if key in options:
             raise UsageError(f"{where}: {key!r} is given twice", hint="give it once")
         options[key] = _unquote(value.strip())
-    return PluginRef.of(name, TextOptions(options))
+    return PluginRef.of(name, FrozenMap(options))
 
 
 def _split(text: str, where: str) -> list[str]:
