@@ -25,7 +25,7 @@ from tokenbench.guard.members import limited
 from tokenbench.guard.owner import Owner
 from tokenbench.load.codecs import BUILT_IN, find_codec
 from tokenbench.suite.options import build_options
-from tokenbench.suite.schema import PluginRef, TextOptions
+from tokenbench.suite.schema import PluginRef, YamlOptions
 
 from .codec_check import check_codec
 from .registry import PluginRegistry, owner_of
@@ -80,7 +80,7 @@ class PluginInstances:
         if key not in self._options:
             spec = self.spec(kind, ref.key)
             place = where or f"{kind} {ref.name}"
-            typed = not isinstance(ref.options, TextOptions)
+            typed = isinstance(ref.options, YamlOptions)
             self._options[key] = call(
                 self.owner(kind, ref.key),
                 "its options",

@@ -15,9 +15,9 @@ FORMS = {
     "seed": "seed: 7",
     "requires": "requires: [tokenbench-engine-x>=0.1]",
     "use": "use: [NAME]",
-    "deployments": "deployments: [{engine: llamacpp, model: smollm2}]",
-    "deployments.engine": "engine: {llamacpp: {slots: 4}}",
-    "deployments.model": "model: smollm2",
+    "deployments": "deployments: [{engine: NAME, model: NAME}]",
+    "deployments.engine": "engine: {NAME: {key: value}}",
+    "deployments.model": "model: NAME",
     "deployments.weights": "weights: fp8",
     "deployments.hardware": "hardware: cpu",
     "deployments.launcher": "launcher: local",
@@ -65,7 +65,7 @@ FORMS = {
     "load.stall_timeout_s": "stall_timeout_s: 120",
     "load.request_timeout_s": "request_timeout_s: 600",
     "certification": "certification: {client_cpu_share: {flag: 0.9}}",
-    "evals": "evals: [{demo: {limit: 40}}]",
+    "evals": "evals: [{NAME: {limit: 40}}]",
     "reporters": "reporters: [console, files]",
 }
 """By path without indices."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tokenbench.api import UsageError
+from tokenbench.api import FrozenMap, UsageError
 
-from .schema import PluginRef, SkuRef, TextOptions
+from .schema import PluginRef, SkuRef
 
 _DIGITS = 20
 """More digits than any count has; int() refuses thousands."""
@@ -39,7 +39,7 @@ def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
         if key in options:
             raise UsageError(f"{where}: {key!r} is given twice", hint="give it once")
         options[key] = _unquote(value.strip())
-    return PluginRef.of(name, TextOptions(options))
+    return PluginRef.of(name, FrozenMap(options))
 
 
 def parse_hardware_ref(text: str, *, where: str) -> PluginRef | SkuRef:

@@ -27,8 +27,10 @@ from .limits import (
 SUITE_VERSION = 1
 
 
-class TextOptions(FrozenMap[Any]):
-    """Options as typed on a command line: text, with the items of a list separated by ``/``."""
+class YamlOptions(FrozenMap[Any]):
+    """Options as a YAML file gives them: a list is a list. On a command line it is text with ``/``
+    between the items.
+    """
 
     __slots__ = ()
 

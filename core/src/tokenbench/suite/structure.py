@@ -29,7 +29,7 @@ from .schema import (
     RepeatsRequest,
     SkuRef,
     Suite,
-    TextOptions,
+    YamlOptions,
 )
 from .shown import kind_of, shown
 from .yaml_lines import Document, read
@@ -234,7 +234,7 @@ def _chosen(value: Any, _: Any, *, text: bool = False) -> PluginRef:
             return PluginRef.of(name)
         _expect(options, dict, "a mapping of options", at=f"{name}: ")
         given = _mapping(options, None)
-        return PluginRef.of(name, TextOptions(given) if text else given)
+        return PluginRef.of(name, given if text else YamlOptions(given))
     keys = f" with the keys {', '.join(value)}" if value and isinstance(value, dict) else ""
     raise ValueError(f"expected NAME or {{NAME: {{key: value}}}}, got {kind_of(value)}{keys}")
 
