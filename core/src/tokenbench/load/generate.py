@@ -6,6 +6,7 @@ import attrs
 
 from tokenbench.api import Codec, Target, Turn
 from tokenbench.launch.control import status_failure, tls_context
+from tokenbench.launch.failure import compression
 from tokenbench.launch.http_failure import failure_text
 
 from .records import ABSENT, Status
@@ -54,10 +55,10 @@ def generate(
         return _failed(failure_text(error, url))
     if reply.status_code != 200:
         return _failed(status_failure(reply, reply.text))
-    encoding = reply.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        # httpx could read it, but a load worker does not: it would measure the decompression.
-        return _failed(f"compressed response ({encoding})")
+    # httpx decodes it, but a load worker does not: it would measure the decompression.
+    compressed = compression(reply.headers.get("content-encoding"), reply.content)
+    if compressed is not None:
+        return _failed(compressed)
     return _read(codec, target, reply.content)
 
 
