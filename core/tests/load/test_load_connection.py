@@ -154,13 +154,14 @@ def test_redirects_name_their_address(start_server, run_here) -> None:
 
 
 @pytest.mark.parametrize("codec", [COMPLETIONS, CHAT])
-def test_compressed_responses_are_recognized(start_server, run_here, codec) -> None:
+@pytest.mark.parametrize("header", [b"Content-Encoding: gzip\r\n", b""], ids=["header", "bytes"])
+def test_compressed_responses_are_recognized(start_server, run_here, codec, header) -> None:
     """A proxy may compress although the request asks not to."""
     asked: list[str] = []
 
     def script(peer: Peer) -> None:
         asked.append(peer.head())
-        peer.send(whole(gzip.compress(b"".join(events())), OK + b"Content-Encoding: gzip\r\n"))
+        peer.send(whole(gzip.compress(b"".join(events())), OK + header))
 
     result = run_here(start_server(script).url, codec=codec)
     assert (result.statuses, result.errors) == (["BROKEN"], ("broken: compressed response (gzip)",))

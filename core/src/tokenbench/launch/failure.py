@@ -23,7 +23,8 @@ import attrs
 
 from tokenbench.api import BenchError, EngineError, MeasurementInvalid
 
-_MAX_WORDS = 300
+# Characters of a server's words, and of a failure with them.
+_MAX_WORDS, _MAX_FAILURE = 300, 400
 
 
 class Cause(enum.StrEnum):
@@ -125,7 +126,7 @@ _QUOTA = re.compile(r"quota|billing|credit|balance", re.IGNORECASE)
 _HTTP_ANSWER = re.compile(
     r"WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE"
 )
-_STATUS = re.compile(r"HTTP (\d{3}): ?(.*)", re.DOTALL)
+_STATUS = re.compile(r"^HTTP (\d{3}): ?(.*)", re.DOTALL)
 
 
 def explain(failure: str, url: str, *, key_variable: str | None = None) -> Explanation:
@@ -136,6 +137,7 @@ def explain(failure: str, url: str, *, key_variable: str | None = None) -> Expla
         url: the server's address.
         key_variable: name of the environment variable with the API key, if one was sent.
     """
+    failure = _one_line(failure, _MAX_FAILURE)
     found = _STATUS.search(failure)
     if found is not None:
         return _of_status(int(found[1]), found[2].strip(), url, key_variable)
@@ -337,6 +339,18 @@ _STATUSES: tuple[tuple[Container[int], re.Pattern[str] | None, Cause, str, str],
 )
 
 
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+def compression(header: str | None, body: bytes) -> str | None:
+    """The failure of a compressed response, by its header Content-Encoding or by its first bytes:
+    some proxies send no header. None if it is not compressed.
+    """
+    name = header if header not in (None, "", "identity") else None
+    name = name or next((n for magic, n in _COMPRESSED.items() if body.startswith(magic)), None)
+    return None if name is None else f"compressed response ({name})"
+
+
 def server_words(body: bytes | str) -> str:
     """A server's own words from the body of an error: its message, shortened, on one line."""
     text = body if isinstance(body, str) else body.decode(errors="replace")
@@ -366,6 +380,6 @@ def _message(page: object) -> str | None:
     return None
 
 
-def _one_line(text: str) -> str:
+def _one_line(text: str, limit: int = _MAX_WORDS) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _MAX_WORDS else line[: _MAX_WORDS - 3] + "..."
+    return line if len(line) <= limit else line[: limit - 3] + "..."

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import httptools
 
-from tokenbench.launch.failure import server_words
+from tokenbench.launch.failure import compression, server_words
 from tokenbench.launch.secret import redact
 
 from .event_loop import EventLoop
@@ -200,8 +200,7 @@ class Connection:
         """What is wrong if the body of a response without tokens is compressed."""
         if request.http_status != 200 or request.timestamps:
             return None
-        encoding = self._header(b"content-encoding") or "identity"
-        return None if encoding == "identity" else f"compressed response ({encoding})"
+        return compression(self._header(b"content-encoding"), request.body_start)
 
     # -- called by httptools ---------------------------------------------------------------------
 

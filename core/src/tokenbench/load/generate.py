@@ -11,6 +11,7 @@ from tokenbench.api import Access, Codec, Target, Turn
 from tokenbench.guard.call import together
 from tokenbench.guard.members import owner_of
 from tokenbench.launch.control import http_client, status_failure
+from tokenbench.launch.failure import compression
 from tokenbench.launch.http_failure import failure_text
 from tokenbench.launch.secret import redact, secrets
 
@@ -88,10 +89,10 @@ def generate(
             http_status=reply.status_code,
             retry_after=reply.headers.get("retry-after"),
         )
-    encoding = reply.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        # httpx could read it, but a load worker does not: it would measure the decompression.
-        return _failed(f"compressed response ({encoding})", http_status=200)
+    # httpx decodes it, but a load worker does not: it would measure the decompression.
+    compressed = compression(reply.headers.get("content-encoding"), bytes(body))
+    if compressed is not None:
+        return _failed(compressed, http_status=200)
     answer = together(owner_of(codec), lambda: _read(codec, target, bytes(body)))
     if answer.error is None:
         return answer

@@ -121,7 +121,7 @@ def check_address(
     if models and model in models and cause is Cause.PATH:
         raise EngineError(
             f"the server at {url} serves the model, but not the path {path}",
-            hint="choose another API of the server: the engine's option codec",
+            hint="choose another API with the engine's option codec, or check the address",
         )
 
 
