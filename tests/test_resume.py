@@ -71,14 +71,16 @@ def test_a_run_that_ended_during_an_eval_is_resumed(bench, number: signal.Signal
     assert _answered(bench)[: len(before)] == before
     assert len(set(_answered(bench))) == len(_answered(bench)) == QUESTIONS
     assert asked <= len(before) + 1
-    # The answer that came before its sample was written may be asked for twice.
-    assert _sent(truth) == (loads, QUESTIONS + asked - len(before))
+    # Nothing twice, except perhaps the answer that was on its way when the run ended.
+    sent = _sent(truth)
+    assert sent[0] == loads
+    assert QUESTIONS <= sent[1] <= QUESTIONS + 1
     assert _read(bench, "run.json")["state"] == "complete"
     (result,) = measured(bench)
     assert result["evals"][0]["n"] == QUESTIONS
     if number == signal.SIGTERM:  # Nothing is left: no server is started.
         assert bench("run", "--resume", directory, "--allow-invalid").code == 0
-        assert _sent(truth) == (loads, QUESTIONS + asked - len(before))
+        assert _sent(truth) == sent
 
 
 def test_a_run_whose_server_died_is_resumed(bench) -> None:

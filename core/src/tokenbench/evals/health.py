@@ -70,7 +70,9 @@ class Health:
                 times = "" if self._row == 1 else f" ({self._row} questions in a row)"
                 self.down = EngineError(
                     f"the server failed on an eval question: {last.error}{times}",
-                    hint="see the server's log",
+                    hint="is it still running? What was answered is kept; resume the run later"
+                    if dead
+                    else "see the server's log",
                 )
 
     def check(self) -> None:
