@@ -108,7 +108,9 @@ class _Limited:
     """A plugin object. Pickled, it becomes the object itself: a session may contain a tokenizer."""
 
     def __init__(self, target: Any, base: type[Any], owner: Owner) -> None:
-        self._target, self._base, self.tokenbench_owner = target, base, owner
+        self._target = target
+        self._base: Any = base
+        self.tokenbench_owner = owner
 
     def __getattr__(self, name: str) -> Any:
         target, base = self._target, self._base

@@ -46,11 +46,11 @@ def mismatch(value: Any, hint: Any, path: str = "") -> str | None:
         return None
     if not _is(value, expected):
         return f"{path}: {_article(value)}, expected {_name(hint)}".removeprefix(": ")
-    kind: Any = type(value)
-    if attrs.has(kind) and isinstance(expected, type) and attrs.has(expected):
+    cls: Any = type(value)
+    if attrs.has(cls) and isinstance(expected, type) and attrs.has(expected):
         return _first(
             mismatch(getattr(value, name, None), field, f"{path}.{name}".removeprefix("."))
-            for name, field in _fields(kind)
+            for name, field in _fields(cls)
         )
     return _first(
         mismatch(item, kind, f"{path}[{key!r}]") for key, item, kind in _items(value, arguments)
