@@ -289,7 +289,7 @@ def test_tutorials_include_files_literally(page: Path, path: str, text: str) -> 
 
 
 def test_tutorials_include_whole_examples() -> None:
-    """Every marked block is found, under its path, and every file of an example is in a tutorial."""
+    """Every marked block is found, under its path; every file of an example is in a tutorial."""
     shown = {path for _, path, _ in _included()}
     marked = [block for page in TUTORIALS for block in blocks(page) if block.file]
     assert all(block.path == block.file for block in marked)
