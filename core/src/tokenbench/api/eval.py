@@ -69,9 +69,7 @@ class EvalScore:
 
 @attrs.frozen(kw_only=True)
 class Generation:
-    """One generation request of an eval; greedy unless `temperature` is set. `stop` is sent as the
-    field ``stop``.
-    """
+    """One generation request of an eval; greedy unless `temperature` is set."""
 
     prompt: ChatPrompt | TextPrompt
     max_tokens: int
