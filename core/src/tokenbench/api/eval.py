@@ -118,8 +118,7 @@ class Eval(ABC):
 
     @abstractmethod
     def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample per question, in order. Core chooses the size of a batch,
-        and may stop between batches.
+        """Answers to a batch, one sample per question, in order. Core may stop between batches.
 
         Each instance is used with one server only.
         """
