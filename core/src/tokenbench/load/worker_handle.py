@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import time
@@ -294,6 +295,12 @@ def _sum(parts: list[Progress]) -> Progress:
 
 def _error(message: dict[str, Any], log: Path) -> BenchError:
     text, hint = message["error"], message["hint"]
+    if message.get("errno") == errno.ENOENT:
+        return MachineError(
+            f"the load worker failed: {text}: its folder was deleted, or does not exist",
+            hint="do not delete a run's folder while it runs",
+            log=log,
+        )
     if message["kind"] == "OSError":
         return MachineError(
             f"the load worker failed: {text}",
