@@ -55,7 +55,8 @@ class Server:
         names = {*body, *(["token ids"] if isinstance(body.get("prompt"), list) else [])}
         bad = sorted(names & set(self.refused))
         error = f"HTTP {self.status}: no {bad[0]}" if bad else None
-        n_in = round(len(body.get("prompt", "")) * self.usage) if "stream_options" in body else None
+        reports = self.usage and "stream_options" in body
+        n_in = round(len(body.get("prompt", "")) * self.usage) if reports else None
         return Generated(text="", tokens=1, n_in=n_in, n_out=1, error=error)
 
     def get(self, path: str, *, endpoint: int = 0) -> Reply:
@@ -141,6 +142,13 @@ def test_ids_that_do_not_become_as_many_tokens_are_not_taken() -> None:
     dialect, negotiator = _found(Server(usage=3.0), TRIES)
     assert not dialect.token_id_prompts
     assert negotiator.facts["takes.token_id_prompts"] == "no: 16 ids became 48 prompt tokens"
+
+
+def test_usage_that_is_asked_for_and_does_not_come() -> None:
+    """The field is accepted, and the record says what that is worth."""
+    dialect, negotiator = _found(Server(usage=0.0), TRIES)
+    assert dialect.usage and dialect.token_id_prompts
+    assert negotiator.facts["takes.usage"] == "yes, but the server reports none"
 
 
 def test_a_refused_claim_is_told() -> None:

@@ -113,10 +113,11 @@ class Negotiator:
         if "takes.usage" not in self.facts:
             self._record("usage", "yes" if self.dialect.usage else "not asked")
         wanted = [name for name in _FLAGS if self._worth(name)]
-        full = self._with(*wanted)
         if wanted:
-            said = self._try(full, exact=True)
-            self._judge(full, wanted, said)
+            said = self._try(self._with(*wanted), exact=True)
+            if self.dialect.usage and said.error is None and said.n_in is None:
+                self._record("usage", "yes, but the server reports none")
+            self._judge(wanted, said)
         self._token_ids()
         self._pages()
         self.facts["probe.requests"] = str(self._requests)
@@ -137,7 +138,7 @@ class Negotiator:
         on: dict[str, Any] = {name: name in names for name in _FLAGS}
         return attrs.evolve(self.dialect, **on)
 
-    def _judge(self, full: Dialect, wanted: list[str], said: Generated) -> None:
+    def _judge(self, wanted: list[str], said: Generated) -> None:
         verdicts = dict.fromkeys(wanted, said)
         if _verdict(said) == "no":
             verdicts = {name: self._try(self._with(name), exact=True) for name in wanted}
