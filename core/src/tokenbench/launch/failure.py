@@ -182,7 +182,7 @@ _TEXTS: tuple[tuple[str, Cause, str, str], ...] = (
         r"CERTIFICATE_VERIFY_FAILED\]?(?: certificate verify failed)?:? ?([^(]*)",
         Cause.CERTIFICATE,
         "the certificate of {url} is not trusted: {found}",
-        "name a file with its authority's certificate in the variable SSL_CERT_FILE",
+        "name a file with its authority's certificate: openai:ca_file=FILE, or SSL_CERT_FILE",
     ),
     (
         _HTTP_ANSWER.pattern,
