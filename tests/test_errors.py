@@ -311,7 +311,7 @@ STAGES = {
     "starting": ("--ttft-s 3", "starting the server"),
     "warm-up": ("--itl-s 0.3", "phase=warm-up"),
     "repeat": ("--itl-s 0.1", 'phase="repeat 1/1"'),
-    "eval": ("--itl-s 0.05", "kind=twin"),
+    "eval": ("--itl-s 0.05',sized='true", "kind=twin"),
 }
 
 

@@ -57,6 +57,7 @@ class ScriptedOptions:
     start_timeout_s: float = option(default=20.0, help="time limit of the start", unit="s")
     codec: str = option(default=COMPLETIONS, help="codec: an OpenAI one, or scripted-lines")
     dies: bool = option(default=False, help="the process ends at once")
+    sized: bool = option(default=False, help="its process depends on the context that is needed")
 
 
 class Scripted(Engine):
@@ -71,7 +72,11 @@ class Scripted(Engine):
         argv = (sys.executable, "-P", "-m", "tokenbench.testing.server", "--port", "{port:http}")
         if self._options.dies:
             argv = ("sh", "-c", "echo out of memory, says the engine; exit 3")
-        process = ProcessSpec(argv=(*argv, *self._options.script.split()))
+        needed = {"SCRIPTED_CONTEXT": str(request.needs.context_tokens)}
+        process = ProcessSpec(
+            argv=(*argv, *self._options.script.split()),
+            environment=FrozenMap(needed if self._options.sized else {}),
+        )
         return LaunchPlan(processes=(process,), start_timeout_s=self._options.start_timeout_s)
 
     def dialect(self, request: EngineRequest) -> Dialect:
