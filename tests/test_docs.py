@@ -38,6 +38,13 @@ RETIRED = (
 OWN_SLOTS = re.compile(r"llama|`slots`|of one slot|_slots\b|_Slot\b")
 
 
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that the documents name for keys."""
+    for name in ("MY_KEY", "AZURE_KEY"):
+        monkeypatch.setenv(name, "key-of-a-test")
+
+
 def _commands() -> list[str]:
     text = "\n".join(page.read_text() for page in PAGES)
     return sorted(set(re.findall(r"^\$ (?:\.venv/bin/)?(bench .+)$", text, re.MULTILINE)))

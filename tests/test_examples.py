@@ -127,7 +127,7 @@ def _explains(text: str) -> None:
     (recipe,) = [i for i, line in enumerate(lines) if flag in line]
     assert lines[recipe + 1].strip() == "replaced 2 (engine: tinyengine)"
     assert any(
-        line.startswith("  sidecar: -m tinywatch --watch http://{server.0.") for line in lines
+        line.startswith("  sidecar: -P -m tinywatch --watch http://{server.0.") for line in lines
     )
 
 

@@ -32,7 +32,7 @@ def matrix() -> ModuleType:
     ("fault", "state", "error"),
     [
         ("Engine.dialect=nonsense", "", r"engine .*: dialect\(\) returned a Nonsense, expected Di"),
-        ("Workload.sessions=exit", "", r"workload .*: sessions\(\) raised SystemExit: 7"),
+        ("Workload.sessions=exit", "failed", r"workload .*: sessions\(\) raised SystemExit: 7"),
         ("Engine.ready=hang", "failed", r"engine .*: ready\(\) did not return within 4 s"),
         ("Session.next=stubborn@4", "failed", r"workload .*: Session.next\(\) did not return"),
         ("Codec.classify=nonsense@5", "failed", r"codec .*: classify\(\) returned a Nonsense"),

@@ -146,7 +146,7 @@ def test_counts_that_do_not_follow_the_text_are_refused(tokenize: str | None) ->
         with pytest.raises(UsageError, match="could not fit prompts") as caught:
             _traffic(server, CHAT, input_tokens=512)
         assert "openai:tokenizer=DIR" in (caught.value.hint or "")
-        assert "lengths: approximate" in (caught.value.hint or "")
+        assert "--lengths approximate" in (caught.value.hint or "")
         made = _traffic(server, CHAT, input_tokens=512, approximate=True)
         assert made.context.fitted is None or made.context.fitted.error > 0.02
         assert _turns(made, 1)[0].n_in == 512

@@ -86,21 +86,33 @@ WRONG: dict[str, Any] = {
 # Values that are meant, by path with * for each index: patterns.
 _FLAG, _VARIABLE = r"deployments\*\.flags\.--\w", r"deployments\*\.environment\.\w"
 _OPTIONS = r"workloads\*\.random|evals\*\.demo|reporters\*\.files|deployments\*\.engine\.llamacpp"
+# Fields of a request's body are the server's business.
+_OPENAI = r"deployments\*\.engine\.openai"
+_BODY = rf"{_OPENAI}\.extra_body\.[\w.*]+"
 FINE = {
-    "mapping": r"deployments\*\.(flags|environment)",
-    "empty mapping": rf"{_OPTIONS}|load|load\.repeats|certification(\.client_cpu_share)?"
+    "mapping": rf"deployments\*\.(flags|environment)|{_OPENAI}\.extra_body|{_BODY}",
+    "empty mapping": rf"{_OPENAI}\.(extra_body|headers|headers_env)|{_BODY}|{_OPTIONS}|load|load\.repeats|certification(\.client_cpu_share)?"
     r"|deployments\*\.(flags|environment|topology|pools\*|pools\*\.topology)",
-    "list": _FLAG,
-    "empty list": rf"{_FLAG}|requires|use|reporters|evals|workloads|deployments\*\.pools|load\.rate"
+    "list": rf"{_FLAG}|{_BODY}",
+    "empty list": rf"{_FLAG}|{_BODY}|requires|use|reporters|evals|workloads|deployments\*\.pools|load\.rate"
     r"|certification\.precision_metrics",
-    "string": rf"{_FLAG}\*?|{_VARIABLE}|name|deployments\*\.engine\.openai\.model",
-    "number": rf"{_FLAG}\*?",
-    "true": rf"{_FLAG}\*?|load\.prefix_caching",
-    "null": rf"{_FLAG}|{_OPTIONS}|seed|deployments\*\.(model|weights|port)|evals\*\.demo\.limit"
+    "nested list": _BODY,
+    "list of mappings": _BODY,
+    "string": rf"{_FLAG}\*?|{_VARIABLE}|name|{_OPENAI}\.(model|headers\.[\w-]+)|{_BODY}",
+    "number": rf"{_FLAG}\*?|{_BODY}",
+    "true": rf"{_FLAG}\*?|{_BODY}|load\.prefix_caching",
+    "null": rf"{_FLAG}|{_BODY}|{_OPTIONS}|seed|deployments\*\.(model|weights|port)|evals\*\.demo\.limit"
     r"|deployments\*\.engine\.llamacpp\.\w+|load\.(concurrency|trace|server_concurrency|slo|find"
     r"|repeats|duration_s|requests|requests_per_concurrency)|load\.find\.highest"
     r"|certification\.client_cpu_share\.invalid",
 }
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that the documents name for keys."""
+    for name in ("MY_KEY", "AZURE_KEY"):
+        monkeypatch.setenv(name, "key-of-a-test")
 
 
 def _suites() -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_bench import measured, wait_for
+from tests_bench import Bench, measured, wait_for
 
 from tokenbench.cli import streams
 
@@ -333,8 +333,6 @@ def test_ctrl_c_while_prompts_are_made(bench) -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a complete run with two points and an eval."""
-    from conftest import Bench
-
     made = Bench(tmp_path_factory.mktemp("finished"), "finished")
     done = _program(made, *SHORT, "--concurrency", "1,2", "--eval", "demo:limit=2")
     assert done.returncode == 0, done.stderr

@@ -276,7 +276,7 @@ def test_a_server_that_only_fails_ends_the_phase(start_server, run_here) -> None
     result = run_here(start_server(script).url, 5000, concurrency=2, stop=Stop(duration_s=60))
     assert (result.summary.stopped_by, result.summary.failed) == ("failing", result.summary.turns)
     assert result.summary.wall_s < 30
-    assert result.errors[0] == result.errors[-1] == "http: HTTP 429: quota"
+    assert result.errors[0] == result.errors[-1] == "rate_limited: HTTP 429: quota"
 
 
 def test_a_server_that_serves_some_goes_on(start_server, run_here) -> None:

@@ -299,6 +299,9 @@ def test_evals_score_the_answer_only(start_server, tmp_path) -> None:
         model="m",
         concurrency=1,
         scratch=str(tmp_path),
+        samples=str(tmp_path / "samples.jsonl"),
+        request_timeout_s=10.0,
+        stall_timeout_s=10.0,
         codec=CHAT,
         dialect=dialect,
     )

@@ -34,7 +34,7 @@ def _plan(
         accelerated=True,
         accelerators=accelerators,
         by_catalogue=by_catalogue,
-        path="deployments[0]",
+        place="deployments[0].hardware",
     )
 
 

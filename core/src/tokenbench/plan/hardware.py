@@ -76,7 +76,8 @@ def _entry(asked: PluginRef | SkuRef, plugins: PluginInstances, place: str) -> C
                 hint = f"`--hardware {asked.name}` takes what this machine has; {hint}"
             raise UsageError(f"{place}: {error.message}", hint=hint) from None
         raise UsageError(
-            f"unknown hardware {asked.key!r}", hint=f"{error.hint}; plugins: {', '.join(names)}"
+            f"{place}: unknown hardware {asked.key!r}",
+            hint=f"{error.hint}; plugins: {', '.join(names)}",
         ) from None
 
 

@@ -21,10 +21,10 @@ def check_inputs(launch: LaunchPlan) -> None:
         UsageError: something cannot be used. No key is shown.
     """
     limit_s = launch.start_timeout_s
-    if not 0 < limit_s <= MOST_DURATION_S:
+    if limit_s > MOST_DURATION_S:
         raise UsageError(
             f"a time limit of {limit_s:g} s for the start",
-            hint=f"give start_timeout_s more than 0 and at most {MOST_DURATION_S:,.0f} s",
+            hint=f"give start_timeout_s at most {MOST_DURATION_S:,.0f} s",
         )
     _check_addresses(launch)
     _check_variables(launch)

@@ -27,11 +27,9 @@ from tokenbench.api import (
     ProcessSpec,
     Recipe,
     ServingNeeds,
-    Target,
     UsageError,
     Weights,
 )
-from tokenbench.guard.owner import wrong
 from tokenbench.load.cores import CONCURRENCY_PER_WORKER, Cores, WorkerCount, split_cores
 from tokenbench.measure.definitions import DEFINITIONS_VERSION
 from tokenbench.plugins.instances import PluginInstances
@@ -50,7 +48,7 @@ from .plan import EvalTwin, Plan, PlannedDeployment, PlannedEval
 from .probe import Prober
 from .resolve import ResolvedDeployment, ResolvedSuite
 from .series import PlannedSeries
-from .traffic import check_traffic
+from .traffic import check_first_requests
 
 
 def make_plan(
@@ -135,7 +133,6 @@ def _deployment(
         check_inputs(launch)
         version = plugins.engine(asked.engine).planned_version()
     check_port(asked, launch, deployment, places)
-    _check_traffic(resolved, asked, request, launch, plugins)
     base = {
         "definitions": DEFINITIONS_VERSION,
         "engine": asked.engine.name,
@@ -147,6 +144,8 @@ def _deployment(
         "model": None if weights is None else [request.model, weights.precision, weights.revision],
         "seed": resolved.suite.seed,
     }
+    series = _series(resolved, plugins, base, cores, count)
+    check_first_requests(resolved, deployment, request, launch, plugins)
     number = taken.number(identity(base))
     if number > 1:  # Differs only in what is not part of identity, for example its address.
         base["number"] = number
@@ -160,33 +159,10 @@ def _deployment(
         accelerated=accelerated,
         launch=launch,
         settings=settings,
-        series=_series(resolved, plugins, base, cores, count),
+        series=series,
         evals=_evals(resolved, plugins, model, weights, request, launch, start),
         number=number,
         notes=planned.notes,
-    )
-
-
-def _check_traffic(
-    resolved: ResolvedSuite,
-    asked: DeploymentRequest,
-    request: EngineRequest,
-    launch: LaunchPlan,
-    plugins: PluginInstances,
-) -> None:
-    """The dialect, the codecs and the first sessions, as far as they are known before the start."""
-    name = launch.served_name or request.served_name
-    dialect = plugins.engine(asked.engine).dialect(attrs.evolve(request, served_name=name))
-    if not dialect.codecs:
-        owner = plugins.owner("engine", asked.engine.key)
-        raise wrong(owner, "dialect()", "returned a Dialect without a codec")
-    check_traffic(
-        plugins,
-        [plugins.workload(ref) for ref in resolved.suite.workloads],
-        Target(model=name, dialect=dialect),
-        None,
-        request.needs.context_tokens,
-        final=False,
     )
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
     ChatPrompt,
     Dialect,
+    EngineRequest,
+    LaunchPlan,
     Session,
     Target,
     Tokenizer,
@@ -22,6 +26,8 @@ from tokenbench.guard.members import owner_text
 from tokenbench.guard.owner import wrong
 from tokenbench.load.session_file import first_turns, pickled
 from tokenbench.plugins.instances import PluginInstances
+
+from .resolve import ResolvedDeployment, ResolvedSuite
 
 
 def choose_codec(
@@ -80,6 +86,38 @@ def _carries(codec: str, turn: Turn) -> bool:
     return True
 
 
+def check_first_requests(
+    resolved: ResolvedSuite,
+    deployment: ResolvedDeployment,
+    request: EngineRequest,
+    launch: LaunchPlan,
+    plugins: PluginInstances,
+) -> None:
+    """Check the dialect, the codecs and, unless a tokenizer comes with the weights, the first
+    request of each workload.
+
+    Raises:
+        PluginError: a plugin failed.
+    """
+    engine = plugins.engine(deployment.request.engine)
+    name = launch.served_name or request.served_name
+    dialect = engine.dialect(attrs.evolve(request, served_name=name))
+    if not dialect.codecs:
+        owner = plugins.owner("engine", deployment.request.engine.key)
+        raise wrong(owner, "dialect()", "returned a Dialect without a codec")
+    model = deployment.request.model
+    has_tokenizer = model is not None and plugins.model(model).tokenizer is not None
+    tokenizer = None if has_tokenizer else engine.tokenizer()
+    check_traffic(
+        plugins,
+        [plugins.workload(ref) for ref in resolved.suite.workloads if not has_tokenizer],
+        Target(model=name, dialect=dialect),
+        tokenizer,
+        request.needs.context_tokens,
+        final=False,
+    )
+
+
 def check_traffic(
     plugins: PluginInstances,
     workloads: Iterable[Workload],
@@ -93,7 +131,7 @@ def check_traffic(
     server runs.
 
     Args:
-        final: False: `tokenizer` is not known yet, so a workload may still serve what it refuses.
+        final: False: the server may turn out to take more, so what a workload refuses is no error.
 
     Raises:
         UsageError: no codec can carry the workload.

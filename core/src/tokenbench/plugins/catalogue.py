@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import difflib
-from collections.abc import Sequence
 
 import attrs
 
@@ -109,22 +108,5 @@ def _entries(
             distribution=candidate.distribution,
             accelerated=spec.accelerated,
         )
-        for sku in _skus(plugins, ref)
+        for sku in plugins.hardware(ref).catalogue()
     ]
-
-
-def _skus(plugins: PluginInstances, ref: PluginRef) -> Sequence[Sku]:
-    hardware = plugins.hardware(ref)
-    check = f"check the plugin with `bench plugins check {ref.key}`"
-    try:
-        skus = tuple(hardware.catalogue())
-    except BenchError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the catalogue of {ref.key!r} failed: {type(error).__name__}: {error}", hint=check
-        ) from error
-    for sku in skus:
-        if not isinstance(sku, Sku):
-            raise PluginError(f"the catalogue of {ref.key!r} has {sku!r}, not a Sku", hint=check)
-    return skus

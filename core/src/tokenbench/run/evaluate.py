@@ -64,32 +64,9 @@ def run_eval(
         Interrupted: the user stopped it. So they are then.
     """
     begun = time.monotonic()
-    ref = planned.ref
-    needs: EvalNeeds = plugins.evaluation(ref).needs()
     scratch = new_scratch()
     try:
-        job = EvalJob(
-            module=plugins.module("eval", ref.key),
-            options=dict(ref.options),
-            seed=seed,
-            base_url=server.url,
-            model=server.target().model,
-            codec=needs.codec,
-            codec_module=plugins.codec_module(needs.codec),
-            dialect={
-                **attrs.asdict(server.dialect),
-                "extra_body": dict(server.dialect.extra_body),
-            },
-            concurrency=min(8, server.request.needs.concurrency),
-            scratch=str(scratch),
-            samples=str(folder / "samples.jsonl"),
-            request_timeout_s=load.request_timeout_s,
-            stall_timeout_s=load.stall_timeout_s,
-            api_key_env=server.api_key_env,
-            owner=attrs.asdict(plugins.owner("eval", ref.key)),
-            codec_owner=_codec_owner(plugins, needs.codec),
-            access=plain(server.plan.access),
-        )
+        job = _job(planned, plugins, server, folder, seed, load, scratch)
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
         said = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
@@ -106,6 +83,41 @@ def run_eval(
         unanswered=len(missed),
     )
     return attrs.evolve(found, retries=said["retries"])
+
+
+def _job(
+    planned: PlannedEval,
+    plugins: PluginInstances,
+    server: RunningServer,
+    folder: Path,
+    seed: int,
+    load: LoadRequest,
+    scratch: Path,
+) -> EvalJob:
+    ref = planned.ref
+    needs: EvalNeeds = plugins.evaluation(ref).needs()
+    return EvalJob(
+        module=plugins.module("eval", ref.key),
+        options=dict(ref.options),
+        seed=seed,
+        base_url=server.url,
+        model=server.target().model,
+        codec=needs.codec,
+        codec_module=plugins.codec_module(needs.codec),
+        dialect={
+            **attrs.asdict(server.dialect),
+            "extra_body": dict(server.dialect.extra_body),
+        },
+        concurrency=min(8, server.request.needs.concurrency),
+        scratch=str(scratch),
+        samples=str(folder / "samples.jsonl"),
+        request_timeout_s=load.request_timeout_s,
+        stall_timeout_s=load.stall_timeout_s,
+        api_key_env=server.api_key_env,
+        owner=attrs.asdict(plugins.owner("eval", ref.key)),
+        codec_owner=_codec_owner(plugins, needs.codec),
+        access=plain(server.plan.access),
+    )
 
 
 def _codec_owner(plugins: PluginInstances, codec: str) -> dict[str, str] | None:

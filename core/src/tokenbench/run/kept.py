@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,14 +101,15 @@ def locked(directory: RunDirectory) -> Iterator[None]:
     Raises:
         UsageError: another process holds it.
     """
-    path = directory.path / ".lock"
-    with guarded(path):
-        file = path.open("wb")
-    with file:
+    with guarded(directory.path):
+        folder = os.open(directory.path, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
                 f"{directory.path} is still running in another process", hint="wait for its end"
             ) from None
         yield
+    finally:
+        os.close(folder)

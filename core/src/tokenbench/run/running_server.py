@@ -30,6 +30,7 @@ from tokenbench.api import (
 from tokenbench.launch.control import ControlClient
 from tokenbench.launch.failure import Cause, Explanation, explain
 from tokenbench.launch.http_failure import check_scheme, connect
+from tokenbench.launch.proxy import find_proxy
 from tokenbench.launch.secret import redact, secrets
 from tokenbench.load.generate import Generated, generate
 
@@ -188,11 +189,10 @@ class RunningServer:
 
         Some servers are silent if they are asked with the wrong protocol, so another one is tried.
         """
-        key = self.control.api_key
-        if key:
-            failure = failure.replace(key, "***")
-        failure = check_scheme(failure, self.url)
-        found = explain(failure, self.url, key_variable=self.api_key_env if key else None)
+        failure = self._redacted(failure)
+        if find_proxy(self.url, self.plan.access) is None:
+            failure = check_scheme(failure, self.url)
+        found = explain(failure, self.url, key_variable=self.api_key_env)
         if found.cause is Cause.PATH:
             return explain(failure, self.url + path)
         return found
@@ -243,8 +243,10 @@ class RunningServer:
     # -- inside ----------------------------------------------------------------------------------
 
     def _refuses(self) -> bool:
-        """Whether an endpoint refuses connections."""
+        """Whether an endpoint refuses connections. Behind a proxy, nobody here can tell."""
         for endpoint in self.deployment.endpoints:
+            if find_proxy(endpoint.url, self.plan.access) is not None:
+                continue
             try:
                 connect(endpoint.url).close()
             except ConnectionRefusedError:
