@@ -4,25 +4,10 @@ from pathlib import Path
 
 from tokenbench import api
 
-P1 = api.Sku(
-    name="plain-p1",
-    vendor="plain",
-    source="P1 data sheet",
-    date="2026-10-01",
-    memory_bytes=16 << 30,
-    tdp_w=75.0,
-    scale_up_size=4,
-    sources=api.FrozenMap({"scale_up_size": api.Source("P1 system manual, page 7", "2026-10-02")}),
-    costs=(
-        api.CostSet(
-            version="2026-10",
-            date="2026-10-01",
-            source="price list of Plain",
-            all_in_w=140.0,
-            usd_per_hour=api.FrozenMap(neocloud=0.12),
-        ),
-    ),
-)
+SHEET = {"source": "P1 data sheet", "date": "2026-10-01"}
+PRICE = api.FrozenMap(neocloud=0.12)
+COSTS = api.CostSet(version="v1", all_in_w=140.0, usd_per_hour=PRICE, **SHEET)
+P1 = api.Sku(name="plain-p1", vendor="plain", tdp_w=75.0, costs=(COSTS,), **SHEET)
 
 
 class PlainChip(api.Hardware):

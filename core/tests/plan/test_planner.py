@@ -101,7 +101,7 @@ class FakePlugins:
         self.probed = 0
         self.accelerated = True
         self.registry = SimpleNamespace(
-            names=lambda kind: ("m", "cpu"), implementations=lambda hook: ()
+            names=lambda kind: ("m", "cpu", "gpus"), implementations=lambda hook: ()
         )
 
     def use(self, name: str) -> None:

@@ -40,7 +40,7 @@ from tokenbench.suite.schema import DeploymentRequest, PluginRef
 from .amend import amendments_for
 from .canonical import identity, plain
 from .capabilities import check_hardware, check_keys, check_port
-from .hardware import plan_hardware
+from .hardware import PlannedHardware, plan_hardware
 from .launch_check import check_launch
 from .launch_inputs import check_inputs
 from .layers import Layer, Setting, amendment_layers, hardware_layer, merge, recipe_layers
@@ -117,14 +117,7 @@ def _deployment(
     model, weights = _model(asked, spec, plugins, deployment.path, places)
     hardware = deployment.hardware.plugin
     accelerated = plugins.spec("hardware", hardware.key).accelerated
-    planned = plan_hardware(
-        deployment.hardware,
-        prober,
-        accelerated=accelerated,
-        accelerators=layout.accelerators,
-        by_catalogue=by_catalogue,
-        place=places(f"{deployment.path}.hardware"),
-    )
+    planned = _hardware(resolved, deployment, accelerated, prober, by_catalogue)
     facts = planned.facts
     check_hardware(deployment, plugins, places)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
@@ -163,6 +156,23 @@ def _deployment(
         evals=_evals(resolved, plugins, model, weights, request, launch, start),
         number=number,
         notes=planned.notes,
+    )
+
+
+def _hardware(
+    resolved: ResolvedSuite,
+    deployment: ResolvedDeployment,
+    accelerated: bool,
+    prober: Prober,
+    by_catalogue: bool,
+) -> PlannedHardware:
+    return plan_hardware(
+        deployment.hardware,
+        prober,
+        accelerated=accelerated,
+        accelerators=deployment.layout.accelerators,
+        by_catalogue=by_catalogue,
+        place=resolved.places(f"{deployment.path}.hardware"),
     )
 
 
