@@ -91,18 +91,20 @@ _OPENAI = r"deployments\*\.engine\.openai"
 _BODY = rf"{_OPENAI}\.extra_body\.[\w.*]+"
 FINE = {
     "mapping": rf"deployments\*\.(flags|environment)|{_OPENAI}\.extra_body|{_BODY}",
-    "empty mapping": rf"{_OPENAI}\.(extra_body|headers|headers_env)|{_BODY}|{_OPTIONS}|load|load\.repeats|certification(\.client_cpu_share)?"
+    "empty mapping": rf"{_OPENAI}\.(extra_body|headers|headers_env)|{_BODY}|{_OPTIONS}|load"
+    r"|load\.repeats|certification(\.client_cpu_share)?"
     r"|deployments\*\.(flags|environment|topology|pools\*|pools\*\.topology)",
     "list": rf"{_FLAG}|{_BODY}",
-    "empty list": rf"{_FLAG}|{_BODY}|requires|use|reporters|evals|workloads|deployments\*\.pools|load\.rate"
-    r"|certification\.precision_metrics",
+    "empty list": rf"{_FLAG}|{_BODY}|requires|use|reporters|evals|workloads|deployments\*\.pools"
+    r"|load\.rate|certification\.precision_metrics",
     "nested list": _BODY,
     "list of mappings": _BODY,
     "string": rf"{_FLAG}\*?|{_VARIABLE}|name|{_OPENAI}\.(model|headers\.[\w-]+)|{_BODY}",
     "number": rf"{_FLAG}\*?|{_BODY}",
     "true": rf"{_FLAG}\*?|{_BODY}|load\.prefix_caching",
-    "null": rf"{_FLAG}|{_BODY}|{_OPTIONS}|seed|deployments\*\.(model|weights|port)|evals\*\.demo\.limit"
-    r"|deployments\*\.engine\.llamacpp\.\w+|load\.(concurrency|trace|server_concurrency|slo|find"
+    "null": rf"{_FLAG}|{_BODY}|{_OPTIONS}|seed|deployments\*\.(model|weights|port)"
+    r"|evals\*\.demo\.limit|deployments\*\.engine\.llamacpp\.\w+"
+    r"|load\.(concurrency|trace|server_concurrency|slo|find"
     r"|repeats|duration_s|requests|requests_per_concurrency)|load\.find\.highest"
     r"|certification\.client_cpu_share\.invalid",
 }
