@@ -5,7 +5,8 @@ from __future__ import annotations
 from tokenbench.api import FrozenMap, Sku, Source
 
 _HOT_CHIPS = Source(
-    "Intel at Hot Chips 2024: Gaudi 3 AI Accelerator, https://www.sgpjbg.com/baogao/465025.html",
+    "Intel at Hot Chips 2024: Gaudi 3 AI Accelerator, as copied in "
+    "https://www.sgpjbg.com/baogao/465025.html",
     "2024-08",
 )
 _NETWORK = Source(

@@ -31,7 +31,10 @@ def _system(path: str) -> dict[str, Source]:
     return {"accelerators_per_host": source, "host_link": source}
 
 
-_A100_DIGEST = Source("https://glennklockwood.com/garden/processors/A100", _READ)
+# A figure read in somebody's copy of a vendor's document says so.
+_A100_DIGEST = Source(
+    "NVIDIA data sheet: A100, as quoted in https://glennklockwood.com/garden/processors/A100", _READ
+)
 _A100_SOURCES = dict.fromkeys(
     (
         *("dense_flops.fp16", "dense_flops.int8", "dense_flops.tf32", "precisions"),
@@ -40,8 +43,11 @@ _A100_SOURCES = dict.fromkeys(
     ),
     _A100_DIGEST,
 )
-_L40S_TABLE = Source("https://www.mullet.se/product.html?product_id=355414", _READ)
-_V100_NVML = Source("NVML on a Tesla V100-SXM2-32GB, https://pastebin.com/AaFUPNi5", "2019-07-11")
+_L40S_TABLE = Source(
+    "NVIDIA data sheet: L40S, as quoted in https://www.mullet.se/product.html?product_id=355414",
+    _READ,
+)
+_V100_NVML = Source("NVML of a Tesla V100-SXM2-32GB, https://pastebin.com/AaFUPNi5", "2019-07-11")
 _V100_BLOG = Source("https://developer.nvidia.com/programming-tensor-cores-cuda-9-0", _READ)
 _VR200 = _mlperf("v6.1/NVIDIA/systems/VR-NVL72_VR-288GB_aarch64x72_TRT.json")
 _SERVER_SHEET = Source(

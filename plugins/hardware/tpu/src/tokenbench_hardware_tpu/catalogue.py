@@ -16,7 +16,7 @@ _V6E = Source("https://docs.cloud.google.com/tpu/docs/v6e", _READ)
 _TPU7X = Source("https://docs.cloud.google.com/tpu/docs/tpu7x", _READ)
 _GKE = Source("https://docs.cloud.google.com/kubernetes-engine/docs/concepts/tpu-ironwood", _READ)
 _MICROBENCHMARKS = Source(
-    "Google, accelerator-microbenchmarks on GitHub: TPU7X_HARDWARE_SPEC", _READ
+    "https://github.com/AI-Hypercomputer/accelerator-microbenchmarks: TPU7X_HARDWARE_SPEC", _READ
 )
 _INFERENCEX = Source(INFERENCEX, "2026-09")
 
