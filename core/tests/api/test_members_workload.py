@@ -190,10 +190,10 @@ def test_the_dataset_hash_is_part_of_the_identity(notes) -> None:
 def test_each_phase_has_its_own_seed(whole_run: WholeRun) -> None:
     """The context describes the server; the returned sessions are run."""
     calls = whole_run.notes.of("Workload.sessions")
-    # While planning, before the engine starts, and for the server.
+    # Before the engine starts, and for the server. A plan has no tokenizer of this model.
     choosing = [call for call in calls if call["seed"] == 0]
-    assert choosing == calls[:3]
-    phases = calls[3:]
+    assert choosing == calls[:2]
+    phases = calls[2:]
     assert len(phases) == 2 * (1 + 2)
     assert len({call["seed"] for call in phases}) == len(phases)
     for call in calls:
@@ -218,9 +218,7 @@ def test_the_workload_gets_the_model_s_tokenizer(whole_run: WholeRun) -> None:
     """Created once, from the selected weights."""
     (made,) = whole_run.notes.of("ModelSpec.tokenizer")
     assert made["path"] == "rec/weights"
-    planning, *running = whole_run.notes.of("Workload.sessions")
-    assert "vocab_size" not in planning  # A plan needs no weights.
-    for call in running:
+    for call in whole_run.notes.of("Workload.sessions"):
         assert (call["vocab_size"], call["special_ids"]) == (5, [0])
         assert (call["ids"], call["text"]) == ([1, 2, 3], "what is asked")
 
