@@ -130,7 +130,8 @@ def test_batch_means_of_a_regular_load(turn: Any, evidence: Any, phase: Any) -> 
     found = estimates([data])["output_tok_s.steady"]
     assert found.method == "batch means"
     assert found.mean == pytest.approx(200 / 22)
-    assert found.half_width == pytest.approx(widths["output_tok_s.steady"] * 200 / 22)
+    # A little wider: the window's end lies at the end of a request.
+    assert found.half_width == pytest.approx(widths["output_tok_s.steady"] * 200 / 22, rel=0.01)
     # The halves differ by 1.7 tok/s: that is no precision of 1 %, and it is one of 20 %.
     assert 0.5 < found.half_width < 2.0
     assert widths["interactivity_tok_s.p50"] == widths["tpot_s.p50"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import attrs
@@ -46,50 +47,102 @@ class CoreTimes:
         return self.total - self.idle
 
 
-def process_ticks(pid: int) -> dict[int, int]:
-    """CPU time of a process and of all its descendants, in ticks, by process id.
+@attrs.frozen
+class _Process:
+    name: str
+    parent: int
+    ticks: int  # of the process and of its children that have ended
 
-    Times of children that have ended are part of their parent's.
+
+def process_name(folder: Path) -> str:
+    """The short name of a process, given its folder below /proc; ``?`` if it has ended.
+
+    A program may put any bytes there, so unprintable characters are left out.
     """
-    stats = {}
+    try:
+        name = (folder / "comm").read_text(errors="replace")
+    except OSError:
+        return "?"
+    return _printable(name) or "?"
+
+
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())
+
+
+def _processes() -> dict[int, _Process]:
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            head, _, tail = (folder / "stat").read_text(errors="replace").rpartition(")")
         except OSError:  # It has just ended.
             continue
-        stats[int(folder.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
-    wanted, grown = {pid}, True
-    while grown:
-        found = {pid for pid, (parent, _) in stats.items() if parent in wanted} - wanted
+        fields = tail.split()
+        found[int(folder.name)] = _Process(
+            name=_printable(head.partition("(")[2]),
+            parent=int(fields[1]),
+            ticks=sum(map(int, fields[11:15])),
+        )
+    return found
+
+
+def _with_descendants(roots: Collection[int], processes: Mapping[int, _Process]) -> set[int]:
+    wanted = set(roots)
+    while found := {k for k, p in processes.items() if p.parent in wanted} - wanted:
         wanted |= found
-        grown = bool(found)
-    return {pid: stats[pid][1] for pid in wanted if pid in stats}
+    return wanted
+
+
+@attrs.frozen
+class Foreign:
+    """What other programs used of some cores.
+
+    `share`: 0 to 1; None if it is not known, and `unknown` says why. `busiest`: the program that
+    used most CPU, for a message.
+    """
+
+    share: float | None
+    busiest: str | None = None
+    unknown: str | None = None
 
 
 class ForeignLoad:
-    """The share of some cores that is not used by this process and its descendants.
+    """The share of some cores that is not used by this run.
 
     Measured from the creation of the object on.
 
     Args:
         cores: those of the load workers and of a local engine.
+        server: processes of a server that this run did not start. They, this process and all their
+            descendants are not foreign.
     """
 
-    def __init__(self, cores: tuple[int, ...]) -> None:
+    def __init__(self, cores: tuple[int, ...], server: Collection[int] = ()) -> None:
         self._cores = cores
-        self._before = CoreTimes.of(cores)
-        self._ours = process_ticks(os.getpid())
+        self._roots = {os.getpid(), *server}
+        self._times = CoreTimes.of(cores)
+        self._before = _processes()
 
-    def share(self) -> float | None:
-        """Of the cores' time since then, 0 to 1; None if the system does not report it.
+    def measure(self) -> Foreign:
+        """What others used since then.
 
-        Time that this run's processes spent on other cores is subtracted too, so this is a lower
-        bound. Time that the hypervisor stole is included.
+        Time that this run's processes spent on other cores is subtracted too, so the share is a
+        lower bound. Time that the hypervisor stole is included.
         """
-        after = CoreTimes.of(self._cores)
-        total = after.total - self._before.total
+        times = CoreTimes.of(self._cores)
+        total = times.total - self._times.total
         if total <= 0:
-            return None
-        now = process_ticks(os.getpid())
-        ours = sum(ticks - self._ours.get(pid, 0) for pid, ticks in now.items())
-        return max(0.0, (after.busy - self._before.busy - ours) / total)
+            return Foreign(None, unknown="the system does not report CPU time per core")
+        now = _processes()
+        used = {
+            pid: process.ticks - self._before[pid].ticks if pid in self._before else process.ticks
+            for pid, process in now.items()
+        }
+        own = _with_descendants(self._roots, now)
+        ours = sum(used.get(pid, 0) for pid in own)
+        others = {pid: ticks for pid, ticks in used.items() if pid not in own and ticks > 0}
+        busiest = max(others, key=others.__getitem__, default=None)
+        return Foreign(
+            share=max(0.0, (times.busy - self._times.busy - ours) / total),
+            busiest=None if busiest is None else f"{now[busiest].name} (pid {busiest})",
+        )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tokenbench.api import EngineError, UsageError
 
+from .cpu_time import process_name
+
 _allocated: set[int] = set()
 _lock = threading.Lock()
 
@@ -47,15 +49,18 @@ def require_free(address: str, port: int) -> None:
                     f"port {address}:{port} cannot be used: {error.strerror}",
                     hint="ports below 1024 need privileges; omit the port to get a free one",
                 ) from error
-            process = _listening_process(port)
+            process = next((f"{name} (pid {pid})" for pid, name in listeners(port).items()), "")
             raise EngineError(
                 f"port {address}:{port} is in use" + (f" by {process}" if process else ""),
                 hint="stop that process, or omit the port to get a free one",
             ) from error
 
 
-def _listening_process(port: int) -> str | None:
-    """Name and pid of the process that listens on `port`, from /proc; None if not visible."""
+def listeners(port: int) -> dict[int, str]:
+    """Name by pid of the processes that listen on `port`, as far as this user may see them.
+
+    A socket that a parent opened for its workers is found in all of them. From /proc.
+    """
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -66,13 +71,27 @@ def _listening_process(port: int) -> str | None:
             parts = row.split()
             if parts[3] == "0A" and int(parts[1].rpartition(":")[2], 16) == port:
                 inodes.add(f"socket:[{parts[9]}]")
+    if not inodes:
+        return {}
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         if any(target in inodes for target in _descriptors(folder)):
-            try:
-                return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
-            except OSError:
-                return f"pid {folder.name}"
-    return None
+            found[int(folder.name)] = process_name(folder)
+    return found
+
+
+def on_this_machine(host: str) -> bool:
+    """Whether a host name or address is one of this machine's."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return False
+    for family, kind, _, _, address in found:
+        # Only a machine's own addresses can be bound.
+        with contextlib.suppress(OSError), socket.socket(family, kind) as probe:
+            probe.bind(address)
+            return True
+    return False
 
 
 def _descriptors(process: Path) -> list[str]:

@@ -30,15 +30,22 @@ def relative_half_widths(repeats: Sequence[Evidence]) -> dict[str, float]:
         mean = float(values.mean())
         if np.isfinite(values).all() and mean:
             found[name] = half_width(values) / abs(mean)
-    for name in PER_ACCELERATOR:
-        if f"{name}.steady" in found:
-            found[f"{name}_per_accelerator.steady"] = found[f"{name}.steady"]
-    for name, role in PER_ROLE:
-        if f"{name}.steady" in found:
-            found[f"{name}_per_{role}_accelerator.steady"] = found[f"{name}.steady"]
+    found = with_derived(found)
     if "tpot_s.p50" in found:
         found["interactivity_tok_s.p50"] = found["tpot_s.p50"]
     return found
+
+
+def with_derived(found: dict[str, float]) -> dict[str, float]:
+    """Also for throughput per accelerator, whose relative width is the same."""
+    more = dict(found)
+    for name in PER_ACCELERATOR:
+        if f"{name}.steady" in found:
+            more[f"{name}_per_accelerator.steady"] = found[f"{name}.steady"]
+    for name, role in PER_ROLE:
+        if f"{name}.steady" in found:
+            more[f"{name}_per_{role}_accelerator.steady"] = found[f"{name}.steady"]
+    return more
 
 
 def half_width(values: Floats) -> float:

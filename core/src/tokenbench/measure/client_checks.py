@@ -214,8 +214,10 @@ def foreign_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
     """CPU that other programs, or the hypervisor, took on the cores of client and local engine."""
     name, share = "foreign load", evidence.foreign_share
     if share is None:
-        return not_assessed(name, "the system does not report CPU time per core")
+        return not_assessed(name, evidence.foreign_unknown or "not measured")
     text = f"other programs used {percent(share)} of the cores of client and engine"
+    if evidence.foreign_busiest is not None and share > limits.foreign_load.flag:
+        text += f", most of it {evidence.foreign_busiest}"
     return above(
         name, share, limits.foreign_load, text, "1", hint="end other programs on this machine"
     )

@@ -12,6 +12,7 @@ from tokenbench.api import Estimate, FrozenMap
 from .batch_means import relative_half_widths
 from .evidence import Evidence
 from .student import t_quantile_975
+from .window_ends import relative_deviations
 
 MIN_REPEATS = 3
 """A t-interval over repeats needs this many measured values."""
@@ -20,7 +21,8 @@ MIN_REPEATS = 3
 def estimates(repeats: Sequence[Evidence]) -> FrozenMap[Estimate]:
     """An estimate of each metric that any repeat has.
 
-    The interval is over repeats, or over batch means of fewer than 3 repeats.
+    The interval is over repeats, or over batch means of fewer than 3 repeats. That of a steady
+    throughput includes what the ends of its window may add.
     """
     metrics = [evidence.metrics for evidence in repeats]
     names = dict.fromkeys(name for repeat in metrics for name in repeat)
@@ -32,7 +34,16 @@ def estimates(repeats: Sequence[Evidence]) -> FrozenMap[Estimate]:
                 found[name] = attrs.evolve(
                     found[name], half_width=width * abs(mean), method="batch means"
                 )
+    for name, width in relative_deviations(repeats).items():
+        if name in found and found[name].half_width is not None:
+            found[name] = _widened(found[name], width)
     return FrozenMap(found)
+
+
+def _widened(of: Estimate, relative: float) -> Estimate:
+    """Both are independent, so their squares add."""
+    assert of.mean is not None and of.half_width is not None
+    return attrs.evolve(of, half_width=math.hypot(of.half_width, relative * of.mean))
 
 
 def estimate(values: Sequence[float | None]) -> Estimate:

@@ -18,7 +18,8 @@ class Evidence:
 
     `scrapes`: counters read during it. `scrape_error`: why counters could not be read.
     `prompt_form`: ``chat``, ``text`` or ``token ids``. `stop`: the rule that ends the repeat.
-    `foreign_share`: CPU used by other programs on the cores of client and local engine, 0 to 1.
+    `foreign_share`: CPU used by other programs on the cores of client and local engine, 0 to 1;
+    `foreign_busiest`: the one that used most; `foreign_unknown`: why the share is None.
 
     `prefix_caching`: the workload allows it. `accelerated`: accelerator telemetry is expected.
     `throttled_share`, `longest_gap_s` and `clock_of_peers` (the slowest device's median clock over
@@ -39,6 +40,8 @@ class Evidence:
     stop: Stop | None = None
     prefix_caching: bool = False
     foreign_share: float | None = None
+    foreign_busiest: str | None = None
+    foreign_unknown: str | None = None
     accelerated: bool = False
     throttled_share: float | None = None
     longest_gap_s: float | None = None

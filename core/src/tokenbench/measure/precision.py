@@ -15,6 +15,7 @@ from .checks import above, percent, too_short
 from .evidence import Evidence
 from .student import t_quantile_975
 from .thresholds import CertificationThresholds, Limits
+from .window_ends import relative_deviations
 
 _MOST_REPEATS = 12
 """More repeats are not recommended if longer ones would do."""
@@ -43,6 +44,25 @@ def widest(
         if found is None or width > (found[1] or 0.0):
             found = name, width
     return found
+
+
+def needs_repeat(
+    repeats: Sequence[Evidence],
+    metrics: FrozenMap[Estimate],
+    limits: CertificationThresholds,
+    asked: float,
+) -> bool:
+    """Whether another repeat may bring the widest interval to the asked half-width over the mean.
+
+    It cannot where the ends of the steady state alone are wider: that takes longer repeats.
+    """
+    found = widest(metrics, limits)
+    if found is None:
+        return False
+    metric, width = found
+    if width is None:
+        return True
+    return width > asked > relative_deviations(repeats).get(metric, 0.0)
 
 
 def precision(
@@ -76,11 +96,15 @@ def precision(
         )
         return too_short(name, reason, _fill_blocks(repeats, ended / len(repeats), e2e_s))
     text = f"95 % CI of {metric} is ±{percent(width)}, by {metrics[metric].method}"
+    ends = relative_deviations(repeats).get(metric, 0.0)
+    text += f" ({len(repeats)})"
+    if ends > width / 2:
+        text += f", ±{percent(ends)} by where the steady state begins and ends"
     return above(
         name,
         width,
         Limits(flag=asked),
-        f"{text} ({len(repeats)})",
+        text,
         "1",
         hint=_remedy(repeats, metric, width, asked),
     )
@@ -96,6 +120,10 @@ def _fill_blocks(repeats: Sequence[Evidence], ended: float, e2e_s: float) -> str
 def _remedy(repeats: Sequence[Evidence], metric: str, width: float, asked: float) -> str:
     """What would narrow the interval of `metric` from `width` to `asked`."""
     count = len(repeats)
+    if (ends := relative_deviations(repeats).get(metric, 0.0)) > width / 2:
+        # More repeats end at the same moment of a request. The rest must fit, too.
+        rest = min(math.sqrt(max(0.0, width**2 - ends**2)), 0.8 * asked)
+        return remedy.longer(repeats, max(_MARGIN, ends / math.sqrt(asked**2 - rest**2)))
     wanted = _MARGIN * width / asked
     # What the noise within the repeats contributes to the width.
     alone = [relative_half_widths([evidence]).get(metric) for evidence in repeats]

@@ -93,7 +93,7 @@ def measure_point(
             context.server.settle()
             after = _scrape(context)
         observed = Observed(
-            before=before, after=after, foreign_share=watch.foreign_share, scrapes=watch.scrapes
+            before=before, after=after, foreign=watch.foreign, scrapes=watch.scrapes
         )
         seen.append(evidence(context, point, name, observed, traffic))
     return result(context, point, seen, end.state, end.text), end
@@ -112,15 +112,16 @@ def _wanted(context: PointContext, point: PlannedPoint, seen: list[Evidence]) ->
     if not repeats.at_least <= len(seen) < repeats.at_most:
         return len(seen) < repeats.at_least
     from tokenbench.measure.estimates import estimates
-    from tokenbench.measure.precision import widest
+    from tokenbench.measure.precision import needs_repeat, widest
 
-    found = widest(estimates(seen), context.thresholds)
-    if found is None:
-        return False
-    metric, width = found
-    text = "unknown" if width is None else f"±{width * 100:.1f} %"
-    context.display.note("precision", load=point.level.label, repeats=len(seen), **{metric: text})
-    return width is None or width > repeats.precision
+    metrics = estimates(seen)
+    if (found := widest(metrics, context.thresholds)) is not None:
+        metric, width = found
+        text = "unknown" if width is None else f"±{width * 100:.1f} %"
+        context.display.note(
+            "precision", load=point.level.label, repeats=len(seen), **{metric: text}
+        )
+    return needs_repeat(seen, metrics, context.thresholds, repeats.precision)
 
 
 def _phase(

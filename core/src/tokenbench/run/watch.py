@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import attrs
 
 from tokenbench.api import BenchError, Counters
-from tokenbench.launch.cpu_time import ForeignLoad
+from tokenbench.launch.cpu_time import Foreign, ForeignLoad
+from tokenbench.launch.ports import listeners, on_this_machine
 
 from .running_server import RunningServer, Scrape
 
 _SCRAPE_INTERVAL_S = 1.0
+# Programs that pass a port on to a container, whose processes are not their children.
+_FORWARDERS = ("docker-proxy", "rootlessport", "conmon")
+_HIDDEN_SERVER = (
+    "the server runs on this machine in a container or as another user, so its load cannot be told "
+    "from that of other programs"
+)
 
 
 @attrs.frozen(kw_only=True)
 class Observed:
     """What was observed around and during one repeat.
 
-    `foreign_share`: CPU used by others on the cores of client and local engine, 0 to 1.
+    `foreign`: what other programs used of the cores of client and local engine.
     """
 
     before: Scrape
     after: Scrape
-    foreign_share: float | None
+    foreign: Foreign
     scrapes: Sequence[Counters]
 
     @property
@@ -37,7 +45,7 @@ class Observed:
 class RepeatWatch:
     """Watches one repeat. Use as a context manager around it.
 
-    `foreign_share` and `scrapes` are complete when it ends. Scrapes are taken once a second.
+    `foreign` and `scrapes` are complete when it ends. Scrapes are taken once a second.
     """
 
     def __init__(
@@ -49,11 +57,12 @@ class RepeatWatch:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._scrape, name="scrapes", daemon=True)
         self._failure: BenchError | None = None
-        self.foreign_share: float | None = None
+        self.foreign = Foreign(None)
         self.scrapes: list[Counters] = []
 
     def __enter__(self) -> RepeatWatch:
-        self._foreign = ForeignLoad(self._cores)
+        own = _server_processes(self._server)
+        self._load = None if own is None else ForeignLoad(self._cores, own)
         self._thread.start()
         return self
 
@@ -63,7 +72,7 @@ class RepeatWatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.foreign_share = self._foreign.share()
+        self.foreign = self._load.measure() if self._load else Foreign(None, unknown=_HIDDEN_SERVER)
         self._end.set()
         # A scrape of a frozen server takes seconds; after an interruption nobody needs it.
         while self._thread.is_alive() and not self._interrupted():
@@ -80,3 +89,12 @@ class RepeatWatch:
                 return
             if counters is not None:
                 self.scrapes.append(counters)
+
+
+def _server_processes(server: RunningServer) -> Collection[int] | None:
+    """Processes on this machine of a server that this run did not start; None if not visible."""
+    address = urlsplit(server.url)
+    if server.plan.processes or not on_this_machine(address.hostname or ""):
+        return ()
+    found = listeners(address.port or (443 if address.scheme == "https" else 80))
+    return [pid for pid, name in found.items() if name not in _FORWARDERS] or None
