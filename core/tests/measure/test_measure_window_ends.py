@@ -64,8 +64,8 @@ def test_requests_in_step(length_s: float, cycle_s: float, waiting: float, users
 
 
 def test_a_real_server_in_step() -> None:
-    """vLLM 0.32 with 4 requests in flight on a CPU: 1.63 s each, 0.69 s of it for the first token. Three repeats
-    of 10 s counted 76.8 tok/s each, in the long run it made 78.6.
+    """vLLM 0.32 on a CPU, 4 requests in flight of 1.63 s, 0.69 s of it for the first token: three
+    repeats of 10 s counted 76.8 tok/s each, in the long run it made 78.6.
     """
     data = in_step(10.0, users=4, cycle_s=1.629, waiting=0.42, tokens=32)
     found = estimates([data] * 3)["output_tok_s.steady"]

@@ -1,9 +1,9 @@
 """How far a steady throughput depends on where its window begins and ends.
 
-Requests of a closed loop may run in step: all wait for first tokens, then all receive. A window that
-ends while they wait counts too few tokens, in every repeat alike, so the spread over repeats does
-not show it. In an open loop the first requests find an idle server: their tokens come later than
-they, and a short window does not make up for that.
+Requests of a closed loop may run in step: all wait for first tokens, then all receive. A window
+that ends while they wait counts too few tokens, in every repeat alike, so the spread over repeats
+does not show it. In an open loop the first requests find an idle server: their tokens come later
+than they, and a short window does not make up for that.
 """
 
 from __future__ import annotations
