@@ -57,6 +57,7 @@ def draw(seed: int) -> tuple[list[str], list[str], bool]:
     """A server's options, a load's flags, and whether the server is sound."""
     rng = random.Random(seed)
     server = [
+        *("--counters", "vllm"),
         *("--ttft-s", f"{rng.choice((0.005, 0.02, 0.1)):g}"),
         *("--itl-s", f"{rng.choice((0.002, 0.005, 0.02)):g}"),
         *("--jitter", f"{rng.choice((0.0, 0.2, 0.6)):g}"),

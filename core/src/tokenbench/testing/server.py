@@ -16,6 +16,7 @@ run; this server is for behaviour that a real engine does not show on request.
 ``--reject TEXT``        answers requests whose prompt contains the text with HTTP 400
 ``--extra-tokens N``     generates N tokens more than requested, or fewer if N is negative
 ``--miscount F``         its counters report F times the tokens it sent
+``--counters vllm``      its counters have the names of vLLM's, instead of names of their own
 ``--cached-share S``     reports this fraction of each prompt as read from its cache
 ``--coalesce N``         buffers events, and writes N of them at once
 ``--tokens-per-chunk N`` puts N tokens into each event
@@ -44,6 +45,21 @@ import time
 from typing import Any, NoReturn
 
 _HEAD_LIMIT = 64 * 1024
+# Prompt, generated and cached prompt tokens, and requests in flight.
+_COUNTERS = {
+    "scripted": (
+        "scripted_prompt_tokens_total",
+        "scripted_generated_tokens_total",
+        "scripted_cached_prompt_tokens_total",
+        "scripted_running",
+    ),
+    "vllm": (
+        "vllm:prompt_tokens_total",
+        "vllm:generation_tokens_total",
+        "vllm:prefix_cache_hits_total",
+        "vllm:num_requests_running",
+    ),
+}
 
 
 class ScriptedServer:
@@ -107,13 +123,14 @@ class ScriptedServer:
         writer.write(b"0\r\n\r\n")
 
     def _metrics(self) -> str:
-        factor = self.script.miscount
-        return (
-            f"scripted_prompt_tokens_total {self.prompt_tokens}\n"
-            f"scripted_generated_tokens_total {self.generated_tokens * factor}\n"
-            f"scripted_cached_prompt_tokens_total {self.cached_tokens}\n"
-            f"scripted_running {self.running}\n"
+        values = (
+            self.prompt_tokens,
+            self.generated_tokens * self.script.miscount,
+            self.cached_tokens,
+            self.running,
         )
+        names = _COUNTERS[self.script.counters]
+        return "".join(f"{name} {value}\n" for name, value in zip(names, values, strict=True))
 
     async def _generate(
         self, path: str, request: dict[str, Any], writer: asyncio.StreamWriter
@@ -344,6 +361,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--reject")
     found.add_argument("--extra-tokens", type=int, default=0)
     found.add_argument("--miscount", type=float, default=1.0)
+    found.add_argument("--counters", choices=sorted(_COUNTERS), default="scripted")
     found.add_argument("--cached-share", type=float, default=0.0)
     found.add_argument("--coalesce", type=int, default=1)
     found.add_argument("--tokens-per-chunk", type=int, default=1)
