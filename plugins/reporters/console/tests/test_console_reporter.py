@@ -87,10 +87,12 @@ def test_values_have_units_and_intervals() -> None:
     assert "eng 1.0" in text and "8 x h200, tp8" in text
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("width", [60, 80, *range(100, 140), 200])
 def test_the_table_fits_the_terminal(width: int) -> None:
-    """Columns are omitted, numbers are not truncated."""
-    text = _show(_result(1), _result(16), width=width)
+    """Columns are omitted, numbers and headings are not truncated."""
+    stalled = _result(100_000, state=PointState.STALLED, measurement=Measurement.FLAGGED)
+    text = _show(_result(1), _result(16), stalled, width=width)
+    assert "measurement" in text and "c100000" in text and "…" not in text
     rows = [line for line in text.splitlines() if "certified" in line]
     assert len(rows) == 2
     assert all(len(line) <= width for line in rows)

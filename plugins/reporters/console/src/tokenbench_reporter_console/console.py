@@ -24,13 +24,13 @@ from .columns import COLUMNS, Column, cells, measured
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 # Some terminals treat \x9b like \x1b[, and the other codes up to \x9f as control characters.
 _CONTROL = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"certified": "green", "flagged": "yellow", "invalid": "red"}
 _BAD = (CheckOutcome.TOO_SHORT, CheckOutcome.FLAGGED, CheckOutcome.INVALID)
-_FIXED_WIDTH = 26
 
 
 class ConsoleReporter(Reporter):
@@ -86,7 +86,7 @@ class ConsoleReporter(Reporter):
         hidden = [] if self._show_all else [r for r in group if _hidden(r)]
         shown = [r for r in group if r not in hidden]
         if shown:
-            console.print(_table(shown, console.width))
+            console.print(_fitting_table(console, shown))
         for line in _interval_lines(shown):
             _print(console, line, "dim")
         if hidden:
@@ -111,13 +111,24 @@ def _clean(text: str) -> str:
     return _CONTROL.sub("", text.replace("\n", " "))
 
 
-def _table(results: Sequence[PointResult], width: int) -> object:
+def _fitting_table(console: Console, results: Sequence[PointResult]) -> Table:
+    """The columns with a value in any result; the least important are omitted until it fits."""
+    columns = [c for c in COLUMNS if any(measured(r, c) for r in results)]
+    table = _table(results, columns)
+    unlimited = console.options.update(max_width=10_000)
+    while len(columns) > 1 and console.measure(table, options=unlimited).maximum > console.width:
+        # Of equal rank, the last is omitted first: throughput and TTFT stay longest.
+        columns.remove(max(reversed(columns), key=lambda c: c.rank))
+        table = _table(results, columns)
+    return table
+
+
+def _table(results: Sequence[PointResult], columns: Sequence[Column]) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("load", no_wrap=True)
-    columns = _fitting(results, width)
     for column in columns:
         table.add_column(f"{column.title}\n{column.unit}", justify="right", no_wrap=True)
     table.add_column("measurement", no_wrap=True)
@@ -125,22 +136,6 @@ def _table(results: Sequence[PointResult], width: int) -> object:
     for row, result in enumerate(results):
         table.add_row(result.level.label, *(text[row] for text in texts), _verdict(result))
     return table
-
-
-def _fitting(results: Sequence[PointResult], width: int) -> list[Column]:
-    """Columns with a value in any result; the least important are omitted until the rest fits."""
-    columns = [c for c in COLUMNS if any(measured(r, c) for r in results)]
-    while len(columns) > 1 and _width(columns, results) > width:
-        # Of equal rank, the last is omitted first: throughput and TTFT stay longest.
-        columns.remove(max(reversed(columns), key=lambda c: c.rank))
-    return columns
-
-
-def _width(columns: Sequence[Column], results: Sequence[PointResult]) -> int:
-    total = _FIXED_WIDTH
-    for column in columns:
-        total += max(len(column.title), len(column.unit), len(cells(results, column)[0])) + 2
-    return total
 
 
 def _verdict(result: PointResult) -> Text:
