@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
+from tokenbench_reporter_console.columns import COLUMNS
 from tokenbench_reporter_console.plugin import ConsoleOptions, bench_register_reporters
 
 from tokenbench.api import (
@@ -91,12 +93,19 @@ def test_values_have_units_and_intervals() -> None:
 def test_the_table_fits_the_terminal(width: int) -> None:
     """Columns are omitted, numbers and headings are not truncated."""
     stalled = _result(100_000, state=PointState.STALLED, measurement=Measurement.FLAGGED)
-    text = _show(_result(1), _result(16), stalled, width=width)
+    first = next(iter(METRICS.values()))
+    every = FrozenMap({column.metric: first for column in COLUMNS})
+    for metrics in (METRICS, every):
+        results = [attrs.evolve(r, metrics=metrics) for r in (_result(1), _result(16), stalled)]
+        _check_fits(_show(*results, width=width), width)
+
+
+def _check_fits(text: str, width: int) -> None:
     assert "measurement" in text and "c100000" in text and "…" not in text
     rows = [line for line in text.splitlines() if "certified" in line]
     assert len(rows) == 2
     assert all(len(line) <= width for line in rows)
-    assert all("1,234.6" in line for line in rows)
+    assert all("1,234." in line for line in rows)
 
 
 def test_invalid_and_failed_points_are_hidden_by_default() -> None:
