@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,8 +24,8 @@ def _server(url: str, *, processes: tuple[str, ...] = ()) -> Any:
 
 
 def _foreign(server: Any) -> Any:
-    with watch.RepeatWatch(server, (0,), lambda: False) as watched:
-        pass
+    with watch.RepeatWatch(server, tuple(os.sched_getaffinity(0)), lambda: False) as watched:
+        time.sleep(0.1)  # CPU time is counted in ticks of 10 ms.
     return watched.foreign
 
 

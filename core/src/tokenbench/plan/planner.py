@@ -137,11 +137,11 @@ def _deployment(
         "model": None if weights is None else [request.model, weights.precision, weights.revision],
         "seed": resolved.suite.seed,
     }
-    series = _series(resolved, plugins, base, cores, count)
-    check_first_requests(resolved, deployment, request, launch, plugins)
     number = taken.number(identity(base))
     if number > 1:  # Differs only in what is not part of identity, for example its address.
         base["number"] = number
+    series = _series(resolved, plugins, base, cores, count)  # Points have the number, too.
+    check_first_requests(resolved, deployment, request, launch, plugins)
     return PlannedDeployment(
         id=identity(base),
         asked=asked,
