@@ -108,7 +108,8 @@ def command_lines(text: str) -> list[int]:
     """Processes of this machine with `text` in their command line, without this one."""
     if not _PROC.exists():
         skip("command lines cannot be read (no /proc)")
-    time.sleep(_EXEC_LIMIT_S)  # A process that has just been started has no command line during exec.
+    # A process that has just been started has no command line during exec.
+    time.sleep(_EXEC_LIMIT_S)
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
