@@ -1,0 +1,1 @@
+"""Node programs of the chips in `bad_plugins.hardware`."""
