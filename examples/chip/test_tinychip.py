@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tokenbench.testing import HardwareKit
+from tokenbench_testing import HardwareKit
 
 
 class TestTinyChip(HardwareKit):

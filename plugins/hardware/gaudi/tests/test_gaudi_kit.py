@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.testing import HardwareKit
+from tokenbench_testing import HardwareKit
 
 
 class TestGaudi(HardwareKit):

@@ -1,10 +1,9 @@
-"""The catalogue of NVIDIA GPUs, and the names of slowdown reasons."""
+"""The catalogue of NVIDIA GPUs."""
 
 from __future__ import annotations
 
 import pytest
 from tokenbench_hardware_nvidia.catalogue import by_driver_name
-from tokenbench_hardware_nvidia.readings import REASONS, reasons
 
 
 @pytest.mark.parametrize(
@@ -25,19 +24,3 @@ from tokenbench_hardware_nvidia.readings import REASONS, reasons
 def test_driver_names(name: str, sku: str | None) -> None:
     """A similar name does not match."""
     assert by_driver_name(name) == sku
-
-
-def test_slowdown_reasons() -> None:
-    """Bits to names; unknown bits are shown as a number."""
-    assert reasons(0) == ()
-    assert reasons(0x8 | 0x80) == ("hw slowdown", "hw power brake")
-    assert reasons(0x1 | 0x4000) == ("idle", "unknown 0x4000")
-
-
-def test_slowdown_reasons_match_nvml() -> None:
-    """Every bit in the installed nvidia-ml-py has a name."""
-    pynvml = pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
-    assert not pynvml.nvmlClocksThrottleReasonAll & ~sum(REASONS)
-    assert REASONS[pynvml.nvmlClocksThrottleReasonSwPowerCap] == "power cap"
-    assert REASONS[pynvml.nvmlClocksThrottleReasonHwThermalSlowdown] == "hw thermal slowdown"
-    assert REASONS[pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown] == "hw power brake"

@@ -37,14 +37,21 @@ def _sku(
     tflops: dict[str, float],
     source: Source = _INFERENCEX,
     sources: dict[str, Source] | None = None,
+    aliases: tuple[str, ...] = (),
     **fields: Any,
 ) -> Sku:
-    """An entry. `tflops` are also its precisions."""
+    """An entry. `tflops` are also its precisions.
+
+    amdsmi reports ``AMD Instinct MI300X`` as market name and ``AMD Instinct MI300X OAM`` as the
+    board's name (examples in ROCm's documentation of amd-smi and in its users' logs, read 2026-11).
+    """
+    market = f"amd instinct {name}"
     flops = {kind: value * 1e12 for kind, value in tflops.items()}
     return Sku(
         name=name,
         vendor="amd",
         label=f"Instinct {name.upper()}",
+        aliases=(market, f"{market} oam", *aliases),
         memory_bytes=gib << 30,
         memory_bandwidth_bytes_s=tb_s * 1e12,
         dense_flops=FrozenMap(flops),
@@ -59,8 +66,10 @@ def _sku(
 
 # fmt: off
 CATALOGUE: tuple[Sku, ...] = (
-    _sku("mi300x", architecture="CDNA 3", gib=192, memory_type="HBM3", tb_s=5.3, tdp_w=750,
-         tflops={"fp8": 2615, "bf16": 1307}, scale_up_link="Infinity Fabric", scale_up_size=8,
+    # amdsmi 6 calls it MI300X-O (smi_amdgpu_get_market_name_from_dev_id in amd_smi_utils.cc).
+    _sku("mi300x", aliases=("mi300x-o",), architecture="CDNA 3", gib=192, memory_type="HBM3",
+         tb_s=5.3, tdp_w=750, tflops={"fp8": 2615, "bf16": 1307}, scale_up_link="Infinity Fabric",
+         scale_up_size=8,
          scale_up_bandwidth_bytes_s=448e9, scale_out_link="Pollara 400GbE",
          scale_out_bandwidth_bytes_s=400e9 / 8,
          accelerators_per_host=8, host_link="PCIe 5.0 x16",

@@ -1,24 +1,26 @@
-"""The catalogue of AMD Instinct GPUs. Devices are not looked for."""
+"""AMD Instinct GPUs: catalogue, settings of processes, and the program for hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, Probe, Sku
+from tokenbench.api import DeviceSettings, Hardware, NodeProgram, Sku
 
 from .catalogue import CATALOGUE
+from .settings import settings
 
 
 class AmdGpus(Hardware):
-    """Data only: no device, no readings."""
+    """GPUs of the driver amdgpu, numbered as amdsmi lists them (by PCI address)."""
 
     def catalogue(self) -> Sequence[Sku]:
         """All AMD GPUs with figures."""
         return CATALOGUE
 
-    def probe(self) -> Probe:
-        """None, on any machine."""
-        return Probe(
-            reason="the plugin has a catalogue only, it does not look for devices",
-            hint="plan from the catalogue: bench plan --hardware mi355x:8",
-        )
+    def settings(self, sku: str | None) -> Sequence[DeviceSettings]:
+        """Visible devices, device nodes and groups, and what the chip needs."""
+        return settings(sku)
+
+    def program(self) -> NodeProgram:
+        """It uses the amdsmi of the host, which fits the library there (see `node.binding`)."""
+        return NodeProgram(module="tokenbench_hardware_amd.node")

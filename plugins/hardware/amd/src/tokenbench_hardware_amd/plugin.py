@@ -1,13 +1,24 @@
-"""Registers the hardware `amd`."""
+"""Registers the hardware `amd`, and the amendment with which engines run on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, HardwareSpec, NoOptions, hookimpl
+from tokenbench.api import (
+    Amendment,
+    AmendRequest,
+    Hardware,
+    HardwareSpec,
+    LaunchPlan,
+    NoOptions,
+    PluginContext,
+    hookimpl,
+)
+
+from .environment import AmdEnvironment
 
 
-def _make(options: NoOptions) -> Hardware:
+def _make(options: NoOptions, context: PluginContext) -> Hardware:
     from .hardware import AmdGpus
 
     return AmdGpus()
@@ -19,8 +30,24 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:
     return [
         HardwareSpec(
             name="amd",
-            summary="AMD Instinct GPUs: a catalogue, without devices and readings",
+            summary="AMD GPUs: power, energy, clocks and slowdown reasons through AMD SMI",
             factory=_make,
-            catalogue_only=True,
+            unproven="devices and readings: amdsmi answered from a stand-in library, no AMD GPU",
         )
     ]
+
+
+@hookimpl
+def bench_use_options() -> type[AmdEnvironment]:
+    """Those of the amendment: ``--use amd:...``."""
+    return AmdEnvironment
+
+
+@hookimpl
+def bench_amend_launch(
+    request: AmendRequest, plan: LaunchPlan, options: AmdEnvironment
+) -> Amendment | None:
+    """What the engine needs on these GPUs."""
+    from .environment import amend
+
+    return amend(request, plan, options or AmdEnvironment())

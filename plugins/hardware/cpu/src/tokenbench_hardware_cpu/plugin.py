@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, HardwareSpec, NoOptions, hookimpl
+from tokenbench.api import Hardware, HardwareSpec, NoOptions, PluginContext, hookimpl
 
 
-def _make(options: NoOptions) -> Hardware:
+def _make(options: NoOptions, context: PluginContext) -> Hardware:
     from .host import HostCpu
 
     return HostCpu()
@@ -21,6 +21,10 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:
             name="cpu",
             summary="the host's CPU: utilization, memory, and energy if RAPL can be read",
             factory=_make,
-            accelerated=False,
+            domain="cpu",
+            unproven=(
+                "power, temperature, clocks and throttling were read from recreated /sys trees "
+                "only: the machines it ran on are virtual and hide them"
+            ),
         )
     ]

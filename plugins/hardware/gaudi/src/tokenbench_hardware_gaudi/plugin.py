@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, HardwareSpec, NoOptions, hookimpl
+from tokenbench.api import Hardware, HardwareSpec, NoOptions, PluginContext, hookimpl
 
 
-def _make(options: NoOptions) -> Hardware:
+def _make(options: NoOptions, context: PluginContext) -> Hardware:
     from .hardware import Gaudi
 
     return Gaudi()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, Probe, Sku
+from tokenbench.api import Hardware, Sku
 
 from .catalogue import CATALOGUE
 
@@ -15,10 +15,3 @@ class Jalapeno(Hardware):
     def catalogue(self) -> Sequence[Sku]:
         """All Jalapeño accelerators with figures."""
         return CATALOGUE
-
-    def probe(self) -> Probe:
-        """None, on any machine."""
-        return Probe(
-            reason="the plugin has a catalogue only, it does not look for devices",
-            hint="plan from the catalogue: bench plan --hardware jalapeno:1",
-        )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, HardwareSpec, NoOptions, hookimpl
+from tokenbench.api import Hardware, HardwareSpec, NoOptions, PluginContext, hookimpl
 
 
-def _make(options: NoOptions) -> Hardware:
+def _make(options: NoOptions, context: PluginContext) -> Hardware:
     from .hardware import Tpus
 
     return Tpus()
@@ -19,8 +19,9 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:
     return [
         HardwareSpec(
             name="tpu",
-            summary="Google TPUs: a catalogue, without devices and readings",
+            summary="Google TPUs: duty cycle and memory through tpu-info; no power",
             factory=_make,
-            catalogue_only=True,
+            unproven="it never ran on a TPU VM: tpu-info 0.14.2 and 0.2.0 ran against a stand-in "
+            "of libtpu's metrics service, and their output is replayed",
         )
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, HardwareSpec, NoOptions, hookimpl
+from tokenbench.api import Hardware, HardwareSpec, NoOptions, PluginContext, hookimpl
 
 
-def _make(options: NoOptions) -> Hardware:
+def _make(options: NoOptions, context: PluginContext) -> Hardware:
     from .hardware import Trainium
 
     return Trainium()
@@ -19,8 +19,9 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:
     return [
         HardwareSpec(
             name="trainium",
-            summary="AWS Trainium: a catalogue, without devices and readings",
+            summary="AWS Trainium: utilization and memory through Neuron's tools; no power",
             factory=_make,
-            catalogue_only=True,
+            unproven="it never ran on a Trn instance: its tests replay captured and documented "
+            "output of neuron-ls and neuron-monitor, none of it from Trn3",
         )
     ]

@@ -3,46 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tokenbench.api import Sample, Sampler
-
-from . import procfs, rapl, sensors
+from . import clocks, meters, procfs, rapl, sensors, throttle
 
 # RAPL counters are updated about once per millisecond: power over less than 10 ms is noise.
 SHORTEST_POWER_S = 0.01
 
 
-class HostSampler(Sampler):
-    """Utilization and power are differences of two readings, so the first reading has no power."""
+class HostSampler:
+    """Utilization and RAPL's power are differences of two readings, so the first reading has no
+    power.
+    """
 
     def __init__(self, proc: Path, sys: Path) -> None:
         self._proc = proc
         self._packages, _ = rapl.packages(sys)
+        self._meters = [] if self._packages else meters.sockets(sys)
         self._thermometers = sensors.thermometers(sys)
-        self._clocks = sensors.clocks(sys)
+        self._clocks = clocks.clocks(sys)
+        self._throttle = throttle.Throttle(sys)
         self._ticks = procfs.ticks(proc)
         self._energy: tuple[float, float] | None = None
 
-    def sample(self) -> Sequence[Sample]:
+    def sample(self) -> list[dict[str, Any]]:
         """One reading of the host."""
         energy, power = self._read_energy()
-        return [
-            Sample(
-                device=0,
-                power_w=power,
-                energy_j=energy,
-                utilization=self._read_utilization(),
-                memory_used_bytes=procfs.memory_bytes(self._proc)[1],
-                temperature_c=sensors.temperature_c(self._thermometers),
-                clock_hz=sensors.clock_hz(self._clocks),
-            )
-        ]
+        sample = {
+            "device": 0,
+            "power_w": power,
+            "energy_j": energy,
+            "utilization": self._read_utilization(),
+            "memory_used_bytes": procfs.memory_bytes(self._proc)[1],
+            "temperature_c": sensors.temperature_c(self._thermometers),
+            "clock_hz": clocks.clock_hz(self._clocks),
+            "throttle": self._throttle.reasons() if self._throttle else None,
+        }
+        return [{name: value for name, value in sample.items() if value is not None}]
+
+    def close(self) -> None:
+        """No file stays open."""
 
     def _read_utilization(self) -> float | None:
         """Fraction of all cores in use since the last reading; None within one clock tick."""
-        (busy_before, before), (busy, now) = self._ticks, procfs.ticks(self._proc)
+        try:
+            busy, now = procfs.ticks(self._proc)
+        except (OSError, ValueError, IndexError):
+            return None
+        busy_before, before = self._ticks
         if now <= before:
             return None
         self._ticks = busy, now
@@ -52,7 +61,7 @@ class HostSampler(Sampler):
     def _read_energy(self) -> tuple[float | None, float | None]:
         """Joules since the start, and watts since the last reading."""
         if not self._packages:
-            return None, None
+            return None, meters.power_w(self._meters)
         now = time.monotonic()
         try:
             energy = sum(package.energy_j() for package in self._packages)

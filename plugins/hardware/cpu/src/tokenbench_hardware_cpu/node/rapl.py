@@ -12,8 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .files import number, text
+
 _UJ = 1e-6
 CLASS = "class/powercap"
+# No CPU package of 2026 is allowed 2 kW.
+_MOST_PACKAGE_W = 2000
 
 
 class Package:
@@ -45,11 +49,7 @@ def packages(sys: Path) -> tuple[list[Package], str | None]:
     """All packages, or the reason why there are none and a remedy. One unreadable package means
     none: a sum over some sockets would be wrong.
     """
-    folders = sorted(
-        folder
-        for folder in (sys / CLASS).glob("intel-rapl:*")
-        if _name(folder).startswith("package")
-    )
+    folders = _folders(sys)
     if not folders:
         return [], (
             f"no RAPL package under {sys / CLASS} "
@@ -66,8 +66,34 @@ def packages(sys: Path) -> tuple[list[Package], str | None]:
         return [], f"could not read RAPL: {error}"
 
 
-def _name(folder: Path) -> str:
-    try:
-        return (folder / "name").read_text().strip()
-    except OSError:
-        return ""
+def limits(sys: Path) -> dict[str, float]:
+    """Power limit of all packages (long-term constraint) and its default, the packages' TDP.
+
+    A package without a limit has its register's greatest value there; such limits are left out.
+    """
+    found = {}
+    folders = _folders(sys)
+    for field, name in (
+        ("power_limit_w", "constraint_0_power_limit_uw"),
+        ("default_power_limit_w", "constraint_0_max_power_uw"),
+    ):
+        values = [(number(folder / name) or 0) * _UJ for folder in folders]
+        if values and all(0 < value < _MOST_PACKAGE_W for value in values):
+            found[field] = sum(values)
+    return found
+
+
+def facts(sys: Path) -> dict[str, str | None]:
+    """Whether memory has a counter. Its energy is not part of the packages' energy."""
+    memory = [
+        folder for folder in (sys / CLASS).glob("intel-rapl:*:*") if text(folder / "name") == "dram"
+    ]
+    return {"memory_energy": f"{len(memory)} RAPL domains, not included" if memory else None}
+
+
+def _folders(sys: Path) -> list[Path]:
+    return sorted(
+        folder
+        for folder in (sys / CLASS).glob("intel-rapl:*")
+        if text(folder / "name").startswith("package")
+    )

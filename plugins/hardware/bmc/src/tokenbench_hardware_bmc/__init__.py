@@ -1,0 +1,1 @@
+"""The power of the whole host, from its BMC, as tokenbench hardware."""
