@@ -12,12 +12,13 @@ from tokenbench_engine_llamacpp.plugin import LlamaCppOptions, bench_register_en
 
 from tokenbench.api import (
     Architecture,
-    EngineContext,
     EngineRequest,
     HardwareFacts,
     Layout,
+    PluginContext,
     ServingNeeds,
     UsageError,
+    parse_metrics,
 )
 
 # Captured from xllamacpp 2026.10.11549 on 2026-11-21, after two requests.
@@ -47,7 +48,7 @@ def _request(concurrency: int = 4, context: int | None = 600) -> EngineRequest:
 
 def _engine(**options: object):  # noqa: ANN202
     (spec,) = bench_register_engines()
-    return spec.factory(LlamaCppOptions(**options), EngineContext(engine=lambda _: None))
+    return spec.factory(LlamaCppOptions(**options), PluginContext())
 
 
 def test_the_context_is_the_sum_over_all_slots() -> None:
@@ -76,12 +77,12 @@ def test_a_context_larger_than_the_model_s_is_rejected() -> None:
 
 def test_counters() -> None:
     """Prompt tokens include cached ones; missing counters are None."""
-    counters = _engine().counters(METRICS)
+    counters = _engine().counters([parse_metrics(METRICS)])
     assert counters.prompt_tokens == 42
     assert counters.cached_prompt_tokens == 4
     assert counters.generated_tokens == 8
     assert (counters.running, counters.waiting) == (0, 2)
-    assert _engine().counters("").prompt_tokens is None
+    assert _engine().counters([]).prompt_tokens is None
 
 
 def test_a_chat_template_is_part_of_the_plan(tmp_path: Path) -> None:

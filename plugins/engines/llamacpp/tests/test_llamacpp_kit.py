@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenbench.api import Counters
-from tokenbench.testing import EngineKit
+from tokenbench_testing import EngineKit
 
 # Captured from xllamacpp 2026.10.11549 on 2026-11-21; comment lines left out.
 _PAGE = """\

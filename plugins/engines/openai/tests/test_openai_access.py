@@ -15,14 +15,15 @@ from tokenbench.api import (
     COMPLETIONS,
     Architecture,
     Engine,
-    EngineContext,
     EngineRequest,
     FrozenMap,
     HardwareFacts,
     Layout,
+    PluginContext,
     Reply,
     ServingNeeds,
     UsageError,
+    parse_metrics,
 )
 
 REQUEST = EngineRequest(
@@ -40,7 +41,7 @@ SECRET = "sk-in-the-wrong-place"
 def _engine(**options: Any) -> Engine:
     (spec,) = bench_register_engines()
     given = OpenAIOptions(**{"base_url": "http://h:1", "model": "m", **options})
-    made: Engine = spec.factory(given, EngineContext(engine=lambda _: None))
+    made: Engine = spec.factory(given, PluginContext())
     return made
 
 
@@ -161,6 +162,6 @@ def test_dynamo_is_ready_once_a_worker_serves_the_model() -> None:
         "dynamo_frontend_input_sequence_tokens_sum 5\ndynamo_frontend_output_tokens_total 7\n"
         "dynamo_frontend_queued_requests 0\ndynamo_frontend_inflight_requests 2\n"
     )
-    counters = dynamo.counters(page)
+    counters = dynamo.counters([parse_metrics(page)])
     assert (counters.prompt_tokens, counters.generated_tokens) == (5, 7)
     assert (counters.waiting, counters.running) == (0, 2)

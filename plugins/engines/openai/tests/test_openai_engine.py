@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from tokenbench_engine_openai.engine import base_url
 from tokenbench_engine_openai.options import OpenAIOptions
@@ -13,13 +14,14 @@ from tokenbench.api import (
     COMPLETIONS,
     Architecture,
     Counters,
-    EngineContext,
     EngineRequest,
     HardwareFacts,
     Layout,
+    PluginContext,
     Reply,
     ServingNeeds,
     UsageError,
+    parse_metrics,
 )
 
 REQUEST = EngineRequest(
@@ -61,7 +63,7 @@ class StubServer:
 def _engine(**options: object):  # noqa: ANN202
     (spec,) = bench_register_engines()
     options = {"base_url": "http://127.0.0.1:8000/v1/", "model": "m", **options}
-    return spec.factory(OpenAIOptions(**options), EngineContext(engine=lambda _: None))
+    return spec.factory(OpenAIOptions(**options), PluginContext())
 
 
 def test_the_plan_has_only_an_endpoint() -> None:
@@ -99,17 +101,17 @@ def test_every_known_server_has_a_source_and_known_counters(name: str) -> None:
     """Facts have source and date; counters are fields of Counters."""
     known = SERVERS[name]
     assert known.source and known.date
-    Counters(**dict.fromkeys(known.counters, 1.0))
+    assert set(known.counters) <= {field.name for field in attrs.fields(Counters)}
 
 
 def test_counters_are_summed_over_labels() -> None:
     """Several engines behind one page; NaN is ignored."""
-    counters = _engine(server="vllm").counters(VLLM)
+    counters = _engine(server="vllm").counters([parse_metrics(VLLM)])
     assert counters.prompt_tokens == 120
     assert counters.generated_tokens == 7
     assert counters.waiting is None
     cached = "llamacpp:prompt_tokens_total 5\nllamacpp:prompt_tokens_cached_total 3\n"
-    assert _engine(server="llamacpp").counters(cached).prompt_tokens == 8
+    assert _engine(server="llamacpp").counters([parse_metrics(cached)]).prompt_tokens == 8
 
 
 def test_ready_version_and_quiescence() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenbench.api import Counters
-from tokenbench.testing import EngineKit
+from tokenbench_testing import EngineKit
 
 # Lines of vLLM 0.32's page, from its documentation of metrics (read 2026-11).
 _VLLM = """\

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tokenbench_engine_openai.options import OpenAIOptions
 from tokenbench_engine_openai.plugin import bench_register_engines
-from tokenbench_engine_openai.tokenizer import FolderTokenizer
+from tokenbench_engine_openai.tokenizer import folder_tokenizer
 
-from tokenbench.api import Engine, EngineContext, OptionalFeatureMissing, UsageError
+from tokenbench.api import Engine, OptionalFeatureMissing, PluginContext, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def folder(tmp_path_factory) -> Path:
 def _engine(tokenizer: object) -> Engine:
     (spec,) = bench_register_engines()
     options = OpenAIOptions(base_url="http://127.0.0.1:1", model="m", tokenizer=str(tokenizer))
-    made: Engine = spec.factory(options, EngineContext(engine=lambda _: None))
+    made: Engine = spec.factory(options, PluginContext())
     return made
 
 
@@ -72,7 +72,7 @@ def test_the_hash_of_the_tokenizer_is_part_of_the_identity(folder, tmp_path) -> 
     assert one == _engine(copy).planned_version() != _engine(other).planned_version()
     (spec,) = bench_register_engines()
     options = OpenAIOptions(base_url="http://127.0.0.1:1", model="m")
-    plain = spec.factory(options, EngineContext(engine=lambda _: None))
+    plain = spec.factory(options, PluginContext())
     assert plain.planned_version() is None
     assert plain.tokenizer() is None
 
@@ -91,5 +91,5 @@ def test_a_missing_library_is_a_message(folder, monkeypatch) -> None:
     """With the extra that installs it."""
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(OptionalFeatureMissing) as caught:
-        FolderTokenizer(str(folder))
+        folder_tokenizer(str(folder))
     assert "tokenbench-engine-openai[tokenizer]" in (caught.value.hint or "")

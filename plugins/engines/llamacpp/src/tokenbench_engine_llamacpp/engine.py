@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
+    EMBEDDINGS,
     Counters,
     Dialect,
     Engine,
@@ -23,10 +25,12 @@ from tokenbench.api import (
     FileSpec,
     FrozenMap,
     LaunchPlan,
+    MetricsPage,
     ProcessSpec,
-    Server,
+    ServerClient,
     UsageError,
-    parse_prometheus,
+    merge_pages,
+    parse_metrics,
 )
 
 if TYPE_CHECKING:
@@ -63,8 +67,12 @@ class LlamaCpp(Engine):
             "--ctx-size": context * slots,
             "--parallel": slots,
             "--threads": options.threads or "{cpus}",
-            "--batch-size": options.batch_tokens,
-            "--cache-prompt": options.prefix_caching,
+            "--batch-size": self._batch(context),
+            "--cache-prompt": self._caches(request),
+            # Of the last token, as in models that are made for it; generating models name none.
+            "--pooling": "last" if options.embeddings else None,
+            # The tokens of a sequence are computed in one batch.
+            "--ubatch-size": context if options.embeddings else None,
             "--load-timeout": options.start_timeout_s,
             "--chat-template-file": f"{{file:{_TEMPLATE}}}" if options.chat_template_file else None,
         }
@@ -73,7 +81,9 @@ class LlamaCpp(Engine):
             flags=FrozenMap(flags),
             files=self._files(),
         )
-        return LaunchPlan(processes=(server,), start_timeout_s=options.start_timeout_s)
+        return LaunchPlan(
+            processes=(server,), start_timeout_s=options.start_timeout_s, speculation="none"
+        )
 
     def _files(self) -> tuple[FileSpec, ...]:
         """The server's script is part of the plan, so that any interpreter can run it."""
@@ -82,24 +92,36 @@ class LlamaCpp(Engine):
         path = self._options.chat_template_file
         if path is None:
             return (server,)
-        try:
-            content = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"cannot read the chat template {path}: {error.strerror}", hint="check the path"
-            ) from None
-        return (server, FileSpec(name=_TEMPLATE, content=content))
+        return (server, FileSpec.read(_TEMPLATE, path, "chat template"))
 
     def dialect(self, request: EngineRequest) -> Dialect:
         """Completions first: they accept token ids, so lengths are exact."""
+        if self._options.embeddings:
+            return Dialect(codecs=(EMBEDDINGS,), token_id_prompts=True, usage=True)
         return Dialect(
             codecs=(COMPLETIONS, CHAT),
             token_id_prompts=True,
             ignore_eos=True,
             seed=True,
             done_event=True,
-            extra_body=FrozenMap({"cache_prompt": self._options.prefix_caching}),
+            extra_body=FrozenMap({"cache_prompt": self._caches(request)}),
         )
+
+    def _batch(self, context: int) -> int | None:
+        """Embeddings of a sequence need all of its tokens in one batch."""
+        asked = self._options.batch_tokens
+        if not self._options.embeddings:
+            return asked
+        if asked is not None and asked < context:
+            raise UsageError(
+                f"llamacpp: embeddings need batch_tokens of at least the context, {context}",
+                hint="leave batch_tokens out",
+            )
+        return asked or context
+
+    def _caches(self, request: EngineRequest) -> bool:
+        """Whether prompts are kept: by the option, or because the load asks for it."""
+        return self._options.prefix_caching or request.needs.prefix_caching
 
     def planned_version(self) -> str | None:
         """Version of the package, if it is installed in this environment."""
@@ -110,13 +132,13 @@ class LlamaCpp(Engine):
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    def version(self, server: Server) -> str | None:
+    def version(self, server: ServerClient) -> str | None:
         """The package's version, and the build in `/props` (PyPI builds report none)."""
         build = self._props(server).get("build_info")
         planned = self.planned_version()
         return " ".join(str(part) for part in (planned, build and f"({build})") if part) or None
 
-    def facts(self, server: Server) -> FrozenMap[str]:
+    def facts(self, server: ServerClient) -> FrozenMap[str]:
         """Slots, context and model that the server reports."""
         props = self._props(server)
         facts: dict[str, str] = {
@@ -127,38 +149,38 @@ class LlamaCpp(Engine):
             facts["slot_context_tokens"] = str(settings["n_ctx"])
         return FrozenMap(facts)
 
-    def quiescent(self, server: Server) -> bool | None:
+    def quiescent(self, server: ServerClient) -> bool | None:
         """No request is being processed or deferred."""
-        counters = self.counters(server.get("/metrics").text)
+        counters = self.counters([parse_metrics(server.get("/metrics").text)])
         if counters.running is None or counters.waiting is None:
             return None
         return counters.running == 0 and counters.waiting == 0
 
-    def reset_cache(self, server: Server) -> bool:
-        """Erase the cache of every slot; nothing to do if prefix caching is off."""
-        if not self._options.prefix_caching:
-            return True
+    def reset_cache(self, server: ServerClient) -> bool:
+        """Erase the cache of every slot."""
         slots = json.loads(server.get("/slots").text)
         replies = [server.post(f"/slots/{slot['id']}?action=erase") for slot in slots]
         return all(reply.status == 200 for reply in replies)
 
-    def counters(self, text: str) -> Counters:
-        """`prompt_tokens_total` counts computed tokens; cached tokens have their own counter."""
-        page = parse_prometheus(text)
-        computed = page.get("llamacpp:prompt_tokens_total")
-        cached = page.get("llamacpp:prompt_tokens_cached_total")
+    def counters(self, pages: Sequence[MetricsPage]) -> Counters:
+        """`prompt_tokens_total` counts computed tokens; cached tokens have their own counter. The
+        counters of replicas are added up.
+        """
+        page = merge_pages(pages)
+        computed = page.sum("llamacpp:prompt_tokens_total")
+        cached = page.sum("llamacpp:prompt_tokens_cached_total")
         return Counters(
             prompt_tokens=None if computed is None else computed + (cached or 0.0),
             cached_prompt_tokens=cached,
-            generated_tokens=page.get("llamacpp:tokens_predicted_total"),
-            running=page.get("llamacpp:requests_processing"),
-            waiting=page.get("llamacpp:requests_deferred"),
-            draft_tokens=page.get("llamacpp:spec_decode_num_draft_tokens_total"),
-            accepted_draft_tokens=page.get("llamacpp:spec_decode_num_accepted_tokens_total"),
+            generated_tokens=page.sum("llamacpp:tokens_predicted_total"),
+            running=page.sum("llamacpp:requests_processing"),
+            waiting=page.sum("llamacpp:requests_deferred"),
+            draft_tokens=page.sum("llamacpp:spec_decode_num_draft_tokens_total"),
+            accepted_draft_tokens=page.sum("llamacpp:spec_decode_num_accepted_tokens_total"),
         )
 
     @staticmethod
-    def _props(server: Server) -> dict[str, object]:
+    def _props(server: ServerClient) -> dict[str, object]:
         reply = server.get("/props")
         found = json.loads(reply.text) if reply.status == 200 else {}
         return found if isinstance(found, dict) else {}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from tokenbench.api import (
     Engine,
     EngineCapabilities,
-    EngineContext,
     EngineSpec,
+    PluginContext,
     hookimpl,
     option,
     options,
@@ -39,6 +39,9 @@ class LlamaCppOptions:
     prefix_caching: bool = option(
         default=False, help="reuse prefixes of earlier prompts instead of computing them again"
     )
+    embeddings: bool = option(
+        default=False, help="serve embeddings instead of completions, pooled from the last token"
+    )
     chat_template_file: str | None = option(
         default=None, help="file with a chat template that replaces the model's"
     )
@@ -52,7 +55,7 @@ class LlamaCppOptions:
     )
 
 
-def _make(options: LlamaCppOptions, context: EngineContext) -> Engine:
+def _make(options: LlamaCppOptions, context: PluginContext) -> Engine:
     from .engine import LlamaCpp
 
     return LlamaCpp(options)
@@ -68,7 +71,11 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             options=LlamaCppOptions,
             factory=_make,
             capabilities=EngineCapabilities(
-                weight_formats=("gguf",), hardware=("cpu",), counters=True, reset_cache=True
+                weight_formats=("gguf",),
+                hardware=("cpu",),
+                counters=True,
+                reset_cache=True,
+                prefix_caching_off=True,
             ),
         )
     ]

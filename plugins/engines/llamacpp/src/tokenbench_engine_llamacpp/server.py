@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from typing import Any, NoReturn
 
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads-http", type=int, default=0)
     parser.add_argument("--cache-prompt", action="store_true")
     parser.add_argument("--chat-template-file")
+    parser.add_argument("--pooling", choices=("mean", "cls", "last"), help="serve embeddings")
     parser.add_argument("--load-timeout", type=float, default=600.0)
     return parser
 
@@ -85,12 +87,18 @@ def _params(library: Any, args: argparse.Namespace) -> Any:
     params.cont_batching = True
     params.endpoint_metrics = True
     params.endpoint_slots = True
+    # Without a folder for slots it refuses to erase one, which saves nothing.
+    params.slot_save_path = os.path.join(tempfile.gettempdir(), "")  # noqa: PTH118
     params.endpoint_props = True
     params.cache_prompt = args.cache_prompt
     params.cache_ram_mib = -1 if args.cache_prompt else 0
     params.slot_prompt_similarity = 0.5 if args.cache_prompt else 0.0
     params.ctx_shift = False
     params.use_jinja = True
+    if args.pooling:
+        params.embedding = True
+        kinds = library.llama_pooling_type
+        params.pooling_type = getattr(kinds, f"LLAMA_POOLING_TYPE_{args.pooling.upper()}")
     if args.threads_http:
         params.n_threads_http = args.threads_http
     if args.chat_template_file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import attrs
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
+    EMBEDDINGS,
     Counters,
     Dialect,
     EndpointSpec,
@@ -18,16 +20,19 @@ from tokenbench.api import (
     EngineRequest,
     FrozenMap,
     LaunchPlan,
+    MetricsPage,
     Negotiation,
-    Server,
+    ServerClient,
     Tokenizer,
     UsageError,
-    parse_prometheus,
+    merge_pages,
+    parse_metrics,
 )
 
 from .access import access, api_key, extra_body
+from .counters import read_counters
 from .servers import COUNT_COMPUTED_ONLY, SERVERS
-from .tokenizer import FolderTokenizer, file_hash
+from .tokenizer import file_hash, folder_tokenizer
 
 if TYPE_CHECKING:
     from .options import OpenAIOptions
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 _VERSION_KEYS = ("version", "sglang_version", "build_info")
 # Whether these exist is recorded.
 _PAGES = ("/v1/models", "/version", "/metrics")
+_CODECS = {"chat": CHAT, "completions": COMPLETIONS, "embeddings": EMBEDDINGS}
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
 
@@ -73,8 +79,8 @@ class OpenAIServer(Engine):
     def negotiation(self, request: EngineRequest) -> Negotiation | None:
         """What the options do not decide; of an unknown server, everything."""
         options = self._options
-        if not options.probe:
-            return None
+        if not options.probe or options.codec == "embeddings":
+            return None  # What could be tried are fields of generations.
         asked = {
             "ignore_eos": options.ignore_eos,
             "min_tokens": options.min_tokens,
@@ -102,17 +108,18 @@ class OpenAIServer(Engine):
             done_event=known.done_event,
             max_tokens_field=options.max_tokens_field or "max_tokens",
             extra_body=self._fields(),
+            affinity_header=options.affinity_header or self._known.affinity_header,
         )
 
     def _codecs(self, *, token_ids: bool) -> tuple[str, ...]:
         if self._options.codec is not None:
-            return (CHAT,) if self._options.codec == "chat" else (COMPLETIONS,)
+            return (_CODECS[self._options.codec],)
         return (COMPLETIONS, CHAT) if token_ids else (CHAT, COMPLETIONS)
 
     def _fields(self) -> FrozenMap[Any]:
         return FrozenMap({**self._known.extra_body, **self._extra_body})
 
-    def ready(self, server: Server) -> bool:
+    def ready(self, server: ServerClient) -> bool:
         """The health page answers 200. Without a health page, `/v1/models` answers without a server
         error. A router that is up before its workers must list the model.
         """
@@ -124,7 +131,7 @@ class OpenAIServer(Engine):
                 return reply.status == 200
         return server.get("/v1/models").status < _SERVER_ERROR
 
-    def _lists_model(self, server: Server) -> bool:
+    def _lists_model(self, server: ServerClient) -> bool:
         try:
             listed = json.loads(server.get("/v1/models").text)["data"]
             return any(entry["id"] == self._options.model for entry in listed)
@@ -139,9 +146,9 @@ class OpenAIServer(Engine):
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer in the folder that the options name."""
         folder = self._options.tokenizer
-        return None if folder is None else FolderTokenizer(folder)
+        return None if folder is None else folder_tokenizer(folder)
 
-    def version(self, server: Server) -> str | None:
+    def version(self, server: ServerClient) -> str | None:
         """The version on the server's version page."""
         if self._known.version is None:
             return None
@@ -159,26 +166,24 @@ class OpenAIServer(Engine):
         found = next((page[key] for key in _VERSION_KEYS if key in page), None)
         return f"{self._options.server} {found}" if found is not None else None
 
-    def reset_cache(self, server: Server) -> bool | None:
+    def reset_cache(self, server: ServerClient) -> bool | None:
         """Empty the prefix cache, if the server has a page for that."""
         if self._known.reset_cache is None:
             return None
         return server.post(self._known.reset_cache).status == 200
 
-    def quiescent(self, server: Server) -> bool | None:
+    def quiescent(self, server: ServerClient) -> bool | None:
         """No running or waiting requests, by the server's counters."""
         if self._known.metrics is None:
             return None
-        counters = self.counters(server.get(self._known.metrics).text)
+        counters = self.counters([parse_metrics(server.get(self._known.metrics).text)])
         if counters.running is None:
             return None
         return counters.running == 0 and not counters.waiting
 
-    def counters(self, text: str) -> Counters:
-        """The server's metrics, by the names of its kind."""
-        page = parse_prometheus(text)
-        found = {ours: page.get(theirs) for ours, theirs in self._known.counters.items()}
-        counters = Counters(**found)
+    def counters(self, pages: Sequence[MetricsPage]) -> Counters:
+        """The server's metrics, by the names of its kind, added up over its data-parallel ranks."""
+        counters = read_counters(self._known.counters, merge_pages(pages))
         cached = counters.cached_prompt_tokens
         if self._options.server in COUNT_COMPUTED_ONLY and counters.prompt_tokens is not None:
             return attrs.evolve(counters, prompt_tokens=counters.prompt_tokens + (cached or 0.0))

@@ -32,8 +32,8 @@ class OpenAIOptions:
     )
     codec: str | None = option(
         default=None,
-        choices=("chat", "completions"),
-        help="codec to use; default: depends on the kind of server",
+        choices=("chat", "completions", "embeddings"),
+        help="codec to use; default: chat or completions, by the kind of server",
     )
     api_root: str = option(
         default="/v1", identity=False, help="path of the API on the server; / for none"
@@ -74,6 +74,11 @@ class OpenAIOptions:
     )
     headers: FrozenMap[str] = option(
         default=FrozenMap(), identity=False, help="headers of every request; not for secrets"
+    )
+    affinity_header: str | None = option(
+        default=None,
+        help="header that names the session of a request, by which a router keeps it on one "
+        "replica, such as x-session-id; default: that of the kind of server, if it has one",
     )
     headers_env: FrozenMap[str] = option(
         default=FrozenMap(),

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from tokenbench.api import (
     Engine,
     EngineCapabilities,
-    EngineContext,
     EngineSpec,
+    PluginContext,
     hookimpl,
 )
 
 from .options import OpenAIOptions
 
 
-def _make(options: OpenAIOptions, context: EngineContext) -> Engine:
+def _make(options: OpenAIOptions, context: PluginContext) -> Engine:
     from .engine import OpenAIServer
 
     return OpenAIServer(options)
@@ -34,7 +34,7 @@ def bench_register_engines() -> Sequence[EngineSpec]:
                 starts_server=False,
                 counters=True,
                 reset_cache=True,
-                axes=("tp", "pp", "ep", "dp_attention", "dcp", "pcp"),
+                axes=("tp", "pp", "ep", "dp", "attention_dp", "dcp", "pcp"),
             ),
         )
     ]

@@ -9,9 +9,10 @@ from tokenbench.api import FrozenMap
 
 @attrs.frozen(kw_only=True)
 class KnownServer:
-    """One kind of server. `counters` maps names of `Counters` to metrics; `source` and `date` say
-    where the facts come from. `done_event`: every whole stream ends with ``[DONE]``.
-    `lists_models`: it is up before its workers are, and lists a model once one serves it.
+    """One kind of server. `counters` maps names of `Counters` to metrics (histograms without their
+    suffix); `source` and `date` say where the facts come from. `done_event`: every whole stream
+    ends with ``[DONE]``. `lists_models`: it is up before its workers are, and lists a model once
+    one serves it. `affinity_header`: the header by which its router knows a session.
     """
 
     source: str
@@ -24,6 +25,7 @@ class KnownServer:
     seed: bool = True
     done_event: bool = False
     lists_models: bool = False
+    affinity_header: str | None = None
     health: str | None = "/health"
     metrics: str | None = "/metrics"
     version: str | None = None
@@ -50,7 +52,7 @@ SERVERS: dict[str, KnownServer] = {
         done_event=True,
         version="/version",
         # Only with VLLM_SERVER_DEV_MODE=1; otherwise 404, which counts as not supported.
-        reset_cache="/reset_prefix_cache",
+        reset_cache="/reset_prefix_cache?reset_external=true",
         counters=FrozenMap(
             {
                 "prompt_tokens": "vllm:prompt_tokens_total",
@@ -58,10 +60,16 @@ SERVERS: dict[str, KnownServer] = {
                 "generated_tokens": "vllm:generation_tokens_total",
                 "running": "vllm:num_requests_running",
                 "waiting": "vllm:num_requests_waiting",
+                "finished": "vllm:request_success_total",
                 "preemptions": "vllm:num_preemptions_total",
                 "kv_usage": "vllm:kv_cache_usage_perc",
+                "drafts": "vllm:spec_decode_num_drafts_total",
                 "draft_tokens": "vllm:spec_decode_num_draft_tokens_total",
                 "accepted_draft_tokens": "vllm:spec_decode_num_accepted_tokens_total",
+                "accepted_by_position": "vllm:spec_decode_num_accepted_tokens_per_pos_total",
+                "queue_time_s": "vllm:request_queue_time_seconds",
+                "prefill_time_s": "vllm:request_prefill_time_seconds",
+                "decode_time_s": "vllm:request_decode_time_seconds",
             }
         ),
     ),
@@ -85,6 +93,9 @@ SERVERS: dict[str, KnownServer] = {
                 "running": "sglang:num_running_reqs",
                 "waiting": "sglang:num_queue_reqs",
                 "kv_usage": "sglang:token_usage",
+                # Its srt/metrics/collector.py, read 2026-11, not run.
+                "preemptions": "sglang:num_retracted_requests_total",
+                "queue_time_s": "sglang:queue_time_seconds",
             }
         ),
     ),
@@ -120,6 +131,8 @@ SERVERS: dict[str, KnownServer] = {
         ),
     ),
     "dynamo": KnownServer(
+        # The frontend's binary, ai-dynamo 1.6.1; used with --router-session-affinity-ttl-secs.
+        affinity_header="x-dynamo-session-id",
         source="Dynamo 1.6.1 frontend with mocker and with vLLM workers",
         date="2026-11-22",
         token_id_prompts=True,

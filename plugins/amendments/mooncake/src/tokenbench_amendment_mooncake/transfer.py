@@ -1,0 +1,95 @@
+"""Mooncake between prefill and decode: the engine selects it, this sets how it travels.
+
+Facts: vLLM 0.32, kv_connector/v1/mooncake/mooncake_connector.py; SGLang 0.5.23,
+distributed/device_communicators/mooncake_transfer_engine.py; ATOM ffdf3bb (2026-08-22),
+atom/kv_transfer/disaggregation/mooncake/mooncake_connector.py; read 2026-12-01.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tokenbench.api import Amendment, FlagValue, FrozenMap, ProcessSpec, UsageError
+
+from .options import MooncakeOptions
+
+_CONFIG, _BACKEND = "--kv-transfer-config", "--disaggregation-transfer-backend"
+TRANSFERS = ("vllm", "sglang", "atom", "trtllm")
+"""Engines that can send KV cache through Mooncake."""
+# As vLLM and as ATOM name it.
+_CONNECTORS = ("mooncakeconnector", "mooncake")
+_REASONS = {
+    "MOONCAKE_PROTOCOL": "SGLang takes rdma otherwise (SGLang 0.5.23, environ.py)",
+    "MC_FORCE_TCP": "Mooncake takes an RDMA adapter that it finds otherwise (its documentation of "
+    "the transfer engine, 2026-08-22)",
+    "TRTLLM_USE_MOONCAKE_KVCACHE": "TensorRT-LLM sends by other means otherwise, where its options "
+    "file does not name one (commit 02734d9, cpp/tensorrt_llm/common/envUtils.cpp)",
+    "ATOM_MOONCAKE_IB_DEVICE": "the adapters for transfers (ATOM ffdf3bb, mooncake_connector.py)",
+    _CONFIG: "the engine takes rdma and any adapter otherwise (vLLM 0.32 and ATOM ffdf3bb, "
+    "mooncake_connector.py)",
+    "--disaggregation-ib-device": "the adapters for transfers (SGLang 0.5.23)",
+}
+
+
+def transfer(engine: str, servers: Sequence[ProcessSpec], options: MooncakeOptions) -> Amendment:
+    """Protocol and adapters of transfers. No store: what decode needs is sent to it.
+
+    Raises:
+        UsageError: the engine sends its KV cache by other means, or not by this protocol.
+    """
+    for process in servers:
+        _check(engine, process)
+    flags, variables = _settings(engine, options)
+    roles = [process.role for process in servers]
+    return Amendment(
+        reason="how Mooncake carries KV cache from prefill to decode",
+        reasons=FrozenMap({k: v for k, v in _REASONS.items() if k in {*flags, *variables}}),
+        flags=FrozenMap({role: FrozenMap(flags) for role in roles} if flags else {}),
+        environment=FrozenMap({r: FrozenMap(variables) for r in roles} if variables else {}),
+        devices=("/dev/infiniband",) if options.protocol == "rdma" else (),
+    )
+
+
+def _settings(engine: str, options: MooncakeOptions) -> tuple[dict[str, FlagValue], dict[str, str]]:
+    devices, tcp = ",".join(options.devices), options.protocol == "tcp"
+    flags: dict[str, FlagValue] = {}
+    variables = {"MC_FORCE_TCP": "1"} if tcp else {}
+    if engine == "vllm":
+        extra: dict[str, Any] = {"mooncake_protocol": options.protocol}
+        if devices:
+            extra["device_name"] = devices
+        flags[_CONFIG] = FrozenMap({"kv_connector_extra_config": FrozenMap(extra)})
+    elif engine == "trtllm":
+        variables["TRTLLM_USE_MOONCAKE_KVCACHE"] = "1"
+    elif engine == "atom":
+        flags[_CONFIG] = FrozenMap({"protocol": options.protocol})
+        if devices:
+            variables["ATOM_MOONCAKE_IB_DEVICE"] = devices
+    else:
+        variables["MOONCAKE_PROTOCOL"] = options.protocol
+        if devices:
+            flags["--disaggregation-ib-device"] = devices
+    return flags, variables
+
+
+def _check(engine: str, process: ProcessSpec) -> None:
+    """Its KV cache goes through Mooncake."""
+    if engine == "sglang":
+        found = process.flags.get(_BACKEND, "mooncake")  # SGLang's default.
+        if found not in ("mooncake", "mooncake_tcp"):
+            _refuse(process.role, str(found), "the engine's option for the transfer backend")
+    elif engine != "trtllm":
+        config = process.flags.get(_CONFIG)
+        found = config.get("kv_connector") if isinstance(config, Mapping) else None
+        if str(found).lower() not in _CONNECTORS:
+            _refuse(
+                process.role, str(found or "no connector"), "the engine's kv_connector=mooncake"
+            )
+
+
+def _refuse(role: str, found: str, option: str) -> None:
+    raise UsageError(
+        f"the KV cache of {role} goes through {found}, not through Mooncake",
+        hint=f"set {option}, or leave `--use mooncake` out",
+    )

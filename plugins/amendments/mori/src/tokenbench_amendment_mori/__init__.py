@@ -1,0 +1,1 @@
+"""MoRI for tokenbench."""

@@ -1,0 +1,63 @@
+"""Options of the amendment."""
+
+from __future__ import annotations
+
+from tokenbench.api import option, options
+
+
+@options
+class MoriOptions:
+    """Options of the amendment. What has no value is left to MoRI or to the engine."""
+
+    experts: bool = option(
+        default=True, help="MoRI carries tokens to their experts, where experts are spread"
+    )
+    transfer: bool = option(
+        default=True, help="SGLang: MoRI carries KV cache from prefill to decode"
+    )
+    mode: str | None = option(
+        default=None,
+        choices=("high_throughput", "low_latency"),
+        help="kernels of expert parallelism; default: low_latency for decode on vLLM, otherwise "
+        "high_throughput",
+    )
+    dispatch_tokens: int | None = option(
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="SGLang: most tokens that a rank sends to experts at once; default: as large as a "
+        "chunk of prefill",
+    )
+    tuned: bool = option(
+        default=True, help="launch expert kernels with the parameters that MoRI was tuned for"
+    )
+    heap_gib: int | None = option(
+        default=None, minimum=1, unit="GiB", help="memory of each GPU that MoRI shares with others"
+    )
+    heap_mode: str | None = option(
+        default=None,
+        choices=("static", "vmm", "isolation"),
+        help="how that memory is taken: at once, as needed, or each buffer on its own",
+    )
+    devices: tuple[str, ...] = option(
+        default=(), help="RDMA adapters (mlx5_0, ...; ^mlx5_0: all but these); default: all"
+    )
+    interface: str | None = option(
+        default=None, help="network interface on which ranks find each other (eth0, ...)"
+    )
+    traffic_class: int | None = option(
+        default=None, minimum=0, maximum=255, help="RDMA: traffic class of a lossless network"
+    )
+    service_level: int | None = option(
+        default=None, minimum=0, maximum=15, help="RDMA: service level of a lossless network"
+    )
+    send_queue: int | None = option(
+        default=None,
+        minimum=1,
+        help="SGLang, KV cache: requests that an RDMA send queue holds",
+    )
+    blocking_wait: bool = option(
+        default=True,
+        help="SGLang: wait for RCCL without its watchdog, which breaks the capture of graphs "
+        "before ROCm 7.2.2",
+    )

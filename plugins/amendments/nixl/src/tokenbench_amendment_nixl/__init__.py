@@ -1,0 +1,1 @@
+"""NIXL for tokenbench."""

@@ -1,0 +1,103 @@
+"""Options of the engine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tokenbench.api import http_url, option, options
+
+DISCOVERY = ("file", "etcd")
+REQUEST_PLANES = ("tcp", "nats")
+# Those of `dynamo.frontend --router-mode` that choose a worker without further settings.
+ROUTER_MODES = ("kv", "round-robin", "random", "power-of-two", "least-loaded")
+MOCKER = "mocker"
+
+
+@options
+class DynamoOptions:
+    """Options of the engine. Those without a value are Dynamo's own."""
+
+    python: str | None = option(
+        default=None,
+        identity=False,
+        help="Python interpreter with Dynamo and the workers' engine; default: the one that runs "
+        "bench",
+    )
+    start_timeout_s: float = option(
+        default=1800.0, minimum=1, unit="s", identity=False, help="time limit for the start"
+    )
+
+    worker: str = option(
+        default="vllm",
+        help="engine of the workers, of pools that name none: an engine of tokenbench that Dynamo "
+        "has workers for (vllm, sglang, trtllm), or mocker, Dynamo's simulation without a model",
+    )
+    worker_options: str = option(
+        default="",
+        help="options of that engine, KEY=VALUE with commas between; in a suite, pools have their "
+        "own",
+    )
+    block_size: int | None = option(
+        default=None, minimum=1, unit="tokens", help="tokens in one block of the workers' KV cache"
+    )
+
+    router_mode: str = option(
+        default="kv", choices=ROUTER_MODES, help="how the frontend chooses a worker"
+    )
+    discovery: str = option(
+        default="file",
+        choices=DISCOVERY,
+        help="where processes find each other: file, in a folder that all of them see; etcd, a "
+        "server that is started with them",
+    )
+    etcd: str = option(default="etcd", identity=False, help="program of etcd, for discovery=etcd")
+    request_plane: str = option(
+        default="tcp", choices=REQUEST_PLANES, help="how requests get from the frontend to workers"
+    )
+    nats_url: str | None = option(
+        default=None, identity=False, help="a NATS server that runs already, nats://HOST:PORT"
+    )
+
+    speedup: float | None = option(
+        default=None,
+        minimum=0,
+        help="mocker: how much faster than its simulated times it answers; 0: at once",
+    )
+    startup_s: float | None = option(
+        default=None, minimum=0, unit="s", help="mocker: simulated time of the start"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if (self.request_plane == "nats") != (self.nats_url is not None):
+            raise ValueError("request_plane=nats and nats_url=nats://HOST:PORT belong together")
+        if self.nats_url is not None:
+            if not self.nats_url.startswith("nats://"):
+                raise ValueError(f"nats_url: expected nats://HOST:PORT, got {self.nats_url!r}")
+            http_url("http" + self.nats_url.removeprefix("nats"))
+        if self.worker != MOCKER:
+            for name in ("speedup", "startup_s"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is an option of worker=mocker")
+        self.worker_values()
+
+    def worker_values(self) -> dict[str, Any]:
+        """`worker_options` by name: numbers, true, false and null as such, the rest as text.
+
+        Raises:
+            ValueError: an item is no KEY=VALUE.
+        """
+        values: dict[str, Any] = {}
+        for item in filter(None, self.worker_options.split(",")):
+            key, equals, text = item.strip().partition("=")
+            if not (key and equals):
+                raise ValueError(f"worker_options: expected KEY=VALUE, got {item!r}")
+            values[key] = _value(text)
+        return values
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

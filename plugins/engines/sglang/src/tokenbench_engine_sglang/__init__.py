@@ -1,0 +1,1 @@
+"""SGLang's server as a tokenbench engine."""

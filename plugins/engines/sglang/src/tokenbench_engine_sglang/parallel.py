@@ -1,0 +1,106 @@
+"""How a topology is written for SGLang, and what SGLang cannot do of it.
+
+SGLang (0.5.23, `arg_groups/parallel_hook.py` and `validation_hook.py`) counts the accelerators of a
+replica as tp x pp. Attention DP, decode context parallelism and expert parallelism divide the tp
+ranks; `--dp-size` multiplies them by independent replicas in one server, which share no experts and
+no host boundary.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from tokenbench.api import (
+    Architecture,
+    Sku,
+    Topology,
+    UsageError,
+    check_experts,
+    check_heads,
+    check_stages,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Ranks:
+    """Degrees as SGLang counts them."""
+
+    tp: int
+    pp: int
+    dp: int
+    attention_dp: int
+    ep: int
+    dcp: int
+
+    @property
+    def count(self) -> int:
+        """All ranks, one accelerator each."""
+        return self.tp * self.pp * self.dp
+
+    @property
+    def schedulers(self) -> int:
+        """Ranks that have requests of their own."""
+        return self.dp * self.attention_dp
+
+
+def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
+    """The topology as SGLang's degrees. Data-parallel ranks that share experts are attention DP.
+
+    Raises:
+        UsageError: SGLang cannot split this model so.
+    """
+    tp, dp, attention_dp = topology.tp, topology.dp, topology.attention_dp
+    if attention_dp > 1 or (dp > 1 and topology.ep > topology.tp):
+        attention_dp = max(attention_dp, dp)
+        tp, dp = tp * dp, 1
+    found = Ranks(
+        tp=tp, pp=topology.pp, dp=dp, attention_dp=attention_dp, ep=topology.ep, dcp=topology.dcp
+    )
+    if tp % attention_dp:
+        raise UsageError(
+            f"attention_dp={attention_dp} does not divide the {tp} ranks (tp x dp): SGLang's "
+            "attention groups are of one size",
+            hint="use an attention_dp that divides tp x dp",
+        )
+    if found.ep > 1:
+        check_experts(shape, model, ep=found.ep)
+        if tp % found.ep:
+            raise UsageError(
+                f"ep={found.ep}: SGLang spreads experts within the {tp} ranks (tp x dp), and "
+                f"{tp} / {found.ep} is no whole number",
+                hint=f"use an ep that divides {tp}",
+            )
+    within = tp // attention_dp
+    if found.dcp > 1 and within % found.dcp:
+        raise UsageError(
+            f"dcp={found.dcp} does not divide the {within} ranks of an attention group "
+            "(tp x dp / attention_dp)",
+            hint="use a dcp that divides them",
+        )
+    check_heads(shape, model, tp=within)
+    check_stages(shape, model, pp=found.pp)
+    return found
+
+
+def hosts(found: Ranks, chip: Sku | None) -> int:
+    """Hosts that one replica needs; 1 if the size of a host is unknown.
+
+    Raises:
+        UsageError: SGLang cannot be spread so.
+    """
+    here = None if chip is None else chip.accelerators_per_host
+    if chip is None or here is None or found.count <= here:
+        return 1
+    size = f"{found.count} accelerators are needed, a host with {chip.name} has {here}"
+    if found.dp > 1:
+        raise UsageError(
+            f"{size}: SGLang has no data-parallel replicas over hosts",
+            hint=f"use attention_dp={found.dp} instead of dp for a model with experts, or replicas "
+            "of a pool",
+        )
+    if found.count % here:
+        raise UsageError(
+            f"{size}, and {found.count} / {here} is no whole number",
+            hint=f"use a multiple of {here} accelerators",
+        )
+    return found.count // here

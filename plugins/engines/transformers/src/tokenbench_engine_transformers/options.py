@@ -1,0 +1,127 @@
+"""Options of the engine."""
+
+from __future__ import annotations
+
+import json
+
+from tokenbench.api import option, options
+
+# What the server accepts (transformers 5.23.0, cli/serve.py and cli/serving/model_manager.py).
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTIZATION = ("bnb-4bit", "bnb-8bit")
+REASONING = ("auto", "on", "off")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+_BATCHING = (
+    "block_size",
+    "kv_cache_blocks",
+    "max_num_batched_tokens",
+    "kv_cache_memory_share",
+    "cuda_graphs",
+)
+
+
+@options
+class TransformersOptions:
+    """Options of the engine. Those without a value are transformers' own, or derived from the
+    plan.
+    """
+
+    python: str | None = option(
+        default=None,
+        identity=False,
+        help="Python interpreter with transformers and its extra `serving`; default: the one that "
+        "runs bench",
+    )
+    start_timeout_s: float = option(
+        default=600.0, minimum=1, unit="s", identity=False, help="time limit for the start"
+    )
+
+    device: str | None = option(
+        default=None,
+        help="cpu, cuda:0, auto (layers are spread over all visible accelerators); default: cpu on "
+        "the host's CPU, otherwise auto",
+    )
+    dtype: str | None = option(
+        default=None,
+        choices=DTYPES,
+        help="data type of weights and activations; default: auto, that of the weights",
+    )
+    quantization: str | None = option(
+        default=None,
+        choices=QUANTIZATION,
+        help="quantize weights while loading; needs the package bitsandbytes",
+    )
+    attention: str | None = option(
+        default=None,
+        help="attention implementation: eager, sdpa, flash_attention_2, flash_attention_3, "
+        "flex_attention, or a kernel on the hub (ORG/NAME)",
+    )
+    compile: bool = option(
+        default=False, help="compile the model with torch.compile, with a static KV cache"
+    )
+    trust_remote_code: bool = option(
+        default=False, help="run Python code that comes with the model"
+    )
+
+    continuous_batching: bool = option(
+        default=False,
+        help="serve requests together, with paged attention; without it, one after the other",
+    )
+    block_size: int | None = option(
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="continuous batching: tokens in one block of the KV cache",
+    )
+    kv_cache_blocks: int | None = option(
+        default=None,
+        minimum=1,
+        help="continuous batching: blocks in the KV cache; default: what is left of the memory, on "
+        "CPU what the largest concurrency needs",
+    )
+    max_num_batched_tokens: int | None = option(
+        default=None, minimum=1, unit="tokens", help="continuous batching: tokens in one batch"
+    )
+    kv_cache_memory_share: float | None = option(
+        default=None,
+        minimum=0.01,
+        maximum=1,
+        help="continuous batching: share of the memory that the KV cache may use",
+    )
+    cuda_graphs: bool | None = option(
+        default=None, help="continuous batching: capture CUDA graphs; default: transformers decides"
+    )
+
+    reasoning: str | None = option(
+        default=None,
+        choices=REASONING,
+        help="switch reasoning on or off, for models whose chat template knows a switch",
+    )
+    chat_template_kwargs: str | None = option(
+        default=None, help="variables of the chat template, a JSON object"
+    )
+    default_seed: int | None = option(
+        default=None, minimum=0, help="seed of torch's random numbers at the start"
+    )
+    log_level: str | None = option(
+        default=None, choices=LOG_LEVELS, identity=False, help="level of transformers' log"
+    )
+    cpu_threads: int | None = option(
+        default=None, minimum=1, help="on CPU: compute threads; default: torch's own"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.continuous_batching:
+            for name in _BATCHING:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} needs continuous_batching=true")
+        if self.chat_template_kwargs is not None:
+            try:
+                found = json.loads(self.chat_template_kwargs)
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                raise ValueError(
+                    "chat_template_kwargs: expected a JSON object, got "
+                    f"{self.chat_template_kwargs!r}"
+                )

@@ -1,0 +1,1 @@
+"""The engine `trtllm`: TensorRT-LLM's server, `trtllm-serve`."""

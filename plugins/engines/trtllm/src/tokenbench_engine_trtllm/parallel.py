@@ -1,0 +1,63 @@
+"""How a topology is written for TensorRT-LLM, and what TensorRT-LLM cannot do of it.
+
+Its ranks are tp x pp (llm_args.py, `_ParallelConfig.world_size`). Attention DP is a switch: each of
+the tp ranks then has attention layers of its own. Experts are split over the tp ranks, by expert in
+`moe_expert_parallel_size` groups and by tensor within each.
+"""
+
+from __future__ import annotations
+
+from tokenbench.api import (
+    Architecture,
+    Sku,
+    Topology,
+    UsageError,
+    check_experts,
+    check_heads,
+    check_stages,
+)
+
+
+def check_topology(topology: Topology, shape: Architecture, model: str) -> None:
+    """Check that TensorRT-LLM can split this model so.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    tp, ep, attention_dp = topology.tp, topology.ep, topology.attention_dp
+    if attention_dp not in (1, tp):
+        raise UsageError(
+            f"attention_dp={attention_dp}: TensorRT-LLM's attention DP has as many groups as tp "
+            f"has ranks ({tp}), or is off",
+            hint=f"use attention_dp={tp}, or leave it out",
+        )
+    if ep > 1:
+        check_experts(shape, model, ep=ep)
+    if tp % ep:
+        raise UsageError(
+            f"ep={ep}: TensorRT-LLM spreads experts over groups of its tp ranks, and {tp} / {ep} = "
+            f"{tp / ep:.4g}",
+            hint=f"use an ep that divides tp={tp}, or more tp",
+        )
+    if attention_dp == 1:
+        check_heads(shape, model, tp=tp)
+    check_stages(shape, model, pp=topology.pp)
+
+
+def hosts(topology: Topology, chip: Sku | None) -> int:
+    """Hosts that one replica needs; 1 if the size of a host is unknown.
+
+    Raises:
+        UsageError: it would not fill them.
+    """
+    here = None if chip is None else chip.accelerators_per_host
+    count = topology.accelerators
+    if chip is None or here is None or count <= here:
+        return 1
+    if count % here:
+        raise UsageError(
+            f"{count} accelerators are needed, a host with {chip.name} has {here}: MPI starts as "
+            "many ranks on each host",
+            hint=f"use a multiple of {here}",
+        )
+    return count // here

@@ -1,0 +1,90 @@
+"""vLLM's metrics in the common vocabulary. Names: vLLM 0.23 on a GPU and 0.32 on CPU, captured
+2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from tokenbench.api import DECODE, PREFILL, Counters, MetricsPage, merge_pages
+
+_DRAFTS = "vllm:spec_decode_num_"
+_CACHED = "vllm:prompt_tokens_cached_total"
+
+
+def counters(pages: Sequence[MetricsPage]) -> Counters:
+    """Sums over servers and data-parallel ranks, which have a series each (label `engine`).
+
+    With prefill and decode apart, both count every prompt, and prefill generates one token for each
+    that decode generates again: prompts are those of prefill, answers those of decode.
+
+    `prompt_tokens_cached_total` counts what usage reports as cached tokens. Versions without it
+    count the hits of the prefix cache, which also has those of requests that were preempted.
+    """
+    prefill = [page for page in pages if page.role == PREFILL]
+    decode = [page for page in pages if page.role == DECODE]
+    if prefill and decode:
+        return _disaggregated(counters(prefill), counters(decode), merge_pages(pages))
+    page = merge_pages(pages)
+    cached = page.sum(_CACHED) if page.series(_CACHED) else page.sum("vllm:prefix_cache_hits_total")
+    return Counters(
+        prompt_tokens=page.sum("vllm:prompt_tokens_total"),
+        cached_prompt_tokens=cached,
+        generated_tokens=page.sum("vllm:generation_tokens_total"),
+        requests=_successful(page),
+        finished=page.by("vllm:request_success_total", "finished_reason"),
+        running=page.sum("vllm:num_requests_running"),
+        waiting=page.sum("vllm:num_requests_waiting"),
+        drafts=page.sum(f"{_DRAFTS}drafts_total"),
+        draft_tokens=page.sum(f"{_DRAFTS}draft_tokens_total"),
+        accepted_draft_tokens=page.sum(f"{_DRAFTS}accepted_tokens_total"),
+        accepted_by_position=_by_position(page),
+        preemptions=page.sum("vllm:num_preemptions_total"),
+        kv_usage=page.max("vllm:kv_cache_usage_perc"),
+        external_cached_prompt_tokens=page.sum("vllm:external_prefix_cache_hits_total"),
+        kv_capacity_tokens=_capacity(page),
+        queue_time_s=page.histogram("vllm:request_queue_time_seconds"),
+        prefill_time_s=page.histogram("vllm:request_prefill_time_seconds"),
+        decode_time_s=page.histogram("vllm:request_decode_time_seconds"),
+    )
+
+
+def _disaggregated(prefill: Counters, decode: Counters, page: MetricsPage) -> Counters:
+    return attrs.evolve(
+        decode,
+        prompt_tokens=prefill.prompt_tokens,
+        cached_prompt_tokens=prefill.cached_prompt_tokens,
+        running=page.sum("vllm:num_requests_running"),
+        waiting=page.sum("vllm:num_requests_waiting"),
+        preemptions=page.sum("vllm:num_preemptions_total"),
+        kv_usage=page.max("vllm:kv_cache_usage_perc"),
+        queue_time_s=prefill.queue_time_s,
+        prefill_time_s=prefill.prefill_time_s,
+    )
+
+
+def _capacity(page: MetricsPage) -> float | None:
+    """Blocks times their size, over the engines, which tell it as labels."""
+    found = page.series("vllm:cache_config_info")
+    try:
+        sizes = [int(one.labels["num_gpu_blocks"]) * int(one.labels["block_size"]) for one in found]
+    except (KeyError, ValueError):  # A block count of None while the engine starts.
+        return None
+    return float(sum(sizes)) if sizes else None
+
+
+def _successful(page: MetricsPage) -> float | None:
+    """VLLM counts aborted and failed requests under the same name."""
+    finished = page.by("vllm:request_success_total", "finished_reason")
+    if finished is None:
+        return None
+    return sum(n for reason, n in finished.items() if reason not in ("abort", "error"))
+
+
+def _by_position(page: MetricsPage) -> tuple[float, ...] | None:
+    found = page.by(f"{_DRAFTS}accepted_tokens_per_pos_total", "position")
+    if found is None:
+        return None
+    return tuple(found[position] for position in sorted(found, key=int))

@@ -1,0 +1,130 @@
+"""How a topology is written for vLLM, and what vLLM cannot do of it.
+
+vLLM (0.32, config/parallel.py) multiplies tp, pp, pcp and dp. On a model with experts, its
+data-parallel ranks have attention layers of their own and share the experts, which are split over
+tp x dp x pcp ranks: by expert with ``--enable-expert-parallel``, otherwise by tensor. So attention
+DP of 8 on 8 accelerators is written ``--data-parallel-size 8`` with a tensor-parallel size of 1.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from tokenbench.api import (
+    Architecture,
+    Sku,
+    Topology,
+    UsageError,
+    check_experts,
+    check_heads,
+    check_stages,
+    is_dense,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Ranks:
+    """Degrees as vLLM counts them."""
+
+    tp: int
+    pp: int
+    dp: int
+    pcp: int
+    dcp: int
+    expert_parallel: bool
+
+    @property
+    def count(self) -> int:
+        """All ranks, one accelerator each."""
+        return self.tp * self.pp * self.dp * self.pcp
+
+
+def ranks(topology: Topology, architecture: Architecture, model: str) -> Ranks:
+    """The topology as vLLM's degrees.
+
+    Raises:
+        UsageError: vLLM cannot split this model so.
+    """
+    tp, dp = topology.tp, topology.dp
+    if topology.attention_dp > 1:
+        _check_attention_dp(topology, architecture, model)
+        dp = topology.attention_dp
+        tp = topology.tp * topology.dp // dp
+    found = Ranks(
+        tp=tp,
+        pp=topology.pp,
+        dp=dp,
+        pcp=topology.pcp,
+        dcp=topology.dcp,
+        expert_parallel=topology.ep > 1,
+    )
+    if topology.ep > 1:
+        _check_experts(topology.ep, found, architecture, model)
+    _check_divisions(found, architecture, model)
+    return found
+
+
+def _check_attention_dp(topology: Topology, architecture: Architecture, model: str) -> None:
+    if is_dense(architecture):
+        raise UsageError(
+            f"attention_dp={topology.attention_dp}: {model} has no experts, so its other layers "
+            "cannot be split otherwise than its attention",
+            hint=f"for independent ranks use dp={topology.attention_dp}",
+        )
+    if topology.attention_dp % topology.dp:
+        raise UsageError(
+            f"attention_dp={topology.attention_dp} is no multiple of dp={topology.dp}: vLLM's "
+            "data-parallel ranks are groups of attention layers",
+            hint="give dp alone, or attention_dp with dp=1",
+        )
+
+
+def _check_experts(ep: int, found: Ranks, architecture: Architecture, model: str) -> None:
+    check_experts(architecture, model, ep=ep)
+    width = found.tp * found.dp * found.pcp
+    if ep != width:
+        raise UsageError(
+            f"ep={ep}: vLLM spreads experts over all tp x dp x pcp = {found.tp} x {found.dp} x "
+            f"{found.pcp} = {width} ranks, or over none",
+            hint=f"use ep={width}, or leave ep out",
+        )
+
+
+def _check_divisions(found: Ranks, shape: Architecture, model: str) -> None:
+    check_heads(shape, model, tp=found.tp)
+    check_stages(shape, model, pp=found.pp)
+    tp, dcp = found.tp, found.dcp
+    kv_heads = None if shape.latent_dim is not None else shape.kv_heads
+    if kv_heads is not None and dcp > 1 and tp < kv_heads * dcp:
+        raise UsageError(
+            f"dcp={dcp}: with tp={tp}, {max(1, tp // kv_heads)} ranks hold each of the {kv_heads} "
+            f"KV heads of {model}; dcp splits a sequence among these",
+            hint="use a smaller dcp, or a larger tp",
+        )
+
+
+def hosts(found: Ranks, chip: Sku | None, *, wrapped: bool) -> int:
+    """Hosts that one replica needs; 1 if the size of a host is unknown.
+
+    A replica spans hosts by data parallelism: each host has whole data-parallel ranks and schedules
+    them itself (vLLM's hybrid load balancing). So an orchestrator must send requests to every host.
+
+    Raises:
+        UsageError: vLLM cannot be spread so.
+    """
+    here = None if chip is None else chip.accelerators_per_host
+    if chip is None or here is None or found.count <= here:
+        return 1
+    size = f"{found.count} accelerators are needed, a host with {chip.name} has {here}"
+    if not wrapped:
+        raise UsageError(
+            f"{size}: several hosts need an orchestrator",
+            hint="use a smaller topology, or --engine dynamo",
+        )
+    if found.count % here or found.dp % (found.count // here):
+        raise UsageError(
+            f"{size}: only whole data-parallel ranks are spread over hosts, {here} accelerators "
+            f"each, and there are {found.dp} ranks of {found.count // found.dp}",
+            hint="use dp (or attention_dp) and ep over hosts; tp x pp x pcp within a host",
+        )
+    return found.count // here

@@ -1,0 +1,129 @@
+"""Prefill and decode in processes of their own: how the KV cache gets from one to the other.
+
+Facts: vLLM 0.32, `distributed/kv_transfer/kv_connector/v1/{nixl,mooncake}` and `envs.py`;
+vllm-router 0.1.17, its help and its requests (read and run 2026-11-30).
+"""
+
+from __future__ import annotations
+
+from tokenbench.api import (
+    DECODE,
+    PREFILL,
+    EngineRequest,
+    FrozenMap,
+    Layout,
+    Pool,
+    PortBlock,
+    ProcessSpec,
+    UsageError,
+)
+
+from .options import VllmOptions
+from .parallel import Ranks
+
+ROUTER = "router"
+SIDE_CHANNEL, BOOTSTRAP = "nixl", "bootstrap"
+CONNECTORS = {"nixl": "NixlConnector", "mooncake": "MooncakeConnector"}
+_ROLES = {PREFILL: "kv_producer", DECODE: "kv_consumer"}
+# The router asks its workers every 30 s by default, and starts after them.
+_STARTUP_CHECK_S = 1
+
+
+def transfer_config(role: str, options: VllmOptions) -> FrozenMap[str] | None:
+    """The value of ``--kv-transfer-config``; None for a process that does both.
+
+    Raises:
+        UsageError: the KV cache would have to go to two places.
+    """
+    kind = _ROLES.get(role)
+    if kind is None:
+        return None
+    if options.kv_offload != "none":
+        raise UsageError(
+            f"kv_offload={options.kv_offload} is not planned for a {role} pool: its KV cache goes "
+            f"through {CONNECTORS[options.kv_connector]}",
+            hint="leave kv_offload out",
+        )
+    return FrozenMap({"kv_connector": CONNECTORS[options.kv_connector], "kv_role": kind})
+
+
+def transfer_environment(role: str, options: VllmOptions) -> dict[str, str]:
+    """Where the other side finds the KV cache: the process's own address and port."""
+    if role not in _ROLES:
+        return {}
+    if options.kv_connector == "nixl":
+        return {
+            "VLLM_NIXL_SIDE_CHANNEL_HOST": "{host}",
+            "VLLM_NIXL_SIDE_CHANNEL_PORT": f"{{port:{SIDE_CHANNEL}}}",
+        }
+    return {"VLLM_MOONCAKE_BOOTSTRAP_PORT": f"{{port:{BOOTSTRAP}}}"} if role == PREFILL else {}
+
+
+def transfer_ports(role: str, options: VllmOptions, ranks: Ranks) -> tuple[str | PortBlock, ...]:
+    """NIXL: data-parallel rank N listens on the first port + N. Mooncake: one for all ranks."""
+    if role not in _ROLES:
+        return ()
+    if options.kv_connector == "nixl":
+        return (PortBlock(name=SIDE_CHANNEL, count=ranks.dp),)
+    return (BOOTSTRAP,) if role == PREFILL else ()
+
+
+def router(python: str, request: EngineRequest, options: VllmOptions) -> ProcessSpec:
+    """vllm-router: sends a prompt to a prefill worker, then the request to a decode worker."""
+    workers: list[str] = []
+    for pool in request.layout.pools:
+        for index in range(pool.replicas):
+            place = f"{pool.key}.{index}"
+            url = f"http://{{{place}.host}}:{{{place}.port:http}}"
+            if pool.role == DECODE:
+                workers += ["--decode", url]
+            elif options.kv_connector == "mooncake":
+                workers += ["--prefill", url, f"{{{place}.port:{BOOTSTRAP}}}"]
+            else:
+                workers += ["--prefill", url]
+    return ProcessSpec(
+        role=ROUTER,
+        argv=(python, "-m", "vllm_router.launch_router", "--vllm-pd-disaggregation", *workers),
+        flags=FrozenMap(
+            {
+                "--kv-connector": options.kv_connector,
+                "--host": "{host}",
+                "--port": "{port:http}",
+                "--policy": options.router_policy,
+                "--prometheus-host": "{host}",
+                "--prometheus-port": "{port:metrics}",
+                "--worker-startup-check-interval": _STARTUP_CHECK_S,
+                # A request that is sent again would be measured as one that took longer.
+                "--disable-retries": True,
+            }
+        ),
+        environment=FrozenMap({"PYTHONSAFEPATH": "1"}),
+        ports=("http", "metrics"),
+        after=tuple(pool.key for pool in request.layout.pools),
+        ready="http://{host}:{port:http}/health",
+    )
+
+
+def check_pools(layout: Layout) -> None:
+    """Check that vLLM and its router serve these pools.
+
+    Raises:
+        UsageError: another engine would be needed.
+    """
+    for pool in layout.pools:
+        if pool.engine is not None:
+            raise UsageError(
+                f"the pool {pool.key!r} names the engine {pool.engine!r}: the engine vllm plans "
+                "all of its pools itself",
+                hint="leave the engine of the pool out, or use an orchestrator (--engine dynamo)",
+            )
+
+
+def first_prompt_tokens(pools: tuple[Pool, ...], options: VllmOptions) -> int:
+    """A prompt whose KV cache is sent: only whole blocks are."""
+    disaggregated = any(pool.role in _ROLES for pool in pools)
+    return 2 * (options.block_size or _LARGEST_BLOCK) + 1 if disaggregated else 1
+
+
+# Tokens in a block: 16 on GPUs, 64 for some kernels of latent attention, 128 on CPUs (vLLM 0.32).
+_LARGEST_BLOCK = 128
