@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenbench.api import FrozenMap
-from tokenbench.testing import WorkloadKit
+from tokenbench_testing import WorkloadKit
 
 
 class TestRandom(WorkloadKit):

@@ -16,6 +16,7 @@ from tokenbench.api import (
     ChatPrompt,
     FittedWords,
     FrozenMap,
+    PluginContext,
     TextPrompt,
     Tokenizer,
     TokenPrompt,
@@ -74,7 +75,7 @@ def _turns(
     seed: int = 0, count: int = 20, context: WorkloadContext | None = None, **options: object
 ) -> list[Any]:
     (spec,) = bench_register_workloads()
-    workload = spec.factory(RandomOptions(**options))
+    workload = spec.factory(RandomOptions(**options), PluginContext())
     sessions = workload.sessions(context or _context(), seed)
     return [s.next(None) for s in itertools.islice(sessions, count)]
 
@@ -154,7 +155,7 @@ def test_without_tokenizer_and_fitted_words_lengths_are_estimates() -> None:
 def test_sessions_can_be_pickled() -> None:
     """They are sent to load workers."""
     (spec,) = bench_register_workloads()
-    sessions = spec.factory(RandomOptions(input_tokens=4)).sessions(_context(), 0)
+    sessions = spec.factory(RandomOptions(input_tokens=4), PluginContext()).sessions(_context(), 0)
     first = next(sessions)
     assert pickle.loads(pickle.dumps(first)) == first
 
@@ -165,3 +166,15 @@ def test_invalid_options_are_rejected() -> None:
         _turns(input_range=1.5)
     with pytest.raises(UsageError, match="format=tokens"):
         _turns(context=_context(token_ids=False), format="tokens")
+
+
+@pytest.mark.parametrize(
+    ("preset", "lengths"),
+    [("chat", (1024, 1024)), ("reasoning", (1024, 8192)), ("summarisation", (8192, 1024))],
+)
+def test_presets(preset: str, lengths: tuple[int, int]) -> None:
+    """They set both lengths, and refuse others beside them."""
+    options = RandomOptions(preset=preset)
+    assert (options.input_tokens, options.output_tokens) == lengths
+    with pytest.raises(ValueError, match="leave one of them out"):
+        RandomOptions(preset=preset, input_tokens=77)

@@ -7,17 +7,14 @@ spaces. So the text is made of such words, checked, and adjusted at its end.
 
 from __future__ import annotations
 
-import functools
 import random
 
-from tokenbench.api import Tokenizer
+from tokenbench.api import Tokenizer, one_token_words
 
 _TRIES = 8
 # English text has about 4 characters a token, space included (OpenAI, "What are tokens and how to
 # count them?", read 2026-11); these words have 3 letters.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-# Enough words: two prompts of ten tokens are then equal with a probability of 10^-36.
-_MAX_WORDS = 4096
 
 
 def guess_text(draw: random.Random, tokens: int) -> str:
@@ -31,7 +28,7 @@ class TextMaker:
     def __init__(self, tokenizer: Tokenizer, draw: random.Random) -> None:
         self._tokenizer = tokenizer
         self._draw = draw
-        self._words = _single_token_words(tokenizer)
+        self._words = one_token_words(tokenizer)
 
     def text(self, tokens: int, prefix: str = "") -> str:
         """Text of `tokens` tokens that starts with `prefix`.
@@ -52,20 +49,3 @@ class TextMaker:
             else:
                 words += self._draw.choices(self._words, k=-off)
         return prefix + "".join(words)
-
-
-@functools.lru_cache(maxsize=8)
-def _single_token_words(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Words with a leading space that are one token: the first few thousand of the vocabulary."""
-    found: list[str] = []
-    for index in range(tokenizer.vocab_size):
-        if index in tokenizer.special_ids:
-            continue
-        text = tokenizer.decode((index,))
-        if not (len(text) > 2 and text[0] == " " and text[1:].isalpha() and text.isascii()):
-            continue
-        if len(tokenizer.encode(text)) == 1:
-            found.append(text)
-            if len(found) == _MAX_WORDS:
-                break
-    return tuple(found)

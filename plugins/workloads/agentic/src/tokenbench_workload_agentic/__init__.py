@@ -1,0 +1,1 @@
+"""Generated agents with tools and sub-agents, for tokenbench."""

@@ -1,0 +1,1 @@
+"""Texts to embed: requests whose answers have no tokens."""

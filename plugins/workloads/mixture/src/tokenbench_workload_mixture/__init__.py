@@ -1,0 +1,1 @@
+"""Several workloads in one run, for tokenbench."""

@@ -1,0 +1,91 @@
+"""Registers the workload `trace`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenbench.api import PluginContext, Workload, WorkloadSpec, hookimpl, option, options
+
+from .presets import PRESETS, apply
+
+FORMATS = ("auto", "mooncake", "azure", "burstgpt", "weka")
+
+
+@options
+class TraceOptions:
+    """Options of the workload."""
+
+    preset: str = option(
+        default="none",
+        choices=("none", *PRESETS),
+        help="options of a published protocol; agentx: the agentic traces of InferenceX",
+    )
+    file: str = option(
+        default="",
+        identity=False,
+        help="the trace, a file or a folder of files; its hash is part of a point's identity; "
+        "default: a small generated one",
+    )
+    format: str = option(
+        default="auto", choices=FORMATS, help="format of the file; auto: by its first line"
+    )
+    without_output: str = option(
+        default="skip",
+        choices=("skip", "one"),
+        help="requests with an answer of 0 tokens, which mostly failed: skip them, or ask for one "
+        "token",
+    )
+    most_tokens: int | None = option(
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="skip requests whose prompt and answer have more; default: none",
+    )
+    idle_cap_s: float = option(
+        default=60.0,
+        minimum=0.0,
+        unit="s",
+        help="longest pause between two requests of a session (weka)",
+    )
+    join: str = option(
+        default="recorded",
+        choices=("recorded", "next"),
+        help="which request of the main agent waits for a sub-agent (weka): the first after its "
+        "recorded end, or the next one",
+    )
+    begin_least: float = option(
+        default=0.0,
+        minimum=0.0,
+        maximum=1.0,
+        help="with load.begin_inside: where the first sessions begin, as a share of the main "
+        "agent's requests, at least",
+    )
+    begin_most: float = option(default=1.0, minimum=0.0, maximum=1.0, help="the same, at most")
+
+    def __attrs_post_init__(self) -> None:
+        apply(self, self.preset)
+        if self.begin_least > self.begin_most:
+            raise ValueError(
+                f"begin_least: expected at most begin_most ({self.begin_most:g}), "
+                f"got {self.begin_least:g}"
+            )
+
+
+def _make(options: TraceOptions, context: PluginContext) -> Workload:
+    from .workload import TraceWorkload
+
+    return TraceWorkload(options)
+
+
+@hookimpl
+def bench_register_workloads() -> Sequence[WorkloadSpec]:
+    """The workload."""
+    return [
+        WorkloadSpec(
+            name="trace",
+            summary="traces of real traffic: Mooncake, Azure, BurstGPT, Weka",
+            options=TraceOptions,
+            factory=_make,
+            multi_turn=True,
+        )
+    ]
