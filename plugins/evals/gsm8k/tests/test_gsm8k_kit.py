@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tokenbench.api import EvalSample, FrozenMap, Question
-from tokenbench.testing import EvalKit
+from tokenbench_testing import EvalKit
 
 if importlib.util.find_spec("lm_eval") is None:
     pytest.skip("lm-eval is not installed (the extra `harness`)", allow_module_level=True)
@@ -22,7 +22,7 @@ def _answered(*answers: str) -> tuple[tuple[Question, EvalSample], ...]:
 
 
 class TestGsm8k(EvalKit):
-    """0 shots; the harness takes the last number of an answer."""
+    """5 shots; the harness takes the last number of an answer."""
 
     name = "gsm8k"
     options = FrozenMap(data=str(_DATA), limit=3)

@@ -73,4 +73,4 @@ def _plain(sample: Any) -> dict[str, Any]:
 if __name__ == "__main__":
     sys.addaudithook(_audit)
     result = main(json.loads(sys.argv[1]))
-    print(json.dumps({**result, "contacted": sorted(set(SEEN))}))
+    print(json.dumps({**result, "contacted": sorted(set(SEEN))}, default=dict))

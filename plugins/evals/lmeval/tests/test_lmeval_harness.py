@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tokenbench_eval_lmeval.model import generation
+from tokenbench_eval_lmeval.model import _MESSAGES, answer_of, cut, generation
+
+from tokenbench.api import TextPrompt
 
 Drive = Callable[..., dict[str, Any]]
 Sums = Callable[..., dict[str, Any]]
@@ -57,13 +59,26 @@ def test_a_failing_server_is_an_engine_error(drive: Drive, sums: Sums) -> None:
 def test_settings_of_a_task_are_sent(settings: dict[str, Any], sent: dict[str, Any]) -> None:
     """As the harness's own chat model sends them: at most four stops, a fixed seed."""
     messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "1+1?"}]
-    made = generation(json.dumps(messages), settings, 99)
+    made = generation(_MESSAGES + json.dumps(messages), settings, 99)
     assert [(m.role, m.content) for m in made.prompt.messages] == [
         ("system", "be brief"),
         ("user", "1+1?"),
     ]
     assert {name: getattr(made, name) for name in sent} == sent
     assert made.seed == 1234
+
+
+def test_plain_text_is_sent_as_it_is() -> None:
+    """For completions endpoints, without a chat template."""
+    assert generation('[{"role": "x"}]', {}, 9).prompt == TextPrompt('[{"role": "x"}]')
+
+
+def test_reasoning_and_stop_strings_are_cut_from_answers() -> None:
+    """Where the server leaves the reasoning in the answer; the first stop string ends it."""
+    assert answer_of("<think>7? Q: no</think>It is 8.") == "It is 8."
+    assert answer_of("It is 8.") == "It is 8."
+    assert cut("It is 8.\nQ: next A: 9", ("A:", "Q:", "")) == "It is 8.\n"
+    assert cut("It is 8.", ("Q:",)) == "It is 8."
 
 
 def test_answers_belong_to_their_questions(drive: Drive, sums: Sums) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tokenbench.api import EvalSample, FrozenMap, Question
-from tokenbench.testing import EvalKit
+from tokenbench_testing import EvalKit
 
 if importlib.util.find_spec("lm_eval") is None:
     pytest.skip("lm-eval is not installed (the extra `harness`)", allow_module_level=True)

@@ -13,7 +13,7 @@ import pytest
 from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask, samples_of, variant_of
 from tokenbench_eval_lmeval.plugin import bench_register_evals
 
-from tokenbench.api import EvalSample, FrozenMap, PluginError, Question, UsageError
+from tokenbench.api import EvalSample, FrozenMap, PluginContext, PluginError, Question, UsageError
 
 ROWS = json.loads((Path(__file__).parent / "data" / "rows.json").read_text())
 TASK = HarnessTask(name="tokenbench_sums")
@@ -81,7 +81,8 @@ def test_creating_the_eval_imports_no_harness() -> None:
     """In a fresh interpreter; runs without evals do not import lm_eval."""
     code = (
         "import sys; from tokenbench_eval_lmeval.plugin import *;"
-        "(spec,) = bench_register_evals(); made = spec.factory(spec.options(task='x'));"
+        "(spec,) = bench_register_evals();"
+        "made = spec.factory(spec.options(task='x'), PluginContext());"
         "assert made.needs().context_tokens == 4096;"
         "print(sorted({'lm_eval', 'datasets', 'torch', 'requests'} & set(sys.modules)))"
     )
@@ -92,7 +93,9 @@ def test_creating_the_eval_imports_no_harness() -> None:
 def test_options_reach_the_task() -> None:
     """As arguments of HarnessTask."""
     (spec,) = bench_register_evals()
-    made = spec.factory(spec.options(task="a", include="b", metric="c", max_tokens=5, limit=2))
+    made = spec.factory(
+        spec.options(task="a", include="b", metric="c", max_tokens=5, limit=2), PluginContext()
+    )
     assert made.needs().context_tokens == 4096
     assert made._task == HarnessTask(
         name="a", include="b", metric="c", max_tokens=5, context_tokens=4096, overrides=FrozenMap()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Eval, EvalSpec, hookimpl, option, options
+from tokenbench.api import Eval, EvalSpec, PluginContext, hookimpl, option, options
 
 
 @options
@@ -16,7 +16,7 @@ class DemoOptions:
     )
 
 
-def _make(options: DemoOptions) -> Eval:
+def _make(options: DemoOptions, context: PluginContext) -> Eval:
     from .task import DemoEval
 
     return DemoEval(options)

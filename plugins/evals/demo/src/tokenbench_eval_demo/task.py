@@ -13,10 +13,10 @@ import attrs
 from tokenbench.api import (
     ChatPrompt,
     Eval,
+    EvalClient,
     EvalNeeds,
     EvalSample,
     EvalScore,
-    EvalServer,
     Generation,
     Message,
     Question,
@@ -66,7 +66,7 @@ class DemoEval(Eval):
             selected = random.Random(seed).sample(selected, self._limit)
         return [Question(id=item.id, text=item.question) for item in selected]
 
-    def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
+    def ask(self, batch: Sequence[Question], server: EvalClient) -> Sequence[EvalSample]:
         """One user message per question."""
         texts = server.generate(
             [

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Eval, EvalSpec, hookimpl, option, options
+from tokenbench.api import (
+    AccuracyThreshold,
+    Eval,
+    EvalSpec,
+    PluginContext,
+    hookimpl,
+    option,
+    options,
+)
 
 
 @options
@@ -18,13 +26,24 @@ class Gsm8kOptions:
         "(openai/grade-school-math); default: the file in the variable TOKENBENCH_GSM8K",
     )
     limit: int | None = option(
-        default=None, minimum=1, unit="questions", help="how many; the run's seed selects them"
+        default=None,
+        minimum=1,
+        unit="questions",
+        help="how many; the run's seed selects them, with each number of steps in its share",
     )
-    shots: int = option(default=0, help="examples in the prompt: 0, or 8 with worked answers")
+    shots: int = option(default=5, help="worked examples in the prompt: 0, 5 or 8")
+    filter: str = option(
+        default="flexible",
+        choices=("strict", "flexible"),
+        help="what is graded: the number behind ####, or the last number; the other is shown, too",
+    )
+    reasoning: bool = option(
+        default=False, help="the model reasons first: stop strings cut the answer only"
+    )
     max_tokens: int = option(default=512, minimum=1, unit="tokens", help="output limit")
 
 
-def _make(options: Gsm8kOptions) -> Eval:
+def _make(options: Gsm8kOptions, context: PluginContext) -> Eval:
     from .task import make
 
     return make(options)
@@ -39,5 +58,13 @@ def bench_register_evals() -> Sequence[EvalSpec]:
             summary="GSM8K, grade school mathematics, through lm-evaluation-harness",
             options=Gsm8kOptions,
             factory=_make,
+            thresholds=(
+                AccuracyThreshold(
+                    eval="gsm8k",
+                    minimum=0.9,
+                    source="InferenceX, utils/evals/thresholds.yaml@2289a2e, default",
+                    date="2026-11-30",
+                ),
+            ),
         )
     ]

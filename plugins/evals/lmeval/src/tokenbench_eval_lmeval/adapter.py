@@ -6,25 +6,28 @@ asks only these documents and returns their answers and metrics, one row per doc
 
 from __future__ import annotations
 
-import random
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tokenbench.api import (
+    CHAT,
+    COMPLETIONS,
     Eval,
+    EvalClient,
     EvalNeeds,
     EvalSample,
     EvalScore,
-    EvalServer,
     FrozenMap,
     PluginError,
     Question,
     UsageError,
+    stratified_subset,
 )
 
 from .calling import answers
 from .loading import HarnessTask, harness_version, load
-from .model import chat_model
+from .model import served_model
 
 __all__ = ["HarnessEval", "HarnessTask"]
 
@@ -42,28 +45,34 @@ class HarnessEval(Eval):
         self._model: Any = None
 
     def needs(self) -> EvalNeeds:
-        """A chat codec and the task's context."""
-        return EvalNeeds(context_tokens=self._task.context_tokens)
+        """The task's codec and context."""
+        codec = COMPLETIONS if self._task.completions else CHAT
+        return EvalNeeds(codec=codec, context_tokens=self._task.context_tokens)
 
     def questions(self, seed: int) -> Sequence[Question]:
-        """The documents of the task's split, or a sample of them. The id is the index."""
+        """The documents of the task's split, or a stratified sample. The id is the index."""
         task = self._harness_task()
-        documents = task.eval_docs
-        indices = list(range(len(documents)))
-        if self._limit is not None and self._limit < len(indices):
-            indices = sorted(random.Random(seed).sample(indices, self._limit))
-        return [
-            Question(id=str(i), text=str(task.doc_to_text(documents[i]))[:_EXCERPT])
-            for i in indices
+        stratum = self._task.stratum or (lambda _: "")
+        every = [
+            Question(
+                id=str(i),
+                text=str(task.doc_to_text(document))[:_EXCERPT],
+                stratum=stratum(document),
+            )
+            for i, document in enumerate(task.eval_docs)
         ]
+        return stratified_subset(every, self._limit, seed)
 
-    def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
+    def ask(self, batch: Sequence[Question], server: EvalClient) -> Sequence[EvalSample]:
         """Ask and grade these documents with the harness."""
         task = self._harness_task()
         if self._model is None:
-            self._model = chat_model(server, self._task.max_tokens)
+            self._model = served_model(
+                server, self._task.max_tokens, reasoning=self._task.reasoning
+            )
         indices = [int(question.id) for question in batch]
-        rows = answers(self._model, task, self._task.name, indices)
+        chat = not self._task.completions
+        rows = answers(self._model, task, self._task.name, indices, chat=chat)
         variant = f"{variant_of(self._task.name, task.config)}, lm-eval {harness_version()}"
         return samples_of(rows, batch, self._task, variant)
 
@@ -83,6 +92,7 @@ class HarnessEval(Eval):
             n=len(scores),
             correct=sum(scores),
             variant=variant,
+            others=_others(samples),
         )
 
     def _harness_task(self) -> Any:
@@ -118,6 +128,13 @@ def samples_of(
     return [_sample(question, by_question[question.id], task, variant) for question in batch]
 
 
+def _others(samples: Sequence[EvalSample]) -> FrozenMap[float]:
+    """The means of the other metrics and filters."""
+    kept = [json.loads(sample.details.get("others", "{}")) for sample in samples]
+    names = dict.fromkeys(name for one in kept for name in one)
+    return FrozenMap({name: sum(one.get(name, 0.0) for one in kept) / len(kept) for name in names})
+
+
 def _sample(question: Question, rows: Sequence[Row], task: HarnessTask, variant: str) -> EvalSample:
     metric, row = _choose(task, rows)
     return EvalSample(
@@ -129,9 +146,20 @@ def _sample(question: Question, rows: Sequence[Row], task: HarnessTask, variant:
                 "metric": metric,
                 "variant": variant,
                 "filtered": str(row["filtered_resps"][0])[:_EXCERPT],
+                "others": json.dumps(_other_metrics(rows, metric)),
             }
         ),
     )
+
+
+def _other_metrics(rows: Sequence[Row], reported: str) -> dict[str, float]:
+    """Single numbers of the other metrics, by ``metric,filter``."""
+    found = {f"{metric},{row['filter']}": row[metric] for row in rows for metric in row["metrics"]}
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if name != reported and isinstance(value, int | float)
+    }
 
 
 def _choose(task: HarnessTask, rows: Sequence[Row]) -> tuple[str, Row]:

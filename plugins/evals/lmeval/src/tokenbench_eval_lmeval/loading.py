@@ -7,6 +7,7 @@ member of a group; a bare ``{"task": name, ...}`` defines a new task.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ class HarnessTask:
 
     `stock`: the folder of the harness that has the task (None: search all, which is slow).
     `include`: a folder with the user's task files. `metric`: metric and filter to report.
-    `overrides`: configuration keys merged into the task's own.
+    `overrides`: configuration keys merged into the task's own. `stratum`: the group of a document,
+    for subsets. `completions`: prompts are text, without a chat template.
+
+    `reasoning`: the model reasons before it answers. Then `max_tokens` replaces the task's limit,
+    and stop strings are not sent, as they would end the reasoning: they cut the answer only.
+    Reasoning that the server leaves in the answer, up to ``</think>``, is not graded in any case.
     """
 
     name: str
@@ -31,6 +37,9 @@ class HarnessTask:
     max_tokens: int = 512
     context_tokens: int = 4096
     overrides: FrozenMap[Any] = FrozenMap()
+    stratum: Callable[[Mapping[str, Any]], str] | None = None
+    completions: bool = False
+    reasoning: bool = False
 
 
 def load(task: HarnessTask) -> Any:
@@ -49,7 +58,8 @@ def load(task: HarnessTask) -> Any:
     except Exception as error:
         raise UsageError(
             f"could not load the task {task.name!r}: {type(error).__name__}: {error}",
-            hint="its data must be local: evals run offline",
+            hint="its data must be local, as evals run offline; HF_HUB_OFFLINE=0 in the "
+            "environment lets the harness download",
         ) from error
     if set(tasks) != {task.name}:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Eval, EvalSpec, hookimpl, option, options
+from tokenbench.api import Eval, EvalSpec, PluginContext, hookimpl, option, options
 
 
 @options
@@ -25,12 +25,22 @@ class LmEvalOptions:
     max_tokens: int = option(
         default=512, minimum=1, unit="tokens", help="output limit if the task has none"
     )
+    endpoint: str = option(
+        default="chat",
+        choices=("chat", "completions"),
+        help="how it is asked: messages with the server's chat template, or plain text",
+    )
+    reasoning: bool = option(
+        default=False,
+        help="the model reasons first: max_tokens replaces the task's limit, and stop strings cut "
+        "the answer only",
+    )
     context_tokens: int = option(
         default=4096, minimum=1, unit="tokens", help="context for prompt and answer"
     )
 
 
-def _make(options: LmEvalOptions) -> Eval:
+def _make(options: LmEvalOptions, context: PluginContext) -> Eval:
     from .adapter import HarnessEval, HarnessTask
 
     return HarnessEval(
@@ -40,6 +50,8 @@ def _make(options: LmEvalOptions) -> Eval:
             metric=options.metric,
             max_tokens=options.max_tokens,
             context_tokens=options.context_tokens,
+            completions=options.endpoint == "completions",
+            reasoning=options.reasoning,
         ),
         limit=options.limit,
     )

@@ -1,0 +1,1 @@
+"""GPQA from the user's file, as a tokenbench eval."""

@@ -1,0 +1,1 @@
+"""Retrieval from long generated prompts, as a tokenbench eval."""

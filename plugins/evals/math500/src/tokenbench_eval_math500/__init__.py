@@ -1,0 +1,1 @@
+"""MATH-500 through lm-evaluation-harness, as a tokenbench eval."""

@@ -1,0 +1,1 @@
+"""Tool calls for generated schemas, as a tokenbench eval."""
