@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.testing import ModelKit
+from tokenbench_testing import ModelKit
 
 
 class TestSmolLm2(ModelKit):

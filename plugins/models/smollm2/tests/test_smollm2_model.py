@@ -36,6 +36,8 @@ def test_the_facts_match_the_file(weights: Path) -> None:
     assert facts["llama.embedding_length"] == known.hidden
     assert facts["llama.attention.head_count"] == known.heads
     assert facts["llama.attention.head_count_kv"] == known.kv_heads
+    assert facts["llama.rope.dimension_count"] == known.head_dim
+    assert facts["llama.feed_forward_length"] == known.intermediate
     assert facts["llama.context_length"] == known.context_tokens
     assert len(facts["tokenizer.ggml.tokens"]) == known.vocabulary
 

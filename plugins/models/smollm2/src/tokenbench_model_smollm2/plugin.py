@@ -8,9 +8,9 @@ from tokenbench.api import AccuracyThreshold, Architecture, ModelSpec, Tokenizer
 
 
 def _tokenizer(weights: str) -> Tokenizer:
-    from .tokenizer import SmolTokenizer
+    from .tokenizer import read_gguf_tokenizer
 
-    return SmolTokenizer(weights)
+    return read_gguf_tokenizer(weights)
 
 
 @hookimpl
@@ -38,10 +38,10 @@ def bench_register_models() -> Sequence[ModelSpec]:
                 hidden=576,
                 heads=9,
                 kv_heads=3,
+                head_dim=64,
+                intermediate=1_536,
                 vocabulary=49_152,
                 context_tokens=8_192,
-                # 2 (K and V) x 30 layers x 3 heads x 64 x 2 bytes (f16)
-                kv_bytes_per_token=23_040,
             ),
             thresholds=THRESHOLDS,
             tokenizer=_tokenizer,
@@ -60,5 +60,7 @@ THRESHOLDS = (
         minimum=0.5,
         source="245 of 312 right on xllamacpp 2026.10.11549",
         date="2026-11-21",
+        baseline=245 / 312,
+        baseline_source="all 312 questions, xllamacpp 2026.10.11549, 2026-11-21",
     ),
 )

@@ -1,0 +1,1 @@
+"""DeepSeek models as tokenbench models."""

@@ -1,0 +1,1 @@
+"""GLM models as tokenbench models."""

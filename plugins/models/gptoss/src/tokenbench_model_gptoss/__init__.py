@@ -1,0 +1,1 @@
+"""gpt-oss models as tokenbench models."""

@@ -1,0 +1,1 @@
+"""Any Hugging Face folder or hub id as a tokenbench model."""

@@ -1,0 +1,1 @@
+"""Kimi models as tokenbench models."""

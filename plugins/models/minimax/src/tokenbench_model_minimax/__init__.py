@@ -1,0 +1,1 @@
+"""MiniMax models as tokenbench models."""
