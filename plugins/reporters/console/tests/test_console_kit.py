@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenbench.api import FrozenMap
-from tokenbench.testing import ReporterKit
+from tokenbench_testing import ReporterKit
 
 
 class TestConsole(ReporterKit):

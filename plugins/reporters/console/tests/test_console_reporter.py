@@ -16,6 +16,7 @@ from tokenbench.api import (
     FrozenMap,
     LoadLevel,
     Measurement,
+    PluginContext,
     PointResult,
     PointState,
     RunView,
@@ -75,7 +76,7 @@ def _show(*results: PointResult, width: int = 120, show_all: bool = False, **run
     }
     (spec,) = bench_register_reporters()
     view = View(runs=(RunView(**facts),), definitions=(), width=width)
-    (artifact,) = spec.factory(ConsoleOptions(all=show_all)).render(view)
+    (artifact,) = spec.factory(ConsoleOptions(all=show_all), PluginContext()).render(view)
     return artifact.content.decode()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenbench.api import FrozenMap
-from tokenbench.testing import ReporterKit
+from tokenbench_testing import ReporterKit
 
 
 class TestFiles(ReporterKit):
@@ -13,7 +13,7 @@ class TestFiles(ReporterKit):
 
 
 class TestFilesAll(ReporterKit):
-    """With all formats."""
+    """With all formats, and the columns described."""
 
     name = "files"
-    options = FrozenMap(formats=("json", "csv", "parquet"))
+    options = FrozenMap(formats=("json", "csv", "parquet"), describe=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from tokenbench.api import (
     LoadLevel,
     Measurement,
     MetricDefinition,
+    PluginContext,
     PointResult,
     PointState,
     RunView,
@@ -71,9 +73,11 @@ def _view(*results: PointResult) -> View:
     return View(runs=(run,), definitions=(definition,))
 
 
-def _render(view: View, *formats: str):  # noqa: ANN202
+def _render(view: View, *formats: str, describe: bool = False):  # noqa: ANN202
     (spec,) = bench_register_reporters()
-    return list(spec.factory(FilesOptions(formats=formats)).render(view))
+    return list(
+        spec.factory(FilesOptions(formats=formats, describe=describe), PluginContext()).render(view)
+    )
 
 
 def test_json_is_complete() -> None:
@@ -119,3 +123,26 @@ def test_an_empty_run_and_an_unknown_format() -> None:
         _render(_view(), "xml")
     with pytest.raises(UsageError, match="no format is given"):
         _render(_view())
+
+
+def _described(text: str) -> dict[str, tuple[str, str]]:
+    """Column to unit and meaning."""
+    rows = re.findall(r"^\| `(.+?)` \| (.*?) ?\| (.*) \|$", text, re.MULTILINE)
+    return {name: (unit, meaning) for name, unit, meaning in rows}
+
+
+def test_parquet_columns_have_unit_and_description() -> None:
+    """In the metadata of each field, which pyarrow and other readers show."""
+    (artifact,) = _render(_view(_result()), "parquet")
+    schema = pq.read_schema(io.BytesIO(artifact.content))
+    assert schema.field("a").metadata[b"unit"] == b"s"
+    assert b"definition of a" in schema.field("a").metadata[b"description"]
+    assert schema.field("accelerators").metadata[b"unit"] == b"accelerators"
+
+
+def test_columns_without_a_definition_and_no_columns() -> None:
+    """A metric of a later version has no meaning here; a run without points has no columns."""
+    (_, page) = _render(_view(_result()), "csv", describe=True)
+    assert _described(page.content.decode())["b"] == ("", "")
+    (_, empty) = _render(_view(), "csv", describe=True)
+    assert _described(empty.content.decode()) == {}

@@ -14,7 +14,7 @@ class Column:
     """A metric in a table. `scale` converts the metric's unit to the displayed one.
 
     `rank`: columns with a high rank are omitted first on a narrow terminal. `zero`: whether zeros
-    alone are shown.
+    alone are shown. `instead_of`: the column is shown only if no result has that metric.
     """
 
     metric: str
@@ -24,13 +24,24 @@ class Column:
     digits: int = 1
     rank: int = 0
     zero: bool = True
+    instead_of: str | None = None
 
 
 COLUMNS = (
     Column("req_s.steady", "req", "/s", digits=2, rank=4),
     Column("goodput_req_s.steady", "goodput", "req/s", digits=2, rank=0),
     Column("output_tok_s.steady", "output", "tok/s", rank=0),
+    Column(
+        "output_tok_s.whole", "output, whole", "tok/s", rank=0, instead_of="output_tok_s.steady"
+    ),
     Column("total_tok_s_per_accelerator.steady", "total per accel.", "tok/s", rank=2),
+    Column(
+        "total_tok_s_per_accelerator.whole",
+        "total per accel., whole",
+        "tok/s",
+        rank=2,
+        instead_of="total_tok_s_per_accelerator.steady",
+    ),
     Column("ttft_s.p50", "TTFT p50", "ms", scale=1e3, digits=0, rank=0),
     Column("ttft_s.p99", "TTFT p99", "ms", scale=1e3, digits=0, rank=3),
     Column("tpot_s.p50", "TPOT p50", "ms", scale=1e3, digits=2, rank=0),
@@ -39,9 +50,27 @@ COLUMNS = (
     Column("accepted_draft_share.server", "drafts", "% accepted", scale=100, digits=1, rank=4),
     Column("preemptions.server", "preempted", "requests", digits=0, rank=6, zero=False),
     Column("retries", "retries", "requests", digits=0, rank=2, zero=False),
+    Column("usd_per_million_total_tokens.steady", "cost", "USD/Mtok", digits=3, rank=1),
+    Column(
+        "usd_per_million_total_tokens.whole",
+        "cost, whole",
+        "USD/Mtok",
+        digits=3,
+        rank=1,
+        instead_of="usd_per_million_total_tokens.steady",
+    ),
     Column("energy_j_per_output_token.accelerator", "energy", "J/out tok", digits=2, rank=1),
+    Column("energy_j_per_output_token.cpu", "energy, CPU", "J/out tok", digits=2, rank=5),
     Column("energy_j_per_output_token.host", "energy, host", "J/out tok", digits=2, rank=5),
+    Column("power_cap_share.accelerator", "power-capped", "% time", scale=100, digits=0, rank=6),
+    Column("clock_hz.accelerator", "clock", "MHz", scale=1e-6, digits=0, rank=6),
 )
+
+
+def useful(results: Sequence[PointResult]) -> list[Column]:
+    """The columns that have something to show."""
+    shown = {c.metric for c in COLUMNS if any(measured(r, c) for r in results)}
+    return [c for c in COLUMNS if c.metric in shown and c.instead_of not in shown]
 
 
 def measured(result: PointResult, column: Column) -> bool:

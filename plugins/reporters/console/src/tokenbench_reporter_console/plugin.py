@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Reporter, ReporterSpec, hookimpl, option, options
+from tokenbench.api import PluginContext, Reporter, ReporterSpec, hookimpl, option, options
 
 
 @options
@@ -14,12 +14,24 @@ class ConsoleOptions:
     all: bool = option(
         default=False, help="also show points whose measurement is invalid or whose accuracy failed"
     )
+    chart: bool = option(
+        default=True,
+        help="also draw throughput per accelerator against interactivity, where a series has 3 "
+        "points and the terminal 70 columns",
+    )
+    composition: bool = option(
+        default=True,
+        help="also show what precision, disaggregation, wide EP and speculation give together, "
+        "where each was measured alone as well",
+    )
 
 
-def _make(options: ConsoleOptions) -> Reporter:
+def _make(options: ConsoleOptions, context: PluginContext) -> Reporter:
     from .console import ConsoleReporter
 
-    return ConsoleReporter(show_all=options.all)
+    return ConsoleReporter(
+        show_all=options.all, chart=options.chart, composition=options.composition
+    )
 
 
 @hookimpl
@@ -28,8 +40,9 @@ def bench_register_reporters() -> Sequence[ReporterSpec]:
     return [
         ReporterSpec(
             name="console",
-            summary="a table of load levels in the terminal",
+            summary="tables of load levels and a chart in the terminal",
             options=ConsoleOptions,
             factory=_make,
+            economics=True,
         )
     ]

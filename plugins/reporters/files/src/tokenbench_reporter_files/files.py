@@ -11,10 +11,22 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import Artifact, PointResult, Reporter, RunView, UsageError, View
+from tokenbench.api import (
+    DECODE,
+    PREFILL,
+    Artifact,
+    PointResult,
+    Reporter,
+    RunView,
+    UsageError,
+    View,
+)
+
+from .columns import HALF_WIDTH, describe, page
 
 # A spreadsheet executes a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PRICED = ("usd_per_million_", "provisioned_j_")
 _PLAIN = (
     "run",
     "point",
@@ -34,6 +46,8 @@ _PLAIN = (
     "saturated",
     "load_workers",
     "server",
+    "speculation",
+    "date",
     "error",
     "schema_version",
     "definitions_version",
@@ -43,18 +57,21 @@ _PLAIN = (
 class FilesReporter(Reporter):
     """Renders the requested formats."""
 
-    def __init__(self, formats: Sequence[str]) -> None:
+    def __init__(self, formats: Sequence[str], *, describe: bool = False) -> None:
         if not formats:
             raise UsageError(
                 "formats: no format is given",
                 hint=f"formats: {', '.join(_MAKERS)}; or leave the reporter out",
             )
         self._formats = tuple(formats)
+        self._describe = describe
 
     def render(self, view: View) -> Iterable[Artifact]:
-        """One artifact per format."""
+        """One artifact per format, and the description of the columns."""
         for name in self._formats:
             yield _MAKERS[name](view)
+        if self._describe:
+            yield _columns(view)
 
 
 def _json(view: View) -> Artifact:
@@ -86,18 +103,30 @@ def _csv(view: View) -> Artifact:
     return Artifact(content=data, media_type="text/csv", name="results.csv")
 
 
+def _columns(view: View) -> Artifact:
+    columns = describe(_names(_rows(view)), view.definitions)
+    return Artifact(
+        content=page(columns).encode(errors="backslashreplace"),
+        media_type="text/markdown; charset=utf-8",
+        name="columns.md",
+    )
+
+
 def _parquet(view: View) -> Artifact:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = _rows(view)
-    columns = {}
-    for name in _names(rows):
-        values = [row.get(name) for row in rows]
+    columns, fields = [], []
+    for column in describe(_names(rows), view.definitions):
+        values = [row.get(column.name) for row in rows]
         numbers = all(v is None or isinstance(v, float) for v in values)
-        columns[name] = pa.array(values, type=pa.float64() if numbers else None)
+        array = pa.array(values, type=pa.float64() if numbers else None)
+        about = {"unit": column.unit, "description": column.text}
+        columns.append(array)
+        fields.append(pa.field(column.name, array.type, metadata=about))
     out = io.BytesIO()
-    pq.write_table(pa.table(columns), out, compression="zstd")
+    pq.write_table(pa.table(columns, schema=pa.schema(fields)), out, compression="zstd")
     return Artifact(
         content=out.getvalue(), media_type="application/vnd.apache.parquet", name="results.parquet"
     )
@@ -111,17 +140,27 @@ _MAKERS: dict[str, Callable[[View], Artifact]] = {
 
 
 def _rows(view: View) -> list[dict[str, Any]]:
-    return [_row(result) for run in view.runs for result in run.results]
+    rates = None
+    for first in view.economics.rates[:1] if view.economics else ():
+        rates = f"{first.name}, {first.ownership}: {'; '.join(first.identities)}"
+    return [_row(result, rates) for run in view.runs for result in run.results]
 
 
-def _row(result: PointResult) -> dict[str, Any]:
+def _row(result: PointResult, rates: str | None) -> dict[str, Any]:
     row: dict[str, Any] = {name: _plain(getattr(result, name)) for name in _PLAIN}
     row["workload_options"] = json.dumps(_plain(result.workload_options), sort_keys=True)
     row["concurrency"] = result.level.concurrency
     row["rate_per_s"] = result.level.rate_per_s
+    roles: Mapping[str, int] = result.roles or {}
+    row["prefill_accelerators"] = roles.get(PREFILL)
+    row["decode_accelerators"] = roles.get(DECODE)
+    if any(name.startswith(_PRICED) for name in result.metrics):
+        row["rates"] = rates
+    row["notes"] = "; ".join(result.notes) or None
+    row["origin"] = None if result.origin is None else json.dumps(_plain(result.origin))
     for name in sorted(result.metrics):
         row[name] = result.metrics[name].mean
-        row[f"{name}.half_width"] = result.metrics[name].half_width
+        row[f"{name}{HALF_WIDTH}"] = result.metrics[name].half_width
     return row
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Reporter, ReporterSpec, hookimpl, option, options
+from tokenbench.api import PluginContext, Reporter, ReporterSpec, hookimpl, option, options
 
 
 @options
@@ -16,12 +16,15 @@ class FilesOptions:
         choices=("json", "csv", "parquet"),
         help="files to write, separated by /: json, csv, parquet",
     )
+    describe: bool = option(
+        default=False, help="also write columns.md: unit and meaning of every column"
+    )
 
 
-def _make(options: FilesOptions) -> Reporter:
+def _make(options: FilesOptions, context: PluginContext) -> Reporter:
     from .files import FilesReporter
 
-    return FilesReporter(options.formats)
+    return FilesReporter(options.formats, describe=options.describe)
 
 
 @hookimpl
@@ -33,5 +36,6 @@ def bench_register_reporters() -> Sequence[ReporterSpec]:
             summary="results as JSON, CSV and Parquet files",
             options=FilesOptions,
             factory=_make,
+            economics=True,
         )
     ]

@@ -1,0 +1,1 @@
+"""One interactive HTML page of tokenbench results."""

@@ -1,0 +1,1 @@
+"""Aggregate JSON of InferenceX for tokenbench."""

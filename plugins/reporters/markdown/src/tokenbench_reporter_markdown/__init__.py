@@ -1,0 +1,1 @@
+"""Markdown summaries for tokenbench."""
