@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,16 +30,20 @@ from tokenbench.api import (
     Weights,
     WorkloadContext,
 )
+from tokenbench.launch.local import HOST
+from tokenbench.launch.node.program import RunningProgram
 from tokenbench.load.cores import Cores
 from tokenbench.measure.accuracy import wilson
 from tokenbench.plan.plan import PlannedEval
+from tokenbench.plugins.instances import PluginInstances
+from tokenbench.plugins.registry import PluginRegistry
+from tokenbench.run.eval_outcome import Asked, outcome, unsound
 from tokenbench.run.evals import worst_accuracy
-from tokenbench.run.evaluate import outcome
 from tokenbench.run.prompts import traffic
 from tokenbench.run.provenance import provenance
 from tokenbench.run.weights import locate
 from tokenbench.suite.schema import PluginRef
-from tokenbench.telemetry.collect import Telemetry
+from tokenbench.telemetry.collect import Telemetry, Watched
 
 
 class One:
@@ -99,12 +104,18 @@ def _planned(minimum: float | None, variant: str | None = None) -> PlannedEval:
         (_planned(0.55), Accuracy.UNDECIDED),
         (_planned(None), Accuracy.NOT_RUN),
         (_planned(0.9, "another variant"), Accuracy.NOT_RUN),
+        (_planned(0.9, "v1, 5-shot"), Accuracy.FAIL),
     ],
 )
 def test_an_evals_verdict(planned: PlannedEval, verdict: Accuracy) -> None:
-    """By interval against threshold; a threshold of another variant says nothing."""
-    score = EvalScore(metric="m", value=0.5, n=40, correct=20.0, variant="v")
-    assert outcome(score, planned, "d", 1.0).accuracy is verdict
+    """By interval against threshold; a threshold of another variant says nothing, one of a
+    variant's beginning does.
+    """
+    score = EvalScore(metric="m", value=0.5, n=40, correct=20.0, variant="v1, 5-shot, h 2")
+    found = outcome(score, planned, "d", Asked(questions=40))
+    assert found.accuracy is verdict
+    # z^2 t (1 - t) / (score - t)^2, for an undecided one only.
+    assert found.needed == (381 if verdict is Accuracy.UNDECIDED else None)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +132,33 @@ def test_a_verdict_holds_for_any_answer_to_unanswered_questions(
 ) -> None:
     """Between all of them wrong and all right. They are never left out of the score."""
     score = EvalScore(metric="m", value=0.5, n=40, correct=20.0, variant="v")
-    found = outcome(score, _planned(minimum), "d", 1.0, unanswered=unanswered)
+    asked = Asked(questions=40 + unanswered, unanswered=unanswered)
+    found = outcome(score, _planned(minimum), "d", asked)
     assert (found.n, found.unanswered) == (40 + unanswered, unanswered)
     assert found.value == 20 / (40 + unanswered)
     assert found.interval[0] == wilson(20, found.n)[0]
     assert found.interval[1] == wilson(20 + unanswered, found.n)[1]
     assert found.accuracy is verdict
+
+
+def test_a_gate_that_stopped_judges_all_its_questions() -> None:
+    """200 of 1,319 asked, 196 right: the interval is over all, and the verdict agrees with it."""
+    score = EvalScore(metric="m", value=0.98, n=200, correct=196.0, variant="v")
+    asked = Asked(questions=1319, confidence=0.95)
+    found = outcome(score, _planned(0.9), "d", asked)
+    assert (found.accuracy, found.n, found.questions) == (Accuracy.PASS, 200, 1319)
+    assert found.confidence == 0.95
+    assert found.interval[0] >= 0.9
+    # Wider than the interval of those that were asked.
+    assert found.interval[0] < wilson(196, 200)[0]
+    assert found.interval[1] > wilson(196, 200)[1]
+
+
+def test_a_server_that_is_not_sound_fails_without_a_score() -> None:
+    """Nothing was measured: the value is None, not 0."""
+    found = unsound(_planned(0.9), "d", "empty text")
+    assert (found.accuracy, found.value, found.n) == (Accuracy.FAIL, None, 0)
+    assert found.canary == "empty text"
 
 
 def test_one_failed_gate_fails_a_deployment() -> None:
@@ -176,24 +208,24 @@ def test_provenance_holds_no_secret(monkeypatch) -> None:
 def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:
     """A process of its own; readings of a window, on our clock; gone when closed."""
     pytest.importorskip("tokenbench_hardware_cpu")
-    telemetry = Telemetry(
-        module="tokenbench_hardware_cpu.plugin",
-        name="cpu",
-        options={},
-        devices=(0,),
-        folder=tmp_path,
-        host="here",
-        role="server",
-        cpus=None,
-    )
+    plugins, ref = PluginInstances(PluginRegistry()), PluginRef("cpu")
+    owner = plugins.owner("hardware", "cpu")
+    program = plugins.hardware(ref).program()
+    assert program is not None
+    telemetry = Telemetry(tmp_path, interval_s=0.05)
+    agent = telemetry.agent(HOST, tuple, None)
+    watched = Watched(hardware="cpu", owner=owner, domain="cpu", devices=(0,))
     begun = time.monotonic_ns()
-    readings = []
-    while len(readings) < 3 and time.monotonic_ns() - begun < 20e9:
-        time.sleep(0.1)
-        readings = telemetry.readings(begun, time.monotonic_ns(), margin_s=0)
+    telemetry.watch(agent, RunningProgram(agent, owner, program), watched)
+    telemetry.wait()
+    time.sleep(0.3)
+    readings = telemetry.readings(begun, time.monotonic_ns())
     telemetry.close()
     telemetry.close()
+    assert (telemetry.sources, telemetry.problems) == (("cpu",), {})
     assert len(readings) >= 3
     assert all(begun <= r.monotonic_ns <= time.monotonic_ns() for r in readings)
     assert readings[-1].sample.utilization is not None
-    assert telemetry._process.exit_code == 0
+    assert agent._process.exit_code == 0
+    kept = [json.loads(line) for line in (tmp_path / "localhost-cpu.jsonl").read_bytes().split()]
+    assert [row["t"] for row in kept][: len(readings)] == [r.monotonic_ns for r in readings]

@@ -16,10 +16,12 @@ import attrs
 import msgspec
 import pytest
 
-from tokenbench.api import COMPLETIONS, Dialect, Engine, FrozenMap, Launcher, LauncherContext
+from tokenbench.api import COMPLETIONS, Dialect, Engine, FrozenMap, Launcher
 from tokenbench.evals.worker import EvalJob
+from tokenbench.launch.placement import Device
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import start
+from tokenbench.launch.settings import LaunchSettings
 from tokenbench.load.codecs import find_codec
 from tokenbench.plan.plan import Plan
 from tokenbench.plan.planner import make_plan
@@ -29,7 +31,14 @@ from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.run.runner import Outcome, Runner
 from tokenbench.run.running_server import RunningServer
 from tokenbench.store.layout import RunDirectory
-from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, RepeatsRequest, Suite
+from tokenbench.suite.schema import (
+    AccuracyRequest,
+    DeploymentRequest,
+    LoadRequest,
+    PluginRef,
+    RepeatsRequest,
+    Suite,
+)
 
 SITE = Path(__file__).parent / "site"
 PLUGIN = "recording.plugin"
@@ -82,7 +91,7 @@ def suite(*, named: str = "recording", **options: Any) -> Suite:
         deployments=(
             DeploymentRequest(
                 engine=ref("engine", named),
-                model="recording",
+                model=ref("model"),
                 hardware=ref("hardware"),
                 launcher=ref("launcher"),
             ),
@@ -91,6 +100,8 @@ def suite(*, named: str = "recording", **options: Any) -> Suite:
         workloads=(ref("workload"),),
         load=options.get("load", LoadRequest(concurrency=(1, 2))),
         evals=(ref("eval"),) if options.get("evals", True) else (),
+        # The scripted server generates no language.
+        accuracy=AccuracyRequest(canaries=False),
         reporters=(ref("reporter"),),
     )
 
@@ -158,8 +169,10 @@ def serving(notes: Notes, tmp_path: Path) -> Iterator[Callable[..., RunningServe
         plan, plugins = plan_of(asked)
         (deployment,) = plan.deployments
         ref = deployment.asked
-        context = LauncherContext(logs=tmp_path, devices=("handle-0", "handle-1"))
-        launcher: Launcher = plugins.launcher(ref.launcher, context)
+        settings = LaunchSettings(
+            logs=tmp_path, devices=lambda _: [Device("handle-0"), Device("handle-1")]
+        )
+        launcher: Launcher = plugins.launcher(ref.launcher)
         engine: Engine = plugins.engine(ref.engine)
         made.append(
             RunningServer(
@@ -168,9 +181,9 @@ def serving(notes: Notes, tmp_path: Path) -> Iterator[Callable[..., RunningServe
                 request=deployment.request,
                 plan=deployment.launch,
                 launcher=launcher,
+                settings=settings,
                 codec=lambda name: find_codec(name, PLUGIN),
                 interrupted=lambda: False,
-                log_folder=tmp_path,
             )
         )
         return made[-1]
@@ -187,7 +200,7 @@ def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
     server = []
 
     def run(*script: str, key: str | None = None, **more: Any) -> list[dict[str, Any]]:
-        command = (sys.executable, "-m", "tokenbench.testing.server", "--port", str(port))
+        command = (sys.executable, "-m", "tokenbench_testing.server", "--port", str(port))
         log = tmp_path / f"server-{len(server)}.log"
         server.append(start((*command, *script), log=log))
         while "listening" not in server[-1].log_tail(1):
@@ -202,13 +215,13 @@ def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
             model="served",
             codec=COMPLETIONS,
             codec_module=None,
-            dialect=attrs.asdict(Dialect(codecs=(COMPLETIONS,))) | {"extra_body": {}},
+            dialect=attrs.asdict(Dialect(codecs=(COMPLETIONS,))),
             scratch=str(tmp_path / "scratch"),
             samples=str(tmp_path / "samples.jsonl"),
             api_key_env="RECORDING_KEY" if key else None,
             **{"options": {}, "concurrency": 3, **more},
         )
-        (tmp_path / "job.json").write_bytes(msgspec.json.encode(job))
+        (tmp_path / "job.json").write_bytes(msgspec.json.encode(job, enc_hook=dict))
         done = subprocess.run(
             [sys.executable, "-m", "tokenbench.evals.worker", str(tmp_path / "job.json")],
             env={**os.environ, **({"RECORDING_KEY": key} if key else {})},

@@ -12,7 +12,6 @@ import pytest
 
 from tokenbench import api
 from tokenbench.api import (
-    Allocation,
     Endpoint,
     Engine,
     EngineError,
@@ -20,17 +19,19 @@ from tokenbench.api import (
     FrozenMap,
     Layout,
     LoadLevel,
-    Placement,
     Pool,
     Reply,
     Topology,
-    parse_prometheus,
 )
 
 CLASSES = [getattr(api, name) for name in api.__all__ if inspect.isclass(getattr(api, name))]
 
 
-@pytest.mark.parametrize("cls", [c for c in CLASSES if attrs.has(c)], ids=lambda c: c.__name__)
+# Sessions have a state.
+DATA = [c for c in CLASSES if attrs.has(c) and not issubclass(c, api.Session)]
+
+
+@pytest.mark.parametrize("cls", DATA, ids=lambda c: c.__name__)
 def test_data_is_frozen_slotted_and_documented(cls: type) -> None:
     """For every data class."""
     assert cls.__doc__
@@ -84,7 +85,10 @@ def test_errors_can_be_pickled() -> None:
 
 def test_layouts_count_accelerators() -> None:
     """tp, pp and pcp multiply; ep and attention parallelism reuse accelerators."""
-    assert Topology(tp=4, pp=2, ep=8, dp_attention=True).accelerators == 8
+    assert Topology(tp=4, pp=2, ep=8, attention_dp=4).accelerators == 8
+    assert Topology(tp=8, ep=32, attention_dp=8).accelerators == 32
+    assert Topology(tp=2, dp=4, pcp=2).accelerators == 16
+    assert Topology(dp=8, ep=8).label == "dp8ep8"
     layout = Layout(
         pools=(
             Pool(role="prefill", replicas=2, topology=Topology(tp=4)),
@@ -154,38 +158,6 @@ def test_defaults_of_an_engine() -> None:
     assert engine.planned_version() is None
     assert engine.reset_cache(StubServer(200)) is None  # type: ignore[arg-type]
     assert engine.quiescent(StubServer(200)) is None  # type: ignore[arg-type]
-    assert engine.counters("x 1") == api.Counters()
+    assert engine.counters([api.parse_metrics("x 1")]) == api.Counters()
+    assert engine.diagnose("Error: x") is None and engine.phase("loading") is None
     assert engine.dialect(request) == api.Dialect()  # type: ignore[arg-type]
-
-
-def test_late_ports() -> None:
-    """On a cluster, ports may be known only after the allocation."""
-    host = api.Host(name="n1", address="10.0.0.1")
-    early = Allocation(id="job", hosts=(host,))
-    late = attrs.evolve(
-        early,
-        placements=(Placement(role="server", index=0, host=host, ports=FrozenMap(http=80)),),
-    )
-    assert early.placements == ()
-    assert late.placements[0].ports["http"] == 80
-
-
-def test_prometheus_pages() -> None:
-    """Labels with any characters, timestamps, exemplars, special values."""
-    page = """# HELP a help
-a{x="1",y="}\\"{"} 1
-a{x="2"} 2.5 1700000000000
-b 1e3 # {trace="x"} 1
-c NaN
-d +Inf
-h_bucket{le="+Inf"} 4
-h_sum 9
-not a sample
-"""
-    assert parse_prometheus(page) == {
-        "a": 3.5,
-        "b": 1000.0,
-        "d": float("inf"),
-        "h_bucket": 4.0,
-        "h_sum": 9.0,
-    }

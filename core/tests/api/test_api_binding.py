@@ -1,29 +1,26 @@
-"""Binding of symbols, and the local launcher."""
+"""Binding of symbols."""
 
 from __future__ import annotations
 
 import json
 import socket
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenbench.api import (
-    EndpointSpec,
     EngineError,
-    FileSpec,
+    FlagGrammar,
     FrozenMap,
-    HardwareAbsent,
-    LauncherContext,
-    LaunchPlan,
+    Host,
+    Placement,
     PluginError,
+    PortBlock,
     ProcessSpec,
-    Resources,
+    symbol_values,
 )
-from tokenbench.api.binding import bind, bind_process, render_flag, symbols
-from tokenbench.launch.local import LocalLauncher
+from tokenbench.api.binding import bind, bind_process, symbols
 from tokenbench.launch.ports import free_port, require_free
 
 _FACTS = {"host": "127.0.0.1", "port:http": "81", "decode.1.port:http": "82", "weights": "/w"}
@@ -97,16 +94,16 @@ def test_flags_are_rendered_last_and_in_order() -> None:
         argv=("serve", "{weights}"),
         flags=FrozenMap({"--b": 1, "--a": True, "--no": False, "--none": None, "--many": (1, 2)}),
     )
-    bound = bind_process(spec, 0, _FACTS, {})
+    bound = bind_process(spec, "server-0", _FACTS, {})
     assert bound.argv == ("serve", "/w", "--b", "1", "--a", "--many", "1", "2")
-    assert render_flag("--x", 0) == ("--x", "0")
+    assert FlagGrammar().render("--x", 0) == ("--x", "0")
 
 
 def test_secrets_are_allowed_in_the_environment_only() -> None:
     """All users can read argv in the process list."""
     secret = {"KEY": "hush"}
     spec = ProcessSpec(argv=("serve",), environment=FrozenMap({"API_KEY": "{secret:KEY}"}))
-    bound = bind_process(spec, 0, _FACTS, secret)
+    bound = bind_process(spec, "server-0", _FACTS, secret)
     assert bound.environment == {"API_KEY": "hush"}
     assert "API_KEY" not in repr(bound) and "hush" not in repr(bound)
     for bad in (
@@ -114,7 +111,7 @@ def test_secrets_are_allowed_in_the_environment_only() -> None:
         ProcessSpec(argv=("serve",), flags=FrozenMap({"--key": "{secret:KEY}"})),
     ):
         with pytest.raises(PluginError, match="the secret 'KEY' is not available here"):
-            bind_process(bad, 0, _FACTS, secret)
+            bind_process(bad, "server-0", _FACTS, secret)
 
 
 def test_a_port_in_use_names_its_process() -> None:
@@ -129,75 +126,40 @@ def test_a_port_in_use_names_its_process() -> None:
     assert free_port() != free_port()
 
 
-@pytest.mark.covers(
-    "Launcher.allocate",
-    "Launcher.start",
-    "Deployment.endpoints",
-    "Deployment.status",
-    "Deployment.logs",
-    "Deployment.cancel",
-)
-def test_a_local_deployment(tmp_path: Path) -> None:
-    """Files written, symbols bound, logs kept, scratch removed, ports released."""
-    spec = ProcessSpec(
-        argv=("sh", "{file:run.sh}", "{scratch}"),
-        flags=FrozenMap({"--port": "{port:http}"}),
-        files=(FileSpec(name="run.sh", content='echo "$@"; sleep 60'),),
+def test_values_of_the_process_beside() -> None:
+    """Each replica of a sidecar knows the ports of the server with its own number."""
+    processes = (
+        ProcessSpec(role="d", argv=("x",), replicas=2),
+        ProcessSpec(role="side", argv=("x",), replicas=2, beside="d"),
     )
-    launcher = LocalLauncher(LauncherContext(logs=tmp_path))
-    allocation = launcher.allocate(Resources(processes=(spec,)))
-    deployment = launcher.start(LaunchPlan(processes=(spec,)), allocation)
-    (endpoint,) = deployment.endpoints
-    port = allocation.placements[0].ports["http"]
-    assert endpoint.url == f"http://127.0.0.1:{port}"
-    assert endpoint.metrics_url == f"{endpoint.url}/metrics"
-    (state,) = deployment.status()
-    assert state.exit_code is None
-    while not (output := deployment.logs("server")):
-        pass
-    scratch, flag, shown = output.split()
-    assert (flag, shown) == ("--port", str(port))
-    assert Path(scratch).is_dir()
-    deployment.cancel()
-    deployment.cancel()
-    assert not Path(scratch).exists()
-    assert deployment.status()[0].exit_code is not None
-    require_free("127.0.0.1", port)
+    hosts = [Host(name=n, address=f"10.0.0.{n}") for n in "12"]
+    placements = [
+        Placement(role=role, index=i, host=hosts[i], ports=FrozenMap(http=first + i))
+        for role, first in (("d", 80), ("side", 90))
+        for i in (0, 1)
+    ]
+    values = symbol_values(placements, processes, placements[3])
+    text = "{port:http} {beside.host}:{beside.port:http}"
+    assert bind(text, values, "here") == "91 10.0.0.2:81"
+    with pytest.raises(PluginError, match="unknown symbol"):
+        bind("{beside.host}", symbol_values(placements, processes, placements[0]), "here")
 
 
-@pytest.mark.covers("Launcher.allocate")
-def test_too_many_accelerators_are_rejected(tmp_path: Path) -> None:
-    """Before a process starts."""
-    launcher = LocalLauncher(LauncherContext(devices=("0", "1"), logs=tmp_path))
-    with pytest.raises(HardwareAbsent, match="4 accelerators requested, 2 available"):
-        launcher.allocate(Resources(processes=(ProcessSpec(argv=("x",), accelerators=4),)))
-
-
-def test_devices_are_not_shared(tmp_path: Path) -> None:
-    """Two replicas with two devices each get different ones."""
-    spec = ProcessSpec(argv=("sh", "-c", "echo {devices}; sleep 60"), replicas=2, accelerators=2)
-    launcher = LocalLauncher(LauncherContext(devices=("0", "1", "2", "3"), logs=tmp_path))
-    allocation = launcher.allocate(Resources(processes=(spec,)))
-    plan = LaunchPlan(processes=(spec,), endpoints=(EndpointSpec(metrics_path=None),))
-    deployment = launcher.start(plan, allocation)
-    try:
-        while len(output := deployment.logs("server").split()) < 2:
-            pass
-        assert output == ["0,1", "2,3"]
-    finally:
-        deployment.cancel()
-
-
-@pytest.mark.covers("Launcher.run_on", "Launcher.put", "Launcher.get", "Launcher.attach")
-def test_commands_files_and_attach(tmp_path: Path) -> None:
-    """The methods that matter mostly for clusters."""
-    launcher = LocalLauncher(LauncherContext(logs=tmp_path))
-    assert launcher.run_on("localhost", ["echo", "hi"], timeout_s=5).stdout == "hi\n"
-    (tmp_path / "a").write_text("x")
-    launcher.put("localhost", tmp_path / "a", str(tmp_path / "b"))
-    launcher.get("localhost", str(tmp_path / "b"), tmp_path / "c")
-    assert (tmp_path / "c").read_text() == "x"
-    with pytest.raises(EngineError, match=r"did not exit within 0\.1 s"):
-        launcher.run_on("localhost", ["sleep", "9"], timeout_s=0.1)
-    with pytest.raises(EngineError, match="none to attach to"):
-        launcher.attach("local")
+def test_values_of_one_process() -> None:
+    """Its own, its leader's, and rank 0 of every replica; blocks of ports as a whole."""
+    processes = (
+        ProcessSpec(role="d", argv=("x",), ports=("http", PortBlock(name="kv", count=3)), ranks=2),
+        ProcessSpec(role="router", argv=("x",)),
+    )
+    ports = FrozenMap({"http": 80, "kv": 90})
+    first, second = (Host(name=n, address=f"10.0.0.{n}") for n in "12")
+    placements = [
+        Placement(role="d", index=0, host=first, ports=ports, devices=("0", "1")),
+        Placement(role="d", index=0, rank=1, host=second, ports=ports, devices=("4",)),
+        Placement(role="router", index=0, host=first, ports=FrozenMap(http=81)),
+    ]
+    values = symbol_values(placements, processes, placements[1])
+    text = "{host} {port:http} {ports:kv} {index} {rank} {leader.host} {leader.port:kv} {hosts}"
+    assert bind(text, values, "here") == "10.0.0.2 80 90,91,92 0 1 10.0.0.1 90 10.0.0.1,10.0.0.2"
+    assert bind("{devices} {router.0.port:http} {d.0.host}", values, "here") == "4 81 10.0.0.1"
+    assert "host" not in symbol_values(placements, processes, None)

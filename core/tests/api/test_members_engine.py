@@ -1,21 +1,25 @@
-"""Engine and Server: when core calls each member, its arguments, and the use of its result."""
+"""Engine and ServerClient: when core calls each member, with what, and the use of its result."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import time
 from typing import Any
 
 import attrs
+import pyarrow.parquet as pq
 import pytest
 
 from tokenbench.api import Endpoint, EndpointSpec, EngineError, UsageError
 from tokenbench.launch.control import ControlClient
 from tokenbench.launch.ports import free_port
-from tokenbench.run.running_server import Scrape
+from tokenbench.run.scrape import Scrape
 from tokenbench.suite.schema import LoadRequest, Suite
 
 from .conftest import WholeRun, plan_of, suite
+
+_URL = "http://{server.0.host}:{server.0.port:http}"
 
 
 @pytest.mark.covers("Engine.plan")
@@ -24,15 +28,14 @@ def test_plan_receives_the_request_and_its_result_is_started(whole_run: WholeRun
     request = whole_run.notes.of("Engine.plan")[0]["request"]
     assert (request["model"], request["served_name"]) == ("recording", "recording")
     assert request["weights"]["source"] == "hub:rec/weights"
-    assert request["hardware"] == {"kind": "recording", "sku": "REC-1", "count": 1}
+    assert request["hardware"] == {"kind": "recording", "sku": "REC-1", "count": 1, "chip": None}
     assert request["needs"]["context_tokens"] == 64
     assert request["needs"]["concurrency"] == 2
     assert request["layout"]["pools"][0]["role"] == "server"
-    (started,) = whole_run.notes.of("Launcher.start")
-    (process,) = started["plan"]["processes"]
-    assert process["argv"][1:3] == ["-m", "tokenbench.testing.server"]
+    (started,) = whole_run.notes.of("Launcher.allocate")
+    (process,) = started["resources"]["processes"]
+    assert process["argv"][1:3] == ["-m", "tokenbench_testing.server"]
     assert process["flags"] == {"--itl-s": 0.001}
-    assert started["plan"]["served_name"] == "recorded"
 
 
 def test_a_plan_is_made_once_per_deployment(notes) -> None:
@@ -94,7 +97,7 @@ def test_an_unready_server_is_an_error(serving, notes) -> None:
     """After the plan's time limit, with the end of the log."""
     made = serving(_with_engine(ready="no", start_timeout_s=1.0))
     notes.file.unlink()
-    with pytest.raises(EngineError, match=r"did not become ready within 1 s; .*recording"):
+    with pytest.raises(EngineError, match="not become ready within 1 s; its log says: listening"):
         made.start()
     assert not notes.of("Codec.encode")
 
@@ -158,9 +161,9 @@ def test_settle_waits_for_a_quiescent_server(serving, notes) -> None:
 
 @pytest.mark.covers("Engine.reset_cache")
 def test_the_cache_is_reset_between_measurements(whole_run: WholeRun) -> None:
-    """Before and after each repeat (two per point), after waiting for quiescence."""
+    """Before and after each repeat (two per point) and the eval, after waiting for quiescence."""
     order = whole_run.notes.order("Engine.quiescent", "Engine.reset_cache")
-    assert order == ["Engine.quiescent", "Engine.reset_cache"] * 8
+    assert order == ["Engine.quiescent", "Engine.reset_cache"] * 10
     members = ("Engine.reset_cache", "Workload.sessions", "Engine.counters")
     calls = whole_run.notes.order(*members, "bench_point_started", "bench_point_finished")
     begin = calls.index("bench_point_started")
@@ -189,18 +192,30 @@ def test_settle_fails_if_the_cache_was_not_reset(serving) -> None:
 
 @pytest.mark.covers("Engine.counters")
 def test_counters_are_scraped_around_each_repeat(whole_run: WholeRun) -> None:
-    """From the unmodified page; stored, and compared with the client's counts."""
+    """From the page's samples; stored, and compared with the client's counts."""
     calls = whole_run.notes.of("Engine.counters")
     assert len(calls) >= 8
-    assert all("scripted_generated_tokens_total" in call["text"] for call in calls)
+    for call in calls:
+        (page,) = call["pages"]
+        assert (page["role"], page["index"]) == ("server", 0)
+        assert page["samples"]["scripted_generated_tokens_total"]
     (point, _) = whole_run.plan.deployments[0].points
     folder = whole_run.directory.phase(point.id, "repeat-0")
     scrapes = json.loads((folder / "counters.json").read_text())
     assert scrapes["before"]["preemptions"] == scrapes["after"]["preemptions"] == 3
-    assert len(calls) == 8 + sum(
-        len(json.loads(file.read_text())["during"])
-        for file in whole_run.directory.path.glob("points/*/repeat-*/counters.json")
-    )
+    kept = [
+        pq.read_table(file)
+        for file in whole_run.directory.path.glob("points/*/repeat-*/counters.parquet")
+    ]
+    assert len(kept) == 4 and all(table.num_rows >= 2 for table in kept)
+    assert len(calls) == sum(table.num_rows for table in kept)
+    table = pq.read_table(folder / "counters.parquet")
+    assert table["t"].to_pylist() == sorted(table["t"].to_pylist())
+    for name in ("prompt_tokens", "generated_tokens"):
+        assert table[name][0].as_py() == scrapes["before"][name]
+        assert table[name][-1].as_py() == scrapes["after"][name]
+    assert set(table["role"].to_pylist()) == {"server"} and not any(table["index"].to_pylist())
+    assert table["drafts"].null_count == table.num_rows
     sent = scrapes["after"]["generated_tokens"] - scrapes["before"]["generated_tokens"]
     assert sent > 0
     # The codec reports 100 input tokens more than the server counts: a check detects that.
@@ -209,27 +224,66 @@ def test_counters_are_scraped_around_each_repeat(whole_run: WholeRun) -> None:
 
 
 def test_counters_get_the_pages_of_all_endpoints(serving, notes) -> None:
-    """Concatenated, without endpoints that have no metrics page."""
+    """With their roles, without endpoints that have no metrics page; then each page alone."""
     made = serving(_with_engine())
-    more = (EndpointSpec(), EndpointSpec(metrics_path=None), EndpointSpec())
+    more = (EndpointSpec(), EndpointSpec(metrics_path=None), EndpointSpec(role="router", url=_URL))
     made.plan = attrs.evolve(made.plan, endpoints=more)
     made.start()
-    assert made.scrape().counters is not None
-    (call,) = notes.of("Engine.counters")
-    assert call["text"].count("scripted_running") == 2
+    scrape = made.scrape()
+    assert scrape.counters is not None
+    asked = [[page["role"] for page in call["pages"]] for call in notes.of("Engine.counters")]
+    assert asked == [["server", "router"], ["server"], ["router"]]
+    assert [one.role for one in scrape.processes] == ["server", "router"]
+    assert 0 < scrape.t_ns <= time.monotonic_ns()
 
 
 def test_a_scrape_that_fails_says_why(serving) -> None:
     """It is not the same as an engine without counters."""
     made = serving(_with_engine())
     made.start()
-    made.deployment.cancel()
+    made.deployment.stop()
     scrape = made.scrape()
     assert scrape.counters is None
     assert scrape.error is not None and "/metrics does not answer" in scrape.error
 
 
-@pytest.mark.covers("Server.endpoints")
+@pytest.mark.covers("Engine.diagnose")
+def test_a_diagnosis_replaces_the_lines_of_the_log(serving, notes) -> None:
+    """Its cause and its hint are the two lines; without one, the log speaks."""
+    made = serving(_with_engine(script="--itl-s soon"))
+    with pytest.raises(EngineError) as caught:
+        made.start()
+    assert caught.value.message.endswith("exit code 2: an option of the script is wrong")
+    assert caught.value.hint == "leave it out"
+    assert "'soon'" in notes.of("Engine.diagnose")[0]["log"]
+    other = serving(_with_engine(script="--no-such-option"))
+    with pytest.raises(EngineError, match="unrecognized arguments: --no-such-option"):
+        other.start()
+
+
+@pytest.mark.covers("Engine.phase")
+def test_the_phase_of_a_start_is_shown(serving, notes) -> None:
+    """Once, while it does not change; a start that takes too long ends with it."""
+    made = serving(_with_engine(ready="/".join(["no"] * 25 + ["yes"])))
+    shown: list[str] = []
+    made._show_phase = shown.append
+    made.start()
+    assert shown == ["opening the port"]
+    assert len(notes.of("Engine.phase")) >= 2
+    late = serving(_with_engine(ready="no", start_timeout_s=2.5))
+    with pytest.raises(EngineError, match=r"within 2.5 s \(last seen: opening the port\)"):
+        late.start()
+
+
+def test_a_slow_engine_has_longer_control_calls(serving) -> None:
+    """Its requests, and the members that make them."""
+    made = serving(_with_engine(name="recording-slow"))
+    made.start()
+    assert made.control._timeout_s == 20.0
+    assert made.engine._server_times == 4.0
+
+
+@pytest.mark.covers("ServerClient.endpoints")
 def test_methods_receive_all_endpoints(serving, notes) -> None:
     """The first one receives the load."""
     made = serving(_with_engine(ready="no/yes"))
@@ -246,7 +300,7 @@ def test_methods_receive_all_endpoints(serving, notes) -> None:
             assert (second["role"], second["index"]) == ("router", 0)
 
 
-@pytest.mark.covers("Server.post")
+@pytest.mark.covers("ServerClient.post")
 def test_a_post_without_a_response_raises_connection_error() -> None:
     """Like a GET."""
     endpoint = Endpoint(role="server", index=0, url=f"http://127.0.0.1:{free_port()}")

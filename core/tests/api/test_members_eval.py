@@ -1,4 +1,4 @@
-"""Eval and EvalServer: an eval worker with a scripted server."""
+"""Eval and EvalClient: an eval worker with a scripted server."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def test_questions_are_asked_in_batches(ask, notes) -> None:
     said = ask()
     assert [call["seed"] for call in notes.of("Eval.questions")] == [7]
     assert [call["batch"] for call in notes.of("Eval.ask")] == [ALL[:8], ALL[8:]]
-    (scored,) = notes.of("Eval.score")
+    *single, scored = notes.of("Eval.score")
     assert list(scored["answers"]) == ALL
+    # Each answer is graded as it comes.
+    assert [list(call["answers"]) for call in single] == [[one] for one in ALL]
     assert said[0] == {"questions": 10}
     assert said[1:3] == [{"answered": 8}, {"answered": 10}]
-    assert said[3] == {
-        "score": {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"},
-        "unanswered": [],
-        "retries": 0,
-    }
+    expected = {"metric": "words", "value": 1.0, "n": 10, "correct": 10, "variant": "v1"}
+    assert said[3]["score"] == {**expected, "others": {}}
+    assert (said[3]["unanswered"], said[3]["retries"]) == ([], 0)
 
 
 def test_a_resumed_eval_asks_only_missing_questions(ask, notes, tmp_path) -> None:
@@ -61,7 +61,7 @@ def test_a_resumed_eval_asks_only_missing_questions(ask, notes, tmp_path) -> Non
     notes.file.unlink()
     said = ask()
     assert [call["batch"] for call in notes.of("Eval.ask")] == [ALL[8:]]
-    assert list(notes.of("Eval.score")[0]["answers"]) == ALL
+    assert list(notes.of("Eval.score")[-1]["answers"]) == ALL
     assert said[-1]["score"]["n"] == 10
     assert [s.question for s in read_samples(tmp_path / "samples.jsonl")] == ALL
 
@@ -76,7 +76,7 @@ def test_a_missing_answer_is_a_plugin_error(ask, notes) -> None:
     assert not notes.of("Eval.score")
 
 
-@pytest.mark.covers("EvalServer.base_url", "EvalServer.model", "EvalServer.concurrency")
+@pytest.mark.covers("EvalClient.base_url", "EvalClient.model", "EvalClient.concurrency")
 def test_the_eval_server_is_the_measured_one(whole_run: WholeRun) -> None:
     """Its URL, model name and planned concurrency."""
     (ready,) = whole_run.notes.of("bench_deployment_ready")
@@ -87,7 +87,7 @@ def test_the_eval_server_is_the_measured_one(whole_run: WholeRun) -> None:
         assert (call["model"], call["concurrency"]) == ("recorded", 2)
 
 
-@pytest.mark.covers("EvalServer.scratch")
+@pytest.mark.covers("EvalClient.scratch")
 def test_scratch_is_removed_after_the_run(whole_run: WholeRun) -> None:
     """All batches use the same writable folder."""
     calls = whole_run.notes.of("Eval.ask")
@@ -96,7 +96,7 @@ def test_scratch_is_removed_after_the_run(whole_run: WholeRun) -> None:
     assert not Path(scratch).exists()
 
 
-@pytest.mark.covers("EvalServer.api_key")
+@pytest.mark.covers("EvalClient.api_key")
 def test_the_api_key_comes_from_the_environment(ask, notes, tmp_path) -> None:
     """If the plan names a variable. It is in no file of the job."""
     ask()
@@ -107,11 +107,11 @@ def test_the_api_key_comes_from_the_environment(ask, notes, tmp_path) -> None:
     assert "sk-eval-key" not in (tmp_path / "job.json").read_text()
 
 
-@pytest.mark.covers("EvalServer.generate")
+@pytest.mark.covers("EvalClient.generate", "EvalClient.answers")
 def test_answers_are_in_order(ask, notes, tmp_path) -> None:
     """For any length, with several requests in flight. A rejected request is an EngineError."""
     ask(concurrency=5)
-    answers = notes.of("Eval.score")[0]["answers"]
+    answers = notes.of("Eval.score")[-1]["answers"]
     assert {n: len(text.split()) for n, text in answers.items()} == {n: int(n) for n in ALL}
     (tmp_path / "samples.jsonl").unlink()
     said = ask("--refuse")

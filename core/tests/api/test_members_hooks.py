@@ -24,6 +24,7 @@ from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plugins.kinds import BY_NAME
 from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.run.observers import Observers
+from tokenbench.suite.schema import PluginRef
 
 from .conftest import WholeRun, plan_of, suite
 
@@ -84,8 +85,10 @@ def test_the_hook_of_a_module_with_two_plugins_is_called_once(notes) -> None:
 
 
 def test_worker_processes_call_registration_hooks(whole_run: WholeRun) -> None:
-    """The agent for hardware, the eval worker for evals, a load worker for codecs."""
-    assert len(whole_run.notes.of("bench_register_hardware")) == 2
+    """The eval worker for evals, a load worker for codecs. The node agent calls no hook: a host has
+    nothing but the node program.
+    """
+    assert len(whole_run.notes.of("bench_register_hardware")) == 1
     assert len(whole_run.notes.of("bench_register_evals")) == 2
     assert len(whole_run.notes.of("bench_register_codecs")) >= 1 + 2 * 3
 
@@ -118,7 +121,7 @@ def test_all_fields_of_an_amendment_are_applied(notes, monkeypatch) -> None:
         environment=before.environment.updated({"AMENDED": "1"}),
         files=(FileSpec(name="amended.json", content="{}"),),
         mounts=("/opt/amended",),
-        devices=("/dev/amended",),
+        devices=("/dev/recorded", "/dev/amended"),
     )
     assert (helper.role, helper.argv) == ("helper", ("sleep", "60"))
     assert (helper.mounts, helper.devices) == (("/opt/amended",), ("/dev/amended",))
@@ -133,7 +136,7 @@ def test_none_changes_nothing(notes) -> None:
     (process,) = _planned().launch.processes
     assert notes.of("bench_amend_launch")
     assert process.flags == {"--itl-s": 0.001}
-    assert (process.files, process.mounts, process.devices) == ((), (), ())
+    assert (process.files, process.mounts, process.devices) == ((), (), ("/dev/recorded",))
 
 
 @pytest.mark.parametrize(
@@ -157,11 +160,11 @@ def test_an_added_process_is_started_and_stopped(serving, monkeypatch) -> None:
     monkeypatch.setenv("RECORDING_AMENDS", "everything")
     made = serving(suite(evals=False))
     made.start()
-    assert [(s.role, s.exit_code) for s in made.deployment.status()] == [
+    assert [(s.place.role, s.exit_code) for s in made.deployment.states()] == [
         *(("server", None), ("helper", None))
     ]
     made.stop()
-    assert [s.exit_code is None for s in made.deployment.status()] == [False, False]
+    assert [s.exit_code is None for s in made.deployment.states()] == [False, False]
 
 
 # -- observe -------------------------------------------------------------------------------------
@@ -210,3 +213,20 @@ def test_a_failing_observer_is_logged(notes, monkeypatch, capsys, hook: str) -> 
     captured = capsys.readouterr()
     log = captured.out + captured.err
     assert "observer failed" in log and "recording.plugin" in log and hook in log
+
+
+@pytest.mark.covers("bench_use_options")
+def test_options_of_an_amendment_and_an_observer(notes) -> None:
+    """Those of ``--use NAME:key=value``; the defaults for a module that another plugin loads."""
+    plan_of(suite(evals=False))
+    assert notes.of("bench_amend_launch")[-1]["word"] == "none"
+    used = attrs.evolve(
+        suite(evals=False), use=(PluginRef("recording", FrozenMap({"word": "given"})),)
+    )
+    _, plugins = plan_of(used)
+    assert notes.of("bench_amend_launch")[-1]["word"] == "given"
+    Observers(plugins.registry).tell(RunStarted(run="r", path="p", points=1))
+    assert notes.of("options")[-1]["word"] == "given"
+    wrong = attrs.evolve(used, use=(PluginRef("recording", FrozenMap({"wrd": "x"})),))
+    with pytest.raises(UsageError, match="unknown option 'wrd'"):
+        plan_of(wrong)

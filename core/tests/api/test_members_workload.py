@@ -47,7 +47,7 @@ Drive = Callable[..., PhaseSummary]
 def drive(notes: Notes, tmp_path: Path) -> Iterator[Drive]:
     """Run one phase with a scripted server, in a load worker, with the recording codec."""
     port = free_port()
-    command = (sys.executable, "-m", "tokenbench.testing.server", "--port", str(port))
+    command = (sys.executable, "-m", "tokenbench_testing.server", "--port", str(port))
     server = start(command, log=tmp_path / "server.log")
     while "listening" not in server.log_tail(1):
         assert server.exit_code is None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from tokenbench.api import FrozenMap, Generation, TextPrompt
+from tokenbench.api import Answer, FrozenMap, Generation, TextPrompt, ToolCall
 from tokenbench.evals.journal import Journal
 
 
@@ -13,36 +14,54 @@ def ask(text: str, **more: object) -> Generation:
     return Generation(prompt=TextPrompt(text), max_tokens=4, **more)  # type: ignore[arg-type]
 
 
+def said(text: str) -> Answer:
+    """A whole answer."""
+    return Answer(
+        text=text,
+        reasoning="because",
+        tool_calls=(ToolCall(name="f", arguments="{}"),),
+        finish="stop",
+        tokens=3,
+    )
+
+
+ONE, THREE, X, Y = map(said, ("one", "three", "x", "y"))
+
+
 def test_answers_survive_the_process(tmp_path: Path) -> None:
     """Failures do not: the next process asks again. An incomplete line is ignored."""
     journal = Journal(tmp_path / "answers.jsonl")
-    journal.keep(ask("a"), ("one", None))
-    journal.keep(ask("b"), ("", "HTTP 503"))
+    journal.keep(ask("a"), (ONE, None))
+    journal.keep(ask("b"), (None, "HTTP 503"))
     with journal._file.open("ab") as file:
         file.write(b'{"request": "ab')
     again = Journal(tmp_path / "answers.jsonl")
-    assert again.take(ask("a")) == ("one", None)
+    assert again.take(ask("a")) == (ONE, None)
     assert again.take(ask("b")) is None
-    again.keep(ask("c"), ("three", None))
-    assert Journal(tmp_path / "answers.jsonl").take(ask("c")) == ("three", None)
+    again.keep(ask("c"), (THREE, None))
+    assert Journal(tmp_path / "answers.jsonl").take(ask("c")) == (THREE, None)
+    again.clear()
+    # Responses stay, also when the batch has become samples.
+    lines = (tmp_path / "responses.jsonl").read_text().splitlines()
+    assert [json.loads(line)["answer"]["text"] for line in lines] == ["one", "three"]
 
 
 def test_the_same_request_has_as_many_answers_as_were_asked_for(tmp_path: Path) -> None:
     """Each is taken once per attempt; a second attempt takes them again, failures too."""
     journal = Journal(tmp_path / "answers.jsonl")
-    for reply in (("x", None), ("", "failed"), ("y", None)):
+    for reply in ((X, None), (None, "failed"), (Y, None)):
         journal.keep(ask("a", temperature=1.0), reply)
     assert journal.take(ask("a", temperature=1.0)) is None
     for _ in range(2):
         journal.rewind()
         taken = [journal.take(ask("a", temperature=1.0)) for _ in range(4)]
-        assert taken == [("x", None), ("", "failed"), ("y", None), None]
+        assert taken == [(X, None), (None, "failed"), (Y, None), None]
 
 
 def test_other_settings_are_another_request(tmp_path: Path) -> None:
     """All fields count."""
     journal = Journal(tmp_path / "answers.jsonl")
-    journal.keep(ask("a"), ("one", None))
+    journal.keep(ask("a"), (ONE, None))
     journal.rewind()
     for other in (
         ask("a", stop=("x",)),
@@ -56,7 +75,7 @@ def test_other_settings_are_another_request(tmp_path: Path) -> None:
 def test_what_became_a_sample_is_not_used_again(tmp_path: Path) -> None:
     """Neither in this process nor in the next."""
     journal = Journal(tmp_path / "answers.jsonl")
-    journal.keep(ask("a"), ("one", None))
+    journal.keep(ask("a"), (ONE, None))
     journal.commit()
     journal.rewind()
     assert journal.take(ask("a")) is None

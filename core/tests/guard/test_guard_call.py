@@ -145,6 +145,17 @@ def test_calls_of_other_threads_are_limited_too() -> None:
     assert "counters() did not return" in str(found[0])
 
 
+def test_a_call_may_have_a_multiple_of_its_limit() -> None:
+    """The message has the limit that held; the hint allows ten times that of the kind."""
+    limit = limit_s("pure")
+    slow = 2 * limit
+    assert call(ENGINE, "ready()", "pure", lambda: time.sleep(slow) or 1, times=8.0) == 1
+    with pytest.raises(PluginTooSlow) as caught:
+        call(ENGINE, "ready()", "pure", _hang, times=0.5)
+    assert f"within {limit / 2:g} s" in str(caught.value)
+    assert f"pure={10 * limit:g}" in str(caught.value.hint)
+
+
 def test_prints_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     """Standard output has results only."""
     call(ENGINE, "plan()", "data", lambda: print("noise"))

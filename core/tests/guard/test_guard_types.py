@@ -67,7 +67,7 @@ def test_what_fits(value: Any, hint: Any) -> None:
         (
             (Turn(prompt="text", max_tokens=1),),  # type: ignore[arg-type]
             returns(Session, "next"),
-            "[0].prompt: a str, expected TokenPrompt or TextPrompt or ChatPrompt",
+            "[0].prompt: a str, expected TokenPrompt or TextPrompt or ChatPrompt or BatchPrompt",
         ),
     ],
 )

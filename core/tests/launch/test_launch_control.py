@@ -73,7 +73,7 @@ def _client(*urls: str, **more: Any) -> ControlClient:
     return ControlClient(endpoints, **more)
 
 
-@pytest.mark.covers("Server.get", "Server.post")
+@pytest.mark.covers("ServerClient.get", "ServerClient.post")
 def test_responses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status and text of the requested endpoint, without a proxy; reopens after `close`."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
@@ -87,7 +87,7 @@ def test_responses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client.close()
 
 
-@pytest.mark.covers("Server.get")
+@pytest.mark.covers("ServerClient.get")
 def test_no_response_is_a_connection_error(url: str) -> None:
     """No server, or one that does not speak HTTP."""
     client = _client(f"http://127.0.0.1:{free_port()}", url)

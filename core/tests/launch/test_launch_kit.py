@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.testing import LauncherKit
+from tokenbench_testing import LauncherKit
 
 
 class TestLocal(LauncherKit):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tokenbench.api import EngineError
-from tokenbench.launch.process import start
+from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, start
 
 # A daemon: double fork and a session of its own.
 _DETACHING = """
@@ -109,7 +109,7 @@ def test_nothing_survives_bench(tmp_path: Path, how: str) -> None:
     """SIGKILL of the process that started the command, or its abort: the lifeline ends."""
     program = textwrap.dedent(f"""
         import os, sys, time
-        from tokenbench.launch.process import start
+        from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, start
         from pathlib import Path
         scratch = Path({str(tmp_path / "around" / "scratch")!r})
         scratch.mkdir(parents=True)
@@ -152,3 +152,32 @@ def test_cores_and_working_folder(tmp_path: Path) -> None:
     process = start([sys.executable, "-c", code], cpus=(core,), cwd=tmp_path, log=tmp_path / "log")
     assert process.wait(10) == 0
     assert process.log_tail(1) == f"[{core}] {tmp_path}"
+
+
+def test_halts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is halted too long if it has used no CPU time since it was first seen halted."""
+    process = start([sys.executable, "-c", "while True: pass"])
+    watch, now = HaltWatch(), 0.0
+    monkeypatch.setattr("tokenbench.launch.process.time.monotonic", lambda: now)
+    try:
+        assert not watch.too_long(process)
+        for _ in range(3):
+            os.kill(process.pid, signal.SIGSTOP)
+            _wait_for_halt(process.pid)
+            assert not watch.too_long(process)
+            now += HALT_LIMIT_S + 0.1
+            os.kill(process.pid, signal.SIGCONT)
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGSTOP)
+        _wait_for_halt(process.pid)
+        assert not watch.too_long(process)
+        now += HALT_LIMIT_S + 0.1
+        assert watch.too_long(process)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        process.stop()
+
+
+def _wait_for_halt(pid: int) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.001)

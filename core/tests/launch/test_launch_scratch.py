@@ -103,22 +103,22 @@ def test_halted_process_is_stopped_at_once(what: str) -> None:
     process = start(["sleep", "300"])
     os.kill(process.pid if what == "command" else _supervisor_of(process), signal.SIGSTOP)
     if what == "command":
-        _wait_until(lambda: process.frozen)
+        _wait_until(lambda: process.halted_at is not None)
     begun = time.monotonic()
     process.stop()
     assert (process.exit_code, time.monotonic() - begun < 8) == (128 + signal.SIGTERM, True)
 
 
 def test_halt_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is halted for long is noticed, one that goes on in between is not."""
+    """A process that is halted for long is noticed, one that is seen going on is not."""
     monkeypatch.setattr("tokenbench.launch.process.HALT_LIMIT_S", 0.2)
     process, watch = start(["sleep", "300"]), HaltWatch()
     for _ in range(3):
         os.kill(process.pid, signal.SIGSTOP)
-        _wait_until(lambda: process.frozen)
+        _wait_until(lambda: process.halted_at is not None)
         assert not watch.too_long(process)
         os.kill(process.pid, signal.SIGCONT)
-        _wait_until(lambda: not process.frozen)
+        _wait_until(lambda: process.halted_at is None)
         assert not watch.too_long(process)
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGSTOP)

@@ -50,7 +50,7 @@ def serve() -> Iterator[Serve]:
 
     def start(*options: str) -> str:
         port = free_port()
-        command = [sys.executable, "-m", "tokenbench.testing.server", "--port", str(port)]
+        command = [sys.executable, "-m", "tokenbench_testing.server", "--port", str(port)]
         started.append(subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL))
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

@@ -67,7 +67,10 @@ class Peer:
         length = re.search(r"(?i)content-length: (\d+)", self.head())
         if length is None:
             return None
-        wanted = int(length[1])
+        return self.body(int(length[1]))
+
+    def body(self, wanted: int) -> bytes:
+        """So many bytes after a head."""
         while len(self._rest) < wanted:
             data = self.socket.recv(65536)
             if not data:

@@ -58,7 +58,7 @@ def _read(
     with contextlib.closing(EventLoop(poller())) as loop, ours, theirs:
         connection = Connection(ours, Receiver(loop), _Pool(), loop)
         request = InFlightRequest(
-            0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True), codec, 0, None, ended.append
+            0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True, -1, -1, 0), codec, 0, None, ended.append
         )
         connection.send(request)
         delayed = parsed = 0

@@ -122,6 +122,18 @@ def test_only_supported_fields_are_sent() -> None:
     assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
 
 
+def test_fields_for_an_exact_length() -> None:
+    """They are sent only where exactly so many tokens are asked for."""
+    no_end = {"generation_config": '{"eos_token_id": -1}'}
+    target = Target(model="m", dialect=Dialect(exact_body=FrozenMap(no_end)))
+    for exact in (True, False):
+        turn = Turn(prompt=TextPrompt("hi"), max_tokens=5, exact_output=exact)
+        body = json.loads(CompletionsCodec().encode(turn, target).body)
+        assert {key: body.get(key) for key in no_end} == (
+            no_end if exact else dict.fromkeys(no_end)
+        )
+
+
 def test_unsupported_prompts_are_refused() -> None:
     """Token ids need the completions codec and a dialect with them, messages the chat codec."""
     ids = Turn(prompt=TokenPrompt((1, 2)), max_tokens=1)
@@ -142,3 +154,29 @@ def test_an_unknown_codec_is_refused() -> None:
     """The error names the codec."""
     with pytest.raises(PluginError, match="'nope'"):
         find_codec("nope", None)
+
+
+@pytest.mark.parametrize("codec", ["openai-chat", "openai-completions", "openai-embeddings"])
+def test_headers_of_a_turn(codec: str) -> None:
+    """Its own and the affinity key under the dialect's name; without one, no key is sent."""
+    turn = Turn(
+        prompt=TextPrompt("One."),
+        max_tokens=1,
+        affinity="session-7",
+        headers=FrozenMap({"x-agent": "3"}),
+    )
+    found = find_codec(codec, None)
+    target = Target(model="m", dialect=Dialect(affinity_header="x-session-id"))
+    assert found.encode(turn, target).headers == (("x-agent", "3"), ("x-session-id", "session-7"))
+    assert found.encode(turn, Target(model="m", dialect=Dialect())).headers == (("x-agent", "3"),)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-API-Key", "cookie", "x-session-id"])
+def test_headers_that_a_workload_cannot_send(name: str) -> None:
+    """Secrets, and the one that has the affinity key."""
+    turn = Turn(
+        prompt=TextPrompt("One."), max_tokens=1, affinity="a", headers=FrozenMap({name: "b"})
+    )
+    target = Target(model="m", dialect=Dialect(affinity_header="X-Session-ID"))
+    with pytest.raises(UsageError, match=r"cannot send the header|has two values"):
+        ChatCodec().encode(turn, target)

@@ -358,7 +358,9 @@ def test_a_read_behind_the_response_closes_the_connection(more) -> None:
         connection = Connection(ours, pool.receiver, pool, loop)
         codec = find_codec(COMPLETIONS, None)
         connection.send(
-            InFlightRequest(0, 0, b"request", (1, 3, False), codec, 0, None, ended.append)
+            InFlightRequest(
+                0, 0, b"request", (1, 3, False, -1, -1, 0), codec, 0, None, ended.append
+            )
         )
         for part in (whole(), more):
             theirs.send(part) if part else theirs.close()
@@ -451,7 +453,7 @@ class Bad(CompletionsCodec):
         raise LookupError("unheard of")
 
 def bench_register_codecs():
-    return [CodecSpec(name="bad", summary="raises", factory=Bad)]
+    return [CodecSpec(name="bad", summary="raises", factory=lambda *_: Bad())]
 """
 
 

@@ -14,7 +14,7 @@ from tokenbench.load.records import Status
 from tokenbench.load.request_state import InFlightRequest
 
 _HERE = Path(__file__).parent
-_CAPTURED = _HERE.parent / "testing" / "captured"
+_CAPTURED = _HERE.parents[2] / "testing" / "tests" / "captured"
 _WRITTEN = _HERE / "streams"
 _TARGET = Target(model="m", dialect=Dialect())
 
@@ -53,6 +53,13 @@ STREAMS = [
     _Stream(_CAPTURED / "completions.sse", 3, 4, 3, " or three,"),
     _Stream(_CAPTURED / "vllm_chat.sse", 3, 33, 3, "Hello there!"),
     _Stream(_CAPTURED / "vllm_completions.sse", 3, 4, 3, " or three,"),
+    _Stream(
+        _CAPTURED / "vllm_ngram_completions.sse",
+        7,
+        300,
+        12,
+        " to be able to be able to be able to be able",
+    ),
     _Stream(_CAPTURED / "sglang_chat.sse", 3, 33, 3, "Hello there!"),
     _Stream(_CAPTURED / "sglang_completions.sse", 3, 4, 3, " or three-"),
     _Stream(_CAPTURED / "dynamo_chat.sse", 3, 33, 3, " skills aw impact"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from tokenbench.api import (
@@ -293,7 +294,7 @@ def test_evals_score_the_answer_only(start_server, tmp_path) -> None:
     assert (found.text, found.reasoning, found.error) == ("unsure\ufffd", "Paris? Rome? ", None)
     names = {field.name for field in EvalJob.__attrs_attrs__}
     values: dict[str, Any] = dict.fromkeys(names)
-    dialect = {"codecs": (CHAT,), "extra_body": {}}
+    dialect = attrs.asdict(Dialect(codecs=(CHAT,)))
     values.update(
         base_url=server.url,
         model="m",

@@ -45,6 +45,7 @@ def test_timestamps_and_counts_are_right(serve, drive, tmp_path) -> None:
     assert 0.01 <= np.median(tpot) < 0.03
 
 
+@pytest.mark.serial
 def test_concurrency_is_held(serve, drive) -> None:
     """While it dispatches, the closed loop keeps its concurrency."""
     summary = drive(serve(), concurrency=8, stop=Stop(duration_s=1.0))

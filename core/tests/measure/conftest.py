@@ -14,7 +14,8 @@ import pytest
 from tokenbench.load.records import ABSENT, ClockPair, PhaseSummary, Status, TokenSource
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 from tokenbench.measure.evidence import Evidence
-from tokenbench.measure.metrics import measure_repeat, steady_window
+from tokenbench.measure.metrics import measure_repeat
+from tokenbench.measure.window import steady_window
 
 # For the simulator beside the tests.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,6 +50,9 @@ def build_turn(
         "asked_in": ABSENT,
         "asked_out": count if tokens is None else sum(tokens),
         "status": Status.OK,
+        "label": ABSENT,
+        "asked_shared": ABSENT,
+        "answer": arrivals[0] if count else ABSENT,
         "http_status": 200,
         "token_source": TokenSource.USAGE,
     }

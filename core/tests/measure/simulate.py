@@ -22,10 +22,12 @@ from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Floats, Ints, R
 from tokenbench.measure.certify import certify
 from tokenbench.measure.checks import verdict
 from tokenbench.measure.client_checks import client_coalesced_share
+from tokenbench.measure.devices import Devices
 from tokenbench.measure.estimates import estimates
 from tokenbench.measure.evidence import Evidence
-from tokenbench.measure.metrics import measure_repeat, steady_window
+from tokenbench.measure.metrics import measure_repeat
 from tokenbench.measure.thresholds import CertificationThresholds
+from tokenbench.measure.window import steady_window
 
 if TYPE_CHECKING:
     from simulated_runs import Run
@@ -225,6 +227,9 @@ class _Client:
             "asked_in": request.asked_in if request.turn == 0 else ABSENT,
             "asked_out": request.asked_out,
             "chunks": len(ns),
+            "label": ABSENT,
+            "asked_shared": ABSENT,
+            "answer_ns": ns[0],
             "coalesced": int(np.count_nonzero(np.diff(ns) == 0)),
         }
 
@@ -305,10 +310,11 @@ def _evidence(
         return evidence
     return attrs.evolve(
         evidence,
-        longest_gap_s=float(rng.uniform(0.1, 1.5)),
-        throttled_share=float(rng.choice([0.0, rng.uniform(0, 0.008)])),
-        clock_of_peers=float(rng.uniform(0.93, 1.0)),
-        power_limited=False,
+        devices=Devices(
+            gaps_s={"acme": float(rng.uniform(0.1, 1.5))},
+            slowdowns={"acme 0": (float(rng.choice([0.0, rng.uniform(0, 0.008)])), ("thermal",))},
+            slow_clocks={"acme 0": float(rng.uniform(0.93, 1.0))},
+        ),
     )
 
 

@@ -7,10 +7,11 @@ import sys
 
 from tokenbench.measure.definitions import BY_NAME, DEFINITIONS
 
-UNITS = ("_s", "_tok_s", "_req_s", "_j", "_w", "_tokens", "_share", "_ratio")
+UNITS = ("_s", "_tok_s", "_req_s", "_j", "_w", "_tokens", "_share", "_ratio", "_hz")
 COUNTS = {"requests_ok", "requests_failed", "waiting_requests", "retries", "preemptions"}
-# The largest share that was in use.
-COUNTS |= {"kv_cache_use_max"}
+# Shares in use, and tokens per step.
+COUNTS |= {f"sessions_{end}" for end in ("complete", "failed", "overflow", "cut")}
+COUNTS |= {"kv_cache_use_max", "kv_cache_use_mean", "running_requests", "acceptance_length"}
 
 
 def test_definitions_are_complete() -> None:

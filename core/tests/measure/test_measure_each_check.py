@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
 from tokenbench.api import CheckOutcome, Counters, Estimate, FrozenMap
 from tokenbench.load.records import Status
 from tokenbench.measure.certify import CHECKS, certify
+from tokenbench.measure.devices import Devices
 from tokenbench.measure.thresholds import CertificationThresholds
 
 MS = 1_000_000
@@ -55,6 +57,12 @@ def _caching(turns: Any, phase: Any, more: Any) -> None:
         turn["n_cached"] = 5
 
 
+def _warm_cache(turns: Any, phase: Any, more: Any) -> None:
+    more["prefix_caching"] = True
+    for turn in turns:
+        turn["asked_shared"], turn["n_cached"] = 2, 4
+
+
 def _miscounting(turns: Any, phase: Any, more: Any) -> None:
     more["after"] = Counters(prompt_tokens=310.0, generated_tokens=310 * 2.0)
 
@@ -68,7 +76,11 @@ def _slowing(turns: Any, phase: Any, more: Any) -> None:
 
 
 def _throttled(turns: Any, phase: Any, more: Any) -> None:
-    more["throttled_share"] = 0.1
+    more["devices"] = attrs.evolve(more["devices"], slowdowns={"acme 0": (0.1, ("thermal",))})
+
+
+def _sampler_hangs(turns: Any, phase: Any, more: Any) -> None:
+    more["devices"] = attrs.evolve(more["devices"], gaps_s={"acme": 3.5})
 
 
 def _suspended(turns: Any, phase: Any, more: Any) -> None:
@@ -92,9 +104,11 @@ FAULTS: dict[str, Fault] = {
     "lengths": _short_answers,
     "failures": _failing,
     "prefix cache": _caching,
+    "cache hits": _warm_cache,
     "server agreement": _miscounting,
     "stability": _slowing,
     "accelerators": _throttled,
+    "telemetry": _sampler_hangs,
     "client paused": _suspended,
     "foreign load": _other_load,
     "duration": _no_more_prompts,
@@ -117,7 +131,7 @@ def _outcomes(
     more = {
         "before": Counters(prompt_tokens=0.0, generated_tokens=0.0),
         "after": Counters(prompt_tokens=310.0, generated_tokens=310.0),
-        "accelerated": True, "longest_gap_s": 1.0, "throttled_share": 0.0, "foreign_share": 0.01,
+        "accelerated": True, "devices": Devices(gaps_s={"acme": 1.0}), "foreign_share": 0.01,
     }  # fmt: skip
     if fault is not None:
         fault(turns, phase, more)
@@ -135,8 +149,9 @@ def test_every_check_has_a_fault(turn: Any, evidence: Any, phase: Any) -> None:
 
 
 def test_good_evidence_passes_all_checks(turn: Any, evidence: Any, phase: Any) -> None:
-    """All checks are assessed and pass."""
+    """All checks are assessed and pass. Hits are judged by one of two checks."""
     outcomes = _outcomes(turn, evidence, phase, None)
+    assert outcomes.pop("cache hits") is CheckOutcome.NOT_ASSESSED
     assert set(outcomes.values()) == {CheckOutcome.OK}, outcomes
 
 

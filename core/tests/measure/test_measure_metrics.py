@@ -14,8 +14,10 @@ from tokenbench.load.records import ABSENT, Status
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE
 from tokenbench.measure.client_checks import withhold_itl
 from tokenbench.measure.definitions import BY_NAME, STATISTICS
-from tokenbench.measure.metrics import measure_repeat, steady_window
+from tokenbench.measure.metrics import measure_repeat
+from tokenbench.measure.session_definitions import SESSION_METRICS
 from tokenbench.measure.thresholds import CertificationThresholds
+from tokenbench.measure.window import steady_window
 from tokenbench.suite.slo import parse_objectives
 
 
@@ -48,11 +50,13 @@ def test_every_time_of_one_request_by_hand(turn: Any, arrays: Any, phase: Any) -
 
 
 def test_computed_metrics_are_the_defined_ones(turn: Any, arrays: Any, phase: Any) -> None:
-    """All except energy and those of the server's counters, also for an empty repeat."""
-    elsewhere = ("energy", "power", "retries")
+    """All except those of telemetry, of the server's counters and of sessions, also for an empty
+    repeat.
+    """
+    elsewhere = ("energy", "power", "idle_power", "clock", "retries")
     defined = {
         name for name in BY_NAME if not name.startswith(elsewhere) and not name.endswith(".server")
-    }
+    } - {name for name, *_ in SESSION_METRICS}
     for turns in ([], [turn(0.0, [1.0])]):
         found = measure_repeat(*arrays(turns), phase(0.0, 2.0), accelerators=0)
         assert set(found) == defined

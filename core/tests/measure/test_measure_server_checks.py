@@ -1,4 +1,4 @@
-"""Failures, prefix cache, server agreement, accelerators: a case for each outcome."""
+"""Failures, prefix cache, server agreement: a case for each outcome."""
 
 from __future__ import annotations
 
@@ -181,25 +181,3 @@ def test_failures_of_few_requests(turn: Any, evidence: Any, phase: Any) -> None:
     """One of five is a fifth: the share counts below 10 requests, too."""
     turns = [turn(float(k), [k + 0.5], status=Status.HTTP if k == 2 else 0) for k in range(5)]
     assert server_checks.failures(evidence(turns, phase(0.0, 5.0)), LIMITS).outcome is INVALID
-
-
-@pytest.mark.parametrize(
-    ("changes", "outcome"),
-    [
-        ({"longest_gap_s": 1.0, "throttled_share": 0.005, "clock_of_peers": 0.9}, OK),
-        ({"longest_gap_s": 3.5}, FLAGGED),
-        ({"longest_gap_s": 1.0, "throttled_share": 0.02}, FLAGGED),
-        ({"longest_gap_s": 1.0, "power_limited": True}, FLAGGED),
-        ({"longest_gap_s": 1.0, "clock_of_peers": 0.65}, FLAGGED),
-        ({"longest_gap_s": 1.0, "metrics": {"energy_counter_ratio.accelerator": 0.0}}, FLAGGED),
-        ({"longest_gap_s": 1.0, "metrics": {"energy_counter_ratio.accelerator": 1.1}}, OK),
-        ({}, NOT_ASSESSED),
-        ({"longest_gap_s": 9.0, "accelerated": False}, NOT_ASSESSED),
-    ],
-)
-def test_accelerators(
-    evidence: Any, phase: Any, changes: dict[str, Any], outcome: CheckOutcome
-) -> None:
-    """Each fault alone is flagged; not assessed without telemetry or accelerators."""
-    data = evidence([], phase(0.0, 1.0), **{"accelerated": True, **changes})
-    assert server_checks.accelerators(data, LIMITS).outcome is outcome

@@ -73,9 +73,10 @@ def test_amendments_that_disagree_are_refused() -> None:
     def wants(value: int) -> Amendment:
         return Amendment(reason="r", flags=FrozenMap({"server": FrozenMap({"--x": value})}))
 
-    amendment_layers([("one", wants(1)), ("two", wants(1))])
+    plan = LaunchPlan(processes=(SERVER,))
+    merge(plan, "eng", amendment_layers([("one", wants(1)), ("two", wants(1))]))
     with pytest.raises(UsageError, match="one wants --x = 1 and two wants 2"):
-        amendment_layers([("one", wants(1)), ("two", wants(2))])
+        merge(plan, "eng", amendment_layers([("one", wants(1)), ("two", wants(2))]))
 
 
 def test_amendments_may_add_files_and_processes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from tokenbench.api import (
     AccuracyThreshold,
+    Amendment,
     Architecture,
     Codec,
-    DeviceInfo,
+    DeviceSettings,
     EndpointSpec,
     Engine,
     EngineCapabilities,
@@ -23,9 +25,8 @@ from tokenbench.api import (
     FrozenMap,
     LaunchPlan,
     ModelSpec,
+    NodeProgram,
     PluginError,
-    Pool,
-    Probe,
     ProcessSpec,
     Recipe,
     Sku,
@@ -41,7 +42,15 @@ from tokenbench.plan.load import resolve_load
 from tokenbench.plan.planner import make_plan
 from tokenbench.plan.resolve import resolve
 from tokenbench.suite.places import Places
-from tokenbench.suite.schema import DeploymentRequest, LoadRequest, PluginRef, RepeatsRequest, Suite
+from tokenbench.suite.schema import (
+    AccuracyRequest,
+    DeploymentRequest,
+    LoadRequest,
+    PluginRef,
+    PoolRequest,
+    RepeatsRequest,
+    Suite,
+)
 from tokenbench.suite.structure import read_suite
 
 
@@ -91,6 +100,9 @@ MODEL = ModelSpec(
 )
 
 
+FOUND = json.dumps({"devices": [{"index": i, "name": "Some CPU"} for i in range(16)]})
+
+
 class FakePlugins:
     """Stands for the installed plugins."""
 
@@ -98,19 +110,27 @@ class FakePlugins:
         facts = {"weight_formats": ("gguf",), "axes": ("tp",), **capabilities}
         self.capabilities = EngineCapabilities(**facts)
         self.needs = EvalNeeds(context_tokens=100)
-        self.probed = 0
+        self.thresholds: tuple[AccuracyThreshold, ...] = ()
+        self.made: Engine = Wrapping()
+        self.log = ""
         self.accelerated = True
         self.registry = SimpleNamespace(
             names=lambda kind: ("m", "cpu", "gpus"), implementations=lambda hook: ()
         )
 
-    def use(self, name: str) -> None:
+    def use(self, ref: PluginRef, *, where: object) -> None:
         """There is no amendment."""
 
     def spec(self, kind: str, name: str) -> Any:
         """The engine's spec, or the hardware's."""
         if kind == "hardware":
             return SimpleNamespace(accelerated=self.accelerated)
+        if kind == "launcher":
+            return SimpleNamespace(this_machine=True)
+        if kind == "eval":
+            return SimpleNamespace(thresholds=self.thresholds)
+        if kind == "workload":
+            return SimpleNamespace(multi_turn=False, primes=False)
         return EngineSpec(
             name=name, summary="", factory=lambda *_: Wrapping(), capabilities=self.capabilities
         )
@@ -133,7 +153,7 @@ class FakePlugins:
 
     def engine(self, ref: PluginRef) -> Engine:
         """The engine."""
-        return Wrapping()
+        return self.made
 
     def model(self, name: str) -> ModelSpec:
         """The model."""
@@ -141,13 +161,21 @@ class FakePlugins:
 
     def hardware(self, ref: PluginRef) -> Any:
         """Hardware that asks for a variable."""
-        self.probed += 1
-        devices = tuple(DeviceInfo(index=i, name="Some CPU") for i in range(16))
+        setting = DeviceSettings(reason="its own", environment=FrozenMap({"VISIBLE": "{devices}"}))
         return SimpleNamespace(
-            environment=lambda: FrozenMap({"VISIBLE": "{devices}"}),
-            probe=lambda: Probe(devices=devices),
+            settings=lambda sku: (setting,),
+            program=lambda: NodeProgram(
+                module="planned_node", options=FrozenMap({"found": FOUND, "log": self.log})
+            ),
             catalogue=lambda: (
-                Sku(name="sku", vendor="v", source="s", date="d", aliases=("some cpu",)),
+                Sku(
+                    name="sku",
+                    vendor="v",
+                    source="s",
+                    date="d",
+                    aliases=("some cpu",),
+                    accelerators_per_host=8,
+                ),
             ),
         )
 
@@ -165,7 +193,7 @@ class FakePlugins:
 
 
 def _suite(**changes: Any) -> Suite:
-    request = DeploymentRequest(engine=PluginRef("e"), model="m", **changes)
+    request = DeploymentRequest(engine=PluginRef("e"), model=PluginRef("m"), **changes)
     return Suite(
         deployments=(request,), load=LoadRequest(concurrency=(1, 2)), evals=(PluginRef("v"),)
     )
@@ -183,6 +211,21 @@ def test_weights_recipes_and_thresholds_that_fit_are_chosen() -> None:
     assert deployment.launch.processes[0].flags["--r"] == 2
     assert deployment.evals[0].threshold.minimum == 0.5
     assert deployment.evals[0].twin is None
+
+
+@pytest.mark.parametrize(("recipes_win", "value"), [(False, 9), (True, 2)])
+def test_a_recipe_wins_over_an_amendment_that_lets_it(recipes_win: bool, value: int) -> None:
+    """Otherwise an amendment overrides the recipe."""
+    plugins = FakePlugins()
+
+    def amend(limit: str, result: object, *, request: object, plan: LaunchPlan) -> Amendment:
+        flags = FrozenMap({plan.processes[0].role: FrozenMap({"--r": 9})})
+        return Amendment(reason="because", recipes_win=recipes_win, flags=flags)
+
+    amend.plugin = "plug"  # type: ignore[attr-defined]
+    plugins.registry.implementations = lambda hook: (amend,)
+    (deployment,) = _plan(_suite(), plugins).deployments
+    assert deployment.launch.processes[0].flags["--r"] == value
 
 
 def test_what_changes_a_number_changes_the_identity() -> None:
@@ -232,11 +275,84 @@ def test_no_twin_where_its_plan_would_be_the_measured_one() -> None:
     assert deployment.evals[0].twin is not None
 
 
+class Simulating(Wrapping):
+    """Its flag ``--accept`` simulates the acceptance of drafts."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """With the flag, unless the request asks for real acceptance."""
+        plan = super().plan(request)
+        if request.needs.real_acceptance:
+            return plan
+        first, *others = plan.processes
+        first = attrs.evolve(first, flags=FrozenMap({**first.flags, "--accept": 2.5}))
+        return attrs.evolve(plan, processes=(first, *others))
+
+    def synthetic_acceptance(self, plan: LaunchPlan) -> bool:
+        """By the flag."""
+        return any(process.flags.get("--accept") for process in plan.processes)
+
+
+@pytest.mark.covers("Engine.synthetic_acceptance")
+def test_no_eval_is_asked_where_acceptance_is_simulated() -> None:
+    """A twin without it answers; where the suite fixes the flag, the eval is refused. An eval that
+    judges no answers needs none.
+    """
+    plugins = FakePlugins()
+    plugins.made = Simulating()
+    (deployment,) = _plan(_suite(), plugins).deployments
+    assert deployment.evals[0].twin_settings == ("acceptance of drafts: simulated -> real",)
+    assert deployment.launch.processes[0].flags["--accept"] == 2.5
+    assert "--accept" not in deployment.evals[0].twin.launch.processes[0].flags
+    with pytest.raises(UsageError, match="the eval 'v' cannot be asked: the server simulates"):
+        _plan(_suite(flags=FrozenMap({"--accept": 3})), plugins)
+    plugins.needs = EvalNeeds(real_acceptance=False)
+    (deployment,) = _plan(_suite(), plugins).deployments
+    assert deployment.evals[0].twin is None
+
+
+def test_the_threshold_is_the_users_the_models_or_the_evals() -> None:
+    """In this order; among the model's, that for the precision of the weights. The baseline stays
+    the model's.
+    """
+    plugins = FakePlugins()
+    own = AccuracyThreshold(eval="v", minimum=0.9, source="own", date="d")
+    plugins.thresholds = (own,)
+    general = AccuracyThreshold(eval="v", minimum=0.4, source="s", date="d")
+    special = attrs.evolve(general, minimum=0.5, precision="q4", baseline=0.7)
+    other = attrs.evolve(general, minimum=0.6, precision="fp8")
+
+    def chosen(*thresholds: AccuracyThreshold, **accuracy: Any) -> Any:
+        model = attrs.evolve(MODEL, thresholds=thresholds)
+        plugins.model = lambda name: model  # type: ignore[method-assign]
+        suite = attrs.evolve(_suite(), accuracy=AccuracyRequest(**accuracy))
+        return _plan(suite, plugins).deployments[0].evals[0].threshold
+
+    assert chosen() is own
+    assert chosen(general, other) is general
+    assert chosen(other, general, special) is special
+    given = chosen(special, minimum=FrozenMap(v=0.2))
+    assert (given.minimum, given.source, given.baseline) == (0.2, "the suite", 0.7)
+
+
+def test_a_gate_needs_a_threshold() -> None:
+    """An eval does not: it has a score."""
+    model = attrs.evolve(MODEL, thresholds=())
+    plugins = FakePlugins()
+    plugins.model = lambda name: model  # type: ignore[method-assign]
+    assert _plan(_suite(), plugins).deployments[0].evals[0].threshold is None
+    gates = attrs.evolve(_suite(), evals=(), gates=(PluginRef("v"),))
+    with pytest.raises(UsageError, match="the gate 'v' has no threshold for the model 'm'"):
+        _plan(gates, plugins)
+    given = attrs.evolve(gates, accuracy=AccuracyRequest(minimum=FrozenMap(v=0.3)))
+    (planned,) = _plan(given, plugins).deployments[0].evals
+    assert (planned.gate, planned.threshold.minimum) == (True, 0.3)
+
+
 def test_disaggregated_pools() -> None:
     """Roles of the engine; accelerators are counted over all replicas."""
     pools = (
-        Pool(role="prefill", replicas=2, topology=Topology(tp=4)),
-        Pool(role="decode", topology=Topology(tp=8)),
+        PoolRequest(role="prefill", replicas=2, topology=Topology(tp=4)),
+        PoolRequest(role="decode", topology=Topology(tp=8)),
     )
     plugins = FakePlugins(roles=("prefill", "decode"))
     (deployment,) = _plan(_suite(pools=pools), plugins).deployments
@@ -250,9 +366,21 @@ def test_disaggregated_pools() -> None:
     ("suite", "capabilities", "said"),
     [
         (_suite(topology=Topology(pp=2)), {}, "does not support pp=2"),
-        (_suite(topology=Topology(dp_attention=True)), {}, "does not support dp_attention=1"),
+        (_suite(topology=Topology(dp=2)), {}, "does not support dp=2"),
         (_suite(weights="fp8"), {}, "no weights of precision 'fp8'"),
         (_suite(), {"weight_formats": ("onnx",)}, "can load"),
+        (_suite(), {"lacks": FrozenMap(q4="not in version 1")}, "can load: not in version 1"),
+        (_suite(topology=Topology(pp=2)), {"lacks": FrozenMap(pp="none in 1")}, "pp=2: none in 1"),
+        (
+            _suite(pools=(PoolRequest(role="prefill"), PoolRequest(role="decode"))),
+            {"lacks": FrozenMap(prefill="no transfer in version 1")},
+            "no role 'prefill': no transfer in version 1",
+        ),
+        (
+            _suite(topology=Topology(tp=4, ep=16)),
+            {"axes": ("tp", "ep"), "lacks": FrozenMap(wide_ep="one host in version 1")},
+            "does not spread experts over hosts: one host in version 1",
+        ),
         (_suite(), {"hardware": ("nvidia",)}, "does not run on 'cpu'"),
         (_suite(weights="fp8"), {"weight_formats": ()}, "loads no weights, so nothing would use"),
         *(
@@ -274,6 +402,22 @@ def test_what_cannot_be_is_said_while_planning(
     with pytest.raises(UsageError, match=said) as caught:
         _plan(suite, FakePlugins(**capabilities))
     assert caught.value.message.startswith("deployments[0].")
+
+
+def test_weights_that_an_engine_lacks_are_passed_over() -> None:
+    """Without a precision asked for, the first that it loads."""
+    plugins = FakePlugins(
+        weight_formats=("gguf", "safetensors"), lacks=FrozenMap(fp8="not in version 1")
+    )
+    (deployment,) = _plan(_suite(), plugins).deployments
+    assert deployment.request.weights.precision == "q4"
+
+
+def test_experts_over_hosts_where_the_engine_spreads_them() -> None:
+    """It says so."""
+    plugins = FakePlugins(axes=("tp", "ep"), wide_ep=True)
+    (deployment,) = _plan(_suite(topology=Topology(tp=4, ep=16)), plugins).deployments
+    assert deployment.request.hardware.count == 16
 
 
 def test_an_engine_for_accelerators_is_never_planned_for_a_cpu(monkeypatch) -> None:
@@ -356,7 +500,7 @@ def test_a_threshold_beyond_what_a_score_can_be_blames_the_model(monkeypatch) ->
     ("changes", "said"),
     [
         ({"workloads": (), "evals": ()}, "workloads: neither a workload nor an eval is given"),
-        ({"use": ("a", "b", "a")}, r"use\[2\]: 'a' is given twice"),
+        ({"use": tuple(map(PluginRef, "aba"))}, r"use\[2\]: 'a' is given twice"),
         ({"reporters": (PluginRef("r"), PluginRef("r"))}, r"reporters\[1\]: 'r' is given twice"),
         ({"requires": ("attrs", "attrs")}, r"requires\[1\]: 'attrs' is given twice"),
     ],
@@ -371,10 +515,30 @@ def test_lists_with_nothing_or_with_one_thing_twice(changes: dict[str, Any], sai
     ("changes", "said"),
     [
         (
-            {"pools": (Pool(),), "topology": Topology(tp=2)},
+            {"pools": (PoolRequest(),), "topology": Topology(tp=2)},
             r"deployments\[0\].topology: pools are given",
         ),
-        ({"pools": (Pool(), Pool())}, r"deployments\[0\].pools\[1\].role: there are two pools"),
+        (
+            {"pools": (PoolRequest(role="prefill"),)},
+            r"deployments\[0\].pools\[0\].role: there is a pool for prefill and none for decode",
+        ),
+        (
+            {"pools": (PoolRequest(role="decode"), PoolRequest(role="decode", name="b"))},
+            r"deployments\[0\].pools\[0\].role: there is a pool for decode and none for prefill",
+        ),
+        (
+            {
+                "pools": (
+                    PoolRequest(role="prefill", name="x"),
+                    PoolRequest(role="decode", name="x"),
+                )
+            },
+            r"deployments\[0\].pools\[1\]: there are two pools 'x'",
+        ),
+        (
+            {"pools": (PoolRequest(), PoolRequest())},
+            r"deployments\[0\].pools\[1\]: there are two pools",
+        ),
     ],
 )
 def test_pools_that_would_be_dropped(changes: dict[str, Any], said: str) -> None:
@@ -419,7 +583,7 @@ def test_a_secret_in_a_suite_is_refused(monkeypatch) -> None:
     """It would stand in the plan and in results; a symbol takes it from the environment, where it
     must be.
     """
-    asked = DeploymentRequest(engine=PluginRef("e"), model="m")
+    asked = DeploymentRequest(engine=PluginRef("e"), model=PluginRef("m"))
     told = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "hf_abc"}))
     named = attrs.evolve(asked, environment=FrozenMap({"HF_TOKEN": "{secret:HF_TOKEN}"}))
     plain = attrs.evolve(asked, environment=FrozenMap({"TOKENIZERS_PARALLELISM": "0"}))
@@ -434,14 +598,16 @@ def test_a_secret_in_a_suite_is_refused(monkeypatch) -> None:
         _plan(Suite(deployments=(fine,)))
 
 
-def test_the_hardware_is_probed_once_per_plan() -> None:
+def test_the_hardware_is_probed_once_per_plan(tmp_path: Path) -> None:
     """Two deployments on the same hardware; the plan keeps probe and devices."""
     plugins = FakePlugins()
+    plugins.log = str(tmp_path / "log")
     (asked,) = _suite().deployments
     plan = _plan(Suite(deployments=(asked, attrs.evolve(asked, topology=Topology(tp=4)))), plugins)
     assert [len(d.devices) for d in plan.deployments] == [1, 4]
     assert {d.devices[0].sku for d in plan.deployments} == {"sku"}
     assert plan.deployments[0].probe is plan.deployments[1].probe
+    assert Path(plugins.log).read_text() == "probed\n"
 
 
 def test_one_place_chooses_cores_and_load_workers() -> None:

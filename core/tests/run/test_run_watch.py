@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tokenbench.api import Counters
 from tokenbench.run import watch
-from tokenbench.run.running_server import Scrape
+from tokenbench.run.scrape import Scrape
 
 
 def _server(url: str, *, processes: tuple[str, ...] = ()) -> Any:
@@ -20,6 +21,7 @@ def _server(url: str, *, processes: tuple[str, ...] = ()) -> Any:
         url=url,
         plan=SimpleNamespace(processes=processes),
         scrape=lambda: Scrape(counters=Counters()),
+        deployment=SimpleNamespace(pids=[]),
     )
 
 
@@ -58,5 +60,24 @@ def test_a_local_server_that_is_not_visible_is_said(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_other_servers_have_no_processes_to_look_for(server: Any) -> None:
-    """One elsewhere is not on these cores, and one that the run started is its descendant."""
-    assert watch._server_processes(server) == ()
+    """One elsewhere is not on these cores, and one that the run started may be on another host."""
+    assert not watch._server_processes(server)
+
+
+def test_processes_that_use_a_device_and_are_not_ours() -> None:
+    """Not this run's and its server's; those that ended meanwhile are no one's."""
+    server = _server("http://127.0.0.1:1", processes=("engine",))
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+        try:
+            assert watch.foreign_processes({os.getpid(), child.pid}, server) == ()
+            assert watch.foreign_processes(set(), server) == ()
+            (other,) = watch.foreign_processes({1, child.pid}, server)
+            assert other.endswith("(pid 1)")
+        finally:
+            child.kill()
+
+
+def test_no_process_is_foreign_if_the_server_s_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be those that use the device."""
+    monkeypatch.setattr(watch, "listeners", lambda port: {7: "docker-proxy"})
+    assert watch.foreign_processes({1}, _server("http://127.0.0.1:8000")) == ()

@@ -17,11 +17,12 @@ from tokenbench.api import (
     FrozenMap,
     LoadLevel,
     Measurement,
+    Origin,
     PointResult,
     PointState,
 )
 from tokenbench.load.job import encode
-from tokenbench.load.records import ClockPair, PhaseSummary
+from tokenbench.load.records import ClockPair, PhaseSummary, label_number
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 
 
@@ -89,7 +90,22 @@ def result(outcome: EvalOutcome) -> PointResult:
         saturated=False,
         load_workers=2,
         server="127.0.0.1:8000",
+        devices="2 x ACME X1; driver 7.1; limit 700 W",
         error="none",
+        roles=FrozenMap({"prefill": 2, "decode": 6}),
+        speculation="mtp",
+        date="2026-11-30",
+        notes=("a note",),
+        origin=Origin(
+            format="rows",
+            files=("rows.csv",),
+            row=7,
+            url="https://example.org/7",
+            fields=FrozenMap({"image": "a:1", "std": 0.5, "many": True, "gpus": 8}),
+        ),
+        classes=FrozenMap(
+            {"chat": FrozenMap({"ttft_s.p50": Estimate(mean=0.1, half_width=None, values=(0.1,))})}
+        ),
         definitions_version=1,
     )
 
@@ -108,6 +124,7 @@ def summary() -> PhaseSummary:
         concurrency=2,
         loop_delay_ns=(1, 2, 3, 4),
         errors=("http: 500",),
+        labels=("chat", "code"),
     )
 
 
@@ -124,6 +141,7 @@ def raw(tmp_path: Path, summary: PhaseSummary) -> Callable[..., tuple[Path, Rows
         )
         records["n_out"], records["n_cached"] = (2, -1, 4), -1
         records["http_status"] = (200, -1, 200)
+        records["label"] = (label_number("chat"), -1, -1)
         records["sent_first_ns"] = (5, -1, 7)
         chunks["ns"], chunks["tokens"] = (70, 80, 90, 50, 60), (1, 2, 1, -1, 1)
         folder = tmp_path / "repeat-0"

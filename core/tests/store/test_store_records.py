@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenbench.api import MachineError, UsageError
-from tokenbench.load.records import PhaseSummary
+from tokenbench.load.records import ABSENT, SESSION, PhaseSummary, SessionStatus, label_number
 from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
 from tokenbench.store import files
 from tokenbench.store import records as store
@@ -48,6 +48,52 @@ def test_round_trip(raw: Raw, summary: PhaseSummary) -> None:
     assert summary_again == summary
 
 
+def test_labels_are_text_in_parquet(raw: Raw, summary: PhaseSummary) -> None:
+    """The number of a label means something only together with the summary."""
+    import pyarrow.parquet as pq
+
+    folder, *data = raw()
+    assert pq.read_table(write_parquet(folder, *data, summary))["label"].to_pylist() == [
+        "chat",
+        None,
+        None,
+    ]
+
+
+def test_files_without_the_newer_columns_are_read(raw: Raw, summary: PhaseSummary) -> None:
+    """Their values are "not recorded", which for a time or a label is -1."""
+    import pyarrow.parquet as pq
+
+    folder, *data = raw()
+    file = write_parquet(folder, *data, summary)
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns(["label", "answer_ns", "agent"]), file)
+    again = read_parquet(file)[0]
+    assert [set(again[name].tolist()) for name in ("label", "answer_ns", "agent")] == [
+        {ABSENT},
+        {ABSENT},
+        {0},
+    ]
+
+
+def test_sessions_of_several_workers_round_trip(raw: Raw, summary: PhaseSummary) -> None:
+    """Of a worker without one there is no file."""
+    folder, *data = raw()
+    rows = [SESSION.pack(n, n % 2, SessionStatus.FAILED, 3, 1, 2, 10, 30, 5) for n in (0, 2, 3)]
+    (folder / "sessions.bin").write_bytes(rows[0] + rows[1])
+    (folder / "sessions.2.bin").write_bytes(rows[2][:-1])  # A crash left half a row.
+    before = store.read_sessions(folder)
+    write_parquet(folder, *data, summary)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "phase.json",
+        "records.parquet",
+        "sessions.parquet",
+    ]
+    after = store.read_sessions(folder)
+    np.testing.assert_array_equal(before, after)
+    assert after["session"].tolist() == [0, 2]
+
+
 def test_absent_values_are_null(raw: Raw, summary: PhaseSummary) -> None:
     """-1 means "not measured" in the raw files only."""
     import pyarrow.parquet as pq
@@ -75,6 +121,7 @@ def test_any_records_round_trip(
         limits = np.iinfo(RECORD_DTYPE[name])
         low = max(limits.min, -1)
         records[name] = numbers.integers(low, limits.max, len(counts), RECORD_DTYPE[name])
+    records["label"] = numbers.choice([label_number("chat"), label_number("code"), -1], len(counts))
     records["chunks"] = counts
     records["chunk_offset"] = np.cumsum([0, *counts])[:-1]
     chunks = np.zeros(sum(counts), CHUNK_DTYPE)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tokenbench.api import (
     FrozenMap,
-    Pool,
     Topology,
     UsageError,
     http_url,
@@ -25,7 +24,7 @@ from tokenbench.suite.load_rules import check_contradictions
 from tokenbench.suite.options import build_options
 from tokenbench.suite.places import Places
 from tokenbench.suite.plugin_ref import parse_plugin_ref
-from tokenbench.suite.schema import PluginRef, Suite
+from tokenbench.suite.schema import PluginRef, PoolRequest, Suite
 from tokenbench.suite.slo import parse_objectives
 from tokenbench.suite.structure import read_suite, unstructure
 
@@ -61,12 +60,12 @@ deployments:
   - engine: a
     pools:
       - {role: prefill, replicas: 2, topology: {tp: 4}}
-      - {role: decode, topology: {tp: 8, ep: 8, dp_attention: true}}
+      - {role: decode, topology: {tp: 8, ep: 8, attention_dp: 8}}
 """
     (deployment,) = _load(tmp_path, text).deployments
     assert deployment.pools == (
-        Pool(role="prefill", replicas=2, topology=Topology(tp=4)),
-        Pool(role="decode", topology=Topology(tp=8, ep=8, dp_attention=True)),
+        PoolRequest(role="prefill", replicas=2, topology=Topology(tp=4)),
+        PoolRequest(role="decode", topology=Topology(tp=8, ep=8, attention_dp=8)),
     )
 
 

@@ -11,14 +11,18 @@ import attrs
 import pytest
 import yaml
 
-from tokenbench.api import Pool, Topology, UsageError
+from tokenbench.api import Topology, UsageError
 from tokenbench.suite.forms import FORMS, form_hint
 from tokenbench.suite.schema import (
+    AccuracyRequest,
     DeploymentRequest,
     FindRequest,
     LoadRequest,
+    PoolRequest,
     RepeatsRequest,
+    RoleSettings,
     Suite,
+    TelemetryRequest,
 )
 from tokenbench.suite.structure import read_suite
 
@@ -134,7 +138,16 @@ def _keys(cls: Any, path: str = "") -> list[str]:
     return found
 
 
-INNER = (DeploymentRequest, LoadRequest, FindRequest, RepeatsRequest, Topology, Pool)
+INNER = (
+    DeploymentRequest,
+    LoadRequest,
+    FindRequest,
+    RepeatsRequest,
+    AccuracyRequest,
+    TelemetryRequest,
+    Topology,
+    PoolRequest,
+)
 
 
 def test_every_key_has_a_form_that_is_read(tmp_path: Path) -> None:
@@ -163,12 +176,13 @@ def test_the_form_of_the_nearest_key() -> None:
 
 
 def test_a_flags_values_are_scalars_or_a_list_of_them(tmp_path: Path) -> None:
-    """A mapping or a list in a list cannot become arguments of a process."""
+    """A list in a list cannot become arguments of a process; a mapping is one JSON argument."""
     text = "deployments: [{{engine: a, flags: {{--x: {}}}}}]"
     fine = {"1": 1, "a": "a", "true": True, "null": None, "[1, a]": (1, "a"), "[]": ()}
+    fine["{a: 1}"] = {"a": 1}
     for form, value in fine.items():
         assert _read(tmp_path, text.format(form)).deployments[0].flags == {"--x": value}
-    for form in ("{a: 1}", "[[1]]", "[{a: 1}]", "[null]", ".nan", "[.inf]"):
+    for form in ("[[1]]", "[{a: 1}]", "[null]", ".nan", "[.inf]"):
         with pytest.raises(UsageError, match=r"suite.yaml:1: deployments\[0\].flags.--x: expected"):
             _read(tmp_path, text.format(form))
 
@@ -187,6 +201,6 @@ def test_every_class_of_the_schema_is_checked_for_containers() -> None:
     """A class that is added to the schema is added to the list of the structuring."""
     from tokenbench.suite import structure
 
-    inside = {c for c in INNER if c is not RepeatsRequest} | {Suite}
+    inside = {c for c in INNER if c is not RepeatsRequest} | {Suite, RoleSettings}
     assert set(structure._CLASSES) == inside
     assert all(attrs.has(cls) for cls in inside)

@@ -1,33 +1,68 @@
 """The plugin API: everything a plugin may import. Other modules may change without notice.
 
 The API has its own version. A plugin declares the version it was written for in its metadata.
+Before 1.0 a plugin runs with the minor version that it declares and with no other. Engine, model
+and hardware are stable; eval, reporter, codec, workload, load plan and launcher are provisional: a
+minor version may change them without a deprecation.
 """
 
 from __future__ import annotations
 
 from .access import Access
-from .binding import BoundProcess, bind_process, bind_url, symbol_values
+from .amend_request import AmendRequest
+from .architecture import (
+    BYTES_PER_PARAMETER,
+    Architecture,
+    CacheLayers,
+    cache_layers,
+    expert_parameters,
+    kv_bytes_per_token,
+    kv_cache_bytes,
+    kv_shards,
+)
+from .binding import (
+    BoundProcess,
+    bind,
+    bind_file,
+    bind_process,
+    bind_url,
+    of_each_process,
+    symbol_values,
+)
 from .codec import (
     CHAT,
     COMPLETIONS,
+    EMBEDDINGS,
     Codec,
     Dialect,
     HttpRequest,
     StreamEvent,
     Target,
+    turn_headers,
 )
+from .context import EngineByName, PluginContext
+from .data import data_files, data_hash
 from .deprecation import DEPRECATED, deprecated_name
+from .economics import (
+    CombinedGain,
+    Composition,
+    DerivedColumn,
+    Economics,
+    GainAt,
+    ListedPrice,
+    RateView,
+)
 from .engine import (
     Counters,
+    Diagnosis,
     Engine,
     EngineCapabilities,
-    EngineContext,
     EngineRequest,
-    HardwareFacts,
     Negotiation,
     Reply,
-    Server,
+    ServerClient,
     ServingNeeds,
+    metrics_page,
 )
 from .errors import (
     BenchError,
@@ -41,13 +76,15 @@ from .errors import (
     UsageError,
 )
 from .eval import (
+    Answer,
     Eval,
+    EvalClient,
     EvalNeeds,
     EvalSample,
     EvalScore,
-    EvalServer,
     Generation,
     Question,
+    stratified_subset,
 )
 from .events import (
     DeploymentReady,
@@ -58,65 +95,51 @@ from .events import (
     RunStarted,
 )
 from .fitted import FittedWords
-from .frozen import (
-    FrozenMap,
-)
+from .flags import FlagGrammar, FlagValue
+from .frozen import FrozenMap, JsonValue
 from .hardware import (
+    SLOWDOWNS,
     DeviceInfo,
+    DeviceSettings,
     Hardware,
+    NodeProgram,
+    PcieLink,
     Probe,
     Sample,
-    Sampler,
 )
-from .hookspecs import (
-    AmendRequest,
-    hookimpl,
-)
+from .hookspecs import hookimpl
+from .interpreter import installed_version, interpreter_path
 from .launch import (
     Allocation,
     Amendment,
-    CommandResult,
-    Deployment,
     Endpoint,
     EndpointSpec,
     FileSpec,
-    FlagValue,
     Host,
     Launcher,
-    LauncherContext,
     LaunchPlan,
     Placement,
+    PortBlock,
     ProcessSpec,
-    ProcessState,
     Resources,
 )
-from .load import (
-    FixedLoadPlan,
-    LoadLevel,
-    LoadPlan,
-    Stop,
-)
+from .load import FixedLoadPlan, LoadLevel, LoadPlan, Stop
 from .model import (
+    PURPOSES,
     AccuracyThreshold,
-    Architecture,
     ModelSpec,
+    Parsers,
     Recipe,
     Tokenizer,
     Weights,
+    hub_weights,
+    weight_bytes,
 )
 from .option_checks import http_url, variable_name
-from .options import (
-    NoOptions,
-    option,
-    options,
-)
-from .prometheus import parse_prometheus
-from .report import (
-    Artifact,
-    Reporter,
-    RunView,
-    View,
-)
+from .options import NoOptions, option, options
+from .planned import Block, PlannedSession, PlannedTurn
+from .prometheus import Histogram, MetricsPage, Series, merge_pages, parse_metrics
+from .report import Artifact, Reporter, RunView, View
 from .result import (
     RESULT_SCHEMA_VERSION,
     Accuracy,
@@ -126,17 +149,26 @@ from .result import (
     EvalOutcome,
     Measurement,
     MetricDefinition,
+    Origin,
     PointResult,
     PointState,
 )
-from .sku import (
-    OWNERSHIP,
-    CostSet,
-    Figure,
-    Sku,
-    Source,
+from .sizing import (
+    all_local,
+    check_experts,
+    check_heads,
+    check_memory,
+    check_precision,
+    check_stages,
+    drafting_weights,
+    is_dense,
+    parser_name,
+    required_context,
+    sequence_bytes,
 )
+from .sku import OWNERSHIP, CostSet, Figure, HardwareFacts, Sku, Source
 from .specs import (
+    DOMAINS,
     CodecSpec,
     EngineSpec,
     EvalSpec,
@@ -144,33 +176,33 @@ from .specs import (
     LauncherSpec,
     ReporterSpec,
     Spec,
+    WorkloadPart,
     WorkloadSpec,
 )
-from .topology import (
-    CLIENT,
-    DECODE,
-    PREFILL,
-    ROUTER,
-    SERVER,
-    Layout,
-    Pool,
-    Topology,
-)
+from .tokenizer import TOKENIZER_FILE, LibraryTokenizer, read_tokenizer
+from .topology import DECODE, PREFILL, SERVER, Layout, Pool, Topology
+from .vocabulary import Piece, Vocabulary, one_token_words
 from .workload import (
+    BatchPrompt,
     ChatPrompt,
+    ImagePart,
     Message,
+    Part,
     Prompt,
     Session,
+    SharedState,
     SingleTurn,
+    TextPart,
     TextPrompt,
     TokenPrompt,
+    ToolCall,
     Turn,
     TurnResult,
     Workload,
     WorkloadContext,
 )
 
-API_VERSION = (0, 1)
+API_VERSION = (0, 2)
 
 
 def __getattr__(name: str) -> object:
@@ -180,73 +212,91 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "API_VERSION",
+    "BYTES_PER_PARAMETER",
     "CHAT",
-    "CLIENT",
     "COMPLETIONS",
     "DECODE",
+    "DOMAINS",
+    "EMBEDDINGS",
     "OWNERSHIP",
     "PREFILL",
+    "PURPOSES",
     "RESULT_SCHEMA_VERSION",
-    "ROUTER",
     "SERVER",
+    "SLOWDOWNS",
+    "TOKENIZER_FILE",
     "Access",
     "Accuracy",
     "AccuracyThreshold",
     "Allocation",
     "AmendRequest",
     "Amendment",
+    "Answer",
     "Architecture",
     "Artifact",
+    "BatchPrompt",
     "BenchError",
+    "Block",
     "BoundProcess",
+    "CacheLayers",
     "ChatPrompt",
     "Check",
     "CheckOutcome",
     "Codec",
     "CodecSpec",
-    "CommandResult",
+    "CombinedGain",
+    "Composition",
     "CostSet",
     "Counters",
-    "Deployment",
     "DeploymentReady",
+    "DerivedColumn",
     "DeviceInfo",
+    "DeviceSettings",
+    "Diagnosis",
     "Dialect",
+    "Economics",
     "Endpoint",
     "EndpointSpec",
     "Engine",
+    "EngineByName",
     "EngineCapabilities",
-    "EngineContext",
     "EngineError",
     "EngineRequest",
     "EngineSpec",
     "Estimate",
     "Eval",
+    "EvalClient",
     "EvalFinished",
     "EvalNeeds",
     "EvalOutcome",
     "EvalSample",
     "EvalScore",
-    "EvalServer",
     "EvalSpec",
     "Figure",
     "FileSpec",
     "FittedWords",
     "FixedLoadPlan",
+    "FlagGrammar",
     "FlagValue",
     "FrozenMap",
+    "GainAt",
     "Generation",
     "Hardware",
     "HardwareAbsent",
     "HardwareFacts",
     "HardwareSpec",
+    "Histogram",
     "Host",
     "HttpRequest",
+    "ImagePart",
     "Interrupted",
+    "JsonValue",
     "LaunchPlan",
     "Launcher",
-    "LauncherContext",
     "LauncherSpec",
     "Layout",
+    "LibraryTokenizer",
+    "ListedPrice",
     "LoadLevel",
     "LoadPlan",
     "MachineError",
@@ -254,22 +304,33 @@ __all__ = [
     "MeasurementInvalid",
     "Message",
     "MetricDefinition",
+    "MetricsPage",
     "ModelSpec",
     "Negotiation",
     "NoOptions",
+    "NodeProgram",
     "OptionalFeatureMissing",
+    "Origin",
+    "Parsers",
+    "Part",
+    "PcieLink",
+    "Piece",
     "Placement",
+    "PlannedSession",
+    "PlannedTurn",
+    "PluginContext",
     "PluginError",
     "PointFinished",
     "PointResult",
     "PointStarted",
     "PointState",
     "Pool",
+    "PortBlock",
     "Probe",
     "ProcessSpec",
-    "ProcessState",
     "Prompt",
     "Question",
+    "RateView",
     "Recipe",
     "Reply",
     "Reporter",
@@ -279,10 +340,11 @@ __all__ = [
     "RunStarted",
     "RunView",
     "Sample",
-    "Sampler",
-    "Server",
+    "Series",
+    "ServerClient",
     "ServingNeeds",
     "Session",
+    "SharedState",
     "SingleTurn",
     "Sku",
     "Source",
@@ -290,25 +352,60 @@ __all__ = [
     "Stop",
     "StreamEvent",
     "Target",
+    "TextPart",
     "TextPrompt",
     "TokenPrompt",
     "Tokenizer",
+    "ToolCall",
     "Topology",
     "Turn",
     "TurnResult",
     "UsageError",
     "View",
+    "Vocabulary",
     "Weights",
     "Workload",
     "WorkloadContext",
+    "WorkloadPart",
     "WorkloadSpec",
+    "all_local",
+    "bind",
+    "bind_file",
     "bind_process",
     "bind_url",
+    "cache_layers",
+    "check_experts",
+    "check_heads",
+    "check_memory",
+    "check_precision",
+    "check_stages",
+    "data_files",
+    "data_hash",
+    "drafting_weights",
+    "expert_parameters",
     "hookimpl",
     "http_url",
+    "hub_weights",
+    "installed_version",
+    "interpreter_path",
+    "is_dense",
+    "kv_bytes_per_token",
+    "kv_cache_bytes",
+    "kv_shards",
+    "merge_pages",
+    "metrics_page",
+    "of_each_process",
+    "one_token_words",
     "option",
     "options",
-    "parse_prometheus",
+    "parse_metrics",
+    "parser_name",
+    "read_tokenizer",
+    "required_context",
+    "sequence_bytes",
+    "stratified_subset",
     "symbol_values",
+    "turn_headers",
     "variable_name",
+    "weight_bytes",
 ]

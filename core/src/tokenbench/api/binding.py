@@ -5,41 +5,44 @@ A plan holds no host, port or path of a machine. Launchers bind it once they kno
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from .errors import PluginError
-from .launch import Allocation, EndpointSpec, FlagValue, ProcessSpec
+from .launch import EndpointSpec, FileSpec, Placement, ProcessSpec
 
 # Matches misspelt symbols too: they must be an error and not reach an engine as text. Any other
 # brace is literal, so JSON needs no escaping (its keys are quoted).
 _NAME = r"[A-Za-z0-9_.-]+"
 _SYMBOL = re.compile(
-    r"\{(host|weights|cpus|devices|scratch"
-    rf"|(?:port|file|secret):{_NAME}"
-    rf"|[A-Za-z][A-Za-z0-9_-]*\.\d+\.[a-z]+(?::{_NAME})?)\}}"
+    r"\{(host|hosts|index|rank|weights|cpus|devices|scratch|shared"
+    rf"|(?:port|ports|file|secret|weights):{_NAME}"
+    rf"|(?:leader|beside|[A-Za-z][A-Za-z0-9_-]*\.\d+)\.[a-z]+(?::{_NAME})?)\}}"
 )
+# A number: programs that read a port from a file refuse a text.
+_PORT = re.compile(rf"\{{(?:(?:leader|[A-Za-z][A-Za-z0-9_-]*\.\d+)\.)?port:{_NAME}\}}")
 
 
 @attrs.frozen(kw_only=True)
 class BoundProcess:
     """A process as it is executed: every symbol is replaced."""
 
-    role: str
-    index: int
     argv: tuple[str, ...]
     # Holds the values of secrets, so repr (and with it tracebacks and logs) leaves it out.
     environment: dict[str, str] = attrs.field(repr=False)
 
 
 def bind_process(
-    spec: ProcessSpec, index: int, values: Mapping[str, str], secrets: Mapping[str, str]
+    spec: ProcessSpec, place: str, values: Mapping[str, str], secrets: Mapping[str, str]
 ) -> BoundProcess:
-    """Bind one replica of a process.
+    """Bind one process of a role.
 
     Args:
+        place: its name, for errors.
         values: values by symbol without braces (``host``, ``port:http``, ``decode.0.host``, ...);
             see :func:`symbol_values`.
         secrets: values by name, allowed in the environment only.
@@ -47,16 +50,63 @@ def bind_process(
     Raises:
         PluginError: an unknown symbol, or a secret in the command line.
     """
-    place = f"process {spec.role}.{index}"
-    argv = [bind(part, values, f"{place}, argv") for part in spec.argv]
+    place = f"process {place}"
+    argv = [bind(part, values, f"{place}, argv") for part in (*spec.wrap, *spec.argv)]
     for flag, value in spec.flags.items():
-        argv += [bind(part, values, f"{place}, {flag}") for part in render_flag(flag, value)]
+        rendered = spec.grammar.render(flag, value)
+        argv += [bind(part, values, f"{place}, {flag}") for part in rendered]
     allowed = {**values, **{f"secret:{name}": value for name, value in secrets.items()}}
     environment = {
         name: bind(text, allowed, f"{place}, variable {name}")
         for name, text in spec.environment.items()
     }
-    return BoundProcess(role=spec.role, index=index, argv=tuple(argv), environment=environment)
+    return BoundProcess(argv=tuple(argv), environment=environment)
+
+
+def bind_file(file: FileSpec, values: Mapping[str, str], where: str) -> str:
+    """The text of a file; texts of a mapping are bound, and one that is a port alone is a number.
+
+    Raises:
+        PluginError: a symbol has no value, or the name ends with no format that is known.
+    """
+    if isinstance(file.content, str):
+        return file.content
+    content = _bind_all(file.content, values, f"{where}, file {file.name}")
+    return render_file(file.name, content, where)
+
+
+def render_file(name: str, content: Mapping[str, Any], where: str) -> str:
+    """A mapping in the format that the end of the file's name names.
+
+    Raises:
+        PluginError: it names none that is known.
+    """
+    end = name.rpartition(".")[2]
+    if end == "json":
+        return json.dumps(content, indent=2) + "\n"
+    if end in ("yaml", "yml"):
+        import yaml
+
+        return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    if end == "toml":
+        import tomli_w
+
+        return tomli_w.dumps(content)
+    raise PluginError(
+        f"{where}: the file {name!r} has a mapping as content and no known format",
+        hint="end its name with .json, .yaml or .toml, or give text",
+    )
+
+
+def _bind_all(value: Any, values: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, str):
+        bound = bind(value, values, where)
+        return int(bound) if _PORT.fullmatch(value) else bound
+    if isinstance(value, Mapping):
+        return {key: _bind_all(item, values, f"{where}, {key}") for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_bind_all(item, values, where) for item in value]
+    return value
 
 
 def bind(text: str, values: Mapping[str, str], where: str) -> str:
@@ -88,31 +138,49 @@ def symbols(text: str) -> tuple[str, ...]:
     return tuple(match[1] for match in _SYMBOL.finditer(text))
 
 
-def symbol_values(allocation: Allocation, role: str, index: int) -> dict[str, str]:
-    """Values by symbol for one replica, as far as its allocation has them: the host and ports of
-    every replica, its own without a prefix, and its devices.
+def symbol_values(
+    placements: Sequence[Placement], processes: Sequence[ProcessSpec], own: Placement | None
+) -> dict[str, str]:
+    """Values by symbol for one process, as far as placements have them; for an endpoint, `own` is
+    None.
 
-    A launcher adds ``cpus``, ``scratch``, ``weights`` and ``file:NAME``.
+    A launch adds ``cpus``, ``scratch``, ``shared``, ``weights``, ``weights:NAME`` and
+    ``file:NAME``.
     """
     values: dict[str, str] = {}
-    for place in allocation.placements:
-        own = {"host": place.host.address}
-        own |= {f"port:{name}": str(number) for name, number in place.ports.items()}
-        values |= {f"{place.role}.{place.index}.{key}": value for key, value in own.items()}
-        if (place.role, place.index) == (role, index):
-            values |= own | {"devices": ",".join(place.devices)}
-    return values
+    for place in placements:
+        if place.rank == 0:
+            named = _addresses(place)
+            values |= {f"{place.role}.{place.index}.{key}": text for key, text in named.items()}
+    if own is None:
+        return values
+    replica = [p for p in placements if (p.role, p.index) == (own.role, own.index)]
+    values |= {f"leader.{key}": text for key, text in _addresses(replica[0]).items()}
+    counts = {b.name: b.count for s in processes if s.role == own.role for b in s.ports}
+    for beside in (s.beside for s in processes if s.role == own.role and s.beside is not None):
+        prefix = f"{beside}.{own.index}."
+        found = {key: text for key, text in values.items() if key.startswith(prefix)}
+        values |= {f"beside.{key.removeprefix(prefix)}": text for key, text in found.items()}
+    for name, first in own.ports.items():
+        block = range(first, first + counts.get(name, 1))
+        values[f"ports:{name}"] = ",".join(map(str, block))
+    return values | {
+        **_addresses(own),
+        "hosts": ",".join(place.host.address for place in replica),
+        "index": str(own.index),
+        "rank": str(own.rank),
+        "devices": ",".join(own.devices),
+    }
 
 
-def render_flag(flag: str, value: FlagValue) -> tuple[str, ...]:
-    """A flag as command-line arguments; :data:`FlagValue` has the rules."""
-    if value is None or value is False:
-        return ()
-    if value is True:
-        return (flag,)
-    if isinstance(value, tuple):
-        return (flag, *map(str, value))
-    return (flag, str(value))
+def _addresses(place: Placement) -> dict[str, str]:
+    ports = {f"port:{name}": str(number) for name, number in place.ports.items()}
+    return {"host": place.host.address, **ports}
+
+
+def of_each_process(url: str) -> bool:
+    """Whether a URL has symbols of its own process, and so stands for one of each."""
+    return any(symbol == "host" or symbol.startswith("port:") for symbol in symbols(url))
 
 
 def bind_url(endpoint: EndpointSpec, values: Mapping[str, str]) -> tuple[str, str | None]:

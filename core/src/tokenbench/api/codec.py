@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Union
+from collections.abc import Callable
 
 import attrs
 import msgspec
 
-from .frozen import FrozenMap
+from .errors import UsageError
+from .frozen import FrozenMap, JsonValue
 from .workload import Turn
 
 COMPLETIONS = "openai-completions"
 CHAT = "openai-chat"
-
-JsonScalar = str | int | float | bool | None
-JsonValue = Union[JsonScalar, "tuple[JsonValue, ...]", "FrozenMap[JsonValue]"]
+EMBEDDINGS = "openai-embeddings"
 
 
 @attrs.frozen(kw_only=True)
@@ -24,16 +23,19 @@ class Dialect:
 
     `codecs`: supported codecs, preferred first. A workload is sent with the first one that can
     carry its prompts: a workload that raises UsageError for one codec is asked again for the next.
-    Messages are never sent with ``openai-completions``, token ids never with ``openai-chat``; what
-    another codec can carry is not checked beforehand. Evals name their codec themselves
+    Messages are never sent with ``openai-completions``, token ids never with ``openai-chat``, and
+    only turns that ask for no token (`max_tokens` 0) with a codec whose answers have none; what
+    else a codec can carry is not checked beforehand. Evals name their codec themselves
     (:class:`EvalNeeds`). `extra_body`: fields added to every measured request (for example a switch
     that turns prefix caching off). `token_id_prompts`: a prompt may be token ids. `ignore_eos`,
     `min_tokens`: it knows the field that makes an answer exactly as long as asked; without either,
-    answers may end early, which the check `lengths` reports. `usage`: it reports token counts at
-    the end of a stream, if asked to; `continuous_usage`: in every chunk. `seed`: it knows that
-    field. `max_tokens_field`: the field of the output limit. `chunk_is_token`: each chunk with
-    content carries exactly one token. `done_event`: every complete stream ends with an event that
-    means `done` (``[DONE]``), so a stream without it has failed.
+    answers may end early, which the check `lengths` reports. `exact_body`: fields of a server that
+    knows neither but can be told so otherwise; they are added to requests for an exact length.
+    `usage`: it reports token counts at the end of a stream, if asked to; `continuous_usage`: in
+    every chunk. `seed`: it knows that field. `max_tokens_field`: the field of the output limit.
+    `done_event`: every complete stream ends with an event that means `done` (``[DONE]``), so a
+    stream without it has failed. `affinity_header`: the request header by which a router recognises
+    turns that should reach the same replica; it gets `Turn.affinity`.
     """
 
     codecs: tuple[str, ...] = (CHAT,)
@@ -43,10 +45,11 @@ class Dialect:
     usage: bool = True
     continuous_usage: bool = False
     seed: bool = False
-    chunk_is_token: bool = False
     done_event: bool = False
     max_tokens_field: str = "max_tokens"
+    affinity_header: str | None = None
     extra_body: FrozenMap[JsonValue] = FrozenMap()
+    exact_body: FrozenMap[JsonValue] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
@@ -57,13 +60,46 @@ class Target:
     dialect: Dialect
 
 
+_SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-auth-token"}
+)
+
+
+def turn_headers(turn: Turn, dialect: Dialect) -> tuple[tuple[str, str], ...]:
+    """The headers of a turn's request, for a codec's ``HttpRequest``: its affinity key under the
+    dialect's name, and its own.
+
+    Raises:
+        UsageError: one of its own would carry a secret, or is the dialect's.
+    """
+    headers = dict(turn.headers)
+    for name in headers:
+        if name.lower() in _SECRET_HEADERS:
+            raise UsageError(
+                f"a workload cannot send the header {name}",
+                hint="secrets belong into the engine's options, such as api_key_env",
+            )
+    affinity = dialect.affinity_header
+    if turn.affinity is not None and affinity is not None:
+        if affinity.lower() in {name.lower() for name in headers}:
+            raise UsageError(
+                f"the header {affinity} has two values: the workload's and the affinity key",
+                hint="use one of them",
+            )
+        headers[affinity] = turn.affinity
+    return tuple(headers.items())
+
+
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to an endpoint. `path` starts with a slash. Core adds the authorization header."""
+    """A request to an endpoint. `path` starts with a slash. `headers`: names and values of headers
+    of this request; core adds the authorization header and those of every request.
+    """
 
     path: str
     body: bytes
     method: str = "POST"
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -73,10 +109,10 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     an empty delta or a role alone does not count; its arrival is the token's timestamp. `n_tokens`:
     number of tokens in the event, if the server reports it. `text`: the generated text; it starts
     with `reasoning`, the rest of it is the `answer`. `tool_calls`: names and arguments of tool
-    calls, which are no part of `text`. `n_in`, `n_out`, `n_cached`: cumulative usage, if the event
-    carries it. `finish`: why the generation ended. `complete`: the answer ends here, although there
-    is no `finish`. `done`: the last event of the protocol. `error`: the server's message; the
-    request has failed.
+    calls, which are no part of `text`; `n_tool_calls`: how many calls begin in the event. `n_in`,
+    `n_out`, `n_cached`: cumulative usage, if the event carries it. `finish`: why the generation
+    ended. `complete`: the answer ends here, although there is no `finish`. `done`: the last event
+    of the protocol. `error`: the server's message; the request has failed.
     """
 
     token: bool = False
@@ -90,6 +126,7 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None = None
     reasoning: str = ""
     tool_calls: str = ""
+    n_tool_calls: int = 0
     complete: bool = False
 
     @property
@@ -99,8 +136,9 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Codec(ABC):
-    """Encodes requests and decodes response events. Stateless: one instance serves all streams of a
-    load worker.
+    """Encodes requests and decodes response events. One instance serves all streams of a load
+    worker; a protocol whose events depend on earlier ones of their response overrides
+    :meth:`decoder`.
 
     `framing`: how the body is cut into events: ``sse`` (the data of one server-sent event),
     ``lines`` (one line each) or ``body`` (the whole body is one event). `ends_with_done`: a
@@ -108,6 +146,10 @@ class Codec(ABC):
     `finish` or `complete`. Server-sent events named ``error`` fail the request and are not decoded,
     and neither are empty events and responses with another status than 200. A request is successful
     if it has at least one token, no `error`, and the ends that the class asks for.
+
+    `tokens`: the answers have tokens. If not (embeddings, scores), an event with `token` carries
+    the answer or a part of it, its arrival is that of the answer, and `n_out` stays None: results
+    then have requests, input tokens and E2E latency, but no TTFT, TPOT or output tokens.
 
     `text_marks`: for JSON events, the bytes after which the generated text starts as a JSON string,
     such as ``"text":"``. If two events differ only inside that string, the second one is not
@@ -118,6 +160,7 @@ class Codec(ABC):
     framing: str = "sse"
     ends_with_done: bool = True
     ends_with_finish: bool = False
+    tokens: bool = True
     text_marks: tuple[bytes, ...] = ()
 
     @abstractmethod
@@ -138,3 +181,11 @@ class Codec(ABC):
         Raises:
             ValueError: the bytes do not follow the protocol.
         """
+
+    def decoder(self) -> Callable[[bytes], StreamEvent]:
+        """What decodes the events of one response; called once per request.
+
+        By default :meth:`classify`. A protocol that sends the text so far with every event returns
+        the method of a new object, which remembers what it has seen; its `text_marks` are empty.
+        """
+        return self.classify

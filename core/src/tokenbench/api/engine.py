@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import attrs
 
+from .architecture import Architecture
 from .codec import Dialect
+from .errors import UsageError
 from .frozen import FrozenMap
 from .launch import Endpoint, LaunchPlan, ProcessSpec
-from .model import Architecture, Tokenizer, Weights
+from .model import Parsers, Tokenizer, Weights
+from .prometheus import Histogram, MetricsPage, parse_metrics
+from .sku import HardwareFacts
 from .topology import SERVER, Layout
 
 
@@ -22,32 +27,59 @@ class EngineCapabilities:
     `starts_server`: False for a server that is already running; core then refuses what only a
     start would use (`port`, `flags`, `environment`, `launcher`). `weight_formats`: formats it can
     load (empty: it brings its own model, and core refuses `weights`). `axes`: parallel degrees of a
-    Topology that may exceed 1. `roles`: pools it can be split into. `wraps`: roles whose processes
-    come from another engine through `context.engine`. `hardware`: kinds it runs on (empty: any).
-    `needs_accelerators`: core refuses to plan it for the host's CPU, which is the hardware of a
-    suite that names none. `counters`, `reset_cache`: the method of that name is implemented.
+    Topology that may exceed 1. `roles`: pools it can be split into. `hardware`: kinds it runs on
+    (empty: any). `needs_accelerators`: core refuses to plan it for the host's CPU, which is the
+    hardware of a suite that names none. `counters`, `reset_cache`: the method of that name is
+    implemented. `control_timeout_s`: limit of each request through :class:`ServerClient`; an engine
+    that compiles may answer none for a minute.
+
+    The following are shown to users, who compare engines by them. `precisions`: of the weights that
+    it is known to load. `speculation`: methods of drafting (``ngram``, ``draft``, ``eagle``,
+    ``eagle3``, ``mtp``). `kv_transfer`: what carries the KV cache from prefill to decode
+    (``nixl``, ``mooncake``, ``mori``, ...). `kv_offload`: where the KV cache may be kept besides
+    the accelerator's memory. `prefix_caching_off`: a server can be started without a prefix cache.
+    `tool_calls`: it finds tool calls in answers. `wide_ep`: experts may be spread over hosts; core
+    refuses that otherwise.
+
+    `lacks`: why it cannot do something, by the name of the axis, role, precision or field: a short
+    sentence with version and source. Core refuses weights of a precision named here, and gives the
+    reason where it refuses anything else that is.
     """
 
     starts_server: bool = True
     weight_formats: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
     roles: tuple[str, ...] = (SERVER,)
-    wraps: tuple[str, ...] = ()
     hardware: tuple[str, ...] = ()
     needs_accelerators: bool = False
     counters: bool = False
     reset_cache: bool = False
+    control_timeout_s: float = attrs.field(default=5.0, validator=attrs.validators.gt(0))
+    precisions: tuple[str, ...] = ()
+    speculation: tuple[str, ...] = ()
+    kv_transfer: tuple[str, ...] = ()
+    kv_offload: tuple[str, ...] = ()
+    prefix_caching_off: bool = False
+    tool_calls: bool = False
+    wide_ep: bool = False
+    lacks: FrozenMap[str] = FrozenMap()
 
+    def __attrs_post_init__(self) -> None:
+        both = [name for name in self.lacks if name in self.names]
+        if both:
+            raise ValueError(f"an engine cannot both have and lack {', '.join(both)}")
 
-@attrs.frozen(kw_only=True)
-class HardwareFacts:
-    """The hardware a plan is made for. `kind` is the plugin's name, `sku` a name of its catalogue,
-    `count` the number of accelerators.
-    """
-
-    kind: str
-    sku: str
-    count: int = 1
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it can do: values of the fields that list names, and fields that are True."""
+        found: list[str] = []
+        for field in attrs.fields(type(self)):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                found += value
+            elif value is True:
+                found.append(field.name)
+        return tuple(found)
 
 
 @attrs.frozen(kw_only=True)
@@ -56,21 +88,25 @@ class ServingNeeds:
 
     `context_tokens` is per request; `concurrency` is the largest number of requests in flight.
     `prefix_caching` False asks for a server that computes every prompt from scratch.
+    `real_acceptance` asks for one that simulates no acceptance of drafts, whatever the options say.
     """
 
     context_tokens: int | None = None
     concurrency: int = 1
     prefix_caching: bool = False
     logprobs: bool = False
+    real_acceptance: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class EngineRequest:
     """Everything an engine may use to make its plan. Plain data.
 
-    `model`: the name the user typed. `served_name`: the model name in requests. `weights`: the
-    selected ones, None if the engine brings its own model. `layout`: pools with their topologies;
-    `layout.accelerators` is the number of all accelerators.
+    `model`: the model's name. `served_name`: the model name in requests. `weights`: the selected
+    ones, None if the engine brings its own model. `layout`: pools with their topologies;
+    `layout.accelerators` is the number of all accelerators. `extra_weights`: the model's draft
+    models, heads and adapters by name; core finds those whose symbol ``{weights:NAME}`` the plan
+    contains. `parsers`: the model's for this engine, None if unknown.
     """
 
     model: str
@@ -80,27 +116,80 @@ class EngineRequest:
     hardware: HardwareFacts
     layout: Layout
     needs: ServingNeeds
+    extra_weights: FrozenMap[Weights] = FrozenMap()
+    parsers: Parsers | None = None
+
+    def weights_named(self, name: str, *purposes: str) -> Weights:
+        """The extra weights of that name, for one of these purposes (none given: any).
+
+        Raises:
+            UsageError: the model has none of that name, or they are for something else.
+        """
+        known = ", ".join(f"{key} ({w.purpose})" for key, w in self.extra_weights.items())
+        found = self.extra_weights.get(name)
+        if found is None:
+            raise UsageError(
+                f"the model {self.model!r} has no weights named {name!r}",
+                hint=f"besides its own it has: {known or 'none'}",
+            )
+        if purposes and found.purpose not in purposes:
+            raise UsageError(
+                f"the weights {name!r} of the model {self.model!r} are for {found.purpose!r}, not "
+                f"for {' or '.join(map(repr, purposes))}",
+                hint=f"besides its own it has: {known}",
+            )
+        return found
 
 
 @attrs.frozen(kw_only=True)
 class Counters:
     """An engine's own counters in a common vocabulary; None for counters it does not have.
 
-    Cumulative since the server started, except the gauges `running`, `waiting` and `kv_usage`.
-    `prompt_tokens` counts all prompt tokens, computed or read from a cache; `cached_prompt_tokens`
-    those read from a cache.
+    Cumulative since the server started, except the gauges `running`, `waiting`, `kv_usage` and
+    `kv_capacity_tokens`. `prompt_tokens` counts all prompt tokens, computed or read from a cache;
+    `cached_prompt_tokens` those read from a cache. `requests` counts successful ones, `finished` by
+    the reason why they ended.
+
+    Speculation: `drafts` are rounds of drafting, `draft_tokens` what they proposed,
+    `accepted_draft_tokens` what the target model accepted, `accepted_by_position` the same by the
+    position in the draft.
+
+    `external_cached_prompt_tokens`: prompt tokens read from a cache outside of the engine's own,
+    such as one in host memory or on other hosts. `kv_capacity_tokens`: what the KV cache can hold,
+    on all replicas together. `preemptions` counts requests whose KV cache was taken from them.
+    `kv_usage` is the share of the KV cache in use, 0 to 1, where it is fullest. `queue_time_s`,
+    `prefill_time_s`, `decode_time_s`: how long requests waited to be scheduled, until their first
+    token, and after it.
     """
 
     prompt_tokens: float | None = None
     cached_prompt_tokens: float | None = None
     generated_tokens: float | None = None
     requests: float | None = None
+    finished: FrozenMap[float] | None = None
     running: float | None = None
     waiting: float | None = None
+    drafts: float | None = None
     draft_tokens: float | None = None
     accepted_draft_tokens: float | None = None
+    accepted_by_position: tuple[float, ...] | None = None
     preemptions: float | None = None
     kv_usage: float | None = None
+    external_cached_prompt_tokens: float | None = None
+    kv_capacity_tokens: float | None = None
+    queue_time_s: Histogram | None = None
+    prefill_time_s: Histogram | None = None
+    decode_time_s: Histogram | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Diagnosis:
+    """Why a server failed, by its log. `cause`: one sentence, which names the value or the file
+    that is wrong; `hint`: what the user can do.
+    """
+
+    cause: str
+    hint: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -110,8 +199,18 @@ class Reply:
     status: int
     text: str
 
+    def data(self) -> dict[str, Any]:
+        """The JSON object of a response with status 200; empty if it is another status, or no
+        object.
+        """
+        try:
+            found = json.loads(self.text) if self.status == 200 else {}
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
-class Server(Protocol):
+
+class ServerClient(Protocol):
     """A running deployment, as engine plugins access it. Core owns time limits and keys."""
 
     @property
@@ -125,6 +224,17 @@ class Server(Protocol):
         """Send a POST request with a JSON body. Raises ConnectionError if the server does not
         answer.
         """
+
+
+def metrics_page(server: ServerClient, endpoint: int = 0, path: str = "/metrics") -> MetricsPage:
+    """What a server's page of metrics says now; without metrics if there is none.
+
+    Raises:
+        ConnectionError: the server does not answer.
+    """
+    at = server.endpoints[endpoint]
+    reply = server.get(path, endpoint=endpoint)
+    return parse_metrics(reply.text if reply.status == 200 else "", role=at.role, index=at.index)
 
 
 @attrs.frozen(kw_only=True)
@@ -142,15 +252,6 @@ class Negotiation:
     pages: tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class EngineContext:
-    """What core gives an engine besides its options. `engine` returns another engine by name, so
-    that an orchestrator can wrap its workers without importing it.
-    """
-
-    engine: Callable[[str], Engine]
-
-
 class Engine(ABC):
     """One engine. Only :meth:`plan` is required; the other defaults mean "not supported"."""
 
@@ -163,7 +264,9 @@ class Engine(ABC):
         """
 
     def worker(self, request: EngineRequest, role: str) -> ProcessSpec:
-        """The process of one role, for an engine that wraps this one. Pure.
+        """The processes of one pool, by its key, for an engine that wraps this one: with the flags
+        that say how the model is run, without those of the HTTP server. Pure. By default, as
+        planned.
 
         Raises:
             KeyError: the plan has no such role.
@@ -186,7 +289,7 @@ class Engine(ABC):
         """
         return None
 
-    def ready(self, server: Server) -> bool:
+    def ready(self, server: ServerClient) -> bool:
         """Whether the server reports ready. By default: ``GET /health`` answers 200.
 
         Called several times a second until it returns True; a ConnectionError means "not yet". The
@@ -194,6 +297,12 @@ class Engine(ABC):
         the first codec of the dialect.
         """
         return server.get("/health").status == 200
+
+    def synthetic_acceptance(self, plan: LaunchPlan) -> bool:
+        """Whether `plan`, with the settings of all layers, simulates how many drafted tokens are
+        accepted. The answers of such a server are not the model's: no eval is asked there. Pure.
+        """
+        return False
 
     def planned_version(self) -> str | None:
         """The version or image digest that would be started, if it is known before the start.
@@ -210,26 +319,46 @@ class Engine(ABC):
         """
         return None
 
-    def version(self, server: Server) -> str | None:
+    def version(self, server: ServerClient) -> str | None:
         """The version that the running server reports."""
         return None
 
-    def facts(self, server: Server) -> FrozenMap[str]:
+    def facts(self, server: ServerClient) -> FrozenMap[str]:
         """Other facts that the running server reports, for provenance."""
         return FrozenMap()
 
-    def reset_cache(self, server: Server) -> bool | None:
+    def reset_cache(self, server: ServerClient) -> bool | None:
         """Empty the prefix cache before and after a repeat. False if the server did not do it;
         None if this server has no such request.
         """
         return None
 
-    def quiescent(self, server: Server) -> bool | None:
+    def quiescent(self, server: ServerClient) -> bool | None:
         """Whether the server has no running and no waiting requests; None if it does not report
         them.
         """
         return None
 
-    def counters(self, text: str) -> Counters:
-        """Parse the text of a metrics page. Pure."""
+    def counters(self, pages: Sequence[MetricsPage]) -> Counters:
+        """The deployment's counters, from the metrics pages of its processes. Pure.
+
+        The engine knows what may be added up: a prompt that a prefill process computes and a decode
+        process continues counts once. ``merge_pages`` adds up pages whose sums are meant. Core also
+        asks for the counters of each page alone, to keep them by role and replica.
+        """
         return Counters()
+
+    def diagnose(self, log: str) -> Diagnosis | None:
+        """Why a process died or did not get ready, by the end of its log. Pure.
+
+        None (the default): unknown; core then shows the lines of the log that name an error.
+        """
+        return None
+
+    def phase(self, log: str) -> str | None:
+        """What a process that is starting does, by the end of its log, in a few words such as
+        ``loading weights 45 %``. Pure.
+
+        None (the default): unknown. Called once a second until the server is ready.
+        """
+        return None

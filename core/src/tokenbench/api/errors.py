@@ -2,8 +2,8 @@
 
 Each error is shown as two lines (``error:``, ``hint:``) and ends the command with its exit code.
 Any other exception is shown as a bug. Exit codes: 0 ok, 1 the machine or bench itself failed, 2
-usage, 3 plugin, 4 hardware absent, 5 engine, 6 measurement invalid or accuracy gate failed, 130
-interrupted.
+usage, 3 plugin, 4 hardware absent, 5 engine, 6 measurement invalid or accuracy gate failed, 7 a
+regression found by ``bench compare``, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -9,7 +11,7 @@ from typing import Any, Protocol
 import attrs
 
 from .frozen import FrozenMap
-from .workload import ChatPrompt, TextPrompt
+from .workload import ChatPrompt, TextPrompt, ToolCall
 
 
 @attrs.frozen(kw_only=True)
@@ -19,29 +21,59 @@ class EvalNeeds:
 
     `codec`: name of the codec for the questions, whatever codec the workload uses; the server must
     serve it. `context_tokens` covers prompt and answer. `logprobs`: the eval reads prompt
-    log-probabilities. `real_acceptance`: speculative decoding must use its real acceptance rate,
-    not a simulated one; core does not use it yet.
+    log-probabilities. `real_acceptance`: drafts of speculative decoding must be verified by the
+    model: with a simulated acceptance rate, answers are not the model's. False only for an eval
+    that does not judge answers.
     """
 
     codec: str = "openai-chat"
     context_tokens: int | None = None
     logprobs: bool = False
-    real_acceptance: bool = False
+    real_acceptance: bool = True
 
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """One item. `id` is stable across versions of the plugin; `text` is for display."""
+    """One item. `id` is stable across versions of the plugin; `text` is for display, and tells two
+    runs apart whose questions have the same ids. `stratum`: the group of questions it belongs to,
+    such as its subject; see :func:`stratified_subset`.
+    """
 
     id: str
     text: str
+    stratum: str = ""
+
+
+def stratified_subset(
+    questions: Sequence[Question], limit: int | None, seed: int
+) -> tuple[Question, ...]:
+    """`limit` questions, drawn without replacement so that each stratum has its share of them, to
+    about one question. All of them, as they are, if there are no more than that.
+
+    The same arguments give the same questions; a larger limit adds questions.
+    """
+    if limit is None or limit >= len(questions):
+        return tuple(questions)
+    dice = random.Random(seed)
+    strata: dict[str, list[Question]] = collections.defaultdict(list)
+    for question in questions:
+        strata[question.stratum].append(question)
+    placed = []
+    for stratum in sorted(strata):
+        members = strata[stratum]
+        dice.shuffle(members)
+        # Evenly over the whole order, from a random start: any first part has a fair share.
+        start = dice.random()
+        placed += [((i + start) / len(members), dice.random(), q) for i, q in enumerate(members)]
+    placed.sort(key=lambda one: one[:2])
+    return tuple(question for *_, question in placed[:limit])
 
 
 @attrs.frozen(kw_only=True)
 class EvalSample:
-    """One answer. `question` is the id of the question. `score` is set if a harness graded the
-    answer while asking; otherwise :meth:`Eval.score` grades it. `details`: what was extracted from
-    the answer, or anything else that explains the score.
+    """One answer. `question` is the id of the question. `score`, in [0, 1], is set if a harness
+    graded the answer while asking; otherwise :meth:`Eval.score` grades it. `details`: what was
+    extracted from the answer, or anything else that explains the score.
     """
 
     question: str
@@ -57,7 +89,8 @@ class EvalScore:
 
     `variant` names the task variant and version: scores of different variants are not comparable.
     The score is judged against the model's :class:`AccuracyThreshold` for this eval; without one it
-    is reported as ``not run``, with its interval.
+    is reported as ``not run``, with its interval. `others`: other metrics of the same answers, by
+    name, for information.
     """
 
     metric: str
@@ -65,6 +98,7 @@ class EvalScore:
     n: int
     correct: float
     variant: str
+    others: FrozenMap[float] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +115,22 @@ class Generation:
     extra_body: FrozenMap[Any] = FrozenMap()
 
 
-class EvalServer(Protocol):
+@attrs.frozen(kw_only=True)
+class Answer:
+    """The answer to a generation request. `text` has neither reasoning nor tool calls.
+
+    `finish`: why it ended, in the protocol's word (``stop``, ``length``, ``tool_calls``), None if
+    the codec does not tell. `tokens`: generated tokens, reasoning included, None if unknown.
+    """
+
+    text: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: str | None = None
+    tokens: int | None = None
+
+
+class EvalClient(Protocol):
     """The server as an eval sees it, in the eval worker's process."""
 
     @property
@@ -107,10 +156,15 @@ class EvalServer(Protocol):
         """The API key from the environment, None without one. Never store or print it."""
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
+        """The texts of :meth:`answers`."""
+
+    def answers(self, requests: Sequence[Generation]) -> Sequence[Answer]:
         """The answers, in order. Each is on disk as soon as it is there.
 
-        A request that fails with 408, 425, 429, 5xx, a timeout or a broken connection is sent
-        again, up to four times, with growing pauses; ``Retry-After`` is respected up to a minute.
+        A request that fails because the connection or the stream breaks or times out, or with 429
+        or 503 (408, 502 and 504, by which a proxy reports such a failure), is sent again, up to
+        four times, with growing pauses; ``Retry-After`` is respected up to a minute. An answer is
+        never asked for again, whatever it is.
 
         Raises:
             EngineError: a request got no answer even so. Do not catch it: core asks each question
@@ -128,18 +182,23 @@ class Eval(ABC):
 
     @abstractmethod
     def questions(self, seed: int) -> Sequence[Question]:
-        """The items to ask. If the options limit their number, `seed` selects them."""
+        """The items to ask. If the options limit their number, `seed` selects them
+        (:func:`stratified_subset`).
+        """
 
     @abstractmethod
-    def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
-        """Answers to a batch, one sample per question, in order. Core chooses the size of a batch,
-        may stop between batches, and may ask questions of a batch again, one by one.
+    def ask(self, batch: Sequence[Question], server: EvalClient) -> Sequence[EvalSample]:
+        """Answers to a batch, one sample per question, in order. Core chooses the order of all
+        questions and the size of a batch, may stop between batches, and may ask questions of a
+        batch again, one by one.
 
         Each instance is used with one server only.
         """
 
     @abstractmethod
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
-        """Grade and aggregate the samples. Pure: the same samples give the same score. Core adds
-        the questions that got no answer.
+        """Grade and aggregate the samples. Pure: the same samples give the same score. `correct` of
+        several samples is the sum of what each of them alone gives: core grades them one by one,
+        to stop early and to compare two runs question by question. Core adds the questions that
+        got no answer.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import TypeVar, Union
 
 V_co = TypeVar("V_co", covariant=True)
 W = TypeVar("W")
@@ -47,3 +47,7 @@ class FrozenMap(Mapping[str, V_co]):
         position.
         """
         return FrozenMap({**self._items, **other})
+
+
+JsonScalar = str | int | float | bool | None
+JsonValue = Union[JsonScalar, "tuple[JsonValue, ...]", "FrozenMap[JsonValue]"]

@@ -2,7 +2,7 @@
 
 A plugin is a module named by an entry point. It implements the hooks it needs and marks each with
 ``@hookimpl``. *Register* hooks return specs, the *amend* hook changes launch plans, *observe* hooks
-receive events. An implementation may omit arguments it does not use.
+receive events. An implementation may omit arguments; `options` is None without `bench_use_options`.
 
 The name of an entry point is the name of a spec that the module registers. A module with several
 specs, of one kind or several, needs an entry point for each.
@@ -15,11 +15,11 @@ in a suite, for amendments and observers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import attrs
 import pluggy
 
-from .engine import EngineRequest
+from .amend_request import AmendRequest
 from .events import (
     DeploymentReady,
     EvalFinished,
@@ -43,14 +43,6 @@ from .specs import (
 PROJECT = "tokenbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
-
-
-@attrs.frozen(kw_only=True)
-class AmendRequest:
-    """The input of an amendment: the engine's name and the request its plan was made for."""
-
-    engine: str
-    request: EngineRequest
 
 
 # -- register: pure, no network, no probing, no heavy import ------------------------------------
@@ -82,11 +74,10 @@ def bench_register_engines() -> Sequence[EngineSpec]:  # type: ignore[empty-body
 
 @hookspec
 def bench_register_hardware() -> Sequence[HardwareSpec]:  # type: ignore[empty-body]
-    """Hardware: a catalogue of chips, a probe of this host, and a sampler.
+    """Hardware: a catalogue of chips, and a program that finds and samples them on hosts.
 
     Called once by the loader when a plugin of this module is first requested, and in a separate
     process by ``bench plugins list --check`` and by the conformance kit.
-    Also called by the telemetry agent, on every host of a deployment.
 
     Must not: use network, devices, files or processes; import heavy packages; depend on anything
     outside the module. Import what a factory needs inside the factory.
@@ -107,7 +98,7 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:  # type: ignore[empty-b
 
 @hookspec
 def bench_register_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
-    """Models: weights, architecture, recipes, thresholds. Data only, without a factory.
+    """Models: weights, architecture, recipes, thresholds. Data, or a factory that reads files.
 
     Called once by the loader when a plugin of this module is first requested, and in a separate
     process by ``bench plugins list --check`` and by the conformance kit.
@@ -117,9 +108,9 @@ def bench_register_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
 
     Example::
 
-        from tokenbench.api import ModelSpec, Weights, hookimpl
+        from tokenbench.api import ModelSpec, hookimpl, hub_weights
 
-        BF16 = Weights(precision="bf16", format="safetensors", source="hub:o/mine", revision="1")
+        BF16 = hub_weights("bf16", "o/mine", revision="1a2b3c")
 
         @hookimpl
         def bench_register_models():
@@ -253,14 +244,34 @@ def bench_register_codecs() -> Sequence[CodecSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
-def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
+def bench_use_options() -> type[Any]:  # type: ignore[empty-body]
+    """The options class of this module's amendment and observers (``--use NAME:key=value``).
+
+    Called by the loader when the module is used. Must not: depend on anything outside the module.
+
+    Example::
+
+        from tokenbench.api import hookimpl, option, options
+
+        @options
+        class Options:
+            protocol: str = option(default="tcp", help="transfer protocol")
+
+        @hookimpl
+        def bench_use_options():
+            return Options
+    """
+
+
+@hookspec
+def bench_amend_launch(request: AmendRequest, plan: LaunchPlan, options: Any) -> Amendment | None:
     """A change to a launch plan, with its reason; None for no change.
 
     Called by the planner while planning, once per deployment and loaded plugin, with the plan
     as the engine made it. Plugins that only amend are loaded if a suite's ``use`` names them.
-    Amendments override the settings of hardware and recipes; the suite's own settings override
-    amendments. Core rejects contradicting amendments and names both plugins. The source of each
-    setting is shown by ``bench plan --explain``.
+    Amendments override the settings of hardware and recipes (`recipes_win`: of hardware only); the
+    suite's own settings override amendments. Contradicting amendments are refused by name. ``bench
+    plan --explain`` shows where settings come from. Refuse what cannot work with a UsageError.
 
     Must not: read facts of this machine (a plan is pure), raise for an unknown engine, or name a
     role that the plan does not have.
@@ -278,17 +289,16 @@ def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | N
     """
 
 
-# -- observe: a failure is logged with the plugin's name; the measurement is kept ----------------
+# -- observe: an exception is logged with the plugin's name and does not stop the run -------------
 
 
 @hookspec
-def bench_run_started(event: RunStarted) -> None:
+def bench_run_started(event: RunStarted, options: Any) -> None:
     """A run starts: its directory exists, no process is running yet.
 
     Called once per run by the runner, for each loaded plugin.
 
-    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
-    do not stop the run.
+    Must not: change the run, print, or take long.
 
     Example::
 
@@ -301,13 +311,12 @@ def bench_run_started(event: RunStarted) -> None:
 
 
 @hookspec
-def bench_deployment_ready(event: DeploymentReady) -> None:
+def bench_deployment_ready(event: DeploymentReady, options: Any) -> None:
     """A server generated its first token.
 
     Called once per deployment and eval twin by the runner, before anything is measured.
 
-    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
-    do not stop the run.
+    Must not: change the run, print, or take long.
 
     Example::
 
@@ -320,13 +329,12 @@ def bench_deployment_ready(event: DeploymentReady) -> None:
 
 
 @hookspec
-def bench_point_started(event: PointStarted) -> None:
+def bench_point_started(event: PointStarted, options: Any) -> None:
     """A point is about to be measured.
 
     Called once per point by the runner, before its warm-up. The measurement waits for it.
 
-    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
-    do not stop the run.
+    Must not: change the run, print, or take long.
 
     Example::
 
@@ -339,13 +347,12 @@ def bench_point_started(event: PointStarted) -> None:
 
 
 @hookspec
-def bench_point_finished(event: PointFinished) -> None:
+def bench_point_finished(event: PointFinished, options: Any) -> None:
     """A point's result is on disk.
 
     Called once per point by the runner, between measurements, also for failed points.
 
-    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
-    do not stop the run.
+    Must not: change the run, print, or take long.
 
     Example::
 
@@ -358,13 +365,12 @@ def bench_point_finished(event: PointFinished) -> None:
 
 
 @hookspec
-def bench_eval_finished(event: EvalFinished) -> None:
+def bench_eval_finished(event: EvalFinished, options: Any) -> None:
     """An eval's outcome is on disk.
 
     Called once per eval by the runner, after the score was compared with its threshold.
 
-    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
-    do not stop the run.
+    Must not: change the run, print, or take long.
 
     Example::
 
@@ -377,13 +383,12 @@ def bench_eval_finished(event: EvalFinished) -> None:
 
 
 @hookspec
-def bench_run_finished(event: RunFinished) -> None:
+def bench_run_finished(event: RunFinished, options: Any) -> None:
     """All results are on disk and every process has stopped.
 
     Called once per run by the runner, also if the run failed or was interrupted.
 
-    Must not: change the run, print, or take long. Exceptions are logged with the plugin's name and
-    do not stop the run.
+    Must not: change the run, print, or take long.
 
     Example::
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
+from .architecture import BYTES_PER_PARAMETER, Architecture, expert_parameters
+from .context import PluginContext
+from .flags import FlagValue
 from .frozen import FrozenMap
-from .launch import FlagValue
+from .options import NoOptions
+
+PURPOSES = ("main", "draft", "eagle", "mtp", "adapter")
+"""What weights are for: the model itself; a small model that drafts; an EAGLE head; a separate MTP
+head; a LoRA adapter.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -17,8 +26,10 @@ class Weights:
 
     `precision` is the name that `--weights` and recipes use; `format` is one of the engine's
     `weight_formats`. `source`: ``package:DIST/PATH`` (a file of an installed distribution),
-    ``file:PATH`` or ``hub:ORG/NAME`` (the engine downloads it). With `size_bytes` and `sha256`,
-    core detects missing, truncated and modified files before it starts an engine.
+    ``file:PATH`` (a file or a folder) or ``hub:ORG/NAME`` (the engine downloads it). With
+    `size_bytes` and `sha256`, core detects missing, truncated and modified files before it starts
+    an engine. `size_bytes` of a folder or a repository is that of its weight files together.
+    `purpose` is one of `PURPOSES`.
     """
 
     precision: str
@@ -28,24 +39,47 @@ class Weights:
     size_bytes: int | None = None
     sha256: str | None = None
     license: str | None = None
+    purpose: str = attrs.field(default="main", validator=attrs.validators.in_(PURPOSES))
 
 
-@attrs.frozen(kw_only=True)
-class Architecture:
-    """The model's shape; None for unknown values. Counts, except for fields named otherwise."""
+def hub_weights(
+    precision: str,
+    repository: str,
+    *,
+    revision: str = "main",
+    size_bytes: int | None = None,
+    license: str | None = None,
+    purpose: str = "main",
+) -> Weights:
+    """Weights in a repository ORG/NAME of the Hugging Face hub, in the format ``hf``: a folder with
+    config.json and safetensors files. Name the commit as `revision` where it is known.
+    """
+    return Weights(
+        precision=precision,
+        format="hf",
+        source=f"hub:{repository}",
+        revision=revision,
+        size_bytes=size_bytes,
+        license=license,
+        purpose=purpose,
+    )
 
-    parameters: int | None = None
-    active_parameters: int | None = None
-    layers: int | None = None
-    hidden: int | None = None
-    heads: int | None = None
-    kv_heads: int | None = None
-    experts: int | None = None
-    active_experts: int | None = None
-    mtp_heads: int | None = None
-    vocabulary: int | None = None
-    context_tokens: int | None = None
-    kv_bytes_per_token: int | None = None
+
+def weight_bytes(weights: Weights, shape: Architecture) -> int | None:
+    """Bytes that weights take in memory, on all accelerators of one replica together; None if
+    unknown. The size of their files; else an estimate: every parameter in their precision, or only
+    those of routed experts, the rest in bf16, for a 4-bit precision of a model with experts. An
+    estimate is good to about 10 %: what else a checkpoint leaves unquantised is not known here.
+    """
+    if weights.size_bytes is not None:
+        return weights.size_bytes
+    each = BYTES_PER_PARAMETER.get(weights.precision)
+    if each is None or shape.parameters is None:
+        return None
+    experts = expert_parameters(shape)
+    if each >= 1 or experts is None or experts > shape.parameters:
+        return round(shape.parameters * each)
+    return round(experts * each + (shape.parameters - experts) * BYTES_PER_PARAMETER["bf16"])
 
 
 @attrs.frozen(kw_only=True)
@@ -69,10 +103,26 @@ class Recipe:
 
 
 @attrs.frozen(kw_only=True)
+class Parsers:
+    """The names under which an engine knows the model's parsers of tool calls and of reasoning
+    text, and its tokenizer mode. Engines use them if the user asks for tool calls or reasoning.
+    """
+
+    engine: str
+    tool: str | None = None
+    reasoning: str | None = None
+    tokenizer_mode: str | None = None
+    source: str
+    date: str
+
+
+@attrs.frozen(kw_only=True)
 class AccuracyThreshold:
     """The minimum score of this model in an eval, with the source of that number.
 
-    `variant` names the eval's task variant and version that the number is valid for (None: any).
+    `variant`: the number is valid for variants of the eval that begin with this text (None: any).
+    `precision`: for weights of this precision (None: any). `baseline`: what a sound deployment of
+    the model scored there, with a source of its own.
     """
 
     eval: str
@@ -81,6 +131,8 @@ class AccuracyThreshold:
     date: str
     variant: str | None = None
     precision: str | None = None
+    baseline: float | None = None
+    baseline_source: str | None = None
 
 
 class Tokenizer(ABC):
@@ -110,12 +162,28 @@ class ModelSpec:
     """A model, as data. `tokenizer` takes the local path of the selected weights (empty for a model
     without weights) and is called once, when first needed; None: only the server's tokenizer is
     available.
+
+    `aliases`: other names; each needs an entry point of its own, like the name. `extra_weights`:
+    draft models, EAGLE and MTP heads and adapters, by the name that an engine's options use.
+    `chat_template`: its text. `facts`: what else of the model can change a result, for the records
+    of a run.
+
+    A plugin for many models has `options` and a `factory`, which returns the spec of the
+    model that they describe. It may read files. What its registered spec says besides name and
+    summary is not used.
     """
 
     name: str
     summary: str
-    weights: tuple[Weights, ...]
+    weights: tuple[Weights, ...] = ()
     architecture: Architecture = Architecture()
     recipes: tuple[Recipe, ...] = ()
     thresholds: tuple[AccuracyThreshold, ...] = ()
     tokenizer: Callable[[str], Tokenizer] | None = None
+    aliases: tuple[str, ...] = ()
+    extra_weights: FrozenMap[Weights] = FrozenMap()
+    parsers: tuple[Parsers, ...] = ()
+    chat_template: str | None = None
+    facts: FrozenMap[str] = FrozenMap()
+    options: type[Any] = NoOptions
+    factory: Callable[[Any, PluginContext], ModelSpec] | None = None

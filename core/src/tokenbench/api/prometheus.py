@@ -1,32 +1,240 @@
-"""Parses metrics pages in Prometheus' text format, as engines serve them.
+"""Metrics pages in Prometheus' text format, as engines serve them.
 
-Format: prometheus.io, "Exposition formats", text-based format 0.0.4 (read 2026-11). Covers what
-counters need: samples, summed over their label sets. `_sum`, `_count` and `_bucket` of histograms
-are separate names.
+Formats: prometheus.io, "Exposition formats", text-based format 0.0.4, and OpenMetrics 1.0 (read
+2026-11). Not `prometheus_client.parser` (0.26.0): one bad line of a page makes it raise, it takes
+an exemplar for a timestamp, and importing it costs more than all of `tokenbench.api`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import re
+from collections.abc import Callable, Iterable, Sequence
 
-# name, optional {labels} (label values may contain any escaped character, also braces), value
+import attrs
+
+from .frozen import FrozenMap
+from .topology import SERVER
+
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+# name, labels in braces (label values may contain any escaped character, also braces), value; a
+# timestamp and an exemplar may follow.
 _SAMPLE = re.compile(
-    r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(\S+)(?:\s+-?\d+)?(?:\s+#.*)?$'
+    r"[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)?[ \t]*(?:\{((?:[^\"}]|" + _TEXT + r")*)\})?[ \t]*"
+    r"(?<=[ \t}])([^ \t{}]+)(?:[ \t]+[^ \t#]+)?[ \t]*(?:#.*)?\r?",
+    re.DOTALL,
 )
+_LABEL = re.compile(r"(?:([a-zA-Z_][a-zA-Z0-9_]*|" + _TEXT + r")[ \t]*=[ \t]*)?(" + _TEXT + ")")
+_TYPE = re.compile(r"[ \t]*#[ \t]*TYPE[ \t]+(\S+)[ \t]+(\w+)[ \t]*\r?")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_created", "_info")
+# The label of a histogram's bucket: its upper bound.
+_BOUND = "le"
 
 
-def parse_prometheus(text: str) -> dict[str, float]:
-    """Values by metric name, summed over labels. NaN and lines that are not samples are skipped."""
-    sums: dict[str, float] = {}
-    for line in text.splitlines():
-        match = _SAMPLE.match(line.strip())
-        if match is None:
+@attrs.frozen(kw_only=True)
+class Series:
+    """One sample of a page: its labels and its value."""
+
+    labels: FrozenMap[str]
+    value: float
+
+
+@attrs.frozen(kw_only=True)
+class Histogram:
+    """A cumulative histogram, or the sum and count of a summary.
+
+    `sum` and `count` are of all observations. `buckets`: pairs of an upper bound and the number of
+    observations up to it, by ascending bound; the last bound is infinite. Empty for a summary.
+    """
+
+    sum: float
+    count: float
+    buckets: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def mean(self) -> float | None:
+        """Sum over count; None without observations."""
+        return self.sum / self.count if self.count > 0 else None
+
+    def since(self, earlier: Histogram) -> Histogram | None:
+        """The observations after `earlier`; None if they shrank: the server was restarted."""
+        before = dict(earlier.buckets)
+        buckets = tuple((at, n - before[at]) for at, n in self.buckets if at in before)
+        counts = (self.count - earlier.count, *(n for _, n in buckets))
+        if min(counts) < 0:
+            return None
+        return Histogram(sum=self.sum - earlier.sum, count=counts[0], buckets=buckets)
+
+    def quantile(self, q: float) -> float | None:
+        """The value below which a share `q` of the observations lies; None if unknown.
+
+        Linear within a bucket, from zero in the first one; in the last one, its lower bound. As
+        PromQL's ``histogram_quantile`` (prometheus.io, "Query functions", read 2026-11).
+        """
+        if not self.buckets or not (total := self.buckets[-1][1]):
+            return None
+        rank, low, below = q * total, 0.0, 0.0
+        for number, (high, count) in enumerate(self.buckets):
+            if count >= rank and count > below:
+                if math.isinf(high):
+                    return low if number else None
+                if not number and high <= 0:
+                    return high
+                return low + (high - low) * (rank - below) / (count - below)
+            low, below = high, count
+        return None
+
+
+@attrs.frozen(kw_only=True)
+class MetricsPage:
+    """A parsed metrics page, and the process that served it: what it does (`role`), the key of its
+    pool, its replica (`index`) and its rank in the replica.
+
+    `samples`: series by the name of the sample (``NAME_total``, ``NAME_bucket``). `types`: types by
+    the name after ``# TYPE``.
+
+    The methods take labels as keywords: ``page.sum("x_total", engine="0")``. They skip values that
+    are not finite, and return None if nothing is left.
+    """
+
+    role: str = SERVER
+    pool: str = SERVER
+    index: int = 0
+    rank: int = 0
+    samples: FrozenMap[tuple[Series, ...]] = FrozenMap()
+    types: FrozenMap[str] = FrozenMap()
+
+    def series(self, name: str, /, **labels: str) -> tuple[Series, ...]:
+        """All series of a sample that have these labels."""
+        found = self.samples.get(name, ())
+        if not labels:
+            return found
+        return tuple(one for one in found if labels.items() <= one.labels.items())
+
+    def sum(self, name: str, /, **labels: str) -> float | None:
+        """Sum over series: of counters, and of gauges that count something."""
+        return self._over(sum, name, labels)
+
+    def max(self, name: str, /, **labels: str) -> float | None:
+        """Largest of the series: of gauges that are shares or levels."""
+        return self._over(max, name, labels)
+
+    def mean(self, name: str, /, **labels: str) -> float | None:
+        """Mean over series."""
+        return self._over(lambda values: sum(values) / len(values), name, labels)
+
+    def by(self, name: str, label: str, /, **labels: str) -> FrozenMap[float] | None:
+        """Sums over the series with the same value of one label."""
+        found: dict[str, float] = {}
+        for one in self.series(name, **labels):
+            if label in one.labels and math.isfinite(one.value):
+                key = one.labels[label]
+                found[key] = found.get(key, 0.0) + one.value
+        return FrozenMap(found) if found else None
+
+    def histogram(self, name: str, /, **labels: str) -> Histogram | None:
+        """A histogram or summary, added up over its series; None if its sum or count is missing.
+
+        Series with different buckets have those bounds that all of them have.
+        """
+        total, count = self.sum(f"{name}_sum", **labels), self.sum(f"{name}_count", **labels)
+        if total is None or count is None:
+            return None
+        series: dict[frozenset[tuple[str, str]], dict[float, float]] = {}
+        for one in self.series(f"{name}_bucket", **labels):
+            bound = _number(one.labels.get(_BOUND, ""))
+            if bound is not None and not math.isnan(bound):
+                rest = frozenset(item for item in one.labels.items() if item[0] != _BOUND)
+                buckets = series.setdefault(rest, {})
+                buckets[bound] = buckets.get(bound, 0.0) + one.value
+        bounds = sorted(set.intersection(*map(set, series.values()))) if series else []
+        added = tuple((at, sum(one[at] for one in series.values())) for at in bounds)
+        return Histogram(sum=total, count=count, buckets=added)
+
+    def type(self, name: str) -> str | None:
+        """``counter``, ``gauge``, ``histogram``, ``summary``: the type of a metric or of one of its
+        samples; None if the page does not say.
+        """
+        for suffix in ("", *_SUFFIXES):
+            if name.endswith(suffix) and (known := self.types.get(name.removesuffix(suffix))):
+                return known
+        return None
+
+    def _over(
+        self, of: Callable[[list[float]], float], name: str, labels: dict[str, str]
+    ) -> float | None:
+        found = [one.value for one in self.series(name, **labels) if math.isfinite(one.value)]
+        return of(found) if found else None
+
+
+def parse_metrics(text: str, *, role: str = SERVER, index: int = 0) -> MetricsPage:
+    """Parse a page. Lines that are not samples are skipped, and so are timestamps and exemplars.
+
+    Never raises: an error page has no samples.
+    """
+    samples: dict[str, list[Series]] = {}
+    types: dict[str, str] = {}
+    for line in text.split("\n"):
+        if line.lstrip(" \t").startswith("#"):
+            if (found := _TYPE.fullmatch(line)) is not None:
+                types[found[1].strip('"')] = found[2]
             continue
-        try:
-            value = float(match[2])
-        except ValueError:
+        match = _SAMPLE.fullmatch(line)
+        if match is None or (value := _number(match[3])) is None:
             continue
-        if not math.isnan(value):
-            sums[match[1]] = sums.get(match[1], 0.0) + value
-    return sums
+        quoted, labels = _labels(match[2] or "")
+        name = match[1] or quoted
+        if name is not None:
+            samples.setdefault(name, []).append(Series(labels=labels, value=value))
+    return MetricsPage(
+        role=role,
+        index=index,
+        samples=FrozenMap({name: tuple(series) for name, series in samples.items()}),
+        types=FrozenMap(types),
+    )
+
+
+def merge_pages(pages: Iterable[MetricsPage]) -> MetricsPage:
+    """One page with the series of all, so that sums are sums over all processes.
+
+    Its role and index are those of the first page.
+    """
+    merged: dict[str, tuple[Series, ...]] = {}
+    types: dict[str, str] = {}
+    all_pages: Sequence[MetricsPage] = tuple(pages)
+    for page in all_pages:
+        types |= page.types
+        for name, series in page.samples.items():
+            merged[name] = merged.get(name, ()) + series
+    first = all_pages[0] if all_pages else MetricsPage()
+    return attrs.evolve(first, samples=FrozenMap(merged), types=FrozenMap(types))
+
+
+@functools.lru_cache(maxsize=8192)
+def _labels(text: str) -> tuple[str | None, FrozenMap[str]]:
+    """Labels, and the metric's name if it is quoted within the braces. The label sets of a server
+    hardly change between its pages.
+    """
+    name, labels = None, {}
+    for key, value in _LABEL.findall(text):
+        if key:
+            labels[_unquoted(key) if key.startswith('"') else key] = _unquoted(value)
+        else:
+            name = _unquoted(value)
+    return name, FrozenMap(labels)
+
+
+def _unquoted(text: str) -> str:
+    if "\\" not in text:
+        return text[1:-1]
+    return _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], text[1:-1])
+
+
+def _number(text: str) -> float | None:
+    """A number as the format writes it, also ``NaN`` and ``+Inf``."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from .architecture import Architecture
+from .economics import Economics
 from .frozen import FrozenMap
 from .result import EvalOutcome, MetricDefinition, PointResult
 
@@ -16,6 +18,7 @@ class RunView:
     """One run, as a reporter sees it. Times are UTC, ISO 8601; `finished` is None for an unfinished
     run. `state`: ``running``, ``complete``, ``failed`` or ``interrupted``. `path`: the run
     directory. `provenance` is flat: dotted key to text. `notes`: what was not measured, and why.
+    `architectures`: the shape of the models that the run served, by name.
     """
 
     id: str
@@ -29,6 +32,7 @@ class RunView:
     provenance: FrozenMap[str]
     error: str | None = None
     notes: tuple[str, ...] = ()
+    architectures: FrozenMap[Architecture] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
@@ -36,13 +40,16 @@ class View:
     """One or more runs, the definitions of their metrics, and the terminal's properties.
 
     `definitions` has every metric that can occur. `width`: columns of the terminal. `color`:
-    colours may be used.
+    colours may be used. `economics`: costs and provisioned power, for reporters whose spec asks for
+    them; else None. Then the metrics of the results also have the shares of the speed of light, and
+    the costs at the first set of rates, with an interval and without values of repeats.
     """
 
     runs: tuple[RunView, ...]
     definitions: tuple[MetricDefinition, ...]
     width: int = 100
     color: bool = False
+    economics: Economics | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -22,11 +22,16 @@ class PointState(enum.StrEnum):
 
 
 class Measurement(enum.StrEnum):
-    """Verdict: whether the measurement may be used."""
+    """Verdict: whether the measurement may be used.
+
+    ``imported``: another tool measured it. No check of ours has judged it, so it is never one of
+    the other three.
+    """
 
     CERTIFIED = "certified"
     FLAGGED = "flagged"
     INVALID = "invalid"
+    IMPORTED = "imported"
 
 
 class Accuracy(enum.StrEnum):
@@ -96,17 +101,27 @@ class MetricDefinition:
 class EvalOutcome:
     """An eval's score on one deployment, and its verdict.
 
-    `n` counts all questions, `unanswered` those that got no answer although they were asked several
-    times; `retries`: how often a question was asked again. `value` counts an unanswered question as
-    wrong. `interval` is the 95 % Wilson interval, from the lower end if they are all wrong to the
-    upper end if they are all right. `twin_settings`: if an eval twin answered, the settings in
-    which it differed from the measured deployment.
+    `n` counts the questions that were asked, `unanswered` those that got no answer although they
+    were asked several times; `retries`: how often a question was asked again. `truncated`: answers
+    that ended at the output limit. `value` counts an unanswered question as wrong; it is None if
+    nothing was asked because of a `canary`, the fault of the server that a cheap request found.
+    `interval` is the 95 % Wilson interval, from the lower end if they are all wrong to the upper
+    end if they are all right.
+
+    `questions`: how many the eval has. If `n` is less, a gate stopped as soon as the verdict over
+    all of them was certain with `confidence`; the interval is then that over all of them, from the
+    least to the largest number of right answers that is possible with that confidence. `needed`:
+    for an undecided verdict, about how many questions would decide at this score.
+
+    `baseline`: the score of a sound deployment of the model. `others`: other metrics of the same
+    answers. `concurrency`: questions in flight. `twin_settings`: if an eval twin answered, the
+    settings in which it differed from the measured deployment.
     """
 
     eval: str
     deployment: str
     metric: str
-    value: float
+    value: float | None
     n: int
     variant: str
     interval: tuple[float, float]
@@ -117,6 +132,32 @@ class EvalOutcome:
     seconds: float | None = None
     unanswered: int = 0
     retries: int = 0
+    truncated: int = 0
+    questions: int | None = None
+    confidence: float | None = None
+    needed: int | None = None
+    canary: str | None = None
+    baseline: float | None = None
+    baseline_source: str | None = None
+    others: FrozenMap[float] = FrozenMap()
+    concurrency: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """Where an imported point comes from.
+
+    `format`: the name of the file format (``bench import results --help``). `files`: name of each
+    file, one per repeat. `row`: the row in the file, counted from 1 for the first result, None if
+    the file has one result. `url`: the source's own address of the measurement. `fields`: what the
+    source says that no other field of the result has, under the source's own names.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    row: int | None = None
+    url: str | None = None
+    fields: FrozenMap[str | int | float | bool | None] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
@@ -125,11 +166,17 @@ class PointResult:
     a point that failed may have none.
 
     `point` and `deployment` are identities. `level.label` is the load level in short (``c8``).
-    `precision` is that of the weights. `accelerators` and `layout` (``tp2``) describe the
-    deployment. `repeats`: how many were measured. `saturated`: requests queued in the server, None
-    if unknown. `error`: why the point failed.
+    `precision` is that of the weights. `accelerators` (None if unknown, which only an imported
+    result may have) and `layout` (``tp2``) describe the deployment; `roles` are the accelerators of
+    each role in a disaggregated one, None in any other. `speculation`: the method of speculative
+    decoding, ``none`` without it, None if unknown. `repeats`: how many were measured. `saturated`:
+    requests queued in the server, None if unknown. `error`: why the point failed. `notes`: what a
+    reader of the result must know, such as figures that contradict each other.
 
-    `server`: host and port of a server that was already up; None for one that the run started.
+    `devices`: the accelerators in short, with driver, firmware, power limits and uuids. `server`:
+    host and port of a server that was already up; None for one that the run started. `date`: the
+    day of the measurement, UTC, ISO 8601. `origin`: for an imported result. `classes`: metrics of
+    each class of traffic (label of turns) by itself: requests, TTFT, TPOT, E2E latency, goodput.
     """
 
     point: str
@@ -140,7 +187,7 @@ class PointResult:
     model: str
     precision: str | None
     hardware: str
-    accelerators: int
+    accelerators: int | None
     layout: str
     workload: str
     workload_options: FrozenMap[str | int | float | bool | None]
@@ -155,6 +202,13 @@ class PointResult:
     saturated: bool | None = None
     load_workers: int | None = None
     server: str | None = None
+    devices: str | None = None
     error: str | None = None
+    roles: FrozenMap[int] | None = None
+    speculation: str | None = None
+    date: str | None = None
+    notes: tuple[str, ...] = ()
+    origin: Origin | None = None
+    classes: FrozenMap[FrozenMap[Estimate]] = FrozenMap()
     schema_version: int = RESULT_SCHEMA_VERSION
     definitions_version: int = 1

@@ -170,3 +170,16 @@ def _entries(field: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{field}.{key}", item) for key, item in value.items())
     elif value not in (None, ()):
         yield field, value
+
+
+@attrs.frozen(kw_only=True)
+class HardwareFacts:
+    """The hardware a plan is made for. `kind` is the plugin's name, `sku` a name of its catalogue,
+    `count` the number of accelerators (of ranks on CPUs). `chip`: the figures of one accelerator in
+    the catalogue, for sizing; None for CPUs and chips that it does not have.
+    """
+
+    kind: str
+    sku: str
+    count: int = 1
+    chip: Sku | None = None

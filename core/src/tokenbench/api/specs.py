@@ -1,18 +1,24 @@
-"""Specs that registration hooks return: frozen, cheap to create, with lazy factories."""
+"""Specs that registration hooks return: frozen, cheap to create, with lazy factories.
+
+The `factory` of every kind takes an instance of the plugin's `options` (a codec has none:
+:class:`NoOptions`) and the context.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
 from .codec import Codec
-from .engine import Engine, EngineCapabilities, EngineContext
+from .context import PluginContext
+from .engine import Engine, EngineCapabilities
 from .eval import Eval
+from .frozen import FrozenMap
 from .hardware import Hardware
-from .launch import Launcher, LauncherContext
-from .model import ModelSpec
+from .launch import Launcher
+from .model import AccuracyThreshold, ModelSpec
 from .options import NoOptions
 from .report import Reporter
 from .workload import Workload
@@ -20,80 +26,109 @@ from .workload import Workload
 
 @attrs.frozen(kw_only=True)
 class EngineSpec:
-    """An engine. `factory` takes an instance of `options` and the context."""
+    """An engine."""
 
     name: str
     summary: str
-    factory: Callable[[Any, EngineContext], Engine]
+    factory: Callable[[Any, PluginContext], Engine]
     options: type[Any] = NoOptions
     capabilities: EngineCapabilities = EngineCapabilities()
 
 
+DOMAINS = ("accelerator", "cpu", "host")
+"""Whose power it is: all accelerators, all CPU packages, the whole host. They are never added."""
+
+
 @attrs.frozen(kw_only=True)
 class HardwareSpec:
-    """A vendor's accelerators, or the host's CPU (`accelerated` False: it has no devices to
-    allocate; its unit is the host). `catalogue_only`: it looks for no devices and reads none.
+    """A vendor's accelerators, the host's CPU, or a meter of the host's power.
+
+    `domain`: whose power and energy it reads, one of `DOMAINS`. Only accelerators are allocated to
+    processes. `catalogue_only`: it has no program for hosts. `unproven`: what of it never ran on
+    the real thing, one sentence.
     """
 
     name: str
     summary: str
-    factory: Callable[[Any], Hardware]
+    factory: Callable[[Any, PluginContext], Hardware]
     options: type[Any] = NoOptions
-    accelerated: bool = True
+    domain: str = attrs.field(default="accelerator", validator=attrs.validators.in_(DOMAINS))
     catalogue_only: bool = False
+    unproven: str | None = None
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether it has accelerators."""
+        return self.domain == "accelerator"
+
+
+@attrs.frozen(kw_only=True)
+class WorkloadPart:
+    """Another workload that a workload is composed of. `options`: as in a suite."""
+
+    name: str
+    options: FrozenMap[Any] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
 class WorkloadSpec:
-    """A workload. `exact_lengths`: it requests exact output lengths. `multi_turn`: its sessions
-    have more than one turn.
+    """A workload. `multi_turn`: its sessions may have more than one turn; load levels then count
+    sessions. `primes`: it has sessions that fill a prefix cache (:meth:`Workload.priming`).
+    `parts`: for a workload that is composed of others: which ones, by its options; the context of
+    its factory then has them.
     """
 
     name: str
     summary: str
-    factory: Callable[[Any], Workload]
+    factory: Callable[[Any, PluginContext], Workload]
     options: type[Any] = NoOptions
-    exact_lengths: bool = False
+    parts: Callable[[Any], Sequence[WorkloadPart]] | None = None
     multi_turn: bool = False
+    primes: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class EvalSpec:
-    """An eval."""
+    """An eval. `thresholds`: for models that have none of their own for it."""
 
     name: str
     summary: str
-    factory: Callable[[Any], Eval]
+    factory: Callable[[Any, PluginContext], Eval]
     options: type[Any] = NoOptions
+    thresholds: tuple[AccuracyThreshold, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class ReporterSpec:
-    """A reporter."""
+    """A reporter. `economics`: its views have `View.economics`, which takes time to compute."""
 
     name: str
     summary: str
-    factory: Callable[[Any], Reporter]
+    factory: Callable[[Any, PluginContext], Reporter]
     options: type[Any] = NoOptions
+    economics: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class LauncherSpec:
-    """A launcher. `factory` takes an instance of `options` and the context."""
+    """A launcher. `this_machine`: its only host is this machine, so that its hardware can be looked
+    for while planning. With others, name the SKU of the accelerators.
+    """
 
     name: str
     summary: str
-    factory: Callable[[Any, LauncherContext], Launcher]
+    factory: Callable[[Any, PluginContext], Launcher]
     options: type[Any] = NoOptions
+    this_machine: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class CodecSpec:
-    """A codec. Dialects and evals refer to it by `name`."""
+    """A codec, which has no options. Dialects and evals refer to it by `name`."""
 
     name: str
     summary: str
-    factory: Callable[[], Codec]
+    factory: Callable[[NoOptions, PluginContext], Codec]
 
 
 Spec = (

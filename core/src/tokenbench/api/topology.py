@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
+
+from .frozen import FrozenMap
+from .sku import HardwareFacts
 
 SERVER = "server"
 PREFILL = "prefill"
 DECODE = "decode"
-ROUTER = "router"
-CLIENT = "client"
 
 
 @attrs.frozen(kw_only=True)
 class Topology:
     """Parallel degrees of one engine replica, by their standard names.
 
-    `ep`, `dcp` and `dp_attention` reuse the accelerators of tp; only tp, pp and pcp multiply them.
+    tp, pp, pcp and dp multiply the accelerators. `attention_dp`: into how many data-parallel groups
+    the attention layers split the tp x dp ranks, where the other layers are split otherwise
+    (SGLang's and TensorRT-LLM's attention DP). It and dcp reuse accelerators, and so does ep, up to
+    all of them; wide EP may span more.
     """
 
     tp: int = 1
     pp: int = 1
+    dp: int = 1
     ep: int = 1
-    dp_attention: bool = False
+    attention_dp: int = 1
     dcp: int = 1
     pcp: int = 1
 
@@ -37,16 +44,37 @@ class Topology:
     @property
     def accelerators(self) -> int:
         """Accelerators of one replica."""
-        return self.tp * self.pp * self.pcp
+        return max(self.ep, self.tp * self.pp * self.pcp * self.dp)
+
+    @property
+    def label(self) -> str:
+        """The degrees in short: ``tp8ep8dpa8``; ``tp1`` for a single accelerator."""
+        short = {"attention_dp": "dpa"}
+        return "".join(f"{short.get(k, k)}{n}" for k, n in self.degrees.items()) or "tp1"
 
 
 @attrs.frozen(kw_only=True)
 class Pool:
-    """Replicas of one role with the same topology."""
+    """Replicas with the same topology that do the same.
+
+    `role` is what they do: ``server``, ``prefill`` or ``decode``. `name` tells pools of one role
+    apart. `engine`: the engine of its processes with its options, where another engine orchestrates
+    it; None for the orchestrator's own choice. `hardware`: what the pool runs on, where it differs
+    from the deployment's.
+    """
 
     role: str = SERVER
+    name: str = ""
     topology: Topology = Topology()
     replicas: int = 1
+    engine: str | None = None
+    engine_options: FrozenMap[Any] = FrozenMap()
+    hardware: HardwareFacts | None = None
+
+    @property
+    def key(self) -> str:
+        """The name, or else the role: the role of its processes in a launch plan."""
+        return self.name or self.role
 
     @property
     def accelerators(self) -> int:
@@ -56,7 +84,7 @@ class Pool:
 
 @attrs.frozen(kw_only=True)
 class Layout:
-    """All pools of a deployment: one `server` pool, or a prefill and a decode pool."""
+    """All pools of a deployment: one `server` pool, or prefill and decode pools."""
 
     pools: tuple[Pool, ...] = (Pool(),)
 
@@ -70,13 +98,23 @@ class Layout:
         """Whether prefill and decode run in separate pools."""
         return {pool.role for pool in self.pools} >= {PREFILL, DECODE}
 
-    def pool(self, role: str) -> Pool:
-        """The pool of `role`.
+    def pool(self, key: str) -> Pool:
+        """The pool with that key.
 
         Raises:
             KeyError: there is no such pool.
         """
         for pool in self.pools:
-            if pool.role == role:
+            if pool.key == key:
                 return pool
-        raise KeyError(role)
+        raise KeyError(key)
+
+    def of_role(self, role: str) -> tuple[Pool, ...]:
+        """The pools of a role."""
+        return tuple(pool for pool in self.pools if pool.role == role)
+
+    def role_of(self, key: str) -> str:
+        """What processes do: the role of the pool with that key; for others, such as a router, the
+        key itself.
+        """
+        return next((pool.role for pool in self.pools if pool.key == key), key)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import attrs
 
 from .fitted import FittedWords
-from .frozen import FrozenMap
+from .frozen import FrozenMap, JsonValue
 from .model import Tokenizer
 
 
@@ -27,35 +27,92 @@ class TextPrompt:
 
 
 @attrs.frozen
+class TextPart:
+    """Text, as one of several parts of a message."""
+
+    text: str
+
+
+@attrs.frozen
+class ImagePart:
+    """An image in a message. `url`: an address, or the image itself as a ``data:`` URL."""
+
+    url: str
+
+
+Part = TextPart | ImagePart
+
+
+@attrs.frozen(kw_only=True)
+class ToolCall:
+    """A call of a tool by a model. `arguments`: JSON text, as the model wrote it. `id`: what the
+    message with the tool's answer refers to; empty if nothing does.
+    """
+
+    name: str
+    arguments: str
+    id: str = ""
+
+
+@attrs.frozen
 class Message:
-    """One message of a chat."""
+    """One message of a chat. `tool_calls`: what an assistant called; `tool_call_id`: the call that
+    a message of role ``tool`` answers.
+    """
 
     role: str
-    content: str
+    content: str | tuple[Part, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the content, without images."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content if isinstance(part, TextPart))
 
 
 @attrs.frozen
 class ChatPrompt:
-    """A prompt as messages; the server applies its chat template."""
+    """A prompt as messages; the server applies its chat template. `tools`: schemas of the tools
+    that the model may call, as the OpenAI API has them.
+    """
 
     messages: tuple[Message, ...]
+    tools: tuple[FrozenMap[JsonValue], ...] = ()
 
 
-Prompt = TokenPrompt | TextPrompt | ChatPrompt
+@attrs.frozen
+class BatchPrompt:
+    """Several inputs of one request whose answer has no tokens: texts to embed."""
+
+    inputs: tuple[TokenPrompt | TextPrompt, ...]
+
+
+Prompt = TokenPrompt | TextPrompt | ChatPrompt | BatchPrompt
 
 
 @attrs.frozen(kw_only=True)
 class Turn:
     """One request of a session.
 
-    `n_in`: tokens of the prompt without chat template, None if unknown. `max_tokens`: output limit;
-    with `exact_output` the answer must have exactly that many tokens. `delay_s`: think or tool
+    `n_in`: tokens of the prompt without chat template, None if unknown. `max_tokens`: output limit,
+    0 for an answer without tokens (:class:`Codec`); with `exact_output` the answer must have
+    exactly that many tokens. `delay_s`: think or tool
     time, counted from the end of its last parent (or from the session's start). `parents`: numbers
-    of the turns of this session that must have ended before; turns are numbered from 0 in the order
-    in which the session returned them. Two turns with one parent are a fork, one turn with two
-    parents a join. `affinity`: turns with the same key should reach the same replica; core does not
-    use it yet. `temperature` 0 is greedy. `seed` is sent if the dialect claims it. `extra_body`:
-    fields that the codec adds to this request.
+    of the turns of this session that must have succeeded before; turns are numbered from 0 in the
+    order in which the session returned them. Two turns with one parent are a fork, one turn with
+    two parents a join. A turn whose parent failed is not sent, and counts as failed.
+
+    `label`: the class of traffic that the turn belongs to; objectives can be set for each class.
+    `agent`: 0 for the session's own turns, another number for those of a sub-agent.
+    `shared_tokens`: how many tokens of the prompt a prefix cache without limit would hold, if it
+    got the sessions in the order of the stream; None if unknown. `model`: the model name to send
+    instead of the deployment's, for example a LoRA adapter's. `affinity`: turns with the same key
+    should reach the same replica; it is sent if the dialect has a header for it. `temperature` 0 is
+    greedy. `seed` is sent if the dialect claims it. `extra_body`: fields that the codec adds to
+    this request; `headers`: headers that it adds, never secrets.
     """
 
     prompt: Prompt
@@ -64,10 +121,15 @@ class Turn:
     n_in: int | None = None
     delay_s: float = 0.0
     parents: tuple[int, ...] = ()
+    label: str | None = None
+    agent: int = 0
+    shared_tokens: int | None = None
+    model: str | None = None
     affinity: str | None = None
     temperature: float = 0.0
     seed: int | None = None
-    extra_body: FrozenMap[str | int | float | bool | tuple[str, ...] | None] = FrozenMap()
+    extra_body: FrozenMap[JsonValue] = FrozenMap()
+    headers: FrozenMap[str] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +147,16 @@ class TurnResult:
     n_out: int | None = None
     reasoning: str = ""
     tool_calls: str = ""
+
+
+class SharedState:
+    """Base class of what many sessions hold: a vocabulary, a document, a system prompt.
+
+    A load worker gets each such object once, however many sessions refer to it. Sessions must not
+    change it.
+    """
+
+    __slots__ = ()
 
 
 class Session(ABC):
@@ -105,8 +177,9 @@ class Session(ABC):
 
         Called with None at the start, then once for each ended turn. Several turns are a fork; None
         or an empty tuple ends this branch. The session ends when no turn is in flight and none is
-        waiting. With `one_turn` it is called only once, before the clock starts. It is not called
-        after a stop rule of the phase applies.
+        waiting. With `one_turn` it is called only once, before the clock starts. Once a stop rule
+        of the phase applies, it is still called for turns in flight, but what it returns is not
+        sent: the session was cut.
         """
 
 
@@ -130,17 +203,22 @@ class WorkloadContext:
     text prompt asks for an exact length: core measures words on the server and calls it again with
     `fitted`, from whose words it composes its text. `fitted` is None if the server's counts do not
     follow the text and the user accepts approximate lengths. `token_ids`: the server accepts
-    token-id prompts. `chat`: requests use a chat template. `context_tokens`: the context that the
-    server was configured for, None if unknown. `data`: always None at present; take a file's path
-    as an option.
+    token-id prompts. `chat`: requests use a chat template. `tokens`: answers have tokens; if not,
+    `max_tokens` of every turn is 0. `context_tokens`: the context that the
+    server was configured for, None if unknown. `primed`: the sessions of
+    :meth:`Workload.priming` were sent before. `begin_inside`: so many of the first sessions should
+    begin in their middle, with what came before in their first prompt, as if the load had been
+    running for long; 0: all begin at their start.
     """
 
     tokenizer: Tokenizer | None
     token_ids: bool
     chat: bool
     context_tokens: int | None = None
-    data: str | None = None
     fitted: FittedWords | None = None
+    primed: bool = False
+    begin_inside: int = 0
+    tokens: bool = True
 
 
 class Workload(ABC):
@@ -151,8 +229,22 @@ class Workload(ABC):
         return None
 
     def dataset_hash(self) -> str | None:
-        """SHA-256 of the data set; None for a workload without one."""
+        """SHA-256 of the data set (:func:`data_hash`); None for a workload without one."""
         return None
+
+    def arrivals_s(self) -> tuple[float, ...]:
+        """When each session begins in the data, in seconds, ascending; empty if the data has no
+        times.
+
+        An open loop may follow them, faster or slower. A stream then begins with session 0.
+        """
+        return ()
+
+    def priming(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
+        """What fills the server's prefix cache before the sessions of the same seed are measured:
+        their prefixes, each once, as sessions of one turn. Empty: nothing can be known beforehand.
+        """
+        return iter(())
 
     @abstractmethod
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:

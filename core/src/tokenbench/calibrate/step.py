@@ -34,8 +34,9 @@ from tokenbench.load.records import PhaseSummary, Status
 from tokenbench.load.worker_group import WorkerGroup
 from tokenbench.measure import client_checks
 from tokenbench.measure.evidence import Evidence
-from tokenbench.measure.metrics import measure_repeat, steady_window
+from tokenbench.measure.metrics import measure_repeat
 from tokenbench.measure.thresholds import CertificationThresholds
+from tokenbench.measure.window import steady_window
 from tokenbench.store.records import read_raw
 
 from .ground_truth import Errors, compare, read_truth

@@ -44,6 +44,12 @@ class Lines:
         """Log a line."""
         self._log.info(message, **facts)
 
+    def starting(self, phase: str) -> None:
+        """Log what a server that starts does, every few seconds."""
+        if time.monotonic() - self._said >= _LINE_EVERY_S:
+            self._said = time.monotonic()
+            self._log.info("starting", phase=phase)
+
     def step(self, step: Step) -> None:
         """A phase begins."""
         self._step = step
@@ -93,7 +99,7 @@ class Lines:
         self._log.info(
             "eval done",
             name=outcome.eval,
-            score=round(outcome.value, 3),
+            score=None if outcome.value is None else round(outcome.value, 3),
             n=outcome.n,
             accuracy=str(outcome.accuracy),
         )
@@ -130,6 +136,12 @@ class Live:
 
         line = "  ".join([message, *(f"{key}={value}" for key, value in facts.items())])
         self._console.print(Text(line, style="dim"))
+
+    def starting(self, phase: str) -> None:
+        """Show what a server that starts does."""
+        from rich.markup import escape
+
+        self._bar.update(self._task, description="starting", total=None, detail=escape(phase))
 
     def step(self, step: Step) -> None:
         """A phase begins."""
@@ -171,7 +183,8 @@ class Live:
 
     def outcome(self, outcome: EvalOutcome) -> None:
         """An eval's outcome is on disk."""
-        self.note(f"eval {outcome.eval}: {outcome.value:.3f} of {outcome.n}, {outcome.accuracy}")
+        score = "not asked" if outcome.value is None else f"{outcome.value:.3f} of {outcome.n}"
+        self.note(f"eval {outcome.eval}: {score}, {outcome.accuracy}")
 
 
 def display() -> ProgressDisplay:

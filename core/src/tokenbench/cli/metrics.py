@@ -13,16 +13,18 @@ from .streams import Command, echo
 @click.argument("pattern", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(pattern: str | None, as_json: bool) -> None:
-    """Print the definition of every metric and the limits of every check.
+    """Print the definition of every metric, of every number that reports derive from them, and the
+    limits of every check.
 
     With PATTERN, only those whose name contains it.
     """
     import attrs
 
+    from tokenbench.economics.definitions import DERIVED
     from tokenbench.measure.definitions import DEFINITIONS, DEFINITIONS_VERSION
     from tokenbench.measure.thresholds import CertificationThresholds, Limits
 
-    found = [d for d in DEFINITIONS if pattern is None or pattern in d.name]
+    found = [d for d in (*DEFINITIONS, *DERIVED) if pattern is None or pattern in d.name]
     limits = {
         name: limit
         for name, limit in attrs.asdict(CertificationThresholds(), recurse=False).items()

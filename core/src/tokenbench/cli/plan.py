@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,20 +13,28 @@ from .request import plan_request, suite_options
 from .streams import Command, echo
 
 if TYPE_CHECKING:
+    from tokenbench.api import EngineRequest, ProcessSpec
     from tokenbench.plan.plan import Plan, PlannedDeployment
     from tokenbench.plan.series import PlannedPoint
 
 
 @click.command("plan", cls=Command)
 @suite_options
-@click.option("--explain", is_flag=True, help="Each flag and variable with where it came from.")
+@click.option("--explain", is_flag=True, help="Each setting with where it came from.")
+@click.option("--commands", is_flag=True, help="The commands of all processes, nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.pass_obj
-def command(obj: dict[str, Any], asked: dict[str, Any], explain: bool, as_json: bool) -> None:
+def command(
+    obj: dict[str, Any], asked: dict[str, Any], explain: bool, commands: bool, as_json: bool
+) -> None:
     """Show what `bench run` would do with the same arguments, without doing it."""
     plan, _ = plan_request(asked, obj["without"], by_catalogue=True)
     if as_json:
         echo(json.dumps(plan.data(), indent=2))
+        return
+    if commands:
+        for deployment in plan.deployments:
+            _show_commands(deployment)
         return
     for deployment in plan.deployments:
         _show(plan, deployment, explain)
@@ -36,19 +46,25 @@ def command(obj: dict[str, Any], asked: dict[str, Any], explain: bool, as_json: 
     echo(f"{plan.points} points on {len(plan.deployments)} deployments, {evals} evals")
 
 
+def _value(value: object) -> str:
+    """Objects within objects, as a file may have them, as JSON."""
+    nested = isinstance(value, Mapping | tuple) and any(
+        isinstance(one, Mapping | tuple) for one in value
+    )
+    return json.dumps(value, default=dict) if nested else repr(value)
+
+
 def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
-    request = deployment.request
-    facts = request.hardware
-    echo(f"deployment {deployment.id}  {deployment.label}  on {facts.count} x {facts.sku}")
+    echo(f"deployment {deployment.id}  {deployment.label}  on {_hardware(deployment.request)}")
     for process in deployment.launch.processes:
-        shown = (_flag(name, value) for name, value in process.flags.items())
-        flags = " ".join(text for text in shown if text)
-        echo(f"  {process.role}: {' '.join(process.argv[1:])} {flags}".rstrip())
+        command = " ".join([*process.argv[1:], *_flags(process)])
+        echo(f"  {process.role}{_wrapped(deployment, process)}: {command}")
     if not deployment.launch.processes:
         echo(f"  already up: {deployment.launch.endpoints[0].url}")
     if explain:
         for s in deployment.settings:
-            echo(f"    {s.role} {s.kind} {s.name} = {s.value!r}  [{s.layer}: {s.source}]")
+            value = "" if s.kind in ("device", "group") else f" = {_value(s.value)}"
+            echo(f"    {s.role} {s.kind} {s.name}{value}  [{s.layer}: {s.source}]")
             for replaced in s.replaced:
                 echo(f"      replaced {replaced}")
     for point in deployment.points:
@@ -64,7 +80,24 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
     for planned in deployment.evals:
         gate = "no gate" if planned.threshold is None else f"at least {planned.threshold.minimum:g}"
         twin = f", twin ({'; '.join(planned.twin_settings)})" if planned.twin else ""
-        echo(f"  eval {planned.ref.name}  {gate}{twin}")
+        kind = "gate" if planned.gate else "eval"
+        echo(f"  {kind} {planned.ref.name}  {gate}{twin}")
+
+
+def _hardware(request: EngineRequest) -> str:
+    """``48 x gb200``; ``8 x h100, 4 x h200`` for pools with hardware of their own."""
+    counts: dict[str, int] = {}
+    for pool in request.layout.pools:
+        sku = (pool.hardware or request.hardware).sku
+        counts[sku] = counts.get(sku, 0) + pool.accelerators
+    if len(counts) < 2:
+        return f"{request.hardware.count} x {request.hardware.sku}"
+    return ", ".join(f"{count} x {sku}" for sku, count in counts.items())
+
+
+def _wrapped(deployment: PlannedDeployment, process: ProcessSpec) -> str:
+    engine = deployment.launch.wraps.get(process.role)
+    return "" if engine is None else f", worker of {engine}"
 
 
 def _workers(point: PlannedPoint) -> str:
@@ -77,9 +110,43 @@ def _list(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _flag(name: str, value: Any) -> str:
-    if value is None or value is False:
-        return ""
-    if value is True:
-        return name
-    return f"{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+def _flags(process: ProcessSpec) -> list[str]:
+    return [
+        part
+        for name, value in process.flags.items()
+        for part in process.grammar.render(name, value)
+    ]
+
+
+def _content(name: str, content: Mapping[str, Any]) -> str:
+    """A file of settings, as comments; symbols stay in braces."""
+    from tokenbench.api.binding import render_file
+    from tokenbench.plan.canonical import plain
+
+    lines = render_file(name, plain(content), name).splitlines()
+    return "\n".join(f"#   {line}" for line in lines)
+
+
+def _show_commands(deployment: PlannedDeployment) -> None:
+    """Each process as a shell would start it, one setting a line; symbols stay in braces."""
+    for process in deployment.launch.processes:
+        replicas = f" x {process.replicas}" if process.replicas > 1 else ""
+        ranks = f" of {process.ranks} ranks" if process.ranks > 1 else ""
+        wrapped = _wrapped(deployment, process)
+        image = f", image {process.image}" if process.image else ""
+        count = process.accelerators
+        chips = f", {count} accelerator{'s' if count > 1 else ''}" if count else ""
+        each = " each" if chips and replicas else ""
+        echo(f"# {process.role}{replicas}{ranks}{chips}{each}{wrapped}{image}")
+        program = shlex.join([*process.wrap, *process.argv])
+        settings = [
+            shlex.join(rendered)
+            for name, value in process.flags.items()
+            if (rendered := process.grammar.render(name, value))
+        ]
+        variables = [f"{name}={shlex.quote(text)}" for name, text in process.environment.items()]
+        echo(" \\\n  ".join([*variables, program, *settings]))
+        for file in process.files:
+            echo(f"# writes {file.name}")
+            if not isinstance(file.content, str):
+                echo(_content(file.name, file.content))

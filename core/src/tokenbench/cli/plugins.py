@@ -84,7 +84,7 @@ def _state(outcome: Outcome) -> str:
         return printable(f"{outcome.stage}: {outcome.message} ({outcome.hint})")
     words = [f"uses what is deprecated: {text}" for text in outcome.deprecated]
     for name, value in outcome.capabilities.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        shown = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
         words.append(name if shown is True else f"{name}: {shown}")
     return printable("; ".join(["ok", *words]))
 
@@ -129,11 +129,19 @@ def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -
 @click.pass_obj
 def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> int:
     """Run the conformance kit's checks that need no author's data (levels 0 to 2)."""
+    from tokenbench.api import OptionalFeatureMissing
     from tokenbench.plugins.registry import PluginRegistry
     from tokenbench.suite.plugin_ref import parse_plugin_ref
-    from tokenbench.testing.kit import Verdict, checks_of, run_check
-    from tokenbench.testing.subject import subject_of
 
+    try:
+        from tokenbench_testing.kit import Verdict, checks_of, run_check
+        from tokenbench_testing.subject import subject_of
+    except ModuleNotFoundError as error:
+        if error.name != "tokenbench_testing":
+            raise
+        raise OptionalFeatureMissing(
+            "the conformance kit is not installed", hint="pip install tokenbench-testing"
+        ) from error
     ref = parse_plugin_ref(name, where="NAME")
     code = 0
     for found in PluginRegistry(without=obj["without"]).kinds_of(ref.key, kind):
@@ -166,4 +174,4 @@ def new_command(kind: str, name: str, folder: Path | None) -> None:
     echo(f"wrote {made.folder}/")
     for file in made.files:
         echo(f"  {file}")
-    echo(f"next: pip install -e {made.folder} && bench plugins check {name}")
+    echo(f"next: pip install -e '{made.folder}[test]' && bench plugins check {name}")

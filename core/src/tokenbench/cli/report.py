@@ -29,20 +29,29 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the files. Default: the run's reports, or reports/ here for several runs.",
 )
+@click.option(
+    "--rates",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Your own rates and token prices (YAML), for reporters that show costs.",
+)
 @click.pass_obj
 def command(
-    obj: dict[str, Any], run: tuple[Path, ...], reporters: tuple[str, ...], out: Path | None
+    obj: dict[str, Any],
+    run: tuple[Path, ...],
+    reporters: tuple[str, ...],
+    out: Path | None,
+    rates: Path | None,
 ) -> None:
     """Render finished runs again, with the reporters of the (first) run or those named."""
     from tokenbench.suite.plugin_ref import parse_plugin_ref
 
     ref = [parse_plugin_ref(text, where="--reporter") for text in reporters] or None
-    _render(run, ref, obj["without"], out)
+    _render(run, ref, obj["without"], out, rates)
 
 
 def render(directory: Path, ref: Sequence[PluginRef] | None, without: tuple[str, ...]) -> None:
     """Render one run; reporters None: those of its suite."""
-    _render((directory,), ref, without, None)
+    _render((directory,), ref, without, None, None)
 
 
 def _render(
@@ -50,6 +59,7 @@ def _render(
     ref: Sequence[PluginRef] | None,
     without: tuple[str, ...],
     out: Path | None,
+    rates: Path | None,
 ) -> None:
     from tokenbench.api import View
     from tokenbench.measure.definitions import DEFINITIONS
@@ -65,12 +75,20 @@ def _render(
         width=columns(output()),
         color=coloured(output()),
     )
-    plugins = PluginInstances(PluginRegistry(without=without))
+    registry = PluginRegistry(without=without)
+    plugins = PluginInstances(registry)
     wanted = ref if ref is not None else _reporters(directories[0])
+    with_costs = {one.name for one in wanted if plugins.spec("reporter", one.name).economics}
+    if with_costs:
+        from .rates import with_economics
+
+        costed = with_economics(registry, view, rates)
+    elif rates is not None:
+        raise UsageError("--rates: no reporter of this report shows costs", hint="use --reporter")
     folder = out or _folder(directories)
     taken: set[str] = set()
     for one in wanted:
-        for artifact in _artifacts(plugins, one, view):
+        for artifact in _artifacts(plugins, one, costed if one.name in with_costs else view):
             _put(artifact, folder, taken)
 
 
@@ -82,8 +100,14 @@ def _folder(directories: Sequence[RunDirectory]) -> Path:
 
 
 def _reporters(directory: RunDirectory) -> Sequence[PluginRef]:
+    import attrs
+
+    from tokenbench.suite.schema import Suite
     from tokenbench.suite.structure import read_suite
 
+    state = directory.read_json("run.json")
+    if isinstance(state, dict) and state.get("imported"):
+        return attrs.fields(Suite).reporters.default or ()
     file = directory.path / "suite.json"
     try:
         return read_suite(file)[0].reporters

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from tokenbench.plan.plan import Plan
     from tokenbench.plugins.instances import PluginInstances
     from tokenbench.suite.places import Places
-    from tokenbench.suite.schema import FindRequest, LoadRequest, RepeatsRequest, Suite
+    from tokenbench.suite.schema import (
+        AccuracyRequest,
+        FindRequest,
+        LoadRequest,
+        RepeatsRequest,
+        Suite,
+    )
 
 
 _FLAGS = {
     "concurrency": "load.concurrency",
     "rate": "load.rate",
+    "speed": "load.speed",
     "arrival": "load.arrival",
     "burstiness": "load.burstiness",
     "trace": "load.trace",
@@ -34,12 +41,18 @@ _FLAGS = {
     "precision": "load.repeats.precision",
     "duration": "load.duration_s",
     "requests": "load.requests",
+    "sessions": "load.sessions",
     "lengths": "load.lengths",
     "load_workers": "load.workers",
     "workload": "workloads",
     "eval": "evals",
+    "gate": "gates",
+    "minimum": "accuracy.minimum",
+    "gate_confidence": "accuracy.confidence",
+    "no_canaries": "accuracy.canaries",
     "reporter": "reporters",
     "use": "use",
+    "watch": "telemetry.watch",
     "name": "name",
     "seed": "seed",
     "engine": "deployments[0].engine",
@@ -48,10 +61,16 @@ _FLAGS = {
     "hardware": "deployments[0].hardware",
     "launcher": "deployments[0].launcher",
     "tp": "deployments[0].topology.tp",
+    "dp": "deployments[0].topology.dp",
+    "ep": "deployments[0].topology.ep",
+    "devices": "deployments[0].devices",
     "port": "deployments[0].port",
 }
 """Each flag (its parameter) that sets a key of the suite, and that key."""
-_ALONE = ("engine", "model", "weights", "hardware", "launcher", "tp", "port")
+_ALONE = (
+    *("engine", "model", "weights", "hardware", "launcher"),
+    *("tp", "dp", "ep", "devices", "port"),
+)
 """Flags that cannot be combined with a suite file."""
 
 
@@ -63,24 +82,57 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         names.append(args[0].removeprefix("--").replace("-", "_"))
         return click.option(args[0], names[-1], **kwargs)
 
-    decorators = [
+    decorators = _options(add)
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        asked = {name: kwargs.pop(name) for name in ("suite", *names)}
+        return command(*args, asked=asked, **kwargs)
+
+    result: Callable[..., Any] = wrapped
+    for decorate in reversed(decorators):
+        result = decorate(result)
+    return result
+
+
+def _options(add: Callable[..., Any]) -> list[Callable[[Any], Any]]:
+    """The argument and all options, in the order of the help."""
+    return [
         click.argument("suite", required=False, type=click.Path(path_type=Path)),
         add("--engine", multiple=True, metavar="NAME[:key=value,...]",
             help="Engine; repeat to compare several."),
-        add("--model", multiple=True, metavar="NAME", help="Model; repeat for several."),
+        add("--model", multiple=True, metavar="NAME[:...]", help="Model; repeat for several."),
         add("--weights", metavar="NAME", help="Precision of the weights, for example fp8."),
         add("--hardware", metavar="NAME[:...]|SKU[:N]",
             help="Hardware (default: cpu): a plugin, or N accelerators of a SKU."),
         add("--launcher", metavar="NAME[:...]",
             help="Where processes run (default: local)."),
         add("--tp", type=int, help="Tensor parallel degree."),
+        add("--dp", type=int, help="Data parallel degree."),
+        add("--ep", type=int, help="Expert parallel degree."),
+        add("--devices", metavar="N,N,...",
+            help="Devices to use, as `bench doctor` numbers them."),
         add("--port", type=int, help="Port of the server."),
+        *_load_options(add),
+        *_eval_options(add),
+        add("--reporter", multiple=True, metavar="NAME[:...]", help="Report to make."),
+        add("--use", multiple=True, metavar="NAME[:...]",
+            help="Amendment or observer plugin to use."),
+        add("--watch", multiple=True, metavar="NAME[:...]|none",
+            help="Hardware to sample, too (default: power meters of CPUs and host)."),
+        add("--seed", type=int, help="Base seed of all prompts."),
+        add("--name", metavar="NAME", help="Name of the run."),
+    ]  # fmt: skip
+
+
+def _load_options(add: Callable[..., Any]) -> list[Callable[[Any], Any]]:
+    return [
         add("--workload", multiple=True, metavar="NAME[:...]",
             help="Workload; repeat for several."),
         add("--concurrency", metavar="N,N,...", help="Closed-loop load levels."),
         add("--rate", metavar="R,R,...", help="Open-loop levels, arrivals per second."),
-        add("--arrival", metavar="NAME",
-            help="constant, poisson (default), gamma, ramp or replay."),
+        add("--speed", metavar="X,X,...", help="Open loops at the workload's times, X as fast."),
+        add("--arrival", metavar="NAME", help="constant, poisson, gamma, ramp or replay."),
         add("--burstiness", type=float, help="Shape of gamma arrivals."),
         add("--trace", metavar="FILE", help="File of timestamps to replay."),
         add("--slo", metavar="ttft_p99<200ms,...",
@@ -94,27 +146,27 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Repeat until throughput and TPOT are known to this."),
         add("--duration", type=float, metavar="SECONDS", help="Length of a repeat."),
         add("--requests", type=int, help="Requests of a repeat."),
+        add("--sessions", type=int, help="Sessions of a repeat, which all run to their end."),
         add("--lengths", type=click.Choice(["exact", "approximate"]),
             help="Whether prompts need the asked tokens."),
         add("--load-workers", metavar="auto|N",
             help="Load worker processes (default: auto)."),
-        add("--eval", multiple=True, metavar="NAME[:...]", help="Accuracy task."),
-        add("--reporter", multiple=True, metavar="NAME[:...]", help="Report to make."),
-        add("--use", multiple=True, metavar="NAME",
-            help="Amendment or observer plugin to use."),
-        add("--seed", type=int, help="Base seed of all prompts."),
-        add("--name", metavar="NAME", help="Name of the run."),
     ]  # fmt: skip
 
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        asked = {name: kwargs.pop(name) for name in ("suite", *names)}
-        return command(*args, asked=asked, **kwargs)
 
-    result: Callable[..., Any] = wrapped
-    for decorate in reversed(decorators):
-        result = decorate(result)
-    return result
+def _eval_options(add: Callable[..., Any]) -> list[Callable[[Any], Any]]:
+    return [
+        add("--eval", multiple=True, metavar="NAME[:...]",
+            help="Accuracy task; all its questions are asked."),
+        add("--gate", multiple=True, metavar="NAME[:...]",
+            help="Accuracy task that ends as soon as it passes or fails."),
+        add("--minimum", multiple=True, metavar="NAME=SCORE",
+            help="Threshold of an accuracy task, instead of the model's."),
+        add("--gate-confidence", metavar="95%",
+            help="How certain a verdict must be to end a gate (default: 95%)."),
+        add("--no-canaries", is_flag=True, default=None,
+            help="Do not check with a few requests whether the server is sound."),
+    ]  # fmt: skip
 
 
 def read_request(asked: dict[str, Any]) -> tuple[Suite, Places]:
@@ -156,13 +208,17 @@ def _from_flags(asked: dict[str, Any]) -> Suite:
         for flag, parse in parsers.items()
         if asked[flag] is not None
     }
+    degrees = {axis: asked[axis] for axis in ("tp", "dp", "ep") if asked[axis] is not None}
+    topology = Topology(**degrees)
+    devices = () if asked["devices"] is None else _levels(asked["devices"], "--devices", int)
     return Suite(
         deployments=tuple(
             DeploymentRequest(
                 engine=parse_plugin_ref(engine, where="--engine"),
-                model=model,
+                model=None if model is None else parse_plugin_ref(model, where="--model"),
                 weights=asked["weights"],
-                topology=Topology() if asked["tp"] is None else Topology(tp=asked["tp"]),
+                topology=topology,
+                devices=devices,
                 port=asked["port"],
                 **refs,
             )
@@ -177,19 +233,54 @@ def _overlay(suite: Suite, asked: dict[str, Any], places: Places) -> Suite:
 
     changes: dict[str, Any] = {
         _FLAGS[flag]: tuple(parse_plugin_ref(text, where=f"--{flag}") for text in asked[flag])
-        for flag in ("workload", "eval", "reporter")
+        for flag in ("workload", "eval", "gate", "reporter", "use")
         if asked[flag]
     }
-    changes |= {key: asked[key] for key in ("use", "name", "seed") if asked[key] not in (None, ())}
+    changes |= {key: asked[key] for key in ("name", "seed") if asked[key] not in (None, ())}
+    if asked["watch"]:
+        names = () if asked["watch"] == ("none",) else asked["watch"]
+        watch = tuple(parse_plugin_ref(text, where="--watch") for text in names)
+        changes["telemetry"] = attrs.evolve(suite.telemetry, watch=watch)
     try:
         load = attrs.evolve(suite.load, **_load_changes(suite.load, asked))
-        return attrs.evolve(suite, load=load, **changes)
+        accuracy = attrs.evolve(suite.accuracy, **_accuracy_changes(suite.accuracy, asked))
+        return attrs.evolve(suite, load=load, accuracy=accuracy, **changes)
     except ValueError as error:
         key, colon, rest = str(error).partition(":")
         key = {"at_least": "repeats", "at_most": "repeats"}.get(key, key)
-        paths = (key, f"load.{key}", f"load.find.{key}", f"load.repeats.{key}")
+        paths = (
+            *(key, f"load.{key}", f"load.find.{key}", f"load.repeats.{key}"),
+            f"accuracy.{key}",
+        )
         place = next((places.flags[path] for path in paths if path in places.flags), key)
         raise UsageError(f"{place}{colon}{rest}", hint="see `bench run --help`") from None
+
+
+def _accuracy_changes(accuracy: AccuracyRequest, asked: dict[str, Any]) -> dict[str, Any]:
+    """The keys of `accuracy` that flags set."""
+    from tokenbench.api import FrozenMap
+    from tokenbench.suite.structure import parse_share
+
+    changes: dict[str, Any] = {}
+    if asked["gate_confidence"] is not None:
+        changes["confidence"] = parse_share(asked["gate_confidence"])
+    if asked["no_canaries"]:
+        changes["canaries"] = False
+    if asked["minimum"]:
+        minimum = dict(_minimum(text) for text in asked["minimum"])
+        changes["minimum"] = FrozenMap({**accuracy.minimum, **minimum})
+    return changes
+
+
+def _minimum(text: str) -> tuple[str, float]:
+    name, _, score = text.partition("=")
+    try:
+        return name, float(score)
+    except ValueError:
+        raise UsageError(
+            f"--minimum: expected NAME=SCORE, got {text[:40]!r}",
+            hint="for example --minimum NAME=0.5",
+        ) from None
 
 
 def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:
@@ -209,7 +300,7 @@ def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:
         for key, its in process.items():
             if its != changes["arrival"]:
                 changes.setdefault(key, defaults[key].default)
-    for key, kind in (("concurrency", int), ("rate", float)):
+    for key, kind in (("concurrency", int), ("rate", float), ("speed", float)):
         if key in changes:
             changes[key] = _levels(changes[key], f"--{key}", kind)
     if str(changes.get("workers", "auto")).isdecimal():

@@ -32,6 +32,11 @@ def resumed(
             f"--resume continues a run as it was planned: {name} cannot be added",
             hint="give --resume alone, or start a new run",
         )
+    if (directory.read_json("run.json") or {}).get("imported"):
+        raise UsageError(
+            f"{directory.path} was imported: there is nothing to resume",
+            hint="import the files again, or start a new run",
+        )
     facts = directory.read_json("provenance.json") or {}
     try:
         seed = int(facts["seed"])

@@ -117,9 +117,16 @@ def _judge(outcome: Outcome, allow_invalid: bool) -> None:
     failed = [e for e in outcome.evals if e.accuracy is Accuracy.FAIL]
     if failed:
         e = failed[0]
+        why = f"{e.eval} was not asked: {e.canary}"
+        if e.value is not None:
+            why = (
+                f"{e.eval} scored {e.value:.3f} on {e.n} questions, at least {e.threshold:g} is "
+                "needed"
+            )
+        if e.twin_settings:
+            why += f" (on an eval twin: {'; '.join(e.twin_settings)})"
         raise MeasurementInvalid(
-            f"the accuracy gate failed: {e.eval} scored {e.value:.3f} on {e.n} questions, "
-            f"at least {e.threshold:g} is needed",
+            f"the accuracy gate failed: {why}",
             hint="its answers are wrong: check weights, chat template and engine flags",
         )
     for error in outcome.failures:

@@ -12,12 +12,17 @@ from pathlib import Path
 
 import msgspec
 
-from tokenbench.api import Generation
+from tokenbench.api import Answer, Generation
 from tokenbench.plan.canonical import canonical_json
 from tokenbench.store.files import append_line, guarded
 
-Reply = tuple[str, str | None]
-"""The text, and the error if there is no answer."""
+Reply = tuple[Answer | None, str | None]
+"""The answer, or the error if there is none."""
+
+
+class _Kept(msgspec.Struct):
+    request: str
+    answer: Answer
 
 
 class Journal:
@@ -34,9 +39,9 @@ class Journal:
         self._used: list[tuple[str, Reply]] = []
         for line in file.read_bytes().split(b"\n") if file.exists() else ():
             try:
-                kept = msgspec.json.decode(line, type=dict[str, str])
-                self._unused[kept["request"]].append((kept["answer"], None))
-            except (msgspec.DecodeError, KeyError):
+                kept = msgspec.json.decode(line, type=_Kept)
+                self._unused[kept.request].append((kept.answer, None))
+            except (msgspec.DecodeError, ValueError):
                 continue  # The last line of a killed worker.
 
     def take(self, request: Generation) -> Reply | None:
@@ -50,13 +55,16 @@ class Journal:
             return reply
 
     def keep(self, request: Generation, reply: Reply) -> None:
-        """Write an answer to disk. Failures are remembered in memory only."""
-        key, (answer, error) = _key(request), reply
+        """Write an answer to disk, where it stays beside the journal in ``responses.jsonl``, too.
+        Failures are remembered in memory only.
+        """
+        key, (answer, _) = _key(request), reply
         with self._lock:
             self._used.append((key, reply))
-            if error is None:
-                line = msgspec.json.encode({"request": key, "answer": answer})
+            if answer is not None:
+                line = msgspec.json.encode(_Kept(request=key, answer=answer))
                 append_line(self._file, line)
+                append_line(self._file.with_name("responses.jsonl"), line)
 
     def rewind(self) -> None:
         """The batch is asked once more: what was used can be taken again."""

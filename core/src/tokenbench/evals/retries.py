@@ -10,8 +10,8 @@ from tokenbench.load.generate import Generated
 ATTEMPTS, ATTEMPTS_AFTER_TIMEOUT = 5, 2
 LONGEST_WAIT_S = 60.0
 _FIRST_WAIT_S = 0.5
-# The server is busy, or did not take the request.
-_BUSY = {408, 425, 429}
+# The server is busy (429, 503), or a proxy reports that it could not be reached (408, 502, 504).
+_PASSING = {408, 429, 502, 503, 504}
 
 
 def wait_s(failed: Generated, attempt: int) -> float | None:
@@ -32,12 +32,10 @@ def wait_s(failed: Generated, attempt: int) -> float | None:
 
 
 def passing(http_status: int | None) -> bool:
-    """Whether a failure may pass. A refusal will be repeated; a lost connection, a full or failing
-    server, or a broken response may not.
+    """Whether a failure may pass: a lost connection, a response that breaks off, a busy server. A
+    refusal and an error of the server itself would be repeated.
     """
-    if http_status is None or http_status in _BUSY:
-        return True
-    return not 400 <= http_status < 500
+    return http_status in (None, 200) or http_status in _PASSING
 
 
 def _asked_for_s(retry_after: str | None) -> float:

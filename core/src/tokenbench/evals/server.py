@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenbench.api import (
     Access,
+    Answer,
     Codec,
     Dialect,
     EngineError,
@@ -38,7 +39,7 @@ _POLL_S = 0.2
 
 
 class HttpEvalServer:
-    """Implements :class:`tokenbench.api.EvalServer`.
+    """Implements :class:`tokenbench.api.EvalClient`.
 
     A request that fails is sent again, see :mod:`.retries`. `retries` counts these. `missed`: the
     failure of a request that was given up, None if there was none in this attempt at a batch.
@@ -61,7 +62,7 @@ class HttpEvalServer:
 
     @property
     def base_url(self) -> str:
-        """See :class:`tokenbench.api.EvalServer`.
+        """See :class:`tokenbench.api.EvalClient`.
 
         Raises:
             UsageError: a client of the eval's own would not reach the server as the engine says.
@@ -76,7 +77,11 @@ class HttpEvalServer:
         return self._url
 
     def generate(self, requests: Sequence[Generation]) -> Sequence[str]:
-        """The responses, in the order of the requests.
+        """The texts of :meth:`answers`."""
+        return [answer.text for answer in self.answers(requests)]
+
+    def answers(self, requests: Sequence[Generation]) -> Sequence[Answer]:
+        """The answers, in the order of the requests.
 
         Raises:
             EngineError: at least one of them got none, though it was sent several times; the others
@@ -94,20 +99,22 @@ class HttpEvalServer:
             # Without waiting: a thread may wait for a server that hangs.
             pool.shutdown(wait=False, cancel_futures=True)
         replies = [future.result() for future in asked]
-        for _, error in replies:
-            if error is not None:
+        found = []
+        for answer, error in replies:
+            if answer is None:
                 self.missed = error
                 raise EngineError(
                     f"the server failed on an eval question: {error}", hint="see the server's log"
                 )
-        return [text for text, _ in replies]
+            found.append(answer)
+        return found
 
     def _reply(self, request: Generation) -> Reply:
         known = self.journal.take(request)
         if known is not None:
             return known
         generated = self._ask(request)
-        reply = (generated.text, generated.error)
+        reply = (_answer(generated) if generated.error is None else None, generated.error)
         self.journal.keep(request, reply)
         return reply
 
@@ -136,6 +143,16 @@ class HttpEvalServer:
                 return generated
             attempt += 1
             self.retries += 1
+
+
+def _answer(generated: Generated) -> Answer:
+    return Answer(
+        text=generated.text,
+        reasoning=generated.reasoning,
+        tool_calls=generated.facts.tool_calls,
+        finish=generated.facts.finish,
+        tokens=generated.n_out if generated.n_out is not None else generated.tokens or None,
+    )
 
 
 def _turn(request: Generation) -> Turn:
@@ -170,6 +187,6 @@ def _dialect(values: dict[str, Any]) -> Dialect:
         **{
             **values,
             "codecs": tuple(values["codecs"]),
-            "extra_body": FrozenMap(values["extra_body"]),
+            **{name: FrozenMap(values[name]) for name in ("extra_body", "exact_body")},
         }
     )

@@ -2,14 +2,17 @@
 
 Imports one eval plugin and asks its questions in batches. Answers are on disk as they come, each
 batch's samples before the next batch: an eval that was stopped or killed is resumed where it was.
-Writes to standard output: ``{"questions": n}``, ``{"answered": n}`` after each batch, and
-``{"score": ..., "unanswered": [...], "retries": n}`` or ``{"error": ..., "hint": ..., "kind":
+A gate asks in random order, and ends before all are asked once its verdict is certain. Writes to
+standard output: ``{"questions": n}``, ``{"answered": n}`` after each batch, and ``{"score": ...,
+"unanswered": [...], "retries": n, "truncated": n}`` or ``{"error": ..., "hint": ..., "kind":
 ...}`` at the end.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import sys
 import traceback
 from pathlib import Path
@@ -18,8 +21,17 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import BenchError, EngineError, Eval, EvalSample, FrozenMap, Question
+from tokenbench.api import (
+    BenchError,
+    EngineError,
+    Eval,
+    EvalSample,
+    EvalScore,
+    FrozenMap,
+    Question,
+)
 from tokenbench.guard.owner import Owner, wrong
+from tokenbench.measure.sequential import Progress, certain_verdict
 from tokenbench.plugins.in_worker import make
 from tokenbench.store.files import append_line
 
@@ -30,9 +42,21 @@ _ERRORS = BenchError.__module__
 
 
 @attrs.frozen(kw_only=True)
+class Gate:
+    """A threshold, for variants that begin with `variant` (None: any), and the confidence that a
+    verdict needs.
+    """
+
+    minimum: float
+    confidence: float
+    variant: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class EvalJob:
     """The worker's job file. `options` are as given. `samples`: the file of samples; the worker's
-    other files are beside it. `owner` and `codec_owner` (None: a built-in codec) have the fields of
+    other files are beside it. `gate`: when a gate may end early; None asks all questions. `owner`
+    and `codec_owner` (None: a built-in codec) have the fields of
     :class:`tokenbench.guard.owner.Owner`.
     """
 
@@ -53,6 +77,7 @@ class EvalJob:
     owner: dict[str, str]
     codec_owner: dict[str, str] | None = None
     access: dict[str, Any] | None = None
+    gate: Gate | None = None
 
 
 def main(path: str) -> None:
@@ -82,19 +107,24 @@ def _kind(error: BenchError) -> str:
 def _run(job: EvalJob, send: Any) -> None:
     owner = Owner(**job.owner)
     evaluation = make(owner, job.module, job.options, Eval)  # type: ignore[type-abstract]
-    questions = evaluation.questions(job.seed)
+    questions = list(evaluation.questions(job.seed))
+    if job.gate is not None:
+        # Only a random order allows to infer all answers from the first ones.
+        random.Random(f"order {job.seed}").shuffle(questions)
     send({"questions": len(questions)})
-    asking = Asking(evaluation, owner, HttpEvalServer(job), Path(job.samples))
+    grading = Grading(evaluation, owner)
+    asking = Asking(evaluation, owner, HttpEvalServer(job), Path(job.samples), grading)
     asked = {question.id for question in questions}
     samples = [sample for sample in read_samples(asking.file) if sample.question in asked]
     answered = {sample.question for sample in samples}
     left: list[Question] = [question for question in questions if question.id not in answered]
     # With one question in flight, a larger batch would only delay its samples.
-    size = 1 if job.concurrency == 1 else max(BATCH, job.concurrency)
+    size = 1 if job.concurrency == 1 else max(BATCH, 2 * job.concurrency)
     if samples:
         send({"answered": len(samples)})
-    for start in range(0, len(left), size):
-        samples += asking.ask(left[start : start + size])
+    while left and not _certain(job.gate, len(questions), samples, asking, grading):
+        samples += asking.ask(left[:size])
+        del left[:size]
         send({"answered": len(samples)})
     if questions and not samples:
         raise EngineError(
@@ -102,22 +132,95 @@ def _run(job: EvalJob, send: Any) -> None:
             hint="see the server's log",
         )
     score = evaluation.score(samples)
-    if not (0 <= score.value <= 1 and 0 <= score.correct <= score.n and score.n > 0):
-        raise wrong(owner, "score()", f"returned an impossible score: {score}")
+    grading.check(score, samples)
     send(
         {
-            "score": attrs.asdict(score),
+            "score": {**attrs.asdict(score), "others": dict(score.others)},
             "unanswered": asking.unanswered,
             "retries": asking.server.retries,
+            "truncated": _truncated(asking.file.with_name("responses.jsonl")),
         }
     )
+
+
+def _certain(
+    gate: Gate | None,
+    total: int,
+    samples: list[EvalSample],
+    asking: Asking,
+    grading: Grading,
+) -> bool:
+    """Whether the verdict of a gate over all questions is certain by now."""
+    grades = [sample.score for sample in samples]
+    # What is inferred holds for right and wrong only, not for partial scores.
+    if gate is None or not samples or not set(grades) <= {0.0, 1.0}:
+        return False
+    if gate.variant is not None and not grading.variant(samples[0]).startswith(gate.variant):
+        return False
+    progress = Progress(
+        total=total,
+        asked=len(samples) + len(asking.unanswered),
+        right=grades.count(1.0),
+        unanswered=len(asking.unanswered),
+    )
+    return certain_verdict(progress, gate.minimum, gate.confidence) is not None
+
+
+def _truncated(file: Path) -> int:
+    """How many responses ended at the output limit."""
+    lines = file.read_bytes().split(b"\n") if file.exists() else ()
+    return sum(b'"finish":"length"' in line for line in lines)
+
+
+class Grading:
+    """Grades single answers."""
+
+    def __init__(self, evaluation: Eval, owner: Owner) -> None:
+        self._evaluation = evaluation
+        self._owner = owner
+
+    def graded(self, sample: EvalSample) -> EvalSample:
+        """The sample with a score."""
+        if sample.score is None:
+            sample = attrs.evolve(sample, score=self._evaluation.score([sample]).correct)
+        if not 0 <= float(sample.score or 0.0) <= 1:
+            raise wrong(self._owner, "score()", f"gave one answer a score of {sample.score}")
+        return attrs.evolve(sample, score=float(sample.score or 0.0))
+
+    def variant(self, sample: EvalSample) -> str:
+        """The variant of the eval."""
+        return self._evaluation.score([sample]).variant
+
+    def check(self, score: EvalScore, samples: list[EvalSample]) -> None:
+        """Check the score of all samples.
+
+        Raises:
+            PluginError: it is impossible, or not the sum of single scores.
+        """
+        if not (0 <= score.value <= 1 and 0 <= score.correct <= score.n and score.n > 0):
+            raise wrong(self._owner, "score()", f"returned an impossible score: {score}")
+        alone = sum(sample.score or 0.0 for sample in samples)
+        if abs(alone - score.correct) > 1e-6 * len(samples):
+            raise wrong(
+                self._owner,
+                "score()",
+                f"gave {score.correct:g} for all answers together and {alone:g} one by one",
+            )
 
 
 class Asking:
     """Asks the questions of an eval. `unanswered`: those that were given up, and why."""
 
-    def __init__(self, evaluation: Eval, owner: Owner, server: HttpEvalServer, file: Path) -> None:
+    def __init__(
+        self,
+        evaluation: Eval,
+        owner: Owner,
+        server: HttpEvalServer,
+        file: Path,
+        grading: Grading,
+    ) -> None:
         self.server = server
+        self._grading = grading
         self.file = file
         self.unanswered: list[dict[str, str]] = []
         self._evaluation = evaluation
@@ -135,9 +238,14 @@ class Asking:
             # One by one, to find out whose answer is missing. Nothing is sent again.
             alone = [self._try([question]) for question in batch]
             samples = [sample for found in alone if found is not None for sample in found]
-        samples = samples or []
+        samples = [self._grading.graded(sample) for sample in samples or ()]
+        digests = {question.id: _digest(question) for question in batch}
         for sample in samples:
-            append_line(self.file, msgspec.json.encode(sample, enc_hook=dict))
+            line = {
+                **attrs.asdict(sample, recurse=False),
+                "digest": digests[sample.question],
+            }
+            append_line(self.file, msgspec.json.encode(line, enc_hook=dict))
         self.server.journal.clear()
         return samples
 
@@ -162,6 +270,11 @@ class Asking:
         return samples
 
 
+def _digest(question: Question) -> str:
+    """Tells questions of two runs with the same id apart. The text itself may be secret."""
+    return hashlib.sha256(question.text.encode()).hexdigest()[:16]
+
+
 def read_samples(file: Path) -> list[EvalSample]:
     """The samples in a file, without an incomplete last line."""
     if not file.exists():
@@ -172,6 +285,7 @@ def read_samples(file: Path) -> list[EvalSample]:
             item = msgspec.json.decode(line)
         except msgspec.DecodeError:
             continue
+        item.pop("digest", None)
         samples.append(EvalSample(**{**item, "details": FrozenMap(item.get("details") or {})}))
     return samples
 

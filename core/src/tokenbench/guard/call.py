@@ -40,7 +40,11 @@ class _Call:
     member: str
     limit: str
     begun: float
-    deadline: float
+    seconds: float
+
+    @property
+    def deadline(self) -> float:
+        return self.begun + self.seconds
 
 
 class _Job(Generic[T]):
@@ -124,6 +128,7 @@ def call(
     *,
     result: Any = Any,
     meant: tuple[type[BaseException], ...] = (),
+    times: float = 1.0,
 ) -> T:
     """Call `function`, which runs code of the plugin `owner`.
 
@@ -134,6 +139,7 @@ def call(
         limit: kind of call, see :data:`.limits.LIMITS_S`.
         result: the type of its result.
         meant: exceptions that have a meaning and are raised unchanged, besides those of the API.
+        times: factor of the limit.
 
     Raises:
         PluginError: it did not return in time, raised an exception, or its result is wrong.
@@ -144,7 +150,7 @@ def call(
     def watched() -> T:
         begun, calls = time.monotonic(), _local.calls
         assert calls is not None
-        calls.append(_Call(owner, member, limit, begun, begun + limit_s(limit)))
+        calls.append(_Call(owner, member, limit, begun, limit_s(limit) * times))
         try:
             found = function()
         except BaseException as error:
@@ -217,7 +223,7 @@ def _check_limits(job: _Job[Any], thread: _Thread) -> None:
             )
     late = job.late()
     if late is not None and not job.done.is_set():
-        error = too_slow(late.owner, late.member, late.limit)
+        error = too_slow(late.owner, late.member, late.limit, late.seconds)
         error.add_note(f"it was here:\n{thread.stack()}")
         raise error
 

@@ -10,13 +10,11 @@ import attrs
 
 from tokenbench.api import (
     Codec,
-    Deployment,
     Engine,
     Eval,
     Hardware,
     Launcher,
     Reporter,
-    Sampler,
     Session,
     Tokenizer,
     Workload,
@@ -43,6 +41,7 @@ MEMBERS: dict[type[Any], dict[str, Member]] = {
         "plan": Member("pure"),
         "worker": Member("pure", (KeyError,)),
         "dialect": Member("pure"),
+        "synthetic_acceptance": Member("pure"),
         "planned_version": Member("data"),
         "tokenizer": Member("data"),
         "ready": Member("server", _NO_ANSWER),
@@ -51,14 +50,14 @@ MEMBERS: dict[type[Any], dict[str, Member]] = {
         "reset_cache": Member("server", _NO_ANSWER),
         "quiescent": Member("server", _NO_ANSWER),
         "counters": Member("pure"),
+        "diagnose": Member("pure"),
+        "phase": Member("pure"),
     },
     Hardware: {
         "catalogue": Member("pure"),
-        "probe": Member("device"),
-        "environment": Member("pure"),
-        "sampler": Member("device"),
+        "settings": Member("pure"),
+        "program": Member("pure"),
     },
-    Sampler: {"sample": Member("device"), "close": Member("device")},
     Workload: {
         "context_tokens": Member("data"),
         "dataset_hash": Member("data"),
@@ -79,17 +78,8 @@ MEMBERS: dict[type[Any], dict[str, Member]] = {
     Reporter: {"render": Member("render")},
     Launcher: {
         "allocate": Member("allocate"),
-        "start": Member("start"),
-        "run_on": Member("start"),
-        "put": Member("start"),
-        "get": Member("start"),
-        "attach": Member("stop"),
-    },
-    Deployment: {
-        "endpoints": Member("server"),
-        "status": Member("server"),
-        "logs": Member("server"),
-        "cancel": Member("stop"),
+        "channel": Member("pure"),
+        "release": Member("stop"),
     },
     Codec: {"encode": Member("pure"), "classify": Member("pure", (ValueError,))},
 }
@@ -97,19 +87,18 @@ MEMBERS: dict[type[Any], dict[str, Member]] = {
 _STREAMS: dict[str, Callable[[Any], Any]] = {"sessions": iter, "render": list}
 # Results that are plugin objects themselves.
 _OBJECTS: dict[Any, type[Any]] = {
-    Deployment: Deployment,
     Tokenizer: Tokenizer,
     Tokenizer | None: Tokenizer,
-    Sampler | None: Sampler,
 }
 
 
 class _Limited:
     """A plugin object. Pickled, it becomes the object itself: a session may contain a tokenizer."""
 
-    def __init__(self, target: Any, base: type[Any], owner: Owner) -> None:
+    def __init__(self, target: Any, base: type[Any], owner: Owner, server_times: float) -> None:
         self._target = target
         self._base: Any = base
+        self._server_times = server_times
         self.tokenbench_owner = owner
 
     def __getattr__(self, name: str) -> Any:
@@ -135,7 +124,13 @@ class _Limited:
         hint = returns(self._base, name)
         expected = Any if hint is type(None) else hint
         found = call(
-            self.tokenbench_owner, text, member.limit, function, result=expected, meant=member.meant
+            self.tokenbench_owner,
+            text,
+            member.limit,
+            function,
+            result=expected,
+            meant=member.meant,
+            times=self._server_times if member.limit == "server" else 1.0,
         )
         if (base := _OBJECTS.get(hint)) is not None and found is not None:
             return limited(found, base, self.tokenbench_owner)
@@ -151,9 +146,13 @@ def _itself(target: Any) -> Any:
     return target
 
 
-def limited(target: P, base: type[P], owner: Owner) -> P:
-    """`target`, with a limit on each member that `base` declares."""
-    return target if owner.is_core else cast("P", _Limited(target, base, owner))
+def limited(target: P, base: type[P], owner: Owner, *, server_times: float = 1.0) -> P:
+    """`target`, with a limit on each member that `base` declares.
+
+    Args:
+        server_times: factor of the limit of members that ask a server.
+    """
+    return target if owner.is_core else cast("P", _Limited(target, base, owner, server_times))
 
 
 def owner_text(target: object) -> str | None:

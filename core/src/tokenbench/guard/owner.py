@@ -42,13 +42,15 @@ def raised(owner: object, member: str, error: BaseException) -> PluginError:
     )
 
 
-def too_slow(owner: object, member: str, limit: str) -> PluginTooSlow:
-    """The error for a call that did not return in time. `limit`: the kind of call."""
-    seconds = limit_s(limit)
+def too_slow(owner: object, member: str, limit: str, seconds: float | None = None) -> PluginTooSlow:
+    """The error for a call that did not return in time. `limit`: the kind of call; `seconds`: its
+    limit, if it is not that of the kind.
+    """
+    seconds = limit_s(limit) if seconds is None else seconds
     return PluginTooSlow(
         f"{owner}: {member} did not return within {seconds:g} s",
         hint="run again with --debug to see where it hangs, and report it to the plugin's author; "
-        f"{VARIABLE}={limit}={10 * seconds:g} allows ten times as long",
+        f"{VARIABLE}={limit}={10 * limit_s(limit):g} allows ten times as long",
     )
 
 

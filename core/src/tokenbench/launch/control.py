@@ -23,7 +23,7 @@ _CONNECT_S = 2.0
 
 
 class ControlClient:
-    """Implements :class:`tokenbench.api.Server`. The API key never appears in errors or logs.
+    """Implements :class:`tokenbench.api.ServerClient`. The API key never appears in errors or logs.
 
     Args:
         endpoints: the server's endpoints; the first one takes the load.

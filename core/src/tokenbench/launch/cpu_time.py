@@ -93,6 +93,13 @@ def _with_descendants(roots: Collection[int], processes: Mapping[int, _Process])
     return wanted
 
 
+def outsiders(pids: Collection[int], roots: Collection[int]) -> tuple[str, ...]:
+    """Those of `pids` that run and descend neither from `roots` nor from this process, by name."""
+    now = _processes()
+    own = _with_descendants({os.getpid(), *roots}, now)
+    return tuple(f"{now[pid].name} (pid {pid})" for pid in pids if pid in now and pid not in own)
+
+
 @attrs.frozen
 class Foreign:
     """What other programs used of some cores.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Launcher, LauncherContext, LauncherSpec, NoOptions, hookimpl
+from tokenbench.api import Launcher, LauncherSpec, NoOptions, PluginContext, hookimpl
 
 
-def _create(options: NoOptions, context: LauncherContext) -> Launcher:
+def _create(options: NoOptions, context: PluginContext) -> Launcher:
     from .local import LocalLauncher
 
-    return LocalLauncher(context)
+    return LocalLauncher()
 
 
 @hookimpl
@@ -18,6 +18,9 @@ def bench_register_launchers() -> Sequence[LauncherSpec]:
     """Register the launcher `local`."""
     return [
         LauncherSpec(
-            name="local", summary="this machine, each process under a supervisor", factory=_create
+            name="local",
+            summary="this machine, each process under a supervisor",
+            factory=_create,
+            this_machine=True,
         )
     ]

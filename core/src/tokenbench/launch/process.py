@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import selectors
 import signal
@@ -15,15 +14,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from tokenbench.api import EngineError, MachineError
+from tokenbench.api import MachineError
 
 from .scratch import kill_all_of, new_scratch, own_environment, remove
+from .start_failure import start_error
 
 _SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
 _START_TIMEOUT_S = 10.0
 HALT_LIMIT_S = 5.0
 """A process of a run may be halted (SIGSTOP) for this long."""
 _TAIL_BYTES = 64 * 1024
+_LINE_BYTES = 256
 
 _lock = threading.Lock()
 _lifeline: tuple[int, int] | None = None  # read end, write end
@@ -87,15 +88,16 @@ class Process:
         return None if code is None else (code if code >= 0 else 128 - code)
 
     @property
-    def frozen(self) -> bool:
-        """Whether a signal such as SIGSTOP has halted the command. State T or t of
-        proc_pid_stat(5).
+    def halted_at(self) -> int | None:
+        """The CPU time, in clock ticks, that the command had used when a signal such as SIGSTOP
+        halted it; None if it is not halted. State T or t of proc_pid_stat(5).
         """
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_bytes()
         except OSError:
-            return False
-        return stat.rpartition(b")")[2].split()[0] in (b"T", b"t")
+            return None
+        state, *fields = stat.rpartition(b")")[2].split()
+        return int(fields[10]) + int(fields[11]) if state in (b"T", b"t") else None
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the exit code; None after `timeout_s`."""
@@ -138,23 +140,27 @@ class HaltWatch:
     """Notices a process that was halted and does not go on."""
 
     def __init__(self) -> None:
-        self._since: float | None = None
+        self._used: int | None = None
+        self._since = 0.0
 
     def too_long(self, process: Process) -> bool:
-        """Whether it has been halted at each call for longer than :data:`HALT_LIMIT_S`."""
-        if not process.frozen:
-            self._since = None
-            return False
+        """Whether it has been halted for longer than :data:`HALT_LIMIT_S`.
+
+        A process that has used CPU time between two calls went on between them.
+        """
+        used = process.halted_at
         now = time.monotonic()
-        self._since = self._since or now
-        return now - self._since > HALT_LIMIT_S
+        if used is None or used != self._used:
+            self._used, self._since = used, now
+        return used is not None and now - self._since > HALT_LIMIT_S
 
 
 def tail(file: Path, lines: int) -> str:
     """The last lines of a file; empty if it cannot be read."""
     try:
         with file.open("rb") as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            wanted = max(_TAIL_BYTES, lines * _LINE_BYTES)
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - wanted))
             text = stream.read().decode(errors="replace")
     except OSError:
         return ""
@@ -287,21 +293,4 @@ def _wait_for_start(
     state, _, rest = received.decode(errors="replace").partition("\n")[0].partition(" ")
     if state == "started":
         return int(rest)
-    number, stage, text = [*rest.split(" ", 2), "", "", ""][:3]
-    if stage == "cwd":
-        raise MachineError(f"cannot run in the folder {cwd}: {text}", hint="check that it exists")
-    if stage == "cpus":
-        raise MachineError(
-            f"cannot run on the CPU cores {cpus}: {text}",
-            hint="use cores that this process may run on (taskset -p $$)",
-        )
-    if number == str(errno.ENOENT) and not ("/" in program and Path(program).exists()):
-        raise EngineError(
-            f"the command {program!r} does not exist", hint="install it, or check PATH"
-        )
-    if number == str(errno.ENOENT):
-        text = "the interpreter named in its first line does not exist"
-    raise EngineError(
-        f"cannot execute {program!r}: {text or 'the supervisor did not respond'}",
-        hint="check the file and its permissions",
-    )
+    raise start_error(program, rest, cpus=cpus, cwd=cwd)

@@ -9,8 +9,11 @@ Options: ``lifeline=FD``, ``status=FD``, ``grace=SECONDS``, ``cpus=0,2``, ``cwd=
 ``scratch=FOLDER``. It writes ``started PID`` or ``failed ERRNO STAGE TEXT`` (stage: cpus, cwd or
 exec) to the status descriptor, and ``exited CODE`` at the end.
 
-Imports little, and from the standard library only, because it starts with every process.
+Imports little, and from the standard library only, because it starts with every process. It also
+runs on other hosts, with Python 3.8 or newer.
 """
+
+from __future__ import annotations
 
 import ctypes
 import os
@@ -130,8 +133,7 @@ def _reap(child: int) -> int | None:
         if pid == 0:
             return None
         if pid == child:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def _terminate(child: int, grace_s: float) -> int:

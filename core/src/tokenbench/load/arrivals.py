@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tokenbench.api import LoadLevel, Stop, UsageError
+from tokenbench.api.load import WORKLOAD_TIMES
 
 NS_PER_S = 1_000_000_000
 MAX_ARRIVALS = 10_000_000
@@ -32,25 +33,29 @@ def arrival_times(
     """The arrival times of a phase.
 
     Args:
-        timestamps: of the trace to replay, in seconds.
+        timestamps: of the trace to replay, or of the workload, in seconds.
 
     Raises:
         UsageError: there is neither a duration nor a number of requests, there are too many
             arrivals, or they are too late for a 64-bit clock.
     """
-    if stop.duration_s is None and stop.requests is None and level.arrival != "replay":
+    limits = [count for count in (stop.requests, stop.sessions) if count is not None]
+    finite = level.arrival in ("replay", WORKLOAD_TIMES)
+    if stop.duration_s is None and not limits and not finite:
         raise UsageError(
             "an open loop needs a duration or a number of requests",
             hint="set load.duration_s or load.requests",
         )
-    if _rate(level) < 1.0 / _MAX_TIME_S:
+    if level.speed is None and _rate(level) < 1.0 / _MAX_TIME_S:
         raise UsageError(
             f"rate {_rate(level):g}/s is too low: less than one arrival in {_MAX_TIME_S:g} s",
             hint="raise the rate",
         )
     limit_s = stop.duration_s if stop.duration_s is not None else float("inf")
-    count = MAX_ARRIVALS + 1 if stop.requests is None else min(stop.requests, MAX_ARRIVALS + 1)
-    if level.arrival == "replay":
+    count = min([*limits, MAX_ARRIVALS + 1])
+    if level.speed is not None:
+        process = _accelerated(level.speed, timestamps)
+    elif level.arrival == "replay":
         process = _replay(level, timestamps)
     else:
         process = _PROCESSES[level.arrival](level, stop, seed)
@@ -176,6 +181,12 @@ def _ramp(level: LoadLevel, stop: Stop, seed: int) -> Iterator[float]:
             return
         speed = begin + root**0.5
         yield 2.0 * count / speed if speed else math.inf
+
+
+def _accelerated(speed: float, timestamps: Sequence[float]) -> Iterator[float]:
+    """The timestamps of the workload, relative to the first, `speed` times as fast."""
+    ordered = sorted(timestamps)
+    return ((timestamp - ordered[0]) / speed for timestamp in ordered)
 
 
 def _replay(level: LoadLevel, timestamps: Sequence[float]) -> Iterator[float]:

@@ -63,14 +63,15 @@ class ChunkTemplate:
 def make_template(
     data: bytes, event: StreamEvent, marks: tuple[bytes, ...]
 ) -> ChunkTemplate | None:
-    """Make a template from an event; None unless the event is a plain token (text, nothing else).
+    """Make a template from an event; None unless it is a plain token (text of the answer, nothing
+    else).
 
     Args:
         data: the event's bytes.
         event: the same event, decoded.
         marks: see `text_marks` of :class:`tokenbench.api.Codec`.
     """
-    if not event.token or not event.text or event.done or b"\\" in data:
+    if not event.token or not event.text or event.reasoning or event.done or b"\\" in data:
         return None
     if (event.n_tokens, event.n_in, event.n_out, event.finish, event.error) != (None,) * 5:
         return None

@@ -1,4 +1,4 @@
-"""The built-in codecs: OpenAI completions and chat completions, streamed.
+"""The built-in codecs: OpenAI completions and chat completions, streamed; and embeddings.
 
 Field names as in the OpenAI API reference (platform docs, "Create completion" and "Create chat
 completion", read 2026-11); `reasoning_content`, `reasoning` and `token_ids` as vLLM 0.32 and SGLang
@@ -16,18 +16,27 @@ import msgspec
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
+    EMBEDDINGS,
+    BatchPrompt,
     ChatPrompt,
     Codec,
     HttpRequest,
+    Message,
+    NoOptions,
+    Part,
+    PluginContext,
     PluginError,
     StreamEvent,
     Target,
+    TextPart,
     TextPrompt,
     TokenPrompt,
     Turn,
     UsageError,
+    turn_headers,
 )
 
+from .embeddings import EmbeddingsCodec
 from .openai_chunk import classify
 
 
@@ -46,7 +55,7 @@ class _OpenAI(Codec):
         """The request of a turn, with only the fields that the dialect supports."""
         dialect = target.dialect
         body: dict[str, Any] = {
-            "model": target.model,
+            "model": turn.model or target.model,
             **self._prompt(turn, target),
             "stream": True,
             "temperature": turn.temperature,
@@ -63,8 +72,12 @@ class _OpenAI(Codec):
         if turn.seed is not None and dialect.seed:
             body["seed"] = turn.seed
         body.update(dialect.extra_body)
+        if turn.exact_output:
+            body.update(dialect.exact_body)
         body.update(turn.extra_body)
-        return HttpRequest(path=self.path, body=msgspec.json.encode(body, enc_hook=_plain))
+        headers = turn_headers(turn, dialect)
+        body_bytes = msgspec.json.encode(body, enc_hook=_plain)
+        return HttpRequest(path=self.path, body=body_bytes, headers=headers)
 
     @abstractmethod
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
@@ -93,6 +106,8 @@ class CompletionsCodec(_OpenAI):
             return {"prompt": list(prompt.ids)}
         if isinstance(prompt, TextPrompt):
             return {"prompt": prompt.text}
+        if isinstance(prompt, BatchPrompt):
+            raise _no_batch()
         raise UsageError(
             "the completions codec cannot send chat messages",
             hint="use a chat codec, or a workload with text prompts",
@@ -109,21 +124,71 @@ class ChatCodec(_OpenAI):
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
         prompt = turn.prompt
         if isinstance(prompt, ChatPrompt):
-            return {"messages": [{"role": m.role, "content": m.content} for m in prompt.messages]}
+            fields: dict[str, Any] = {"messages": [_message(m) for m in prompt.messages]}
+            if prompt.tools:
+                fields["tools"] = prompt.tools
+            return fields
         if isinstance(prompt, TextPrompt):
             return {"messages": [{"role": "user", "content": prompt.text}]}
+        if isinstance(prompt, BatchPrompt):
+            raise _no_batch()
         raise UsageError(
             "the chat codec cannot send token ids",
             hint="set format=text or format=chat on the workload",
         )
 
 
+def _no_batch() -> UsageError:
+    return UsageError(
+        "an endpoint that generates takes one prompt a request",
+        hint="choose an engine or an endpoint that embeds",
+    )
+
+
+def _message(message: Message) -> dict[str, Any]:
+    content: Any = message.content
+    if not isinstance(content, str):
+        content = [_part(part) for part in content]
+    fields: dict[str, Any] = {"role": message.role, "content": content}
+    if message.tool_calls:
+        fields["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        fields["tool_call_id"] = message.tool_call_id
+    return fields
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part.url}}
+
+
 def _plain(value: Any) -> dict[str, Any]:
-    """An object inside `extra_body`, which is a FrozenMap."""
+    """An object inside `extra_body` or a tool's schema, which is a FrozenMap."""
     return dict(value)
 
 
-BUILT_IN: dict[str, type[Codec]] = {COMPLETIONS: CompletionsCodec, CHAT: ChatCodec}
+BUILT_IN: dict[str, type[Codec]] = {
+    COMPLETIONS: CompletionsCodec,
+    CHAT: ChatCodec,
+    EMBEDDINGS: EmbeddingsCodec,
+}
+
+
+def built_in(name: str) -> Codec:
+    """The built-in codec of a name.
+
+    Raises:
+        PluginError: there is none.
+    """
+    return find_codec(name, None)
 
 
 def find_codec(name: str, plugin: str | None) -> Codec:
@@ -137,7 +202,7 @@ def find_codec(name: str, plugin: str | None) -> Codec:
     specs = importlib.import_module(plugin).bench_register_codecs() if plugin else ()
     for spec in specs:
         if spec.name == name:
-            codec: Codec = spec.factory()
+            codec: Codec = spec.factory(NoOptions(), PluginContext())
             return codec
     raise PluginError(
         f"unknown codec {name!r}" + (f" in {plugin}" if plugin else ""),

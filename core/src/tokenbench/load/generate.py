@@ -15,9 +15,11 @@ from tokenbench.launch.failure import compression
 from tokenbench.launch.http_failure import failure_text
 from tokenbench.launch.secret import redact, secrets
 
+from .codecs import BUILT_IN
+from .openai_facts import ResponseFacts, response_facts
 from .rate_limit import STATUS, rate_limit
 from .records import ABSENT, Status
-from .request_state import InFlightRequest
+from .request_state import NOTHING_ASKED, InFlightRequest
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +27,7 @@ class Generated:
     """The result of a generation.
 
     `text` is the answer, without reasoning and tool calls. `error` is None if the answer is whole.
+    `facts`: what else the response says, if the codec is a built-in one.
     `http_status`: None without a response, then `lost` says why: ``connect``, ``timeout`` or
     ``broken``. `retry_after`: the header of that name.
     """
@@ -39,6 +42,7 @@ class Generated:
     http_status: int | None = None
     retry_after: str | None = None
     lost: str | None = None
+    facts: ResponseFacts = ResponseFacts()
 
 
 def generate(
@@ -113,7 +117,7 @@ def _read(codec: Codec, target: Target, body: bytes) -> Generated:
         0,
         0,
         b"",
-        (0, 0, False),
+        NOTHING_ASKED,
         codec,
         0,
         None,
@@ -136,6 +140,7 @@ def _read(codec: Codec, target: Target, body: bytes) -> Generated:
         n_out=None if request.n_out == ABSENT else request.n_out,
         error=None if empty else request.error,
         http_status=200,
+        facts=response_facts(body) if codec.name in BUILT_IN else ResponseFacts(),
     )
 
 

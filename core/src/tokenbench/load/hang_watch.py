@@ -21,9 +21,9 @@ from tokenbench.guard.owner import PluginTooSlow, too_slow
 from .codecs import find_codec
 from .job import LoadJob
 from .request_state import InFlightRequest
-from .scheduler import Scheduler
 from .session_file import SessionReader
 from .session_state import SessionState
+from .turn_sender import TurnSender
 
 # Code that swallows the exception gets this long until the process ends.
 _SECOND_S = 2.0
@@ -32,7 +32,7 @@ _CALLERS: dict[CodeType, tuple[str, str]] = {
     SessionState.start.__code__: ("workload", "Session.next()"),
     SessionState.turn_ended.__code__: ("workload", "Session.next()"),
     SessionReader._read.__code__: ("workload", "unpickling a session"),  # noqa: SLF001
-    Scheduler._send_turn.__code__: ("codec", "encode()"),  # noqa: SLF001
+    TurnSender._encode.__code__: ("codec", "encode()"),  # noqa: SLF001
     InFlightRequest._handle_events.__code__: ("codec", "classify()"),  # noqa: SLF001
     find_codec.__code__: ("codec", "its factory"),
 }

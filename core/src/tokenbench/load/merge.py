@@ -50,6 +50,7 @@ def merge_summaries(parts: Sequence[PhaseSummary]) -> PhaseSummary:
         max_rss_bytes=max(part.max_rss_bytes for part in parts),
         errors=tuple(error for part in parts for error in part.errors),
         workers=len(parts),
+        labels=tuple(sorted({label for part in parts for label in part.labels})),
     )
 
 

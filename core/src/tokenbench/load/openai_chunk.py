@@ -98,13 +98,13 @@ def _is_given(field: msgspec.Raw) -> bool:
 
 
 def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
-    text, reasoning, calls = choice.text or "", "", ""
+    text, reasoning, calls, begun = choice.text or "", "", "", 0
     delta = choice.delta
     if delta is not None:
         reasoning = delta.reasoning_content or delta.reasoning or ""
         text += reasoning + (delta.content or delta.refusal or "")
         if delta.tool_calls or _is_given(delta.function_call):
-            calls = _tool_calls(delta)
+            calls, begun = _tool_calls(delta)
     n_tokens = len(choice.token_ids) if choice.token_ids else None
     finish = choice.finish_reason or None
     token = text != "" or calls != "" or n_tokens is not None
@@ -120,6 +120,7 @@ def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
         error=error,
         reasoning=reasoning,
         tool_calls=calls,
+        n_tool_calls=begun,
         n_in=usage.prompt_tokens if usage is not None else None,
         n_out=usage.completion_tokens if usage is not None else None,
         n_cached=details.cached_tokens if details is not None else None,
@@ -138,6 +139,7 @@ def _merge(events: list[StreamEvent], choices: Any, usage: _Usage | None) -> Str
         text=first.text,
         reasoning=first.reasoning,
         tool_calls=first.tool_calls,
+        n_tool_calls=first.n_tool_calls,
         n_tokens=sum(counts) if counts else None,
         finish=next((event.finish for event in events if event.finish), None),
         error=next((event.error for event in events if event.error), None),
@@ -158,16 +160,20 @@ def _usage_event(usage: _Usage) -> StreamEvent:
     )
 
 
-def _tool_calls(delta: _Delta) -> str:
-    """Names and arguments of the tool calls in a chunk; "?" if it has neither."""
+def _tool_calls(delta: _Delta) -> tuple[str, int]:
+    """Names and arguments of the tool calls in a chunk ("?" if it has neither), and how many calls
+    begin in it: those with a name.
+    """
     calls = [bytes(call) for call in delta.tool_calls or ()]
     if (old := bytes(delta.function_call)) != _NULL:
         calls.append(b'{"function":%b}' % old)
-    found = ""
+    found, begun = "", 0
     for call in calls:
         function = _field(_load(call), "function")
-        found += _text(_field(function, "name")) + _text(_field(function, "arguments"))
-    return found or ("?" if calls else "")
+        name = _text(_field(function, "name"))
+        begun += name != ""
+        found += name + _text(_field(function, "arguments"))
+    return found or ("?" if calls else ""), begun
 
 
 # -- without types -------------------------------------------------------------------------------

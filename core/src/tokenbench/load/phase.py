@@ -177,6 +177,7 @@ class Phase:
             retries=resources.pool.retries,
             starved_ns=scheduler.sessions.starved_ns,
             max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            labels=scheduler.labels,
             errors=tuple(redact(e, resources.target_url.hidden) for e in scheduler.errors),
         )
 
@@ -210,7 +211,7 @@ class Phase:
             scheduler.abort("failing", Status.CANCELLED)
         if resources.recorder.failure is not None:
             scheduler.abort("fatal", Status.CANCELLED)
-        ended = scheduler.dispatch_ended_ns
+        ended = scheduler.cut_ns
         if ended > 0 and now_ns - ended > job.drain_timeout_s * 1e9:
             scheduler.abort("drain", Status.TIMEOUT)
         self._send_message(

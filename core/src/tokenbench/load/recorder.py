@@ -6,17 +6,22 @@ import os
 import queue
 import threading
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
+from .event_loop import EventLoop
 from .records import ABSENT
 from .request_state import InFlightRequest
 
 _BATCH_BYTES = 256 * 1024
+# Requests recorded at once, and how many may wait until the event loop is idle.
+_BATCH, _MAX_WAITING = 16, 256
 _UNKNOWN_COUNT = array("i", [ABSENT]).tobytes()
 
 
 class Recorder:
-    """Writes ``records.bin``, ``timestamps.bin`` and ``counts.bin`` of one phase.
+    """Writes ``records.bin``, ``timestamps.bin`` and ``counts.bin`` of one phase, and
+    ``sessions.bin`` if it has any.
 
     Rows are packed by the caller (a microsecond each) and written by a background thread. A disk
     error is available as :attr:`failure`, and raised by :meth:`close`.
@@ -26,6 +31,7 @@ class Recorder:
         self._records = bytearray()
         self._timestamps = bytearray()
         self._counts = bytearray()
+        self._sessions = bytearray()
         self._offset = 0
         self.failure: OSError | None = None
         self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
@@ -34,6 +40,7 @@ class Recorder:
         self._record_file = os.open(folder / f"records{suffix}.bin", flags, 0o644)
         self._timestamp_file = os.open(folder / f"timestamps{suffix}.bin", flags, 0o644)
         self._count_file = os.open(folder / f"counts{suffix}.bin", flags, 0o644)
+        self._session_path, self._session_file = folder / f"sessions{suffix}.bin", -1
         self._writer = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._writer.start()
 
@@ -48,6 +55,15 @@ class Recorder:
         if len(self._timestamps) > _BATCH_BYTES or len(self._records) > _BATCH_BYTES:
             self._flush()
 
+    def add_session(self, row: bytes) -> None:
+        """Add the record of a session that is not a single request."""
+        if self._session_file < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            self._session_file = os.open(self._session_path, flags, 0o644)
+        self._sessions += row
+        if len(self._sessions) > _BATCH_BYTES:
+            self._flush()
+
     def close(self) -> None:
         """Write the rest and close the files.
 
@@ -60,6 +76,8 @@ class Recorder:
         os.close(self._record_file)
         os.close(self._timestamp_file)
         os.close(self._count_file)
+        if self._session_file >= 0:
+            os.close(self._session_file)
         if self.failure is not None:
             raise self.failure
 
@@ -68,6 +86,7 @@ class Recorder:
             (self._record_file, self._records),
             (self._timestamp_file, self._timestamps),
             (self._count_file, self._counts),
+            (self._session_file, self._sessions),
         ):
             if data:
                 self._queue.put((file, bytes(data)))
@@ -81,3 +100,43 @@ class Recorder:
                     data = data[os.write(file, data) :]
             except OSError as error:
                 self.failure = error
+
+
+class IdleRecorder:
+    """Records completed requests when the event loop is idle.
+
+    Args:
+        done: called after each batch.
+    """
+
+    def __init__(
+        self, recorder: Recorder, loop: EventLoop, worker: int, *, done: Callable[[], None]
+    ) -> None:
+        self._recorder, self._loop, self._worker = recorder, loop, worker
+        self._done = done
+        self._waiting: list[InFlightRequest] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, request: InFlightRequest) -> None:
+        """Record a request later."""
+        if not self._waiting:
+            self._loop.call_when_idle(self._when_idle)
+        self._waiting.append(request)
+
+    def limit(self) -> None:
+        """Record some now if many wait."""
+        if len(self._waiting) > _MAX_WAITING:
+            self._record_batch()
+
+    def _when_idle(self) -> None:
+        self._record_batch()
+        if self._waiting:
+            self._loop.call_when_idle(self._when_idle)
+        self._done()
+
+    def _record_batch(self) -> None:
+        batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+        for request in batch:
+            self._recorder.add(request, self._worker)

@@ -1,8 +1,10 @@
 """The layout of records: what a load worker writes and what `measure` reads.
 
-A phase (a warm-up or one repeat) leaves four files:
+A phase (a warm-up or one repeat) leaves these files:
 
 * ``records.bin``: one fixed-width row per turn, see :data:`RECORD_FIELDS`;
+* ``sessions.bin``: one fixed-width row per session that is not a single request, see
+  :data:`SESSION_FIELDS`; missing if there is none;
 * ``timestamps.bin`` and ``counts.bin``: the two columns of :data:`CHUNK_FIELDS`, 64 and 32 bits
   wide, one row per token-bearing chunk; the chunks of a turn are adjacent;
 * ``phase.json``: :class:`PhaseSummary`.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import enum
 import struct
+import zlib
 
 import attrs
 
@@ -36,6 +39,49 @@ class Status(enum.IntEnum):
     ERROR_EVENT = 7
     CANCELLED = 8
     RATE_LIMITED = 9
+    OVERFLOW = 10
+    """The prompt did not fit into the server's context."""
+    PARENT_FAILED = 11
+    """Not sent, because a turn that it waited for failed."""
+
+
+class Finish(enum.IntEnum):
+    """Why the server ended an answer, by the finish reason it sent."""
+
+    NONE = 0
+    STOP = 1
+    LENGTH = 2
+    TOOL_CALLS = 3
+    CONTENT_FILTER = 4
+    OTHER = 5
+
+
+FINISHES = {
+    "stop": Finish.STOP,
+    "length": Finish.LENGTH,
+    "tool_calls": Finish.TOOL_CALLS,
+    "function_call": Finish.TOOL_CALLS,
+    "content_filter": Finish.CONTENT_FILTER,
+}
+"""The finish reasons of the OpenAI API reference (read 2026-11)."""
+
+
+class SessionStatus(enum.IntEnum):
+    """How a session ended."""
+
+    COMPLETE = 0
+    """By itself, and every turn succeeded."""
+    FAILED = 1
+    """A turn failed, or was not sent because another one failed."""
+    OVERFLOW = 2
+    """A prompt did not fit into the server's context."""
+    CUT = 3
+    """The phase ended before the session did, and no turn had failed."""
+
+
+def label_number(label: str | None) -> int:
+    """The number that stands for a label in records: 31 bits of its CRC-32; -1 for none."""
+    return ABSENT if label is None else zlib.crc32(label.encode()) & 0x7FFFFFFF
 
 
 class TokenSource(enum.IntEnum):
@@ -45,6 +91,8 @@ class TokenSource(enum.IntEnum):
     USAGE = 1
     CHUNKS = 2
     TOKENIZER = 3
+    NO_TOKENS = 4
+    """The answer has no tokens: its `n_out` is 0."""
 
 
 # name, struct code, meaning
@@ -73,6 +121,29 @@ RECORD_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("coalesced", "i", "token-bearing chunks that came with the same read as the one before"),
     ("bytes_in", "q", "bytes of the response, including HTTP headers and chunk sizes"),
     ("retries", "h", "how often the request was sent again on another connection"),
+    ("label", "i", "the class of traffic: `label_number` of the turn's label"),
+    ("agent", "h", "0 for the session's own turns, another number for a sub-agent's"),
+    ("asked_shared", "i", "prompt tokens that an unlimited prefix cache would hold"),
+    ("finish", "B", "Finish"),
+    ("tool_calls", "h", "tool calls in the answer"),
+    ("reasoning_chunks", "i", "token-bearing chunks with reasoning text"),
+    ("answer_ns", "q", "arrival of the first chunk with text of the answer itself"),
+)
+
+SESSION_FIELDS: tuple[tuple[str, str, str], ...] = (
+    ("session", "i", "number of the session in its phase"),
+    ("worker", "h", "number of the load worker, from 0"),
+    ("status", "B", "SessionStatus"),
+    ("turns", "i", "turns that the session returned"),
+    ("ok", "i", "turns that succeeded"),
+    ("failed", "i", "turns that failed, with those that were not sent because a parent failed"),
+    ("begun_ns", "q", "when the session should have begun"),
+    ("ended_ns", "q", "end of its last turn"),
+    (
+        "waited_ns",
+        "q",
+        "time in which no turn was in flight because the next had think or tool time",
+    ),
 )
 
 CHUNK_FIELDS: tuple[tuple[str, str, str], ...] = (
@@ -81,6 +152,7 @@ CHUNK_FIELDS: tuple[tuple[str, str, str], ...] = (
 )
 
 RECORD = struct.Struct("<" + "".join(code for _, code, _ in RECORD_FIELDS))
+SESSION = struct.Struct("<" + "".join(code for _, code, _ in SESSION_FIELDS))
 
 
 def numpy_layout(fields: tuple[tuple[str, str, str], ...]) -> list[tuple[str, str]]:
@@ -107,8 +179,11 @@ class PhaseSummary:
     """One phase as a whole; belongs to its records. Times are monotonic nanoseconds.
 
     Attributes:
-        stopped_by: what ended dispatching: duration, requests, output_tokens, sessions, schedule,
-            stalled, failing (every request failed for a while), cancelled, drain, fatal.
+        dispatch_ended_ns: when the load was no longer kept up: dispatching ended, or no new session
+            began while those in progress went on to their end.
+        stopped_by: what ended that: duration, requests, output_tokens, session_limit, sessions (the
+            workload has no more), schedule, stalled, failing (every request failed for a while),
+            cancelled, drain, fatal.
         turns: turns that ended; `failed` of them without a whole answer.
         scheduled_turns: turns that should have been sent.
         cpu_s: CPU time of the busiest worker; `wall_s` is its wall time.
@@ -128,6 +203,7 @@ class PhaseSummary:
         errors: the first failures, and the last one at the end.
         starved_ns: time during which a session was due and none was prepared; the longest of any
             worker.
+        labels: the labels of turns, in alphabetical order.
     """
 
     started_ns: int
@@ -157,3 +233,4 @@ class PhaseSummary:
     max_rss_bytes: int = 0
     errors: tuple[str, ...] = ()
     workers: int = 1
+    labels: tuple[str, ...] = ()

@@ -12,8 +12,9 @@ from tokenbench.guard.types import mismatch
 from . import native
 from .chunk_template import ChunkTemplate, make_template
 from .framing import ERROR, FRAMINGS, Framing, NamedEvent
+from .overflow import is_overflow
 from .rate_limit import STATUS as RATE_LIMIT_STATUS
-from .records import ABSENT, RECORD, Status, TokenSource
+from .records import ABSENT, FINISHES, RECORD, Finish, Status, TokenSource
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -25,9 +26,13 @@ NO_END_MARK = "the stream ended without its end mark"
 _EVENT_FIELDS = ("data", "event", "id", "retry", ":")
 # Counts are 32-bit columns of the records.
 _MAX_COUNT = 2**31 - 1
+_MOST_TOOL_CALLS = 2**15 - 1
 
-RequestedTokens = tuple[int, int, bool]
-"""Prompt tokens (-1 if unknown), output limit, whether exactly that many were requested."""
+Asked = tuple[int, int, bool, int, int, int]
+"""What the workload says of a turn, as the records have it: prompt tokens, output limit, whether
+exactly that many are asked for, shared prompt tokens, number of the label, agent. -1: unknown.
+"""
+NOTHING_ASKED: Asked = (ABSENT, 0, False, ABSENT, ABSENT, 0)
 
 
 class CodecFailedError(Exception):
@@ -45,6 +50,7 @@ class InFlightRequest:
     one turn; otherwise `text` (the answer), `reasoning` and `tool_calls` are collected, because a
     later turn may use them. `counts` has the tokens of each token-bearing chunk, and is empty if
     none of them reports it. `body_start`: the start of the body, until the first token.
+    `answer_ns`: arrival of the first text that is not reasoning.
     """
 
     __slots__ = (
@@ -55,8 +61,8 @@ class InFlightRequest:
         "_last_token",
         "_on_end",
         "_template",
-        "asked_in",
-        "asked_out",
+        "answer_ns",
+        "asked",
         "body_start",
         "bytes_in",
         "connection",
@@ -65,7 +71,7 @@ class InFlightRequest:
         "done",
         "end_ns",
         "error",
-        "exact",
+        "finish",
         "framing",
         "http_bytes",
         "http_status",
@@ -74,7 +80,9 @@ class InFlightRequest:
         "n_in",
         "n_out",
         "n_tokens",
+        "n_tool_calls",
         "reasoning",
+        "reasoning_chunks",
         "retries",
         "reused",
         "scheduled_ns",
@@ -94,7 +102,7 @@ class InFlightRequest:
         session: int,
         turn: int,
         http_bytes: bytes,
-        requested: RequestedTokens,
+        asked: Asked,
         codec: Codec,
         scheduled_ns: int,
         session_state: SessionState | None,
@@ -106,20 +114,22 @@ class InFlightRequest:
         self.turn = turn
         self.http_bytes = http_bytes
         self.connection: Connection | None = None
-        self.asked_in, self.asked_out, self.exact = requested
+        self.asked = asked
         self.scheduled_ns = scheduled_ns
         self.session_state = session_state
         self.keep_text = session_state is not None
         self._on_end = on_end
         self._codec = codec
-        self._classify = codec.classify
+        self._classify = codec.decoder()
         self._done_event = done_event or codec.ends_with_done
         self._complete = False
         self.framing: Framing = FRAMINGS[codec.framing]()
         self.dispatched_ns = self.sent_first_ns = self.sent_last_ns = ABSENT
         self.end_ns = ABSENT
         self.n_in = self.n_out = self.n_cached = ABSENT
-        self.n_tokens = 0
+        self.answer_ns = ABSENT
+        self.n_tokens = self.n_tool_calls = self.reasoning_chunks = 0
+        self.finish = Finish.NONE
         self.bytes_in = 0
         self.http_status = ABSENT
         self.reused = False
@@ -174,6 +184,9 @@ class InFlightRequest:
             self.n_cached = event.n_cached
         if event.finish is not None or event.complete:
             self._complete = True
+            if event.finish is not None:
+                self.finish = FINISHES.get(event.finish, Finish.OTHER)
+        self.n_tool_calls += event.n_tool_calls
         if event.done:
             self.done = True
         if event.error is not None:
@@ -188,6 +201,10 @@ class InFlightRequest:
         count = event.n_tokens
         self._complete = False  # Of several choices, another one had ended.
         self.timestamps.append(now_ns)
+        if event.reasoning:
+            self.reasoning_chunks += 1
+        if self.answer_ns == ABSENT and len(event.text) > len(event.reasoning):
+            self.answer_ns = now_ns
         if event.n_out is not None and count is None:
             # Continuous usage: this chunk added the difference; the first chunk added everything.
             # If usage begins with a later chunk, the share of that chunk is unknown.
@@ -269,6 +286,8 @@ class InFlightRequest:
         if status is Status.BROKEN and self.error is not None:
             # The server reported an error before it broke off.
             status, error = Status.ERROR_EVENT, self.error
+        if status in (Status.HTTP, Status.ERROR_EVENT) and is_overflow(error or ""):
+            status = Status.OVERFLOW
         self.status = status
         self.error = error
         self.end_ns = now_ns
@@ -285,7 +304,10 @@ class InFlightRequest:
         n_out = self.n_out
         if n_out == ABSENT and self.n_tokens:
             source, n_out = TokenSource.CHUNKS, self.n_tokens
+        if not self._codec.tokens:
+            source, n_out = TokenSource.NO_TOKENS, 0
         timestamps = self.timestamps
+        asked_in, asked_out, exact, shared, label, agent = self.asked
         if self.counts:
             self._pad_counts(len(timestamps))
         return RECORD.pack(
@@ -295,7 +317,7 @@ class InFlightRequest:
             Status.CANCELLED if self.status is None else self.status,
             self.http_status,
             self.reused,
-            self.exact,
+            exact,
             source,
             self.scheduled_ns,
             self.sent_first_ns,
@@ -306,13 +328,20 @@ class InFlightRequest:
             self.n_in,
             n_out,
             self.n_cached,
-            self.asked_in,
-            self.asked_out,
+            asked_in,
+            asked_out,
             len(timestamps),
             chunk_offset,
             timestamps.coalesced,
             self.bytes_in,
             self.retries,
+            label,
+            agent,
+            shared,
+            self.finish,
+            min(self.n_tool_calls, _MOST_TOOL_CALLS),
+            self.reasoning_chunks,
+            self.answer_ns,
         )
 
 

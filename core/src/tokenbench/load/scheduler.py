@@ -14,20 +14,19 @@ from tokenbench.guard.owner import raised
 from .event_loop import EventLoop
 from .job import LoadJob
 from .pool import ConnectionPool
-from .recorder import Recorder
+from .recorder import IdleRecorder, Recorder
 from .records import ABSENT, Status
-from .request_state import InFlightRequest, RequestedTokens
-from .session_file import PreparedRequest, QueuedSession, SessionReader, requested_tokens
+from .request_state import Asked, InFlightRequest
+from .session_file import PreparedRequest, QueuedSession, SessionReader
 from .session_source import SessionSource
 from .session_state import SessionState
 from .target_url import TargetUrl
 from .timers import Timers
+from .turn_sender import TurnSender
 
 _MAX_ERRORS = 20
 # Completed requests handled before polling again.
 _BATCH = 16
-# Completed requests that may wait until the event loop is idle to be recorded.
-_MAX_UNRECORDED = 256
 NS_PER_S = 1_000_000_000
 
 
@@ -47,6 +46,9 @@ class PhaseResources:
 class Scheduler(ABC):
     """Starts sessions, sends their turns when due, and drains once a stop rule is met.
 
+    Most stop rules end dispatching. If there are no more sessions to start, those in progress go on
+    to their end.
+
     The scheduled time of a turn is its arrival time (open loop), or the arrival of the last byte of
     the response it waited for (closed loop, and later turns of a session), plus its think time. So
     any delay that the client adds is visible as dispatch delay.
@@ -55,24 +57,35 @@ class Scheduler(ABC):
     def __init__(self, job: LoadJob, resources: PhaseResources) -> None:
         self._job = job
         self._codec = resources.codec
-        self._target_url = resources.target_url
         self._pool = resources.pool
         self._recorder = resources.recorder
         self.sessions = SessionSource(
             resources.sessions,
             resources.timers,
             start=self._begin_session,
-            ended=lambda: self.stop("sessions"),
+            ended=lambda: self.stop("sessions", cut=False),
             failed=lambda error: self._abort_with(error, "workload", "unpickling a session"),
         )
         self._timers = resources.timers
         self._loop = resources.loop
-        self._target = Target(model=job.model, dialect=job.dialect)
+        self._sender = TurnSender(
+            resources.codec,
+            Target(model=job.model, dialect=job.dialect),
+            resources.target_url,
+            resources.timers,
+            dispatch=self._dispatch,
+            failed=lambda error: self._abort_with(error, "codec", "encode()"),
+        )
         self._session_states: dict[int, SessionState] = {}
         # Single-turn sessions that wait for their delay.
         self._delayed = 0
+        # Sessions begun, and whether plugins are no longer called.
+        self._begun = 0
+        self._aborted = False
         self._completed: deque[InFlightRequest] = deque()
-        self._unrecorded: list[InFlightRequest] = []
+        self._unrecorded = IdleRecorder(
+            resources.recorder, resources.loop, job.worker, done=self._finish_if_empty
+        )
         # Requests collected to be sent together; None: send at once.
         self._to_send: list[InFlightRequest] | None = None
         self._completed_chunks = 0
@@ -80,12 +93,10 @@ class Scheduler(ABC):
         # Session numbers are unique across workers: worker k has k, k + workers, ...
         self._next_number = job.worker
         self._duration_over = False
-        # When the next turn became possible: its scheduled time without think time.
-        self._possible_ns = 0
         self.finished = False
         self.failure: BenchError | None = None
         self.stopped_by: str | None = None
-        self.started_ns = self.dispatch_ended_ns = self.ended_ns = ABSENT
+        self.started_ns = self.dispatch_ended_ns = self.cut_ns = self.ended_ns = ABSENT
         self.dispatched = self.turns = self.failed = self.output_tokens = 0
         self.in_flight_ns = 0
         self.errors: list[str] = []
@@ -94,6 +105,11 @@ class Scheduler(ABC):
     def in_flight(self) -> int:
         """Turns that were dispatched and have not ended."""
         return len(self._in_flight)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of turns, in alphabetical order."""
+        return tuple(sorted(self._sender.labels | self.sessions.labels))
 
     def waiting_since_ns(self) -> int:
         """When the oldest request in flight was dispatched; now if there is none."""
@@ -110,13 +126,15 @@ class Scheduler(ABC):
 
     def start(self) -> None:
         """Start the load."""
-        self.started_ns = self._possible_ns = monotonic_ns()
+        self.started_ns = self._sender.possible_ns = monotonic_ns()
         stop = self._job.stop
         if stop.duration_s is not None:
             end_ns = self.started_ns + int(stop.duration_s * NS_PER_S)
             self._timers.call_at(end_ns, self._end_duration)
         if stop.requests == 0:
             self.stop("requests")
+        elif stop.sessions == 0:
+            self.stop("session_limit")
         else:
             self._start_first()
         self._finish_if_empty()
@@ -129,14 +147,21 @@ class Scheduler(ABC):
     def _session_ended(self) -> None:
         """A session ended, and no stop rule is met."""
 
-    def stop(self, reason: str) -> None:
-        """Stop dispatching and wait for the requests in flight. Only the first reason counts."""
+    def stop(self, reason: str, *, cut: bool = True) -> None:
+        """Start no more sessions. Only the first reason counts.
+
+        Args:
+            cut: send nothing more, and wait for the requests in flight only. Otherwise the sessions
+                in progress go on to their end.
+        """
+        if cut and not self._sender.cut:
+            self._sender.cut, self.cut_ns = True, monotonic_ns()
         if self.stopped_by is None:
             self.stopped_by = reason
             self.sessions.stop()
             now_ns = self.dispatch_ended_ns = monotonic_ns()
             self.in_flight_ns += sum(now_ns - r.dispatched_ns for r in self._in_flight)
-            self._finish_if_empty()
+        self._finish_if_empty()
 
     def _end_duration(self) -> None:
         self._duration_over = True
@@ -145,6 +170,7 @@ class Scheduler(ABC):
 
     def abort(self, reason: str, status: Status) -> None:
         """Stop, and end the requests in flight with `status`."""
+        self._aborted = True
         self.stop(reason)
         self.stopped_by = reason if reason in ("stalled", "failing", "fatal") else self.stopped_by
         now_ns = monotonic_ns()
@@ -152,7 +178,6 @@ class Scheduler(ABC):
             if request.status is None:
                 self._pool.drop(request)
                 request.end(now_ns, status, reason)
-        self._session_states.clear()
         self._finish_if_empty()
 
     def end_timed_out(self, now_ns: int) -> None:
@@ -174,6 +199,9 @@ class Scheduler(ABC):
         """Start a session; returns False if that failed."""
         number = self._next_number
         self._next_number += self._job.workers
+        self._begun += 1
+        if self._begun == self._job.stop.sessions:
+            self.stop("session_limit", cut=False)
         if isinstance(session, PreparedRequest):
             if session.delay_s > 0:
                 scheduled_ns += int(session.delay_s * NS_PER_S)
@@ -184,8 +212,9 @@ class Scheduler(ABC):
             else:
                 self._dispatch_prepared(session, number, scheduled_ns)
             return True
-        state = self._session_states[number] = SessionState(number, session, self._send)
-        self._possible_ns = scheduled_ns
+        state = SessionState(number, session, self._sender.send, self._drop, begun_ns=scheduled_ns)
+        self._session_states[number] = state
+        self._sender.possible_ns = scheduled_ns
         try:
             state.start()
         except BaseException as error:
@@ -199,38 +228,25 @@ class Scheduler(ABC):
     def _empty_session_ended(self) -> None:
         if self.stopped_by is None:
             self._session_ended()
+        self._finish_if_empty()
 
     def _dispatch_delayed(self, session: PreparedRequest, number: int, scheduled_ns: int) -> None:
         self._delayed -= 1
-        if self.stopped_by is None:
+        if not self._sender.cut:
             self._dispatch_prepared(session, number, scheduled_ns)
 
     def _dispatch_prepared(self, session: PreparedRequest, number: int, scheduled_ns: int) -> None:
-        self._dispatch(None, number, 0, session.http_bytes, session.requested, scheduled_ns)
+        self._dispatch(None, number, 0, session.http_bytes, session.asked, scheduled_ns)
 
-    def _send(self, state: SessionState, turn_number: int, turn: Turn) -> None:
-        """Send a turn of a session after its delay."""
-        scheduled_ns = self._possible_ns
-        if turn.delay_s > 0:
-            scheduled_ns += int(turn.delay_s * NS_PER_S)
-            self._timers.call_at(
-                scheduled_ns, self._send_turn, state, turn_number, turn, scheduled_ns
-            )
-        else:
-            self._send_turn(state, turn_number, turn, scheduled_ns)
-
-    def _send_turn(
-        self, state: SessionState, turn_number: int, turn: Turn, scheduled_ns: int
-    ) -> None:
-        if self.stopped_by is not None:
-            return
-        try:
-            http_bytes = self._target_url.http_bytes(self._codec.encode(turn, self._target))
-        except BaseException as error:
-            self._abort_with(error, "codec", "encode()")
-            return
-        requested = requested_tokens(turn)
-        self._dispatch(state, state.number, turn_number, http_bytes, requested, scheduled_ns)
+    def _drop(self, state: SessionState, turn_number: int, turn: Turn) -> None:
+        """Record a turn that is not sent, because a turn that it waited for failed."""
+        now_ns, asked = self._sender.possible_ns, self._sender.asked(turn)
+        request = self._request(state, state.number, turn_number, b"", asked, now_ns)
+        request.status, request.end_ns = Status.PARENT_FAILED, now_ns
+        request.error = "not sent: a turn that it waited for failed"
+        self.turns += 1
+        self._count_failure(request)
+        self._unrecorded.add(request)
 
     def _dispatch(
         self,
@@ -238,20 +254,10 @@ class Scheduler(ABC):
         session: int,
         turn: int,
         http_bytes: bytes,
-        requested: RequestedTokens,
+        asked: Asked,
         scheduled_ns: int,
     ) -> None:
-        request = InFlightRequest(
-            session,
-            turn,
-            http_bytes,
-            requested,
-            self._codec,
-            scheduled_ns,
-            state,
-            self._ended,
-            done_event=self._job.dialect.done_event,
-        )
+        request = self._request(state, session, turn, http_bytes, asked, scheduled_ns)
         self.dispatched += 1
         # Before sending, because sending may end the request at once.
         request.dispatched_ns = monotonic_ns()
@@ -265,6 +271,27 @@ class Scheduler(ABC):
             self.stop("requests")
         elif self._duration_over:
             self._end_duration()
+
+    def _request(
+        self,
+        state: SessionState | None,
+        session: int,
+        turn: int,
+        http_bytes: bytes,
+        asked: Asked,
+        scheduled_ns: int,
+    ) -> InFlightRequest:
+        return InFlightRequest(
+            session,
+            turn,
+            http_bytes,
+            asked,
+            self._codec,
+            scheduled_ns,
+            state,
+            self._ended,
+            done_event=self._job.dialect.done_event,
+        )
 
     def _ended(self, request: InFlightRequest) -> None:
         """A request ended. Sockets are being read, so everything else happens later."""
@@ -286,17 +313,14 @@ class Scheduler(ABC):
         for _ in range(min(len(completed), _BATCH)):
             request = completed.popleft()
             self._count(request)
-            if self.stopped_by is None:
+            if request.session_state is not None or self.stopped_by is None:
                 self._continue_session(request)
-            if not self._unrecorded:
-                self._loop.call_when_idle(self._record_when_idle)
-            self._unrecorded.append(request)
+            self._unrecorded.add(request)
         to_send, self._to_send = self._to_send, None
         for request in to_send:
             if request.status is None:
                 self._pool.send(request)
-        if len(self._unrecorded) > _MAX_UNRECORDED:
-            self._record_batch()
+        self._unrecorded.limit()
         if completed:
             self._loop.call_soon(self._handle_completed)
         self._finish_if_empty()
@@ -312,29 +336,19 @@ class Scheduler(ABC):
             if limit is not None and self.output_tokens >= limit:
                 self.stop("output_tokens")
 
-    def _record_when_idle(self) -> None:
-        self._record_batch()
-        if self._unrecorded:
-            self._loop.call_when_idle(self._record_when_idle)
-        self._finish_if_empty()
-
-    def _record_batch(self) -> None:
-        batch, self._unrecorded = self._unrecorded[:_BATCH], self._unrecorded[_BATCH:]
-        for request in batch:
-            self._recorder.add(request, self._job.worker)
-
     def _continue_session(self, request: InFlightRequest) -> None:
-        self._possible_ns = request.end_ns
+        self._sender.possible_ns = request.end_ns
         state = request.session_state
         if state is None:
             self._session_ended()
-        elif state.number in self._session_states:
+        elif self._aborted:
+            state.turn_aborted(request)
+        else:
             try:
                 state.turn_ended(request)
             except BaseException as error:
                 self._abort_with(error, "workload", "Session.next()")
                 return
-            self._possible_ns = request.end_ns
             self._end_session_if_finished(state)
 
     def _abort_with(self, error: BaseException, kind: str, member: str) -> None:
@@ -358,11 +372,20 @@ class Scheduler(ABC):
 
     def _end_session_if_finished(self, state: SessionState) -> None:
         ended = state.finished and self._session_states.pop(state.number, None) is not None
-        if ended and self.stopped_by is None:
+        if not ended:
+            return
+        self._recorder.add_session(state.row(self._job.worker, cut=False))
+        if self.stopped_by is None:
             self._session_ended()
 
     def _finish_if_empty(self) -> None:
-        drained = self.stopped_by is not None and not self._in_flight and not self._completed
+        busy = self._in_flight or self._completed or self._to_send is not None
+        drained = self.stopped_by is not None and not busy
+        if drained and not self._sender.cut:
+            drained = not self._session_states and not self._delayed
         if drained and self.ended_ns == ABSENT:
             self.ended_ns = monotonic_ns()
+            for state in self._session_states.values():
+                self._recorder.add_session(state.row(self._job.worker, cut=True))
+            self._session_states.clear()
         self.finished = drained and not self._unrecorded

@@ -9,47 +9,59 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import io
 import pickle
 import struct
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, cast
 
 import msgspec
 
-from tokenbench.api import Codec, HttpRequest, Session, SingleTurn, Target, Turn
+from tokenbench.api import Codec, HttpRequest, Session, SharedState, SingleTurn, Target, Turn
 from tokenbench.guard.call import call
 from tokenbench.guard.owner import wrong
 from tokenbench.guard.types import mismatch, returns
 
-from .records import ABSENT
-from .request_state import RequestedTokens
-from .target_url import Route, TargetUrl, with_body
+from .records import ABSENT, label_number
+from .request_state import NOTHING_ASKED, Asked
+from .target_url import Route, TargetUrl, header_lines, with_body
 
-# kind, size of the data that follows, route, asked_in, asked_out, exact, delay_s
-_FRAME = struct.Struct("<cIHiiBd")
+# kind, size of the data that follows, route, what is asked (`Asked`), delay_s, bytes of the
+# request's own header lines, with which the data begins
+_FRAME = struct.Struct("<cIHiiBiihdH")
 _ROUTE, _REQUEST, _SESSION, _NEXT_FILE, _END = b"H", b"R", b"S", b"N", b"E"
+_SHARED, _LABEL = b"V", b"L"
 _MAX_FILE_BYTES = 64 * 1024 * 1024
-# Sessions unpickled before the load starts, in addition to the first ones.
-_READ_AHEAD = 4096
+# Sessions unpickled before the load starts, in addition to the first ones: at most so many, from at
+# most so many bytes.
+_READ_AHEAD, _READ_AHEAD_BYTES = 4096, 8 * 1024 * 1024
 
 
 class PreparedRequest(msgspec.Struct, frozen=True, gc=False):
     """A session of one turn: the bytes to send `delay_s` seconds after its start."""
 
     http_bytes: bytes
-    requested: RequestedTokens
+    asked: Asked
     delay_s: float
 
 
 QueuedSession = PreparedRequest | Session
 
 
-def requested_tokens(turn: Turn) -> RequestedTokens:
-    """The numbers of tokens that a turn requests, as the records hold them."""
+def asked_of(turn: Turn) -> Asked:
+    """What a turn asks for, as the records hold it."""
     n_in = ABSENT if turn.n_in is None else int(turn.n_in)
-    return (n_in, int(turn.max_tokens), bool(turn.exact_output))
+    shared = ABSENT if turn.shared_tokens is None else int(turn.shared_tokens)
+    return (
+        n_in,
+        int(turn.max_tokens),
+        bool(turn.exact_output),
+        shared,
+        label_number(turn.label),
+        int(turn.agent),
+    )
 
 
 def write_sessions(
@@ -85,6 +97,8 @@ class SessionWriter:
         self._files = 1
         self._out: IO[bytes] = path.open("wb")
         self._routes: dict[Route, int] = {}
+        self._labels: set[str] = set()
+        self._shared: dict[int, SharedState] = {}
         self.size = self._file_size = 0
 
     def write(self, session: Session, codec: Codec, target: Target) -> None:
@@ -97,7 +111,7 @@ class SessionWriter:
         if self._file_size > _MAX_FILE_BYTES:
             self._continue()
         if not session.one_turn:
-            self._frame(_SESSION, pickled(session, self._workload_owner))
+            self._frame(_SESSION, pickled(session, self._workload_owner, self._share))
             return
         turn = _only_turn(session, self._workload_owner)
         request = call(
@@ -114,9 +128,22 @@ class SessionWriter:
             raise wrong(self._workload_owner, "Session.next()", f"returned {problem}") from error
 
     def _write_request(self, turn: Turn, request: HttpRequest) -> None:
-        n_in, n_out, exact = requested_tokens(turn)
         route = self._route((request.method, request.path, request.content_type))
-        self._frame(_REQUEST, request.body, route, n_in, n_out, exact, turn.delay_s)
+        headers = header_lines(request.headers)
+        if turn.label is not None and turn.label not in self._labels:
+            self._labels.add(turn.label)
+            self._frame(_LABEL, turn.label.encode())
+        data = headers + request.body if headers else request.body
+        self._frame(_REQUEST, data, route, asked_of(turn), turn.delay_s, len(headers))
+
+    def _share(self, state: SharedState) -> int:
+        """Write shared state the first time it is met; returns its number."""
+        number = id(state)
+        if number not in self._shared:
+            self._shared[number] = state  # Kept, so that no other object gets the same id.
+            data = pickled(state, self._workload_owner)
+            self._frame(_SHARED, struct.pack("<Q", number) + data)
+        return number
 
     def flush(self) -> None:
         """Make everything written so far visible to the reader."""
@@ -153,12 +180,11 @@ class SessionWriter:
         kind: bytes,
         data: bytes,
         route: int = 0,
-        n_in: int = 0,
-        n_out: int = 0,
-        exact: bool = False,
+        asked: Asked = NOTHING_ASKED,
         delay_s: float = 0.0,
+        headers: int = 0,
     ) -> None:
-        self._out.write(_FRAME.pack(kind, len(data), route, n_in, n_out, exact, delay_s))
+        self._out.write(_FRAME.pack(kind, len(data), route, *asked, delay_s, headers))
         self._out.write(data)
         self._file_size += _FRAME.size + len(data)
         self.size += _FRAME.size + len(data)
@@ -168,18 +194,40 @@ def _file_name(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}") if number else path
 
 
-def pickled(session: Session, owner: str | None) -> bytes:
-    """The session for a load worker.
+class _Pickler(pickle.Pickler):
+    """Writes references to shared state, which `share` stores and numbers."""
+
+    def __init__(self, out: IO[bytes], share: Callable[[SharedState], int]) -> None:
+        super().__init__(out, protocol=pickle.HIGHEST_PROTOCOL)
+        self._share = share
+
+    def persistent_id(self, obj: object) -> int | None:
+        """The number of shared state; None for everything else."""
+        return self._share(obj) if isinstance(obj, SharedState) else None
+
+
+def pickled(
+    value: Session | SharedState,
+    owner: str | None,
+    share: Callable[[SharedState], int] | None = None,
+) -> bytes:
+    """A session, or what sessions share, for a load worker.
+
+    Args:
+        share: stores shared state and returns its number; None: it is part of the pickle.
 
     Raises:
         PluginError: it cannot be pickled.
     """
-    return call(
-        owner,
-        "pickling a session",
-        "item",
-        lambda: pickle.dumps(session, protocol=pickle.HIGHEST_PROTOCOL),
-    )
+
+    def dump() -> bytes:
+        if share is None:
+            return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        out = io.BytesIO()
+        _Pickler(out, share).dump(value)
+        return out.getvalue()
+
+    return call(owner, "pickling a session", "item", dump)
 
 
 def first_turns(session: Session, owner: str | None) -> tuple[Turn, ...]:
@@ -203,6 +251,18 @@ def _only_turn(session: Session, owner: str | None) -> Turn:
     return turns[0]
 
 
+class _Unpickler(pickle.Unpickler):
+    """Resolves references to shared state. The data was written by this run."""
+
+    def __init__(self, data: bytes, shared: Mapping[int, SharedState]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._shared = shared
+
+    def persistent_load(self, pid: int) -> SharedState:
+        """The shared state with that number."""
+        return self._shared[pid]
+
+
 class NotYet(enum.Enum):
     """What :meth:`SessionReader.next` returns if the next session is not written yet."""
 
@@ -210,7 +270,10 @@ class NotYet(enum.Enum):
 
 
 class SessionReader:
-    """Reads what a :class:`SessionWriter` wrote in the same run, or is still writing."""
+    """Reads what a :class:`SessionWriter` wrote in the same run, or is still writing.
+
+    `labels`: those of the requests read so far. Those of sessions become known as they run.
+    """
 
     def __init__(self, path: Path, target_url: TargetUrl) -> None:
         self._path = path
@@ -220,12 +283,15 @@ class SessionReader:
         self._position = 0
         self._head_prefixes: list[bytes] = []
         self._ahead: deque[QueuedSession] = deque()
+        self._shared: dict[int, SharedState] = {}
+        self._bytes = 0
+        self.labels: set[str] = set()
         self._ended = False
 
     def read_ahead(self, count: int) -> None:
         """Read the first sessions before the load starts, so that none waits for the file.
 
-        If they must be unpickled, a few thousand more are read.
+        If they must be unpickled, more are read: a few thousand, or a few MiB of them.
 
         Args:
             count: how many sessions start together.
@@ -236,7 +302,8 @@ class SessionReader:
                 return
             self._ahead.append(session)
             if len(self._ahead) == 1 and isinstance(session, Session):
-                count += _READ_AHEAD
+                more = min(_READ_AHEAD, _READ_AHEAD_BYTES // max(1, self._bytes))
+                count += more
 
     def next(self) -> QueuedSession | Literal[NotYet.PREPARED] | None:
         """The next session; None after the last one."""
@@ -255,17 +322,27 @@ class SessionReader:
                 self._file.seek(self._position)
                 return NotYet.PREPARED
             self._position += len(head) + size
-            kind, _, route, n_in, n_out, exact, delay_s = _FRAME.unpack(head)
+            kind, _, route, *asked, delay_s, own = _FRAME.unpack(head)
             if kind == _REQUEST:
-                http_bytes = with_body(self._head_prefixes[route], data)
-                return PreparedRequest(http_bytes, (n_in, n_out, exact != 0), delay_s)
+                headers, body = (data[:own], data[own:]) if own else (b"", data)
+                http_bytes = with_body(self._head_prefixes[route], body, headers)
+                return PreparedRequest(http_bytes, tuple(asked), delay_s)
             if kind == _SESSION:
-                return cast("Session", pickle.loads(data))  # noqa: S301 - written by this run
+                self._bytes = len(data)
+                return cast("Session", self._unpickle(data))
             self._read_other(kind, data)
         return None
 
+    def _unpickle(self, data: bytes) -> object:
+        return _Unpickler(data, self._shared).load()
+
     def _read_other(self, kind: bytes, data: bytes) -> None:
-        if kind == _ROUTE:
+        if kind == _SHARED:
+            (number,) = struct.unpack_from("<Q", data)
+            self._shared[number] = cast("SharedState", self._unpickle(data[8:]))
+        elif kind == _LABEL:
+            self.labels.add(data.decode())
+        elif kind == _ROUTE:
             route_key = msgspec.msgpack.decode(data, type=Route)
             self._head_prefixes.append(self._target_url.head_prefix(route_key))
         elif kind == _NEXT_FILE:

@@ -43,6 +43,11 @@ class SessionSource:
         self.starved_ns = 0
 
     @property
+    def labels(self) -> set[str]:
+        """The labels of the single requests so far."""
+        return self._reader.labels
+
+    @property
     def waiting(self) -> int:
         """Sessions that could not start yet."""
         return len(self._wanted)

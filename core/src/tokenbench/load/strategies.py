@@ -24,7 +24,7 @@ class ClosedLoop(Scheduler):
                 return
 
     def _session_ended(self) -> None:
-        self._start_session(self._possible_ns)
+        self._start_session(self._sender.possible_ns)
 
 
 class OpenLoop(Scheduler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -13,6 +14,10 @@ from tokenbench.launch.tls import tls_context
 
 if TYPE_CHECKING:
     import ssl
+
+# RFC 9110, section 5.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 Route = tuple[str, str, str]
 """Method, path and content type of a request."""
@@ -92,12 +97,26 @@ class TargetUrl:
     def http_bytes(self, request: HttpRequest) -> bytes:
         """A request as HTTP/1.1 bytes."""
         prefix = self.head_prefix((request.method, request.path, request.content_type))
-        return with_body(prefix, request.body)
+        return with_body(prefix, request.body, header_lines(request.headers))
 
 
-def with_body(head_prefix: bytes, body: bytes) -> bytes:
-    """A request as HTTP/1.1 bytes, from the prefix of its head and its body."""
-    return b"%b%d\r\n\r\n%b" % (head_prefix, len(body), body)
+def with_body(head_prefix: bytes, body: bytes, headers: bytes = b"") -> bytes:
+    """A request as HTTP/1.1 bytes, from the prefix of its head, its header lines and its body."""
+    return b"%b%d\r\n%b\r\n%b" % (head_prefix, len(body), headers, body)
+
+
+def header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Headers as bytes.
+
+    Raises:
+        ValueError: a name or a value cannot be sent, for example because it has a line break.
+    """
+    if not headers:
+        return b""
+    for name, value in headers:
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"cannot send the header {name!r} with {value!r}")
+    return _lines(dict(headers)).encode("latin-1")
 
 
 def _tunnel(host: str, headers: dict[str, str]) -> bytes:

@@ -120,12 +120,14 @@ class WorkerGroup:
 def split_job(job: LoadJob, workers: int) -> list[LoadJob]:
     """Split a phase: concurrency and the limits of its stop rules are divided evenly.
 
-    With less concurrency, or fewer requests, than workers, some workers get no share.
+    With less concurrency, fewer requests or fewer sessions than workers, some workers get no share.
     """
     if job.concurrency is not None:
         workers = min(workers, job.concurrency)
     if job.stop.requests is not None:
         workers = min(workers, max(1, job.stop.requests))
+    if job.stop.sessions is not None:
+        workers = min(workers, max(1, job.stop.sessions))
     return [
         attrs.evolve(
             job,
@@ -135,6 +137,7 @@ def split_job(job: LoadJob, workers: int) -> list[LoadJob]:
             stop=Stop(
                 duration_s=job.stop.duration_s,
                 requests=_share(job.stop.requests, number, workers),
+                sessions=_share(job.stop.sessions, number, workers),
                 min_requests=_share(job.stop.min_requests, number, workers),
                 output_tokens=_share(job.stop.output_tokens, number, workers),
             ),
@@ -147,6 +150,8 @@ def _most_sessions(job: LoadJob, arrivals: array[int] | None) -> int | None:
     """How many sessions a phase needs at most; None if nobody knows."""
     if arrivals is not None:
         return len(arrivals)
+    if job.stop.sessions is not None:
+        return job.stop.sessions
     requests = job.stop.requests
     return None if requests is None else requests + (job.concurrency or 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 import math
 
 from tokenbench.api import Accuracy
@@ -36,3 +38,26 @@ def judge(interval: tuple[float, float], minimum: float) -> Accuracy:
     if interval[1] < minimum:
         return Accuracy.FAIL
     return Accuracy.UNDECIDED
+
+
+@functools.lru_cache(maxsize=64)
+def passing_counts(n: int, minimum: float) -> tuple[int, int]:
+    """Of `n` questions: the least number of right answers that passes (n + 1 if none does), and the
+    largest that fails (-1 if none does).
+    """
+    counts = range(n + 1)
+    to_pass = bisect.bisect_left(counts, True, key=lambda k: wilson(k, n)[0] >= minimum)
+    to_fail = bisect.bisect_left(counts, True, key=lambda k: wilson(k, n)[1] >= minimum) - 1
+    return to_pass, to_fail
+
+
+def questions_needed(value: float, minimum: float) -> int | None:
+    """How many questions it takes until a score is told apart from the threshold, if it stays as it
+    is. None: it is equal to the threshold, or the threshold is 0 or 1.
+
+    The Wilson interval excludes the threshold t if |score - t| is at least z sqrt(t (1 - t) / n).
+    """
+    variance = minimum * (1 - minimum)
+    if value == minimum or not variance > 0:
+        return None
+    return math.ceil(_Z**2 * variance / (value - minimum) ** 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tokenbench.load.records import CHUNK_FIELDS, RECORD_FIELDS, numpy_layout
+from tokenbench.load.records import CHUNK_FIELDS, RECORD_FIELDS, SESSION_FIELDS, numpy_layout
 
 Rows = npt.NDArray[np.void]
 """Structured array of :data:`RECORD_DTYPE` or :data:`CHUNK_DTYPE`."""
@@ -15,5 +15,6 @@ Bools = npt.NDArray[np.bool_]
 
 RECORD_DTYPE = np.dtype(numpy_layout(RECORD_FIELDS))
 CHUNK_DTYPE = np.dtype(numpy_layout(CHUNK_FIELDS))
+SESSION_DTYPE = np.dtype(numpy_layout(SESSION_FIELDS))
 
 NS_PER_S = 1e9

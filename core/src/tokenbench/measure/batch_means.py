@@ -14,7 +14,8 @@ import numpy as np
 from .arrays import NS_PER_S, Bools, Floats, Ints
 from .definitions import PER_ACCELERATOR, PER_ROLE
 from .evidence import Evidence
-from .metrics import tokens_by_chunk, tpot_s
+from .goodput import tpot_s
+from .metrics import tokens_by_chunk
 from .student import t_quantile_975
 
 BLOCKS = 10

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tokenbench.api import Check, Estimate, FrozenMap
 
-from . import client_checks, server_checks
+from . import client_checks, device_checks, server_checks
 from .checks import worst
 from .duration import duration
 from .evidence import Evidence
@@ -27,8 +27,10 @@ CHECKS: tuple[Callable[[Evidence, CertificationThresholds], Check], ...] = (
     lengths,
     server_checks.failures,
     server_checks.prefix_cache,
+    server_checks.cache_hits,
     server_checks.server_agreement,
-    server_checks.accelerators,
+    device_checks.telemetry,
+    device_checks.accelerators,
 )
 
 

@@ -180,7 +180,9 @@ def offered_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
 
 def _late_ns(evidence: Evidence) -> int:
     """Sum of the delays of all requests after their schedule, until dispatching ended."""
-    records, end_ns = evidence.records, evidence.phase.dispatch_ended_ns
+    # A turn that was not sent, because a turn before it failed, is not late.
+    records = evidence.records[evidence.records["status"] != Status.PARENT_FAILED]
+    end_ns = evidence.phase.dispatch_ended_ns
     sent = np.where(records["sent_first_ns"] == ABSENT, end_ns, records["sent_first_ns"])
     late = np.minimum(sent, end_ns) - np.minimum(records["scheduled_ns"], end_ns)
     return int(np.maximum(late, 0).sum())

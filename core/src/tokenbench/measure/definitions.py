@@ -11,9 +11,12 @@ from types import MappingProxyType
 
 import attrs
 
-from tokenbench.api import MetricDefinition
+from tokenbench.api import DOMAINS, MetricDefinition
 
-DEFINITIONS_VERSION = 2
+from .server_definitions import SERVER_METRICS
+from .session_definitions import SESSION_METRICS
+
+DEFINITIONS_VERSION = 4
 
 PERCENTILES = MappingProxyType(
     {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
@@ -25,8 +28,9 @@ WINDOWS = ("whole", "steady")
 _REQUESTS = "Over all successful requests; percentiles are exact, with linear interpolation."
 _WHOLE = "Over the whole phase, from its start to the end of its last request."
 _STEADY_STATE = (
-    "in a closed loop of concurrency C from the C-th dispatch to the end of dispatching by the "
-    "stop rule, in an open loop from the first to the last scheduled arrival"
+    "in a closed loop of concurrency C from the dispatch of the C-th session's first request until "
+    "no more requests, or no more sessions, are started by the stop rule; in an open loop from the "
+    "first to the last scheduled arrival"
 )
 _STEADY = f"Over the steady state: {_STEADY_STATE}. None if it is empty."
 
@@ -140,7 +144,12 @@ RATES = (
     ("input_tok_s", "input throughput", "tok/s", "input tokens / seconds"),
     ("total_tok_s", "total throughput", "tok/s", "input and output tokens / seconds"),
     ("req_s", "request throughput", "req/s", "successful requests / seconds"),
-    ("goodput_req_s", "goodput", "req/s", "successful requests that meet all SLOs / seconds"),
+    (
+        "goodput_req_s",
+        "goodput",
+        "req/s",
+        "successful requests that meet all SLOs of their class / seconds",
+    ),
 )
 PER_ACCELERATOR = ("output_tok_s", "input_tok_s", "total_tok_s")
 PER_ROLE = (("input_tok_s", "prefill"), ("output_tok_s", "decode"))
@@ -234,41 +243,8 @@ _COUNTS = (
         "Requests sent again on a new connection; their times count from the first attempt.",
         False,
     ),
-    (
-        "cached_prompt_share.server",
-        "cached share of the prompts, by the server's counters",
-        "1",
-        "Prompt tokens read from a cache / prompt tokens, both from the engine's counters.",
-        None,
-    ),
-    (
-        "preemptions.server",
-        "preemptions",
-        "requests",
-        "Requests that the engine preempted, by its counter.",
-        False,
-    ),
-    (
-        "accepted_draft_share.server",
-        "accepted share of the draft tokens",
-        "1",
-        "Draft tokens accepted / draft tokens proposed, by the engine's counters.",
-        True,
-    ),
-    (
-        "waiting_requests.server",
-        "mean number of waiting requests",
-        "requests",
-        "Mean of the engine's gauge of waiting requests, scraped once a second.",
-        False,
-    ),
-    (
-        "kv_cache_use_max.server",
-        "largest use of the KV cache",
-        "1",
-        "Maximum of the engine's gauge of KV cache use, scraped once a second.",
-        None,
-    ),
+    *SERVER_METRICS,
+    *SESSION_METRICS,
     (
         "duration_s.whole",
         "wall time",
@@ -283,14 +259,27 @@ _COUNTS = (
         f"Length of the steady state: {_STEADY_STATE}; None if it is empty.",
         None,
     ),
+    (
+        "power_cap_share.accelerator",
+        "share at the power limit",
+        "1",
+        f"Share of the samples at an accelerator's power limit, mean over accelerators. {_WHOLE}",
+        None,
+    ),
+    (
+        "clock_hz.accelerator",
+        "mean clock",
+        "Hz",
+        f"Mean compute clock of all accelerators. {_WHOLE}",
+        None,
+    ),
 )
 
-DOMAINS = MappingProxyType(
-    {
-        "accelerator": "all accelerators of the deployment",
-        "host": "the hosts' processor packages",
-    }
-)
+_DEVICES = {
+    "accelerator": "all accelerators of the deployment",
+    "cpu": "the hosts' CPU packages",
+    "host": "the whole hosts, as their power meters read it",
+}
 _ENERGY = (
     ("energy_j", "energy", "J", "{}", None),
     ("energy_j_per_output_token", "energy per output token", "J/tok", "{} / output tokens", False),
@@ -319,7 +308,8 @@ _POWER = (
 def _energies() -> list[MetricDefinition]:
     definitions = []
     for name, title, unit, text, higher_is_better in _ENERGY:
-        for domain, devices in DOMAINS.items():
+        for domain in DOMAINS:
+            devices = _DEVICES[domain]
             sentence = _sentence(text.format(f"energy of {devices}"))
             definitions.append(
                 MetricDefinition(
@@ -341,7 +331,16 @@ def _energies() -> list[MetricDefinition]:
                 higher_is_better=False,
             )
         )
-    return definitions
+    return definitions + [
+        MetricDefinition(
+            name=f"idle_power_w.{domain}",
+            title=f"idle power, {domain}",
+            unit="W",
+            definition=f"Mean power of {devices} while the server is loaded and gets no requests, "
+            "measured once, before the first point.",
+        )
+        for domain, devices in _DEVICES.items()
+    ]
 
 
 def _all() -> tuple[MetricDefinition, ...]:

@@ -1,4 +1,4 @@
-"""Energy of a window from power samples, compared with the device's energy counter."""
+"""Energy of a window from power samples, compared with the devices' energy counters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST_GAP_S = 3.0
 """How far an edge of the window may be outside the samples (the telemetry gap that is flagged)."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Series:
     """Samples of one device: time (ns), power (W) and energy counter (J); NaN if not reported."""
 
@@ -23,7 +23,6 @@ class Series:
     ns: Ints
     power_w: Floats
     energy_j: Floats
-    throttled: tuple[tuple[str, ...] | None, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +32,6 @@ class Energy:
     energy_j: float | None
     power_w: float | None
     counter_ratio: float | None
-    longest_gap_s: float | None
 
 
 def integrate(series: Sequence[Series], start_ns: int, end_ns: int) -> Energy:
@@ -41,22 +39,17 @@ def integrate(series: Sequence[Series], start_ns: int, end_ns: int) -> Energy:
     seconds = (end_ns - start_ns) / NS_PER_S
     energies: list[float | None] = []
     counters: list[float | None] = []
-    gaps: list[float] = []
     for device in series:
         by_power = _trapezoid(device.ns, device.power_w, start_ns, end_ns)
         by_counter = _difference(device.ns, device.energy_j, start_ns, end_ns)
         energies.append(by_power if by_power is not None else by_counter)
         counters.append(by_counter if by_power is not None else None)
-        inside = device.ns[(device.ns >= start_ns) & (device.ns <= end_ns)]
-        timestamps = np.concatenate([[start_ns], inside, [end_ns]])
-        gaps.append(float(np.diff(timestamps).max()) / NS_PER_S)
     total = _total(energies)
     counted = _total(counters)
     return Energy(
         energy_j=total,
         power_w=total / seconds if total is not None and seconds > 0 else None,
         counter_ratio=counted / total if counted is not None and total else None,
-        longest_gap_s=max(gaps) if gaps else None,
     )
 
 
@@ -109,15 +102,3 @@ def _difference(ns: Ints, energy_j: Floats, start_ns: int, end_ns: int) -> float
         return None
     first, last = np.interp([low, high], seconds, energy)
     return float((last - first) * length / (high - low))
-
-
-def slowest_of_peers(clocks_hz: Sequence[float]) -> float | None:
-    """The slowest clock over the median of all; None with fewer than two devices.
-
-    Args:
-        clocks_hz: median clock of each device over the window.
-    """
-    if len(clocks_hz) < 2:
-        return None
-    median = float(np.median(clocks_hz))
-    return min(clocks_hz) / median if median > 0 else None

@@ -40,6 +40,19 @@ def estimates(repeats: Sequence[Evidence]) -> FrozenMap[Estimate]:
     return FrozenMap(found)
 
 
+def class_estimates(repeats: Sequence[Evidence]) -> FrozenMap[FrozenMap[Estimate]]:
+    """The same for each class of traffic, with intervals over repeats only."""
+    labels = dict.fromkeys(label for evidence in repeats for label in evidence.classes)
+    found = {}
+    for label in labels:
+        metrics = [evidence.classes.get(label, {}) for evidence in repeats]
+        names = dict.fromkeys(name for repeat in metrics for name in repeat)
+        found[label] = FrozenMap(
+            {name: estimate([repeat.get(name) for repeat in metrics]) for name in names}
+        )
+    return FrozenMap(found)
+
+
 def _widened(of: Estimate, relative: float) -> Estimate:
     """Both are independent, so their squares add."""
     assert of.mean is not None and of.half_width is not None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 import numpy as np
 
 from tokenbench.api import Counters, Stop
 from tokenbench.load.records import ABSENT, PhaseSummary, Status
 
+from .answers import counted, without_tokens
 from .arrays import NS_PER_S, Floats, Ints, Rows
-from .metrics import Metrics, Window
+from .devices import Devices
+from .percentiles import Metrics
+from .window import Window
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -21,9 +26,9 @@ class Evidence:
     `foreign_share`: CPU used by other programs on the cores of client and local engine, 0 to 1;
     `foreign_busiest`: the one that used most; `foreign_unknown`: why the share is None.
 
-    `prefix_caching`: the workload allows it. `accelerated`: accelerator telemetry is expected.
-    `throttled_share`, `longest_gap_s` and `clock_of_peers` (the slowest device's median clock over
-    the median of all devices) are from telemetry; None without it.
+    `classes`: metrics of each class of traffic. `prefix_caching`: the workload allows it.
+    `accelerated`: the deployment has accelerators. `devices`: what telemetry says of them; None
+    without it.
     """
 
     records: Rows
@@ -31,6 +36,7 @@ class Evidence:
     phase: PhaseSummary
     metrics: Metrics
     steady: Window
+    classes: Mapping[str, Metrics] = attrs.field(factory=dict)
     before: Counters | None = None
     after: Counters | None = None
     scrape_error: str | None = None
@@ -43,18 +49,21 @@ class Evidence:
     foreign_busiest: str | None = None
     foreign_unknown: str | None = None
     accelerated: bool = False
-    throttled_share: float | None = None
-    longest_gap_s: float | None = None
-    power_limited: bool | None = None
-    clock_of_peers: float | None = None
+    devices: Devices | None = None
 
     @property
     def ok(self) -> Rows:
-        """Successful turns with a known output token count."""
-        rows: Rows = self.records[
-            (self.records["status"] == Status.OK) & (self.records["n_out"] != ABSENT)
-        ]
-        return rows
+        """Successful turns with a known output token count; an answer without tokens counts as one
+        token.
+        """
+        rows = counted(self.records)
+        found: Rows = rows[(rows["status"] == Status.OK) & (rows["n_out"] != ABSENT)]
+        return found
+
+    @property
+    def no_tokens(self) -> bool:
+        """Whether the answers have no tokens."""
+        return without_tokens(self.records)
 
     @property
     def has_think_time(self) -> bool:

@@ -10,46 +10,19 @@ import numpy as np
 from tokenbench.load.records import ABSENT, PhaseSummary, Status
 from tokenbench.suite.slo import Objective
 
-from .arrays import NS_PER_S, Bools, Floats, Ints, Rows
-from .definitions import PER_ACCELERATOR, PER_ROLE, PERCENTILES, STATISTICS
+from .answers import counted, without_tokens
+from .arrays import NS_PER_S, Floats, Ints, Rows
+from .definitions import PER_ACCELERATOR, PER_ROLE, STATISTICS
+from .goodput import goodput, meets_objectives, tpot_s
+from .percentiles import Metrics, statistics_of
+from .sessions import session_metrics, ttft_groups
+from .window import Window, steady_window, whole_window
 
-Metrics = dict[str, float | None]
-
-
-@attrs.frozen(kw_only=True)
-class Window:
-    """A range of monotonic nanoseconds, both ends included."""
-
-    start_ns: int
-    end_ns: int
-
-    @property
-    def seconds(self) -> float | None:
-        """Length; None if it is not positive."""
-        length = (self.end_ns - self.start_ns) / NS_PER_S
-        return length if length > 0 else None
-
-    def holds(self, timestamps: Ints) -> Bools:
-        """Mask of the timestamps in the window."""
-        inside: Bools = (timestamps >= self.start_ns) & (timestamps <= self.end_ns)
-        return inside
-
-
-def steady_window(records: Rows, phase: PhaseSummary) -> Window:
-    """Closed loop: from the C-th dispatch until dispatching ends. A stall that stops dispatching is
-    part of it. Open loop: from the first to the last scheduled arrival.
-    """
-    if phase.concurrency is None:
-        # Later turns of a session do not arrive; they follow a response.
-        arrivals = records["scheduled_ns"][records["turn"] == 0]
-        if not len(arrivals):
-            return Window(start_ns=0, end_ns=0)
-        return Window(start_ns=int(arrivals.min()), end_ns=int(arrivals.max()))
-    sent = records["sent_first_ns"]
-    ordered = np.sort(sent[sent != ABSENT])
-    if len(ordered) <= phase.concurrency - 1:
-        return Window(start_ns=0, end_ns=0)
-    return Window(start_ns=int(ordered[phase.concurrency - 1]), end_ns=phase.dispatch_ended_ns)
+# Beginnings of the names of metrics that need answers with tokens.
+_OF_TOKENS = (
+    *("ttft_", "tpot_", "itl_", "interactivity_", "normalised_interactivity_"),
+    *("output_tok", "total_tok"),
+)
 
 
 def measure_repeat(
@@ -60,6 +33,7 @@ def measure_repeat(
     accelerators: int,
     roles: dict[str, int] | None = None,
     objectives: Sequence[Objective] = (),
+    sessions: Rows | None = None,
 ) -> Metrics:
     """All metrics of a repeat except energy, by name; None if not measured.
 
@@ -68,10 +42,13 @@ def measure_repeat(
         accelerators: of the whole deployment; 0 if there are none.
         roles: accelerators by role (``prefill``, ``decode``) in a disaggregated deployment.
         objectives: the limits that a request must meet to count for goodput; empty: no goodput.
+        sessions: rows of `SESSION_DTYPE`, of the sessions that are no single requests.
     """
+    no_tokens = without_tokens(records)
+    records = counted(records)
     ok = records[records["status"] == Status.OK]
     steady = steady_window(records, phase)
-    whole = Window(start_ns=phase.started_ns, end_ns=phase.ended_ns)
+    whole = whole_window(phase)
     tokens = tokens_by_chunk(ok, chunks)
     failed = (records["status"] != Status.OK) & (records["status"] != Status.CANCELLED)
     metrics: Metrics = {
@@ -95,7 +72,15 @@ def measure_repeat(
     }
     for name, (seconds, n_in, n_out, requests) in counts.items():
         metrics.update(_rates(name, seconds, n_in, n_out, requests, accelerators, roles))
-    metrics.update(_goodput(ok, objectives, {"whole": whole, "steady": steady}))
+    windows = {"whole": whole, "steady": steady}
+    metrics.update(goodput(records, objectives, windows))
+    good = meets_objectives(records, objectives) if objectives else None
+    if sessions is not None:
+        metrics.update(session_metrics(records, sessions, good, windows))
+    metrics.update(_cache(ok))
+    if no_tokens:
+        return {k: None if k.startswith(_OF_TOKENS) else v for k, v in metrics.items()}
+    metrics.update(ttft_groups(records))
     return metrics
 
 
@@ -144,50 +129,21 @@ def _latencies(ok: Rows, tokens: ChunkTokens) -> Metrics:
     gaps = _gaps(tokens)
     sent = ok["sent_first_ns"]
     metrics: Metrics = {
-        **_statistics("ttft_s", (ok["first_ns"] - sent) / NS_PER_S),
-        **_statistics("ttft_from_schedule_s", (ok["first_ns"] - ok["scheduled_ns"]) / NS_PER_S),
-        **_statistics("upload_s", (ok["sent_last_ns"] - sent) / NS_PER_S),
-        **_statistics("dispatch_delay_s", (sent - ok["scheduled_ns"]) / NS_PER_S),
-        **_statistics("e2e_s", e2e),
-        **_statistics("e2e_from_schedule_s", (ok["last_ns"] - ok["scheduled_ns"]) / NS_PER_S),
-        **_statistics("tpot_s", tpot),
-        **_statistics("itl_chunk_s", gaps[0]),
-        **_statistics("itl_token_s", gaps[1]),
+        **statistics_of("ttft_s", (ok["first_ns"] - sent) / NS_PER_S),
+        **statistics_of("ttft_from_schedule_s", (ok["first_ns"] - ok["scheduled_ns"]) / NS_PER_S),
+        **statistics_of("upload_s", (ok["sent_last_ns"] - sent) / NS_PER_S),
+        **statistics_of("dispatch_delay_s", (sent - ok["scheduled_ns"]) / NS_PER_S),
+        **statistics_of("e2e_s", e2e),
+        **statistics_of("e2e_from_schedule_s", (ok["last_ns"] - ok["scheduled_ns"]) / NS_PER_S),
+        **statistics_of("tpot_s", tpot),
+        **statistics_of("itl_chunk_s", gaps[0]),
+        **statistics_of("itl_token_s", gaps[1]),
     }
     for statistic in STATISTICS:
         value = metrics[f"tpot_s.{statistic}"]
         metrics[f"interactivity_tok_s.{statistic}"] = 1.0 / value if value else None
     p90 = float(np.percentile(normal, 90.0)) if len(normal) else 0.0
     metrics["normalised_interactivity_tok_s"] = 1.0 / p90 if p90 > 0 else None
-    return metrics
-
-
-def tpot_s(ok: Rows) -> Floats:
-    """TPOT of each turn; NaN if it has none."""
-    tpot = np.full(len(ok), np.nan)
-    has = (ok["last_ns"] > ok["first_ns"]) & (ok["first_ns"] != ABSENT) & (ok["n_out"] > 1)
-    rows = ok[has]
-    tpot[has] = (rows["last_ns"] - rows["first_ns"]) / NS_PER_S / (rows["n_out"] - 1)
-    return tpot
-
-
-def _goodput(ok: Rows, objectives: Sequence[Objective], windows: dict[str, Window]) -> Metrics:
-    """Requests that meet every objective, by the window in which they ended."""
-    if not objectives:
-        return {f"goodput_req_s.{name}": None for name in windows}
-    values = {
-        "ttft": (ok["first_ns"] - ok["sent_first_ns"]) / NS_PER_S,
-        "tpot": tpot_s(ok),
-        "e2e": (ok["last_ns"] - ok["sent_first_ns"]) / NS_PER_S,
-    }
-    good = np.ones(len(ok), np.bool_)
-    for objective in objectives:
-        # A turn without TPOT (one token) cannot break a limit on it.
-        good &= ~(values[objective.metric] > objective.limit_s)
-    metrics: Metrics = {}
-    for name, window in windows.items():
-        ended = good if name == "whole" else good & window.holds(ok["last_ns"])
-        metrics[f"goodput_req_s.{name}"] = _ratio(float(np.count_nonzero(ended)), window.seconds)
     return metrics
 
 
@@ -205,15 +161,6 @@ def _gaps(tokens: ChunkTokens) -> tuple[Floats, Floats]:
     same = turn[1:] == turn[:-1]
     counts = counts[1:][same]
     return gaps, np.repeat((np.diff(ns) / NS_PER_S)[same] / counts, counts)
-
-
-def _statistics(name: str, values: Floats) -> Metrics:
-    if not len(values):
-        return {f"{name}.{statistic}": None for statistic in STATISTICS}
-    points = np.percentile(values, list(PERCENTILES.values()))
-    metrics: Metrics = {f"{name}.mean": float(values.mean())}
-    metrics.update({f"{name}.{s}": float(v) for s, v in zip(PERCENTILES, points, strict=True)})
-    return metrics
 
 
 def _in_window(
@@ -255,6 +202,19 @@ def _rates(
         count = (roles or {}).get(role)
         metrics[f"{name}_per_{role}_accelerator.{window}"] = _ratio(rates[name], count)
     return metrics
+
+
+def _cache(ok: Rows) -> Metrics:
+    """What the workload says of shared prefixes; nothing if it says nothing."""
+    told = ok[(ok["asked_shared"] != ABSENT) & (ok["n_in"] > 0)]
+    if not len(told):
+        return {}
+    new = _sum(np.maximum(ok["n_in"] - ok["asked_shared"], 0)) if len(told) == len(ok) else None
+    n_out = _sum(ok["n_out"])
+    return {
+        "theoretical_hit_share": float(told["asked_shared"].sum() / told["n_in"].sum()),
+        "working_set_tokens": None if new is None or n_out is None else new + n_out,
+    }
 
 
 def _ratio(value: float | None, by: float | None) -> float | None:

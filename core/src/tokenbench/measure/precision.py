@@ -10,6 +10,7 @@ import numpy as np
 from tokenbench.api import Check, CheckOutcome, Estimate, FrozenMap
 
 from . import remedy
+from .answers import ANSWER_METRICS
 from .batch_means import BLOCKS, relative_half_widths
 from .checks import above, percent, too_short
 from .evidence import Evidence
@@ -27,14 +28,16 @@ _LOOK = "the repeats differ by more than their own noise: look for other load on
 
 
 def widest(
-    metrics: FrozenMap[Estimate], limits: CertificationThresholds
+    repeats: Sequence[Evidence], metrics: FrozenMap[Estimate], limits: CertificationThresholds
 ) -> tuple[str, float | None] | None:
     """The metric with the widest interval, and its half-width over its mean.
 
-    The width is None for a metric without an interval. None if no metric was measured.
+    Of answers without tokens the metrics are requests/s and E2E latency. The width is None for a
+    metric without an interval. None if no metric was measured.
     """
     found: tuple[str, float | None] | None = None
-    for name in limits.precision_metrics:
+    no_tokens = any(evidence.no_tokens for evidence in repeats)
+    for name in ANSWER_METRICS if no_tokens else limits.precision_metrics:
         estimate = metrics.get(name)
         if estimate is None or not estimate.mean:
             continue
@@ -56,7 +59,7 @@ def needs_repeat(
 
     It cannot where the ends of the steady state alone are wider: that takes longer repeats.
     """
-    found = widest(metrics, limits)
+    found = widest(repeats, metrics, limits)
     if found is None:
         return False
     metric, width = found
@@ -85,7 +88,7 @@ def precision(
         reason = f"{ended} requests ended in the steady state, {limits.min_requests} needed"
         factor = _MARGIN * limits.min_requests / max(ended, 1)
         return too_short(name, reason, remedy.longer(repeats, factor))
-    found = widest(metrics, limits)
+    found = widest(repeats, metrics, limits)
     if found is None:
         text = "neither throughput nor TPOT is known"
         return Check(name=name, outcome=CheckOutcome.FLAGGED, evidence=text)

@@ -11,8 +11,8 @@ from tokenbench.api import Counters
 from tokenbench.load.records import Status
 
 from .evidence import Evidence
-from .metrics import Window
 from .thresholds import CertificationThresholds
+from .window import Window
 
 
 def saturated(

@@ -1,4 +1,4 @@
-"""Checks of the server: failures, caching, token counts, accelerators."""
+"""Checks of the server: failures, caching, token counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokenbench.load.records import ABSENT, Status
 from .checks import above, not_assessed, percent
 from .evidence import Evidence
 from .lengths import template_tokens
-from .thresholds import CertificationThresholds, Limits
+from .thresholds import CertificationThresholds
 
 
 def failures(evidence: Evidence, limits: CertificationThresholds) -> Check:
@@ -51,6 +51,40 @@ def prefix_cache(evidence: Evidence, limits: CertificationThresholds) -> Check:
     name = "prefix cache"
     if evidence.prefix_caching:
         return not_assessed(name, "prefix caching is asked for: hits are a result")
+    found = _hits(evidence, limits)
+    if found is None:
+        return _no_hits(name, evidence)
+    share, text = found
+    hint = "disable prefix caching in the server"
+    return above(name, share, limits.prefix_cache_share, text, "1", hint=hint)
+
+
+def cache_hits(evidence: Evidence, limits: CertificationThresholds) -> Check:
+    """Prompt tokens read from a cache against what an unlimited cache would hold.
+
+    More means that prompts were in the cache before the repeat, or that the server, or the
+    workload, counts wrongly.
+    """
+    name = "cache hits"
+    if not evidence.prefix_caching:
+        return not_assessed(name, "prefix caching is not asked for: see prefix cache")
+    expected = evidence.metrics.get("theoretical_hit_share")
+    if expected is None or evidence.metrics.get("working_set_tokens") is None:
+        return not_assessed(name, "the workload does not say how many tokens its prompts share")
+    found = _hits(evidence, limits)
+    if found is None:
+        return _no_hits(name, evidence)
+    share, text = found
+    text += f"; an unlimited cache would have {percent(expected, 2)}"
+    if (working_set := evidence.metrics.get("working_set_share.server")) is not None:
+        text += f"; the working set is {working_set:.2f} of the server's KV cache"
+    hint = "empty the cache before each repeat, and send no other requests to the server"
+    excess = max(0.0, share - expected)
+    return above(name, excess, limits.cache_hits_above, text, "1", hint=hint)
+
+
+def _hits(evidence: Evidence, limits: CertificationThresholds) -> tuple[float, str] | None:
+    """The share of prompt tokens read from a cache, without those of the template, and a text."""
     hits = total = None
     source = "counters"
     if evidence.before is not None and evidence.after is not None:
@@ -62,17 +96,20 @@ def prefix_cache(evidence: Evidence, limits: CertificationThresholds) -> Check:
         hits, total = float(reported["n_cached"].sum()), float(reported["n_in"].sum())
         source = "usage"
     if not total:
-        if evidence.scrape_error:
-            return _flagged(name, f"counters could not be read: {evidence.scrape_error}")
-        return not_assessed(name, "the server does not report cache hits")
+        return None
     requests = len(reported) if source == "usage" else np.count_nonzero(n_in > 0)
     shared = template_tokens(evidence, limits) * requests
     share = max(0.0, hits - shared) / total
     text = f"{percent(share, 2)} of prompt tokens came from a cache, by the server's {source}"
     if hits and shared:
         text += f", without {shared:.0f} tokens of the template"
-    hint = "disable prefix caching in the server"
-    return above(name, share, limits.prefix_cache_share, text, "1", hint=hint)
+    return share, text
+
+
+def _no_hits(name: str, evidence: Evidence) -> Check:
+    if evidence.scrape_error:
+        return _flagged(name, f"counters could not be read: {evidence.scrape_error}")
+    return not_assessed(name, "the server does not report cache hits")
 
 
 def server_agreement(evidence: Evidence, limits: CertificationThresholds) -> Check:
@@ -112,41 +149,6 @@ def server_agreement(evidence: Evidence, limits: CertificationThresholds) -> Che
 
 def _flagged(name: str, text: str) -> Check:
     return Check(name=name, outcome=CheckOutcome.FLAGGED, evidence=text)
-
-
-def accelerators(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Slowdown, a lowered power limit, one slow clock, telemetry gaps, a wrong energy counter."""
-    name = "accelerators"
-    if not evidence.accelerated:
-        return not_assessed(name, "the deployment has no accelerator")
-    if evidence.longest_gap_s is None:
-        return not_assessed(name, "no telemetry")
-    faults = []
-    throttled, clock = evidence.throttled_share, evidence.clock_of_peers
-    if throttled is not None and throttled > limits.slowdown_share:
-        faults.append(
-            f"slowed down in {percent(throttled)} of the samples, "
-            f"limit {percent(limits.slowdown_share, 0)}: check cooling"
-        )
-    if evidence.longest_gap_s > limits.telemetry_gap_s:
-        faults.append(
-            f"no sample for {evidence.longest_gap_s:.1f} s, limit {limits.telemetry_gap_s:g} s"
-        )
-    if clock is not None and clock < limits.clock_of_peers:
-        faults.append(
-            f"the slowest clock is {percent(clock, 0)} of the median, "
-            f"limit {percent(limits.clock_of_peers, 0)}"
-        )
-    if evidence.power_limited:
-        faults.append("the power limit is below the board's default: restore it")
-    ratio = evidence.metrics.get("energy_counter_ratio.accelerator")
-    if ratio is not None and abs(ratio - 1.0) > limits.energy_counter_deviation:
-        faults.append(
-            f"the energy counter reads {percent(ratio, 0)} of the power integral, "
-            f"limit 100 ± {percent(limits.energy_counter_deviation, 0)}"
-        )
-    text = "; ".join(faults) or "no slowdown, no telemetry gap"
-    return above(name, float(len(faults)), Limits(flag=0.0), text)
 
 
 def _delta(before: float | None, after: float | None) -> float | None:

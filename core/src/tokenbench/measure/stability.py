@@ -14,8 +14,9 @@ from . import remedy
 from .arrays import NS_PER_S, Floats, Ints
 from .checks import above, not_assessed, percent, too_short, worst
 from .evidence import Evidence, evenly_spread_tokens, expected_noise
-from .metrics import Window, tokens_by_chunk
+from .metrics import tokens_by_chunk
 from .thresholds import CertificationThresholds
+from .window import Window
 
 _NAME = "stability"
 _THIRDS = 3
@@ -145,10 +146,14 @@ def _silence(piece: _Piece, limits: CertificationThresholds) -> Check:
     It is judged if it is longer than several times to first tokens, or gaps between chunks.
     """
     metrics = piece.evidence.metrics
-    typical_s = max(metrics.get(name) or 0.0 for name in ("ttft_s.p75", "itl_chunk_s.p90"))
+    names: tuple[str, ...] = ("ttft_s.p75", "itl_chunk_s.p90")
+    if piece.evidence.no_tokens:
+        names = ("e2e_s.p75",)
+    typical_s = max(metrics.get(name) or 0.0 for name in names)
     silent_s = _longest_silence_s(piece)
     share = silent_s / piece.seconds
-    text = f"the server sent no token for {silent_s:.1f} s"
+    what = "answer" if piece.evidence.no_tokens else "token"
+    text = f"the server sent no {what} for {silent_s:.1f} s"
     check = above(_NAME, share, limits.stability_spread, text, "1", hint="read the server's log")
     if silent_s <= _SILENT_TTFTS * typical_s:
         return attrs.evolve(check, outcome=CheckOutcome.NOT_ASSESSED)

@@ -27,13 +27,15 @@ class CertificationThresholds:
     """Limits of all checks; shares are 0 to 1, times in seconds.
 
     The limit of a delay is the larger of its share (of median TPOT or TTFT) and its floor.
-    `min_requests`: percentiles of fewer requests are not judged. `max_template_tokens`: the
-    longest chat template that is assumed where prompt lengths do not reveal it (our choice).
-    `energy_counter_deviation`: how far an energy counter may deviate from the power integral (our
-    choice: a counter that stands still or uses another unit deviates much more). `stability_noise`:
-    the 99 % point of the studentised range of 3 means with 27 degrees of freedom (4.495 by
-    scipy.stats.studentized_range 1.17.1). The worst of five repeats exceeds it by chance in one
-    point of twenty; of more repeats a larger one is used, so that it stays one of twenty.
+    `min_requests`: percentiles of fewer requests are not judged. `max_template_tokens`: the longest
+    chat template that is assumed where prompt lengths do not reveal it (our choice).
+    `cache_hits_above`: by how much the cached share may exceed that of an unlimited cache, for the
+    blocks and the template of the server (our choice). `energy_counter_deviation`: how far an
+    energy counter may deviate from the power integral (our choice: a counter that stands still or
+    uses another unit deviates much more). `stability_noise`: the 99 % point of the studentised
+    range of 3 means with 27 degrees of freedom (4.495 by scipy.stats.studentized_range 1.17.1). The
+    worst of five repeats exceeds it by chance in one point of twenty; of more repeats a larger one
+    is used, so that it stays one of twenty.
     """
 
     loop_delay_share: Limits = Limits(flag=0.05, invalid=0.20)
@@ -50,6 +52,7 @@ class CertificationThresholds:
     input_length_deviation: Limits = Limits(flag=0.02, invalid=0.10)
     failure_share: Limits = Limits(flag=0.0, invalid=0.05)
     prefix_cache_share: Limits = Limits(flag=0.01, invalid=0.10)
+    cache_hits_above: Limits = Limits(flag=0.01, invalid=0.05)
     server_count_deviation: Limits = Limits(flag=0.01, invalid=0.05)
     stability_spread: Limits = Limits(flag=0.05, invalid=0.20)
     stability_min_s: float = 20.0
@@ -62,6 +65,8 @@ class CertificationThresholds:
     foreign_load: Limits = Limits(flag=0.05, invalid=0.25)
     slowdown_share: float = 0.01
     clock_of_peers: float = 0.7
+    idle_utilization: float = 0.05
+    working_utilization: float = 0.3
     telemetry_gap_s: float = 3.0
     energy_counter_deviation: float = 0.2
     saturated_served_share: float = 0.95

@@ -6,6 +6,7 @@ from tokenbench.api import (
     Amendment,
     AmendRequest,
     EngineRequest,
+    FrozenMap,
     LaunchPlan,
 )
 from tokenbench.plugins.registry import PluginRegistry
@@ -19,7 +20,11 @@ def amendments_for(
     Raises:
         PluginError: a plugin failed.
     """
-    asked = AmendRequest(engine=engine, request=request)
+    roles: dict[str, tuple[str, ...]] = {}
+    for process in plan.processes:
+        own = plan.wraps.get(process.role, engine)
+        roles[own] = (*roles.get(own, ()), process.role)
+    asked = AmendRequest(engine=engine, request=request, roles=FrozenMap(roles))
     found = []
     for amend in registry.implementations("bench_amend_launch"):
         amendment = amend("pure", Amendment | None, request=asked, plan=plan)

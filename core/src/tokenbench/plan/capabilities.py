@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tokenbench.api import EngineCapabilities, LaunchPlan, UsageError
+from tokenbench.api import EngineCapabilities, EngineRequest, EngineSpec, LaunchPlan, UsageError
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest
@@ -51,6 +51,8 @@ def _unused(asked: DeploymentRequest, declared: EngineCapabilities) -> Iterator[
             "port": asked.port is not None,
             "flags": bool(asked.flags),
             "environment": bool(asked.environment),
+            "roles": bool(asked.roles),
+            "pools": bool(asked.pools),
             "launcher": asked.launcher != DeploymentRequest(engine=asked.engine).launcher,
         }
         for key in (key for key, used in given.items() if used):
@@ -72,14 +74,42 @@ def _layout(deployment: ResolvedDeployment, declared: EngineCapabilities) -> Ite
         inside = f"pools[{index}]." if deployment.request.pools else ""
         if pool.role not in declared.roles:
             roles = ", ".join(declared.roles)
-            yield f"{inside}role", f"has no role {pool.role!r}", f"its roles: {roles}"
+            reason = _reason(declared, pool.role)
+            yield f"{inside}role", f"has no role {pool.role!r}{reason}", f"its roles: {roles}"
         for axis, degree in pool.topology.degrees.items():
             if axis not in declared.axes:
                 yield (
                     f"{inside}topology.{axis}",
-                    f"does not support {axis}={degree}",
+                    f"does not support {axis}={degree}{_reason(declared, axis)}",
                     f"degrees it supports: {', '.join(declared.axes) or 'none'}",
                 )
+
+
+def _reason(declared: EngineCapabilities, name: str) -> str:
+    return f": {declared.lacks[name]}" if name in declared.lacks else ""
+
+
+def check_experts(
+    request: EngineRequest, deployment: ResolvedDeployment, spec: EngineSpec, places: Places
+) -> None:
+    """Check that experts are spread over several hosts only where the engine does that.
+
+    Raises:
+        UsageError: it does not.
+    """
+    declared = spec.capabilities
+    for index, pool in enumerate(request.layout.pools):
+        chip = (pool.hardware or request.hardware).chip
+        here = None if chip is None else chip.accelerators_per_host
+        ep = pool.topology.degrees.get("ep", 1)
+        if declared.wide_ep or chip is None or here is None or ep <= here:
+            continue
+        inside = f"pools[{index}]." if deployment.request.pools else ""
+        raise UsageError(
+            f"{places(f'{deployment.path}.{inside}topology.ep')}: the engine {spec.name!r} does "
+            f"not spread experts over hosts{_reason(declared, 'wide_ep')}",
+            hint=f"a host with {chip.name} has {here} accelerators; use ep={here} or less",
+        )
 
 
 def _hardware(deployment: ResolvedDeployment, plugins: PluginInstances) -> Iterator[_Found]:

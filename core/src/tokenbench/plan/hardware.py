@@ -89,11 +89,15 @@ def plan_hardware(
     accelerators: int,
     by_catalogue: bool,
     place: str,
+    chosen: tuple[int, ...] = (),
+    elsewhere: bool = False,
 ) -> PlannedHardware:
     """The facts for `accelerators` accelerators, from the catalogue or from this machine.
 
     Args:
         by_catalogue: do not look for accelerators of a SKU on this machine.
+        chosen: indexes of the devices to use, in this order; empty for all.
+        elsewhere: it is on other hosts, which are not asked while planning.
         place: where the user wrote the hardware, for errors.
 
     Raises:
@@ -101,11 +105,19 @@ def plan_hardware(
         HardwareAbsent: this machine does not have them.
     """
     sku = hardware.sku
+    if sku is None and elsewhere:
+        name = hardware.plugin.name
+        return PlannedHardware(
+            facts=HardwareFacts(kind=name, sku=name, count=accelerators),
+            probe=Probe(reason="it is on other hosts"),
+            devices=(),
+        )
     if sku is None:
-        probe = prober(hardware.plugin)
+        probe = _chosen(prober(hardware.plugin), chosen, place)
         facts = hardware_facts(
             hardware.plugin, probe, accelerated=accelerated, accelerators=accelerators
         )
+        facts = attrs.evolve(facts, chip=prober.sku(hardware.plugin, facts.sku))
         return PlannedHardware(facts=facts, probe=probe, devices=probe.devices[: facts.count])
     count = accelerators if hardware.count is None else hardware.count
     if accelerators > count:
@@ -114,21 +126,40 @@ def plan_hardware(
             f"{count} x {sku.name} are given",
             hint=f"use a smaller topology, or --hardware {sku.name}:{accelerators}",
         )
-    facts = HardwareFacts(kind=hardware.plugin.name, sku=sku.name, count=accelerators)
+    facts = HardwareFacts(kind=hardware.plugin.name, sku=sku.name, count=accelerators, chip=sku)
     if by_catalogue:
         probe = Probe(reason=f"{sku.name} is planned from the catalogue")
         return PlannedHardware(
-            facts=facts, probe=probe, devices=(), notes=_notes(sku.name, accelerators, count)
+            facts=facts,
+            probe=probe,
+            devices=(),
+            notes=_notes(sku.name, accelerators, count, elsewhere),
         )
-    probe = prober(hardware.plugin)
+    probe = _chosen(prober(hardware.plugin), chosen, place)
     devices = tuple(device for device in probe.devices if device.sku == sku.name)
     if len(devices) < count:
         raise _absent(sku.name, count, len(devices), probe)
     return PlannedHardware(facts=facts, probe=probe, devices=devices[:accelerators])
 
 
-def _notes(name: str, used: int, count: int) -> tuple[str, ...]:
-    planned = f"planned from the catalogue: `bench run` needs {count} x {name} on this machine"
+def _chosen(probe: Probe, chosen: tuple[int, ...], place: str) -> Probe:
+    """The probe with the chosen devices only."""
+    if not chosen:
+        return probe
+    devices = {device.index: device for device in probe.devices}
+    for index in chosen:
+        if index not in devices:
+            known = ", ".join(map(str, devices)) or "none"
+            raise HardwareAbsent(
+                f"{place}: there is no device {index} here",
+                hint=f"devices: {known}; `bench doctor` shows them",
+            )
+    return attrs.evolve(probe, devices=tuple(devices[index] for index in dict.fromkeys(chosen)))
+
+
+def _notes(name: str, used: int, count: int, elsewhere: bool) -> tuple[str, ...]:
+    where = "the launcher's hosts" if elsewhere else "this machine"
+    planned = f"planned from the catalogue: `bench run` needs {count} x {name} on {where}"
     if used == count:
         return (planned,)
     return (planned, f"{used} of {count} x {name} are used; a larger topology (--tp) uses more")

@@ -10,7 +10,10 @@ from tokenbench.api.binding import symbols
 from tokenbench.launch.secret import KEYRING
 from tokenbench.suite.limits import MOST_DURATION_S
 
+from .canonical import canonical_json
+
 _SYMBOL = "secret:"
+_WEIGHTS = "weights:"
 _LONGEST_SHOWN = 40
 
 
@@ -60,6 +63,22 @@ def _check_variables(launch: LaunchPlan) -> None:
             )
     for name in dict.fromkeys(_secrets(launch)):
         _value(name, "a secret")
+
+
+def named_weights(launch: LaunchPlan) -> tuple[str, ...]:
+    """The names of the extra weights that a plan needs: those of its symbols ``{weights:NAME}``."""
+    found: dict[str, None] = {}
+    for process in launch.processes:
+        render = process.grammar.render
+        flags = (text for flag, value in process.flags.items() for text in render(flag, value))
+        # The texts of a file with a mapping may contain symbols; one with text has none.
+        files = (canonical_json(f.content) for f in process.files if not isinstance(f.content, str))
+        program = (*process.wrap, *process.argv)
+        for text in (*program, *flags, *process.environment.values(), *files):
+            for symbol in symbols(text):
+                if symbol.startswith(_WEIGHTS):
+                    found[symbol.removeprefix(_WEIGHTS)] = None
+    return tuple(found)
 
 
 def _secrets(launch: LaunchPlan) -> Iterator[str]:

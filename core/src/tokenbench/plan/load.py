@@ -46,7 +46,7 @@ class ResolvedLoad:
 
     def stop(self, level: LoadLevel) -> Stop:
         """When a repeat at this level stops sending."""
-        return _stop(self.request, self.concurrency(level))
+        return _stop(self.request, self.concurrency(level), whole=level.speed is not None)
 
     @property
     def repeats(self) -> RepeatsRequest:
@@ -86,7 +86,8 @@ def resolve_load(load: LoadRequest, places: Places) -> ResolvedLoad:
     ends: Iterable[LoadLevel]
     if load.find is None:
         closed = [LoadLevel(concurrency=concurrency) for concurrency in load.concurrencies]
-        fixed = (*closed, *(_open(load, rate, trace) for rate in load.rate))
+        fast = [LoadLevel(speed=speed) for speed in load.speed]
+        fixed = (*closed, *(_open(load, rate, trace) for rate in load.rate), *fast)
         levels, ends = FixedLoadPlan(fixed), fixed
     else:
         search = _search(load, load.find, objectives, trace)
@@ -107,22 +108,28 @@ def resolve_load(load: LoadRequest, places: Places) -> ResolvedLoad:
 
 def _has_length(load: LoadRequest) -> bool:
     """Whether the user chose when a repeat ends."""
-    ends = (load.duration_s, load.requests, load.requests_per_concurrency)
+    ends = (load.duration_s, load.requests, load.requests_per_concurrency, load.sessions)
     return any(end is not None for end in ends)
 
 
-def _stop(load: LoadRequest, concurrency: int) -> Stop:
+def _stop(load: LoadRequest, concurrency: int, *, whole: bool = False) -> Stop:
+    """When a repeat ends. `whole`: without any limit, at the end of the data."""
     requests = load.requests
     if load.requests_per_concurrency is not None:
         scaled = max(1, round(load.requests_per_concurrency * concurrency))
         requests = scaled if requests is None else min(requests, scaled)
     duration_s, least = load.duration_s, round(load.min_requests_per_concurrency * concurrency)
-    if not _has_length(load):
+    if not _has_length(load) and not whole:
         duration_s = DEFAULT_DURATION_S
-        if not least and not load.rate and load.find is None:
+        if not least and not load.rate and not load.speed and load.find is None:
             # The first requests fill the server; each generation after them replaces all of them.
             least = (1 + DEFAULT_GENERATIONS) * concurrency
-    return Stop(duration_s=duration_s, requests=requests, min_requests=least or None)
+    return Stop(
+        duration_s=duration_s,
+        requests=requests,
+        min_requests=least or None,
+        sessions=load.sessions,
+    )
 
 
 def _server_concurrency(load: LoadRequest) -> int:
@@ -130,7 +137,8 @@ def _server_concurrency(load: LoadRequest) -> int:
         return load.server_concurrency
     if load.find is not None and load.find.what == "max-concurrency":
         return int(load.find.highest or _SEARCH_CONCURRENCY)
-    least = _OPEN_LOOP_CONCURRENCY if load.rate or load.find is not None else 1
+    open_loop = load.rate or load.speed or load.find is not None
+    least = _OPEN_LOOP_CONCURRENCY if open_loop else 1
     return max(least, *load.concurrencies, 1)
 
 

@@ -36,13 +36,15 @@ class EvalTwin:
 class PlannedEval:
     """One eval on one deployment, answered by its `twin` if it has one.
 
-    `name`: the eval's, numbered if the deployment has several evals of that name.
+    `name`: the eval's, numbered if the deployment has several evals of that name. `gate`: it ends
+    as soon as it passes or fails.
     """
 
     name: str
     ref: PluginRef
     threshold: AccuracyThreshold | None
     twin: EvalTwin | None = None
+    gate: bool = False
 
     @property
     def twin_settings(self) -> tuple[str, ...]:
@@ -54,9 +56,10 @@ class PlannedEval:
 class PlannedDeployment:
     """One server (with all its processes), the points it serves and the evals it answers.
 
-    `hardware`: the plugin; `probe`: the hardware of this machine; `devices`: those that the
-    deployment uses. Both are empty if a SKU was planned from the catalogue. `number`: more than 1
-    if an earlier deployment has the same identity and differs only in its address.
+    `hardware`: the plugin; `pool_hardware`: those of pools whose hardware differs. `probe`: the
+    hardware of this machine; `devices`: those that the deployment uses. Both are empty if a SKU was
+    planned from the catalogue. `number`: more than 1 if an earlier deployment has the same identity
+    and differs only in its address.
     """
 
     id: str
@@ -70,8 +73,14 @@ class PlannedDeployment:
     settings: tuple[Setting, ...]
     series: tuple[PlannedSeries, ...]
     evals: tuple[PlannedEval, ...]
+    pool_hardware: tuple[PluginRef, ...] = ()
     number: int = 1
     notes: tuple[str, ...] = ()
+
+    @property
+    def all_hardware(self) -> tuple[PluginRef, ...]:
+        """The hardware plugins whose devices its processes use."""
+        return tuple(dict.fromkeys([self.hardware, *self.pool_hardware]))
 
     @property
     def points(self) -> tuple[PlannedPoint, ...]:
@@ -81,8 +90,20 @@ class PlannedDeployment:
     @property
     def label(self) -> str:
         """Short text for tables and logs."""
-        parts = [self.asked.engine.name, self.asked.model or self.request.served_name]
+        model = self.request.model if self.asked.model else self.request.served_name
+        parts = [self.asked.engine.name, model]
         return " / ".join(p for p in parts if p)
+
+
+def _constant(value: Any) -> Any:
+    """Without what a probe reads at one moment: the same arguments give the same data."""
+    if isinstance(value, Probe):
+        return attrs.evolve(value, devices=_constant(value.devices))
+    if isinstance(value, tuple):
+        return tuple(map(_constant, value))
+    if isinstance(value, DeviceInfo):
+        return attrs.evolve(value, memory_used_bytes=None, pids=None)
+    return value
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +121,7 @@ class Plan:
             "cores": plain(self.cores),
             "deployments": [
                 {
-                    field.name: plain(getattr(deployment, field.name))
+                    field.name: plain(_constant(getattr(deployment, field.name)))
                     for field in attrs.fields(PlannedDeployment)
                     if field.name != "series"
                 }

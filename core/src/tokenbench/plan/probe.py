@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
-from tokenbench.api import Hardware, HardwareAbsent, HardwareFacts, Probe
+from tokenbench.api import HardwareAbsent, HardwareFacts, PluginError, Probe, Sku
+from tokenbench.launch.node.client import AgentError, NodeAgent
+from tokenbench.launch.node.program import RunningProgram
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.schema import PluginRef
 
@@ -16,16 +20,52 @@ class Prober:
         self._plugins = plugins
         self._probes: dict[PluginRef, Probe] = {}
 
+    def sku(self, ref: PluginRef, name: str) -> Sku | None:
+        """The SKU of that name in the plugin's catalogue, if it has figures."""
+        found = [sku for sku in self._plugins.hardware(ref).catalogue() if sku.name == name]
+        return found[0] if found and found[0].figures() else None
+
     def __call__(self, ref: PluginRef) -> Probe:
         """What is on this machine, with the catalogue's name of each device."""
         if ref not in self._probes:
-            self._probes[ref] = _with_skus(self._plugins.hardware(ref))
+            with local_agent() as agent:
+                self._probes[ref] = probe_on(agent, self._plugins, ref)
         return self._probes[ref]
 
 
-def _with_skus(hardware: Hardware) -> Probe:
-    probe = hardware.probe()
-    names = {alias: sku.name for sku in hardware.catalogue() for alias in sku.aliases}
+def local_agent() -> NodeAgent:
+    """A node agent on this machine.
+
+    Raises:
+        PluginError: it does not start.
+    """
+    try:
+        return NodeAgent()
+    except AgentError as error:
+        raise PluginError(
+            f"the node agent did not start: {error}", hint="report it to tokenbench"
+        ) from error
+
+
+def probe_on(agent: NodeAgent, plugins: PluginInstances, ref: PluginRef) -> Probe:
+    """What a hardware plugin finds on the host of an agent, with the catalogue's names.
+
+    Raises:
+        PluginError: the plugin failed.
+    """
+    hardware = plugins.hardware(ref)
+    program = hardware.program()
+    if program is None:
+        return Probe(
+            reason="the plugin has a catalogue only, it does not look for devices",
+            hint="plan from the catalogue, for example: bench plan --hardware SKU:8",
+        )
+    found = RunningProgram(agent, plugins.owner("hardware", ref.key), program).probe()
+    return _with_skus(found, hardware.catalogue())
+
+
+def _with_skus(probe: Probe, catalogue: Sequence[Sku]) -> Probe:
+    names = {alias: sku.name for sku in catalogue for alias in sku.aliases}
     devices = tuple(
         attrs.evolve(device, sku=device.sku or names.get(device.name.lower()))
         for device in probe.devices
@@ -36,7 +76,8 @@ def _with_skus(hardware: Hardware) -> Probe:
 def hardware_facts(
     ref: PluginRef, probe: Probe, *, accelerated: bool, accelerators: int
 ) -> HardwareFacts:
-    """The facts of the first `accelerators` devices; of the whole host, if `accelerated` is False.
+    """The facts of the first `accelerators` devices; of the host, if `accelerated` is False. Then
+    an accelerator is a rank.
 
     Raises:
         HardwareAbsent: there are fewer, none, or they differ.
@@ -47,7 +88,8 @@ def hardware_facts(
             hint=probe.hint or "name other hardware with --hardware",
         )
     if not accelerated:
-        return HardwareFacts(kind=ref.name, sku=probe.devices[0].sku or ref.name)
+        sku = probe.devices[0].sku or ref.name
+        return HardwareFacts(kind=ref.name, sku=sku, count=accelerators)
     if len(probe.devices) < accelerators:
         raise HardwareAbsent(
             f"{accelerators} accelerators requested, {len(probe.devices)} available",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
-from tokenbench.api import Layout, Pool, UsageError
+from tokenbench.api import DECODE, PREFILL, FrozenMap, Layout, Pool, Topology, UsageError
 from tokenbench.measure.thresholds import CertificationThresholds, thresholds_from
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.plugins.requirements import check_requirements
@@ -22,12 +22,16 @@ from .load import ResolvedLoad, resolve_load
 
 @attrs.frozen(kw_only=True)
 class ResolvedDeployment:
-    """A deployment whose plugins exist and take their options. `path`: ``deployments[0]``."""
+    """A deployment whose plugins exist and take their options. `path`: ``deployments[0]``.
+
+    `pool_hardware`: by the key of a pool, where it differs from `hardware`.
+    """
 
     request: DeploymentRequest
     hardware: ResolvedHardware
     layout: Layout
     path: str
+    pool_hardware: FrozenMap[ResolvedHardware] = FrozenMap()
 
 
 @attrs.frozen(kw_only=True)
@@ -67,12 +71,26 @@ def resolve(
     load = resolve_load(suite.load, places)
     if drawn_seed is None:
         drawn_seed = secrets.randbelow(1 << 31)
-    for index, name in enumerate(suite.use):
-        with places.told(f"use[{index}]"):
-            plugins.use(name)
-    for kind, key in (("workload", "workloads"), ("eval", "evals"), ("reporter", "reporters")):
+    for index, ref in enumerate(suite.use):
+        path = f"use[{index}]"
+        with places.told(path):
+            plugins.use(ref, where=places.of_options("use", ref.key, path))
+    for kind, key in (
+        ("workload", "workloads"),
+        ("eval", "evals"),
+        ("eval", "gates"),
+        ("reporter", "reporters"),
+    ):
         for index, ref in enumerate(getattr(suite, key)):
             _check_plugin(plugins, places, kind, ref, f"{key}[{index}]")
+    for index, ref in enumerate(suite.telemetry.watch or ()):
+        _check_plugin(plugins, places, "hardware", ref, f"telemetry.watch[{index}]")
+    for name in suite.accuracy.minimum:
+        if name not in {ref.name for ref in (*suite.evals, *suite.gates)}:
+            raise UsageError(
+                f"{places(f'accuracy.minimum.{name}')}: there is no eval or gate {name!r}",
+                hint="leave it out, or ask for it under evals or gates",
+            )
     _check_lists(suite, places)
     return ResolvedSuite(
         suite=suite,
@@ -94,7 +112,7 @@ def _check_lists(suite: Suite, places: Places) -> None:
             f"{places('deployments')}: no deployment is given",
             hint="list at least one, with an engine",
         )
-    if not suite.workloads and not suite.evals:
+    if not (suite.workloads or suite.evals or suite.gates):
         raise UsageError(
             f"{places('workloads')}: neither a workload nor an eval is given",
             hint="list at least one, for example workloads: [random]",
@@ -121,9 +139,11 @@ def _check_plugin(
     plugins.options(kind, ref, where=places.of_options(kind, ref.key, path))
     create = {
         "engine": plugins.engine,
+        "model": plugins.model,
         "workload": plugins.workload,
         "eval": plugins.evaluation,
         "reporter": plugins.reporter,
+        "hardware": plugins.hardware,
     }.get(kind)
     if create is not None:
         with places.told(path):
@@ -144,25 +164,92 @@ def _thresholds(suite: Suite, places: Places) -> CertificationThresholds:
 def _deployment(
     request: DeploymentRequest, path: str, plugins: PluginInstances, places: Places
 ) -> ResolvedDeployment:
-    for kind in ("engine", "launcher"):
-        _check_plugin(plugins, places, kind, getattr(request, kind), f"{path}.{kind}")
+    for kind in ("engine", "launcher", "model"):
+        if (ref := getattr(request, kind)) is not None:
+            _check_plugin(plugins, places, kind, ref, f"{path}.{kind}")
     hardware = resolve_hardware(request.hardware, plugins, places, f"{path}.hardware")
-    for name, value in request.environment.items():
-        if looks_secret(name) and "{secret:" not in value:
-            raise UsageError(
-                f"{places(f'{path}.environment.{name}')}: it looks like a secret, and a suite is "
-                "kept with its results",
-                hint=f'write "{{secret:{name}}}": it is taken from your own environment',
-            )
+    _check_environment(request.environment, path, places)
+    for inside, _, settings in request.settings_by_role():
+        _check_environment(settings.environment, f"{path}.{inside}", places)
     _check_pools(request, path, places)
-    layout = Layout(pools=request.pools or (Pool(topology=request.topology),))
+    pool_hardware = _pool_hardware(request, path, plugins, places)
+    if len(pool_hardware) == len(request.pools) > 0:
+        # Nothing runs on the deployment's own.
+        hardware = pool_hardware[request.pools[0].key]
+    layout = _layout(request, plugins, path, places)
     _check_range(places, f"{path}.port", request.port, 65535)
     for index, pool in enumerate(layout.pools):
         pool_path = f"{path}.pools[{index}]" if request.pools else path
         _check_range(places, f"{pool_path}.replicas", pool.replicas, MOST_DEGREE)
         for axis, degree in pool.topology.degrees.items():
             _check_range(places, f"{pool_path}.topology.{axis}", degree, MOST_DEGREE)
-    return ResolvedDeployment(request=request, hardware=hardware, layout=layout, path=path)
+        _check_inner_degrees(pool.topology, f"{pool_path}.topology", places)
+    return ResolvedDeployment(
+        request=request, hardware=hardware, layout=layout, path=path, pool_hardware=pool_hardware
+    )
+
+
+def _layout(
+    request: DeploymentRequest, plugins: PluginInstances, path: str, places: Places
+) -> Layout:
+    if not request.pools:
+        return Layout(pools=(Pool(topology=request.topology),))
+    pools = []
+    for index, asked in enumerate(request.pools):
+        if asked.engine is not None:
+            _check_plugin(plugins, places, "engine", asked.engine, f"{path}.pools[{index}].engine")
+        pools.append(
+            Pool(
+                role=asked.role,
+                name=asked.name,
+                topology=asked.topology,
+                replicas=asked.replicas,
+                engine=asked.engine.key if asked.engine else None,
+                engine_options=asked.engine.options if asked.engine else FrozenMap(),
+            )
+        )
+    return Layout(pools=tuple(pools))
+
+
+def _pool_hardware(
+    request: DeploymentRequest, path: str, plugins: PluginInstances, places: Places
+) -> FrozenMap[ResolvedHardware]:
+    found = {}
+    for index, pool in enumerate(request.pools):
+        if pool.hardware is None:
+            continue
+        place = f"{path}.pools[{index}].hardware"
+        found[pool.key] = resolve_hardware(pool.hardware, plugins, places, place)
+        if found[pool.key].sku is None:
+            raise UsageError(
+                f"{places(place)}: a pool with hardware of its own needs a SKU",
+                hint="for example hardware: h200; `bench hardware list` shows all",
+            )
+    return FrozenMap(found)
+
+
+def _check_inner_degrees(topology: Topology, path: str, places: Places) -> None:
+    """Degrees that split the ranks of others divide them."""
+    for axis, outer, ranks in (
+        ("attention_dp", "tp x dp", topology.tp * topology.dp),
+        ("dcp", "tp", topology.tp),
+    ):
+        inner = getattr(topology, axis)
+        if ranks % inner:
+            raise UsageError(
+                f"{places(f'{path}.{axis}')}: {axis} {inner} does not divide {outer} = {ranks}",
+                hint=f"{axis} splits these ranks into groups of one size",
+            )
+
+
+def _check_environment(environment: Mapping[str, str], path: str, places: Places) -> None:
+    for name, value in environment.items():
+        if looks_secret(name) and "{secret:" not in value:
+            raise UsageError(
+                f"{places(f'{path}.environment.{name}')}: it looks like a secret, and a suite is "
+                "kept with its results",
+                hint=f'write "{{secret:{name}}}": it is taken from your own environment',
+            )
 
 
 def _check_pools(request: DeploymentRequest, path: str, places: Places) -> None:
@@ -171,12 +258,21 @@ def _check_pools(request: DeploymentRequest, path: str, places: Places) -> None:
             f"{places(f'{path}.topology')}: pools are given, so nothing would use it",
             hint="give each pool its topology, and leave this one out",
         )
-    roles = [pool.role for pool in request.pools]
-    for index, role in enumerate(roles):
-        if role in roles[:index]:
+    keys = [pool.key for pool in request.pools]
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            where = places(f"{path}.pools[{index}]")
             raise UsageError(
-                f"{places(f'{path}.pools[{index}].role')}: there are two pools {role!r}",
-                hint="write one pool for each role, with replicas: 2",
+                f"{where}: there are two pools {key!r}",
+                hint="write one pool with replicas: 2, or give each pool of a role its own name",
+            )
+    roles = [pool.role for pool in request.pools]
+    for role, other in ((PREFILL, DECODE), (DECODE, PREFILL)):
+        if role in roles and other not in roles:
+            raise UsageError(
+                f"{places(f'{path}.pools[{roles.index(role)}].role')}: there is a pool for {role} "
+                f"and none for {other}",
+                hint=f"add one: {{role: {other}}}; or use one pool of the role server",
             )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from tokenbench.api import LoadLevel, LoadPlan, Measurement, PointResult, PointState
+from tokenbench.api import FrozenMap, LoadLevel, LoadPlan, Measurement, PointResult, PointState
 from tokenbench.suite.slo import Objective
 
 _MOST_STEPS = 40
@@ -114,7 +114,10 @@ def _fault(result: PointResult, objectives: Sequence[Objective]) -> str | None:
         if check.name == "failures" and check.outcome != "ok":
             return f"failures: {check.evidence}"
     for objective in objectives:
-        estimate = result.metrics.get(objective.name)
+        metrics = result.metrics
+        if objective.label is not None:
+            metrics = result.classes.get(objective.label, FrozenMap())
+        estimate = metrics.get(objective.name)
         if estimate is None or estimate.mean is None:
             return f"{objective}: not measured"
         if estimate.mean > objective.limit_s:

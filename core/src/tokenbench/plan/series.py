@@ -8,7 +8,7 @@ import attrs
 
 from tokenbench.api import FrozenMap, LoadLevel, Stop
 from tokenbench.load.cores import Cores, WorkerCount
-from tokenbench.suite.schema import PluginRef, RepeatsRequest
+from tokenbench.suite.schema import LoadRequest, PluginRef, RepeatsRequest
 
 from .canonical import identity, plain
 from .load import ResolvedLoad
@@ -39,7 +39,8 @@ class PlannedPoint:
 class PlannedSeries:
     """One workload's load levels on one deployment. `part`: what its points' identities share.
 
-    `name`: the workload's, numbered if the deployment has several series of that name.
+    `name`: the workload's, numbered if the deployment has several series of that name. `unit`: what
+    load levels count.
     """
 
     name: str
@@ -48,6 +49,7 @@ class PlannedSeries:
     part: FrozenMap[Any]
     cores: Cores
     workers: WorkerCount
+    unit: str = "request"
 
     @property
     def points(self) -> tuple[PlannedPoint, ...]:
@@ -56,9 +58,11 @@ class PlannedSeries:
 
     def point(self, level: LoadLevel) -> PlannedPoint:
         """The point of a level. The stop rule is part of its identity: it sets what is averaged."""
-        load = self.load
+        load, level = self.load, attrs.evolve(level, unit=self.unit)
         concurrency, stop = load.concurrency(level), load.stop(level)
-        canonical = FrozenMap(plain({**self.part, "level": level, "stop": stop}))
+        canonical = FrozenMap(
+            plain({**self.part, "level": level, "stop": stop, "cache": _cache(load.request)})
+        )
         return PlannedPoint(
             id=identity(canonical),
             workload=self.workload,
@@ -71,3 +75,8 @@ class PlannedSeries:
             load_workers_wanted=self.workers.wanted(concurrency),
             canonical=canonical,
         )
+
+
+def _cache(load: LoadRequest) -> dict[str, bool]:
+    """How sessions and the prefix cache begin: it changes what is measured."""
+    return {"primed": load.prime_cache, "begin_inside": load.begin_inside}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -10,6 +10,7 @@ from tokenbench.api import (
     CHAT,
     COMPLETIONS,
     ChatPrompt,
+    Codec,
     Dialect,
     EngineRequest,
     LaunchPlan,
@@ -21,11 +22,15 @@ from tokenbench.api import (
     UsageError,
     Workload,
     WorkloadContext,
+    WorkloadSpec,
 )
 from tokenbench.guard.members import owner_text
 from tokenbench.guard.owner import wrong
+from tokenbench.load.codecs import built_in
 from tokenbench.load.session_file import first_turns, pickled
 from tokenbench.plugins.instances import PluginInstances
+from tokenbench.suite.schema import LoadRequest
+from tokenbench.suite.slo import Objective
 
 from .resolve import ResolvedDeployment, ResolvedSuite
 
@@ -35,9 +40,13 @@ def choose_codec(
     dialect: Dialect,
     tokenizer: Tokenizer | None,
     context_tokens: int | None,
+    find: Callable[[str], Codec] = built_in,
 ) -> tuple[str, WorkloadContext, Turn]:
     """The first codec of the server that can carry the workload's prompts, what the workload is
     told about the server, and its first turn.
+
+    Args:
+        find: the codec of a name.
 
     Raises:
         UsageError: no codec can.
@@ -45,11 +54,13 @@ def choose_codec(
     """
     refused: UsageError | None = None
     for codec in dialect.codecs:
+        tokens = find(codec).tokens
         context = WorkloadContext(
             tokenizer=tokenizer,
             token_ids=dialect.token_id_prompts and codec != CHAT,
             chat=codec == CHAT,
             context_tokens=context_tokens,
+            tokens=tokens,
         )
         try:
             turn = _first_turn(workload, context)
@@ -57,11 +68,25 @@ def choose_codec(
             # The workload may have prompts for the next codec.
             refused = refused or error
             continue
-        if _carries(codec, turn):
+        if bool(turn.max_tokens) is not tokens:
+            refused = refused or _other_answers(codec, tokens=tokens)
+        elif _carries(codec, turn):
             return codec, context, turn
     raise refused or UsageError(
         f"the server's codecs ({', '.join(dialect.codecs)}) cannot carry this workload",
         hint="choose another workload or endpoint",
+    )
+
+
+def _other_answers(codec: str, *, tokens: bool) -> UsageError:
+    if tokens:
+        return UsageError(
+            f"the answers of {codec} have tokens, and this workload asks for none",
+            hint="choose an engine or an endpoint whose answers have none",
+        )
+    return UsageError(
+        f"the answers of {codec} have no tokens, and this workload asks for some",
+        hint="use a workload that asks for none, or an engine that generates",
     )
 
 
@@ -84,6 +109,24 @@ def _carries(codec: str, turn: Turn) -> bool:
     if codec == CHAT:
         return not isinstance(turn.prompt, TokenPrompt)
     return True
+
+
+def check_workload(name: str, spec: WorkloadSpec, workload: Workload, load: LoadRequest) -> None:
+    """Check that a workload can do what the load asks of it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if load.speed and not workload.arrivals_s():
+        raise UsageError(
+            f"the data of the workload {name!r} has no times, which load.speed (--speed) needs",
+            hint="give load.rate (--rate) or load.concurrency (--concurrency)",
+        )
+    if load.prime_cache and not spec.primes:
+        raise UsageError(
+            f"the workload {name!r} does not know what would fill the prefix cache",
+            hint="leave load.prime_cache out, or use a workload with shared prefixes",
+        )
 
 
 def check_first_requests(
@@ -114,6 +157,7 @@ def check_first_requests(
         Target(model=name, dialect=dialect),
         tokenizer,
         request.needs.context_tokens,
+        objectives=resolved.load.objectives,
         final=False,
     )
 
@@ -125,24 +169,43 @@ def check_traffic(
     tokenizer: Tokenizer | None,
     context_tokens: int | None,
     *,
+    objectives: Sequence[Objective] = (),
     final: bool = True,
 ) -> None:
     """Make and encode the first request of each workload, which would otherwise only fail once the
     server runs.
 
     Args:
+        objectives: what latencies are limited to.
         final: False: the server may turn out to take more, so what a workload refuses is no error.
 
     Raises:
-        UsageError: no codec can carry the workload.
+        UsageError: no codec can carry the workload, or an objective limits what its answers have
+            not.
         PluginError: a plugin failed.
     """
     for codec in target.dialect.codecs:
         plugins.codec(codec)
     for workload in workloads:
         try:
-            codec, _, turn = choose_codec(workload, target.dialect, tokenizer, context_tokens)
-            plugins.codec(codec).encode(turn, target)
+            codec, _, turn = choose_codec(
+                workload, target.dialect, tokenizer, context_tokens, plugins.codec
+            )
+            found = plugins.codec(codec)
+            found.encode(turn, target)
         except UsageError:
             if final:
                 raise
+            continue
+        if not found.tokens:
+            _check_objectives(codec, objectives)
+
+
+def _check_objectives(codec: str, objectives: Sequence[Objective]) -> None:
+    for objective in objectives:
+        if objective.metric != "e2e":
+            raise UsageError(
+                f"an objective limits {objective.metric}, but the answers of {codec} have no "
+                "tokens",
+                hint="limit e2e instead: load.slo (--slo) e2e_p99<200ms",
+            )

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tokenbench.api import PluginError
+from tokenbench.api import PluginContext, PluginError
 from tokenbench.guard.call import call
 from tokenbench.guard.members import limited
 from tokenbench.guard.owner import Owner
@@ -39,5 +39,7 @@ def _made(owner: Owner, spec: Any, options: Mapping[str, Any], base: type[P]) ->
     given = call(
         owner, "its options", "options", lambda: build_options(spec.options, options, where=where)
     )
-    made: P = call(owner, "its factory", "factory", lambda: spec.factory(given), result=base)
+    made: P = call(
+        owner, "its factory", "factory", lambda: spec.factory(given, PluginContext()), result=base
+    )
     return limited(made, base, owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,15 +11,18 @@ import attrs
 from tokenbench.api import (
     Codec,
     Engine,
-    EngineContext,
+    EngineCapabilities,
     Eval,
     FrozenMap,
     Hardware,
     Launcher,
-    LauncherContext,
     ModelSpec,
+    NoOptions,
+    PluginContext,
     Reporter,
+    UsageError,
     Workload,
+    WorkloadSpec,
 )
 from tokenbench.guard.call import call
 from tokenbench.guard.members import limited
@@ -28,9 +32,17 @@ from tokenbench.suite.options import build_options
 from tokenbench.suite.schema import PluginRef, YamlOptions
 
 from .codec_check import check_codec
+from .discovery import Candidate
 from .registry import PluginRegistry, owner_of
 
 P = TypeVar("P")
+NO_OPTIONS: FrozenMap[Any] = FrozenMap()
+_Key = tuple[str, PluginRef, str]
+
+
+def _key(kind: str, ref: PluginRef) -> _Key:
+    """1, 1.0 and True are equal in Python, and no options accept all of them."""
+    return kind, ref, repr(ref.options)
 
 
 class PluginInstances:
@@ -38,31 +50,55 @@ class PluginInstances:
 
     def __init__(self, registry: PluginRegistry) -> None:
         self.registry = registry
-        self._options: dict[tuple[str, PluginRef], Any] = {}
+        self._options: dict[_Key, Any] = {}
         self._codecs: dict[str, Codec] = {}
-        self._made: dict[tuple[str, PluginRef], Any] = {}
-        self._context = EngineContext(engine=lambda name: self.engine(PluginRef.of(name)))
+        self._made: dict[_Key, Any] = {}
+        self._context = PluginContext(
+            engine=lambda name, options=NO_OPTIONS: self.engine(
+                PluginRef.of(name, YamlOptions(options))
+            )
+        )
 
     def spec(self, kind: str, name: str) -> Any:
         """The spec of a plugin. Raises like :meth:`PluginRegistry.spec`."""
         return self.registry.spec(kind, name)
 
-    def use(self, name: str) -> None:
-        """Load every amendment and observer of that name, so that its hooks are called.
+    def use(self, ref: PluginRef, *, where: str | Callable[[str], str] | None = None) -> None:
+        """Load every amendment and observer of that name, so that its hooks are called with its
+        options.
+
+        Args:
+            where: the place of the options, for errors; see :func:`build_options`.
 
         Raises:
             PluginError: there is none, or it is broken.
+            UsageError: it does not take the options.
         """
-        distribution, _, plain = name.rpartition("/")
-        kinds = dict.fromkeys(
-            candidate.kind
+        found = [
+            candidate
             for candidate in self.registry.candidates
             if candidate.kind in ("amendment", "observer")
-            and candidate.name == plain
-            and distribution in ("", candidate.distribution)
+            and candidate.name == ref.name
+            and ref.distribution in (None, candidate.distribution)
+        ]
+        for kind in dict.fromkeys(c.kind for c in found) or ("amendment",):
+            self.spec(kind, ref.key)
+        for candidate in found:
+            self.registry.use_options[candidate.module] = self._use_options(candidate, ref, where)
+
+    def _use_options(
+        self, candidate: Candidate, ref: PluginRef, where: str | Callable[[str], str] | None
+    ) -> Any:
+        made = self.registry.use_class(candidate.module)
+        owner = owner_of(candidate)
+        place = where or f"use {ref.name}"
+        typed = isinstance(ref.options, YamlOptions)
+        return call(
+            owner,
+            "its options",
+            "options",
+            lambda: build_options(made or NoOptions, ref.options, where=place, typed=typed),
         )
-        for kind in kinds or ("amendment",):
-            self.spec(kind, name)
 
     def owner(self, kind: str, name: str) -> Owner:
         """The plugin as errors name it."""
@@ -76,7 +112,7 @@ class PluginInstances:
         Args:
             where: the place of the options, for errors; see :func:`build_options`.
         """
-        key = (kind, ref)
+        key = _key(kind, ref)
         if key not in self._options:
             spec = self.spec(kind, ref.key)
             place = where or f"{kind} {ref.name}"
@@ -98,16 +134,28 @@ class PluginInstances:
         )
 
     def engine(self, ref: PluginRef) -> Engine:
-        """An engine, with its context."""
-        return self._make("engine", ref, Engine, self._context)  # type: ignore[type-abstract]
+        """An engine."""
+        return self._make("engine", ref, Engine)  # type: ignore[type-abstract]
 
     def hardware(self, ref: PluginRef) -> Hardware:
         """A hardware plugin's object."""
         return self._make("hardware", ref, Hardware)  # type: ignore[type-abstract]
 
     def workload(self, ref: PluginRef) -> Workload:
-        """A workload."""
-        return self._make("workload", ref, Workload)  # type: ignore[type-abstract]
+        """A workload, with the workloads that it is composed of."""
+        spec: WorkloadSpec = self.spec("workload", ref.key)
+        context = self._context
+        if spec.parts is not None:
+            parts, options = spec.parts, self.options("workload", ref)
+            names = call(self.owner("workload", ref.key), "parts()", "pure", lambda: parts(options))
+            inner = [PluginRef.of(part.name, YamlOptions(part.options)) for part in names]
+            if any(self.spec("workload", one.key).parts is not None for one in inner):
+                raise UsageError(
+                    f"workload {ref.name}: a part is composed of others itself",
+                    hint="name the parts of that part instead",
+                )
+            context = attrs.evolve(context, parts=tuple(self.workload(one) for one in inner))
+        return self._make("workload", ref, Workload, context)  # type: ignore[type-abstract]
 
     def evaluation(self, ref: PluginRef) -> Eval:
         """An eval, in this process."""
@@ -117,18 +165,9 @@ class PluginInstances:
         """A reporter."""
         return self._make("reporter", ref, Reporter)  # type: ignore[type-abstract]
 
-    def launcher(self, ref: PluginRef, context: LauncherContext) -> Launcher:
-        """A new launcher for one deployment."""
-        spec = self.spec("launcher", ref.key)
-        options = self.options("launcher", ref)
-        return self._create(
-            "launcher",
-            ref,
-            Launcher,  # type: ignore[type-abstract]
-            spec.factory,
-            options,
-            context,
-        )
+    def launcher(self, ref: PluginRef) -> Launcher:
+        """A launcher."""
+        return self._make("launcher", ref, Launcher)  # type: ignore[type-abstract]
 
     def module(self, kind: str, name: str) -> str:
         """The hook module of a plugin, for worker processes that import it themselves."""
@@ -152,28 +191,59 @@ class PluginInstances:
             return find_codec(name, None)
         if name not in self._codecs:
             owner = self.owner("codec", name)
+            spec = self.spec("codec", name)
             made = call(
-                owner, "its factory", "factory", lambda: find_codec(name, module), result=Codec
+                owner,
+                "its factory",
+                "factory",
+                lambda: spec.factory(NoOptions(), self._context),
+                result=Codec,
             )
             check_codec(owner, made)
-            self._codecs[name] = limited(made, Codec, owner)  # type: ignore[type-abstract]
+            self._codecs[name] = limited(made, Codec, owner)
         return self._codecs[name]
 
-    def model(self, name: str) -> ModelSpec:
-        """A model's spec."""
-        spec: ModelSpec = self.spec("model", name)
-        return spec
+    def model(self, ref: PluginRef) -> ModelSpec:
+        """A model's spec: as registered, or as its factory makes it from its options."""
+        key = _key("model", ref)
+        if key not in self._made:
+            spec: ModelSpec = self.spec("model", ref.key)
+            options, factory = self.options("model", ref), spec.factory
+            if factory is not None:
+                owner = self.owner("model", ref.key)
+                spec = call(
+                    owner,
+                    "its factory",
+                    "data",
+                    lambda: factory(options, self._context),
+                    result=ModelSpec,
+                )
+            self._made[key] = spec
+        found: ModelSpec = self._made[key]
+        return found
 
-    def _make(self, kind: str, ref: PluginRef, base: type[P], *more: Any) -> P:
-        key = (kind, ref)
+    def _make(
+        self, kind: str, ref: PluginRef, base: type[P], context: PluginContext | None = None
+    ) -> P:
+        key = _key(kind, ref)
         if key not in self._made:
             spec = self.spec(kind, ref.key)
             options = self.options(kind, ref)
-            self._made[key] = self._create(kind, ref, base, spec.factory, options, *more)
+            make = functools.partial(spec.factory, options, context or self._context)
+            self._made[key] = self._create(kind, ref, base, make)
         made: P = self._made[key]
         return made
 
-    def _create(self, kind: str, ref: PluginRef, base: type[P], factory: Any, *args: Any) -> P:
+    def _create(self, kind: str, ref: PluginRef, base: type[P], make: Callable[[], Any]) -> P:
         owner = self.owner(kind, ref.key)
-        made: P = call(owner, "its factory", "factory", lambda: factory(*args), result=base)
-        return limited(made, base, owner)
+        made: P = call(owner, "its factory", "factory", make, result=base)
+        return limited(made, base, owner, server_times=self._server_times(kind, ref))
+
+    def _server_times(self, kind: str, ref: PluginRef) -> float:
+        """The limit of members that ask a server holds for an engine with the default limit of
+        requests; a slow engine gets more.
+        """
+        if kind != "engine":
+            return 1.0
+        allowed_s: float = self.spec(kind, ref.key).capabilities.control_timeout_s
+        return max(1.0, allowed_s / EngineCapabilities().control_timeout_s)

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from tokenbench.api import ModelSpec, kv_bytes_per_token, weight_bytes
+
 from .capabilities import capabilities_of
 from .discovery import Candidate
 
@@ -16,9 +18,17 @@ def page(candidate: Candidate, spec: Any) -> str:
     """Name, summary, how to name it in a suite and on the command line, options, capabilities."""
     lines = [f"# {candidate.kind} `{candidate.name}`", ""]
     if not attrs.has(type(spec)):
-        text = (spec.__doc__ or "").strip()
-        return "\n".join([*lines, text, "", _from(candidate)]).rstrip() + "\n"
+        lines += [(spec.__doc__ or "").strip(), "", _from(candidate)]
+        made = getattr(spec, "bench_use_options", None)
+        if made is not None:
+            lines += ["", "## Options", "", *_options(candidate, made(), use=True)]
+        return "\n".join(lines).rstrip() + "\n"
     lines += [spec.summary[:1].upper() + spec.summary[1:] + ".", "", _from(candidate)]
+    names = (spec.name, *getattr(spec, "aliases", ()))
+    if others := [f"`{name}`" for name in names if name != candidate.name]:
+        lines += ["", f"Other names: {', '.join(others)}."]
+    if candidate.kind == "model" and spec.factory is None:
+        lines += _model(spec)
     lines += _capabilities(capabilities_of(spec))
     options = getattr(spec, "options", None)
     if options is not None:
@@ -35,19 +45,52 @@ def _capabilities(found: dict[str, Any]) -> list[str]:
         return []
     lines = ["", "## Capabilities", ""]
     for name, value in found.items():
+        if isinstance(value, dict):
+            lines.append(f"* `{name}`:")
+            lines += [f"    * `{key}`: {text}" for key, text in value.items()]
+            continue
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
         lines.append(f"* `{name}`: {shown}")
     return lines
 
 
-def _options(candidate: Candidate, options: type[Any]) -> list[str]:
+def _model(spec: ModelSpec) -> list[str]:
+    """Weights with their sizes, and the shape with what follows from it."""
+    lines = ["", "## Weights", "", "| name | precision | source | size | license |"]
+    lines.append("|---|---|---|---|---|")
+    rows = [("", weights) for weights in spec.weights] + list(spec.extra_weights.items())
+    for name, weights in rows:
+        size = weight_bytes(weights, spec.architecture) if weights.purpose == "main" else None
+        about = "" if weights.size_bytes is not None else "about "
+        shown = "unknown" if size is None else f"{about}{_gigabytes(size)}"
+        label = f"`{name}` ({weights.purpose})" if name else "-"
+        cells = (label, weights.precision, f"`{weights.source}`", shown, weights.license or "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    shape = spec.architecture
+    facts = {
+        name.replace("_", " "): f"{value:,}"
+        for name, value in attrs.asdict(shape, recurse=False).items()
+        if isinstance(value, int)
+    }
+    if (each := kv_bytes_per_token(shape)) is not None:
+        facts["cache, bytes per token in bf16"] = f"{each:,.0f}"
+    lines += ["", "## Shape", "", *(f"* {name}: {value}" for name, value in facts.items())]
+    return lines
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.0f} GB" if size >= 1e10 else f"{size / 1e9:.2g} GB"
+
+
+def _options(candidate: Candidate, options: type[Any], *, use: bool = False) -> list[str]:
     fields = attrs.fields(options)
     if not fields:
         return ["None."]
     first = next((f for f in fields if f.default is attrs.NOTHING), fields[0])
     name = candidate.name
-    how = f"In a suite: `{name}: {{{first.name}: ...}}`. "
-    how += f"On the command line: `{name}:{first.name}=...,key=value`."
+    suite, line = ("use: [{%s}]", "--use %s") if use else ("%s", "%s")
+    how = f"In a suite: `{suite % f'{name}: {{{first.name}: ...}}'}`. "
+    how += f"On the command line: `{line % f'{name}:{first.name}=...,key=value'}`."
     lines = [
         how,
         "",

@@ -29,7 +29,7 @@ from .versions import api_mismatch
 class Implementation:
     """One plugin's implementation of a hook. Receives only the arguments it names, as in pluggy.
 
-    `plugin`: its module.
+    `plugin`: its module. `options`: those of the module, see ``bench_use_options``.
     """
 
     plugin: str
@@ -37,6 +37,7 @@ class Implementation:
     hook: str
     function: Callable[..., Any]
     argnames: tuple[str, ...]
+    options: Any = None
 
     def __call__(self, limit: str, result: Any, **given: Any) -> Any:
         """Call it with the arguments of `given` that it names.
@@ -45,6 +46,7 @@ class Implementation:
             limit: kind of call, see :data:`tokenbench.guard.limits.LIMITS_S`.
             result: the type of its result.
         """
+        given["options"] = self.options
         wanted = {name: given[name] for name in self.argnames}
         return call(
             self.owner,
@@ -66,6 +68,8 @@ class PluginRegistry:
         self._users: dict[str, set[Candidate]] = {}
         self._specs: dict[Candidate, Any] = {}
         self._registered: dict[tuple[str, str], Any] = {}
+        self.use_options: dict[str, Any] = {}
+        """Options of amendments and observers, by module."""
 
     def apart(self) -> PluginRegistry:
         """A registry of the same plugins with none loaded."""
@@ -82,10 +86,27 @@ class PluginRegistry:
                 hook,
                 impl.function,
                 tuple(impl.argnames),
+                self._options_of(impl.plugin_name),
             )
             for impl in getattr(self._manager.hook, hook).get_hookimpls()
         ]
         return tuple(sorted(found, key=lambda i: i.plugin))
+
+    def _options_of(self, module: str) -> Any:
+        """The options that were given, or the defaults of the module's class."""
+        if module not in self.use_options:
+            made = self.use_class(module)
+            self.use_options[module] = None if made is None else made()
+        return self.use_options[module]
+
+    def use_class(self, module: str) -> type[Any] | None:
+        """What ``bench_use_options`` of a loaded module returns; None without that hook."""
+        hook = getattr(self._manager.get_plugin(module), "bench_use_options", None)
+        if hook is None:
+            return None
+        owner = self._owner_of(module, "bench_amend_launch")
+        made: type[Any] = call(owner, "bench_use_options()", "register", hook, result=type)
+        return made
 
     def _owner_of(self, module: str, hook: str) -> Owner:
         """The plugin of a module that errors of this hook name: one of the hook's own kind, if it

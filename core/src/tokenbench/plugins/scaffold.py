@@ -14,6 +14,7 @@ from string import Template
 
 import attrs
 
+from tokenbench import __version__
 from tokenbench.api import MachineError, UsageError
 
 from .kinds import BY_NAME
@@ -129,6 +130,7 @@ def _facts(kind: str, name: str) -> dict[str, str]:
         "group": BY_NAME[kind].group,
         "kit": f"{kind.capitalize()}Kit",
         "api": OURS,
+        "release": __version__.rpartition(".")[0],
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
     }
 
@@ -137,11 +139,13 @@ def _layout(kind: str, facts: dict[str, str]) -> dict[str, str]:
     """Maps each path of the package to the name of its template."""
     own = f"test_{kind}.py"
     source = f"src/{facts['module']}"
+    node = f"{kind}_node.py"
     return {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
         f"{source}/__init__.py": "__init__.py",
         f"{source}/plugin.py": f"{kind}.py",
+        **({f"{source}/node.py": node} if _exists(node) else {}),
         f"{source}/py.typed": "",
         f"tests/test_{facts['name'].replace('-', '_')}.py": own if _exists(own) else "test.py",
     }

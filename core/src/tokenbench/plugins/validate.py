@@ -63,7 +63,7 @@ def select_spec(name: str, specs: Any, kind: Kind) -> Any:
                 f"{kind.hook} returned a {type(spec).__name__} in its list",
                 f"return a list of {wanted}",
             )
-    found = [spec for spec in specs if spec.name == name]
+    found = [spec for spec in specs if name in (spec.name, *getattr(spec, "aliases", ()))]
     if len(found) != 1:
         raise ValueError(
             f"{kind.hook} returned {len(found) or 'no'} specs named {name!r}",

@@ -3,10 +3,11 @@
 A distribution declares it in its metadata, so that it can be read without importing anything::
 
     [project.entry-points."tokenbench.api"]
-    "0.1" = "tokenbench.api"
+    "0.2" = "tokenbench.api"
 
-Core supports every minor version of its major version up to its own. A deprecated name is removed
-one minor version later at the earliest; tests keep a fixture plugin of each past minor version.
+Before 1.0 a minor version is incompatible with every other. From 1.0 on core supports every minor
+version of its major version up to its own; a deprecated name is removed one minor version later at
+the earliest. Tests keep frozen plugins of each supported version.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def api_mismatch(declared: str | None) -> tuple[str, str] | None:
             f"it requires API {declared}, this bench supports {OURS}",
             "upgrade bench: pip install --upgrade tokenbench",
         )
-    if major != API_VERSION[0]:
+    if major != API_VERSION[0] or (major == 0 and minor != API_VERSION[1]):
         return (
             f"it requires API {declared}, this bench supports {OURS}",
             "upgrade the plugin, or install a tokenbench version with that API",

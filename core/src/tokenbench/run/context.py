@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from tokenbench.api import BenchError, EvalOutcome, PointResult
+from tokenbench.api import BenchError, EvalOutcome, MachineError, PointResult
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.layout import RunDirectory
@@ -43,7 +43,16 @@ class RunContext:
             self.notes.append(text)
 
     def keep(self, result: PointResult) -> None:
-        """Write a finished point to disk, then show it."""
+        """Write a finished point to disk, then show it.
+
+        Raises:
+            MachineError: it cannot be written, or the folder of the run was deleted.
+        """
+        try:
+            self.directory.check()
+        except MachineError:
+            self.results.append(result)  # All results are written once more at the end.
+            raise
         append_result(self.directory.results, result)
         self.results.append(result)
         self.display.point(result)

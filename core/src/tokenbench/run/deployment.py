@@ -12,35 +12,39 @@ from tokenbench.api import (
     DeploymentReady,
     EngineError,
     EngineRequest,
+    FrozenMap,
     Interrupted,
-    LauncherContext,
     LaunchPlan,
     PointFinished,
     PointResult,
     PointStarted,
     PointState,
-    Probe,
     Target,
     Tokenizer,
 )
 from tokenbench.guard.members import owner_text
+from tokenbench.launch.settings import LaunchSettings
 from tokenbench.load.generate import generate
 from tokenbench.load.worker_group import WorkerGroup
+from tokenbench.plan.launch_inputs import named_weights
 from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plan.series import PlannedPoint, PlannedSeries
 from tokenbench.plan.traffic import check_traffic
-from tokenbench.telemetry.collect import Telemetry
+from tokenbench.telemetry.doctor import device_problems
 
 from .context import RunContext
+from .device_facts import below_limit
 from .evals import ask_evals, set_accuracy
+from .host_devices import devices_of
 from .interruptible import interruptible
 from .point import PointContext, measure_point
 from .progress import Step
 from .prompt_fit import Fitting
 from .prompts import Traffic, traffic
-from .provenance import plugin_facts
+from .provenance import model_facts, plugin_facts
 from .running_server import RunningServer
 from .search import tell_search
+from .telemetry import measure_idle, start_telemetry
 from .tokenizer import tokenizer_of
 from .weights import locate
 
@@ -59,8 +63,19 @@ class DeploymentRun:
 
     def run(self) -> None:
         """Start the server, measure its points, run its evals, stop it."""
-        deployment, kept = self._deployment, self._run.kept
+        deployment = self._deployment
+        fixes = deployment.probe.fixes
+        for problem in device_problems(deployment.devices, deployment.hardware.name, fixes):
+            self._run.note(f"before the run: {problem.what}; to fix: {problem.fix}")
+            self._run.display.note(f"warning: {problem.what}", fix=problem.fix)
         weights = self._weights(deployment)
+        try:
+            self._measure_and_ask(weights)
+        finally:  # The verdict of an eval counts although a later one failed.
+            set_accuracy(self._run, deployment)
+
+    def _measure_and_ask(self, weights: str | None) -> None:
+        deployment, kept = self._deployment, self._run.kept
         series = [one for one in deployment.series if kept.unfinished(one)]
         own = kept.unanswered(deployment, twin=False)
         tokenizer = tokenizer_of(deployment, weights, self._run.plugins) if series else None
@@ -81,7 +96,6 @@ class DeploymentRun:
                 request, launch = planned.twin.request, planned.twin.launch
                 twin = self._serve(stack, deployment, request, launch, weights, "twin")
                 ask_evals(self._run, deployment, [planned], twin)
-        set_accuracy(self._run, deployment)
 
     def _check_traffic(self, series: list[PlannedSeries], tokenizer: Tokenizer | None) -> None:
         """Make the first session of each workload, before the engine is started in vain."""
@@ -93,11 +107,18 @@ class DeploymentRun:
             Target(model=request.served_name, dialect=engine.dialect(request)),
             tokenizer,
             request.needs.context_tokens,
+            objectives=self._run.plan.resolved.load.objectives,
         )
 
     def _weights(self, deployment: PlannedDeployment) -> str | None:
         weights = deployment.request.weights
         return None if weights is None else locate(weights)
+
+    @staticmethod
+    def _extra_weights(request: EngineRequest, launch: LaunchPlan) -> FrozenMap[str]:
+        return FrozenMap(
+            {name: locate(request.weights_named(name)) for name in named_weights(launch)}
+        )
 
     def _serve(
         self,
@@ -115,28 +136,38 @@ class DeploymentRun:
             engine=self._run.plugins.engine(asked.engine),
             request=request,
             plan=launch,
-            launcher=self._run.plugins.launcher(
-                asked.launcher,
-                LauncherContext(
-                    logs=logs,
-                    weights=weights,
-                    port=asked.port,
-                    cpus=self._run.plan.cores.engine,
-                    devices=tuple(d.handle or str(d.index) for d in deployment.devices),
-                ),
+            launcher=self._run.plugins.launcher(asked.launcher),
+            settings=LaunchSettings(
+                logs=logs,
+                weights=weights,
+                extra_weights=self._extra_weights(request, launch),
+                port=asked.port,
+                cpus=self._run.plan.cores.engine,
+                devices=lambda agent: devices_of(self._run, deployment, agent),
             ),
             codec=self._codec,
             interrupted=self._run.interrupted,
-            log_folder=logs,
             show=self._run.display.note,
+            show_phase=self._run.display.starting,
         )
         self._run.display.note(
             "starting the server", engine=asked.engine.name, kind=kind or "measured"
         )
         stack.callback(server.stop)
         server.start()
+        self._record(deployment, request, server)
+        return server
+
+    def _record(
+        self, deployment: PlannedDeployment, request: EngineRequest, server: RunningServer
+    ) -> None:
+        """What the running server says of itself, in provenance, notes and the event."""
+        asked = deployment.asked
         self._run.facts[f"deployment.{deployment.id}.engine_version"] = server.version or "unknown"
-        for key, value in server.facts.items():
+        facts = dict(server.facts)
+        if asked.model is not None:
+            facts |= model_facts(self._run.plugins.model(asked.model), request)
+        for key, value in facts.items():
             self._run.facts[f"deployment.{deployment.id}.{key}"] = value
         self._run.facts.update(plugin_facts(self._run.plugins.registry.loaded))
         self._run.directory.write_json("provenance.json", self._run.facts)
@@ -154,36 +185,9 @@ class DeploymentRun:
                 start_s=server.start_s,
             )
         )
-        return server
 
     def _codec(self, name: str) -> Codec:
         return self._run.plugins.codec(name)
-
-    def _telemetry(
-        self, stack: contextlib.ExitStack, deployment: PlannedDeployment
-    ) -> Telemetry | None:
-        ref = deployment.hardware
-        probe = deployment.probe
-        for field, why in probe.notes.items():
-            self._run.facts[f"not_measured.{ref.name}.{field}"] = why
-        # Reports have columns for power and energy only, so only those are explained there.
-        missing = {f: probe.notes[f] for f in ("power_w", "energy_j") if f in probe.notes}
-        for why in dict.fromkeys(missing.values()):
-            fields = " and ".join(field for field, text in missing.items() if text == why)
-            self._run.note(f"{ref.name}: {fields} not measured: {why}")
-        telemetry = Telemetry(
-            module=self._run.plugins.module("hardware", ref.key),
-            name=ref.name,
-            options=dict(ref.options),
-            devices=tuple(device.index for device in deployment.devices),
-            folder=self._run.directory.telemetry(deployment.id),
-            host="localhost",
-            role="server",
-            cpus=self._run.plan.cores.workers,
-            owner=self._run.plugins.owner("hardware", ref.key),
-        )
-        stack.callback(telemetry.close)
-        return telemetry
 
     # -- points ----------------------------------------------------------------------------------
 
@@ -199,7 +203,8 @@ class DeploymentRun:
             cpus=self._run.plan.cores.workers, logs=self._run.directory.logs(deployment.id)
         )
         stack.callback(workers.close)
-        telemetry = self._telemetry(stack, deployment)
+        telemetry = start_telemetry(self._run, deployment, server)
+        stack.callback(telemetry.close)
         resolved = self._run.plan.resolved
         context = PointContext(
             directory=self._run.directory,
@@ -214,7 +219,8 @@ class DeploymentRun:
             load=resolved.load,
             thresholds=resolved.thresholds,
             watched_cores=self._watched_cores(deployment),
-            power_limited=_power_limited(deployment.probe),
+            below_limit=below_limit(deployment.devices, deployment.hardware.name),
+            idle_power=measure_idle(self._run, telemetry),
         )
         for series in left:
             self._restart_if_stalled(server)
@@ -224,6 +230,7 @@ class DeploymentRun:
                 tokenizer,
                 deployment.request.needs.context_tokens,
                 self._fitting(server),
+                self._codec,
             )
             if made.context.fitted is not None:
                 key = f"deployment.{deployment.id}.prompts.{series.workload.name}"
@@ -235,9 +242,8 @@ class DeploymentRun:
                 codec_owner=owner_text(self._codec(made.codec)),
             )
             self._measure(own, series, made)
-            if telemetry is not None and telemetry.killed is not None:
-                name = deployment.hardware.name
-                self._run.note(f"{name}: no samples from some moment on: {telemetry.killed}")
+            for source, why in telemetry.problems.items():
+                self._run.note(f"{source}: no samples from some moment on: {why}")
 
     def _fitting(self, server: RunningServer) -> Fitting:
         load = self._run.plan.resolved.load
@@ -288,7 +294,7 @@ class DeploymentRun:
                     run=self._run.directory.id, deployment=context.deployment.id, point=point.id
                 )
             )
-            _check(context.telemetry)
+            context.telemetry.check()
             result, end = measure_point(context, point, made, self._step(context))
             history.append(result)
             self._keep(result)
@@ -307,7 +313,7 @@ class DeploymentRun:
                         hint="see its log; raise load.stall_timeout_s if it is only slow",
                         log=self._run.directory.logs(context.deployment.id),
                     )
-        _check(context.telemetry)
+        context.telemetry.check()
         tell_search(self._run, context.deployment.id, series, history)
 
     def _restart_if_stalled(self, server: RunningServer) -> None:
@@ -352,18 +358,3 @@ class DeploymentRun:
             n * (p.stop.duration_s or 0.0) * (1 + _DRAIN_SHARE)
             for n, p in zip(repeats, points, strict=True)
         )
-
-
-def _power_limited(probe: Probe) -> bool | None:
-    """Whether a board's power limit is below its default; None if unknown."""
-    limits = [
-        (device.power_limit_w, device.default_power_limit_w)
-        for device in probe.devices
-        if device.power_limit_w is not None and device.default_power_limit_w is not None
-    ]
-    return any(limit < default for limit, default in limits) if limits else None
-
-
-def _check(telemetry: Telemetry | None) -> None:
-    if telemetry is not None:
-        telemetry.check()

@@ -11,9 +11,14 @@ from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import PlannedDeployment, PlannedEval
 from tokenbench.store.results import rewrite_results
 
+from .canaries import send_canaries
 from .context import RunContext
+from .eval_outcome import unsound
 from .evaluate import run_eval
 from .running_server import RunningServer
+
+MOST_IN_FLIGHT = 256
+"""Of an eval: each question in flight takes a thread of its worker."""
 
 
 def ask_evals(
@@ -22,40 +27,108 @@ def ask_evals(
     evals: Sequence[PlannedEval],
     server: RunningServer,
 ) -> None:
-    """Run evals one after the other; outcomes go into the run's context.
+    """Check whether the server is sound, then run evals one after the other; outcomes go into the
+    run's context.
 
     Raises:
         Interrupted: the user stopped the run.
         BenchError: an eval failed.
     """
+    fault = _canaries(run, deployment, evals, server)
     for planned in evals:
         if run.interrupted():
             raise Interrupted("interrupted by the user", hint="what was measured is kept")
-        name = planned.name
-        folder = run.directory.evals(deployment.id, name)
-        outcome = run_eval(
-            planned,
-            plugins=run.plugins,
-            server=server,
-            deployment=deployment.id,
-            folder=folder,
-            seed=run.plan.resolved.seed,
-            load=run.plan.resolved.load.request,
-            cpus=run.plan.cores.workers,
-            on_asked=lambda done, total, name=name: run.display.asked(name, done, total),  # type: ignore[misc]
-            interrupted=run.interrupted,
+        _settle(run, planned.name, server)
+        if fault is None:
+            outcome = _ask(run, deployment, planned, server)
+        else:
+            outcome = unsound(planned, deployment.id, fault)
+        _keep(run, deployment, outcome)
+    _settle(run, "the last one", server)
+
+
+def _canaries(
+    run: RunContext,
+    deployment: PlannedDeployment,
+    evals: Sequence[PlannedEval],
+    server: RunningServer,
+) -> str | None:
+    """The fault that the canaries found, None if there is none or they are switched off."""
+    if not run.plan.resolved.suite.accuracy.canaries:
+        return None
+    needs = [run.plugins.evaluation(planned.ref).needs() for planned in evals]
+    report = send_canaries(
+        server,
+        run.plugins.codec,
+        codecs=tuple(dict.fromkeys(one.codec for one in needs)),
+        logprobs=any(one.logprobs for one in needs),
+        timeout_s=run.plan.resolved.load.request.stall_timeout_s,
+        concurrency=_concurrency(run, deployment, server),
+        interrupted=run.interrupted,
+    )
+    kind = "twin" if evals[0].twin is not None else "server"
+    folder = run.directory.evals(deployment.id, "canaries").relative_to(run.directory.path)
+    run.directory.write_json(str(folder / f"{kind}.json"), plain(report))
+    for name, text in report.facts.items():
+        run.facts[f"deployment.{deployment.id}.{name}"] = text
+        run.display.note(f"{name}: {text}")
+    run.directory.write_json("provenance.json", run.facts)
+    if report.faults:
+        run.display.note("the server is not sound: no question is asked", found=report.faults[0])
+        return "; ".join(report.faults)
+    return None
+
+
+def _settle(run: RunContext, name: str, server: RunningServer) -> None:
+    """Wait until the server is idle and empty its prefix cache, before and after an eval."""
+    problem = server.settle()
+    if problem is not None and not run.interrupted():
+        run.note(f"eval {name}: {problem}")
+
+
+def _concurrency(run: RunContext, deployment: PlannedDeployment, server: RunningServer) -> int:
+    """The largest measured concurrency; what the server is sized for if none was measured."""
+    measured = [
+        result.level.concurrency
+        for result in run.results
+        if result.deployment == deployment.id and result.level.concurrency is not None
+    ]
+    return min(MOST_IN_FLIGHT, max(measured, default=server.request.needs.concurrency))
+
+
+def _ask(
+    run: RunContext, deployment: PlannedDeployment, planned: PlannedEval, server: RunningServer
+) -> EvalOutcome:
+    resolved = run.plan.resolved
+    return run_eval(
+        planned,
+        plugins=run.plugins,
+        server=server,
+        deployment=deployment.id,
+        folder=run.directory.evals(deployment.id, planned.name),
+        seed=resolved.seed,
+        load=resolved.load.request,
+        confidence=resolved.suite.accuracy.confidence,
+        concurrency=_concurrency(run, deployment, server),
+        cpus=run.plan.cores.workers,
+        on_asked=lambda done, total: run.display.asked(planned.name, done, total),
+        interrupted=run.interrupted,
+    )
+
+
+def _keep(run: RunContext, deployment: PlannedDeployment, outcome: EvalOutcome) -> None:
+    name = outcome.eval
+    where = run.directory.evals(deployment.id, name).relative_to(run.directory.path)
+    run.directory.write_json(str(where / "outcome.json"), plain(outcome))
+    run.evals.append(outcome)
+    if outcome.unanswered:
+        run.note(
+            f"eval {name}: {outcome.n - outcome.unanswered} of {outcome.n} questions answered; "
+            "the others count as wrong, and the interval and the verdict allow for any answer "
+            f"to them (why: {where / 'unanswered.jsonl'})"
         )
-        where = folder.relative_to(run.directory.path)
-        run.directory.write_json(str(where / "outcome.json"), plain(outcome))
-        run.evals.append(outcome)
-        if outcome.unanswered:
-            run.note(
-                f"eval {name}: {outcome.n - outcome.unanswered} of {outcome.n} questions answered; "
-                "the others count as wrong, and the interval and the verdict allow for any answer "
-                f"to them (why: {where / 'unanswered.jsonl'})"
-            )
-        run.display.outcome(outcome)
-        run.observers.tell(EvalFinished(run=run.directory.id, outcome=outcome))
+    run.display.outcome(outcome)
+    run.observers.tell(EvalFinished(run=run.directory.id, outcome=outcome))
 
 
 def set_accuracy(run: RunContext, deployment: PlannedDeployment) -> None:

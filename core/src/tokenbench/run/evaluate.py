@@ -14,8 +14,6 @@ import msgspec
 
 from tokenbench import api
 from tokenbench.api import (
-    Accuracy,
-    AccuracyThreshold,
     EvalNeeds,
     EvalOutcome,
     EvalScore,
@@ -24,18 +22,18 @@ from tokenbench.api import (
     MachineError,
     PluginError,
 )
-from tokenbench.evals.worker import EvalJob
+from tokenbench.evals.worker import EvalJob, Gate
 from tokenbench.guard.members import owner_of
 from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
 from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
-from tokenbench.measure.accuracy import judge, wilson
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.files import write_atomic
 from tokenbench.suite.schema import LoadRequest
 
+from .eval_outcome import Asked, outcome
 from .running_server import RunningServer
 
 _DURING = "the engine died during an eval"
@@ -51,11 +49,17 @@ def run_eval(
     folder: Path,
     seed: int,
     load: LoadRequest,
+    confidence: float,
+    concurrency: int,
     cpus: tuple[int, ...],
     on_asked: Callable[[int, int | None], None],
     interrupted: Callable[[], bool],
 ) -> EvalOutcome:
     """Run the eval in a process of its own and judge its score.
+
+    Args:
+        confidence: how certain the verdict of a gate must be to end it.
+        concurrency: questions in flight.
 
     Questions that `folder` has samples of are not asked again.
 
@@ -66,7 +70,11 @@ def run_eval(
     begun = time.monotonic()
     scratch = new_scratch()
     try:
-        job = _job(planned, plugins, server, folder, seed, load, scratch)
+        job = attrs.evolve(
+            _job(planned, plugins, server, folder, seed, load, scratch),
+            gate=_gate(planned, confidence),
+            concurrency=concurrency,
+        )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
         said = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
@@ -75,14 +83,33 @@ def run_eval(
     missed = said["unanswered"]
     lines = b"".join(msgspec.json.encode(one) + b"\n" for one in missed)
     write_atomic(folder / "unanswered.jsonl", lines)
-    found = outcome(
-        EvalScore(**said["score"]),
-        planned,
-        deployment,
-        time.monotonic() - begun,
-        unanswered=len(missed),
+    score = {**said["score"], "others": FrozenMap(said["score"]["others"])}
+    return attrs.evolve(
+        outcome(
+            EvalScore(**score),
+            planned,
+            deployment,
+            Asked(
+                questions=said["questions"],
+                unanswered=len(missed),
+                confidence=confidence if planned.gate else None,
+            ),
+        ),
+        seconds=time.monotonic() - begun,
+        retries=said["retries"],
+        truncated=said["truncated"],
+        concurrency=concurrency,
     )
-    return attrs.evolve(found, retries=said["retries"])
+
+
+def _gate(planned: PlannedEval, confidence: float) -> Gate | None:
+    if not planned.gate or planned.threshold is None:
+        return None
+    return Gate(
+        minimum=planned.threshold.minimum,
+        confidence=confidence,
+        variant=planned.threshold.variant,
+    )
 
 
 def _job(
@@ -107,8 +134,9 @@ def _job(
         dialect={
             **attrs.asdict(server.dialect),
             "extra_body": dict(server.dialect.extra_body),
+            "exact_body": dict(server.dialect.exact_body),
         },
-        concurrency=min(8, server.request.needs.concurrency),
+        concurrency=1,
         scratch=str(scratch),
         samples=str(folder / "samples.jsonl"),
         request_timeout_s=load.request_timeout_s,
@@ -125,41 +153,6 @@ def _codec_owner(plugins: PluginInstances, codec: str) -> dict[str, str] | None:
     return None if owner is None else attrs.asdict(owner)
 
 
-def outcome(
-    score: EvalScore, planned: PlannedEval, deployment: str, seconds: float, *, unanswered: int = 0
-) -> EvalOutcome:
-    """The score with its interval and the verdict against the threshold.
-
-    Unanswered questions count: as wrong in the value, as wrong at the lower and as right at the
-    upper end of the interval. So a verdict holds however they would have been answered.
-    """
-    n = score.n + unanswered
-    interval = (wilson(score.correct, n)[0], wilson(score.correct + unanswered, n)[1])
-    threshold = _applies(planned.threshold, score)
-    minimum = threshold.minimum if threshold is not None else None
-    return EvalOutcome(
-        eval=planned.name,
-        deployment=deployment,
-        metric=score.metric,
-        value=score.value if not unanswered else score.correct / n,
-        n=n,
-        unanswered=unanswered,
-        variant=score.variant,
-        interval=interval,
-        accuracy=Accuracy.NOT_RUN if minimum is None else judge(interval, minimum),
-        threshold=minimum,
-        threshold_source=f"{threshold.source}, {threshold.date}" if threshold else None,
-        twin_settings=planned.twin_settings,
-        seconds=seconds,
-    )
-
-
-def _applies(threshold: AccuracyThreshold | None, score: EvalScore) -> AccuracyThreshold | None:
-    if threshold is None or threshold.variant not in (None, score.variant):
-        return None
-    return threshold
-
-
 def _run(
     job: Path,
     log: Path,
@@ -169,12 +162,10 @@ def _run(
     interrupted: Callable[[], bool],
     server: RunningServer,
 ) -> dict[str, Any]:
-    # Evals use local data; a hub is never contacted.
-    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(scratch)}
     process = start(
         module_command("tokenbench.evals.worker", str(job)),
         cpus=cpus,
-        env={**os.environ, **offline},
+        env={**os.environ, **_hub(scratch)},
         stdout="pipe",
         log=log,
         scratch=scratch,
@@ -194,7 +185,7 @@ def _run(
                 kind: Any = getattr(api, message["kind"], PluginError)
                 raise kind(message["error"], hint=message["hint"], log=log)
             elif "score" in message:
-                return dict(message)
+                return {**message, "questions": total}
     finally:
         process.stop()
     code = process.exit_code or 0
@@ -209,6 +200,13 @@ def _run(
         hint="see its log",
         log=log,
     )
+
+
+def _hub(scratch: Path) -> dict[str, str]:
+    """Variables for harnesses: no hub is contacted, unless the user's HF_HUB_OFFLINE is 0."""
+    if os.environ.get("HF_HUB_OFFLINE") == "0":
+        return {}
+    return {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(scratch)}
 
 
 def _messages(

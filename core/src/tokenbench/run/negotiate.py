@@ -23,7 +23,7 @@ from tokenbench.api import (
     Message,
     Negotiation,
     Prompt,
-    Server,
+    ServerClient,
     TextPrompt,
     TokenPrompt,
     Turn,
@@ -46,11 +46,13 @@ Send = Callable[[Dialect, str, Turn], Generated]
 """Sends a turn in a dialect, with the codec of that name."""
 
 
-def plain_prompt(codec: str) -> Prompt:
-    """A prompt that every server of that codec takes."""
+def plain_prompt(codec: str, tokens: int = 1) -> Prompt:
+    """A prompt that every server of that codec takes, of at least so many tokens."""
+    # A word has at least one token.
+    more = "One more word. " * (tokens // 3)
     if codec == CHAT:
-        return ChatPrompt((Message("user", "Say one word."),))
-    return TextPrompt("The word is")
+        return ChatPrompt((Message("user", f"{more}Say one word."),))
+    return TextPrompt(f"{more}The word is")
 
 
 class Negotiator:
@@ -66,7 +68,7 @@ class Negotiator:
     """
 
     def __init__(
-        self, wanted: Negotiation, dialect: Dialect, send: Send, server: Server, model: str
+        self, wanted: Negotiation, dialect: Dialect, send: Send, server: ServerClient, model: str
     ) -> None:
         self._wanted = wanted
         self._claimed = self.dialect = dialect

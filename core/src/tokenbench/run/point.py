@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
-from tokenbench.api import Interrupted, LoadLevel, PointResult, PointState, Stop
+from tokenbench.api import Interrupted, LoadLevel, PointResult, PointState, Session, Stop
 from tokenbench.guard.members import owner_text
 from tokenbench.load.arrivals import arrival_times
 from tokenbench.load.job import LoadJob
@@ -26,11 +27,13 @@ from .interruptible import interruptible
 from .phase_end import PhaseEnd, phase_end
 from .progress import ProgressDisplay, Step
 from .prompts import Traffic
-from .running_server import RunningServer, Scrape
+from .running_server import RunningServer
+from .scrape import Scrape
 from .watch import Observed, RepeatWatch
 
 if TYPE_CHECKING:
     from tokenbench.measure.evidence import Evidence
+    from tokenbench.measure.percentiles import Metrics
 
 
 @attrs.frozen(kw_only=True)
@@ -41,7 +44,7 @@ class PointContext:
     deployment: PlannedDeployment
     server: RunningServer
     workers: WorkerGroup
-    telemetry: Telemetry | None
+    telemetry: Telemetry
     display: ProgressDisplay
     note: Callable[[str], None]
     interrupted: Callable[[], bool]
@@ -51,7 +54,8 @@ class PointContext:
     watched_cores: tuple[int, ...]
     codec_module: str | None = None
     codec_owner: str | None = None
-    power_limited: bool | None = None
+    below_limit: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
+    idle_power: Metrics = attrs.field(factory=dict)
 
 
 def measure_point(
@@ -82,8 +86,11 @@ def measure_point(
     while end.state is PointState.DONE and _wanted(context, point, seen):
         name, number = f"repeat-{len(seen)}", f"repeat {len(seen) + 1}/{point.repeats.at_most}"
         context.display.step(step(number, point))
-        if (failed := context.server.settle()) is not None:
-            context.note(f"{point.level.label}: {failed} before a repeat")
+        _settle(context, point)
+        if context.load.request.prime_cache:
+            end = _prime(context, point, traffic, name)
+            if end.state is not PointState.DONE:
+                break
         before = _scrape(context)
         with RepeatWatch(context.server, context.watched_cores, context.interrupted) as watch:
             summary = _phase(context, point, traffic, name)
@@ -93,10 +100,37 @@ def measure_point(
             context.server.settle()
             after = _scrape(context)
         observed = Observed(
-            before=before, after=after, foreign=watch.foreign, scrapes=watch.scrapes
+            before=before,
+            after=after,
+            foreign=watch.foreign,
+            scrapes=watch.scrapes,
         )
         seen.append(evidence(context, point, name, observed, traffic))
     return result(context, point, seen, end.state, end.text), end
+
+
+def _settle(context: PointContext, point: PlannedPoint) -> None:
+    """Wait until the server is idle and empty its cache; tell if that failed."""
+    if (failed := context.server.settle()) is not None:
+        context.note(f"{point.level.label}: {failed} before a repeat")
+    can = context.server.spec.capabilities.reset_cache
+    if context.load.request.prefix_caching and not can:
+        context.note(
+            f"the engine {context.deployment.asked.engine.name!r} cannot empty its prefix cache "
+            "between repeats: prompts of earlier ones may be in it"
+        )
+
+
+def _prime(context: PointContext, point: PlannedPoint, traffic: Traffic, repeat: str) -> PhaseEnd:
+    """Send the prefixes of a repeat's prompts once. The cache is not emptied after it."""
+    number = repeat.removeprefix("repeat-")
+    level = LoadLevel(concurrency=point.concurrency)
+    priming = attrs.evolve(point, level=level, stop=Stop())
+    seed = _seed(context, point, repeat)
+    context.display.note("filling the prefix cache", load=point.level.label, repeat=int(number) + 1)
+    summary = _load(context, priming, traffic, f"priming-{number}", traffic.priming(seed), None)
+    context.server.settle(empty_cache=False)
+    return _end(context, summary, "the priming of the cache")
 
 
 def _scrape(context: PointContext) -> Scrape:
@@ -115,7 +149,7 @@ def _wanted(context: PointContext, point: PlannedPoint, seen: list[Evidence]) ->
     from tokenbench.measure.precision import needs_repeat, widest
 
     metrics = estimates(seen)
-    if (found := widest(metrics, context.thresholds)) is not None:
+    if (found := widest(seen, metrics, context.thresholds)) is not None:
         metric, width = found
         text = "unknown" if width is None else f"±{width * 100:.1f} %"
         context.display.note(
@@ -130,14 +164,33 @@ def _phase(
     traffic: Traffic,
     phase: str,
 ) -> PhaseSummary:
-    folder = context.directory.phase(point.id, phase)
-    level = point.level
-    seed = derive_seed(context.run_seed, point.workload.name, level.label, phase)
+    level, request = point.level, context.load.request
+    seed = _seed(context, point, phase)
     arrivals = None
-    if level.rate_per_s is not None:
-        arrivals = arrival_times(
-            level, point.stop, derive_seed(seed, "arrivals"), context.load.timestamps
-        )
+    if level.concurrency is None:
+        timestamps = context.load.timestamps
+        if level.speed is not None:
+            timestamps = traffic.workload.arrivals_s()
+        arrivals = arrival_times(level, point.stop, derive_seed(seed, "arrivals"), timestamps)
+    inside = level.concurrency if request.begin_inside and phase != "warmup" else None
+    primed = request.prime_cache and phase != "warmup"
+    sessions = traffic.sessions(seed, primed=primed, begin_inside=inside or 0)
+    return _load(context, point, traffic, phase, sessions, arrivals)
+
+
+def _seed(context: PointContext, point: PlannedPoint, phase: str) -> int:
+    return derive_seed(context.run_seed, point.workload.name, point.level.label, phase)
+
+
+def _load(
+    context: PointContext,
+    point: PlannedPoint,
+    traffic: Traffic,
+    phase: str,
+    sessions: Iterator[Session],
+    arrivals: array[int] | None,
+) -> PhaseSummary:
+    folder, level = context.directory.phase(point.id, phase), point.level
     with guarded(folder / "sessions"):
         job = LoadJob(
             url=context.server.url,
@@ -149,7 +202,7 @@ def _phase(
             output=str(folder),
             stop=point.stop,
             concurrency=level.concurrency,
-            rate_per_s=level.rate_per_s,
+            rate_per_s=_mean_rate(level, arrivals),
             request_timeout_s=context.load.request.request_timeout_s,
             stall_timeout_s=context.load.request.stall_timeout_s,
             drain_timeout_s=context.load.request.request_timeout_s,
@@ -160,13 +213,20 @@ def _phase(
         )
         return context.workers.run(
             job,
-            traffic.sessions(seed),
+            sessions,
             arrivals,
             workers=point.load_workers,
             on_progress=context.display.progress,
             interrupted=context.interrupted,
             alive=context.server.alive,
         )
+
+
+def _mean_rate(level: LoadLevel, arrivals: array[int] | None) -> float | None:
+    """Arrivals per second of an open loop; prompts are prepared ahead by it."""
+    if level.speed is None or arrivals is None or len(arrivals) < 2 or not arrivals[-1]:
+        return level.rate_per_s
+    return (len(arrivals) - 1) / (arrivals[-1] / 1e9)
 
 
 def _end(context: PointContext, summary: PhaseSummary, phase: str) -> PhaseEnd:

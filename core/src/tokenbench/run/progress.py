@@ -34,6 +34,9 @@ class ProgressDisplay(Protocol):
     def note(self, message: str, **facts: object) -> None:
         """Show a line that stays."""
 
+    def starting(self, phase: str) -> None:
+        """What a server that starts does, in its engine's words. Called when it changes."""
+
     def step(self, step: Step) -> None:
         """A phase begins."""
 

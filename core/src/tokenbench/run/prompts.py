@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
 from tokenbench.api import (
     CHAT,
+    BatchPrompt,
+    Codec,
     Dialect,
     FittedWords,
     Session,
@@ -19,6 +21,7 @@ from tokenbench.api import (
     WorkloadContext,
 )
 from tokenbench.guard.members import owner_text
+from tokenbench.load.codecs import built_in
 from tokenbench.load.session_file import first_turns
 from tokenbench.plan.traffic import choose_codec
 
@@ -40,9 +43,16 @@ class Traffic:
     codec: str
     prompt_form: str
 
-    def sessions(self, seed: int, count: int | None = None) -> Iterator[Session]:
+    def sessions(
+        self, seed: int, count: int | None = None, *, primed: bool = False, begin_inside: int = 0
+    ) -> Iterator[Session]:
         """The first `count` sessions of a seed; by default all, which may be endless."""
-        return itertools.islice(self.workload.sessions(self.context, seed), count)
+        context = attrs.evolve(self.context, primed=primed, begin_inside=begin_inside)
+        return itertools.islice(self.workload.sessions(context, seed), count)
+
+    def priming(self, seed: int) -> Iterator[Session]:
+        """What fills the prefix cache for the sessions of a seed."""
+        return iter(self.workload.priming(self.context, seed))
 
 
 def traffic(
@@ -51,17 +61,21 @@ def traffic(
     tokenizer: Tokenizer | None,
     context_tokens: int | None,
     fitting: Fitting | None = None,
+    find: Callable[[str], Codec] = built_in,
 ) -> Traffic:
     """Choose the first codec of the server that can carry the workload's prompts.
 
     If the workload asks for exact lengths of text and there is no tokenizer, the text is fitted to
     the server's counts with `fitting`.
 
+    Args:
+        find: the codec of a name.
+
     Raises:
         UsageError: no codec can, or the text cannot be fitted.
         Interrupted: the user stopped the run.
     """
-    codec, context, turn = choose_codec(workload, dialect, tokenizer, context_tokens)
+    codec, context, turn = choose_codec(workload, dialect, tokenizer, context_tokens, find)
     made = Traffic(workload=workload, context=context, codec=codec, prompt_form=_form(codec, turn))
     return made if fitting is None or tokenizer is not None else _fitted(made, fitting, turn)
 
@@ -85,4 +99,6 @@ def _form(codec: str, turn: Turn) -> str:
     """``chat``, ``token ids`` or ``text``."""
     if codec == CHAT:
         return "chat"
-    return "token ids" if isinstance(turn.prompt, TokenPrompt) else "text"
+    prompt = turn.prompt
+    first = prompt.inputs[0] if isinstance(prompt, BatchPrompt) else prompt
+    return "token ids" if isinstance(first, TokenPrompt) else "text"

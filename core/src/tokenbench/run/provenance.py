@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 import tokenbench
-from tokenbench.api import API_VERSION
+from tokenbench.api import API_VERSION, EngineRequest, ModelSpec
 from tokenbench.load import native
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.discovery import Candidate
@@ -59,6 +60,17 @@ def plugin_facts(plugins: Iterable[Candidate]) -> dict[str, str]:
     return {
         f"plugin.{c.kind}.{c.name}": f"{c.distribution} {c.version} (API {c.api})" for c in plugins
     }
+
+
+def model_facts(model: ModelSpec, request: EngineRequest) -> dict[str, str]:
+    """The weights of a deployment, the hash of the model's chat template, and its other facts."""
+    facts = {"model": model.name}
+    if (weights := request.weights) is not None:
+        facts |= {"weights.precision": weights.precision, "weights.revision": weights.revision}
+    if model.chat_template is not None:
+        digest = hashlib.sha256(model.chat_template.encode()).hexdigest()
+        facts["model.chat_template.sha256"] = digest
+    return facts | {f"model.{name}": value for name, value in model.facts.items()}
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:

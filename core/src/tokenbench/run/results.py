@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
 
-from tokenbench.api import Check, FrozenMap, Measurement, PointResult, PointState
+from tokenbench.api import (
+    Check,
+    Counters,
+    EngineRequest,
+    FrozenMap,
+    Layout,
+    Measurement,
+    PointResult,
+    PointState,
+)
 from tokenbench.measure.certify import certify
 from tokenbench.measure.checks import verdict
 from tokenbench.measure.client_checks import withhold_itl
-from tokenbench.measure.estimates import estimates
+from tokenbench.measure.estimates import class_estimates, estimates
 from tokenbench.measure.evidence import Evidence
-from tokenbench.measure.metrics import Metrics, measure_repeat, steady_window
+from tokenbench.measure.goodput import class_metrics
+from tokenbench.measure.metrics import measure_repeat
+from tokenbench.measure.percentiles import Metrics
 from tokenbench.measure.saturation import saturated
 from tokenbench.measure.server_metrics import server_metrics
+from tokenbench.measure.window import steady_window, whole_window
 from tokenbench.plan.canonical import plain
 from tokenbench.plan.series import PlannedPoint
+from tokenbench.store.counters import CountersRow, write_counters
 from tokenbench.store.files import write_atomic
-from tokenbench.store.records import read_phase, read_raw, write_parquet
+from tokenbench.store.layout import now
+from tokenbench.store.records import read_phase, read_raw, read_sessions, write_parquet
+from tokenbench.store.telemetry import write_telemetry
+from tokenbench.telemetry.collect import row_of
 
-from .power import clock_of_peers, energy_metrics, energy_of, series_of, throttled_share
+from .device_facts import devices_in_short
+from .devices import Window, power_metrics
+from .watch import foreign_processes
 
 if TYPE_CHECKING:
     from .point import PointContext
@@ -40,20 +59,14 @@ def evidence(
     """Convert the raw records on disk to Parquet, then measure them."""
     folder = context.directory.phase(point.id, phase)
     records, chunks = read_raw(folder)
+    sessions = read_sessions(folder)
     summary = read_phase(folder)
     before, after = observed.before.counters, observed.after.counters
-    scrapes = {
-        "before": plain(before),
-        "after": plain(after),
-        "during": plain(tuple(observed.scrapes)),
-        "error": observed.error,
-    }
+    scrapes = {"before": plain(before), "after": plain(after), "error": observed.error}
     write_atomic(folder / "counters.json", json.dumps(scrapes, indent=2).encode())
+    write_counters(folder, _counter_rows(observed))
     write_parquet(folder, records, chunks, summary)
-    layout = context.deployment.request.layout
-    roles = (
-        {pool.role: pool.accelerators for pool in layout.pools} if layout.disaggregated else None
-    )
+    roles = _roles(context.deployment.request.layout)
     accelerators = context.deployment.request.hardware.count
     metrics = measure_repeat(
         records,
@@ -62,18 +75,23 @@ def evidence(
         accelerators=accelerators,
         roles=roles,
         objectives=context.load.objectives,
+        sessions=sessions,
     )
-    metrics |= server_metrics(before, after, observed.scrapes)
+    steady = steady_window(records, summary)
+    windows = {"whole": whole_window(summary), "steady": steady}
+    metrics |= server_metrics(before, after, observed.counters)
     metrics["retries"] = float(summary.retries)
+    metrics["working_set_share.server"] = _of_capacity(metrics, before)
     found = Evidence(
         records=records,
         chunks=chunks,
         phase=summary,
         metrics=metrics,
-        steady=steady_window(records, summary),
+        steady=steady,
+        classes=class_metrics(records, summary.labels, context.load.objectives, windows),
         before=before,
         after=after,
-        scrapes=tuple(observed.scrapes),
+        scrapes=observed.counters,
         scrape_error=observed.error,
         stop=point.stop,
         foreign_share=observed.foreign.share,
@@ -84,26 +102,51 @@ def evidence(
         prefix_caching=context.deployment.request.needs.prefix_caching,
         accelerated=context.deployment.accelerated,
     )
-    return _with_power(context, withhold_itl(found, context.thresholds))
+    return _with_telemetry(context, withhold_itl(found, context.thresholds), folder)
 
 
-def _with_power(context: PointContext, evidence: Evidence) -> Evidence:
-    phase = evidence.phase
-    if context.telemetry is None:
-        return evidence
-    readings = context.telemetry.readings(phase.started_ns, phase.ended_ns)
-    series = series_of(readings)
-    energy = energy_of(series, phase.started_ns, phase.ended_ns)
-    domain = "accelerator" if context.deployment.accelerated else "host"
-    more: Metrics = energy_metrics(energy, evidence.metrics, domain)
-    return attrs.evolve(
-        evidence,
-        metrics={**evidence.metrics, **more},
-        longest_gap_s=energy.longest_gap_s,
-        clock_of_peers=clock_of_peers(readings),
-        power_limited=context.power_limited,
-        throttled_share=throttled_share(series, phase.started_ns, phase.ended_ns),
+def _of_capacity(metrics: Metrics, counters: Counters | None) -> float | None:
+    """The working set over what the KV cache holds."""
+    working_set = metrics.get("working_set_tokens")
+    capacity = None if counters is None else counters.kv_capacity_tokens
+    return None if working_set is None or not capacity else working_set / capacity
+
+
+def _counter_rows(observed: Observed) -> list[CountersRow]:
+    """Of each scrape: a row for each process and, if there are several, one for all."""
+    rows: list[CountersRow] = []
+    for scrape in (observed.before, *observed.scrapes, observed.after):
+        rows += [
+            CountersRow(
+                t_ns=scrape.t_ns,
+                role=one.role,
+                pool=one.endpoint.role,
+                index=one.endpoint.index,
+                rank=one.endpoint.rank,
+                host=one.endpoint.host,
+                counters=one.counters,
+            )
+            for one in scrape.processes
+        ]
+        if len(scrape.processes) > 1 and scrape.counters is not None:
+            rows.append(CountersRow(t_ns=scrape.t_ns, counters=scrape.counters))
+    return rows
+
+
+def _with_telemetry(context: PointContext, evidence: Evidence, folder: Path) -> Evidence:
+    """Add energy and what happened to the devices; keep the samples with the repeat."""
+    telemetry, phase = context.telemetry, evidence.phase
+    readings = telemetry.readings(phase.started_ns, phase.ended_ns)
+    write_telemetry(folder, [row_of(reading) for reading in readings])
+    window = Window.of(readings, phase.started_ns, phase.ended_ns)
+    devices = attrs.evolve(
+        window.findings(telemetry.sources, context.thresholds),
+        problems=telemetry.problems,
+        below_limit=context.below_limit,
+        foreign=foreign_processes(window.pids(context.telemetry.here), context.server),
     )
+    more = {**power_metrics(window, evidence.metrics, devices), **context.idle_power}
+    return attrs.evolve(evidence, metrics={**evidence.metrics, **more}, devices=devices)
 
 
 def result(
@@ -124,6 +167,7 @@ def result(
     if state is not PointState.DONE or not seen:
         measurement = Measurement.INVALID
     options: dict[str, Any] = dict(point.canonical["workload_options"])
+    roles = _roles(request.layout)
     return PointResult(
         point=point.id,
         run=context.directory.id,
@@ -132,7 +176,7 @@ def result(
         engine_version=server.version,
         model=request.model if deployment.asked.model else request.served_name,
         precision=request.weights.precision if request.weights else None,
-        hardware=request.hardware.sku,
+        hardware=_hardware(request),
         accelerators=request.hardware.count,
         layout=_layout(request.layout),
         workload=point.workload.name,
@@ -146,8 +190,29 @@ def result(
         measurement=measurement,
         checks=checks,
         saturated=_saturated(context, seen),
+        devices=devices_in_short(deployment.devices),
+        roles=None if roles is None else FrozenMap(roles),
+        speculation=deployment.launch.speculation,
+        classes=class_estimates(seen),
+        date=now()[: len("2026-11-30")],
         error=error,
     )
+
+
+def _hardware(request: EngineRequest) -> str:
+    """The SKU; of pools that differ all, as ``h100+h200``."""
+    skus = [(pool.hardware or request.hardware).sku for pool in request.layout.pools]
+    return "+".join(dict.fromkeys(skus))
+
+
+def _roles(layout: Layout) -> dict[str, int] | None:
+    """Accelerators of each role; None unless prefill and decode are apart."""
+    if not layout.disaggregated:
+        return None
+    return {
+        role: sum(pool.accelerators for pool in layout.of_role(role))
+        for role in dict.fromkeys(pool.role for pool in layout.pools)
+    }
 
 
 def _saturated(context: PointContext, seen: list[Evidence]) -> bool | None:
@@ -168,14 +233,9 @@ def _frozen(options: dict[str, Any]) -> Any:
 
 def _layout(layout: Any) -> str:
     """``tp4``, ``prefill:2xtp4+decode:1xtp8``: the degrees that are set."""
-    parts = []
-    for pool in layout.pools:
-        degrees = pool.topology.degrees
-        attention = "dpa" if degrees.pop("dp_attention", 0) else ""
-        text = "".join(f"{axis}{degree}" for axis, degree in degrees.items()) or "tp1"
-        parts.append(
-            f"{pool.role}:{pool.replicas}x{text}{attention}"
-            if layout.disaggregated
-            else text + attention
-        )
-    return "+".join(parts)
+    return "+".join(
+        f"{pool.key}:{pool.replicas}x{pool.topology.label}"
+        if layout.disaggregated
+        else pool.topology.label
+        for pool in layout.pools
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -17,6 +18,7 @@ from tokenbench.api import (
     RunFinished,
     RunStarted,
 )
+from tokenbench.plan.canonical import plain
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.files import guarded, is_machine_error, machine_error
@@ -133,6 +135,7 @@ class Runner:
         self._write_state("running", None)
         directory.write_json("suite.json", unstructure(suite))
         directory.write_json("plan.json", self._run.plan.data())
+        directory.write_json("models.json", _architectures(self._run.plan))
         directory.write_json("provenance.json", self._run.facts)
         if self._run.kept.started is not None:
             rewrite_results(directory.results, self._run.results)
@@ -201,6 +204,15 @@ class Runner:
                 "clock": {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
             },
         )
+
+
+def _architectures(plan: Plan) -> dict[str, Any]:
+    """The shape of each served model, which reports need and whose plugin may be gone by then."""
+    return {
+        one.request.model: plain(one.request.architecture)
+        for one in plan.deployments
+        if one.asked.model
+    }
 
 
 def _at_once() -> Interrupted:

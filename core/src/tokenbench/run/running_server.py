@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
 from tokenbench.api import (
     Codec,
-    Counters,
-    Deployment,
     Dialect,
     Endpoint,
     Engine,
@@ -23,23 +20,26 @@ from tokenbench.api import (
     Interrupted,
     Launcher,
     LaunchPlan,
-    Resources,
     Target,
     Turn,
 )
 from tokenbench.launch.control import ControlClient
+from tokenbench.launch.deployment import Deployment
 from tokenbench.launch.failure import Cause, Explanation, explain
 from tokenbench.launch.http_failure import check_scheme, connect
 from tokenbench.launch.proxy import find_proxy
 from tokenbench.launch.secret import redact, secrets
+from tokenbench.launch.settings import LaunchSettings
 from tokenbench.load.generate import Generated, generate
 
 from .access_notes import access_notes
-from .death import Death, Gone, death_of
+from .death import DIAGNOSED_LINES, Death, Gone, death_of, diagnosis, last_lines
 from .interruptible import interruptible
 from .log_excerpt import excerpt
 from .negotiate import Negotiator, plain_prompt
-from .starting import Starting, check_address, find_root
+from .participation import idle_roles
+from .scrape import Scrape, scrape
+from .starting import Phases, Starting, check_address, find_root, set_logs_aside
 
 _POLL_S = 0.1
 # Requests to a server that is starting come more and more rarely.
@@ -47,14 +47,8 @@ _MOST_POLL_S = 1.0
 _READY_TIMEOUT_S = 60.0
 _QUIET_LIMIT_S = 30.0
 _REAPED_S = 3.0
-
-
-@attrs.frozen(kw_only=True)
-class Scrape:
-    """An engine's counters; None if it has none, or if they could not be read (`error`)."""
-
-    counters: Counters | None = None
-    error: str | None = None
+# vLLM counts a request when it has ended, Dynamo's workers when they have answered.
+_COUNTED_S = 3.0
 
 
 class RunningServer:
@@ -68,10 +62,11 @@ class RunningServer:
         request: EngineRequest,
         plan: LaunchPlan,
         launcher: Launcher,
+        settings: LaunchSettings,
         codec: Callable[[str], Codec],
         interrupted: Callable[[], bool],
-        log_folder: Path,
         show: Callable[[str], None] = lambda _: None,
+        show_phase: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.spec = spec
         self.engine = engine
@@ -84,12 +79,15 @@ class RunningServer:
         self.notes: list[str] = []
         self.start_s = 0.0
         self._launcher = launcher
+        self._settings = settings
         self._codec = codec
         self._interrupted = interrupted
-        self.log_folder = log_folder
+        self.log_folder = settings.logs
         self._show = show
+        self._show_phase = show_phase
         self._deployment: Deployment | None = None
         self._control: ControlClient | None = None
+        self._phases: Phases | None = None
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -100,22 +98,24 @@ class RunningServer:
             EngineError: the server died, was not ready in time, or generates nothing.
             Interrupted: the user stopped the run.
         """
+        set_logs_aside(self.log_folder, self.plan)
+        self._deployment = Deployment(self._launcher, self.plan, self._settings)
         begun = time.monotonic()
-        allocation = self._launcher.allocate(
-            Resources(
-                processes=self.plan.processes,
-                accelerator_sku=self.request.hardware.sku,
-            )
-        )
-        self._deployment = self._launcher.start(self.plan, allocation)
+        interruptible(self._deployment.start, self._interrupted)
+        # A launcher that waited for hosts did not start anything then.
+        begun += self._deployment.queue_s
         deadline = begun + self.plan.start_timeout_s
-        self._wait_endpoints(deadline)
+        self._phases = Phases(self.engine, self._deployment, self.plan, self._show_phase)
+        self._wait_processes(deadline, self._phases)
         self._control = ControlClient(
-            self._deployment.endpoints, api_key_env=self.api_key_env, access=self.plan.access
+            self._deployment.endpoints,
+            api_key_env=self.api_key_env,
+            access=self.plan.access,
+            timeout_s=self.spec.capabilities.control_timeout_s,
         )
         self.notes = access_notes(self.url, self.plan.access)
         starting = Starting(self.explain, self._show, external=not self.plan.processes)
-        self._wait_ready(deadline, starting)
+        self._wait_ready(deadline, starting, self._phases)
         negotiator = self._negotiator()
         self._first_token(deadline, starting, negotiator)
         if negotiator is not None:
@@ -130,7 +130,7 @@ class RunningServer:
         if self._control is not None:
             self._control.close()
         if self._deployment is not None:
-            self._deployment.cancel()
+            self._deployment.stop()
 
     def __enter__(self) -> RunningServer:
         try:
@@ -147,7 +147,7 @@ class RunningServer:
 
     @property
     def deployment(self) -> Deployment:
-        """The launcher's handle."""
+        """Its processes."""
         assert self._deployment is not None
         return self._deployment
 
@@ -164,11 +164,11 @@ class RunningServer:
 
     def alive(self) -> bool:
         """Whether every process is running."""
-        return all(state.exit_code is None for state in self.deployment.status())
+        return not any(state.ended for state in self.deployment.states())
 
     def death(self) -> Death | None:
         """How a process ended, with what its log says; None while all run."""
-        return death_of(self.deployment, self.log_folder)
+        return death_of(self.deployment, self.engine)
 
     def found_dead(self) -> Death | Gone | None:
         """As :meth:`death`, but waits a moment if the server refuses connections.
@@ -202,33 +202,21 @@ class RunningServer:
         return Target(model=self.plan.served_name or self.request.served_name, dialect=self.dialect)
 
     def scrape(self) -> Scrape:
-        """Scrape the engine's counters, summed over endpoints."""
+        """Read the engine's counters, if it has any."""
         if not self.spec.capabilities.counters:
             return Scrape()
-        pages = []
-        for index, endpoint in enumerate(self.deployment.endpoints):
-            if endpoint.metrics_url is None:
-                continue
-            path = endpoint.metrics_url.removeprefix(endpoint.url.rstrip("/"))
-            try:
-                reply = self.control.get(path, endpoint=index)
-            except ConnectionError as error:
-                return Scrape(error=f"{endpoint.metrics_url} does not answer: {error}")
-            if reply.status != 200:
-                return Scrape(error=f"{endpoint.metrics_url} answers with status {reply.status}")
-            pages.append(reply.text)
-        return Scrape(counters=self.engine.counters("\n".join(pages))) if pages else Scrape()
+        return scrape(self.engine, self.control, self.request.layout)
 
-    def settle(self) -> str | None:
+    def settle(self, *, empty_cache: bool = True) -> str | None:
         """Wait until the server is idle, then empty its cache. Returns what failed, if anything."""
         try:
-            return interruptible(self._settle, self._interrupted)
+            return interruptible(partial(self._settle, empty_cache), self._interrupted)
         except ConnectionError as error:
             return f"the server did not answer: {error}"
         except Interrupted as error:
             return error.message
 
-    def _settle(self) -> str | None:
+    def _settle(self, empty_cache: bool) -> str | None:
         deadline = time.monotonic() + _QUIET_LIMIT_S
         while self.engine.quiescent(self.control) is False:
             if not self.alive():
@@ -236,7 +224,8 @@ class RunningServer:
             if time.monotonic() > deadline or self._interrupted():
                 return "the server still reported requests in flight"
             time.sleep(_POLL_S)
-        if self.spec.capabilities.reset_cache and self.engine.reset_cache(self.control) is False:
+        can = empty_cache and self.spec.capabilities.reset_cache
+        if can and self.engine.reset_cache(self.control) is False:
             return "the server did not empty its prefix cache"
         return None
 
@@ -255,14 +244,17 @@ class RunningServer:
                 continue
         return False
 
-    def _wait_endpoints(self, deadline: float) -> None:
-        """A launcher may know hosts and ports only once the processes run."""
-        while not self.deployment.endpoints:
-            self._still_possible(deadline, "had no address")
+    def _wait_processes(self, deadline: float, phases: Phases) -> None:
+        """Start what waits for other processes."""
+        deployment = self.deployment
+        while not interruptible(deployment.proceed, self._interrupted):
+            phases.look()
+            self._still_possible(deadline, f"({deployment.waits_for}) did not become ready")
             time.sleep(_POLL_S)
 
-    def _wait_ready(self, deadline: float, starting: Starting) -> None:
+    def _wait_ready(self, deadline: float, starting: Starting, phases: Phases) -> None:
         while True:
+            phases.look()
             self._still_possible(deadline, "did not become ready", starting)
             try:
                 ready = interruptible(lambda: self.engine.ready(self.control), self._interrupted)
@@ -277,12 +269,19 @@ class RunningServer:
         self, deadline: float, starting: Starting, negotiator: Negotiator | None
     ) -> None:
         poll_s = _POLL_S
+        failing = "generated nothing"
         while True:
-            self._still_possible(deadline, "generated nothing", starting)
+            self._still_possible(deadline, failing, starting)
             limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
+            before = self._scrape_roles()
             said = interruptible(partial(self._generate_one, limit_s), self._interrupted)
             if said.error is None:
-                return
+                idle = self._idle_roles(before)
+                if not idle:
+                    return
+                roles = " and ".join(map(repr, idle))
+                failing = f"gave no answer in which the role {roles} took part"
+                continue
             if negotiator is not None and negotiator.plainer(said):
                 return
             codec = self._codec(self.dialect.codecs[0])
@@ -292,6 +291,21 @@ class RunningServer:
                 self._check_address(cause, path)
             time.sleep(min(poll_s, max(0.0, deadline - time.monotonic())))
             poll_s = min(_MOST_POLL_S, 2 * poll_s)
+
+    def _scrape_roles(self) -> Scrape:
+        """Counters by role, where prefill and decode run apart."""
+        if not self.request.layout.disaggregated:
+            return Scrape()
+        return interruptible(self.scrape, self._interrupted)
+
+    def _idle_roles(self, before: Scrape) -> tuple[str, ...]:
+        """The roles that took no part in the request before. Counters may rise a moment later."""
+        deadline = time.monotonic() + _COUNTED_S
+        while idle := idle_roles(before, self._scrape_roles()):
+            if time.monotonic() > deadline or self._interrupted() or not self.alive():
+                break
+            time.sleep(_POLL_S)
+        return idle
 
     def _check_address(self, cause: Cause, path: str) -> None:
         check_address(cause, self.control.get, self.url, path, self.target().model)
@@ -310,7 +324,8 @@ class RunningServer:
             raise error
 
     def _first_turn(self) -> Turn:
-        return Turn(prompt=plain_prompt(self.dialect.codecs[0]), max_tokens=1)
+        tokens = self.plan.first_prompt_tokens
+        return Turn(prompt=plain_prompt(self.dialect.codecs[0], tokens), max_tokens=1)
 
     def _negotiator(self) -> Negotiator | None:
         wanted = self.engine.negotiation(self.request)
@@ -350,15 +365,20 @@ class RunningServer:
             raise self._too_late(failing, starting.last if starting is not None else None)
 
     def _too_late(self, failing: str, last: Explanation | None) -> EngineError:
+        seen = self._phases.last if self._phases is not None else ""
         message = f"the server {failing} within {self.plan.start_timeout_s:g} s"
+        message += f" (last seen: {seen})" if seen else ""
         if last is not None:
             message += f"; at last, {last.message}"
         if not self.plan.processes:
             hint = last.hint if last is not None else "start it first, or check the address"
             return EngineError(message, hint=hint)
-        said = excerpt(self.deployment.logs(self.request.layout.pools[0].role, lines=200))
+        log = self.deployment.logs(self.request.layout.pools[0].key, lines=DIAGNOSED_LINES)
+        if (found := diagnosis(self.engine, log)) is not None:
+            hint = found.hint or "see its log"
+            return EngineError(f"{message}: {found.cause}", hint=hint, log=self.log_folder)
         return EngineError(
-            f"{message}; its log says: {said}",
+            f"{message}; its log says: {excerpt(last_lines(log))}",
             hint="see its log; a larger model may need more time",
             log=self.log_folder,
         )

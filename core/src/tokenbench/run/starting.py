@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from tokenbench.api import EngineError, Reply
+from tokenbench.api import BenchError, Engine, EngineError, LaunchPlan, Reply
+from tokenbench.launch.deployment import Deployment
 from tokenbench.launch.failure import Cause, Explanation
 
 # After so long, what is waited for is shown.
 _SHOWN_AFTER_S = 1.0
 # A status of the health path that means neither yes nor "not yet" may last so long.
 _UNEXPECTED_S = 1.5
+_PHASE_EVERY_S = 1.0
+_PHASE_LINES = 100
 _NOT_YET = frozenset({404, 408, 425, 429, 502, 503, 504})
 # Of a request: what a server that is starting may answer.
 _MAY_START = frozenset(
@@ -102,6 +107,60 @@ class Starting:
         if self._external and late and found.message != self._shown:
             self._shown = found.message
             self._show(f"waiting: {found.message}")
+
+
+def set_logs_aside(folder: Path, plan: LaunchPlan) -> None:
+    """Rename the logs of an earlier start, which a resumed run finds, to ``ROLE-INDEX.log.NUMBER``:
+    what they say is not about this start.
+    """
+    for role in dict.fromkeys(process.role for process in plan.processes):
+        for log in folder.glob(f"{role}-*.log"):
+            names = (log.with_name(f"{log.name}.{number}") for number in itertools.count(1))
+            log.rename(next(name for name in names if not name.exists()))
+
+
+class Phases:
+    """Shows what the processes that were started do until the server is ready.
+
+    Args:
+        show: shows a phase; called when it changes.
+
+    Attributes:
+        last: the last known phase; empty if there is none.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        deployment: Deployment,
+        plan: LaunchPlan,
+        show: Callable[[str], None],
+    ) -> None:
+        self._engine = engine
+        self._deployment = deployment
+        self._roles = tuple(dict.fromkeys(process.role for process in plan.processes))
+        self._show = show
+        self._looked = time.monotonic()
+        self.last = ""
+
+    def look(self) -> None:
+        """Look at the logs, once a second. A failure of the plugin ends that, nothing else."""
+        if not self._roles or time.monotonic() - self._looked < _PHASE_EVERY_S:
+            return
+        self._looked = time.monotonic()
+        try:
+            found = {role: self._phase(role) for role in self._roles}
+        except BenchError:
+            self._roles = ()
+            return
+        known = {role: phase for role, phase in found.items() if phase}
+        words = [f"{role}: {phase}" if len(found) > 1 else phase for role, phase in known.items()]
+        if words and (text := ", ".join(words)) != self.last:
+            self.last = text
+            self._show(text)
+
+    def _phase(self, role: str) -> str | None:
+        return self._engine.phase(self._deployment.logs(role, lines=_PHASE_LINES))
 
 
 def check_address(

@@ -22,11 +22,11 @@ def tokenizer_of(
     named = plugins.engine(deployment.asked.engine).tokenizer()
     if named is not None:
         return named
-    name = deployment.asked.model
-    model = plugins.model(name) if name is not None else None
-    if model is None or model.tokenizer is None:
+    ref = deployment.asked.model
+    model = plugins.model(ref) if ref is not None else None
+    if ref is None or model is None or model.tokenizer is None:
         return None
     path = weights if weights is not None else next((locate(w) for w in model.weights), "")
-    owner, make = plugins.owner("model", model.name), model.tokenizer
+    owner, make = plugins.owner("model", ref.key), model.tokenizer
     made = call(owner, "tokenizer()", "data", lambda: make(path), result=Tokenizer)
     return limited(made, Tokenizer, owner)  # type: ignore[type-abstract]

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import attrs
 
 from tokenbench.api import BenchError, Counters
-from tokenbench.launch.cpu_time import Foreign, ForeignLoad
+from tokenbench.launch.cpu_time import Foreign, ForeignLoad, outsiders
 from tokenbench.launch.ports import listeners, on_this_machine
 
-from .running_server import RunningServer, Scrape
+from .running_server import RunningServer
+from .scrape import Scrape
 
 _SCRAPE_INTERVAL_S = 1.0
 # Programs that pass a port on to a container, whose processes are not their children.
@@ -34,7 +35,12 @@ class Observed:
     before: Scrape
     after: Scrape
     foreign: Foreign
-    scrapes: Sequence[Counters]
+    scrapes: Sequence[Scrape]
+
+    @property
+    def counters(self) -> tuple[Counters, ...]:
+        """The counters read during the repeat."""
+        return tuple(one.counters for one in self.scrapes if one.counters is not None)
 
     @property
     def error(self) -> str | None:
@@ -45,7 +51,7 @@ class Observed:
 class RepeatWatch:
     """Watches one repeat. Use as a context manager around it.
 
-    `foreign` and `scrapes` are complete when it ends. Scrapes are taken once a second.
+    Its attributes are complete when it ends. Scrapes are taken once a second.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class RepeatWatch:
         self._thread = threading.Thread(target=self._scrape, name="scrapes", daemon=True)
         self._failure: BenchError | None = None
         self.foreign = Foreign(None)
-        self.scrapes: list[Counters] = []
+        self.scrapes: list[Scrape] = []
 
     def __enter__(self) -> RepeatWatch:
         own = _server_processes(self._server)
@@ -83,18 +89,33 @@ class RepeatWatch:
     def _scrape(self) -> None:
         while not self._end.wait(_SCRAPE_INTERVAL_S):
             try:
-                counters = self._server.scrape().counters
+                scrape = self._server.scrape()
             except BenchError as failure:
                 self._failure = failure
                 return
-            if counters is not None:
-                self.scrapes.append(counters)
+            if scrape.counters is not None:
+                self.scrapes.append(scrape)
+
+
+def foreign_processes(pids: Collection[int], server: RunningServer) -> tuple[str, ...]:
+    """Those of the processes that belong neither to this run nor to its server.
+
+    Empty if the server's own processes are not visible.
+    """
+    own = _server_processes(server)
+    if own is None or not pids:
+        return ()
+    return outsiders(pids, [*own, *server.deployment.pids])
 
 
 def _server_processes(server: RunningServer) -> Collection[int] | None:
-    """Processes on this machine of a server that this run did not start; None if not visible."""
+    """Processes on this machine of a server, if they are not this process's descendants; None if
+    they are not visible.
+    """
+    if server.plan.processes:
+        return server.deployment.pids
     address = urlsplit(server.url)
-    if server.plan.processes or not on_this_machine(address.hostname or ""):
+    if not on_this_machine(address.hostname or ""):
         return ()
     found = listeners(address.port or (443 if address.scheme == "https" else 80))
     return [pid for pid, name in found.items() if name not in _FORWARDERS] or None

@@ -22,7 +22,7 @@ def locate(weights: Weights) -> str:
     if scheme == "hub":
         return rest
     path = _in_package(rest) if scheme == "package" else Path(rest).expanduser()
-    if not path.is_file() and not (weights.size_bytes is None and path.is_dir()):
+    if not path.is_file() and not (weights.sha256 is None and path.is_dir()):
         raise EngineError(f"the weights are missing: {path}", hint=_hint(weights))
     if path.is_file():
         _check(path, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import secrets
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from tokenbench.api import UsageError
 
-from .files import guarded, write_atomic, write_with_room
+from .files import guarded, machine_error, write_atomic, write_with_room
 
 _STATE_BYTES = 16 * 1024
 
@@ -96,6 +97,16 @@ class RunDirectory:
     def evals(self, deployment: str, name: str) -> Path:
         """The folder of a deployment's eval; created if missing."""
         return self._folder("evals", deployment, name)
+
+    def check(self) -> None:
+        """Raise if the folder was deleted: what is written later would be without the rest.
+
+        Raises:
+            MachineError: it was.
+        """
+        plan = self.path / "plan.json"
+        if not plan.is_file():
+            raise machine_error(FileNotFoundError(errno.ENOENT, "deleted", str(plan)), plan)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON document of the run atomically."""

@@ -10,21 +10,27 @@ import msgspec
 import numpy as np
 
 from tokenbench.api import UsageError
-from tokenbench.load.records import ABSENT, PhaseSummary
-from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, Rows
+from tokenbench.load.records import ABSENT, PhaseSummary, label_number
+from tokenbench.measure.arrays import CHUNK_DTYPE, RECORD_DTYPE, SESSION_DTYPE, Rows
 
-from .arrow import number_array
+from .arrow import number_array, value_array
 from .files import guarded, replace_durably
 
 RECORD_SCHEMA_VERSION = 1
 _ROW_GROUP = 1024
 _SCHEMA = f"records {RECORD_SCHEMA_VERSION}"
 _NEVER_ABSENT = frozenset(
-    {"session", "turn", "worker", "status", "reused", "exact_output", "token_source"}
+    {
+        *("session", "turn", "worker", "status", "reused", "exact_output", "token_source"),
+        *("agent", "finish", "tool_calls", "reasoning_chunks"),
+    }
 )
 
-# Columns that files of earlier releases do not have; zero stands for "not counted then".
-_ADDED = frozenset({"retries"})
+# Columns that files of earlier releases do not have, with what stands for "not recorded then".
+_ADDED = {
+    **dict.fromkeys(("retries", "agent", "finish", "tool_calls", "reasoning_chunks"), 0),
+    **dict.fromkeys(("label", "asked_shared", "answer_ns"), ABSENT),
+}
 
 
 def read_phase(folder: Path) -> PhaseSummary:
@@ -51,6 +57,21 @@ def read_raw(folder: Path) -> tuple[Rows, Rows]:
     return np.concatenate(all_records), np.concatenate(all_chunks)
 
 
+def read_sessions(folder: Path) -> Rows:
+    """The records of sessions that are no single requests, from Parquet or the raw files."""
+    parquet = folder / "sessions.parquet"
+    if not parquet.is_file():
+        parts = [_rows(file, SESSION_DTYPE) for file in raw_files(folder, "sessions")]
+        return np.concatenate(parts) if parts else np.zeros(0, SESSION_DTYPE)
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(parquet)
+    rows: Rows = np.zeros(table.num_rows, SESSION_DTYPE)
+    for name in SESSION_DTYPE.names or ():
+        rows[name] = table[name].to_numpy()
+    return rows
+
+
 def _chunks(records: Path) -> Rows:
     """Chunks from the two column files beside a worker's records, up to the shorter one."""
     timestamps = _rows(
@@ -63,8 +84,12 @@ def _chunks(records: Path) -> Rows:
 
 
 def raw_files(folder: Path, name: str) -> list[Path]:
-    """Raw files of all load workers; that of the first is listed even if it is missing."""
-    return [folder / f"{name}.bin", *sorted(folder.glob(f"{name}.[0-9]*.bin"))]
+    """Raw files of all load workers. That of the first is listed even if it is missing, unless a
+    worker may have none (sessions).
+    """
+    first = folder / f"{name}.bin"
+    missing = name == "sessions" and not first.exists()
+    return [*([] if missing else [first]), *sorted(folder.glob(f"{name}.[0-9]*.bin"))]
 
 
 def read_records(folder: Path) -> tuple[Rows, Rows, PhaseSummary]:
@@ -92,11 +117,12 @@ def _rows(file: Path, dtype: Any) -> Rows:
 
 
 def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSummary) -> Path:
-    """Write ``records.parquet`` and remove the raw files that it replaces.
+    """Write ``records.parquet``, and ``sessions.parquet`` if sessions were recorded; remove the raw
+    files that they replace.
 
-    Columns are those of ``RECORD_FIELDS`` (null if absent) and two lists per turn: `chunk_ns`
-    (arrival of each token-bearing chunk) and `chunk_tokens`. The file's metadata has the phase's
-    summary.
+    Columns are those of ``RECORD_FIELDS`` (null if absent; labels as text) and two lists per turn:
+    `chunk_ns` (arrival of each token-bearing chunk) and `chunk_tokens`. The file's metadata has the
+    phase's summary.
 
     Raises:
         MachineError: the file cannot be written; the raw files stay.
@@ -116,13 +142,33 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
                 for table in tables:
                     writer.write_table(table)
             replace_durably(draft, target)
+            _write_sessions(folder)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        for name in ("records", "timestamps", "counts"):
+        for name in ("records", "timestamps", "counts", "sessions"):
             for file in raw_files(folder, name):
                 file.unlink(missing_ok=True)
     return target
+
+
+def _write_sessions(folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = read_sessions(folder)
+    if not len(rows):
+        return
+    draft = folder / ".sessions.parquet"
+    columns = {name: number_array(rows[name]) for name in SESSION_DTYPE.names or ()}
+    pq.write_table(pa.table(columns), draft, compression="zstd")
+    replace_durably(draft, folder / "sessions.parquet")
+
+
+def _label_array(numbers: Any, labels: tuple[str, ...]) -> Any:
+    """The names of labels by their numbers, null where a turn has none."""
+    names = {label_number(label): label for label in labels}
+    return value_array([names.get(int(number)) for number in numbers], "string")
 
 
 def _tables(records: Rows, chunks: Rows, summary: PhaseSummary) -> Iterator[Any]:
@@ -135,8 +181,9 @@ def _tables(records: Rows, chunks: Rows, summary: PhaseSummary) -> Iterator[Any]
         columns = {
             name: number_array(rows[name], absent=None if name in _NEVER_ABSENT else ABSENT)
             for name in RECORD_DTYPE.names or ()
-            if name != "chunk_offset"
+            if name not in ("chunk_offset", "label")
         }
+        columns["label"] = _label_array(rows["label"], summary.labels)
         offsets, order = _chunk_order(rows, chunks)
         ordered = chunks[order]
         at, tokens = number_array(offsets), number_array(ordered["tokens"], absent=ABSENT)
@@ -178,7 +225,13 @@ def read_parquet(file: Path) -> tuple[Rows, Rows, PhaseSummary]:
     summary = msgspec.json.decode(metadata[b"tokenbench.phase"], type=PhaseSummary)
     records = np.zeros(table.num_rows, RECORD_DTYPE)
     for name in RECORD_DTYPE.names or ():
-        if name == "chunk_offset" or (name in _ADDED and name not in table.column_names):
+        if name == "chunk_offset":
+            continue
+        if name in _ADDED and name not in table.column_names:
+            records[name] = _ADDED[name]
+            continue
+        if name == "label":
+            records[name] = [label_number(label) for label in table[name].to_pylist()]
             continue
         column = table[name].fill_null(ABSENT) if name not in _NEVER_ABSENT else table[name]
         records[name] = column.to_numpy()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import enum
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenbench.api import (
+    DECODE,
+    PREFILL,
     RESULT_SCHEMA_VERSION,
+    Architecture,
     EvalOutcome,
     FrozenMap,
     PointResult,
     UsageError,
 )
-from tokenbench.plan.canonical import plain
+from tokenbench.plan.canonical import canonical_json, plain
 
 from .arrow import value_array
 from .files import append_line, guarded, replace_durably, write_atomic
@@ -47,6 +50,9 @@ _PLAIN = {
     "saturated": "bool",
     "load_workers": "int64",
     "server": "string",
+    "devices": "string",
+    "speculation": "string",
+    "date": "string",
     "error": "string",
     "schema_version": "int64",
     "definitions_version": "int64",
@@ -55,8 +61,13 @@ _LEVEL = {
     "workload_options": "string",
     "concurrency": "int64",
     "rate_per_s": "float64",
+    "speed": "float64",
     "unit": "string",
     "arrival": "string",
+    "prefill_accelerators": "int64",
+    "decode_accelerators": "int64",
+    "notes": "string",
+    "origin": "string",
 }
 
 
@@ -127,6 +138,15 @@ def outcome_from_json(data: Any) -> EvalOutcome:
     return _structure(data, EvalOutcome)
 
 
+def architecture_from_json(data: Any) -> Architecture:
+    """A model's shape from its JSON data.
+
+    Raises:
+        UsageError: the data are not a shape.
+    """
+    return _structure(data, Architecture)
+
+
 def _structure(data: Any, kind: type[_T]) -> _T:
     try:
         return _converter().structure(data, kind)
@@ -176,8 +196,14 @@ def flat_row(result: PointResult) -> dict[str, Any]:
     row["workload_options"] = json.dumps(plain(result.workload_options), sort_keys=True)
     row["concurrency"] = result.level.concurrency
     row["rate_per_s"] = result.level.rate_per_s
+    row["speed"] = result.level.speed
     row["unit"] = result.level.unit
     row["arrival"] = result.level.arrival
+    roles: Mapping[str, int] = result.roles or {}
+    row["prefill_accelerators"] = roles.get(PREFILL)
+    row["decode_accelerators"] = roles.get(DECODE)
+    row["notes"] = "; ".join(result.notes) or None
+    row["origin"] = None if result.origin is None else canonical_json(result.origin)
     for name in sorted(result.metrics):
         row[name] = result.metrics[name].mean
         row[f"{name}.half_width"] = result.metrics[name].half_width

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenbench.api import EvalOutcome, FrozenMap, RunView
+from tokenbench.api import Architecture, EvalOutcome, FrozenMap, RunView, UsageError
 
 from .layout import RunDirectory
-from .results import outcome_from_json, read_results
+from .results import architecture_from_json, outcome_from_json, read_results
 
 _UNFINISHED = "it still runs, or bench was killed"
 
@@ -36,6 +36,11 @@ def read_view(directory: RunDirectory) -> RunView:
         )
     evals, lost = _evals(directory)
     damaged += [f"{name} is damaged: that eval is missing here" for name in lost]
+    try:
+        architectures = _architectures(directory)
+    except UsageError as error:
+        damaged.append(f"models.json is damaged: {error.message}")
+        architectures = FrozenMap()
     notes = run.get("notes")
     return RunView(
         id=directory.id,
@@ -49,6 +54,7 @@ def read_view(directory: RunDirectory) -> RunView:
         provenance=FrozenMap({key: str(value) for key, value in provenance.items()}),
         error=_UNFINISHED if run.get("state") == "running" else run.get("error"),
         notes=(*damaged, *(map(str, notes) if isinstance(notes, list) else ())),
+        architectures=architectures,
     )
 
 
@@ -56,6 +62,16 @@ def read_outcome(directory: RunDirectory, deployment: str, name: str) -> EvalOut
     """An eval's outcome; None if it has not finished, or its file is damaged."""
     data = _mapping(directory, f"evals/{deployment}/{name}/outcome.json")
     return None if data is None else outcome_from_json(data)
+
+
+def _architectures(directory: RunDirectory) -> FrozenMap[Architecture]:
+    """The shapes of the served models. Imported runs have no such file.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    found = _mapping(directory, "models.json") or {}
+    return FrozenMap({name: architecture_from_json(data) for name, data in found.items()})
 
 
 def _mapping(directory: RunDirectory, name: str) -> dict[str, Any] | None:

@@ -43,6 +43,9 @@ has ports.
 LEAST_RATE = 1 / MOST_DURATION_S
 """One arrival in the longest repeat: a longer gap would never be seen."""
 
+LEAST_SPEED, MOST_SPEED = 0.001, 1_000_000.0
+"""Of a workload's own times: traces last from minutes to months."""
+
 LEAST_BURSTINESS, MOST_BURSTINESS = 0.001, 1000.0
 """Gaps with a standard deviation of 32 times and 0.03 times their mean: below, all arrivals come at
 once; above, the rate is constant.

@@ -29,14 +29,15 @@ def check_contradictions(load: LoadRequest, places: Places) -> None:
         UsageError: they do not.
     """
     given = {path.removeprefix("load.") for path in places.flags}
-    for rule in (_levels, _find, _arrival, _parameters):
+    for rule in (_levels, _find, _arrival, _parameters, _cache):
         for found in rule(load, given):
             raise UsageError(f"{places(f'load.{found.key}')}: {found.message}", hint=found.hint)
 
 
 def _levels(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     if load.find is not None:
-        for key, asked in (("rate", bool(load.rate)), ("concurrency", bool(load.concurrency))):
+        levels = (("rate", load.rate), ("concurrency", load.concurrency), ("speed", load.speed))
+        for key, asked in levels:
             if asked:
                 yield Contradiction(
                     key,
@@ -44,7 +45,7 @@ def _levels(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
                     "leave one of them out; find starts at its lowest (--from)",
                 )
         return
-    if not load.concurrencies and not load.rate:
+    if not load.concurrencies and not load.rate and not load.speed:
         yield Contradiction("concurrency", "no load level is given", "for example [1, 4, 16]")
     if len(load.concurrencies) + len(load.rate) > MOST_LEVELS:
         yield Contradiction(
@@ -52,7 +53,11 @@ def _levels(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
             f"more than {MOST_LEVELS:,} load levels",
             "measure fewer; find searches for the largest load that meets objectives",
         )
-    for key, sign, values in (("concurrency", "c", load.concurrencies), ("rate", "r", load.rate)):
+    for key, sign, values in (
+        ("concurrency", "c", load.concurrencies),
+        ("rate", "r", load.rate),
+        ("speed", "x", load.speed),
+    ):
         for value in sorted(values):
             if values.count(value) > 1:
                 yield Contradiction(
@@ -106,6 +111,21 @@ def _arrival(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
             "trace" if load.arrival == "replay" else "arrival",
             f"{load.arrival} is an arrival process of open loops, and none is asked for",
             "add arrivals per second: load.rate (--rate), or find max-rate",
+        )
+
+
+def _cache(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
+    if load.prime_cache and not load.prefix_caching:
+        yield Contradiction(
+            "prime_cache",
+            "it fills the prefix cache, which the load does not allow",
+            "set load.prefix_caching to true, or leave it out",
+        )
+    if load.begin_inside and not load.concurrencies and load.find is None:
+        yield Contradiction(
+            "begin_inside",
+            "it is about the first sessions of a closed loop, and none is asked for",
+            "give load.concurrency (--concurrency), or leave it out",
         )
 
 

@@ -129,6 +129,8 @@ def _convert(value: Any, kind: Any) -> Any:
 
 def _list(value: Any, kind: Any) -> tuple[Any, ...]:
     items = value.split("/") if isinstance(value, str) else value
+    if items == [""] and kind is not str:
+        items = []
     if not isinstance(items, list | tuple):
         raise ValueError(f"expected a list, got {kind_of(value)}")
     found = tuple(_convert(item, kind) for item in items)

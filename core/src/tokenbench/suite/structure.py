@@ -15,27 +15,41 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from tokenbench.api import FlagValue, FrozenMap, Pool, Topology, UsageError
+from tokenbench.api import FlagValue, FrozenMap, Topology, UsageError
 
 from .forms import form_hint
 from .options import freeze, holds_list, type_arms
 from .plugin_ref import parse_hardware_ref, parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
+    AccuracyRequest,
     DeploymentRequest,
     FindRequest,
     LoadRequest,
     PluginRef,
+    PoolRequest,
     RepeatsRequest,
+    RoleSettings,
     SkuRef,
     Suite,
+    TelemetryRequest,
     YamlOptions,
 )
 from .shown import kind_of, shown
 from .yaml_lines import Document, read
 
 # Inner classes first: cattrs looks up the hooks of a class's keys when its own is made.
-_CLASSES = (Topology, Pool, FindRequest, LoadRequest, DeploymentRequest, Suite)
+_CLASSES = (
+    Topology,
+    PoolRequest,
+    FindRequest,
+    LoadRequest,
+    RoleSettings,
+    DeploymentRequest,
+    TelemetryRequest,
+    AccuracyRequest,
+    Suite,
+)
 
 
 def read_suite(file: Path) -> tuple[Suite, Document]:
@@ -102,8 +116,18 @@ def _converter(text_options: bool) -> cattrs.Converter:
     converter.register_structure_hook(
         PluginRef | SkuRef, functools.partial(_hardware, text=text_options)
     )
+    converter.register_structure_hook(
+        PluginRef | SkuRef | None, functools.partial(_maybe_hardware, text=text_options)
+    )
     converter.register_structure_hook_func(lambda kind: kind == FrozenMap[FlagValue], _flags)
     converter.register_structure_hook_func(lambda kind: kind == FrozenMap[str], _variables)
+    converter.register_structure_hook_func(
+        lambda kind: kind == FrozenMap[RoleSettings],
+        lambda value, _: FrozenMap(
+            converter.structure(_mapping(value, None, frozen=False), dict[str, RoleSettings])
+        ),
+    )
+    converter.register_structure_hook_func(lambda kind: kind == FrozenMap[float], _numbers)
     converter.register_structure_hook_func(lambda kind: kind == FrozenMap[Any], _mapping)
     converter.register_structure_hook(RepeatsRequest, _repeats)
     for cls in _CLASSES:
@@ -190,14 +214,24 @@ def _workers(value: Any, _: Any) -> int | str:
     return found
 
 
-def _mapping(value: Any, _: Any) -> FrozenMap[Any]:
+def _mapping(value: Any, _: Any, *, frozen: bool = True) -> FrozenMap[Any]:
     _expect(value, dict, "a mapping")
-    return FrozenMap({key: freeze(item) for key, item in value.items()})
+    return FrozenMap({key: freeze(item) if frozen else item for key, item in value.items()})
+
+
+def _numbers(value: Any, _: Any) -> FrozenMap[float]:
+    found = _mapping(value, None)
+    for name, number in found.items():
+        if type(number) not in (int, float):
+            raise ValueError(f"{name}: expected a number, got {shown(number)}")
+    return FrozenMap({name: float(number) for name, number in found.items()})
 
 
 def _flags(value: Any, _: Any) -> FrozenMap[FlagValue]:
     found = _mapping(value, None)
     for name, flag in found.items():
+        if isinstance(flag, Mapping):  # For flags whose value is JSON.
+            continue
         for item in flag if isinstance(flag, tuple) else (flag,):
             if isinstance(item, Mapping | tuple) or (item is None and item is not flag):
                 raise ValueError(f"{name}: expected one value or a list, got {kind_of(item)}")
@@ -249,13 +283,18 @@ def _hardware(value: Any, kind: Any, *, text: bool = False) -> PluginRef | SkuRe
         raise ValueError(error.message.removeprefix("here: ")) from None
 
 
+def _maybe_hardware(value: Any, kind: Any, *, text: bool = False) -> PluginRef | SkuRef | None:
+    return None if value is None else _hardware(value, kind, text=text)
+
+
 def _first(error: Exception) -> tuple[str, str]:
     """Path and message of the first error found."""
     path, message = "", _format(error, None)
     if isinstance(error, cattrs.BaseValidationError):
         text = cattrs.transform_error(error, path="", format_exception=_format)[0]
         message, _, path = text.rpartition(" @ ")
-        path = path.removeprefix("$").removeprefix(".")
+        # cattrs writes the keys of a mapping as Python does.
+        path = re.sub(r"\['([^']*)'\]", r".\1", path).removeprefix("$").removeprefix(".")
     if extra := re.match(r"unknown key (\S+)", message):
         return _join(path, extra[1]), message
     # What a class says of one of its keys begins with that key.
@@ -302,6 +341,8 @@ def _names(cls: Any) -> list[str]:
 
 
 def _class_at(path: str) -> Any:
+    if re.search(r"\.roles\.[^.]+$", path):
+        return RoleSettings
     last = re.sub(r"\[\d+\]", "", path).split(".")[-1]
     return {
         "deployments": DeploymentRequest,
@@ -309,5 +350,5 @@ def _class_at(path: str) -> Any:
         "find": FindRequest,
         "repeats": RepeatsRequest,
         "topology": Topology,
-        "pools": Pool,
+        "pools": PoolRequest,
     }.get(last, Suite)

@@ -42,13 +42,16 @@ class Document:
         return f"{place}: {path}" if path else place
 
 
-def read(file: Path) -> Document:
+def read(file: Path, what: str = "suite") -> Document:
     """Read a YAML file.
+
+    Args:
+        what: the kind of file, for errors.
 
     Raises:
         UsageError: it is not there, not readable, or not YAML.
     """
-    text = _text(file)
+    text = _text(file, what)
     try:
         return _json(file, text) if file.suffix == ".json" else _yaml(file, text)
     except RecursionError:
@@ -57,28 +60,28 @@ def read(file: Path) -> Document:
 
 def _too_deep(file: Path) -> UsageError:
     return UsageError(
-        f"{file}: nested too deeply", hint=f"a suite is at most {_DEEPEST} levels deep"
+        f"{file}: nested too deeply", hint=f"a file is at most {_DEEPEST} levels deep"
     )
 
 
-def _text(file: Path) -> str:
+def _text(file: Path, what: str) -> str:
     try:
         with file.open("rb") as stream:
             raw = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise UsageError(
-            f"cannot read the suite {file}: {error.strerror}", hint="check the path"
+            f"cannot read the {what} {file}: {error.strerror}", hint="check the path"
         ) from None
     if len(raw) > _MOST_BYTES:
         raise UsageError(
-            f"cannot read the suite {file}: more than {_MOST_BYTES:,} bytes", hint="check the path"
+            f"cannot read the {what} {file}: more than {_MOST_BYTES:,} bytes", hint="check the path"
         )
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UsageError(
-            f"cannot read the suite {file}:{line}: not UTF-8 text",
+            f"cannot read the {what} {file}:{line}: not UTF-8 text",
             hint="check the path, or save the file as UTF-8",
         ) from None
 
@@ -135,7 +138,7 @@ def _yaml(file: Path, text: str) -> Document:
         line = text.count("\n", 0, error.position) + 1
         raise UsageError(
             f"{file}:{line}: not valid YAML: the character U+{error.character:04X}",
-            hint="a suite is text; check the path",
+            hint="the file must be text; check the path",
         ) from None
     return Document(str(file), data, reader.lines)
 
@@ -144,7 +147,7 @@ def _hint(problem: str) -> str:
     if "\\t" in problem:
         return "indent with spaces: YAML allows no tabs there"
     if "another document" in problem:
-        return "a file is one suite: remove the line ---, or write a file for each"
+        return "a file is one document: remove the line ---, or write a file for each"
     return "check indentation and quotes there"
 
 
@@ -168,7 +171,7 @@ class _Reader:
                 node,
                 "",
                 "not valid YAML: it is too large, or nested too deeply",
-                f"a suite has at most {_MOST_NODES:,} values, {_DEEPEST} levels deep; does an "
+                f"a file has at most {_MOST_NODES:,} values, {_DEEPEST} levels deep; does an "
                 "alias (*name) stand inside what it names?",
             )
         plain = isinstance(node, yaml.ScalarNode) and node.style is None

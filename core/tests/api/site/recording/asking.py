@@ -9,11 +9,12 @@ from pathlib import Path
 from tokenbench.api import (
     COMPLETIONS,
     Eval,
+    EvalClient,
     EvalNeeds,
     EvalSample,
     EvalScore,
-    EvalServer,
     Generation,
+    PluginContext,
     Question,
     Session,
     TextPrompt,
@@ -85,7 +86,7 @@ class Talk(Session):
 class RecordingWorkload(Workload):
     """An endless stream of sessions."""
 
-    def __init__(self, options: WorkloadOptions) -> None:
+    def __init__(self, options: WorkloadOptions, context: PluginContext) -> None:
         self._options = options
 
     def context_tokens(self) -> int | None:
@@ -122,7 +123,7 @@ class EvalOptions:
 class RecordingEval(Eval):
     """The right answer to question N has N words."""
 
-    def __init__(self, options: EvalOptions) -> None:
+    def __init__(self, options: EvalOptions, context: PluginContext) -> None:
         self._options = options
 
     def needs(self) -> EvalNeeds:
@@ -133,7 +134,7 @@ class RecordingEval(Eval):
         note("Eval.questions", seed=seed)
         return [Question(id=str(n), text=f"say {n} words") for n in range(1, 11)]
 
-    def ask(self, batch: Sequence[Question], server: EvalServer) -> Sequence[EvalSample]:
+    def ask(self, batch: Sequence[Question], server: EvalClient) -> Sequence[EvalSample]:
         key = server.api_key
         note(
             "Eval.ask",

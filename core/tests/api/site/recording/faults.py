@@ -13,7 +13,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 FAULT = "RECORDING_FAULT"
@@ -56,9 +56,16 @@ def _faulty(function: Callable[..., Any], how: str, first: int) -> Callable[...,
     return call
 
 
-def install(names: dict[str, Any], classes: dict[str, type[Any]]) -> None:
-    """Put the fault, if there is one, into a hook of `names` or a member of `classes`."""
+def install(
+    names: dict[str, Any], classes: dict[str, type[Any]], *, elsewhere: Collection[str] = ()
+) -> None:
+    """Put the fault, if there is one, into a hook of `names` or a member of `classes`.
+
+    `elsewhere`: classes of the plugin that are in other modules.
+    """
     member, _, how = os.environ.get(FAULT, "").partition("=")
+    if member.partition(".")[0] in elsewhere:
+        return
     how, _, number = how.partition("@")
     first = int(number or 1)
     if member == "import":

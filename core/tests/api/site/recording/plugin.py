@@ -20,6 +20,7 @@ from tokenbench.api import (
     LauncherSpec,
     LaunchPlan,
     ModelSpec,
+    PluginContext,
     ProcessSpec,
     Reporter,
     ReporterSpec,
@@ -34,14 +35,13 @@ from tokenbench.api import (
 
 from .asking import EvalOptions, RecordingEval, RecordingWorkload, Talk, Words, WorkloadOptions
 from .faults import install
-from .machine import HardwareOptions, RecordingHardware, RecordingSampler
+from .machine import HardwareOptions, RecordingHardware
 from .notes import note
 from .serving import (
     EngineOptions,
     GarbageCodec,
     LauncherOptions,
     LinesCodec,
-    RecordingDeployment,
     RecordingEngine,
     RecordingLauncher,
 )
@@ -67,7 +67,7 @@ class ReporterOptions:
 class RecordingReporter(Reporter):
     """A file and a printed line."""
 
-    def __init__(self, options: ReporterOptions) -> None:
+    def __init__(self, options: ReporterOptions, context: PluginContext) -> None:
         self._fails = options.fails
 
     def render(self, view: View) -> Iterator[Artifact]:
@@ -87,6 +87,8 @@ class RecordingReporter(Reporter):
 def bench_register_engines() -> Sequence[EngineSpec]:
     able = EngineCapabilities(weight_formats=("recorded",), counters=True, reset_cache=True)
     bare = EngineCapabilities(weight_formats=("recorded",))
+    slow = EngineCapabilities(weight_formats=("recorded",), control_timeout_s=20.0)
+    kinds = {"recording": able, "recording-bare": bare, "recording-slow": slow}
     return _registered(
         "bench_register_engines",
         *(
@@ -97,7 +99,7 @@ def bench_register_engines() -> Sequence[EngineSpec]:
                 factory=lambda options, _: RecordingEngine(options),
                 capabilities=capabilities,
             )
-            for name, capabilities in (("recording", able), ("recording-bare", bare))
+            for name, capabilities in kinds.items()
         ),
     )
 
@@ -152,7 +154,11 @@ def bench_register_launchers() -> Sequence[LauncherSpec]:
     return _registered(
         "bench_register_launchers",
         LauncherSpec(
-            name="recording", summary="", options=LauncherOptions, factory=RecordingLauncher
+            name="recording",
+            summary="",
+            options=LauncherOptions,
+            factory=RecordingLauncher,
+            this_machine=True,
         ),
     )
 
@@ -161,13 +167,35 @@ def bench_register_launchers() -> Sequence[LauncherSpec]:
 def bench_register_codecs() -> Sequence[CodecSpec]:
     codecs = (LinesCodec, GarbageCodec)
     return _registered(
-        "bench_register_codecs", *(CodecSpec(name=c.name, summary="", factory=c) for c in codecs)
+        "bench_register_codecs",
+        *(CodecSpec(name=c.name, summary="", factory=lambda *_, c=c: c()) for c in codecs),
     )
 
 
+@options
+class UseOptions:
+    """Options of the amendment and the observers."""
+
+    word: str = option(default="none", help="noted by each hook")
+
+
 @hookimpl
-def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
-    note("bench_amend_launch", engine=request.engine, request=request.request, plan=plan)
+def bench_use_options() -> type[UseOptions]:
+    note("bench_use_options")
+    return UseOptions
+
+
+@hookimpl
+def bench_amend_launch(
+    request: AmendRequest, plan: LaunchPlan, options: UseOptions
+) -> Amendment | None:
+    note(
+        "bench_amend_launch",
+        engine=request.engine,
+        request=request.request,
+        plan=plan,
+        word=options.word,
+    )
     how = os.environ.get(AMENDING)
     if how == "fails":
         raise RuntimeError("failed on purpose")
@@ -193,7 +221,8 @@ def _observed(hook: str, event: Any) -> None:
 
 
 @hookimpl
-def bench_run_started(event: Any) -> None:
+def bench_run_started(event: Any, options: UseOptions) -> None:
+    note("options", word=options.word)
     _observed("bench_run_started", event)
 
 
@@ -226,16 +255,15 @@ install(
     globals(),
     {
         "Codec": LinesCodec,
-        "Deployment": RecordingDeployment,
         "Engine": RecordingEngine,
         "EngineOptions": EngineOptions,
         "Eval": RecordingEval,
         "Hardware": RecordingHardware,
         "Launcher": RecordingLauncher,
         "Reporter": RecordingReporter,
-        "Sampler": RecordingSampler,
         "Session": Talk,
         "Tokenizer": Words,
         "Workload": RecordingWorkload,
     },
+    elsewhere=("Node", "NodeSampler"),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,30 +12,30 @@ import attrs
 from tokenbench.api import (
     Allocation,
     Codec,
-    CommandResult,
     Counters,
-    Deployment,
+    Diagnosis,
     Dialect,
-    Endpoint,
     Engine,
     EngineRequest,
     FrozenMap,
+    HardwareAbsent,
+    Host,
     HttpRequest,
     Launcher,
-    LauncherContext,
     LaunchPlan,
+    MetricsPage,
+    PluginContext,
     ProcessSpec,
-    ProcessState,
     Resources,
-    Server,
+    ServerClient,
     StreamEvent,
     Target,
     TextPrompt,
     Turn,
     UsageError,
+    merge_pages,
     option,
     options,
-    parse_prometheus,
 )
 from tokenbench.launch.local import LocalLauncher
 
@@ -73,7 +72,7 @@ class RecordingEngine(Engine):
             raise ConnectionError("gone on purpose")
         return _WORDS[word]
 
-    def _record(self, member: str, server: Server) -> None:
+    def _record(self, member: str, server: ServerClient) -> None:
         note(f"Engine.{member}", endpoints=server.endpoints)
         if self._options.silent == member:
             raise ConnectionError("silent on purpose")
@@ -84,7 +83,7 @@ class RecordingEngine(Engine):
             raise UsageError("rejected on purpose", hint="leave out rejects")
         context = request.needs.context_tokens or 0
         process = ProcessSpec(
-            argv=(sys.executable, "-m", "tokenbench.testing.server", "--port", "{port:http}"),
+            argv=(sys.executable, "-m", "tokenbench_testing.server", "--port", "{port:http}"),
             flags=FrozenMap({"--itl-s": 0.001}),
             environment=FrozenMap({"RECORDING_CONTEXT": str(context)} if context > 64 else {}),
             accelerators=request.layout.accelerators,
@@ -98,7 +97,7 @@ class RecordingEngine(Engine):
         body = FrozenMap({"marked": True})
         return Dialect(codecs=("recording-lines",), extra_body=body)
 
-    def ready(self, server: Server) -> bool:
+    def ready(self, server: ServerClient) -> bool:
         self._record("ready", server)
         return self._answer("ready", self._options.ready) is True
 
@@ -106,30 +105,40 @@ class RecordingEngine(Engine):
         note("Engine.planned_version")
         return self._options.planned
 
-    def version(self, server: Server) -> str | None:
+    def version(self, server: ServerClient) -> str | None:
         self._record("version", server)
         return str(json.loads(server.get("/version").text)["version"])
 
-    def facts(self, server: Server) -> FrozenMap[str]:
+    def facts(self, server: ServerClient) -> FrozenMap[str]:
         self._record("facts", server)
         return FrozenMap({"build": "build 7"})
 
-    def reset_cache(self, server: Server) -> bool:
+    def reset_cache(self, server: ServerClient) -> bool:
         self._record("reset_cache", server)
         return self._options.empties
 
-    def quiescent(self, server: Server) -> bool | None:
+    def quiescent(self, server: ServerClient) -> bool | None:
         self._record("quiescent", server)
         return self._answer("quiet", self._options.quiet)
 
-    def counters(self, text: str) -> Counters:
-        note("Engine.counters", text=text)
-        page = parse_prometheus(text)
+    def counters(self, pages: Sequence[MetricsPage]) -> Counters:
+        note("Engine.counters", pages=pages)
+        page = merge_pages(pages)
         return Counters(
-            prompt_tokens=page["scripted_prompt_tokens_total"],
-            generated_tokens=page["scripted_generated_tokens_total"],
+            prompt_tokens=page.sum("scripted_prompt_tokens_total"),
+            generated_tokens=page.sum("scripted_generated_tokens_total"),
             preemptions=3,
         )
+
+    def diagnose(self, log: str) -> Diagnosis | None:
+        note("Engine.diagnose", log=log)
+        if "invalid float value" not in log:
+            return None
+        return Diagnosis(cause="an option of the script is wrong", hint="leave it out")
+
+    def phase(self, log: str) -> str | None:
+        note("Engine.phase", log=log)
+        return "opening the port" if "listening" in log else None
 
 
 def _with_script(process: ProcessSpec, script: str) -> ProcessSpec:
@@ -138,66 +147,34 @@ def _with_script(process: ProcessSpec, script: str) -> ProcessSpec:
 
 @options
 class LauncherOptions:
-    """Delays of the launcher."""
+    """Faults of the launcher."""
 
-    late: int = option(default=0, help="number of reads of endpoints before they are known")
+    closed: bool = option(default=False, help="the channel ends at once")
+    absent: bool = option(default=False, help="there are no hosts")
 
 
 class RecordingLauncher(Launcher):
     """The local launcher; each call is recorded."""
 
-    def __init__(self, options: LauncherOptions, context: LauncherContext) -> None:
-        self._late = options.late
-        self._local = LocalLauncher(context)
+    def __init__(self, options: LauncherOptions, context: PluginContext) -> None:
+        self._options = options
+        self._local = LocalLauncher()
 
     def allocate(self, resources: Resources) -> Allocation:
+        if self._options.absent:
+            raise HardwareAbsent("no hosts on purpose", hint="leave out absent")
         allocation = self._local.allocate(resources)
         note("Launcher.allocate", resources=resources, allocation=allocation)
         return allocation
 
-    def start(self, plan: LaunchPlan, allocation: Allocation) -> Deployment:
-        note("Launcher.start", plan=plan, allocation=allocation)
-        return RecordingDeployment(self._local.start(plan, allocation), self._late)
+    def channel(self, host: Host, argv: Sequence[str]) -> Sequence[str]:
+        note("Launcher.channel", host=host.name, argv=tuple(argv))
+        if self._options.closed:
+            return ("sh", "-c", "echo closed on purpose >&2; exit 3")
+        return self._local.channel(host, argv)
 
-    def run_on(self, host: str, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
-        return self._local.run_on(host, argv, timeout_s=timeout_s)
-
-    def put(self, host: str, local: Path, remote: str) -> None:
-        self._local.put(host, local, remote)
-
-    def get(self, host: str, remote: str, local: Path) -> None:
-        self._local.get(host, remote, local)
-
-    def attach(self, id: str) -> Deployment:
-        return self._local.attach(id)
-
-
-class RecordingDeployment(Deployment):
-    """A local deployment; each call is recorded."""
-
-    def __init__(self, inner: Deployment, late: int) -> None:
-        self.id = inner.id
-        self._inner = inner
-        self._late = late
-
-    @property
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        note("Deployment.endpoints")
-        self._late -= 1
-        return () if self._late >= 0 else self._inner.endpoints
-
-    def status(self) -> Sequence[ProcessState]:
-        found = self._inner.status()
-        note("Deployment.status", states=tuple(found))
-        return found
-
-    def logs(self, role: str, *, lines: int = 200) -> str:
-        note("Deployment.logs", role=role, lines=lines)
-        return self._inner.logs(role, lines=lines) + "\nerror: last words of recording"
-
-    def cancel(self) -> None:
-        note("Deployment.cancel")
-        self._inner.cancel()
+    def release(self, allocation: Allocation) -> None:
+        note("Launcher.release", allocation=allocation)
 
 
 class LinesCodec(Codec):

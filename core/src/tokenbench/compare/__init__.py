@@ -1,0 +1,1 @@
+"""Comparison of two runs: matched points, changes with intervals, verdicts. Pure functions."""

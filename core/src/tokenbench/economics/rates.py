@@ -1,0 +1,201 @@
+"""Rates: what an accelerator costs per hour and how much power is provisioned for it.
+
+They are data with a version and a date: the cost sets of the hardware catalogue, or a file of the
+user (:mod:`.rates_file`). A SKU without a figure has no cost: None and a hint, never 0.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+
+import attrs
+import numpy as np
+
+from tokenbench.api import Figure, FrozenMap, Sku, UsageError
+from tokenbench.api.sku import OWNERSHIP
+
+from .column import Column, RateIdentity
+from .cost import PER_HOUR
+from .definitions import PER_MILLION
+
+ALL_IN_W = "all_in_w"
+_PRICE = "usd_per_hour."
+_TO_ADD = "add it to a file of rates (--rates FILE)"
+
+
+@attrs.frozen(kw_only=True)
+class Rate:
+    """One figure of a SKU (`name`: ``all_in_w``, ``usd_per_hour.neocloud``) and the set it is of.
+
+    `source` is where the figure was read, `note` what limits it (a guess).
+    """
+
+    name: str
+    value: float
+    identity: RateIdentity
+    source: str
+    note: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RateSet:
+    """Rates by SKU and name of the figure."""
+
+    rates: FrozenMap[FrozenMap[Rate]]
+
+    @classmethod
+    def from_catalogue(cls, skus: Iterable[Sku], version: str | None = None) -> RateSet:
+        """The cost sets of a catalogue: those of one version, or of each figure the newest.
+
+        Raises:
+            UsageError: no SKU has a set of that version.
+        """
+        chips = tuple(skus)
+        versions = sorted({costs.version for sku in chips for costs in sku.costs})
+        if version is not None and version not in versions:
+            raise UsageError(
+                f"the hardware catalogue has no cost set {version!r}",
+                hint=f"cost sets: {', '.join(versions) or 'none'}",
+            )
+        found = {sku.name: _rates(sku, version) for sku in chips}
+        return cls(rates=FrozenMap({name: rates for name, rates in found.items() if rates}))
+
+    def over(self, base: RateSet) -> RateSet:
+        """The figures of this set, and those of `base` that it does not have."""
+        merged: dict[str, FrozenMap[Rate]] = dict(base.rates)
+        for sku, rates in self.rates.items():
+            merged[sku] = FrozenMap({**base.rates.get(sku, FrozenMap()), **rates})
+        return RateSet(rates=FrozenMap(merged))
+
+    def find(self, sku: str | None, name: str) -> Rate | None:
+        """One figure; None if it is not known."""
+        return None if sku is None else self.rates.get(sku, FrozenMap[Rate]()).get(name)
+
+    def usd_per_hour(self, skus: Sequence[str | None], ownership: str) -> Column:
+        """US dollars per accelerator-hour of each point's SKU (None: not known).
+
+        Raises:
+            UsageError: there is no such ownership model.
+        """
+        if ownership not in OWNERSHIP:
+            raise UsageError(
+                f"unknown ownership model {ownership!r}", hint=f"one of {', '.join(OWNERSHIP)}"
+            )
+        return self._column(skus, f"{_PRICE}{ownership}", PER_HOUR)
+
+    def all_in_w(self, skus: Sequence[str | None]) -> Column:
+        """Provisioned watts per accelerator of each point's SKU (None: not known)."""
+        return self._column(skus, ALL_IN_W, "W/accelerator")
+
+    def _column(self, skus: Sequence[str | None], name: str, unit: str) -> Column:
+        # Thousands of points have a few SKUs.
+        found = {sku: self.find(sku, name) for sku in dict.fromkeys(skus)}
+        hints = {sku: self._hint(sku, name) for sku, rate in found.items() if rate is None}
+        known = {sku: rate.value for sku, rate in found.items() if rate is not None}
+        values = np.array([known.get(sku, math.nan) for sku in skus], dtype=np.float64)
+        return Column(
+            unit=unit,
+            values=values,
+            half_widths=values * 0.0,
+            hints=tuple(hints.get(sku) for sku in skus),
+            rates=tuple(dict.fromkeys(rate.identity for rate in found.values() if rate)),
+        )
+
+    def _hint(self, sku: str | None, name: str) -> str:
+        if sku is None:
+            return "the hardware of this point is not known"
+        what = "provisioned power" if name == ALL_IN_W else f"price ({name.removeprefix(_PRICE)})"
+        if sku in self.rates:
+            has = ", ".join(known.removeprefix(_PRICE) for known in self.rates[sku])
+            return f"no {what} of {sku!r}, only {has}: {_TO_ADD}"
+        near = difflib.get_close_matches(sku, self.rates, n=1)
+        meant = f"did you mean {near[0]!r}? else " if near else ""
+        return f"no {what} of {sku!r}: {meant}{_TO_ADD}"
+
+
+def _rates(sku: Sku, version: str | None) -> FrozenMap[Rate]:
+    figures = [
+        figure
+        for costs in sorted(sku.costs, key=lambda costs: costs.date)
+        if version in (None, costs.version)
+        for figure in costs.figures()
+    ]
+    # Of the newest date, because later ones replace earlier ones.
+    return FrozenMap({rate.name: rate for rate in map(_rate, figures)})
+
+
+def _rate(figure: Figure) -> Rate:
+    version = figure.version or ""
+    return Rate(
+        name=figure.name.removeprefix(f"costs[{version}]."),
+        value=float(figure.value),
+        identity=RateIdentity(name=figure.source, version=version, date=figure.date),
+        source=figure.source,
+        note=figure.note,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TokenPrice:
+    """What a provider asks for a model's tokens, in US dollars per million.
+
+    `cached_input` is None where cached input tokens have no price of their own.
+    """
+
+    provider: str
+    model: str
+    input: float
+    output: float
+    identity: RateIdentity
+    source: str
+    cached_input: float | None = None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class PriceColumns:
+    """Prices of each point's model, in US dollars per million tokens."""
+
+    input: Column
+    cached_input: Column
+    output: Column
+
+
+def price_columns(
+    prices: Iterable[TokenPrice], models: Sequence[str | None], provider: str
+) -> PriceColumns:
+    """The prices of one provider for each point's model (None: not known).
+
+    Raises:
+        UsageError: the list has no such provider.
+    """
+    listed = tuple(prices)
+    if provider not in {price.provider for price in listed}:
+        names = ", ".join(dict.fromkeys(price.provider for price in listed))
+        raise UsageError(
+            f"no prices of provider {provider!r}", hint=f"providers: {names or 'none'}"
+        )
+    found = {price.model: price for price in listed if price.provider == provider}
+
+    def column(name: str) -> Column:
+        known = [None if model is None else found.get(model) for model in models]
+        values = [None if price is None else getattr(price, name) for price in known]
+        array = np.array(values, dtype=np.float64)
+        hint = "{provider} has no {what} price of {model!r} in the list of prices"
+        return Column(
+            unit=PER_MILLION,
+            values=array,
+            half_widths=array * 0.0,
+            hints=tuple(
+                None
+                if value is not None
+                else hint.format(provider=provider, what=name.replace("_", " "), model=model)
+                for value, model in zip(values, models, strict=True)
+            ),
+            rates=tuple(dict.fromkeys(price.identity for price in known if price)),
+        )
+
+    return PriceColumns(
+        input=column("input"), cached_input=column("cached_input"), output=column("output")
+    )

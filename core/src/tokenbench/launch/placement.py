@@ -1,0 +1,108 @@
+"""Which process runs on which host, with which accelerators. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from tokenbench.api import HardwareAbsent, Host, Placement, PluginError, ProcessSpec
+
+
+@attrs.frozen
+class Device:
+    """An accelerator of a host: its handle, and its SKU if that is known."""
+
+    handle: str
+    sku: str | None = None
+
+
+def place(
+    processes: Sequence[ProcessSpec],
+    hosts: Sequence[Host],
+    devices: Mapping[str, Sequence[Device]],
+) -> list[Placement]:
+    """Place every process, without ports. Roles in the order given, sidecars behind those that they
+    run beside; replicas and ranks in their order.
+
+    Ranks of one replica go to different hosts as far as there are enough. Processes without
+    accelerators go to the host with the fewest processes, others to the first one that has enough
+    free devices.
+
+    Args:
+        devices: what each host has, by its name.
+
+    Raises:
+        HardwareAbsent: a rank finds no host with enough free devices.
+        PluginError: accelerators cannot be spread evenly, or a sidecar's role does not exist.
+    """
+    free = {host.name: list(devices.get(host.name, ())) for host in hosts}
+    placed: list[Placement] = []
+    for spec in sorted(processes, key=lambda process: process.beside is not None):
+        if spec.accelerators % spec.ranks:
+            raise PluginError(
+                f"{spec.role}: {spec.accelerators} accelerators cannot be spread evenly over "
+                f"{spec.ranks} ranks",
+                hint="report it to the plugin's author",
+            )
+        for index in range(spec.replicas):
+            for rank in range(spec.ranks):
+                host = _host(spec, index, hosts, free, placed)
+                taken = _take(free[host.name], spec)
+                placed.append(
+                    Placement(
+                        role=spec.role,
+                        index=index,
+                        rank=rank,
+                        host=host,
+                        devices=tuple(device.handle for device in taken),
+                    )
+                )
+    order = {spec.role: number for number, spec in enumerate(processes)}
+    return sorted(placed, key=lambda one: (order[one.role], one.index, one.rank))
+
+
+def _host(
+    spec: ProcessSpec,
+    index: int,
+    hosts: Sequence[Host],
+    free: Mapping[str, Sequence[Device]],
+    placed: Sequence[Placement],
+) -> Host:
+    if spec.beside is not None:
+        return _neighbour(spec, index, placed)
+    wanted = spec.accelerators // spec.ranks
+    able = [host for host in hosts if len(_fitting(free[host.name], spec)) >= wanted]
+    if not able:
+        most = max((len(_fitting(free[host.name], spec)) for host in hosts), default=0)
+        what = f"{wanted} x {spec.sku}" if spec.sku else f"{wanted} accelerators"
+        each = " on one host for each of its ranks" if spec.ranks > 1 else " on one host"
+        raise HardwareAbsent(
+            f"{spec.role} {index} needs {what}{each}; {most} are free at most",
+            hint="use a smaller topology, fewer replicas or more hosts",
+        )
+    mine = Counter(p.host.name for p in placed if (p.role, p.index) == (spec.role, index))
+    all_of = Counter(p.host.name for p in placed)
+    return min(able, key=lambda h: (mine[h.name], 0 if wanted else all_of[h.name]))
+
+
+def _neighbour(spec: ProcessSpec, index: int, placed: Sequence[Placement]) -> Host:
+    found = [p.host for p in placed if (p.role, p.rank) == (spec.beside, 0)]
+    if not found:
+        raise PluginError(
+            f"{spec.role} is to run beside {spec.beside!r}, which no process is",
+            hint="report it to the plugin's author",
+        )
+    return found[index % len(found)]
+
+
+def _fitting(devices: Sequence[Device], spec: ProcessSpec) -> list[Device]:
+    return [device for device in devices if spec.sku is None or device.sku in (None, spec.sku)]
+
+
+def _take(free: list[Device], spec: ProcessSpec) -> list[Device]:
+    taken = _fitting(free, spec)[: spec.accelerators // spec.ranks]
+    for device in taken:
+        free.remove(device)
+    return taken

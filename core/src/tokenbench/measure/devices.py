@@ -1,0 +1,121 @@
+"""What telemetry says of the devices in one repeat, beside their energy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from tokenbench.api import SLOWDOWNS, Sample
+
+from .arrays import NS_PER_S
+
+POWER_CAP = "power cap"
+
+
+@attrs.frozen(kw_only=True)
+class DeviceSamples:
+    """The samples of one device in a window, in the order of time. `label`: how texts name it."""
+
+    label: str
+    samples: tuple[Sample, ...]
+
+    def slowdown(self) -> tuple[float, tuple[str, ...]]:
+        """The share of samples with a reason of :data:`SLOWDOWNS`, and these reasons."""
+        known = [sample.throttle for sample in self.samples if sample.throttle is not None]
+        found = [[reason for reason in reasons if _slows(reason)] for reasons in known]
+        share = sum(map(bool, found)) / len(known) if known else 0.0
+        return share, tuple(dict.fromkeys(reason for some in found for reason in some))
+
+    def capped(self) -> float | None:
+        """The share of samples at the power limit; None if the device does not tell."""
+        known = [sample.throttle for sample in self.samples if sample.throttle is not None]
+        capped = sum(any(r.startswith(POWER_CAP) for r in reasons) for reasons in known)
+        return capped / len(known) if known else None
+
+    def lost(self) -> str | None:
+        """Why the device does not answer any more."""
+        return next((sample.lost for sample in self.samples if sample.lost is not None), None)
+
+    def values(self, field: str) -> list[float]:
+        """The known values of a field of :class:`Sample`."""
+        found = (getattr(sample, field) for sample in self.samples)
+        return [float(value) for value in found if value is not None]
+
+
+@attrs.frozen(kw_only=True)
+class Devices:
+    """What telemetry says of one repeat. Mappings are by the label of a device or of a plugin.
+
+    `gaps_s`: the longest time without a sample. `problems`: why samples are missing. `lost`: why a
+    device stopped answering. `slowdowns`: share of samples with a slowdown, and the reasons.
+    `slow_clocks`: median clock over the median of all. `idle`: devices without work while most of
+    the others worked. `below_limit`: the power limit and the board's default, in W. `foreign`:
+    processes that use a device and belong to nothing that the run knows.
+    """
+
+    gaps_s: Mapping[str, float] = attrs.field(factory=dict)
+    problems: Mapping[str, str] = attrs.field(factory=dict)
+    lost: Mapping[str, str] = attrs.field(factory=dict)
+    slowdowns: Mapping[str, tuple[float, tuple[str, ...]]] = attrs.field(factory=dict)
+    slow_clocks: Mapping[str, float] = attrs.field(factory=dict)
+    idle: tuple[str, ...] = ()
+    below_limit: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
+    foreign: tuple[str, ...] = ()
+    power_cap_share: float | None = None
+    clock_hz: float | None = None
+
+
+def accelerator_findings(
+    devices: Sequence[DeviceSamples], *, idle_below: float, working_above: float
+) -> Devices:
+    """What the samples of all accelerators say about them."""
+    clocks = {one.label: _median(one.values("clock_hz")) for one in devices}
+    capped = [share for one in devices if (share := one.capped()) is not None]
+    all_clocks = [hz for one in devices for hz in one.values("clock_hz")]
+    return Devices(
+        lost={one.label: why for one in devices if (why := one.lost()) is not None},
+        slowdowns={one.label: one.slowdown() for one in devices if one.slowdown()[0]},
+        slow_clocks=_of_peers({label: hz for label, hz in clocks.items() if hz is not None}),
+        idle=_idle(devices, idle_below, working_above),
+        power_cap_share=statistics.fmean(capped) if capped else None,
+        clock_hz=statistics.fmean(all_clocks) if all_clocks else None,
+    )
+
+
+def longest_gap_s(ns: Sequence[int], start_ns: int, end_ns: int) -> float:
+    """The longest time of a window without a sample, its edges included."""
+    inside = sorted(at for at in ns if start_ns <= at <= end_ns)
+    return float(np.diff([start_ns, *inside, end_ns]).max()) / NS_PER_S
+
+
+def _slows(reason: str) -> bool:
+    return reason.partition(":")[0] in SLOWDOWNS
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _of_peers(clocks: Mapping[str, float]) -> dict[str, float]:
+    """Each clock over the median of all; nothing for a device without peers."""
+    if len(clocks) < 2:
+        return {}
+    median = statistics.median(clocks.values())
+    return {label: hz / median for label, hz in clocks.items()} if median > 0 else {}
+
+
+def _idle(
+    devices: Sequence[DeviceSamples], idle_below: float, working_above: float
+) -> tuple[str, ...]:
+    """Devices that did nothing while the median of their peers worked."""
+    means = {one.label: one.values("utilization") for one in devices}
+    used = {label: statistics.fmean(values) for label, values in means.items() if values}
+    found = []
+    for label, mean in used.items():
+        peers = [value for other, value in used.items() if other != label]
+        if peers and mean < idle_below and statistics.median(peers) > working_above:
+            found.append(label)
+    return tuple(found)

@@ -1,0 +1,217 @@
+"""An engine's launch plan with the settings of all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import attrs
+
+from tokenbench.api import (
+    SERVER,
+    Amendment,
+    EngineRequest,
+    HardwareFacts,
+    LaunchPlan,
+    ModelSpec,
+    Recipe,
+    UsageError,
+    Weights,
+)
+from tokenbench.launch.start_order import start_order
+from tokenbench.plugins.instances import PluginInstances
+from tokenbench.suite.places import Places
+from tokenbench.suite.schema import DeploymentRequest
+
+from .amend import amendments_for
+from .launch_check import check_launch
+from .layers import Layer, Setting, amendment_layers, hardware_layers, merge, recipe_layers
+from .resolve import ResolvedDeployment
+
+
+def planned_launch(
+    request: EngineRequest,
+    deployment: ResolvedDeployment,
+    model: ModelSpec | None,
+    weights: Weights | None,
+    plugins: PluginInstances,
+    places: Places,
+) -> tuple[LaunchPlan, tuple[Setting, ...], Callable[[EngineRequest], LaunchPlan]]:
+    """The engine's processes with all layers of settings, the origin of each setting, and a
+    function that plans another request with the same layers.
+
+    Raises:
+        UsageError: a role or a file of the suite, or what an amendment asks, is not in the plan.
+    """
+    asked, hardware = deployment.request, deployment.hardware.plugin
+    name = asked.engine.name
+    engine, facts = plugins.engine(asked.engine), request.hardware
+    plan = engine.plan(request)
+    check_launch(plugins.owner("engine", asked.engine.key), plan)
+    accelerated = plugins.spec("hardware", hardware.key).accelerated
+    plan = _with_skus(plan, request, accelerated=accelerated)
+    amendments = amendments_for(plugins.registry, name, request, plan)
+    layers = [
+        *hardware_layers(facts, plugins.hardware(hardware)),
+        *_pool_layers(deployment, request, plugins),
+        *amendment_layers(one for one in amendments if one[1].recipes_win),
+        *recipe_layers(_recipes(model, name, None, facts, weights)),
+        *_wrapped_layers(plan, model, facts, weights),
+        *amendment_layers(one for one in amendments if not one[1].recipes_win),
+        *suite_layers(asked),
+    ]
+    changes = [amendment for _, amendment in amendments]
+    _check_roles(plan, amendments)
+    _check_suite(plan, changes, deployment, places)
+    launch, settings = merge(plan, name, layers, changes)
+    _check_order(launch)
+
+    def start(other: EngineRequest) -> LaunchPlan:
+        other_plan = _with_skus(engine.plan(other), other, accelerated=accelerated)
+        return merge(other_plan, name, layers, changes)[0]
+
+    return launch, settings, start
+
+
+def _with_skus(plan: LaunchPlan, request: EngineRequest, *, accelerated: bool) -> LaunchPlan:
+    """The plan, with the SKU of the accelerators of each process. On hardware without devices to
+    allocate, such as CPUs, it needs none, whatever the engine counts.
+    """
+    own = {p.key: p.hardware for p in request.layout.pools if p.hardware is not None}
+    known = request.hardware.sku if request.hardware.chip is not None else None
+    processes = []
+    for process in plan.processes:
+        pool = own.get(process.role)
+        count = process.accelerators if accelerated or pool else 0
+        sku = (pool.sku if pool else known) if count else None
+        processes.append(attrs.evolve(process, accelerators=count, sku=sku))
+    return attrs.evolve(plan, processes=tuple(processes))
+
+
+def _pool_layers(
+    deployment: ResolvedDeployment, request: EngineRequest, plugins: PluginInstances
+) -> list[Layer]:
+    """What the hardware of single pools sets for their processes."""
+    layers: list[Layer] = []
+    for pool in request.layout.pools:
+        if pool.hardware is not None:
+            hardware = plugins.hardware(deployment.pool_hardware[pool.key].plugin)
+            layers += [
+                attrs.evolve(layer, accelerated=False, role=pool.key)
+                for layer in hardware_layers(pool.hardware, hardware)
+            ]
+    return layers
+
+
+def _wrapped_layers(
+    plan: LaunchPlan, model: ModelSpec | None, facts: HardwareFacts, weights: Weights | None
+) -> list[Layer]:
+    """Recipes of the engines whose workers this one runs, for the roles of those."""
+    return [
+        layer
+        for role, engine in plan.wraps.items()
+        for layer in recipe_layers(_recipes(model, engine, role, facts, weights))
+    ]
+
+
+def _recipes(
+    model: ModelSpec | None,
+    engine: str,
+    role: str | None,
+    facts: HardwareFacts,
+    weights: Weights | None,
+) -> list[Recipe]:
+    """Recipes that match, the general ones first so that the special ones win.
+
+    Args:
+        role: what recipes for all processes, or for a server, are for here; None: all processes.
+    """
+    found = [
+        recipe if role is None else attrs.evolve(recipe, role=role)
+        for recipe in (model.recipes if model else ())
+        if recipe.engine == engine
+        and (role is None or recipe.role in (None, SERVER, role))
+        and recipe.hardware in (None, facts.kind, facts.sku)
+        and (recipe.precision is None or (weights and recipe.precision == weights.precision))
+    ]
+    return sorted(found, key=lambda r: (r.hardware is not None) + (r.precision is not None))
+
+
+def suite_layers(asked: DeploymentRequest) -> list[Layer]:
+    """What the suite sets for all of the engine's processes, then for single roles."""
+    layers = [Layer(name="suite", source="suite", flags=asked.flags, environment=asked.environment)]
+    for path, role, settings in asked.settings_by_role():
+        kind = "pool" if path.startswith("pools") else "role"
+        layers.append(
+            Layer(
+                name="suite",
+                source=f"suite, {kind} {role}",
+                role=role,
+                flags=settings.flags,
+                environment=settings.environment,
+                image=settings.image,
+                files=settings.files,
+            )
+        )
+    return layers
+
+
+def _roles(plan: LaunchPlan, amendments: Sequence[Amendment]) -> list[str]:
+    added = (process for amendment in amendments for process in amendment.processes)
+    return list(dict.fromkeys(process.role for process in (*plan.processes, *added)))
+
+
+def _check_roles(plan: LaunchPlan, amendments: Sequence[tuple[str, Amendment]]) -> None:
+    """Every role that an amendment names exists."""
+    roles = _roles(plan, [amendment for _, amendment in amendments])
+    for plugin, amendment in amendments:
+        for role in _named(amendment):
+            if role not in roles:
+                raise UsageError(
+                    f"{plugin} amends the role {role!r}, which the plan does not have",
+                    hint=f"roles: {', '.join(roles) or 'none'}; report it to the plugin's author",
+                )
+
+
+def _named(amendment: Amendment) -> Iterator[str]:
+    for field in ("flags", "environment", "images", "files", "ports", "wrap", "after"):
+        yield from getattr(amendment, field)
+
+
+def _check_suite(
+    plan: LaunchPlan,
+    amendments: Sequence[Amendment],
+    deployment: ResolvedDeployment,
+    places: Places,
+) -> None:
+    """Every role and file that the suite names exists."""
+    roles = _roles(plan, amendments)
+    for inside, role, settings in deployment.request.settings_by_role():
+        path = f"{deployment.path}.{inside}"
+        if role not in roles:
+            raise UsageError(
+                f"{places(path)}: the engine {deployment.request.engine.name!r} has no process of "
+                f"the role {role!r}",
+                hint=f"its roles: {', '.join(roles) or 'none'}",
+            )
+        names = [
+            file.name
+            for process in plan.processes
+            if process.role == role
+            for file in process.files
+            if not isinstance(file.content, str)
+        ]
+        for name in settings.files:
+            if name not in names:
+                raise UsageError(
+                    f"{places(f'{path}.files')}: {role} has no file {name!r} whose keys can be set",
+                    hint=f"its files: {', '.join(names) or 'none'}",
+                )
+
+
+def _check_order(launch: LaunchPlan) -> None:
+    try:
+        start_order(launch.processes)
+    except ValueError as error:
+        raise UsageError(
+            f"the processes cannot be ordered: {error}", hint="see `after` of the amendments"
+        ) from error

@@ -1,0 +1,30 @@
+"""The accelerators of a host that a deployment may use."""
+
+from __future__ import annotations
+
+from tokenbench.launch.node.client import NodeAgent
+from tokenbench.launch.node.program import RunningProgram
+from tokenbench.launch.placement import Device
+from tokenbench.plan.plan import PlannedDeployment
+
+from .context import RunContext
+
+
+def devices_of(run: RunContext, deployment: PlannedDeployment, agent: NodeAgent) -> list[Device]:
+    """Those that were planned for, if the host is this machine; otherwise what the hardware plugins
+    of the deployment find there.
+
+    Raises:
+        PluginError: a plugin failed there.
+    """
+    if not deployment.accelerated:
+        return []
+    if agent.is_here:
+        return [Device(d.handle or str(d.index), d.sku) for d in deployment.devices]
+    found = []
+    for ref in deployment.all_hardware:
+        program = run.plugins.hardware(ref).program()
+        if program is not None:
+            running = RunningProgram(agent, run.plugins.owner("hardware", ref.key), program)
+            found += [Device(d.handle or str(d.index), d.sku) for d in running.probe().devices]
+    return found
