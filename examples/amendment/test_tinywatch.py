@@ -1,7 +1,7 @@
 """The conformance kit. The amendment must change a plan of tinyengine on a Tiny chip."""
 
 from tokenbench.api import Architecture, EngineRequest, HardwareFacts, Layout, ServingNeeds
-from tokenbench.testing import AmendmentKit
+from tokenbench_testing import AmendmentKit
 
 
 class TestTinyWatch(AmendmentKit):

@@ -1,6 +1,4 @@
-"""The Plain P1 accelerator: data, and a probe for chips on this machine."""
-
-from pathlib import Path
+"""The Plain P1 accelerator, as data."""
 
 from tokenbench import api
 
@@ -14,14 +12,10 @@ class PlainChip(api.Hardware):
     def catalogue(self) -> list[api.Sku]:
         return [P1]
 
-    def probe(self) -> api.Probe:
-        found = range(len(list(Path("/dev").glob("plain[0-9]"))))
-        if not found:
-            return api.Probe(reason="/dev/plain0 is missing", hint="load the driver of the P1")
-        devices = [api.DeviceInfo(index=i, name="Plain P1", sku=P1.name) for i in found]
-        return api.Probe(devices=tuple(devices))
-
 
 @api.hookimpl
 def bench_register_hardware() -> list[api.HardwareSpec]:
-    return [api.HardwareSpec(name="plainchip", summary="Plain P1", factory=lambda _: PlainChip())]
+    spec = api.HardwareSpec(
+        name="plainchip", summary="Plain P1", factory=lambda *_: PlainChip(), catalogue_only=True
+    )
+    return [spec]

@@ -1,6 +1,6 @@
 """The conformance kit."""
 
-from tokenbench.testing import HardwareKit
+from tokenbench_testing import HardwareKit
 
 
 class TestPlainChip(HardwareKit):

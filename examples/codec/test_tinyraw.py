@@ -1,7 +1,7 @@
 """The conformance kit, for the codec and its engine."""
 
 from tokenbench.api import Counters
-from tokenbench.testing import CodecKit, EngineKit
+from tokenbench_testing import CodecKit, EngineKit
 
 # From xllamacpp 2026.10.11549 on 2026-11-30; the last event without its settings.
 STREAM = b"""\

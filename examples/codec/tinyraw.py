@@ -1,6 +1,7 @@
 """llama.cpp's own protocol, `POST /completion`: the codec, and an engine that uses it."""
 
 import json
+from collections.abc import Sequence
 
 from tokenbench import api
 
@@ -55,20 +56,20 @@ class TinyRaw(api.Engine):
             extra_body=api.FrozenMap(cache_prompt=False),
         )
 
-    def version(self, server: api.Server) -> str | None:
+    def version(self, server: api.ServerClient) -> str | None:
         return self._llamacpp.version(server)
 
-    def quiescent(self, server: api.Server) -> bool | None:
+    def quiescent(self, server: api.ServerClient) -> bool | None:
         return self._llamacpp.quiescent(server)
 
-    def counters(self, text: str) -> api.Counters:
-        return self._llamacpp.counters(text)
+    def counters(self, pages: Sequence[api.MetricsPage]) -> api.Counters:
+        return self._llamacpp.counters(pages)
 
 
 @api.hookimpl
 def bench_register_codecs() -> list[api.CodecSpec]:
     summary = "llama.cpp's own completion protocol"
-    return [api.CodecSpec(name=Completion.name, summary=summary, factory=Completion)]
+    return [api.CodecSpec(name=Completion.name, summary=summary, factory=lambda *_: Completion())]
 
 
 @api.hookimpl

@@ -1,8 +1,8 @@
 """The conformance kit."""
 
-from tokenbench.testing import WorkloadKit
+from tokenbench_testing import WorkloadKit
 
 
 class TestTinyTalk(WorkloadKit):
     name = "tinytalk"
-    options = {"turns": 3, "answer_tokens": 4}
+    options = {"answer_tokens": 4}

@@ -1,7 +1,7 @@
 """The conformance kit, for the engine and its codec."""
 
 from tokenbench.api import Counters
-from tokenbench.testing import CodecKit, EngineKit
+from tokenbench_testing import CodecKit, EngineKit
 
 
 class TestTinyEngine(EngineKit):

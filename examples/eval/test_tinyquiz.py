@@ -1,7 +1,7 @@
 """The conformance kit, with answers whose score is known."""
 
 from tokenbench.api import EvalSample, Question
-from tokenbench.testing import EvalKit
+from tokenbench_testing import EvalKit
 
 PERU = Question(id="Peru", text="What is the capital of Peru?")
 

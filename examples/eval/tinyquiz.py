@@ -25,7 +25,7 @@ class Options:
 
 
 class TinyQuiz(api.Eval):
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, context: api.PluginContext) -> None:
         self._limit = min(options.limit, len(CAPITALS))
 
     def needs(self) -> api.EvalNeeds:
@@ -36,7 +36,7 @@ class TinyQuiz(api.Eval):
         return [api.Question(id=c, text=f"What is the capital of {c}?") for c in chosen]
 
     def ask(
-        self, batch: Sequence[api.Question], server: api.EvalServer
+        self, batch: Sequence[api.Question], server: api.EvalClient
     ) -> Sequence[api.EvalSample]:
         prompts = [api.ChatPrompt((api.Message("user", one.text),)) for one in batch]
         answers = server.generate([api.Generation(prompt=p, max_tokens=24) for p in prompts])

@@ -1,6 +1,6 @@
 """The conformance kit."""
 
-from tokenbench.testing import ModelKit
+from tokenbench_testing import ModelKit
 
 
 class TestTinyModel(ModelKit):

@@ -1,6 +1,6 @@
 """The conformance kit, for both kinds."""
 
-from tokenbench.testing import AmendmentKit, ObserverKit
+from tokenbench_testing import AmendmentKit, ObserverKit
 
 
 class TestAmendment(AmendmentKit):

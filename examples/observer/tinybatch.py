@@ -7,11 +7,23 @@ from tokenbench import api
 WHY = "small batches: a long prompt delays the tokens of other requests less"
 
 
+@api.options
+class Options:
+    tokens: int = api.option(default=256, help="tokens of a batch", minimum=32)
+
+
 @api.hookimpl
-def bench_amend_launch(request: api.AmendRequest, plan: api.LaunchPlan) -> api.Amendment | None:
+def bench_use_options() -> type[Options]:
+    return Options
+
+
+@api.hookimpl
+def bench_amend_launch(
+    request: api.AmendRequest, plan: api.LaunchPlan, options: Options
+) -> api.Amendment | None:
     if request.engine != "llamacpp":
         return None
-    flags = api.FrozenMap({"--batch-size": 256})
+    flags = api.FrozenMap({"--batch-size": options.tokens})
     return api.Amendment(
         reason=WHY, flags=api.FrozenMap({process.role: flags for process in plan.processes})
     )

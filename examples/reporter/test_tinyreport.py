@@ -1,6 +1,6 @@
 """The conformance kit."""
 
-from tokenbench.testing import ReporterKit
+from tokenbench_testing import ReporterKit
 
 
 class TestTinyReport(ReporterKit):

@@ -9,7 +9,7 @@ class Options:
 
 
 class TinyReport(api.Reporter):
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, context: api.PluginContext) -> None:
         self._file = options.file
 
     def render(self, view: api.View) -> list[api.Artifact]:

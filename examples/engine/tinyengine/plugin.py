@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 
 from tokenbench import api
 
@@ -17,18 +18,18 @@ class TinyEngine(api.Engine):
         return api.LaunchPlan(processes=(server,), start_timeout_s=30)
 
     def dialect(self, request: api.EngineRequest) -> api.Dialect:
-        return api.Dialect(codecs=(TinyTalk.name,), ignore_eos=True, chunk_is_token=True)
+        return api.Dialect(codecs=(TinyTalk.name,), ignore_eos=True)
 
-    def version(self, server: api.Server) -> str:
+    def version(self, server: api.ServerClient) -> str:
         return server.get("/version").text
 
-    def quiescent(self, server: api.Server) -> bool:
-        return self.counters(server.get("/metrics").text).running == 0
+    def quiescent(self, server: api.ServerClient) -> bool:
+        return self.counters([api.parse_metrics(server.get("/metrics").text)]).running == 0
 
-    def counters(self, text: str) -> api.Counters:
-        page = api.parse_prometheus(text)
+    def counters(self, pages: Sequence[api.MetricsPage]) -> api.Counters:
+        page = api.merge_pages(pages)
         known = ("prompt_tokens", "generated_tokens", "running")
-        return api.Counters(**{name: page.get(f"tiny_{name}") for name in known})
+        return api.Counters(**{name: page.sum(f"tiny_{name}") for name in known})
 
 
 class TinyTalk(api.Codec):
@@ -53,11 +54,14 @@ class TinyTalk(api.Codec):
 
 @api.hookimpl
 def bench_register_engines() -> list[api.EngineSpec]:
-    can = api.EngineCapabilities(weight_formats=("word-pairs",), counters=True)
+    lacks = api.FrozenMap({"tp": "a word comes from one chip (tinyengine 0.1.0)"})
+    can = api.EngineCapabilities(
+        weight_formats=("word-pairs",), counters=True, prefix_caching_off=True, lacks=lacks
+    )
     spec = api.EngineSpec(
         name="tinyengine",
         summary="a server that generates words",
-        factory=lambda _options, _context: TinyEngine(),
+        factory=lambda *_: TinyEngine(),
         capabilities=can,
     )
     return [spec]
@@ -65,4 +69,8 @@ def bench_register_engines() -> list[api.EngineSpec]:
 
 @api.hookimpl
 def bench_register_codecs() -> list[api.CodecSpec]:
-    return [api.CodecSpec(name=TinyTalk.name, summary="words as JSON lines", factory=TinyTalk)]
+    return [
+        api.CodecSpec(
+            name=TinyTalk.name, summary="words as JSON lines", factory=lambda *_: TinyTalk()
+        )
+    ]

@@ -1,0 +1,7 @@
+"""The conformance kit."""
+
+from tokenbench_testing import LauncherKit
+
+
+class TestTinyBox(LauncherKit):
+    name = "tinybox"

@@ -1,0 +1,1 @@
+"""A word server with prefill and decode pools, and its engine plugin."""
