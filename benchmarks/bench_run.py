@@ -25,11 +25,11 @@ _SAMPLE_S = 0.02
 
 @contextmanager
 def server() -> Iterator[int]:
-    """Run the scripted server of tokenbench.testing; yields its port."""
+    """Run the scripted server of tokenbench_testing; yields its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "tokenbench.testing.server", "--port", str(port)]
+    command = [sys.executable, "-m", "tokenbench_testing.server", "--port", str(port)]
     process = subprocess.Popen([*command, "--itl-s", "0.001"], stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None

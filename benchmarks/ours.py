@@ -35,7 +35,7 @@ class _Phase:
             url=f"http://127.0.0.1:{self.port}",
             codec=COMPLETIONS,
             model="truth",
-            dialect=Dialect(codecs=(COMPLETIONS,), ignore_eos=True, chunk_is_token=True),
+            dialect=Dialect(codecs=(COMPLETIONS,), ignore_eos=True),
             sessions="",
             output=str(self.folder),
             stop=Stop(requests=requests) if requests else Stop(duration_s=seconds),

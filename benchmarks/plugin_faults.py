@@ -47,22 +47,26 @@ CREATED = tuple(
 CALLED = (
     *(f"Engine.{name}" for name in ("plan", "dialect", "planned_version", "tokenizer", "ready")),
     *(f"Engine.{name}" for name in ("version", "facts", "reset_cache", "quiescent", "counters")),
-    *(f"Hardware.{name}" for name in ("catalogue", "probe", "environment", "sampler")),
-    *("Sampler.sample", "Sampler.close"),
+    *(f"Engine.{name}" for name in ("diagnose", "phase", "synthetic_acceptance")),
+    *(f"Hardware.{name}" for name in ("catalogue", "settings", "program")),
+    # Members of its node program, in the node agent's children.
+    *("Node.probe", "Node.sampler", "NodeSampler.sample", "NodeSampler.close"),
     *(f"Workload.{name}" for name in ("context_tokens", "dataset_hash", "sessions")),
     "Session.next",
     *(f"Tokenizer.{name}" for name in ("vocab_size", "special_ids", "encode", "decode")),
     *(f"Eval.{name}" for name in ("needs", "questions", "ask", "score")),
     "Reporter.render",
-    *("Launcher.allocate", "Launcher.start"),
-    *(f"Deployment.{name}" for name in ("endpoints", "status", "logs", "cancel")),
+    *("Launcher.allocate", "Launcher.channel", "Launcher.release"),
     *("Codec.encode", "Codec.classify"),
 )
 # Once more, where another process calls them: in a load worker, from that call on.
 LATER = {"Session.next": 4, "Codec.encode": 4, "Codec.classify": 4}
 # Errors of these do not end a run.
-HARMLESS = (*OBSERVE, "Sampler.close")
-# `logs` is read if a server does not become ready.
+HARMLESS = (*OBSERVE, "NodeSampler.close", "Engine.phase", "Engine.diagnose")
+# A sampler that hangs gives no samples: the point is flagged, the run goes on.
+HARMLESS_FAULTS = ("Node.sampler=hang", "NodeSampler.sample=hang")
+# A log is explained if a server does not become ready.
+NOT_READY = ("Engine.diagnose",)
 UNREADY = "recording:ready=no,start_timeout_s=1"
 
 
@@ -83,8 +87,9 @@ class Row:
         """What is not as it should be; empty if nothing is."""
         member, _, how = self.fault.partition("=")
         how = how.partition("@")[0]
-        fine = how == "print" or member in HARMLESS
-        if member == "Deployment.logs":
+        fine = how == "print" or member in HARMLESS or self.fault in HARMLESS_FAULTS
+        states: tuple[str, ...]
+        if member in NOT_READY:
             expected, states = (5 if fine else 3), ("failed",)
         elif fine:
             expected, states = 0, ("complete",)
@@ -110,7 +115,7 @@ def faults() -> Iterator[str]:
         for how in HOW:
             if how == "nonsense" and (member == "import" or member.endswith("__init__")):
                 continue
-            if how == "nonsense" and member in ("Sampler.close", "Deployment.cancel"):
+            if how == "nonsense" and member in ("NodeSampler.close", "Launcher.release"):
                 continue
             if how == "stubborn" and member not in LATER:
                 continue  # As "hang", where another thread waits.
@@ -122,14 +127,20 @@ def faults() -> Iterator[str]:
 def try_fault(fault: str) -> Row:
     """Run `bench` with this fault."""
     mark = uuid.uuid4().hex
-    engine = UNREADY if fault.startswith("Deployment.logs") else "recording"
-    # A sampler that hangs is found after its limit: the run must be longer.
-    slow = fault.startswith(("Sampler.sample", "Hardware.sampler"))
-    requests = "2000" if slow else "4"
+    engine = UNREADY if fault.startswith(NOT_READY) else "recording"
     command = [sys.executable, "-m", "tokenbench.cli.main", "run", "--engine", engine]
     for kind in ("model", "hardware", "launcher", "workload", "eval", "reporter", "use"):
         command += [f"--{kind}", "recording"]
-    command += ["--concurrency", "1", "--requests", requests, "--repeats", "1", "--allow-invalid"]
+    command += [
+        "--concurrency",
+        "1",
+        "--requests",
+        "4",
+        "--repeats",
+        "1",
+        "--allow-invalid",
+        "--no-canaries",
+    ]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(SITE), os.environ.get("PYTHONPATH", "")]),

@@ -34,12 +34,17 @@ SIGNALS = ("KILL", "TERM", "INT", "STOP")
 PROCESSES = {
     "bench": "",
     "load worker": "tokenbench.load.worker",
-    "engine": "tokenbench.testing.server",
-    "sampler": "tokenbench.telemetry.agent",
+    "engine": "tokenbench_testing.server",
+    "engine's agent": "agent.py",
+    "node agent": "agent.py",
+    "sampler": "agent.py",
     "eval worker": "tokenbench.evals.worker",
 }
-"""The processes of a run, and the module that each runs."""
-OTHERS = tuple(name for name in PROCESSES if name != "bench")
+"""The processes of a run, and what is in the command line of each. The engine's agent starts the
+engine; the node agent has the sampler, a child without a supervisor of its own. Each agent is the
+child of its guard, with the same command line.
+"""
+OTHERS = tuple(name for name in PROCESSES if name not in ("bench", "sampler"))
 TARGETS = (*PROCESSES, *(f"supervisor of {name}" for name in OTHERS))
 SERVER_FAULTS = ("killed", "halted", "restarted")
 FINAL = {"complete", "failed", "interrupted"}
@@ -132,6 +137,12 @@ class Run:
             return state
         return None
 
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Its results so far."""
+        files = self.folder.glob("runs/*/results.jsonl")
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
     def processes(self) -> dict[int, list[str]]:
         """Those of the run, with their command lines."""
         found = {}
@@ -148,11 +159,33 @@ class Run:
         """The process id of a target."""
         if target == "bench":
             return self.bench.pid if self.bench.poll() is None else None
-        module = PROCESSES[target.removeprefix("supervisor of ")]
+        of = target.removeprefix("supervisor of ")
+        text = PROCESSES[of]
+        plain: dict[int, int] = {}
+        supervisors: dict[int, int] = {}
         for pid, words in self.processes().items():
             supervisor = any(word.endswith("supervisor.py") for word in words[:4])
-            if module in words and supervisor == target.startswith("supervisor"):
-                return pid
+            if any(text == word or f'"{text}"' in word for word in words):
+                parent = _parent(pid)
+                if parent is not None:
+                    (supervisors if supervisor else plain)[pid] = parent
+        if text == "agent.py":
+            return self._agent(of, plain, supervisor=target != of)
+        found = plain if target == of else supervisors
+        return next((pid for pid, parent in found.items() if parent not in found), None)
+
+    def _agent(self, target: str, found: dict[int, int], *, supervisor: bool) -> int | None:
+        """An agent, its sampler or its supervisor, among the processes with its command line."""
+        guards = [pid for pid, parent in found.items() if parent not in found]
+        agents = {pid: parent for pid, parent in found.items() if parent in guards}
+        engine = self.find("supervisor of engine")
+        with contextlib.suppress(OSError):
+            engines = {_parent(engine)} if engine is not None else set()
+            if target == "sampler":
+                return next((pid for pid, parent in found.items() if parent in agents), None)
+            for pid, guard in agents.items():
+                if (pid in engines) == (target == "engine's agent"):
+                    return _parent(guard) if supervisor else pid
         return None
 
     def wait_for(self, target: str) -> int | None:
@@ -193,6 +226,12 @@ class Run:
         return found
 
 
+def _parent(pid: int) -> int | None:
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return None
+
+
 def _signal(pid: int, name: str) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, getattr(signal, f"SIG{name}"))
@@ -212,7 +251,7 @@ def strike(run: Run, target: str, name: str, moment: int = 0) -> Outcome:
 @contextlib.contextmanager
 def server(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """An external server."""
-    command = (sys.executable, "-m", "tokenbench.testing.server", "--port", str(port))
+    command = (sys.executable, "-m", "tokenbench_testing.server", "--port", str(port))
     process = subprocess.Popen((*command, *SCRIPT.split()), stderr=subprocess.DEVNULL)
     try:
         yield process
@@ -284,8 +323,10 @@ def measure(rows: Path, moments: int) -> None:
 
 def table(outcomes: list[Outcome]) -> str:
     """A row per target and fault."""
-    names = ("process", "fault", "runs", "exit codes", "final states", "left running")
-    names += ("folders left", "longest until the end", "problems")
+    names = (
+        *("process", "fault", "runs", "exit codes", "final states", "left running"),
+        *("folders left", "longest until the end", "problems"),
+    )
     lines = [
         f"| {' | '.join(names)} |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -97,7 +97,7 @@ def trial(seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port = _free_port()
-        command = [sys.executable, "-m", "tokenbench.testing.server", "--port", str(port)]
+        command = [sys.executable, "-m", "tokenbench_testing.server", "--port", str(port)]
         process = subprocess.Popen(
             [*command, *server, "--truth", str(folder / "truth")], stderr=subprocess.DEVNULL
         )

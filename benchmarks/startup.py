@@ -58,7 +58,7 @@ def install(site: Path) -> None:
         info = site / f"{module}-1.0.dist-info"
         info.mkdir()
         offered = "third-0" if name == "twin" else name
-        api = "9.0" if name == "future" else "0.1"
+        api = "9.0" if name == "future" else "0.2"
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(
             f"[tokenbench.api]\n{api} = tokenbench.api\n"

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 KEY, MODEL, CONTEXT = "right-key", "right-model", 64
 START_TIMEOUT_S = 3
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     # What a server does with a request before it looks at it; True: the request was answered.
-    habit: Callable[[Handler], bool] | None = None
+    habit: ClassVar[Callable[[Handler], bool] | None] = None
 
     def log_message(self, *_: object) -> None:
         """Be quiet."""
@@ -75,7 +75,9 @@ class Handler(BaseHTTPRequestHandler):
         name = "delta" if "messages" in body else "text"
         part: Any = {"content": "word "} if "messages" in body else "word "
         end: Any = {} if "messages" in body else ""
-        events = [{"choices": [{"index": 0, name: part, "finish_reason": None}]}] * n_out
+        events: list[dict[str, Any]] = [
+            {"choices": [{"index": 0, name: part, "finish_reason": None}]}
+        ] * n_out
         events.append({"choices": [{"index": 0, name: end, "finish_reason": "length"}]})
         usage = {"prompt_tokens": n_in, "completion_tokens": n_out}
         events.append({"choices": [], "usage": usage})

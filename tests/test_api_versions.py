@@ -2,7 +2,8 @@
 
 ``tests/site_api_MAJOR_MINOR`` holds frozen plugins of every kind, written for that version. A
 change to the API that breaks one of them breaks third-party plugins. A new minor version needs a
-new folder; the folders of an unsupported major version are deleted.
+new folder; the folders of unsupported versions are deleted. Before 1.0 only the current minor
+version is supported.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.plugins.state import Loaded
 
 MAJOR = API_VERSION[0]
-MINORS = range(0 if MAJOR else 1, API_VERSION[1] + 1)
+MINORS = range(0 if MAJOR else API_VERSION[1], API_VERSION[1] + 1)
 # Digests of the folders. If one differs, undo the edit of the folder; do not change the digest.
 FROZEN = {
-    "0.1": "59e821fe634e0eeaa9ece6c010daddf0032797531938aecf3f6becb9a508cd9d",
+    "0.2": "57d8beafe2e519d33164b2974aee5174cadc314de8f37db95ba37f47e7d3bf8c",
 }
 
 
@@ -95,14 +96,24 @@ def test_they_plan_and_run(minor: int, engine: str, bench) -> None:
     path = os.pathsep.join([str(_folder(minor)), os.environ.get("PYTHONPATH", "")])
     options = [
         *("--engine", f"{name}{engine}:itl_s=0.002,quick=no,slots=none", "--model", name),
-        *("--hardware", name, "--launcher", name, "--workload", name, "--eval", f"{name}:limit=3"),
+        *(
+            "--hardware",
+            name,
+            "--launcher",
+            name,
+            "--workload",
+            name,
+            "--no-canaries",
+            "--eval",
+            f"{name}:limit=3",
+        ),
         *("--reporter", name, "--use", name, "--concurrency", "1,2", "--requests", "6"),
+        "--no-canaries",  # The scripted server repeats one word.
     ]
     planned = bench("plan", *options, "--explain", PYTHONPATH=path)
     assert planned.code == 0, planned.err
     for text in ("1 x OWN-1", "[recipe: ", "[amendment: ", "at least 0.1", "2 points on 1 deploy"):
-        expected = engine == "" or text not in ("[recipe: ", "[amendment: ")
-        assert (text in planned.out) is expected, text
+        assert text in planned.out, text
     done = bench("run", *options, "--allow-invalid", PYTHONPATH=path)
     assert done.code == 0, done.err
     run = bench.run_directory

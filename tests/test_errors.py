@@ -307,6 +307,7 @@ def test_disk_full(bench) -> None:
     assert not drafts, "a partial file is left"
 
 
+EVAL = ("--eval", "demo:limit=30", "--no-canaries")
 STAGES = {
     "starting": ("--ttft-s 3", "starting the server"),
     "warm-up": ("--itl-s 0.3", "phase=warm-up"),
@@ -320,7 +321,7 @@ def test_ctrl_c(bench, stage: str) -> None:
     """Exit code 130; results are kept; the engine is stopped."""
     script, line = STAGES[stage]
     length = "0.3" if stage == "eval" else "30"
-    process = bench.start(*_scripted(script, "--duration", length, "--eval", "demo:limit=30"))
+    process = bench.start(*_scripted(script, "--duration", length, *EVAL))
     wait_for(process, line)
     time.sleep(0.7)
     process.send_signal(signal.SIGINT)
@@ -337,7 +338,7 @@ def test_kill_9(bench, stage: str) -> None:
     """The supervisors stop every process; the run directory can be read."""
     script, line = STAGES[stage]
     length = "0.3" if stage == "eval" else "30"
-    process = bench.start(*_scripted(script, "--duration", length, "--eval", "demo:limit=30"))
+    process = bench.start(*_scripted(script, "--duration", length, *EVAL))
     wait_for(process, line)
     time.sleep(0.7)
     process.kill()
@@ -358,7 +359,7 @@ def test_failing_observer_does_not_end_the_run(bench) -> None:
 def test_api_key_is_not_written(bench) -> None:
     """Neither to a file nor to the output of a run that uses it."""
     port = free_port()
-    command = (sys.executable, "-m", "tokenbench.testing.server", "--port", str(port))
+    command = (sys.executable, "-m", "tokenbench_testing.server", "--port", str(port))
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=bench.environment())
     try:
         engine = f"openai:base_url=http://127.0.0.1:{port},model=scripted,api_key_env=MY_KEY"

@@ -18,10 +18,10 @@ from tokenbench_workload_random.plugin import RandomOptions, bench_register_work
 from tokenbench.api import (
     Architecture,
     Endpoint,
-    EngineContext,
     EngineRequest,
     HardwareFacts,
     Layout,
+    PluginContext,
     Reply,
     ServingNeeds,
     Target,
@@ -77,7 +77,7 @@ def test_usage_is_the_asked_length_plus_the_overhead(url, codec, source) -> None
     """Exactly, for a model whose tokenizer is unknown to the client, text and chat."""
     (spec,) = bench_register_engines()
     options = OpenAIOptions(base_url=url, model="default", codec=codec)
-    engine = spec.factory(options, EngineContext(engine=lambda _: None))
+    engine = spec.factory(options, PluginContext())
     dialect = engine.dialect(_request())
     assert engine.tokenizer() is None
     target = Target(model="default", dialect=dialect)
@@ -94,7 +94,9 @@ def test_usage_is_the_asked_length_plus_the_overhead(url, codec, source) -> None
         interrupted=lambda: False,
     )
     (random,) = bench_register_workloads()
-    workload = random.factory(RandomOptions(input_tokens=120, input_range=0.2, output_tokens=1))
+    workload = random.factory(
+        RandomOptions(input_tokens=120, input_range=0.2, output_tokens=1), PluginContext()
+    )
     made = traffic(workload, dialect, None, None, fitting)
     control.close()
     fitted = made.context.fitted

@@ -23,11 +23,13 @@ PLAN = ("plan", "--workload", "random:input_tokens=8,output_tokens=8", "--concur
 
 
 @pytest.fixture
-def third(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+def third(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[str]]:
     """The package of a third party is installed. Returns the calls of its probe."""
     monkeypatch.syspath_prepend(str(CHIP))
     monkeypatch.delitem(sys.modules, "thirdchip", raising=False)
-    return lambda: getattr(sys.modules.get("thirdchip"), "PROBES", [])
+    log = tmp_path / "probes"
+    monkeypatch.setenv("THIRDCHIP_PROBES", str(log))
+    return lambda: log.read_text().split() if log.exists() else []
 
 
 def _skus(cli) -> dict[str, dict[str, Any]]:
@@ -186,16 +188,15 @@ def _install(site: Path, name: str, catalogue: str) -> None:
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        f"[tokenbench.api]\n0.1 = tokenbench.api\n[tokenbench.hardware]\n{name} = {name}\n"
+        f"[tokenbench.api]\n0.2 = tokenbench.api\n[tokenbench.hardware]\n{name} = {name}\n"
     )
     (site / f"{name}.py").write_text(
         "from tokenbench.api import *\n"
         "class Chip(Hardware):\n"
         f"    def catalogue(self): {catalogue}\n"
-        "    def probe(self): return Probe(reason='none', hint='none')\n"
         "@hookimpl\n"
         "def bench_register_hardware():\n"
-        f"    return [HardwareSpec(name='{name}', summary='s', factory=lambda _: Chip())]\n"
+        f"    return [HardwareSpec(name='{name}', summary='s', factory=lambda *_: Chip())]\n"
     )
 
 
@@ -320,10 +321,13 @@ def test_a_suite_names_a_sku(cli, third, tmp_path: Path) -> None:
     suite.write_text(text % "third-x1:4")
     data = json.loads(cli("plan", str(suite), "--json").out)
     assert data["suite"]["deployments"][0]["hardware"] == "third-x1:4"
-    assert data["deployments"][0]["request"]["hardware"] == {
+    hardware = data["deployments"][0]["request"]["hardware"]
+    assert hardware["chip"].pop("memory_bytes") == 64 << 30
+    assert {**hardware, "chip": None} == {
         "kind": "thirdchip",
         "sku": "third-x1",
         "count": 2,
+        "chip": None,
     }
     suite.write_text(text % "third-x2:4")
     error, hint = cli("plan", str(suite)).complaint

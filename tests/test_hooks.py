@@ -94,7 +94,7 @@ def watched(bench, tmp_path: Path) -> dict[str, str]:
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: watch\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[tokenbench.api]\n0.1 = tokenbench.api\n"
+        "[tokenbench.api]\n0.2 = tokenbench.api\n"
         "[tokenbench.observers]\nonly = watch\n"
         "[tokenbench.amendments]\nwatch = watch\n"
     )
@@ -120,7 +120,7 @@ def test_order_of_events(bench, watched) -> None:
     """As documented: files are written before the event; at the end, no process is left."""
     done = bench(
         *("run", "--engine", "scripted", *WORKLOAD, "--concurrency", "1,2", "--use", "watch"),
-        *("--requests", "4", "--eval", "demo:limit=4", "--allow-invalid"),
+        *("--requests", "4", "--eval", "demo:limit=4", "--no-canaries", "--allow-invalid"),
         **watched,
     )
     assert done.code == 0, done.err

@@ -86,10 +86,10 @@ def test_howto_files_are_those_of_the_example(page: Path, block: Block) -> None:
 def test_howtos_show_whole_examples() -> None:
     """Every file of the example is on the page; what is not, the reader makes by a command."""
     kinds = {page.stem.rpartition("-")[2] for page in HOWTOS}
-    assert kinds == {"workload", "eval", "reporter", "codec", "amendment"}
+    assert kinds == {"workload", "eval", "reporter", "codec", "amendment", "launcher", "pools"}
     for page in HOWTOS:
         shown = {block.file for block in blocks(page) if block.file}
-        (folder,) = {str(Path(file).parent) for file in shown}
+        (folder,) = {str(Path(*Path(file).parts[:2])) for file in shown}
         every = [f for f in (ROOT / folder).rglob("*.*") if "__pycache__" not in f.parts]
         assert {str(f.relative_to(ROOT)) for f in every if f.suffix != ".md"} == shown
         assert page.read_text().count("<!-- file:") == len(shown)

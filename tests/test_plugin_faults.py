@@ -38,13 +38,16 @@ def matrix() -> ModuleType:
         ("Codec.classify=nonsense@5", "failed", r"codec .*: classify\(\) returned a Nonsense"),
         ("Eval.score=raise", "failed", r"eval .*: score\(\) raised RuntimeError: failed on purp"),
         ("Reporter.render=interrupt", "complete", r"reporter .*: render\(\) raised KeyboardInter"),
+        ("Node.probe=hang", "", r"hardware .*: probe\(\) did not return within 1 s"),
+        ("NodeSampler.sample=raise", "failed", r"hardware .*: its sampler failed: RuntimeError: f"),
+        ("Node.sampler=hang", "complete", "^$"),
         ("bench_point_started=hang", "complete", "^$"),
         ("Engine.quiescent=print", "complete", "^$"),
     ],
 )
 def test_fault(matrix: ModuleType, fault: str, state: str, error: str) -> None:
-    """While planning, during the start, in a load worker, in the eval worker, in a report, in an
-    observer; each names plugin, distribution and member.
+    """While planning, during the start, in a load worker, in the eval worker, in a report, in the
+    node agent, in an observer; each names plugin, distribution and member.
     """
     row = matrix.try_fault(fault)
     assert (row.problem, row.state) == ("", state), row

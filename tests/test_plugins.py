@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,20 @@ class Same(Workload):
 
 @hookimpl
 def bench_register_workloads():
-    return [WorkloadSpec(name="{name}", summary="s", factory=lambda options: Same())]
+    return [WorkloadSpec(name="{name}", summary="s", factory=lambda *_: Same())]
 """
 BROKEN = {
-    "absent": ("import nothing_like_that", "0.1", "import: ModuleNotFoundError"),
+    "absent": ("import nothing_like_that", "0.2", "import: ModuleNotFoundError"),
     "future": (WORKLOAD, "9.0", "api: it requires API 9.0"),
     "misspelt": (
         WORKLOAD + "\n@hookimpl\ndef bench_registr_workloads():\n    return []\n",
-        "0.1",
+        "0.2",
         "hooks: unknown hook 'bench_registr_workloads'",
     ),
-    "double": (WORKLOAD, "0.1", "duplicate: 'double' is also registered by third-0"),
+    "double": (WORKLOAD, "0.2", "duplicate: 'double' is also registered by third-0"),
     "wrong": (
         WORKLOAD.replace("[WorkloadSpec(name", "['w', WorkloadSpec(name"),
-        "0.1",
+        "0.2",
         "spec: bench_register_workloads returned a str in its list",
     ),
 }
@@ -62,7 +63,7 @@ def thirty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.mkdir()
     for number in range(25):
         name = "double" if number == 0 else f"third-{number}"
-        _install(site, f"third-{number}", name, WORKLOAD, "0.1")
+        _install(site, f"third-{number}", name, WORKLOAD, "0.2")
     for name, (source, api, _) in BROKEN.items():
         _install(site, f"broken-{name}", name, source, api)
     monkeypatch.setenv("PYTHONPATH", str(site))
@@ -73,9 +74,10 @@ def test_list_is_complete_despite_broken_plugins(cli, thirty) -> None:
     """Every plugin has a row, in JSON and in the table."""
     done = cli("plugins", "list", "--json")
     assert done.code == 0, done.err
-    rows = {(row["distribution"], row["name"]): row for row in json.loads(done.out)}
-    assert len([dist for dist, _ in rows if dist.startswith(("third-", "broken-"))]) == 30
-    assert rows["broken-future", "future"]["api"] == "9.0"
+    rows = {(row["distribution"], row["kind"], row["name"]): row for row in json.loads(done.out)}
+    assert len([dist for dist, _, _ in rows if dist.startswith(("third-", "broken-"))]) == 30
+    (future,) = (row for (dist, _, _), row in rows.items() if dist == "broken-future")
+    assert future["api"] == "9.0"
     table = cli("plugins", "list").out.splitlines()
     assert table[0].split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "API"]
     assert len(table) == len(rows) + 1
@@ -93,7 +95,7 @@ def test_check_reports_the_stage_of_each_failure(bench, thirty) -> None:
         assert row["hint"]
     good = [f"third-{n}" for n in range(1, 25)]
     assert {states[dist]["state"] for dist in good} == {"ok"}
-    assert states["tokenbench-workload-random"]["capabilities"] == {"exact_lengths": True}
+    assert states["tokenbench-workload-random"]["capabilities"] == {}
 
 
 def test_table_of_a_check_shows_the_failure(bench, thirty) -> None:
@@ -145,7 +147,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_misspelt_entry_point_group_is_shown(cli, site: Path, group: str, meant: str) -> None:
     """In the list with what was meant, and where the plugin is asked for."""
-    _install(site, "lost", "lost", WORKLOAD, "0.1")
+    _install(site, "lost", "lost", WORKLOAD, "0.2")
     entries = site / "lost-1.0.dist-info" / "entry_points.txt"
     entries.write_text(entries.read_text().replace("[tokenbench.workloads]", f"[{group}]"))
     (line,) = [x for x in cli("plugins", "list").out.splitlines() if x.startswith("not found")]
@@ -173,7 +175,7 @@ def test_an_unknown_hook_argument_is_named(
     """While the plugin is loaded, with the arguments that there are."""
     hook = f"\n@hookimpl\ndef bench_amend_launch{arguments}:\n    return None\n"
     name = f"curious-{len(arguments)}"  # Python keeps modules by name.
-    _install(site, name, name, WORKLOAD + hook, "0.1")
+    _install(site, name, name, WORKLOAD + hook, "0.2")
     done = cli("plan", "--engine", "scripted", "--workload", name)
     assert done.code == 3
     assert f"broken (hooks): bench_amend_launch {message}" in done.complaint[0]
@@ -185,7 +187,7 @@ def test_a_check_that_hangs_fails(bench, site: Path) -> None:
     hangs = WORKLOAD.replace(
         "        while True:\n", "        while True:\n            time.sleep(1)\n"
     )
-    _install(site, "slow", "slow", "import time\n" + hangs, "0.1")
+    _install(site, "slow", "slow", "import time\n" + hangs, "0.2")
     limits = {"TOKENBENCH_PLUGIN_LIMITS_S": "check=0.3", "PYTHONPATH": str(site)}
     done = bench("plugins", "check", "slow", **limits)
     assert done.code == 3, done.err
@@ -199,7 +201,7 @@ def test_checks_are_cached_until_the_distribution_changes(tmp_path: Path, monkey
     site, log = tmp_path / "site", tmp_path / "imports"
     site.mkdir()
     source = f"open({str(log)!r}, 'a').write('imported\\n')\n" + WORKLOAD
-    _install(site, "kept", "kept", source, "0.1")
+    _install(site, "kept", "kept", source, "0.2")
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -245,6 +247,25 @@ def test_kit_without_pytest(bench, cli) -> None:
     done = bench("plugins", "check", "damaged-file")
     assert done.code == 3
     assert re.search(r"0 +metadata-is-complete +failed", done.out), done.out
+
+
+def test_check_without_the_kit(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Core does not need the kit; the command that does says what to install."""
+
+    class Without(MetaPathFinder):
+        def find_spec(self, name: str, *_: Any) -> None:
+            if name == "tokenbench_testing":
+                raise ModuleNotFoundError(name=name)
+
+    for name in [name for name in sys.modules if name.startswith("tokenbench_testing")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Without(), *sys.meta_path])
+    done = cli("plugins", "check", "random")
+    assert done.code == 3
+    assert done.complaint == (
+        "error: the conformance kit is not installed",
+        "hint: pip install tokenbench-testing",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +314,17 @@ def test_new_packages_show_numbers(bench, scaffolded) -> None:
     path = os.pathsep.join((scaffolded["env"]["PYTHONPATH"], str(SITE)))
     done = bench(
         *("run", "--engine", "scripted:codec=openai-chat", "--workload", "my-workload"),
-        *("--eval", "my-eval", "--reporter", "my-reporter", "--requests", "20", "--repeats", "1"),
+        *(
+            "--eval",
+            "my-eval",
+            "--no-canaries",
+            "--reporter",
+            "my-reporter",
+            "--requests",
+            "20",
+            "--repeats",
+            "1",
+        ),
         *("--use", "my-observer", "--use", "my-amendment", "--allow-invalid"),
         PYTHONPATH=path,
     )

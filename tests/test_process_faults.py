@@ -23,6 +23,10 @@ SPEC.loader.exec_module(faults)
 MEASURED = {0, 6}  # 6: this machine was too busy.
 
 
+# All signals, at ten moments: python benchmarks/process_faults.py
+SIGNALS = ("KILL", "STOP")
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
     """A run that has just begun to measure."""
@@ -32,7 +36,7 @@ def run(tmp_path: Path) -> Any:
         yield made
 
 
-@pytest.mark.parametrize("name", faults.SIGNALS)
+@pytest.mark.parametrize("name", SIGNALS)
 def test_sampler_then_load_worker(run, name: str) -> None:
     """Without its sampler a run goes on; without its load worker it fails, and says why."""
     faults._signal(run.find("sampler"), name)
@@ -44,18 +48,45 @@ def test_sampler_then_load_worker(run, name: str) -> None:
     assert how in found.complaint, found
 
 
-@pytest.mark.parametrize("name", faults.SIGNALS)
-def test_engine(run, name: str) -> None:
-    """A dead engine ends the run; a halted one ends its point, and is not restarted for nothing."""
-    found = faults.strike(run, "engine", name)
+@pytest.mark.parametrize("name", SIGNALS)
+def test_node_agent(run, name: str) -> None:
+    """Without the node agent, too; the result says so, unless the gap is shorter than the limit."""
+    found = faults.strike(run, "node agent", name)
+    assert found.exit_code in MEASURED, found
+    assert (found.state, found.problems) == ("complete", []), found
+    checks = {check["name"]: check for check in run.results[-1]["checks"]}
+    said = checks["telemetry"]["evidence"]
     if name == "STOP":
-        assert (found.state, found.problems) == ("complete", []), found
-        assert "state=stalled" in run.said and "restarting" not in run.said
+        assert "s between samples" in said
     else:
-        assert (found.exit_code, found.state, found.problems) == (5, "failed", []), found
+        assert checks["telemetry"]["outcome"] == "flagged"
+        assert "the node agent is gone" in said
 
 
-@pytest.mark.parametrize("name", faults.SIGNALS)
+@pytest.mark.parametrize("name", SIGNALS)
+def test_supervisor_of_the_node_agent(run, name: str) -> None:
+    """The agent ends with it; a halted one disturbs nothing."""
+    found = faults.strike(run, "supervisor of node agent", name)
+    assert found.exit_code in MEASURED, found
+    assert (found.state, found.problems) == ("complete", []), found
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_engine(run, name: str) -> None:
+    """A dead engine ends the run, and so does one that is halted for long."""
+    found = faults.strike(run, "engine", name)
+    assert (found.exit_code, found.state, found.problems) == (5, "failed", []), found
+    assert ("halted by a signal" in found.complaint) == (name == "STOP"), found
+
+
+@pytest.mark.parametrize("name", ["KILL"])
+def test_agent_of_the_engine(run, name: str) -> None:
+    """The engine ends with it, and its loss is the reason."""
+    found = faults.strike(run, "engine's agent", name)
+    assert (found.exit_code, found.state, found.problems) == (5, "failed", []), found
+
+
+@pytest.mark.parametrize("name", SIGNALS)
 def test_supervisor_of_the_engine(run, name: str) -> None:
     """The engine ends with its supervisor; a halted supervisor disturbs nothing."""
     found = faults.strike(run, "supervisor of engine", name)

@@ -30,6 +30,7 @@ from tokenbench.api import (
     FittedWords,
     FrozenMap,
     Interrupted,
+    PluginContext,
     Target,
     Turn,
     UsageError,
@@ -69,7 +70,7 @@ def _traffic(
     )
     try:
         return traffic(
-            spec.factory(RandomOptions(output_tokens=1, **options)),
+            spec.factory(RandomOptions(output_tokens=1, **options), PluginContext()),
             Dialect(codecs=(codec,)),
             None,
             None,

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -19,9 +20,10 @@ from tokenbench.api import hookspecs
 from tokenbench.measure.definitions import DEFINITIONS, STATISTICS
 from tokenbench.plugins.kinds import KINDS
 from tokenbench.suite.structure import read_suite
-from tokenbench.testing.kit import Subject, checks_of, run_check
-from tokenbench.testing.samples.events import events
+from tokenbench_testing.kit import Subject, checks_of, run_check
+from tokenbench_testing.samples.events import events
 
+pytest_plugins = ("pytester",)
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.MULTILINE | re.DOTALL
@@ -47,6 +49,17 @@ def test_the_reference_is_up_to_date() -> None:
     for folder in TOOL.FOLDERS:
         found = set((ROOT / "docs/reference" / folder).glob("*.md"))
         assert found == {path for path in pages if path.parent.name == folder}
+
+
+def test_every_member_has_a_caller_or_a_planned_one() -> None:
+    """What core neither reads nor sets, and authors cannot use, is not in the API."""
+    members = TOOL.reference_members
+    unused = {name for name, use in members.uses().items() if use.none}
+    assert unused == set(members.PLANNED), "remove the member, or its row in PLANNED"
+    for name, module in members.READ_AS_A_WHOLE.items():
+        file = members.CORE / f"{module.replace('.', '/')}.py"
+        words = (*name.split("."), "attrs.fields(type", "attrs.asdict", "getattr")
+        assert any(word in file.read_text() for word in words), (name, module)
 
 
 def test_the_kit_has_a_page_for_every_kind() -> None:
@@ -176,3 +189,48 @@ def test_suites_in_the_documents_are_read(text: str, tmp_path: Path) -> None:
     file = tmp_path / "suite.yaml"
     file.write_text(text)
     assert read_suite(file)[0].deployments
+
+
+def test_what_ran_is_declared_and_has_its_test() -> None:
+    """A proof of a capability that is gone, or by a test that is gone, is none."""
+    engines, proofs = TOOL.reference_engines.engines(), TOOL.reference_engines.proofs()
+    for name, found in proofs.items():
+        unknown = set(found) - set(engines[name].names)
+        assert not unknown, f"{name} does not declare {', '.join(sorted(unknown))}"
+        for by in found.values():
+            file, _, test = by["test"].partition("::")
+            assert f"def {test.rpartition('::')[2]}(" in (ROOT / file).read_text(), by["test"]
+
+
+def test_what_passes_is_recorded(pytester: pytest.Pytester) -> None:
+    """With --record-proofs, and with the version that the results of the test's run name."""
+    pytester.makeconftest((ROOT / "conftest.py").read_text())
+    pytester.makeini("[pytest]\nmarkers = proves: x\n")
+    pytester.mkdir("docs").joinpath("reference").mkdir()
+    pytester.makepyfile(
+        test_real="""
+        import pytest
+        from types import SimpleNamespace
+
+        @pytest.fixture
+        def bench(tmp_path):
+            (tmp_path / "runs" / "r").mkdir(parents=True)
+            (tmp_path / "runs" / "r" / "results.jsonl").write_text('{"engine_version": "e 1.2"}')
+            return SimpleNamespace(folder=tmp_path)
+
+        @pytest.mark.proves("e", "tp", "nixl")
+        @pytest.mark.parametrize("n", [1])
+        def test_it(bench, n): pass
+
+        @pytest.mark.proves("e", "pp")
+        def test_fails(): assert False
+
+        @pytest.mark.proves("e", "dp")
+        def test_skipped(): pytest.skip("none here")
+        """
+    )
+    pytester.runpytest_subprocess("--record-proofs").assert_outcomes(passed=1, failed=1, skipped=1)
+    recorded = json.loads((pytester.path / "docs/reference/engine-proofs.json").read_text())
+    assert set(recorded["e"]) == {"tp", "nixl"}
+    by = recorded["e"]["tp"]
+    assert (by["version"], by["test"]) == ("e 1.2", "test_real.py::test_it")

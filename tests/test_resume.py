@@ -14,6 +14,7 @@ from tokenbench_eval_demo.plugin import DemoOptions
 from tokenbench_eval_demo.task import DemoEval
 
 QUESTIONS = 20
+EVAL = ("--eval", f"demo:limit={QUESTIONS}", "--no-canaries")
 QUICK = ("--workload", "random:input_tokens=8,output_tokens=8", "--allow-invalid")
 POINT = (*QUICK, "--concurrency", "1", "--requests", "3", "--repeats", "1")
 
@@ -45,8 +46,9 @@ def test_a_run_that_ended_during_an_eval_is_resumed(bench, number: signal.Signal
     asked once, with the seed that was drawn, and the point is not measured again.
     """
     truth = bench.folder / "truth.jsonl"
-    script = f"scripted:script='--itl-s 0.01 --truth {truth}'"
-    process = bench.start("run", "--engine", script, *POINT, "--eval", f"demo:limit={QUESTIONS}")
+    # Slow enough that the eval still runs after another bench has started.
+    script = f"scripted:script='--itl-s 0.03 --truth {truth}'"
+    process = bench.start("run", "--engine", script, *POINT, *EVAL)
     deadline = time.monotonic() + 60
     while len(_answered(bench)) < 5:
         assert time.monotonic() < deadline
@@ -105,7 +107,7 @@ def test_a_question_without_an_answer_is_reported(bench) -> None:
     """It counts as wrong and is named; the run goes on."""
     question = DemoEval(DemoOptions(limit=9)).questions(1)[3]
     word = question.text.split()[-1].strip("?")
-    args = ("--eval", "demo:limit=9", "--seed", "1", "--reporter", "console")
+    args = ("--eval", "demo:limit=9", "--no-canaries", "--seed", "1", "--reporter", "console")
     done = bench("run", "--engine", f"scripted:script='--reject {word}'", *POINT, *args)
     assert done.code == 0, done.err
     (outcome,) = measured(bench)[0]["evals"]
@@ -115,7 +117,7 @@ def test_a_question_without_an_answer_is_reported(bench) -> None:
     assert json.loads(file.read_text())["question"] == question.id
 
 
-@pytest.mark.parametrize("evals", [(), ("--eval", "demo:limit=4")])
+@pytest.mark.parametrize("evals", [(), ("--eval", "demo:limit=4", "--no-canaries")])
 def test_a_stalled_server_is_restarted_only_if_something_follows(bench, evals) -> None:
     """A point or an eval."""
     suite = """

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def _commands(folder: Path) -> str:
-    """The commands of make in a workspace with a core, one plugin and a leftover folder."""
-    for name in ("core", "plugins/engines/one"):
+    """The commands of make in a workspace with a core, a kit, one plugin and a leftover folder."""
+    for name in ("core", "testing", "plugins/engines/one"):
         (folder / name).mkdir(parents=True)
         (folder / name / "pyproject.toml").touch()
     (folder / "plugins/engines/left/src/__pycache__").mkdir(parents=True)
@@ -37,7 +37,7 @@ def _commands(folder: Path) -> str:
 def test_folders_without_a_pyproject_are_not_installed(tmp_path: Path) -> None:
     """A branch with one more plugin leaves caches behind; they do not break the installation."""
     installed = re.findall(r"--editable (\w\S*)", _commands(tmp_path))
-    assert installed == ["core", "plugins/engines/one"]
+    assert installed == ["core", "plugins/engines/one", "testing"]
 
 
 def test_pip_settings_of_a_user_do_not_redirect_the_installation(tmp_path: Path) -> None:

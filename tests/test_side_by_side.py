@@ -26,7 +26,7 @@ def serve() -> Iterator[Serve]:
 
     def started(*options: str) -> str:
         port = free_port()
-        command = [sys.executable, "-m", "tokenbench.testing.server", "--port", str(port)]
+        command = [sys.executable, "-m", "tokenbench_testing.server", "--port", str(port)]
         server = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
         servers.append(server)
         wait_for(server, "listening")

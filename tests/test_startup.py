@@ -89,3 +89,17 @@ def test_registration_imports_no_driver(kind: str) -> None:
     assert any(name.startswith("tokenbench_") for name in modules)
     used_by_core = {"asyncio", "pluggy"}
     assert not (HEAVY - used_by_core) & modules
+
+
+def test_a_run_imports_what_it_uses(bench) -> None:
+    """pyarrow imports pandas for lists, 0.5 s, where some other package has brought it."""
+    asked = ("--engine", "scripted", "--hardware", "cpu", "--requests", "4", "--allow-invalid")
+    done = bench("run", *asked, PYTHONPROFILEIMPORTTIME="1")
+    assert done.code == 0, done.err
+    imported = {
+        line.rpartition("|")[2].strip().partition(".")[0]
+        for line in done.err.splitlines()
+        if line.startswith("import time:")
+    }
+    assert "pyarrow" in imported
+    assert not imported & {"pandas", "torch", "lm_eval", "transformers", "datasets"}

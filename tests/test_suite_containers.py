@@ -1,4 +1,5 @@
-"""Every value of every suite here, replaced by each kind of container and scalar in turn.
+"""Every value of the suites here, replaced by each kind of container and scalar in turn; what
+stands at the same place in several of them, in the first.
 
 A suite that cannot be meant is refused with file, line and path; none is read in part, none is a
 bug, and no value is dropped silently.
@@ -7,7 +8,9 @@ bug, and no value is dropped silently.
 from __future__ import annotations
 
 import copy
+import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import attrs
 import pytest
 import yaml
+from test_docs import MODEL
 from tests_bench import SITE
 
 from tokenbench.api import UsageError
@@ -23,6 +27,7 @@ from tokenbench.plan.resolve import resolve
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.plugins.registry import PluginRegistry
 from tokenbench.suite.places import Places
+from tokenbench.suite.schema import Suite
 from tokenbench.suite.structure import read_suite, structure
 from tokenbench.suite.yaml_lines import Document
 
@@ -84,35 +89,51 @@ WRONG: dict[str, Any] = {
 }
 
 # Values that are meant, by path with * for each index: patterns.
-_FLAG, _VARIABLE = r"deployments\*\.flags\.--\w", r"deployments\*\.environment\.\w"
+_ROLE = r"deployments\*\.roles\.\w+"
+_FLAG = rf"(deployments\*(\.pools\*)?|{_ROLE})\.flags\.--[\w.-]+"
+_VARIABLE = r"deployments\*\.environment\.\w"
 _OPTIONS = r"workloads\*\.random|evals\*\.demo|reporters\*\.files|deployments\*\.engine\.llamacpp"
+_ENGINES = r"deployments\*(\.pools\*)?\.engine\.(dynamo|vllm|sglang|trtllm|tinypools)"
+_USED = r"use\*\.mooncake"
+_ADDRESSES = r"deployments\*\.launcher\.ssh\.addresses"
 # Fields of a request's body are the server's business.
 _OPENAI = r"deployments\*\.engine\.openai"
 _BODY = rf"{_OPENAI}\.extra_body\.[\w.*]+"
 FINE = {
-    "mapping": rf"deployments\*\.(flags|environment)|{_OPENAI}\.extra_body|{_BODY}",
-    "empty mapping": rf"{_OPENAI}\.(extra_body|headers|headers_env)|{_BODY}|{_OPTIONS}|load"
+    "mapping": rf"{_FLAG}|deployments\*\.(pools\*\.)?(flags|environment)|{_BODY}"
+    rf"|{_OPENAI}\.extra_body|{_ROLE}\.(flags|environment)",
+    "empty mapping": rf"{_FLAG}|{_OPENAI}\.(extra_body|headers|headers_env)|{_BODY}|{_OPTIONS}|load"
+    r"|telemetry|deployments\*\.roles|accuracy|accuracy\.minimum|deployments\*\.pools\*\.flags"
     r"|load\.repeats|certification(\.client_cpu_share)?"
-    r"|deployments\*\.(flags|environment|topology|pools\*|pools\*\.topology)",
+    r"|deployments\*\.(flags|environment|topology|pools\*|pools\*\.topology)"
+    rf"|{_ADDRESSES}|{_ENGINES}|{_ROLE}(\.(flags|environment))?|{_USED}",
     "list": rf"{_FLAG}|{_BODY}",
     "empty list": rf"{_FLAG}|{_BODY}|requires|use|reporters|evals|workloads|deployments\*\.pools"
-    r"|load\.rate|certification\.precision_metrics",
+    r"|gates|load\.speed|load\.rate|certification\.precision_metrics|telemetry\.watch|deployments\*\.devices",
     "nested list": _BODY,
     "list of mappings": _BODY,
-    "string": rf"{_FLAG}\*?|{_VARIABLE}|name|{_OPENAI}\.(model|headers\.[\w-]+)|{_BODY}",
+    "string": rf"{_FLAG}\*?|{_VARIABLE}|{_ADDRESSES}\.[\w.:]+|name|{_BODY}"
+    rf"|{_OPENAI}\.(model|headers\.[\w-]+)"
+    rf"|{_ENGINES}\.((attention|moe|all2all)_backend|quantization)",
     "number": rf"{_FLAG}\*?|{_BODY}",
-    "true": rf"{_FLAG}\*?|{_BODY}|load\.prefix_caching",
-    "null": rf"{_FLAG}|{_BODY}|{_OPTIONS}|seed|deployments\*\.(model|weights|port)"
+    "true": rf"{_FLAG}\*?|{_BODY}|load\.prefix_caching|load\.prime_cache|accuracy\.canaries"
+    rf"|load\.begin_inside|{_ENGINES}\.attention_dp_balance",
+    "null": rf"{_FLAG}|{_BODY}|{_OPTIONS}|seed|telemetry\.watch|deployments\*\.(model|weights|port)"
     r"|evals\*\.demo\.limit|deployments\*\.engine\.llamacpp\.\w+"
     r"|load\.(concurrency|trace|server_concurrency|slo|find"
-    r"|repeats|duration_s|requests|requests_per_concurrency)|load\.find\.highest"
-    r"|certification\.client_cpu_share\.invalid",
+    r"|repeats|duration_s|requests|sessions|requests_per_concurrency)|load\.find\.highest"
+    r"|certification\.client_cpu_share\.invalid"
+    rf"|deployments\*\.pools\*\.(hardware|engine)|{_ENGINES}(\.\w+)?"
+    rf"|{_USED}(\.\w+)?",
 }
 
 
 @pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that the documents name for keys."""
+def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variables that the documents name for keys, and the folder of a model."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-model").mkdir()
+    (tmp_path / "my-model/config.json").write_text(json.dumps(MODEL))
     for name in ("MY_KEY", "AZURE_KEY"):
         monkeypatch.setenv(name, "key-of-a-test")
 
@@ -124,7 +145,7 @@ def _suites() -> Iterator[tuple[str, str]]:
         for number, text in enumerate(
             re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
         ):
-            if "deployments:" in text:
+            if "deployments:" in text and "engine: tinypools" not in text:  # An example's.
                 yield f"{page.name}-{number}", text
     yield from (("other", OTHER), ("search", SEARCH), ("ramp", RAMP))
 
@@ -139,6 +160,21 @@ def _nodes(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         items = data.items() if isinstance(data, dict) else enumerate(data)
         for key, value in items:
             yield from _nodes(value, (*path, key))
+
+
+def _place(path: tuple[Any, ...]) -> str:
+    """The path with * for each index."""
+    return re.sub(r"\[\d+\]", "*", _written(path))
+
+
+def _first_of_each(taken: set[str], data: Any) -> list[tuple[Any, ...]]:
+    """The first path to each place that is not yet taken."""
+    first: dict[str, tuple[Any, ...]] = {}
+    for path in _nodes(data):
+        if path and _place(path) not in taken:
+            first.setdefault(_place(path), path)
+    taken.update(first)
+    return list(first.values())
 
 
 def _replaced(data: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -157,6 +193,10 @@ def _written(path: tuple[Any, ...]) -> str:
     return "".join(parts).removeprefix(".")
 
 
+_TAKEN: set[str] = set()
+PATHS = {name: _first_of_each(_TAKEN, yaml.safe_load(text)) for name, text in SUITES.items()}
+
+
 @attrs.frozen
 class Planner:
     """`bench plan` of a file's data with one value replaced, in this process."""
@@ -166,7 +206,11 @@ class Planner:
 
     def plan(self, document: Document) -> None:
         """Plan a file."""
-        make_plan(resolve(structure(document), self.plugins, Places(document)), self.plugins)
+        make_plan(
+            resolve(structure(document), self.plugins, Places(document)),
+            self.plugins,
+            by_catalogue=True,
+        )
 
     def fault(self, path: tuple[Any, ...], kind: str) -> str | None:
         """What is wrong with the answer to a value of that kind at `path`."""
@@ -179,7 +223,7 @@ class Planner:
         except UsageError as error:
             told = self._is_told(error.message, written) and error.hint
             return None if told else f"{written}: {kind}: {error.message}"
-        meant = re.fullmatch(FINE.get(kind, "-"), re.sub(r"\[\d+\]", "*", written))
+        meant = re.fullmatch(FINE.get(kind, "-"), _place(path))
         return None if meant else f"{written}: {kind} is accepted"
 
     def _is_told(self, message: str, path: str) -> bool:
@@ -193,7 +237,12 @@ class Planner:
         line, told = int(found[1]), found[2] or ""
         if told.startswith(path):
             return line == lines[path]
-        return line == lines[told] and (path.startswith(told) or told.startswith("load."))
+        # Pools are wrong together: a role without its counterpart, or more than fits.
+        pools = "].pools" in path and re.search(r"\]\.(pools|engine)", told) is not None
+        # So are an engine and a topology into which the model does not fit.
+        fits = "].topology" in path and told.endswith("].engine")
+        above = path.startswith(told) or told.startswith("load.")
+        return line == lines[told] and (above or pools or fits)
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -204,13 +253,20 @@ def test_wrong_values_are_refused_with_file_line_and_path(
     monkeypatch.syspath_prepend(str(SITE))
     (tmp_path / "trace").write_text("0\n1\n2\n")
     file = tmp_path / "suite.yaml"
-    file.write_text(SUITES[name].replace("TRACE", str(tmp_path / "trace")))
+    text = SUITES[name].replace("TRACE", str(tmp_path / "trace"))
+    file.write_text(re.sub(r"/opt/\w+/bin/python", sys.executable, text))
     document = read_suite(file)[1]
     planner = Planner(document, PluginInstances(PluginRegistry()))
     planner.plan(document)
-    faults = [planner.fault(path, kind) for path in _nodes(document.data) if path for kind in WRONG]
-    assert len(faults) > 50
+    faults = [planner.fault(path, kind) for path in PATHS[name] for kind in WRONG]
     assert not list(filter(None, faults)), "\n".join(filter(None, faults))
+
+
+def test_all_sections_of_a_suite_are_there() -> None:
+    """Otherwise the test above would look at less than it says."""
+    sections = {place.partition(".")[0].rstrip("*") for place in _TAKEN}
+    assert sections >= {field.name for field in attrs.fields(Suite)} - {"version"}
+    assert len(_TAKEN) > 100
 
 
 @pytest.mark.parametrize("kind", [*WRONG, "nothing", "text"])

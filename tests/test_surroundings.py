@@ -66,7 +66,7 @@ def test_ordinary_surroundings(bench) -> None:
     done = _program(
         bench,
         *("run", "--engine", "scripted:codec=scripted-lines", "--allow-invalid", *QUICK),
-        *("--concurrency", "80", "--requests", "80", "--eval", "demo:limit=2"),
+        *("--concurrency", "80", "--requests", "80", "--eval", "demo:limit=2", "--no-canaries"),
         cwd=folder,
         env=environment,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (72, hard)),
@@ -334,7 +334,7 @@ def test_ctrl_c_while_prompts_are_made(bench) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a complete run with two points and an eval."""
     made = Bench(tmp_path_factory.mktemp("finished"), "finished")
-    done = _program(made, *SHORT, "--concurrency", "1,2", "--eval", "demo:limit=2")
+    done = _program(made, *SHORT, "--concurrency", "1,2", "--eval", "demo:limit=2", "--no-canaries")
     assert done.returncode == 0, done.stderr
     return made.run_directory
 

@@ -78,7 +78,7 @@ def test_a_server_that_starts_is_waited_for(bench) -> None:
 def test_a_server_that_dies_ends_the_run(bench) -> None:
     """Exit code 5 soon, few connects, and the first level is kept."""
     port = free_port()
-    command = [sys.executable, "-m", "tokenbench.testing.server", "--port", str(port)]
+    command = [sys.executable, "-m", "tokenbench_testing.server", "--port", str(port)]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(server, "listening")
     engine = f"openai:base_url=http://127.0.0.1:{port},model=m"

@@ -50,10 +50,11 @@ class Done:
 
 @attrs.define
 class Bench:
-    """Starts `bench` in a folder, with the test plugins installed."""
+    """Starts `bench` in a folder, with the test plugins installed. `prefix` stands before it."""
 
     folder: Path
     mark: str
+    prefix: tuple[str, ...] = ()
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a command. The mark identifies its processes."""
@@ -63,7 +64,7 @@ class Bench:
     def start(self, *args: str, **more: str) -> subprocess.Popen[str]:
         """Start it and return."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tokenbench.cli.main", *args],
+            [*self.prefix, sys.executable, "-m", "tokenbench.cli.main", *args],
             cwd=self.folder,
             env=self.environment(**more),
             stdout=subprocess.PIPE,

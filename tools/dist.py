@@ -1,8 +1,9 @@
 """Build every distribution and test the wheels: ``make dist``. Nothing is uploaded.
 
-Sdists and wheels of ``core``, ``plugins/*/*`` and the meta-package go to ``dist/``. The core has
-two wheels: one with the C extension and a pure one. Each is installed with all other wheels and the
-pinned requirements in a clean environment, where every plugin must load; the demo runs once.
+Sdists and wheels of ``core``, ``testing``, ``plugins/*/*`` and the meta-package go to ``dist/``.
+The core has two wheels: one with the C extension and a pure one. Each is installed with all plugins
+and the pinned requirements in a clean environment, where every plugin must load; the demo runs
+once. The conformance kit is installed after that: a run does not need it.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ def main() -> None:
     (pure,) = DIST.glob("*-py3-none-any.whl")
     _build(ROOT / "core")
     (compiled,) = DIST.glob("*-cp311-abi3-*.whl")
-    for folder in (*plugins, ROOT / "meta"):
+    for folder in (ROOT / "testing", *plugins, ROOT / "meta"):
         _build(folder)
     made = sorted(DIST.iterdir())
     _run(sys.executable, "-m", "twine", "check", "--strict", *map(str, made))
-    others = [file for file in made if file.suffix == ".whl" and file not in (pure, compiled)]
+    wheels = [file for file in made if file.suffix == ".whl"]
+    (kit,) = DIST.glob("tokenbench_testing-*.whl")
+    others = [file for file in wheels if file not in (pure, compiled, kit)]
     for core, path in ((pure, "python"), (compiled, "compiled")):
         with tempfile.TemporaryDirectory() as scratch:
-            _check(Path(scratch), [core, *others], path)
-    print(f"{len(others) + 2} wheels and {len(plugins) + 2} sdists in {DIST.name}/")
+            _check(Path(scratch), [core, *others], kit, path)
+    print(f"{len(wheels)} wheels and {len(made) - len(wheels)} sdists in {DIST.name}/")
 
 
 def _build(folder: Path, *, pure: bool = False) -> None:
@@ -44,8 +47,10 @@ def _build(folder: Path, *, pure: bool = False) -> None:
     _run(*command, str(folder), env={**os.environ, "TOKENBENCH_PURE": "1" if pure else ""})
 
 
-def _check(scratch: Path, wheels: list[Path], path: str) -> None:
-    """Install `wheels` away from the checkout and use them; `path` is the expected request path."""
+def _check(scratch: Path, wheels: list[Path], kit: Path, path: str) -> None:
+    """Install `wheels` away from the checkout and use them, then the kit; `path` is the expected
+    request path.
+    """
     venv.create(scratch / "env", with_pip=True)
     python, bench = (str(scratch / "env" / "bin" / name) for name in ("python", "bench"))
     pip = (python, "-m", "pip", "--disable-pip-version-check", "-qq", "install", "--no-deps")
@@ -70,6 +75,8 @@ def _check(scratch: Path, wheels: list[Path], path: str) -> None:
     if path == "compiled":
         shutil.copy(ROOT / "suites" / "demo.yaml", scratch)
         subprocess.run([bench, "run", "demo.yaml"], cwd=scratch, check=True)
+    _run(*pip, str(kit))
+    print(_run(bench, "plugins", "check", "random", cwd=scratch).splitlines()[-1], flush=True)
 
 
 def _run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:

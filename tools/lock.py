@@ -1,12 +1,14 @@
 """Pin every third-party package with its hashes: ``make lock``.
 
-Reads the dependencies of ``core`` and ``plugins/*/*`` and the dependency groups of the root
-``pyproject.toml``, and writes, valid for every supported Python:
+Reads the dependencies of ``core``, ``testing`` and ``plugins/*/*`` and the dependency groups of the
+root ``pyproject.toml``, and writes, valid for every supported Python:
 
 * ``requirements/build.txt``: build backends, for our distributions and third-party sdists;
 * ``requirements/run.txt``: what ``bench run`` needs, with the extras that a plugin lists in
   ``[tool.tokenbench.lock] run-extras``;
-* ``requirements/dev.txt``: the same pins, all extras, and the development tools.
+* ``requirements/dev.txt``: the same pins, all extras, what the kit needs, and the development
+  tools;
+* ``requirements/browser.txt``: what tests in a browser need besides.
 
 Packages that a plugin lists in ``[tool.tokenbench.lock] no-deps`` are pinned without their
 dependencies. Existing pins are kept. Arguments are passed to uv: ``tools/lock.py --upgrade``.
@@ -29,13 +31,15 @@ _NAME = re.compile(r"^[A-Za-z0-9_.-]+")
 
 
 def main() -> None:
-    """Write the three files."""
+    """Write the four files."""
     groups = _read(ROOT / "pyproject.toml")["dependency-groups"]
     run, extras, no_deps = _gather()
     alone = _compile(no_deps, "run.txt", "--no-deps")
     _write("run.txt", _compile(run, "run.txt") + alone)
     dev = {*run, *extras, *groups["dev"]}
     _write("dev.txt", _compile(dev, "dev.txt", "-c", str(PINS / "run.txt")) + alone)
+    browser = set(groups["browser"])
+    _write("browser.txt", _compile(browser, "browser.txt", "-c", str(PINS / "dev.txt")))
     build = set(groups["build"])
     _write("build.txt", _compile(build, "build.txt", "-c", str(PINS / "dev.txt")))
 
@@ -43,7 +47,7 @@ def main() -> None:
 def _gather() -> tuple[set[str], set[str], set[str]]:
     """Requirements of a run, those of the other extras, and those to pin without dependencies."""
     run: set[str] = set()
-    extras: set[str] = set()
+    extras = set(_read(ROOT / "testing" / "pyproject.toml")["project"]["dependencies"])
     alone: set[str] = set()
     for file in (ROOT / "core" / "pyproject.toml", *ROOT.glob("plugins/*/*/pyproject.toml")):
         data = _read(file)

@@ -1,6 +1,6 @@
 """The pages of the conformance kit: what an author gives, what a plugin implements, every check.
 
-All of it is read from the code: the base classes of `tokenbench.testing`, the protocols and specs
+All of it is read from the code: the base classes of `tokenbench_testing`, the protocols and specs
 of `tokenbench.api`, and the docstrings of the checks.
 """
 
@@ -20,8 +20,8 @@ from reference_text import markdown, table
 from tokenbench import api
 from tokenbench.api import hookspecs
 from tokenbench.plugins.kinds import KINDS, Kind
-from tokenbench.testing import cases
-from tokenbench.testing.kit import KitCheck, all_checks, checks_of
+from tokenbench_testing import cases
+from tokenbench_testing.kit import KitCheck, all_checks, checks_of
 
 _LEVELS = (
     ("0", "package and import", "`bench plugins check`, pytest"),
@@ -86,7 +86,7 @@ def _overview() -> Iterator[str]:
 
 def _kind_page(kind: Kind) -> Iterator[str]:
     yield f"# The conformance kit: {kind.name}"
-    yield f"`tokenbench.testing.{_kit(kind.name).__name__}`. {markdown(_kit(kind.name))}"
+    yield f"`tokenbench_testing.{_kit(kind.name).__name__}`. {markdown(_kit(kind.name))}"
     yield "## In the test class"
     yield "`name` is required, `options` and `known_failures` are as [for every kind](../kit.md)."
     if data_of(kind.name):

@@ -13,8 +13,9 @@ def markdown(documented: Any) -> str:
     text = (inspect.getdoc(documented) or "") + "\n"
     text = re.sub(r"(?m)::\n\n((?:    .*\n|\n)+)", _code, text)
     text = re.sub(r"(?m)^=[= ]+=\n((?:.*\n)*?)=[= ]+=(?=\n|$)", _symbols, text)
-    text = re.sub(r"(?m)^(Args|Raises|Returns):\n((?:    .*(?:\n|$))+)", _arguments, text)
-    text = re.sub(r":(?:class|meth|func):`~?([^`]+)`", r"`\1`", text)
+    section = r"(?m)^(Args|Attributes|Raises|Returns):\n((?:    .*(?:\n|$))+)"
+    text = re.sub(section, _arguments, text)
+    text = re.sub(r":(?:class|meth|func|data|mod):`[~.]?([^`]+)`", r"`\1`", text)
     return re.sub(r"(?<!`)``(?!`)", "`", text).strip()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 import attrs
 
@@ -18,24 +19,26 @@ from tokenbench.api import (
     Dialect,
     Engine,
     EngineCapabilities,
-    EngineContext,
     EngineRequest,
     EngineSpec,
     FrozenMap,
     HttpRequest,
     LaunchPlan,
+    MetricsPage,
     ModelSpec,
+    PluginContext,
     ProcessSpec,
-    Server,
+    ServerClient,
     StreamEvent,
     Target,
     TextPrompt,
     Turn,
     Weights,
     hookimpl,
+    merge_pages,
     option,
     options,
-    parse_prometheus,
+    parse_metrics,
 )
 
 
@@ -53,7 +56,7 @@ _chatter()
 class ScriptedOptions:
     """Options of the scripted engine."""
 
-    script: str = option(default="", help="options of tokenbench.testing.server, spaces between")
+    script: str = option(default="", help="options of tokenbench_testing.server, spaces between")
     start_timeout_s: float = option(default=20.0, help="time limit of the start", unit="s")
     codec: str = option(default=COMPLETIONS, help="codec: an OpenAI one, or scripted-lines")
     dies: bool = option(default=False, help="the process ends at once")
@@ -69,7 +72,7 @@ class Scripted(Engine):
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """One process."""
         _chatter()
-        argv = (sys.executable, "-P", "-m", "tokenbench.testing.server", "--port", "{port:http}")
+        argv = (sys.executable, "-P", "-m", "tokenbench_testing.server", "--port", "{port:http}")
         if self._options.dies:
             argv = ("sh", "-c", "echo out of memory, says the engine; exit 3")
         needed = {"SCRIPTED_CONTEXT": str(request.needs.context_tokens)}
@@ -83,28 +86,28 @@ class Scripted(Engine):
         """Text completions."""
         return Dialect(codecs=(self._options.codec,), ignore_eos=True)
 
-    def version(self, server: Server) -> str | None:
+    def version(self, server: ServerClient) -> str | None:
         """The server's response."""
         return server.get("/version").text
 
-    def quiescent(self, server: Server) -> bool | None:
+    def quiescent(self, server: ServerClient) -> bool | None:
         """No requests in flight."""
-        return parse_prometheus(server.get("/metrics").text)["scripted_running"] == 0
+        return parse_metrics(server.get("/metrics").text).sum("scripted_running") == 0
 
-    def counters(self, text: str) -> Counters:
+    def counters(self, pages: Sequence[MetricsPage]) -> Counters:
         """From the server's metrics page."""
-        page = parse_prometheus(text)
+        page = merge_pages(pages)
         return Counters(
-            prompt_tokens=page.get("scripted_prompt_tokens_total"),
-            generated_tokens=page.get("scripted_generated_tokens_total"),
-            cached_prompt_tokens=page.get("scripted_cached_prompt_tokens_total"),
+            prompt_tokens=page.sum("scripted_prompt_tokens_total"),
+            generated_tokens=page.sum("scripted_generated_tokens_total"),
+            cached_prompt_tokens=page.sum("scripted_cached_prompt_tokens_total"),
         )
 
 
 class Wrapping(Scripted):
     """An orchestrator that runs the worker of another engine."""
 
-    def __init__(self, options: ScriptedOptions, context: EngineContext) -> None:
+    def __init__(self, options: ScriptedOptions, context: PluginContext) -> None:
         super().__init__(options)
         self._context = context
 
@@ -140,7 +143,7 @@ class Lines(Codec):
 @hookimpl
 def bench_register_codecs():  # noqa: ANN201
     """The codec."""
-    return [CodecSpec(name=Lines.name, summary="JSON lines", factory=Lines)]
+    return [CodecSpec(name=Lines.name, summary="JSON lines", factory=lambda *_: Lines())]
 
 
 @hookimpl
@@ -168,7 +171,7 @@ def bench_register_engines():  # noqa: ANN201
             summary="wraps the worker of another engine",
             options=ScriptedOptions,
             factory=Wrapping,
-            capabilities=EngineCapabilities(counters=True, wraps=("server",)),
+            capabilities=EngineCapabilities(counters=True),
         ),
         EngineSpec(
             name="accelerated",

@@ -1,15 +1,9 @@
-"""A third party's chip with every field of a SKU, and an engine that runs on nothing else.
+"""A third party's chip with every field of a SKU, and an engine that runs on nothing else."""
 
-``THIRDCHIP_DEVICES`` is how many chips this machine has.
-"""
-
-import os
 from collections.abc import Sequence
 
 from tokenbench import api
 
-PROBES: list[str] = []
-"""One entry for each call of `probe`."""
 _PRICE_LIST = "third's price list"
 
 X1 = api.Sku(
@@ -57,13 +51,8 @@ class ThirdChip(api.Hardware):
     def catalogue(self) -> Sequence[api.Sku]:
         return (X1,)
 
-    def probe(self) -> api.Probe:
-        PROBES.append("probe")
-        found = range(int(os.environ.get("THIRDCHIP_DEVICES", "0")))
-        devices = [api.DeviceInfo(index=i, name="Third X1 OAM", sku=X1.name) for i in found]
-        if not devices:
-            return api.Probe(reason="no /dev/third0", hint="load the driver of the X1")
-        return api.Probe(devices=tuple(devices))
+    def program(self) -> api.NodeProgram:
+        return api.NodeProgram(module="thirdchip_node")
 
 
 class ThirdEngine(api.Engine):
@@ -77,7 +66,7 @@ class ThirdEngine(api.Engine):
 
 @api.hookimpl
 def bench_register_hardware() -> list[api.HardwareSpec]:
-    return [api.HardwareSpec(name="thirdchip", summary="X1", factory=lambda _: ThirdChip())]
+    return [api.HardwareSpec(name="thirdchip", summary="X1", factory=lambda *_: ThirdChip())]
 
 
 @api.hookimpl
