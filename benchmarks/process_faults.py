@@ -150,7 +150,7 @@ class Run:
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (folder / "environ").read_bytes():
-                    words = (folder / "cmdline").read_bytes().decode().split("\0")
+                    words = os.fsdecode((folder / "cmdline").read_bytes()).split("\0")
                     if any(words):
                         found[int(folder.name)] = words
         return found

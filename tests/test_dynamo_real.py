@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from processes import marked
 
 if TYPE_CHECKING:
     from tests_bench import Bench, Done
@@ -190,18 +191,12 @@ def _victim(bench: Bench) -> int:
             break
         time.sleep(0.05)
     time.sleep(1.0)
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (folder / "environ").read_bytes()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        mark = f"TOKENBENCH_TEST_MARK={bench.mark}".encode()
-        words = command.split(b"\0")
-        if mark in environment and b"dynamo.mocker" in words and b"prefill" in words:
-            # The supervisor's command line holds that of its command.
-            found.append((words.index(b"dynamo.mocker"), int(folder.name)))
+    # The supervisor's command line holds that of its command.
+    found = [
+        (words.index("dynamo.mocker"), pid)
+        for pid, words in marked(bench.mark).items()
+        if "dynamo.mocker" in words and "prefill" in words
+    ]
     least = min(position for position, _ in found)
     return max(pid for position, pid in found if position == least)
 

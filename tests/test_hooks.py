@@ -80,7 +80,7 @@ def bench_run_finished(event):
         except OSError:
             continue
         if mine and int(folder.name) != os.getpid():
-            others.append((folder / "cmdline").read_text())
+            others.append((folder / "cmdline").read_text(errors="replace"))
     more = {"state": event.state, "on_disk": state, "exit_code": event.exit_code}
     _note("bench_run_finished", event, running=[o for o in others if o], **more)
 '''

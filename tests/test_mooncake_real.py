@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from processes import marked
 
 if TYPE_CHECKING:
     from tests_bench import Bench
@@ -100,17 +101,11 @@ def _scripted(bench: Bench, python: Path, *, duration_s: float, **options: Any) 
 def _processes(bench: Bench, text: str) -> list[Path]:
     """Folders in /proc of the test's processes with this text in their command line."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            mine = (
-                f"TOKENBENCH_TEST_MARK={bench.mark}".encode() in (folder / "environ").read_bytes()
-            )
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
+    for pid, words in marked(bench.mark).items():
+        command = " ".join(words)
         # Supervisors have the command that they run among their own arguments.
-        if mine and text in command and "supervisor" not in command and "agent" not in command:
-            found.append(folder)
+        if text in command and "supervisor" not in command and "agent" not in command:
+            found.append(Path(f"/proc/{pid}"))
     return found
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from processes import marked
 
 if TYPE_CHECKING:
     from tests_bench import Bench
@@ -197,14 +198,8 @@ def test_data_parallel_replicas(bench: Bench, sglang: Path) -> None:
 
 
 def _processes(bench: Bench) -> Iterator[tuple[int, str]]:
-    mark = f"TOKENBENCH_TEST_MARK={bench.mark}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_bytes():
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                yield int(folder.name), command
-        except OSError:
-            continue
+    for pid, words in marked(bench.mark).items():
+        yield pid, " ".join(words)
 
 
 def _server(bench: Bench) -> int | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from processes import marked
 
 if TYPE_CHECKING:
     from tests_bench import Bench, Done
@@ -197,18 +198,10 @@ def test_a_model_that_is_not_there(bench: Bench, python: Path) -> None:
 
 def _server(bench: Bench) -> int | None:
     """The process of the server, not that of its supervisor."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            marked = (
-                f"TOKENBENCH_TEST_MARK={bench.mark}".encode() in (folder / "environ").read_bytes()
-            )
-        except OSError:
-            continue
-        # python -m transformers.cli.transformers serve ...
-        if marked and words[1:3] == [b"-m", _SERVER]:
-            return int(folder.name)
-    return None
+    # python -m transformers.cli.transformers serve ...
+    return next(
+        (pid for pid, words in marked(bench.mark).items() if words[1:3] == ["-m", _SERVER]), None
+    )
 
 
 def _wait_for(what: Any, seconds: float = 300.0) -> Any:

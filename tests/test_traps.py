@@ -12,10 +12,10 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import marked
 from tests_bench import measured
 
 pytestmark = pytest.mark.serial
@@ -136,17 +136,9 @@ def _starve(bench: Any, process: subprocess.Popen[str]) -> str:
 
 
 def _workers(bench: Any) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            mine = f"TOKENBENCH_TEST_MARK={bench.mark}".encode()
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-            # Not their supervisors, which have the same arguments at the end.
-            if command[1:4] != [b"-P", b"-m", b"tokenbench.load.worker"]:
-                continue
-            if mine in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
+    # Not their supervisors, which have the same arguments at the end.
+    start = ["-P", "-m", "tokenbench.load.worker"]
+    return [pid for pid, words in marked(bench.mark).items() if words[1:4] == start]
 
 
 def test_saturated_client(bench) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from processes import marked
 
 SITE = Path(__file__).resolve().parent / "site"
 SUITE = """version: 1
@@ -90,19 +91,7 @@ class Bench:
 
     def left_running(self) -> list[str]:
         """Command lines of processes with the mark."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if (
-                    f"TOKENBENCH_TEST_MARK={self.mark}".encode()
-                    in (folder / "environ").read_bytes()
-                ):
-                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    if command:
-                        found.append(command)
-            except OSError:
-                continue
-        return found
+        return [" ".join(words) for words in marked(self.mark).values()]
 
     def all_gone(self, seconds: float = 10.0) -> bool:
         """Whether every process ends within `seconds`."""

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
+from processes import arguments
 
 HERE = Path(__file__).resolve().parent
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -73,7 +74,7 @@ class Host:
         found = {}
         for pid in inside({namespace(self.pid, "pid")}, "pid"):
             with contextlib.suppress(OSError):
-                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                line = " ".join(arguments(pid))
                 if line and pid != self.pid and "[listener]" not in line:
                     found[pid] = line.strip()
         return found

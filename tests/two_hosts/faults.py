@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+from processes import marked
 
 from . import HERE, Host, Hosts
 
@@ -102,14 +103,7 @@ class Run:
 
     def here(self) -> dict[int, str]:
         """Its processes on this machine."""
-        found = {}
-        mark = f"TOKENBENCH_TEST_MARK={self.mark}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                if line and mark in (folder / "environ").read_bytes():
-                    found[int(folder.name)] = line
-        return found
+        return {pid: " ".join(words) for pid, words in marked(self.mark).items()}
 
     def on_hosts(self) -> dict[int, str]:
         """The processes of both hosts."""
@@ -203,7 +197,7 @@ def _ancestors(pid: int | None) -> list[int]:
     while pid:
         found.append(pid)
         try:
-            text = Path(f"/proc/{pid}/stat").read_text()
+            text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         except OSError:
             break
         pid = int(text.rpartition(")")[2].split()[1])

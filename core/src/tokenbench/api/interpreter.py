@@ -39,6 +39,7 @@ def installed_version(python: str, distribution: str) -> str | None:
             (path, "-c", _ASK, distribution),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_TIMEOUT_S,
             cwd="/",
             env={**os.environ, "PYTHONSAFEPATH": "1"},

@@ -40,7 +40,12 @@ def _host_name(options: SshOptions, target: Destination) -> str:
     command = (*ssh_options(options, target), "-G", "--", target.host)
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_LIMIT_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(
