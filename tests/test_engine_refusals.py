@@ -57,6 +57,28 @@ _POOLS = "[{role: prefill, topology: {tp: 8}}, {role: decode, topology: {tp: 8}}
             ),
             "the engine 'trtllm' does not run on 'amd'",
         ),
+        # PCIe without NVLink, and no network of it in the catalogue.
+        (
+            (
+                "{engine: sglang, model: llama-3.3-70b, weights: fp8, hardware: rtx6000pro:16, "
+                "topology: {tp: 16}}"
+            ),
+            (
+                r"topology: tp16 needs 16 accelerators for one server, but a scale-up domain of "
+                r"rtx6000pro has 8, and no scale-out network"
+            ),
+        ),
+        (
+            (
+                "{engine: dynamo, model: deepseek-r1-0528, weights: nvfp4, hardware: gb200:148, "
+                "pools: [{role: prefill, topology: {tp: 4}}, "
+                "{role: decode, topology: {attention_dp: 144, ep: 144, dp: 144}}]}"
+            ),
+            (
+                r"pools\[1\]\.topology: \S+ needs 144 accelerators for one server, but a scale-up "
+                r"domain of gb200 has 72"
+            ),
+        ),
     ],
 )
 def test_what_an_engine_lacks_is_refused_with_the_reason(

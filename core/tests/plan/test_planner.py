@@ -113,6 +113,7 @@ class FakePlugins:
         self.thresholds: tuple[AccuracyThreshold, ...] = ()
         self.made: Engine = Wrapping()
         self.log = ""
+        self.links: dict[str, Any] = {"accelerators_per_host": 8, "scale_out_link": "Ethernet"}
         self.accelerated = True
         self.registry = SimpleNamespace(
             names=lambda kind: ("m", "cpu", "gpus"), implementations=lambda hook: ()
@@ -174,7 +175,7 @@ class FakePlugins:
                     source="s",
                     date="d",
                     aliases=("some cpu",),
-                    accelerators_per_host=8,
+                    **self.links,
                 ),
             ),
         )
@@ -418,6 +419,31 @@ def test_experts_over_hosts_where_the_engine_spreads_them() -> None:
     plugins = FakePlugins(axes=("tp", "ep"), wide_ep=True)
     (deployment,) = _plan(_suite(topology=Topology(tp=4, ep=16)), plugins).deployments
     assert deployment.request.hardware.count == 16
+
+
+@pytest.mark.parametrize(
+    ("links", "refused"),
+    [
+        ({"scale_up_size": 8}, True),
+        ({"accelerators_per_host": 8}, True),
+        ({"scale_up_size": 8, "scale_out_bandwidth_bytes_s": 0.0}, True),
+        ({"scale_up_size": 8, "scale_out_bandwidth_bytes_s": 50e9}, False),
+        ({"scale_up_size": 8, "scale_out_link": "Ethernet"}, False),
+        ({"scale_up_size": 16, "accelerators_per_host": 8}, False),
+        ({}, False),
+    ],
+)
+def test_one_server_over_scale_up_domains(links: dict[str, Any], refused: bool) -> None:
+    """Only with a network between them; where no size is known, nothing is."""
+    plugins = FakePlugins()
+    plugins.links = links
+    suite = _suite(topology=Topology(tp=16))
+    if not refused:
+        assert _plan(suite, plugins).deployments[0].request.hardware.count == 16
+        return
+    with pytest.raises(UsageError, match=r"sku has 8, and no scale-out network") as caught:
+        _plan(suite, plugins)
+    assert caught.value.message.startswith("deployments[0].topology: tp16 needs 16 accelerators")
 
 
 def test_an_engine_for_accelerators_is_never_planned_for_a_cpu(monkeypatch) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tokenbench.api import EngineCapabilities, EngineRequest, EngineSpec, LaunchPlan, UsageError
+from tokenbench.api import (
+    EngineCapabilities,
+    EngineRequest,
+    EngineSpec,
+    LaunchPlan,
+    Sku,
+    Topology,
+    UsageError,
+)
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest
@@ -89,27 +97,46 @@ def _reason(declared: EngineCapabilities, name: str) -> str:
     return f": {declared.lacks[name]}" if name in declared.lacks else ""
 
 
-def check_experts(
+def check_spread(
     request: EngineRequest, deployment: ResolvedDeployment, spec: EngineSpec, places: Places
 ) -> None:
-    """Check that experts are spread over several hosts only where the engine does that.
+    """Check that the accelerators of each server are connected, and that experts are spread over
+    several hosts only where the engine does that.
 
     Raises:
-        UsageError: it does not.
+        UsageError: they are not, or it does not.
     """
-    declared = spec.capabilities
     for index, pool in enumerate(request.layout.pools):
         chip = (pool.hardware or request.hardware).chip
-        here = None if chip is None else chip.accelerators_per_host
-        ep = pool.topology.degrees.get("ep", 1)
-        if declared.wide_ep or chip is None or here is None or ep <= here:
+        if chip is None:
             continue
         inside = f"pools[{index}]." if deployment.request.pools else ""
+        key = f"{deployment.path}.{inside}topology"
+        _check_network(pool.topology, chip, places(key))
+        here, ep = chip.accelerators_per_host, pool.topology.ep
+        if spec.capabilities.wide_ep or here is None or ep <= here:
+            continue
         raise UsageError(
-            f"{places(f'{deployment.path}.{inside}topology.ep')}: the engine {spec.name!r} does "
-            f"not spread experts over hosts{_reason(declared, 'wide_ep')}",
+            f"{places(f'{key}.ep')}: the engine {spec.name!r} does not spread experts over hosts"
+            f"{_reason(spec.capabilities, 'wide_ep')}",
             hint=f"a host with {chip.name} has {here} accelerators; use ep={here} or less",
         )
+
+
+def _check_network(topology: Topology, chip: Sku, place: str) -> None:
+    """One server's accelerators are in one scale-up domain, or a network connects the domains. An
+    unknown size of the domain says nothing.
+    """
+    domain = chip.scale_up_size or chip.accelerators_per_host
+    networked = chip.scale_out_bandwidth_bytes_s or chip.scale_out_link
+    if domain is None or networked or topology.accelerators <= domain:
+        return
+    raise UsageError(
+        f"{place}: {topology.label} needs {topology.accelerators} accelerators for one server, but "
+        f"a scale-up domain of {chip.name} has {domain}, and no scale-out network of it is known",
+        hint=f"use at most {domain} for one server, and replicas for more; `bench hardware show "
+        f"{chip.name}` lists its links",
+    )
 
 
 def _hardware(deployment: ResolvedDeployment, plugins: PluginInstances) -> Iterator[_Found]:

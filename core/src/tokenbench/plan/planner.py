@@ -33,7 +33,7 @@ from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest
 
 from .canonical import identity, plain
-from .capabilities import check_experts, check_hardware, check_keys, check_port
+from .capabilities import check_hardware, check_keys, check_port, check_spread
 from .evals import plan_evals
 from .hardware import PlannedHardware, plan_hardware
 from .launch_inputs import check_inputs
@@ -102,7 +102,7 @@ def _deployment(
     facts = planned.facts
     check_hardware(deployment, plugins, places)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
-    check_experts(request, deployment, spec, places)
+    check_spread(request, deployment, spec, places)
     with places.told(f"{deployment.path}.engine"):
         launch, settings, start = planned_launch(
             request, deployment, model, weights, plugins, places

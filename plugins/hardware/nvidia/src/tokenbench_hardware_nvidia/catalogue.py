@@ -63,6 +63,8 @@ _WORKSTATION_SMI = Source(
     "HARDWARE.md",
     "2026-09-04",
 )
+# B300-SXM-288GBx8 (NVIDIA DGX B300), GB300-NVL72_GB300-288GB_aarch64x4 in the list of systems.
+_MLPERF_SYSTEMS = Source("MLPerf Inference v6.0, README of closed/NVIDIA", "2026-12-01")
 
 # The same for all GPUs of a generation in an eight-GPU or NVL72 system.
 _HOPPER: dict[str, Any] = {
@@ -132,14 +134,16 @@ CATALOGUE: tuple[Sku, ...] = (
     _sku("b300", "nvidia b300 sxm6 ac", "nvidia b300", label="B300 SXM",
          gib=268, tb_s=8.0, tdp_w=1200, tflops={"fp4": 13500, "fp8": 4500, "bf16": 2250},
          scale_up_size=8, scale_out_link="ConnectX-8 2x400GbE",
-         scale_out_bandwidth_bytes_s=800e9 / 8, **_BLACKWELL),
+         scale_out_bandwidth_bytes_s=800e9 / 8, accelerators_per_host=8, **_BLACKWELL,
+         sources={"accelerators_per_host": _MLPERF_SYSTEMS}),
     _sku("gb200", "nvidia gb200", label="GB200 NVL72",
          gib=186, tb_s=8.0, tdp_w=1200, tflops={"fp4": 10000, "fp8": 5000, "bf16": 2500},
          scale_up_size=72, accelerators_per_host=4, host_link="NVLink-C2C", **_BLACKWELL,
          sources=_system("v6.1/Crusoe/systems/GB200-NVL72_GB200-186GB_aarch64x16_Dynamo.json")),
     _sku("gb300", "nvidia gb300", label="GB300 NVL72",
          gib=278, tb_s=8.0, tdp_w=1400, tflops={"fp4": 15000, "fp8": 5000, "bf16": 2500},
-         scale_up_size=72, **_BLACKWELL),
+         scale_up_size=72, accelerators_per_host=4, **_BLACKWELL,
+         sources={"accelerators_per_host": _MLPERF_SYSTEMS}),
     # Its driver's name is not known yet. InferenceX has only its power and prices.
     _sku("vr200", label="Vera Rubin NVL72", architecture="Vera Rubin", tdp_w=1800,
          gib=288, memory_type="HBM4", scale_up_link="NVLink 6.0", scale_up_size=72,
