@@ -20,7 +20,9 @@ def markdown(documented: Any) -> str:
 
 
 def _code(match: re.Match[str]) -> str:
-    return f":\n\n```python\n{textwrap.dedent(match[1]).strip()}\n```\n\n"
+    code = textwrap.dedent(match[1]).strip()
+    language = "toml" if code.startswith("[") else "python"
+    return f":\n\n```{language}\n{code}\n```\n\n"
 
 
 def _symbols(match: re.Match[str]) -> str:

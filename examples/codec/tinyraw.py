@@ -59,9 +59,6 @@ class TinyRaw(api.Engine):
     def version(self, server: api.ServerClient) -> str | None:
         return self._llamacpp.version(server)
 
-    def quiescent(self, server: api.ServerClient) -> bool | None:
-        return self._llamacpp.quiescent(server)
-
     def counters(self, pages: Sequence[api.MetricsPage]) -> api.Counters:
         return self._llamacpp.counters(pages)
 

@@ -23,9 +23,6 @@ class TinyEngine(api.Engine):
     def version(self, server: api.ServerClient) -> str:
         return server.get("/version").text
 
-    def quiescent(self, server: api.ServerClient) -> bool:
-        return self.counters([api.parse_metrics(server.get("/metrics").text)]).running == 0
-
     def counters(self, pages: Sequence[api.MetricsPage]) -> api.Counters:
         page = api.merge_pages(pages)
         known = ("prompt_tokens", "generated_tokens", "running")

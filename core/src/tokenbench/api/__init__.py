@@ -41,6 +41,7 @@ from .codec import (
     turn_headers,
 )
 from .context import EngineByName, PluginContext
+from .counters import Counters, counters_of_pools
 from .data import data_files, data_hash
 from .deprecation import DEPRECATED, deprecated_name
 from .economics import (
@@ -53,8 +54,6 @@ from .economics import (
     RateView,
 )
 from .engine import (
-    Counters,
-    Diagnosis,
     Engine,
     EngineCapabilities,
     EngineRequest,
@@ -124,6 +123,7 @@ from .launch import (
     Resources,
 )
 from .load import FixedLoadPlan, LoadLevel, LoadPlan, Stop
+from .log_messages import Diagnosis, LogMessages
 from .model import (
     PURPOSES,
     AccuracyThreshold,
@@ -299,6 +299,7 @@ __all__ = [
     "ListedPrice",
     "LoadLevel",
     "LoadPlan",
+    "LogMessages",
     "MachineError",
     "Measurement",
     "MeasurementInvalid",
@@ -379,6 +380,7 @@ __all__ = [
     "check_memory",
     "check_precision",
     "check_stages",
+    "counters_of_pools",
     "data_files",
     "data_hash",
     "drafting_weights",

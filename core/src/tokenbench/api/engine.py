@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 
 from .architecture import Architecture
 from .codec import Dialect
+from .counters import Counters
 from .errors import UsageError
 from .frozen import FrozenMap
 from .launch import Endpoint, LaunchPlan, ProcessSpec
+from .log_messages import Diagnosis, LogMessages
 from .model import Parsers, Tokenizer, Weights
-from .prometheus import Histogram, MetricsPage, parse_metrics
+from .prometheus import MetricsPage, parse_metrics
 from .sku import HardwareFacts
 from .topology import SERVER, Layout
 
@@ -142,57 +144,6 @@ class EngineRequest:
 
 
 @attrs.frozen(kw_only=True)
-class Counters:
-    """An engine's own counters in a common vocabulary; None for counters it does not have.
-
-    Cumulative since the server started, except the gauges `running`, `waiting`, `kv_usage` and
-    `kv_capacity_tokens`. `prompt_tokens` counts all prompt tokens, computed or read from a cache;
-    `cached_prompt_tokens` those read from a cache. `requests` counts successful ones, `finished` by
-    the reason why they ended.
-
-    Speculation: `drafts` are rounds of drafting, `draft_tokens` what they proposed,
-    `accepted_draft_tokens` what the target model accepted, `accepted_by_position` the same by the
-    position in the draft.
-
-    `external_cached_prompt_tokens`: prompt tokens read from a cache outside of the engine's own,
-    such as one in host memory or on other hosts. `kv_capacity_tokens`: what the KV cache can hold,
-    on all replicas together. `preemptions` counts requests whose KV cache was taken from them.
-    `kv_usage` is the share of the KV cache in use, 0 to 1, where it is fullest. `queue_time_s`,
-    `prefill_time_s`, `decode_time_s`: how long requests waited to be scheduled, until their first
-    token, and after it.
-    """
-
-    prompt_tokens: float | None = None
-    cached_prompt_tokens: float | None = None
-    generated_tokens: float | None = None
-    requests: float | None = None
-    finished: FrozenMap[float] | None = None
-    running: float | None = None
-    waiting: float | None = None
-    drafts: float | None = None
-    draft_tokens: float | None = None
-    accepted_draft_tokens: float | None = None
-    accepted_by_position: tuple[float, ...] | None = None
-    preemptions: float | None = None
-    kv_usage: float | None = None
-    external_cached_prompt_tokens: float | None = None
-    kv_capacity_tokens: float | None = None
-    queue_time_s: Histogram | None = None
-    prefill_time_s: Histogram | None = None
-    decode_time_s: Histogram | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Diagnosis:
-    """Why a server failed, by its log. `cause`: one sentence, which names the value or the file
-    that is wrong; `hint`: what the user can do.
-    """
-
-    cause: str
-    hint: str | None = None
-
-
-@attrs.frozen(kw_only=True)
 class Reply:
     """The response to a control request."""
 
@@ -253,7 +204,13 @@ class Negotiation:
 
 
 class Engine(ABC):
-    """One engine. Only :meth:`plan` is required; the other defaults mean "not supported"."""
+    """One engine. Only :meth:`plan` is required; the other defaults mean "not supported".
+
+    `messages`: what its log says about failures and starts; :meth:`diagnose` and :meth:`phase`
+    find them.
+    """
+
+    messages: ClassVar[LogMessages | None] = None
 
     @abstractmethod
     def plan(self, request: EngineRequest) -> LaunchPlan:
@@ -335,9 +292,16 @@ class Engine(ABC):
 
     def quiescent(self, server: ServerClient) -> bool | None:
         """Whether the server has no running and no waiting requests; None if it does not report
-        them.
+        the running ones. By default, by what :meth:`counters` reads from all metrics pages.
         """
-        return None
+        found = self.counters(
+            [
+                metrics_page(server, number)
+                for number, at in enumerate(server.endpoints)
+                if at.metrics_url is not None
+            ]
+        )
+        return None if found.running is None else found.running == 0 and not found.waiting
 
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
         """The deployment's counters, from the metrics pages of its processes. Pure.
@@ -349,16 +313,17 @@ class Engine(ABC):
         return Counters()
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        """Why a process died or did not get ready, by the end of its log. Pure.
+        """Why a process died or did not get ready, by the end of its log. By default, as
+        `messages` say. Pure.
 
-        None (the default): unknown; core then shows the lines of the log that name an error.
+        None: unknown; core then shows the lines of the log that name an error.
         """
-        return None
+        return None if self.messages is None else self.messages.diagnose(log)
 
     def phase(self, log: str) -> str | None:
         """What a process that is starting does, by the end of its log, in a few words such as
-        ``loading weights 45 %``. Pure.
+        ``loading weights 45 %``. By default, as `messages` say. Pure.
 
-        None (the default): unknown. Called once a second until the server is ready.
+        None: unknown. Called once a second until the server is ready.
         """
-        return None
+        return None if self.messages is None else self.messages.phase(log)

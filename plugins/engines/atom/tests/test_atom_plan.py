@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import pytest
 from atom_cases import DEEPSEEK_R1, GIB, LLAMA_70B, MI355X, engine, process, request
-from tokenbench_engine_atom.diagnose import diagnose, phase
 from tokenbench_engine_atom.engine import captured, grammar
 from tokenbench_engine_atom.options import SPECULATION
 from tokenbench_engine_atom.plugin import AtomOptions, bench_register_engines
@@ -19,6 +18,7 @@ from tokenbench.api import (
     CHAT,
     COMPLETIONS,
     FlagValue,
+    LogMessages,
     Pool,
     ProcessSpec,
     ServingNeeds,
@@ -27,6 +27,8 @@ from tokenbench.api import (
     Weights,
 )
 from tokenbench_testing import EngineKit
+
+_MESSAGES = LogMessages("tokenbench_engine_atom")
 
 _MTP = {"speculation": "mtp", "speculative_tokens": 3}
 _HEAD = Weights(
@@ -300,7 +302,7 @@ def test_what_it_lacks_has_a_reason() -> None:
 )
 def test_failures(log: str, cause: str) -> None:
     """The message's own words lead to the cause."""
-    found = diagnose(f"loading\n{log}\nsome more lines\n")
+    found = _MESSAGES.diagnose(f"loading\n{log}\nsome more lines\n")
     assert found is not None and cause in found.cause, found
     assert found.hint
 
@@ -308,6 +310,6 @@ def test_failures(log: str, cause: str) -> None:
 def test_phases() -> None:
     """The newest message counts."""
     log = "Loading safetensors shards[/models/m]:  45%|####    | 73/163\n"
-    assert phase(log) == "loading weights 45 %"
-    assert phase(log + "[atom] Model warmup done: /models/m\n") == "warmed up"
-    assert phase("INFO: Started server process") is None
+    assert _MESSAGES.phase(log) == "loading weights 45 %"
+    assert _MESSAGES.phase(log + "[atom] Model warmup done: /models/m\n") == "warmed up"
+    assert _MESSAGES.phase("INFO: Started server process") is None

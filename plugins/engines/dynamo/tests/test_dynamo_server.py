@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from dynamo_cases import CAPTURED, Recorded, Wrapped, engine, page, request, text
 from tokenbench_engine_dynamo.counters import counters
-from tokenbench_engine_dynamo.diagnose import diagnose, phase
 
-from tokenbench.api import Counters, Dialect, FrozenMap
+from tokenbench.api import Counters, Dialect, FrozenMap, LogMessages
+
+_MESSAGES = LogMessages("tokenbench_engine_dynamo")
 
 _EMPTY = (
     text("health-no-worker.http").partition("\n\n")[2]
@@ -166,9 +167,12 @@ def test_every_cause_was_captured() -> None:
 )
 def test_phase(log: str, says: str | None) -> None:
     """What a start waits for."""
-    assert phase(text(f"{log}.log")) == says
+    assert _MESSAGES.phase(text(f"{log}.log")) == says
 
 
 def test_nothing_is_said_of_other_logs(tmp_path: Path) -> None:
     """An engine's own log is the engine's to explain."""
-    assert diagnose("INFO loading weights\n") is None and phase("INFO loading weights\n") is None
+    assert (
+        _MESSAGES.diagnose("INFO loading weights\n") is None
+        and _MESSAGES.phase("INFO loading weights\n") is None
+    )

@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 from llmd_cases import REUSE, content, engine, processes, request, xpyd
-from tokenbench_engine_llmd.diagnose import diagnose
 from tokenbench_engine_llmd.plugin import LlmdOptions, bench_register_engines
 
-from tokenbench.api import Endpoint, FrozenMap, MetricsPage, Pool, Reply, UsageError
+from tokenbench.api import (
+    Endpoint,
+    FrozenMap,
+    LogMessages,
+    MetricsPage,
+    Pool,
+    Reply,
+    UsageError,
+)
+
+_MESSAGES = LogMessages("tokenbench_engine_llmd")
 
 
 def test_prefill_and_decode_apart() -> None:
@@ -202,7 +211,7 @@ def test_the_servers_are_asked_not_envoy() -> None:
 )
 def test_causes(log: str, cause: str) -> None:
     """As the sources of the programs have the messages."""
-    found = diagnose(log)
+    found = _MESSAGES.diagnose(log)
     assert found is not None and found.cause.startswith(cause) and found.hint
     assert engine().diagnose(log) == found
 
@@ -211,7 +220,7 @@ def test_causes_of_servers() -> None:
     """What llm-d's programs do not say, vLLM may."""
     found = engine().diagnose("vllm failed")
     assert found is not None and found.cause == "of vLLM"
-    assert diagnose("all is well") is None
+    assert _MESSAGES.diagnose("all is well") is None
 
 
 def test_what_it_lacks_has_a_version_and_a_date() -> None:

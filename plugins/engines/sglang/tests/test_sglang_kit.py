@@ -32,11 +32,11 @@ class TestSglang(EngineKit):
 
     name = "sglang"
     metrics_page = _PAGE
-    counters = attrs.evolve(_EXPECTED, queue_time_s=counters((parse_metrics(_PAGE),)).queue_time_s)
+    counters = attrs.evolve(_EXPECTED, queue_time_s=counters(parse_metrics(_PAGE)).queue_time_s)
 
 
 def test_times_of_the_page() -> None:
     """How long requests waited; two questions for health are counted here, and nowhere else."""
-    found = counters((parse_metrics(_PAGE),)).queue_time_s
+    found = counters(parse_metrics(_PAGE)).queue_time_s
     assert found is not None
     assert (found.count, round(found.sum, 4)) == (6, 0.0213)

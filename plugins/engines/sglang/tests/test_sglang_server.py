@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 from sglang_cases import engine
-from tokenbench_engine_sglang.counters import counters
 
 from tokenbench.api import Endpoint, Reply, parse_metrics
 
@@ -20,7 +19,12 @@ class Recorded:
 
     def __init__(self, *, roles: tuple[str, ...] = ("server",), **pages: Any) -> None:
         self.endpoints = tuple(
-            Endpoint(role=role, index=index, url="http://127.0.0.1:1")
+            Endpoint(
+                role=role,
+                index=index,
+                url="http://127.0.0.1:1",
+                metrics_url="http://127.0.0.1:1/metrics",
+            )
             for index, role in enumerate(roles)
         )
         self.asked: list[tuple[str, int]] = []
@@ -52,7 +56,7 @@ def _text(name: str) -> str:
 
 
 def _counters(text: str, role: str = "server") -> Any:
-    return counters((parse_metrics(text, role=role),))
+    return engine().counters((parse_metrics(text, role=role),))
 
 
 def test_version_and_facts() -> None:
@@ -169,7 +173,7 @@ def test_prefill_and_decode_apart() -> None:
     page = _text("metrics.txt")
     prefill = parse_metrics(page, role="prefill")
     decode = parse_metrics(page.replace('"device"', '"host"'), role="decode")
-    found = counters((prefill, decode))
+    found = engine().counters((prefill, decode))
     assert (found.prompt_tokens, found.generated_tokens, found.requests) == (638.0, 44.0, 4.0)
     assert found.external_cached_prompt_tokens == 0.0
     assert found.queue_time_s is not None and found.queue_time_s.count == 6

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tokenbench_engine_transformers.diagnose import diagnose, phase
 from transformers_cases import HERE
+
+from tokenbench.api import LogMessages
+
+_MESSAGES = LogMessages("tokenbench_engine_transformers")
 
 CAPTURED = HERE / "captured"
 # File: the cause, and a part of the hint.
@@ -97,7 +100,7 @@ def _log(name: str) -> str:
 @pytest.mark.parametrize("name", CAUSES)
 def test_the_cause_of_a_real_failure(name: str) -> None:
     """One sentence, and what to do."""
-    found = diagnose(_log(name))
+    found = _MESSAGES.diagnose(_log(name))
     assert found is not None and found.hint is not None
     cause, hint = CAUSES[name]
     assert found.cause == cause
@@ -111,13 +114,13 @@ def test_every_log_is_checked() -> None:
 
 def test_a_sound_start_has_no_cause() -> None:
     """Nor a log without a message that is known."""
-    assert diagnose(_log("started")) is None
-    assert diagnose("") is None
+    assert _MESSAGES.diagnose(_log("started")) is None
+    assert _MESSAGES.diagnose("") is None
 
 
 def test_an_unknown_failure_is_named() -> None:
     """The last exception: earlier ones may have been handled."""
-    found = diagnose("KeyError: 'a'\nDuring handling ...\nsome.NewError: no such thing\n")
+    found = _MESSAGES.diagnose("KeyError: 'a'\nDuring handling ...\nsome.NewError: no such thing\n")
     assert found is not None
     assert found.cause == "transformers failed with NewError: no such thing"
 
@@ -127,7 +130,7 @@ def test_what_a_start_does() -> None:
     lines = _log("started").splitlines()
     seen: list[str | None] = []
     for end in range(len(lines)):
-        now = phase("\n".join(lines[:end]))
+        now = _MESSAGES.phase("\n".join(lines[:end]))
         if now not in seen:
             seen.append(now)
     assert seen[:2] == [None, "reading the model's configuration"]

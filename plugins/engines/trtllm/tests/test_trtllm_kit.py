@@ -14,4 +14,4 @@ class TestTrtllm(EngineKit):
 
     name = "trtllm"
     metrics_page = PAGE
-    counters = counters((parse_metrics(PAGE),))
+    counters = counters(parse_metrics(PAGE))

@@ -4,16 +4,13 @@ written by the format of TensorRT-LLM's source: no real server was at hand.
 
 from __future__ import annotations
 
-import json
-import re
-from importlib.resources import files
-
 import pytest
 from tokenbench_engine_trtllm.counters import counters
-from tokenbench_engine_trtllm.diagnose import diagnose, phase
 from trtllm_cases import engine
 
-from tokenbench.api import Endpoint, FrozenMap, Reply, parse_metrics
+from tokenbench.api import Endpoint, FrozenMap, LogMessages, Reply, parse_metrics
+
+_MESSAGES = LogMessages("tokenbench_engine_trtllm")
 
 # Names, labels and kinds: metrics/collector.py@050f80d; numbers are made up.
 PAGE = """\
@@ -44,7 +41,7 @@ def test_counters_of_a_page() -> None:
     """Requests that were cancelled are not answered; drafts are those of requests, as counters of
     iterations miss most of them; running requests are of some iteration in the past.
     """
-    found = counters((parse_metrics(PAGE),))
+    found = counters(parse_metrics(PAGE))
     assert (found.prompt_tokens, found.generated_tokens, found.cached_prompt_tokens) == (
         *(700.0, 90.0, 128.0),
     )
@@ -74,7 +71,7 @@ def test_prompts_are_prefills_and_answers_are_decodes() -> None:
 
 def test_without_drafts_none_are_counted() -> None:
     """Not measured, rather than zero."""
-    found = counters((parse_metrics("trtllm_prompt_tokens_total 1.0\n"),))
+    found = counters(parse_metrics("trtllm_prompt_tokens_total 1.0\n"))
     assert found.drafts is None and found.accepted_by_position is None and found.finished is None
 
 
@@ -145,7 +142,7 @@ def test_version_and_facts() -> None:
 )
 def test_failures(log: str, cause: str) -> None:
     """The message's own words lead to the cause."""
-    found = diagnose(f"loading\n{log}\nsome more lines\n")
+    found = _MESSAGES.diagnose(f"loading\n{log}\nsome more lines\n")
     assert found is not None and cause in found.cause, found
     assert found.hint
 
@@ -153,22 +150,11 @@ def test_failures(log: str, cause: str) -> None:
 def test_phases() -> None:
     """The newest message counts."""
     log = "Prefetching 600.12GB checkpoint files.\n"
-    assert phase(log) == "reading 600.12GB of weights"
+    assert _MESSAGES.phase(log) == "reading 600.12GB of weights"
     log += "Loading safetensors weights in parallel:  45%|####      | 1/2\n"
-    assert phase(log) == "reading weights 45 %"
+    assert _MESSAGES.phase(log) == "reading weights 45 %"
     log += "[TRT-LLM] [I] [Autotuner] Autotuning process starts ...\n"
-    assert phase(log) == "tuning kernels"
+    assert _MESSAGES.phase(log) == "tuning kernels"
     log += "Run generation-only CUDA graph warmup for batch size=64, draft_len=3\n"
-    assert phase(log) == "capturing CUDA graphs, batch size 64"
-    assert phase("INFO: Started server process") is None
-
-
-def test_messages_are_whole() -> None:
-    """Each has a pattern that compiles, and words whose numbers it has groups for."""
-    path = files("tokenbench_engine_trtllm").joinpath("messages.json")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert found["origin"]
-    for pattern, *words in [*found["failures"], *found["phases"]]:
-        groups = re.compile(pattern).groups
-        for text in words:
-            text.format(*["x"] * groups)
+    assert _MESSAGES.phase(log) == "capturing CUDA graphs, batch size 64"
+    assert _MESSAGES.phase("INFO: Started server process") is None

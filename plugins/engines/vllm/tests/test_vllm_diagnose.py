@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenbench_engine_vllm.diagnose import diagnose, phase
+
+from tokenbench.api import LogMessages
+
+_MESSAGES = LogMessages("tokenbench_engine_vllm")
 
 CAPTURED = Path(__file__).parent / "captured"
 # File: the cause, and a part of the hint.
@@ -133,7 +136,7 @@ def _log(name: str) -> str:
 @pytest.mark.parametrize("name", CAUSES)
 def test_the_cause_of_a_real_failure(name: str) -> None:
     """In one sentence, with the value or file that is wrong, and what to do."""
-    found = diagnose(_log(name))
+    found = _MESSAGES.diagnose(_log(name))
     assert found is not None
     cause, hint = CAUSES[name]
     assert found.cause == cause
@@ -155,7 +158,7 @@ def test_every_captured_failure_has_a_cause_here() -> None:
 def test_messages_that_need_a_gpu(message: str) -> None:
     """As a worker logs them."""
     prefix = "(Worker pid=7) ERROR 11-30 19:28:29 [multiproc_executor.py:1063] "
-    found = diagnose(f"{prefix}{message}\n")
+    found = _MESSAGES.diagnose(f"{prefix}{message}\n")
     assert found is not None and found.cause == WRITTEN[message]
     assert found.hint
 
@@ -163,11 +166,11 @@ def test_messages_that_need_a_gpu(message: str) -> None:
 def test_an_unknown_failure_is_the_first_exception() -> None:
     """Not those of the processes above, which repeat it; then the log names nothing."""
     log = _log("wrong-shape").replace("The size of tensor a", "The colour of tensor a")
-    found = diagnose(log)
+    found = _MESSAGES.diagnose(log)
     assert found is not None
     assert found.cause.startswith("vLLM failed with RuntimeError: The colour of tensor a (128)")
     refused = _log("tp-heads").replace("attention heads", "attention hats")
-    found = diagnose(refused)
+    found = _MESSAGES.diagnose(refused)
     assert found is not None
     assert found.cause == (
         "vLLM refuses its configuration: Total number of attention hats (4) must be divisible by "
@@ -180,8 +183,8 @@ def test_an_unknown_failure_is_the_first_exception() -> None:
 )
 def test_no_failure_no_diagnosis(log: str) -> None:
     """Nothing is guessed."""
-    assert diagnose(log) is None
-    assert phase(log) is None
+    assert _MESSAGES.diagnose(log) is None
+    assert _MESSAGES.phase(log) is None
 
 
 def _phases(log: str) -> list[str]:
@@ -189,7 +192,7 @@ def _phases(log: str) -> list[str]:
     lines = log.splitlines(keepends=True)
     shown: list[str] = []
     for end in range(1, len(lines) + 1):
-        found = phase("".join(lines[max(0, end - 100) : end]))
+        found = _MESSAGES.phase("".join(lines[max(0, end - 100) : end]))
         if found is not None and found not in shown[-1:]:
             shown.append(found)
     return shown
@@ -208,7 +211,7 @@ def test_the_phases_of_a_real_start() -> None:
         "making the KV cache",
         "starting the HTTP server",
     ]
-    assert diagnose(log) is None
+    assert _MESSAGES.diagnose(log) is None
 
 
 def test_a_real_start_that_compiles() -> None:
@@ -226,7 +229,7 @@ def test_a_real_start_that_compiles() -> None:
         "making the KV cache",
         "starting the HTTP server",
     ]
-    assert diagnose(log) is None
+    assert _MESSAGES.diagnose(log) is None
 
 
 def test_phases_that_need_a_gpu() -> None:

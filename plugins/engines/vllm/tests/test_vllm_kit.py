@@ -35,13 +35,13 @@ class TestVllm(EngineKit):
     metrics_page = _PAGE
     counters = attrs.evolve(
         _EXPECTED,
-        **{name: getattr(counters((parse_metrics(_PAGE),)), name) for name in _TIMES},
+        **{name: getattr(counters(parse_metrics(_PAGE)), name) for name in _TIMES},
     )
 
 
 def test_times_of_the_page() -> None:
     """Histograms of how long the three requests waited, until their first token and after it."""
-    found = counters((parse_metrics(_PAGE),))
+    found = counters(parse_metrics(_PAGE))
     assert found.queue_time_s is not None and found.prefill_time_s is not None
     assert found.decode_time_s is not None
     assert found.queue_time_s.count == found.prefill_time_s.count == 3

@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 import pytest
-from tokenbench_engine_vllm.counters import counters
 from vllm_cases import DEEPSEEK_R1, GIB, H200, WIDE, engine, request, xpyd
 
 from tokenbench.api import (
@@ -171,15 +170,15 @@ def test_prompts_of_prefill_and_decode_are_not_added_up() -> None:
     """
     prefill = _page("pd-prefill.txt", "prefill")
     decode = _page("pd-decode.txt", "decode")
-    both = counters((prefill, decode))
+    both = engine().counters((prefill, decode))
     assert (both.prompt_tokens, both.generated_tokens, both.requests) == (7683, 244, 16)
     assert both.cached_prompt_tokens == 0
-    assert counters((prefill,)).generated_tokens == 16
+    assert engine().counters((prefill,)).generated_tokens == 16
     # As vLLM sees it, decode found all prompts in a cache: prefill's.
-    alone = counters((decode,))
+    alone = engine().counters((decode,))
     assert (alone.prompt_tokens, alone.cached_prompt_tokens) == (7683, 7683)
     busy = attrs.evolve(prefill, samples=prefill.samples)
-    assert counters((busy, decode)).running == 0
+    assert engine().counters((busy, decode)).running == 0
 
 
 class _Recorded:

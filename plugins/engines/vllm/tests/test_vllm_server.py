@@ -20,7 +20,14 @@ _NOT_FOUND = Reply(status=404, text='{"detail":"Not Found"}')
 class Recorded:
     """A server that answers as the real one did; other paths do not exist."""
 
-    endpoints = (Endpoint(role="server", index=0, url="http://127.0.0.1:1"),)
+    endpoints = (
+        Endpoint(
+            role="server",
+            index=0,
+            url="http://127.0.0.1:1",
+            metrics_url="http://127.0.0.1:1/metrics",
+        ),
+    )
 
     def __init__(self, **pages: str) -> None:
         self._pages = {
@@ -47,7 +54,7 @@ def _text(name: str) -> str:
 
 
 def _counters(name: str) -> Any:
-    return counters((parse_metrics(_text(name)),))
+    return counters(parse_metrics(_text(name)))
 
 
 def test_version_and_facts() -> None:
@@ -120,14 +127,14 @@ def test_failed_requests_are_not_successful() -> None:
     text = _text("metrics.txt")
     aborted = text.replace('finished_reason="length"', 'finished_reason="abort"')
     assert aborted != text
-    assert counters((parse_metrics(aborted),)).requests == 0
+    assert counters(parse_metrics(aborted)).requests == 0
 
 
 def test_older_versions_count_hits() -> None:
     """Without `prompt_tokens_cached_total`, the hits of the prefix cache."""
     lines = _text("metrics.txt").splitlines()
     older = "\n".join(line for line in lines if "prompt_tokens_cached" not in line)
-    assert counters((parse_metrics(older),)).cached_prompt_tokens == 256
+    assert counters(parse_metrics(older)).cached_prompt_tokens == 256
 
 
 def test_the_planned_version_is_that_of_the_interpreter(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import attrs
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
-    Diagnosis,
     Dialect,
     EndpointSpec,
     Engine,
@@ -22,6 +21,7 @@ from tokenbench.api import (
     FlagValue,
     FrozenMap,
     LaunchPlan,
+    LogMessages,
     Pool,
     ProcessSpec,
     UsageError,
@@ -34,7 +34,6 @@ from tokenbench.api import (
     required_context,
 )
 
-from .diagnose import diagnose, phase
 from .parallel import check_topology
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ def grammar() -> FlagGrammar:
 
 class Atom(Engine):
     """One server, which starts all of its ranks."""
+
+    messages = LogMessages("tokenbench_engine_atom")
 
     def __init__(self, options: AtomOptions) -> None:
         self._options = options
@@ -177,14 +178,6 @@ class Atom(Engine):
         """The version of ATOM in the interpreter's environment; the server reports none."""
         version = installed_version(self._python, "atom")
         return None if version is None else f"atom {version}"
-
-    def diagnose(self, log: str) -> Diagnosis | None:
-        """The cause of a failure, which stands far above the end of the log."""
-        return diagnose(log)
-
-    def phase(self, log: str) -> str | None:
-        """Weights, memory, graphs."""
-        return phase(log)
 
 
 def _served_name(weights: Weights | None) -> str | None:

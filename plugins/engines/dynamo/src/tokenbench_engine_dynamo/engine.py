@@ -18,6 +18,7 @@ from tokenbench.api import (
     FlagValue,
     FrozenMap,
     LaunchPlan,
+    LogMessages,
     MetricsPage,
     PluginContext,
     ProcessSpec,
@@ -29,7 +30,6 @@ from tokenbench.api import (
 
 from . import runtime
 from .counters import FRONTEND, counters
-from .diagnose import diagnose, phase
 from .grammar import frontend_grammar
 from .workers import Workers
 
@@ -42,6 +42,8 @@ _LARGEST_BLOCK = 128
 
 class Dynamo(Engine):
     """A frontend, which routes, and one process for each worker."""
+
+    messages = LogMessages("tokenbench_engine_dynamo")
 
     def __init__(self, options: DynamoOptions, context: PluginContext) -> None:
         self._options = options
@@ -181,12 +183,12 @@ class Dynamo(Engine):
     def diagnose(self, log: str) -> Diagnosis | None:
         """Dynamo's own messages, then those of the workers' engine."""
         engine = self._workers.engine()
-        return diagnose(log) or (None if engine is None else engine.diagnose(log))
+        return super().diagnose(log) or (None if engine is None else engine.diagnose(log))
 
     def phase(self, log: str) -> str | None:
         """What a process waits for, then what the workers' engine does."""
         engine = self._workers.engine()
-        return phase(log) or (None if engine is None else engine.phase(log))
+        return super().phase(log) or (None if engine is None else engine.phase(log))
 
 
 _MODEL_FACTS = ("kv_cache_block_size", "total_kv_blocks", "max_num_seqs", "max_num_batched_tokens")

@@ -30,7 +30,6 @@ from tokenbench.api import (
     ServerClient,
     UsageError,
     merge_pages,
-    parse_metrics,
 )
 
 if TYPE_CHECKING:
@@ -148,13 +147,6 @@ class LlamaCpp(Engine):
         if isinstance(settings, dict) and "n_ctx" in settings:
             facts["slot_context_tokens"] = str(settings["n_ctx"])
         return FrozenMap(facts)
-
-    def quiescent(self, server: ServerClient) -> bool | None:
-        """No request is being processed or deferred."""
-        counters = self.counters([parse_metrics(server.get("/metrics").text)])
-        if counters.running is None or counters.waiting is None:
-            return None
-        return counters.running == 0 and counters.waiting == 0
 
     def reset_cache(self, server: ServerClient) -> bool:
         """Erase the cache of every slot."""

@@ -22,6 +22,7 @@ from tokenbench.api import (
     FrozenMap,
     LaunchPlan,
     Layout,
+    LogMessages,
     MetricsPage,
     PluginContext,
     Pool,
@@ -31,7 +32,6 @@ from tokenbench.api import (
     UsageError,
 )
 
-from .diagnose import diagnose
 from .gateway import GATEWAY, gateway
 from .router import endpoint_picker, sidecar, sidecar_of
 
@@ -47,6 +47,8 @@ class Llmd(Engine):
     """Envoy and the endpoint picker before vLLM's servers; with prefill and decode apart, a sidecar
     beside each decode server.
     """
+
+    messages = LogMessages("tokenbench_engine_llmd")
 
     def __init__(self, options: LlmdOptions, context: PluginContext) -> None:
         self._options = options
@@ -156,7 +158,7 @@ class Llmd(Engine):
 
     def diagnose(self, log: str) -> Diagnosis | None:
         """The messages of llm-d's programs, then those of vLLM."""
-        return diagnose(log) or self._engine().diagnose(log)
+        return super().diagnose(log) or self._engine().diagnose(log)
 
     def phase(self, log: str) -> str | None:
         """What a server does; the other programs start at once."""

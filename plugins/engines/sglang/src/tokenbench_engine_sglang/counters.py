@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import attrs
 
-from tokenbench.api import DECODE, PREFILL, Counters, FrozenMap, MetricsPage, merge_pages
+from tokenbench.api import Counters, FrozenMap, MetricsPage
 
 _PROMPTS, _CACHED = "sglang:prompt_tokens_total", "sglang:cached_tokens_total"
 _ACCELERATOR = ("device", "total")
 
 
-def counters(pages: Sequence[MetricsPage]) -> Counters:
+def counters(page: MetricsPage) -> Counters:
     """Sums over servers and data-parallel ranks. Requests and tokens are counted by the tokenizer,
     once for all ranks; gauges by the first rank of each attention group and of each pipeline stage,
     of which the first counts.
-
-    With prefill and decode apart, both count every prompt, and prefill generates one token for each
-    that decode counts again: prompts are those of prefill, answers those of decode.
     """
-    prefill = [page for page in pages if page.role == PREFILL]
-    decode = [page for page in pages if page.role == DECODE]
-    if prefill and decode:
-        return _disaggregated(counters(prefill), counters(decode))
-    page = merge_pages(pages)
     prompts, requests = page.sum(_PROMPTS), page.sum("sglang:num_requests_total")
     generated = page.sum("sglang:generation_tokens_total")
     sources = page.by(_CACHED, "cache_source") or FrozenMap[float]()
@@ -79,22 +69,3 @@ def _preemptions(page: MetricsPage) -> float | None:
     """The counter appears with the first one; the gauge is always there."""
     found = _gauge(page, "sglang:num_retracted_requests_total")
     return 0.0 if found is None and page.series("sglang:num_retracted_reqs") else found
-
-
-def _disaggregated(prefill: Counters, decode: Counters) -> Counters:
-    def both(name: str) -> float | None:
-        values = [getattr(prefill, name), getattr(decode, name)]
-        return None if None in values else sum(values)
-
-    usages = [u for u in (prefill.kv_usage, decode.kv_usage) if u is not None]
-    return attrs.evolve(
-        decode,
-        prompt_tokens=prefill.prompt_tokens,
-        cached_prompt_tokens=prefill.cached_prompt_tokens,
-        external_cached_prompt_tokens=prefill.external_cached_prompt_tokens,
-        running=both("running"),
-        waiting=both("waiting"),
-        preemptions=both("preemptions"),
-        kv_usage=max(usages) if usages else None,
-        queue_time_s=prefill.queue_time_s,
-    )

@@ -12,7 +12,6 @@ from tokenbench.api import (
     COMPLETIONS,
     PREFILL,
     Counters,
-    Diagnosis,
     Dialect,
     EndpointSpec,
     Engine,
@@ -20,15 +19,16 @@ from tokenbench.api import (
     FileSpec,
     FrozenMap,
     LaunchPlan,
+    LogMessages,
     MetricsPage,
     Pool,
     PortBlock,
     ProcessSpec,
     ServerClient,
     UsageError,
+    counters_of_pools,
     installed_version,
     interpreter_path,
-    metrics_page,
 )
 
 from .command import (
@@ -42,7 +42,6 @@ from .command import (
     server_flags,
 )
 from .counters import counters
-from .diagnose import diagnose, phase
 from .grammar import grammar
 from .parallel import hosts, ranks
 from .speculation import is_synthetic
@@ -61,6 +60,8 @@ class Sglang(Engine):
     """One SGLang server, or several of them, for prefill and for decode or alike, behind SGLang's
     router. A server is one process that starts a scheduler for each rank of its host.
     """
+
+    messages = LogMessages("tokenbench_engine_sglang")
 
     def __init__(self, options: SglangOptions) -> None:
         self._options = options
@@ -194,29 +195,14 @@ class Sglang(Engine):
             facts["acceptance"] = "real" if length is None else f"synthetic {length:g}"
         return FrozenMap(facts)
 
-    def quiescent(self, server: ServerClient) -> bool | None:
-        """No request is running or waiting on any rank."""
-        found = self.counters([metrics_page(server, number) for number in _all(server)])
-        if found.running is None or found.waiting is None:
-            return None
-        return found.running == 0 and found.waiting == 0
-
     def reset_cache(self, server: ServerClient) -> bool | None:
         """Empty the radix cache of all servers. SGLang refuses while a request runs."""
         replies = [server.post("/flush_cache", endpoint=number) for number in _servers(server)]
         return all(reply.status == 200 for reply in replies)
 
-    def diagnose(self, log: str) -> Diagnosis | None:
-        """The cause of a failure, which stands above the shutdown's own messages."""
-        return diagnose(log)
-
-    def phase(self, log: str) -> str | None:
-        """Imports, weights, KV cache, graphs, warm-up."""
-        return phase(log)
-
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
         """The metrics of SGLang."""
-        return counters(pages)
+        return counters_of_pools(pages, counters)
 
 
 def _endpoint(role: str, *, metrics: bool = True) -> EndpointSpec:

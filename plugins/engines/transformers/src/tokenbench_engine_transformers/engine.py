@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
-    Diagnosis,
     Dialect,
     EndpointSpec,
     Engine,
@@ -20,6 +19,7 @@ from tokenbench.api import (
     FlagValue,
     FrozenMap,
     LaunchPlan,
+    LogMessages,
     ProcessSpec,
     ServerClient,
     UsageError,
@@ -27,7 +27,6 @@ from tokenbench.api import (
     installed_version,
 )
 
-from .diagnose import diagnose, phase
 from .grammar import grammar
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ _NO_END = '{"eos_token_id": -1}'
 
 class Transformers(Engine):
     """One server with one model."""
+
+    messages = LogMessages("tokenbench_engine_transformers")
 
     def __init__(self, options: TransformersOptions) -> None:
         self._options = options
@@ -154,14 +155,6 @@ class Transformers(Engine):
     def version(self, server: ServerClient) -> str | None:
         """The same: the server reports none."""
         return self.planned_version()
-
-    def diagnose(self, log: str) -> Diagnosis | None:
-        """The cause of a failure."""
-        return diagnose(log)
-
-    def phase(self, log: str) -> str | None:
-        """Weights."""
-        return phase(log)
 
 
 def _check(request: EngineRequest, options: TransformersOptions) -> None:

@@ -9,11 +9,9 @@ takes all iterations since the last request ended and keeps the last one (openai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import attrs
-
-from tokenbench.api import DECODE, PREFILL, Counters, MetricsPage, merge_pages
+from tokenbench.api import Counters, MetricsPage
 
 _P = "trtllm_"
 _SUCCESS = f"{_P}request_success_total"
@@ -21,22 +19,8 @@ _SUCCESS = f"{_P}request_success_total"
 _BROKEN = ("cancelled", "timeout", "error")
 
 
-def counters(pages: Sequence[MetricsPage]) -> Counters:
-    """Sums over servers. With prefill and decode apart both count every prompt, and prefill
-    generates one token of each answer: prompts are those of prefill, answers those of decode.
-    """
-    prefill = [page for page in pages if page.role == PREFILL]
-    decode = [page for page in pages if page.role == DECODE]
-    if prefill and decode:
-        first, rest = counters(prefill), counters(decode)
-        return attrs.evolve(
-            rest,
-            prompt_tokens=first.prompt_tokens,
-            cached_prompt_tokens=first.cached_prompt_tokens,
-            queue_time_s=first.queue_time_s,
-            prefill_time_s=first.prefill_time_s,
-        )
-    page = merge_pages(pages)
+def counters(page: MetricsPage) -> Counters:
+    """Sums over servers."""
     finished = page.by(_SUCCESS, "finished_reason")
     drafted = page.by(f"{_P}spec_decode_drafted_tokens_total", "token_position")
     accepted: Mapping[str, float] = (

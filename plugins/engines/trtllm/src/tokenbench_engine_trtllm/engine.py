@@ -13,17 +13,18 @@ from tokenbench.api import (
     DECODE,
     PREFILL,
     Counters,
-    Diagnosis,
     Dialect,
     EndpointSpec,
     Engine,
     EngineRequest,
     FrozenMap,
     LaunchPlan,
+    LogMessages,
     MetricsPage,
     Pool,
     ProcessSpec,
     ServerClient,
+    counters_of_pools,
     installed_version,
     interpreter_path,
     metrics_page,
@@ -31,7 +32,6 @@ from tokenbench.api import (
 
 from .command import SYNTHETIC, process
 from .counters import counters
-from .diagnose import diagnose, phase
 from .router import ROUTER, check_pools, router
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _BLOCK = 32
 
 class Trtllm(Engine):
     """One server of TensorRT-LLM, or servers for prefill and for decode behind its own router."""
+
+    messages = LogMessages("tokenbench_engine_trtllm")
 
     def __init__(self, options: TrtllmOptions) -> None:
         self._options = options
@@ -134,15 +136,7 @@ class Trtllm(Engine):
 
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
         """The metrics of TensorRT-LLM."""
-        return counters(pages)
-
-    def diagnose(self, log: str) -> Diagnosis | None:
-        """The cause of a failure, which stands far above the end of the log."""
-        return diagnose(log)
-
-    def phase(self, log: str) -> str | None:
-        """Weights, tuning, graphs."""
-        return phase(log)
+        return counters_of_pools(pages, counters)
 
 
 def _router_endpoint() -> EndpointSpec:

@@ -4,30 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import attrs
-
-from tokenbench.api import DECODE, PREFILL, Counters, MetricsPage, merge_pages
+from tokenbench.api import Counters, MetricsPage
 
 _DRAFTS = "vllm:spec_decode_num_"
 _CACHED = "vllm:prompt_tokens_cached_total"
 
 
-def counters(pages: Sequence[MetricsPage]) -> Counters:
+def counters(page: MetricsPage) -> Counters:
     """Sums over servers and data-parallel ranks, which have a series each (label `engine`).
-
-    With prefill and decode apart, both count every prompt, and prefill generates one token for each
-    that decode generates again: prompts are those of prefill, answers those of decode.
 
     `prompt_tokens_cached_total` counts what usage reports as cached tokens. Versions without it
     count the hits of the prefix cache, which also has those of requests that were preempted.
     """
-    prefill = [page for page in pages if page.role == PREFILL]
-    decode = [page for page in pages if page.role == DECODE]
-    if prefill and decode:
-        return _disaggregated(counters(prefill), counters(decode), merge_pages(pages))
-    page = merge_pages(pages)
     cached = page.sum(_CACHED) if page.series(_CACHED) else page.sum("vllm:prefix_cache_hits_total")
     return Counters(
         prompt_tokens=page.sum("vllm:prompt_tokens_total"),
@@ -48,20 +36,6 @@ def counters(pages: Sequence[MetricsPage]) -> Counters:
         queue_time_s=page.histogram("vllm:request_queue_time_seconds"),
         prefill_time_s=page.histogram("vllm:request_prefill_time_seconds"),
         decode_time_s=page.histogram("vllm:request_decode_time_seconds"),
-    )
-
-
-def _disaggregated(prefill: Counters, decode: Counters, page: MetricsPage) -> Counters:
-    return attrs.evolve(
-        decode,
-        prompt_tokens=prefill.prompt_tokens,
-        cached_prompt_tokens=prefill.cached_prompt_tokens,
-        running=page.sum("vllm:num_requests_running"),
-        waiting=page.sum("vllm:num_requests_waiting"),
-        preemptions=page.sum("vllm:num_preemptions_total"),
-        kv_usage=page.max("vllm:kv_cache_usage_perc"),
-        queue_time_s=prefill.queue_time_s,
-        prefill_time_s=prefill.prefill_time_s,
     )
 
 

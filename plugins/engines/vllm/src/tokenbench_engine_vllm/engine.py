@@ -11,7 +11,6 @@ from tokenbench.api import (
     CHAT,
     COMPLETIONS,
     Counters,
-    Diagnosis,
     Dialect,
     EndpointSpec,
     Engine,
@@ -20,11 +19,13 @@ from tokenbench.api import (
     FrozenMap,
     LaunchPlan,
     Layout,
+    LogMessages,
     MetricsPage,
     Pool,
     ProcessSpec,
     ServerClient,
     UsageError,
+    counters_of_pools,
     installed_version,
     interpreter_path,
     metrics_page,
@@ -33,7 +34,6 @@ from tokenbench.api import (
 from .chips import adapted, build_environment, check_build, seeds
 from .command import CPU, DP_PORT, MASTER_PORT, TEMPLATE, environment, model_flags, server_flags
 from .counters import counters
-from .diagnose import diagnose, phase
 from .grammar import grammar
 from .parallel import hosts, ranks
 from .sizing import check_chip
@@ -52,6 +52,8 @@ class Vllm(Engine):
     """One vLLM server, or servers for prefill and for decode behind vLLM's router. A server is an
     API server and one worker for each accelerator.
     """
+
+    messages = LogMessages("tokenbench_engine_vllm")
 
     def __init__(self, options: VllmOptions) -> None:
         self._options = options
@@ -170,13 +172,6 @@ class Vllm(Engine):
             facts["acceptance"] = "real" if length is None else f"synthetic {length:g}"
         return FrozenMap(facts)
 
-    def quiescent(self, server: ServerClient) -> bool | None:
-        """No request is running or waiting on any rank."""
-        found = self.counters([metrics_page(server, number) for number in _servers(server)])
-        if found.running is None or found.waiting is None:
-            return None
-        return found.running == 0 and found.waiting == 0
-
     def reset_cache(self, server: ServerClient) -> bool | None:
         """Empty the prefix cache of all servers and ranks, with the tiers of connectors. None where
         a server does not have the page: it was started without ``VLLM_SERVER_DEV_MODE=1``.
@@ -194,17 +189,9 @@ class Vllm(Engine):
             done = done and reply.status == 200 and success
         return done and self._options.kv_offload != "lmcache"
 
-    def diagnose(self, log: str) -> Diagnosis | None:
-        """The cause of a failure, which stands far above the end of the log."""
-        return diagnose(log)
-
-    def phase(self, log: str) -> str | None:
-        """Weights, compilation, graphs."""
-        return phase(log)
-
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
         """The metrics of vLLM."""
-        return counters(pages)
+        return counters_of_pools(pages, counters)
 
 
 def _check_alone(layout: Layout) -> None:
