@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from tokenbench.api import (
@@ -135,6 +136,18 @@ def test_a_process_on_this_machine(launch: Launch, tmp_path: Path) -> None:
     assert not Path(scratch).exists() and not Path(shared).exists()
     assert deployment.states()[0].exit_code == 128 + signal.SIGTERM
     require_free("127.0.0.1", port)
+
+
+def test_processes_of_a_host_are_in_one_session(launch: Launch) -> None:
+    """Linux shares the CPU among sessions, and may leave one without any for long. Each has its own
+    process group, by which it is ended.
+    """
+    spec = ProcessSpec(argv=("sleep", "60"), replicas=2)
+    pids = [state.pid for state in launch(spec, attrs.evolve(spec, role="other")).states()]
+    assert len(pids) == 4
+    (session,) = {os.getsid(pid) for pid in pids}
+    assert session not in (os.getsid(0), *pids)
+    assert [os.getpgid(pid) for pid in pids] == pids
 
 
 def test_its_temporary_folder_is_its_own(launch: Launch) -> None:

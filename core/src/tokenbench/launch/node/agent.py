@@ -418,10 +418,12 @@ class Agent:
         return child
 
     def prepare(self, parent: int, control: int, writes: list[int]) -> None:
-        """In the child: a session of its own, standard input, and no descriptors of others."""
+        """In the child: a process group of its own, standard input, and no descriptors of others.
+        All processes of a host are in one session: see the supervisor.
+        """
         for number in (*ENDING, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
-        os.setsid()
+        os.setpgid(0, 0)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
@@ -460,12 +462,12 @@ class Agent:
                 if child.pid == pid:
                     child.code = exit_code(status)
                     # What it started and left behind keeps its pipes open.
-                    kill_session(child.pid)
+                    kill_group(child.pid)
         for child in list(self.children):
             if child.code is None and child.deadline and time.monotonic() > child.deadline:
                 child.late = True
                 child.deadline = None
-                kill_session(child.pid)
+                kill_group(child.pid)
             if child.code is not None:
                 self.finish(child)
 
@@ -490,7 +492,7 @@ class Agent:
             time.sleep(0.005)
             self.note_ends()
         for child in self.children:
-            kill_session(child.pid)
+            kill_group(child.pid)
         kill_children()
         remove(self.folder)
 
@@ -621,7 +623,7 @@ def release(child: Child) -> None:
         child.deadline = time.monotonic() + child.close_s
 
 
-def kill_session(pid: int) -> None:
+def kill_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
     except OSError:
@@ -629,7 +631,7 @@ def kill_session(pid: int) -> None:
 
 
 def kill_children(but: Collection[int] = ()) -> None:
-    """Kill what children left behind in sessions of their own: it became this process's child."""
+    """Kill what children left behind in groups of their own: it became this process's child."""
     for _ in range(100 if os.path.isdir("/proc") else 0):
         found = [int(name) for name in filter(is_child, os.listdir("/proc"))]
         left = [pid for pid in found if pid not in but]
