@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from tokenbench.api import CostSet, Economics, Estimate, FrozenMap, PointResult, RateView, Sku
@@ -26,6 +27,23 @@ NEW = CostSet(
 CHIP = Sku(name="chip", vendor="maker", source="a list", date="2026-04", costs=(OLD, NEW))
 
 
+OTHER = Sku(
+    name="costly",
+    vendor="maker",
+    source="a list",
+    date="2026-04",
+    costs=(
+        CostSet(
+            version="v1",
+            source="another list",
+            date="2026-05",
+            all_in_w=2600.0,
+            usd_per_hour=FrozenMap(neocloud=3.0),
+        ),
+    ),
+)
+
+
 def _point(hardware: str = "chip", **speeds: float) -> PointResult:
     metrics = {
         f"{name}.whole": Estimate(
@@ -38,7 +56,7 @@ def _point(hardware: str = "chip", **speeds: float) -> PointResult:
 
 def _economics(*results: PointResult, own: RateSet | None = None) -> Economics:
     names = [result.hardware for result in results]
-    return economics_of(results, names, catalogue_rates([CHIP], own, "mine.yaml"))
+    return economics_of(results, names, catalogue_rates([CHIP, OTHER], own, "mine.yaml"))
 
 
 def _set(found: Economics, name: str, ownership: str) -> RateView:
@@ -141,4 +159,42 @@ def test_the_users_rates_come_first_over_the_newest() -> None:
     first = _economics(_point(total_tok_s_per_accelerator=1.0), own=own).rates[0]
     assert first.name == "mine.yaml"
     assert first.usd_per_hour == {"chip": 9.0} and first.all_in_w == {"chip": 1700.0}
-    assert isinstance(catalogue_rates([CHIP], own, "x")[0], NamedRates)
+    assert isinstance(catalogue_rates([CHIP, OTHER], own, "x")[0], NamedRates)
+
+
+def test_a_deployment_on_several_skus() -> None:
+    """The mean over its accelerators; of a role, that role's own. Both add up to the whole."""
+    point = attrs.evolve(
+        _point(
+            "2xchip+1xcostly",
+            input_tok_s_per_accelerator=300.0,
+            output_tok_s_per_accelerator=100.0,
+            total_tok_s_per_accelerator=400.0,
+            input_tok_s_per_prefill_accelerator=450.0,
+            output_tok_s_per_decode_accelerator=300.0,
+        ),
+        accelerators=3,
+        roles=FrozenMap(prefill=2, decode=1),
+        role_hardware=FrozenMap(prefill="chip", decode="costly"),
+    )
+    found = _set(_economics(point), "v1", "neocloud")
+    assert found.usd_per_hour == {"2xchip+1xcostly": pytest.approx(2.0)}
+    assert found.all_in_w == {"2xchip+1xcostly": pytest.approx(2000.0)}
+    assert found.identities == ("a list and another list, v1 (2026-04 and 2026-05)",)
+    (total,), (prefill,), (decode,) = (
+        next(c.values for c in found.columns if c.name == f"usd_per_million_{name}.whole")
+        for name in ("total_tokens", "input_tokens_of_prefill", "output_tokens_of_decode")
+    )
+    an_hour = 3600 / 1e6
+    # 900 input and 300 output tokens per second; two chips at 1.5, a costly one at 3 USD per hour.
+    assert prefill * 900 * an_hour == pytest.approx(2 * 1.5)
+    assert decode * 300 * an_hour == pytest.approx(3.0)
+    assert total * 1200 * an_hour == pytest.approx(6.0)
+
+
+def test_the_sku_without_a_price_is_named() -> None:
+    """A part of the price would be a wrong one."""
+    found = _economics(_point("2xchip+1xnew", total_tok_s_per_accelerator=1.0)).rates[0]
+    assert found.usd_per_hour == {}
+    (cost,) = (c for c in found.columns if c.name == "usd_per_million_total_tokens.whole")
+    assert cost.values == (None,) and "'new'" in str(cost.hints[0])

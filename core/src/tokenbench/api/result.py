@@ -168,7 +168,9 @@ class PointResult:
     `point` and `deployment` are identities. `level.label` is the load level in short (``c8``).
     `precision` is that of the weights. `accelerators` (None if unknown, which only an imported
     result may have) and `layout` (``tp2``) describe the deployment; `roles` are the accelerators of
-    each role in a disaggregated one, None in any other. `speculation`: the method of speculative
+    each role in a disaggregated one, None in any other. `hardware` is the SKU; of several, with the
+    accelerators of each (``8xh100+4xh200``), and then `role_hardware` is the same of each role.
+    `speculation`: the method of speculative
     decoding, ``none`` without it, None if unknown. `repeats`: how many were measured. `saturated`:
     requests queued in the server, None if unknown. `error`: why the point failed. `notes`: what a
     reader of the result must know, such as figures that contradict each other.
@@ -205,6 +207,7 @@ class PointResult:
     devices: str | None = None
     error: str | None = None
     roles: FrozenMap[int] | None = None
+    role_hardware: FrozenMap[str] | None = None
     speculation: str | None = None
     date: str | None = None
     notes: tuple[str, ...] = ()
@@ -212,3 +215,10 @@ class PointResult:
     classes: FrozenMap[FrozenMap[Estimate]] = FrozenMap()
     schema_version: int = RESULT_SCHEMA_VERSION
     definitions_version: int = 1
+
+    @property
+    def chips(self) -> str:
+        """Number and SKU of the accelerators: ``8 x h200``, ``? x h200``, ``8xh100+4xh200``."""
+        if "+" in self.hardware:
+            return self.hardware
+        return f"{'?' if self.accelerators is None else self.accelerators} x {self.hardware}"

@@ -164,11 +164,10 @@ def _label(point: PointResult, other: PointResult) -> str:
     """A series in one line."""
     versions = dict.fromkeys(p.engine_version or "unknown" for p in (point, other))
     precision = f" {point.precision}" if point.precision else ""
-    count = "?" if point.accelerators is None else point.accelerators
     drafts = "" if point.speculation in (None, "none") else f" {point.speculation}"
     options = ", ".join(f"{k} {v}" for k, v in point.workload_options.items() if v is not None)
     return (
         f"{point.model}{precision} on {point.engine} ({' -> '.join(versions)}), "
-        f"{count} x {point.hardware} {point.layout}{drafts}, "
+        f"{point.chips} {point.layout}{drafts}, "
         f"{point.workload}{f': {options}' if options else ''}"
     )

@@ -78,19 +78,25 @@ def costs(
     output_tok_s: Numbers,
     input_tok_s_per_prefill: Numbers = None,
     output_tok_s_per_decode: Numbers = None,
+    usd_per_hour_prefill: Numbers = None,
+    usd_per_hour_decode: Numbers = None,
 ) -> Costs:
     """All costs of the same points.
 
     The first three throughputs are per accelerator of the whole deployment, the others per
-    accelerator of their role. `usd_per_hour` is per accelerator.
+    accelerator of their role. `usd_per_hour` is per accelerator; where the roles have different
+    ones, it is their mean, and the last two are those of each role.
     """
     whole = [
         usd_per_million_tokens(speed, usd_per_hour)
         for speed in (total_tok_s, input_tok_s, output_tok_s)
     ]
     sides = [
-        usd_per_million_tokens(speed, usd_per_hour, basis=Basis.PER_ROLE)
-        for speed in (input_tok_s_per_prefill, output_tok_s_per_decode)
+        usd_per_million_tokens(speed, usd_per_hour if own is None else own, basis=Basis.PER_ROLE)
+        for speed, own in (
+            (input_tok_s_per_prefill, usd_per_hour_prefill),
+            (output_tok_s_per_decode, usd_per_hour_decode),
+        )
     ]
     return Costs(total=whole[0], input=whole[1], output=whole[2], prefill=sides[0], decode=sides[1])
 

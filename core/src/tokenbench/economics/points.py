@@ -108,7 +108,19 @@ def _view(
 ) -> RateView:
     rates = named.rates
     usd, power = rates.usd_per_hour(skus, ownership), rates.all_in_w(skus)
-    columns = [column for window in WINDOWS for column in _columns(window, usd, power, speeds)]
+    by_role = {
+        role: rates.usd_per_hour(
+            [
+                (result.role_hardware or FrozenMap[str]()).get(role, sku)
+                for result, sku in zip(results, skus, strict=True)
+            ],
+            ownership,
+        )
+        for role in ROLES.values()
+    }
+    columns = [
+        column for window in WINDOWS for column in _columns(window, usd, by_role, power, speeds)
+    ]
     pairs = dict(zip((result.hardware for result in results), skus, strict=True))
     used = {
         hardware: (rates.find(sku, f"usd_per_hour.{ownership}"), rates.find(sku, ALL_IN_W))
@@ -132,7 +144,11 @@ def _view(
 
 
 def _columns(
-    window: str, usd: Column, power: Column, speeds: dict[str, Column]
+    window: str,
+    usd: Column,
+    by_role: dict[str, Column],
+    power: Column,
+    speeds: dict[str, Column],
 ) -> Iterator[DerivedColumn]:
     """Without those of throughputs that no point has."""
     speed = {kind: speeds[f"{kind}_tok_s_per_accelerator.{window}"] for kind in KINDS}
@@ -144,6 +160,7 @@ def _columns(
         output_tok_s=speed["output"],
         input_tok_s_per_prefill=side["input"],
         output_tok_s_per_decode=side["output"],
+        **{f"usd_per_hour_{role}": column for role, column in by_role.items()},
     )
     for kind in KINDS:
         if np.isnan(speed[kind].values).all():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -70,8 +71,17 @@ class RateSet:
         return RateSet(rates=FrozenMap(merged))
 
     def find(self, sku: str | None, name: str) -> Rate | None:
-        """One figure; None if it is not known."""
-        return None if sku is None else self.rates.get(sku, FrozenMap[Rate]()).get(name)
+        """One figure; None if it is not known. Of several SKUs (``8xh100+4xh200``), the mean over
+        their accelerators.
+        """
+        if sku is None:
+            return None
+        chips = _chips(sku)
+        if not chips or sku in self.rates:
+            return self.rates.get(sku, FrozenMap[Rate]()).get(name)
+        found = [(self.find(chip, name), count) for chip, count in chips.items()]
+        known = [(rate, count) for rate, count in found if rate is not None]
+        return _mean(known) if len(known) == len(chips) else None
 
     def usd_per_hour(self, skus: Sequence[str | None], ownership: str) -> Column:
         """US dollars per accelerator-hour of each point's SKU (None: not known).
@@ -106,6 +116,9 @@ class RateSet:
     def _hint(self, sku: str | None, name: str) -> str:
         if sku is None:
             return "the hardware of this point is not known"
+        if sku not in self.rates:
+            # Of several, the first without a figure.
+            sku = next((chip for chip in _chips(sku) if self.find(chip, name) is None), sku)
         what = "provisioned power" if name == ALL_IN_W else f"price ({name.removeprefix(_PRICE)})"
         if sku in self.rates:
             has = ", ".join(known.removeprefix(_PRICE) for known in self.rates[sku])
@@ -113,6 +126,34 @@ class RateSet:
         near = difflib.get_close_matches(sku, self.rates, n=1)
         meant = f"did you mean {near[0]!r}? else " if near else ""
         return f"no {what} of {sku!r}: {meant}{_TO_ADD}"
+
+
+def _chips(hardware: str) -> dict[str, int]:
+    """The accelerators of each SKU of ``8xh100+4xh200``; empty for the name of one."""
+    parts = [re.fullmatch(r"([1-9]\d*)x(.+)", part) for part in hardware.split("+")]
+    found = {part[2]: int(part[1]) for part in parts if part is not None}
+    return found if len(found) == len(parts) > 1 else {}
+
+
+def _mean(rates: Sequence[tuple[Rate, int]]) -> Rate:
+    """Of accelerators of several SKUs."""
+
+    def joined(texts: Iterable[str]) -> str:
+        return " and ".join(dict.fromkeys(texts))
+
+    first = rates[0][0]
+    identities = [rate.identity for rate, _ in rates]
+    return Rate(
+        name=first.name,
+        value=sum(rate.value * count for rate, count in rates) / sum(n for _, n in rates),
+        identity=RateIdentity(
+            name=joined(one.name for one in identities),
+            version=joined(one.version for one in identities),
+            date=joined(one.date for one in identities),
+        ),
+        source=joined(rate.source for rate, _ in rates),
+        note=joined(rate.note for rate, _ in rates if rate.note) or None,
+    )
 
 
 def _rates(sku: Sku, version: str | None) -> FrozenMap[Rate]:

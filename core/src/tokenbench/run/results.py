@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from tokenbench.api import (
     Measurement,
     PointResult,
     PointState,
+    Pool,
 )
 from tokenbench.measure.certify import certify
 from tokenbench.measure.checks import verdict
@@ -176,7 +179,7 @@ def result(
         engine_version=server.version,
         model=request.model if deployment.asked.model else request.served_name,
         precision=request.weights.precision if request.weights else None,
-        hardware=_hardware(request),
+        hardware=_hardware(request.layout.pools, request),
         accelerators=request.hardware.count,
         layout=_layout(request.layout),
         workload=point.workload.name,
@@ -192,6 +195,7 @@ def result(
         saturated=_saturated(context, seen),
         devices=devices_in_short(deployment.devices),
         roles=None if roles is None else FrozenMap(roles),
+        role_hardware=_role_hardware(request),
         speculation=deployment.launch.speculation,
         classes=class_estimates(seen),
         date=now()[: len("2026-11-30")],
@@ -199,10 +203,23 @@ def result(
     )
 
 
-def _hardware(request: EngineRequest) -> str:
-    """The SKU; of pools that differ all, as ``h100+h200``."""
-    skus = [(pool.hardware or request.hardware).sku for pool in request.layout.pools]
-    return "+".join(dict.fromkeys(skus))
+def _hardware(pools: Sequence[Pool], request: EngineRequest) -> str:
+    """The SKU; of pools that differ, with the accelerators of each: ``8xh100+4xh200``."""
+    found: Counter[str] = Counter()
+    for pool in pools:
+        found[(pool.hardware or request.hardware).sku] += pool.accelerators
+    if len(found) == 1:
+        return next(iter(found))
+    return "+".join(f"{count}x{sku}" for sku, count in found.items())
+
+
+def _role_hardware(request: EngineRequest) -> FrozenMap[str] | None:
+    """The hardware of each role where it is not the same for all."""
+    layout = request.layout
+    if not layout.disaggregated or "+" not in _hardware(layout.pools, request):
+        return None
+    roles = dict.fromkeys(pool.role for pool in layout.pools)
+    return FrozenMap({role: _hardware(layout.of_role(role), request) for role in roles})
 
 
 def _roles(layout: Layout) -> dict[str, int] | None:

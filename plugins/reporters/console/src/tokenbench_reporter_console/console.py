@@ -95,9 +95,8 @@ class ConsoleReporter(Reporter):
         precision = f" {first.precision}" if first.precision else ""
         _print(console, f"{first.model}{precision} on {first.engine} ({engine})", "bold")
         if first.server is None:
-            count = "?" if first.accelerators is None else first.accelerators
             drafts = "" if first.speculation in (None, "none") else f", {first.speculation}"
-            _print(console, f"{count} x {first.hardware}, {first.layout}{drafts}", "dim")
+            _print(console, f"{first.chips}, {first.layout}{drafts}", "dim")
         else:
             _print(console, f"server {first.server} (not started by this run)", "dim")
         _print(console, f"{first.workload}: {_options(first)}", "dim")

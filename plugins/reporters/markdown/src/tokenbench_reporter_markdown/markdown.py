@@ -155,8 +155,7 @@ def _heading(series: Sequence[PointResult]) -> str:
     layouts = {_layout(one) for one in series}
     where = escape(point.hardware)
     if len(layouts) == 1:
-        count = "?" if point.accelerators is None else point.accelerators
-        where = f"{count} x {where}, {escape(point.layout)}"
+        where = f"{escape(point.chips)}, {escape(point.layout)}"
     return f"{start}, {where}{drafts}"
 
 

@@ -3,9 +3,11 @@ function configuration(index) {
   const text = (name) => FACTS[name][index];
   const roles = DATA.details[index].roles;
   const shared = roles ? ` (${Object.entries(roles).map(([role, n]) => `${role} ${n}`).join(", ")})` : "";
+  // Several SKUs have their numbers in the name: 8xh100+4xh200.
+  const count = text("hardware").includes("+") ? "" : `${FACTS.accelerators[index] ?? "unknown number of"} × `;
   return [
     ["Model", text("model")],
-    ["Hardware", `${FACTS.accelerators[index] ?? "unknown number of"} × ${text("hardware")}${shared}`],
+    ["Hardware", `${count}${text("hardware")}${shared}`],
     ["Engine", [text("engine"), text("engine_version")].filter(Boolean).join(" ")],
     ["Precision", text("precision")],
     ["Layout", `${text("layout")}, ${text("disaggregation")}`],
