@@ -105,7 +105,7 @@ real-vllm:
 # Not part of make test: without VLLM_VENV, these tests are skipped.
 test-vllm: $(VENV)/.dev $(VENV)/.native
 	VLLM_VENV=$(abspath $(VLLM_VENV)) $(BIN)/python -m pytest tests/test_vllm_real.py \
-		tests/test_vllm_workloads.py
+		tests/test_vllm_lost.py tests/test_vllm_workloads.py
 
 real-dynamo:
 	$(PYTHON) tools/real_dynamo.py $(DYNAMO_VENV) $(WORKERS)

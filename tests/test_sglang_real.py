@@ -13,7 +13,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from lost_server import MOMENTS, lose
 from processes import marked
 
 if TYPE_CHECKING:
@@ -208,47 +208,20 @@ def _server(bench: Bench) -> int | None:
     return min((pid for pid, command in _processes(bench) if own.match(command)), default=None)
 
 
-def _log(bench: Bench) -> str:
-    return "".join(log.read_text() for log in bench.folder.glob("runs/*/logs/*/server-0.log"))
-
-
-@pytest.mark.parametrize(
-    ("phase", "number", "says"),
-    [
-        ("start", signal.SIGKILL, "SIGKILL"),
-        ("load", signal.SIGKILL, "SIGKILL"),
-        ("serving", signal.SIGKILL, "SIGKILL"),
-        ("serving", signal.SIGSTOP, "halted"),
-    ],
-    ids=["start", "load", "serving", "hang"],
-)
+@MOMENTS
 def test_a_server_is_lost(
-    bench: Bench, sglang: Path, phase: str, number: signal.Signals, says: str
+    bench: Bench, sglang: Path, moment: str, number: signal.Signals, says: str
 ) -> None:
-    """Killed while it starts, while it loads, while it serves, or halted there: the error says
-    which process it was and what happened to it, and nothing is left.
-    """
-    _write(bench, _suite(sglang, load={"requests": 200}))
-    process = bench.start("run", "suite.yaml", "--allow-invalid")
-    deadline = time.monotonic() + 600
-    reached = {
-        "start": lambda: _server(bench) is not None,
-        "load": lambda: "Init parallel begin" in _log(bench),
-        "serving": lambda: list(bench.folder.glob("runs/*/points/*/repeat-0/job-0.json")),
-    }[phase]
-    while not reached():
-        assert process.poll() is None and time.monotonic() < deadline, _log(bench)[-3000:]
-        time.sleep(0.3)
-    time.sleep(1.0)
-    victim = _server(bench)
-    assert victim is not None
-    os.kill(victim, number)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 5, err
-    error, hint = err.strip().splitlines()[-2:]
-    assert error.startswith("error: ") and hint.startswith("hint: "), err
-    assert "server-0" in err and says in err, err
-    assert bench.all_gone(30), bench.left_running()
+    """At each phase: the error says which process it was and what happened to it."""
+    lose(
+        bench,
+        _suite(sglang, load={"requests": 200}),
+        find=lambda: _server(bench),
+        moment=moment,
+        loads="Init parallel begin",
+        number=number,
+        says=says,
+    )
 
 
 def test_an_unknown_flag(bench: Bench, sglang: Path) -> None:

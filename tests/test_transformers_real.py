@@ -11,12 +11,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from lost_server import MOMENTS, lose
 from processes import marked
 
 if TYPE_CHECKING:
@@ -204,48 +204,17 @@ def _server(bench: Bench) -> int | None:
     )
 
 
-def _wait_for(what: Any, seconds: float = 300.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise TimeoutError
-
-
-def _log(bench: Bench) -> str:
-    return "".join(file.read_text() for file in bench.folder.glob("runs/*/logs/*/server-0.log"))
-
-
-@pytest.mark.parametrize(
-    ("when", "number", "says"),
-    [
-        ("starting", signal.SIGKILL, "was killed by SIGKILL"),
-        ("ready", signal.SIGKILL, "was killed by SIGKILL"),
-        ("measuring", signal.SIGKILL, "was killed by SIGKILL"),
-        ("measuring", signal.SIGSTOP, "halted"),
-    ],
-)
+@MOMENTS
 def test_a_server_is_lost(
-    bench: Bench, python: Path, when: str, number: signal.Signals, says: str
+    bench: Bench, python: Path, moment: str, number: signal.Signals, says: str
 ) -> None:
     """At each phase: no result, the cause in two lines, and nothing is left."""
-    suite = _suite(python, load={"requests": 2000, "request_timeout_s": 60})
-    _write(bench, suite)
-    process = bench.start("run", "suite.yaml", "--allow-invalid")
-    try:
-        victim = _wait_for(lambda: _server(bench))
-        if when == "ready":
-            _wait_for(lambda: "Uvicorn running" in _log(bench))
-        if when == "measuring":
-            _wait_for(lambda: list(bench.folder.glob("runs/*/points/*/repeat-0/job-0.json")))
-            time.sleep(1.0)
-        os.kill(victim, number)
-        _, err = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 5, err
-    error, hint = [line for line in err.splitlines() if line.startswith(("error: ", "hint: "))][-2:]
-    assert says in error and hint, err
-    assert bench.all_gone(), bench.left_running()
+    lose(
+        bench,
+        _suite(python, load={"requests": 2000, "request_timeout_s": 60}),
+        find=lambda: _server(bench),
+        moment=moment,
+        loads="[transformers] Loading",
+        number=number,
+        says=says,
+    )
