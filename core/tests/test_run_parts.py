@@ -17,10 +17,14 @@ from tokenbench.api import (
     Accuracy,
     AccuracyThreshold,
     ChatPrompt,
+    Check,
+    CheckOutcome,
     Dialect,
     EngineError,
     EvalOutcome,
     EvalScore,
+    Measurement,
+    MeasurementInvalid,
     Message,
     SingleTurn,
     TextPrompt,
@@ -30,6 +34,7 @@ from tokenbench.api import (
     Weights,
     WorkloadContext,
 )
+from tokenbench.cli.run import _judge
 from tokenbench.launch.local import HOST
 from tokenbench.launch.node.program import RunningProgram
 from tokenbench.load.cores import Cores
@@ -41,9 +46,11 @@ from tokenbench.run.eval_outcome import Asked, outcome, unsound
 from tokenbench.run.evals import worst_accuracy
 from tokenbench.run.prompts import traffic
 from tokenbench.run.provenance import provenance
+from tokenbench.run.runner import Outcome
 from tokenbench.run.weights import locate
 from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry, Watched
+from tokenbench_testing.samples import views
 
 
 class One:
@@ -229,3 +236,28 @@ def test_the_agent_samples_beside_a_measurement(tmp_path: Path) -> None:
     assert agent._process.exit_code == 0
     kept = [json.loads(line) for line in (tmp_path / "localhost-cpu.jsonl").read_bytes().split()]
     assert [row["t"] for row in kept][: len(readings)] == [r.monotonic_ns for r in readings]
+
+
+def test_an_invalid_measurement_says_all_that_is_wrong() -> None:
+    """The first check with its evidence, the others by name."""
+
+    def check(name: str, found: CheckOutcome) -> Check:
+        return Check(name=name, outcome=found, evidence=f"{name} is off")
+
+    point = views.point(
+        measurement=Measurement.INVALID,
+        checks=(
+            check("foreign load", CheckOutcome.INVALID),
+            check("steady state", CheckOutcome.FLAGGED),
+            check("lengths", CheckOutcome.INVALID),
+            check("prefix cache", CheckOutcome.INVALID),
+        ),
+    )
+    ended = Outcome(state="complete", results=(point,), evals=(), error=None)
+    with pytest.raises(MeasurementInvalid) as caught:
+        _judge(ended, allow_invalid=False)
+    assert caught.value.message == (
+        f"1 of 1 measurements are invalid ({point.level.label}: foreign load: foreign load is off; "
+        "also lengths, prefix cache)"
+    )
+    _judge(ended, allow_invalid=True)

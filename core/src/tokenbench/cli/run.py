@@ -136,6 +136,8 @@ def _judge(outcome: Outcome, allow_invalid: bool) -> None:
     if invalid and not allow_invalid:
         reasons = [c for c in invalid[0].checks if c.outcome is CheckOutcome.INVALID]
         why = f": {reasons[0].name}: {reasons[0].evidence}" if reasons else ""
+        if len(reasons) > 1:
+            why += f"; also {', '.join(check.name for check in reasons[1:])}"
         raise MeasurementInvalid(
             f"{len(invalid)} of {len(outcome.results)} measurements are invalid "
             f"({invalid[0].level.label}{why})",
