@@ -48,6 +48,7 @@ VLLM = Page(
 [Measure vLLM](../how-to/vllm.md) explains them. The load of all plans: `{_LOAD}`.
 """,
     load=_LOAD,
+    tail="vllm.md",
     plans=(
         (
             "DeepSeek-R1 in fp8 on 8 H200, tensor parallel",
