@@ -95,13 +95,16 @@ CAUSES = {
     ),
     "memory-limit": ("a worker process of vLLM was killed", "out of memory"),
     "worker-killed": ("a worker process of vLLM was killed", "out of memory"),
-    "engine-killed": (
-        "the engine process of vLLM was killed, and the API server ended with it",
-        "out of memory",
+    **dict.fromkeys(
+        ("engine-killed", "engine-killed-loading"),
+        (
+            "the engine process of vLLM was killed, and the API server ended with it",
+            "out of memory",
+        ),
     ),
 }
-# Of failures that need a GPU, the message as the source of vLLM 0.32.0 writes it (diagnose.py says
-# where), with values of our own.
+# Of failures that need a GPU, the message as the source of vLLM 0.32.0 writes it (messages.toml
+# says where), with values of our own.
 WRITTEN = {
     "ValueError: Free memory on device cuda:0 (10.5/79.1 GiB) on startup is less than desired GPU "
     "memory utilization (0.92, 72.77 GiB). Decrease GPU memory utilization or reduce GPU memory "
