@@ -38,9 +38,9 @@ What each engine plugin declares (`bench plugins show NAME`), and what of it has
 
 * **run**: a test of this repository measured the real engine with it; the table at the end says
   which version, when, and by which test.
-* planned: the plugin plans it, and tests hold each flag against the engine's own definitions. It
-  was not run: there was no such chip, or no such engine for a plain machine.
-* -: the plugin does not plan it. Where the engine itself lacks it, the reason is below.
+* planned: the plugin plans it, and tests check each flag against the engine's own definitions. No
+  recorded test measured it: mostly there was no such chip, or no build of the engine without one.
+* -: the plugin does not plan it. If the engine itself lacks it, the reason is below.
 
 `openai` measures a server that somebody else started, so most rows do not apply to it. Chips count
 as run only where a test ran on one.
