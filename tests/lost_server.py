@@ -69,6 +69,8 @@ def lose(
         _, err = process.communicate(timeout=300)
     finally:
         process.kill()
+        with process:  # closes its pipes
+            pass
     assert process.returncode == 5, err
     error, hint = err.strip().splitlines()[-2:]
     assert error.startswith("error: ") and hint.startswith("hint: "), err

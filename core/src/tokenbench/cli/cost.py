@@ -63,7 +63,9 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "--faster", type=click.FloatRange(0, min_open=True), help="A faster tier, tok/s/user."
 )
 @click.option(
-    "--mw", type=click.FloatRange(0, min_open=True), help="Fleet of a power budget, in MW."
+    "--mw",
+    type=click.FloatRange(0, min_open=True),
+    help="A power budget in MW: what fleet it feeds, and what that costs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.pass_obj

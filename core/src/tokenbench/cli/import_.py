@@ -14,7 +14,7 @@ from .streams import Command, echo
 if TYPE_CHECKING:
     from tokenbench.imports.write import Imported
 
-_FORMATS = ("inferencex", "vllm-serve", "aiperf", "guidellm", "llm-d")
+_FORMATS = ("inferencex", "inferencex-agg", "vllm-serve", "aiperf", "guidellm", "llm-d")
 
 
 @click.group("import")

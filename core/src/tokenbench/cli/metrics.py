@@ -20,6 +20,7 @@ def command(pattern: str | None, as_json: bool) -> None:
     """
     import attrs
 
+    from tokenbench.api import UsageError
     from tokenbench.economics.definitions import DERIVED
     from tokenbench.measure.definitions import DEFINITIONS, DEFINITIONS_VERSION
     from tokenbench.measure.thresholds import CertificationThresholds, Limits
@@ -30,6 +31,10 @@ def command(pattern: str | None, as_json: bool) -> None:
         for name, limit in attrs.asdict(CertificationThresholds(), recurse=False).items()
         if pattern is None or pattern in name
     }
+    if not found and not limits:
+        raise UsageError(
+            f"no metric and no limit has {pattern!r} in its name", hint="`bench metrics` lists all"
+        )
     if as_json:
         rows = {
             "version": DEFINITIONS_VERSION,

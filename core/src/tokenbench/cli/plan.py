@@ -43,7 +43,12 @@ def command(
     for note in plan.notes:
         echo(f"note: {note}")
     evals = sum(len(d.evals) for d in plan.deployments)
-    echo(f"{plan.points} points on {len(plan.deployments)} deployments, {evals} evals")
+    deployments = _count(len(plan.deployments), "deployment")
+    echo(f"{_count(plan.points, 'point')} on {deployments}, {_count(evals, 'eval')}")
+
+
+def _count(number: int, of: str) -> str:
+    return f"{number} {of}{'' if number == 1 else 's'}"
 
 
 def _value(value: object) -> str:
@@ -63,7 +68,11 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
         echo(f"  already up: {deployment.launch.endpoints[0].url}")
     if explain:
         for s in deployment.settings:
-            value = "" if s.kind in ("device", "group") else f" = {_value(s.value)}"
+            value = f" = {_value(s.value)}"
+            if s.kind in ("device", "group"):
+                value = ""
+            elif s.value is None and s.kind != "file":
+                value = ": left out"
             echo(f"    {s.role} {s.kind} {s.name}{value}  [{s.layer}: {s.source}]")
             for replaced in s.replaced:
                 echo(f"      replaced {replaced}")
@@ -135,7 +144,7 @@ def _show_commands(deployment: PlannedDeployment) -> None:
         wrapped = _wrapped(deployment, process)
         image = f", image {process.image}" if process.image else ""
         count = process.accelerators
-        chips = f", {count} accelerator{'s' if count > 1 else ''}" if count else ""
+        chips = f", {_count(count, 'accelerator')}" if count else ""
         each = " each" if chips and replicas else ""
         echo(f"# {process.role}{replicas}{ranks}{chips}{each}{wrapped}{image}")
         program = shlex.join([*process.wrap, *process.argv])

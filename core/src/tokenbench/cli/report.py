@@ -42,7 +42,7 @@ def command(
     out: Path | None,
     rates: Path | None,
 ) -> None:
-    """Render finished runs again, with the reporters of the (first) run or those named."""
+    """Render finished runs again, with the reporters of the first run or those of --reporter."""
     from tokenbench.suite.plugin_ref import parse_plugin_ref
 
     ref = [parse_plugin_ref(text, where="--reporter") for text in reporters] or None

@@ -102,14 +102,15 @@ def _options(add: Callable[..., Any]) -> list[Callable[[Any], Any]]:
         add("--engine", multiple=True, metavar="NAME[:key=value,...]",
             help="Engine; repeat to compare several."),
         add("--model", multiple=True, metavar="NAME[:...]", help="Model; repeat for several."),
-        add("--weights", metavar="NAME", help="Precision of the weights, for example fp8."),
+        add("--weights", metavar="PRECISION", help="Precision of the weights, for example fp8."),
         add("--hardware", metavar="NAME[:...]|SKU[:N]",
-            help="Hardware (default: cpu): a plugin, or N accelerators of a SKU."),
+            help="Hardware (default: cpu): a plugin, for what this machine has, or SKU:N of the "
+            "catalogue."),
         add("--launcher", metavar="NAME[:...]",
             help="Where processes run (default: local)."),
         add("--tp", type=int, help="Tensor parallel degree."),
         add("--dp", type=int, help="Data parallel degree."),
-        add("--ep", type=int, help="Expert parallel degree."),
+        add("--ep", type=int, help="Expert parallel degree. Others: topology in a suite."),
         add("--devices", metavar="N,N,...",
             help="Devices to use, as `bench doctor` numbers them."),
         add("--port", type=int, help="Port of the server."),
@@ -131,7 +132,8 @@ def _load_options(add: Callable[..., Any]) -> list[Callable[[Any], Any]]:
             help="Workload; repeat for several."),
         add("--concurrency", metavar="N,N,...", help="Closed-loop load levels."),
         add("--rate", metavar="R,R,...", help="Open-loop levels, arrivals per second."),
-        add("--speed", metavar="X,X,...", help="Open loops at the workload's times, X as fast."),
+        add("--speed", metavar="X,X,...",
+            help="Open-loop levels: the arrival times of the workload, X times as fast."),
         add("--arrival", metavar="NAME", help="constant, poisson, gamma, ramp or replay."),
         add("--burstiness", type=float, help="Shape of gamma arrivals."),
         add("--trace", metavar="FILE", help="File of timestamps to replay."),
@@ -139,16 +141,17 @@ def _load_options(add: Callable[..., Any]) -> list[Callable[[Any], Any]]:
             help="Objectives, for goodput and --find."),
         add("--find", type=click.Choice(["max-rate", "max-concurrency"]),
             help="Find the largest load that meets the objectives."),
-        add("--from", type=float, help="Where --find starts."),
-        add("--to", type=float, help="Where --find ends."),
-        add("--repeats", type=int, help="Repeats of each point; with --precision, at least."),
+        add("--from", type=float, help="Smallest load that --find tries."),
+        add("--to", type=float, help="Largest load that --find tries."),
+        add("--repeats", type=int, help="Repeats of each point; with --precision, the fewest."),
         add("--precision", metavar="5%",
-            help="Repeat until throughput and TPOT are known to this."),
+            help="Repeat until the 95 % intervals of throughput and TPOT are within this of the "
+            "mean."),
         add("--duration", type=float, metavar="SECONDS", help="Length of a repeat."),
         add("--requests", type=int, help="Requests of a repeat."),
         add("--sessions", type=int, help="Sessions of a repeat, which all run to their end."),
         add("--lengths", type=click.Choice(["exact", "approximate"]),
-            help="Whether prompts need the asked tokens."),
+            help="Whether prompts must have exactly the tokens that are asked for."),
         add("--load-workers", metavar="auto|N",
             help="Load worker processes (default: auto)."),
     ]  # fmt: skip
@@ -253,7 +256,8 @@ def _overlay(suite: Suite, asked: dict[str, Any], places: Places) -> Suite:
             f"accuracy.{key}",
         )
         place = next((places.flags[path] for path in paths if path in places.flags), key)
-        raise UsageError(f"{place}{colon}{rest}", hint="see `bench run --help`") from None
+        path = click.get_current_context().command_path
+        raise UsageError(f"{place}{colon}{rest}", hint=f"see `{path} --help`") from None
 
 
 def _accuracy_changes(accuracy: AccuracyRequest, asked: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def probe_on(agent: NodeAgent, plugins: PluginInstances, ref: PluginRef) -> Prob
     if program is None:
         return Probe(
             reason="the plugin has a catalogue only, it does not look for devices",
-            hint="plan from the catalogue, for example: bench plan --hardware SKU:8",
+            hint="it serves plans from the catalogue only: bench plan --hardware SKU:8",
         )
     found = RunningProgram(agent, plugins.owner("hardware", ref.key), program).probe()
     return _with_skus(found, hardware.catalogue())
