@@ -29,7 +29,7 @@ _LIMIT_S = 800.0
 _REQUESTS = 8
 _N_IN, _N_OUT = 40, 12
 # The server's processes: bench's supervisor has the same words in its command line.
-_SERVER = b"transformers.cli.transformers"
+_SERVER = "transformers.cli.transformers"
 
 
 @pytest.fixture(scope="module")
