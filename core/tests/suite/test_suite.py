@@ -348,3 +348,22 @@ def test_an_option_without_help_is_refused() -> None:
         @options
         class Bare:
             x: int = 1
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ("no place", "suite.yaml:2: deployments[0].engine: no place"),
+        ("{file}:9: use[0]: nearer", "suite.yaml:9: use[0]: nearer"),
+        ("deployments[0].roles.x: nearer", "deployments[0].roles.x: nearer"),
+        ("--use: nearer", "--use: nearer"),
+    ],
+)
+def test_an_error_has_one_place(tmp_path: Path, inner: str, said: str) -> None:
+    """The nearest, where an error passes several that know one."""
+    file = tmp_path / "suite.yaml"
+    file.write_text("deployments:\n- engine: a")
+    places = Places(read_suite(file)[1], {"use": "--use"})
+    with pytest.raises(UsageError) as caught, places.told("deployments[0].engine"):
+        raise UsageError(inner.format(file=file), hint="h")
+    assert caught.value.message.removeprefix(f"{tmp_path}/") == said
