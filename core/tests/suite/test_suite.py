@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -76,6 +78,15 @@ deployments:
         ("deployments:\n- engine: a\nload:\n  concurrency: 4", ":4: load.concurrency: expected a"),
         ("deployments:\n- engine: a\nload:\n  repeats: 1.5", ":4: load.repeats: expected int"),
         ("deployments:\n- engine: a\n  flags: 4", ":3: deployments[0].flags: expected a mapping"),
+        ("deployments:\n- engine: a\n  flags: {tp: 4}", ":3: deployments[0].flags.tp: expected a"),
+        (
+            "deployments:\n- engine: a\n  flags: {--x: {a: {b: .inf}}}",
+            ":3: deployments[0].flags.--x.a.b: expected a finite number, got inf",
+        ),
+        (
+            "deployments:\n- engine: a\n  roles: {r: {files: {f: {a: [.nan]}}}}",
+            ":3: deployments[0].roles.r.files.f.a: expected a finite number, got nan",
+        ),
         ("name: x", "'deployments' is missing"),
         ("- 1", "expected a mapping of keys"),
         ("", "expected a mapping of keys"),
@@ -225,6 +236,11 @@ class Options:
     parts: tuple[int, ...] = option(help="parts", minimum=2, maximum=4, default=())
     address: str | None = option(help="where", default=None, check=http_url)
     variable: str | None = option(help="key", default=None, check=variable_name)
+    json: FrozenMap[Any] = option(help="data", default=FrozenMap())
+
+    def __attrs_post_init__(self) -> None:
+        if self.flag and self.number == 2:
+            raise ValueError("flag needs number=1")
 
 
 def test_options_from_strings_and_from_values() -> None:
@@ -257,7 +273,16 @@ def test_options_from_strings_and_from_values() -> None:
         ({"must": 3}, "expected text"),
         ({"must": ""}, 'here.must: expected text, got ""'),
         ({"must": "m", "word": ""}, 'here.word: expected text, got ""'),
+        ({"must": " "}, 'here.must: expected text, got " "'),
+        ({"must": "m", "many": ["a", " "]}, "here.many: expected a list of texts, one is empty"),
         ({"must": "m", "number": ""}, "here.number: expected int, got ''"),
+        ({"must": "m", "number": "1_000"}, "here.number: expected int, got '1_000'"),
+        ({"must": "m", "number": "017"}, "here.number: expected int, got '017'"),
+        ({"must": "m", "number": "\u0667"}, "here.number: expected int, got '\u0667'"),
+        ({"must": "m", "number": 10**19}, "here.number: the number is too large"),
+        ({"must": "m", "share": "1_0"}, "here.share: expected a number, got '1_0'"),
+        ({"must": "m", "json": {"a": {"b": [math.nan]}}}, "here.json: a.b: expected a finite"),
+        ({"must": "m", "flag": True, "number": 2}, "here.flag: flag needs number=1"),
         ({"must": "m", "number": [1]}, "here.number: expected int, got a list"),
         ({"must": ["m"]}, "here.must: expected text, got a list"),
         ({"must": {"m": 1}}, "here.must: expected text, got a mapping"),

@@ -33,6 +33,8 @@ import attrs
 
 _NO_DEFAULT: Any = attrs.NOTHING
 T = TypeVar("T")
+# No program that a plugin starts counts further, and Python cannot divide larger ones.
+_MOST = 2**63 - 1
 
 
 def option(
@@ -108,6 +110,8 @@ def _within(
         raise ValueError(f"expected one of {', '.join(choices)}, got {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"expected a finite number, got {value}")
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise ValueError("the number is too large")
     if minimum is not None and value < minimum:
         raise ValueError(f"expected at least {minimum:g}, got {value!r}")
     if maximum is not None and value > maximum:
