@@ -19,8 +19,8 @@ from .shown import kind_of, shown
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-# Numbers as text. Python would read 1_000, 017 and the digits of other scripts, too.
-_PLAIN = re.compile(r"(?![+-]?0\d)[ -^`-~]*")
+# Text that a suite's YAML does not read as a number, and Python would.
+_NO_NUMBER = re.compile(r"[+-]?0\d.*|.*_.*")
 
 
 def build_options(
@@ -84,6 +84,8 @@ def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
         for holds, name in ((holds_list, "a list"), (holds_mapping, "a mapping")):
             if holds(kind):
                 raise ValueError(f"expected {name}, got a string")
+        if {int, float} & set(type_arms(kind)) and _NO_NUMBER.fullmatch(value):
+            raise ValueError(f"expected a number, got {_got(value)}")
     found = _convert(value, kind)
     if isinstance(found, str) and not found.strip() and field.default != found:
         raise ValueError(f'expected text, got "{found}"')
@@ -207,7 +209,7 @@ def _bool(value: Any) -> bool:
 def _int(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
+    if isinstance(value, str) and value.isascii():
         try:
             return int(value)
         except ValueError:
@@ -221,7 +223,7 @@ def _float(value: Any) -> float:
             return float(value)
         except OverflowError:
             raise ValueError("the number is too large") from None
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
+    if isinstance(value, str) and value.isascii():
         try:
             return float(value)
         except ValueError:
