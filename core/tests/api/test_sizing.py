@@ -147,6 +147,9 @@ def test_what_drafts() -> None:
     assert drafting_weights(asked, "eagle3") == "{weights:head}"
     assert drafting_weights(asked, "draft", "org/small") == "org/small"
     assert drafting_weights(_request(_MIXTURE), "mtp") is None
+    for named in ("org/small", "head"):
+        with pytest.raises(UsageError, match=f"={named}: speculation=ngram drafts without"):
+            drafting_weights(asked, "ngram", named)
     for method, message in (("draft", "needs weights that draft"), ("mtp", "no MTP heads")):
         with pytest.raises(UsageError, match=message):
             drafting_weights(asked, method)

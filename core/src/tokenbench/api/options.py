@@ -132,6 +132,14 @@ def options(cls: type[T]) -> type[T]:
     return made
 
 
+def given(made: Any, *names: str) -> tuple[str, ...]:
+    """Those of the named options whose values are not their defaults: what a user asked for. For
+    checks that something else uses them.
+    """
+    fields = attrs.fields_dict(type(made))
+    return tuple(name for name in names if getattr(made, name) != fields[name].default)
+
+
 @options
 class NoOptions:
     """For plugins without options."""

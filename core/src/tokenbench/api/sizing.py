@@ -195,6 +195,12 @@ def drafting_weights(request: EngineRequest, method: str, named: str | None = No
             has no MTP heads.
     """
     purposes = _PURPOSES.get(method, ())
+    if named is not None and not purposes:
+        raise UsageError(
+            f"speculative_model={named}: speculation={method} drafts without weights of its own, "
+            "so nothing would use it",
+            hint="leave speculative_model out, or use draft, eagle3 or another method",
+        )
     if named is not None and (named in request.extra_weights or "/" not in named):
         request.weights_named(named, *purposes)
         return f"{{weights:{named}}}"

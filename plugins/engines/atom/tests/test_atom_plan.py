@@ -244,6 +244,7 @@ def test_impossible_plans(asked: Any, options: dict[str, Any], says: str) -> Non
     [
         ({"speculative_tokens": 3}, "needs speculation=METHOD"),
         ({"speculation": "mtp"}, "needs speculative_tokens=N"),
+        ({"enforce_eager": True, "cudagraph_capture_sizes": (1,)}, "needs enforce_eager=false"),
         ({**_MTP, "speculative_model": "/m"}, "from the model's own weights"),
     ],
 )

@@ -150,6 +150,7 @@ def test_without_vllm() -> None:
     [
         ({"non_cached_tokens": 8}, "needs decider=prefix"),
         ({"worker_options": "x"}, "expected KEY=VALUE"),
+        ({"worker_options": "x=1, x=2"}, "x is given twice"),
     ],
 )
 def test_options_that_contradict(options: dict[str, Any], says: str) -> None:

@@ -286,6 +286,12 @@ def test_less_memory_for_sglang() -> None:
         ),
         ({"kv_offload_gib": 1}, "needs kv_offload=hicache"),
         ({"kv_storage": "file"}, "needs kv_offload=hicache"),
+        ({"speculative_topk": 4}, "speculative_topk needs speculation=METHOD"),
+        (
+            {"speculation": "mtp", "speculative_tokens": 3, "speculative_tree_tokens": 8},
+            "speculative_tree_tokens needs a speculative_topk above 1",
+        ),
+        ({"cuda_graphs": False, "cuda_graph_max_batch": 8}, "needs cuda_graphs=true"),
     ],
 )
 def test_options_that_contradict(values: dict[str, Any], message: str) -> None:

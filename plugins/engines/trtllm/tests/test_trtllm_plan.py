@@ -251,6 +251,8 @@ def test_attention_dp_needs_no_whole_heads() -> None:
         ({"speculation": "mtp"}, "needs speculative_tokens=N"),
         ({**_MTP, "synthetic_acceptance_length": 5.0}, "at most 4"),
         ({"cuda_graphs": False, "cuda_graph_batch_sizes": (1,)}, "needs cuda_graphs=true"),
+        ({"cuda_graphs": False, "cuda_graph_padding": False}, "needs cuda_graphs=true"),
+        ({**_MTP, "ngram_max": 3}, "ngram_max needs speculation=ngram"),
         ({"request_metrics": False, "iteration_metrics": True}, "needs request_metrics=true"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import option, options
+from tokenbench.api import given, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
 OFFLOAD = ("none", "hicache", "lmcache")
@@ -11,6 +11,10 @@ TRANSFER = ("mooncake", "nixl", "mori")
 STORAGE = ("none", "file", "mooncake", "nixl", "hf3fs")
 KV_DTYPES = ("auto", "bf16", "fp8_e4m3", "fp8_e5m2", "mxfp8", "nvfp4")
 POLICIES = ("round_robin", "random", "power_of_two", "cache_aware")
+_SPECULATIVE = (
+    *("speculative_tokens", "speculative_topk", "speculative_tree_tokens", "speculative_model"),
+    "synthetic_acceptance_length",
+)
 
 
 @options
@@ -186,25 +190,23 @@ class SglangOptions:
     def __attrs_post_init__(self) -> None:
         self._check_speculation()
         if self.kv_offload != "hicache":
-            if self.kv_offload_gib is not None:
-                raise ValueError("kv_offload_gib needs kv_offload=hicache")
-            if self.kv_storage != "none":
-                raise ValueError("kv_storage needs kv_offload=hicache")
+            for name in given(self, "kv_offload_gib", "kv_storage"):
+                raise ValueError(f"{name} needs kv_offload=hicache")
+        if self.cuda_graph_max_batch is not None and not self.cuda_graphs:
+            raise ValueError("cuda_graph_max_batch needs cuda_graphs=true")
 
     def _check_speculation(self) -> None:
         method, tokens = self.speculation, self.speculative_tokens
         if method == "none":
-            for name in (
-                "speculative_tokens",
-                "speculative_tree_tokens",
-                "speculative_model",
-                "synthetic_acceptance_length",
-            ):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} needs speculation=METHOD")
+            for name in given(self, *_SPECULATIVE):
+                raise ValueError(f"{name} needs speculation=METHOD")
             return
         if tokens is None:
             raise ValueError(f"speculation={method} needs speculative_tokens=N")
+        tree = self.speculative_tree_tokens
+        if method != "ngram" and self.speculative_topk == 1 and tree not in (None, tokens + 1):
+            # SGLang puts its own number in its place.
+            raise ValueError("speculative_tree_tokens needs a speculative_topk above 1")
         length = self.synthetic_acceptance_length
         if length is not None and length > tokens + 1:
             raise ValueError(
