@@ -298,3 +298,22 @@ def test_options_that_contradict(values: dict[str, Any], message: str) -> None:
     """Each says what is missing."""
     with pytest.raises(ValueError, match=message):
         SglangOptions(**values)
+
+
+@pytest.mark.parametrize(
+    ("pools", "options", "message"),
+    [
+        ((Pool(name="s"), *xpyd(1, 1)), {}, "the pool 's' is a server beside pools for prefill"),
+        ((Pool(),), {"kv_connector": "nixl"}, "kv_connector: there are no pools for prefill"),
+        ((Pool(),), {"kv_devices": "mlx5_0"}, "kv_devices: there are no pools for prefill"),
+        ((Pool(),), {"router_policy": "random"}, "router_policy: requests do not go through"),
+        ((Pool(),), {"cpu_binding": "0-3"}, "cpu_binding: this deployment does not run on CPUs"),
+    ],
+)
+def test_pools_and_options_that_no_process_would_use(
+    pools: tuple[Pool, ...], options: dict[str, Any], message: str
+) -> None:
+    """The router knows nothing of them, or there is none."""
+    with pytest.raises(UsageError, match=message) as refused:
+        engine(**options).plan(request(pools=pools))
+    assert refused.value.hint

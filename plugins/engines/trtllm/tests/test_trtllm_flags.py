@@ -86,9 +86,14 @@ def _all_processes() -> Iterator[ProcessSpec]:
             for options in samples:
                 if options.get("speculation") == "mtp" and not asked.architecture.mtp_heads:
                     continue
+                pools = asked.layout.pools
+                if "kv_connector" in options and not asked.layout.disaggregated:
+                    continue
+                if "attention_dp_balance" in options and pools[0].topology.attention_dp == 1:
+                    continue
                 made = engine(**options)
                 yield from made.plan(asked).processes
-                for pool in asked.layout.pools:
+                for pool in pools:
                     yield made.worker(asked, pool.key)
 
 

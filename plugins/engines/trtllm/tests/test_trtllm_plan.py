@@ -282,3 +282,20 @@ def test_options_of_the_kv_cache() -> None:
             "host_cache_size": 2 << 30,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("pools", "options", "message"),
+    [
+        ((Pool(name="s"), *xpyd(1, 1)), {}, "the pool 's' is a server beside pools for prefill"),
+        ((Pool(),), {"kv_connector": "nixl"}, "kv_connector: there are no pools for prefill"),
+        ((Pool(),), {"attention_dp_balance": True}, "attention_dp_balance: attention DP is off"),
+    ],
+)
+def test_pools_and_options_that_no_process_would_use(
+    pools: tuple[Pool, ...], options: dict[str, Any], message: str
+) -> None:
+    """The router knows nothing of them, or there is none."""
+    with pytest.raises(UsageError, match=message) as refused:
+        engine(**options).plan(request(pools=pools))
+    assert refused.value.hint
