@@ -163,6 +163,17 @@ def test_what_is_downloaded() -> None:
     assert not all_local(asked, "{weights:head}") and not all_local(asked, "org/small")
 
 
+@pytest.mark.parametrize(("asked", "found"), [(None, 200), (200, 200), (300, 300), (199, None)])
+def test_a_context_has_room_for_what_the_workloads_need(asked: int, found: int | None) -> None:
+    """A server with less would refuse every request of that length."""
+    request = _request(needs=ServingNeeds(context_tokens=200))
+    if found is not None:
+        assert required_context(request, asked) == found
+        return
+    with pytest.raises(UsageError, match=r"199 tokens is asked for, and .* has up to 200"):
+        required_context(request, asked)
+
+
 def test_parsers() -> None:
     """``model`` is the name in the model's facts."""
     facts = Parsers(engine="e", tool="t", source="test", date="2026-12-01")

@@ -46,9 +46,16 @@ def required_context(request: EngineRequest, asked: int | None = None) -> int | 
     model's own limit.
 
     Raises:
-        UsageError: the model's limit is lower.
+        UsageError: the model's limit is lower, or less is asked for than the workloads need.
     """
-    needed = asked or request.needs.context_tokens
+    least = request.needs.context_tokens
+    if asked is not None and least is not None and asked < least:
+        raise UsageError(
+            f"a context of {asked} tokens is asked for, and a prompt with its answer has up to "
+            f"{least}",
+            hint=f"use a context of at least {least} tokens (context_tokens), or leave it out",
+        )
+    needed = asked or least
     limit = request.architecture.context_tokens
     if needed is not None and limit is not None and needed > limit:
         raise UsageError(

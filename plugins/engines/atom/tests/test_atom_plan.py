@@ -38,7 +38,7 @@ _HEAD = Weights(
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "python": ({"python": "/opt/atom/bin/python"},),
     "start_timeout_s": ({"start_timeout_s": 60.0},),
-    "context_tokens": ({"context_tokens": 4096},),
+    "context_tokens": ({"context_tokens": 10_000},),
     "max_num_seqs": ({"max_num_seqs": 8},),
     "max_num_batched_tokens": ({"max_num_batched_tokens": 4096},),
     "gpu_memory_utilization": ({"gpu_memory_utilization": 0.85},),

@@ -36,11 +36,11 @@ _MTP = {"speculation": "mtp", "speculative_tokens": 3}
         ({"tp": 8}, {"max_batch_size": 100}, 100, 9472),
         ({"tp": 8}, {"max_num_tokens": 2048}, 64, 2048),
         # Never below TensorRT-LLM's own default.
-        ({"tp": 8}, {"context_tokens": 1024}, 64, 8192),
+        ({"tp": 8, "needs": ServingNeeds(context_tokens=1024, concurrency=64)}, {}, 64, 8192),
     ],
 )
 def test_sizes_of_a_batch(
-    degrees: dict[str, int], options: dict[str, Any], batch: int, tokens: int
+    degrees: dict[str, Any], options: dict[str, Any], batch: int, tokens: int
 ) -> None:
     """Room for the largest prompt and for one step of all requests."""
     found = args(process(request(**degrees), **options))
