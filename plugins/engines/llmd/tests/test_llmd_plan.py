@@ -130,6 +130,7 @@ def test_options_of_the_servers() -> None:
     [
         ((Pool(engine="sglang"),), {}, "servers of vLLM only"),
         (xpyd(1, 1), {"worker_options": "kv_connector=mooncake"}, "planned for NIXL only"),
+        ((Pool(engine="vllm"),), {"worker_options": "a=1"}, "every pool names its engine"),
     ],
 )
 def test_refused(pools: tuple[Pool, ...], options: dict[str, Any], says: str) -> None:

@@ -83,7 +83,8 @@ class DynamoOptions:
         if self.discovery != "etcd":
             for name in given(self, "etcd"):
                 raise ValueError(f"{name} needs discovery=etcd")
-        self.worker_values()
+        if "block_size" in self.worker_values() and self.block_size is not None:
+            raise ValueError("block_size: worker_options has one, too")
 
     def worker_values(self) -> dict[str, Any]:
         """`worker_options` by name: numbers, true, false and null as such, the rest as text.
