@@ -279,7 +279,7 @@ def test_options_from_strings_and_from_values() -> None:
         ({"must": "m", "number": "\u0667"}, "here.number: expected int, got '\u0667'"),
         ({"must": "m", "number": 10**19}, "here.number: the number is too large"),
         ({"must": "m", "json": {"a": {"b": [math.nan]}}}, "here.json: a.b: expected a finite"),
-        ({"must": "m", "flag": True, "number": 2}, "here.flag: flag needs number=1"),
+        ({"must": "m", "flag": True, "number": 2}, "here.flag: needs number=1"),
         ({"must": "m", "number": [1]}, "here.number: expected int, got a list"),
         ({"must": ["m"]}, "here.must: expected text, got a list"),
         ({"must": {"m": 1}}, "here.must: expected text, got a mapping"),

@@ -66,7 +66,8 @@ def build_options(
         # What a validator says of an option begins with its name.
         key, _, reason = str(error).partition(": ")
         if key not in fields:
-            key, reason = str(error).partition(" ")[0], str(error)
+            key, _, rest = str(error).partition(" ")
+            reason = rest if rest.startswith(("needs ", "is ")) else str(error)
         if key in fields:
             raise UsageError(f"{place(key)}: {reason}", hint=_help(fields[key])) from None
         raise UsageError(f"{place('')}: {error}", hint=_known("", fields)) from None
