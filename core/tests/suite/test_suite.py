@@ -309,6 +309,17 @@ def test_option_errors(raw: dict[str, object], said: str) -> None:
     assert said in caught.value.message
 
 
+@pytest.mark.parametrize(("value", "found"), [("none", "none"), ("some", "some"), (None, None)])
+def test_none_is_a_choice_where_it_is_one(value: str | None, found: str | None) -> None:
+    """Elsewhere it is the lack of a value."""
+
+    @options
+    class Modes:
+        mode: str | None = option(help="which", default=None, choices=("none", "some"))
+
+    assert build_options(Modes, {"mode": value}, where="here").mode == found
+
+
 @pytest.mark.parametrize(
     ("key", "text"), [("number", "1_000"), ("number", "017"), ("share", "1_0"), ("share", "00.5")]
 )

@@ -87,7 +87,9 @@ def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
                 raise ValueError(f"expected {name}, got a string")
         if {int, float} & set(type_arms(kind)) and _NO_NUMBER.fullmatch(value):
             raise ValueError(f"expected a number, got {_got(value)}")
-    found = _convert(value, kind)
+    # Where it is one of the choices, it is that, not the lack of a value.
+    chosen = value == "none" and "none" in (field.metadata.get("choices") or ())
+    found = value if chosen else _convert(value, kind)
     if isinstance(found, str) and not found.strip() and field.default != found:
         raise ValueError(f'expected text, got "{found}"')
     return found
