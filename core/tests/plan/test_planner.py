@@ -53,6 +53,7 @@ from tokenbench.suite.schema import (
     PluginRef,
     PoolRequest,
     RepeatsRequest,
+    RoleSettings,
     Suite,
 )
 from tokenbench.suite.structure import read_suite
@@ -673,6 +674,32 @@ def test_each_pool_runs_on_what_the_engine_runs_on(
     wrong = contextlib.nullcontext() if said is None else pytest.raises(UsageError, match=said)
     with wrong:
         check_hardware(deployment, FakePlugins(hardware=("gpus",)), Places())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"flags": FrozenMap({"--x": "{port:kv}"})}, r"flags.--x: .* no value for \{port:kv\}"),
+        ({"flags": FrozenMap({"--x": ("a", "{b.0.host}")})}, r"no value for \{b.0.host\}"),
+        ({"flags": FrozenMap({"--x": "{server.1.host}"})}, r"no value for \{server.1.host\}"),
+        ({"flags": FrozenMap({"--x": "{secret:HOME}"})}, r"no value for \{secret:HOME\}"),
+        ({"environment": FrozenMap(A="{file:f}")}, r"environment.A: .* no value for \{file:f\}"),
+        (
+            {"roles": FrozenMap(server=RoleSettings(flags=FrozenMap({"--x": "{ports:kv}"})))},
+            r"roles.server.flags.--x: .* no value for \{ports:kv\}",
+        ),
+        ({"flags": FrozenMap({"--x": "{port:http} {host} {server.0.host} {other}"})}, None),
+        ({"environment": FrozenMap(A="{secret:HOME}")}, None),
+    ],
+)
+def test_symbols_of_the_suite_have_values(changes: dict[str, Any], said: str | None) -> None:
+    """Otherwise the launch would fail, and blame the plugin. What is no symbol is text."""
+    if said is None:
+        assert _plan(_suite(**changes))
+        return
+    with pytest.raises(UsageError, match=said) as refused:
+        _plan(_suite(**changes))
+    assert refused.value.hint
 
 
 def test_stop_rules() -> None:

@@ -110,13 +110,14 @@ def _deployment(
         check_wrapped(deployment, launch, plugins, places)
         check_inputs(launch)
         version = plugins.engine(asked.engine).planned_version()
+        canonical = _canonical(request, launch)
     check_port(asked, launch, deployment, places)
     base = {
         "engine": asked.engine.name,
         "engine_options": plugins.identity_values("engine", asked.engine),
         "engine_version": version,
         "seed": resolved.suite.seed,
-        **_canonical(request, launch),
+        **canonical,
     }
     number = taken.number(identity(base))
     if number > 1:  # Differs only in what is not part of identity, for example its address.

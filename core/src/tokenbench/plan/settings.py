@@ -26,6 +26,7 @@ from .amend import amendments_for
 from .launch_check import check_launch
 from .layers import Layer, Setting, amendment_layers, hardware_layers, merge, recipe_layers
 from .resolve import ResolvedDeployment
+from .symbols import check_symbols
 
 
 def planned_launch(
@@ -66,6 +67,7 @@ def planned_launch(
     _check_suite(plan, changes, deployment, places)
     launch, settings = merge(plan, name, layers, changes)
     _check_order(launch)
+    check_symbols(launch, deployment, places)
 
     def start(other: EngineRequest) -> LaunchPlan:
         other_plan = _with_skus(engine.plan(other), other, accelerated=accelerated)
