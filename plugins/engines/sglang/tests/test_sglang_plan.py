@@ -286,6 +286,7 @@ def test_less_memory_for_sglang() -> None:
         ),
         ({"kv_offload_gib": 1}, "needs kv_offload=hicache"),
         ({"kv_storage": "file"}, "needs kv_offload=hicache"),
+        ({"version": "newest"}, "version: expected a version such as 0.5.21, got 'newest'"),
         ({"speculative_topk": 4}, "speculative_topk needs speculation=METHOD"),
         (
             {"speculation": "mtp", "speculative_tokens": 3, "speculative_tree_tokens": 8},
@@ -317,3 +318,11 @@ def test_pools_and_options_that_no_process_would_use(
     with pytest.raises(UsageError, match=message) as refused:
         engine(**options).plan(request(pools=pools))
     assert refused.value.hint
+
+
+def test_the_kv_cache_has_room_for_a_sequence() -> None:
+    """Otherwise SGLang refuses every long request. dcp divides the tokens."""
+    assert process(_fp8(tp=8), kv_cache_tokens=2048).flags["--max-total-tokens"] == 2048
+    assert process(_fp8(tp=8, dcp=8), kv_cache_tokens=256)
+    with pytest.raises(UsageError, match=r"kv_cache_tokens=2047: .* up to 2048 tokens"):
+        process(_fp8(tp=8), kv_cache_tokens=2047)

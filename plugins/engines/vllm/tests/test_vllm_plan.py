@@ -272,6 +272,14 @@ def test_the_cache_counts() -> None:
     )
 
 
+def test_a_cache_of_a_size_that_is_named_holds_a_sequence() -> None:
+    """40 GiB, over all ranks of a server."""
+    asked = request(LLAMA_70B, tp=4, needs=ServingNeeds(context_tokens=131_072))
+    assert process(asked, kv_cache_gib=10)
+    said = "kv_cache_gib=9: one sequence of 131,072 tokens needs 40.0 GiB, and 4 ranks have 36 GiB"
+    assert _refused(asked, kv_cache_gib=9) == said
+
+
 @pytest.mark.parametrize(
     ("shape", "degrees", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tokenbench.api import given, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
@@ -17,6 +19,11 @@ _SPECULATIVE = (
 )
 
 
+def _version(text: str) -> None:
+    if not re.fullmatch(r"[0-9]+\.[0-9]+.*", text):
+        raise ValueError(f"expected a version such as 0.5.21, got {text!r}")
+
+
 @options
 class SglangOptions:
     """Options of the engine. Those without a value are SGLang's own, or derived from the plan."""
@@ -30,6 +37,7 @@ class SglangOptions:
         default=None,
         help="version to write flags for, where it is not the one of that interpreter (0.5.21); "
         "default: that one, or the newest known",
+        check=_version,
     )
     start_timeout_s: float = option(
         default=1800.0, minimum=1, unit="s", identity=False, help="time limit for the start"
