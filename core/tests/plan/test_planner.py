@@ -23,6 +23,7 @@ from tokenbench.api import (
     EngineRequest,
     EngineSpec,
     EvalNeeds,
+    FileSpec,
     FrozenMap,
     LaunchPlan,
     Layout,
@@ -700,6 +701,26 @@ def test_symbols_of_the_suite_have_values(changes: dict[str, Any], said: str | N
     with pytest.raises(UsageError, match=said) as refused:
         _plan(_suite(**changes))
     assert refused.value.hint
+
+
+class Filed(Wrapping):
+    """Has a file of settings."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """One process."""
+        file = FileSpec(name="a.yaml", content=FrozenMap({"port": "{port:http}"}))
+        return LaunchPlan(processes=(ProcessSpec(role="server", argv=("serve",), files=(file,)),))
+
+
+@pytest.mark.parametrize(("text", "fine"), [("{port:http}", True), ("{port:kv}", False)])
+def test_symbols_in_a_file_of_the_suite_have_values(text: str, fine: bool) -> None:
+    """As in flags."""
+    plugins = FakePlugins()
+    plugins.made = Filed()
+    own = RoleSettings(files=FrozenMap({"a.yaml": FrozenMap({"b": FrozenMap({"c": text})})}))
+    wrong = pytest.raises(UsageError, match=r"roles.server.files.a.yaml: .* \{port:kv\}")
+    with contextlib.nullcontext() if fine else wrong:
+        _plan(_suite(roles=FrozenMap(server=own)), plugins)
 
 
 def test_stop_rules() -> None:

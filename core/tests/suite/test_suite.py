@@ -87,6 +87,14 @@ deployments:
             "deployments:\n- engine: a\n  roles: {r: {files: {f: {a: [.nan]}}}}",
             ":3: deployments[0].roles.r.files.f.a: expected a finite number, got nan",
         ),
+        (
+            "deployments:\n- engine: a\n  roles: {r: {files: {f: [1]}}}",
+            ":3: deployments[0].roles.r.files.f: expected a mapping, got a list",
+        ),
+        (
+            "deployments:\n- engine: a\n  pools: [{files: {f: null}}]",
+            ":3: deployments[0].pools[0].files.f: expected a mapping, got null",
+        ),
         ("name: x", "'deployments' is missing"),
         ("- 1", "expected a mapping of keys"),
         ("", "expected a mapping of keys"),

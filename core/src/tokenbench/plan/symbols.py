@@ -15,7 +15,7 @@ _OF_A_LAUNCH = ("host", "hosts", "index", "rank", "weights", "cpus", "devices", 
 
 
 def check_symbols(launch: LaunchPlan, deployment: ResolvedDeployment, places: Places) -> None:
-    """Check the symbols in flags and variables of the suite. Those of plugins are theirs.
+    """Check the symbols in flags, variables and files of the suite. Those of plugins are theirs.
 
     Raises:
         UsageError: a process that gets one of them has no such value.
@@ -39,11 +39,11 @@ def _texts(process: ProcessSpec, deployment: ResolvedDeployment) -> Iterator[tup
     """The place of a setting, its text, and whether secrets may be in it."""
     asked = deployment.request
     layers = [("", asked.flags, asked.environment)]
-    layers += [
-        (f"{path}.", own.flags, own.environment)
-        for path, role, own in asked.settings_by_role()
-        if role == process.role
-    ]
+    for path, role, own in asked.settings_by_role():
+        if role == process.role:
+            layers.append((f"{path}.", own.flags, own.environment))
+            for file, content in own.files.items():
+                yield f"{path}.files.{file}", canonical_json(content), False
     for inside, flags, variables in layers:
         for flag, value in flags.items():
             name, found = process.grammar.canonical(flag, value)
