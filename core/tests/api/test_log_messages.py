@@ -98,6 +98,19 @@ def test_the_latest_message_is_the_phase(messages) -> None:
     assert found.phase("loading 45%\ncompiling\n") == "compiling"
     assert found.phase("compiling\nloading 45%\n") == "loading weights 45 %"
     assert found.phase("") is None
+    found = messages("[[phase]]\npattern = '(loading)|warm'\nsays = 'warm {0}'\n")
+    assert found.phase("loading\nwarm\n") == "warm "
+    found = messages("[[phase]]\npattern = 'x(.*)'\nsays = '{0}'\n")
+    assert len(str(found.phase("x" * 9999))) == 300
+
+
+def test_a_file_that_is_no_text_is_named(messages, tmp_path: Path) -> None:
+    """With its package, as other wrong files."""
+    found = messages("")
+    (file,) = tmp_path.glob("*/messages.toml")
+    file.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=rf"messages\.toml of {found.package}: .*utf-8"):
+        found.diagnose("")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +124,8 @@ def test_the_latest_message_is_the_phase(messages) -> None:
         ("[[cause]]\npattern = '(x)'\ncause = '{port}'\n", "port"),
         ("[[cause]]\npattern = '(x)'\ncause = 'c'\nhint = '{'\n", "messages.toml of "),
         ("[[phase]]\npattern = 'x'\nsays = '{1}'\n", "x: "),
+        ("[[cause]]\npattern = '(x)'\ncause = '{0.real}'\n", "x"),
+        ("[[cause]]\npattern = '(x)'\ncause = '{0[a]}'\n", "x"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_place(messages, text: str, says: str) -> None:

@@ -147,6 +147,9 @@ def test_what_drafts() -> None:
     assert drafting_weights(asked, "eagle3") == "{weights:head}"
     assert drafting_weights(asked, "draft", "org/small") == "org/small"
     assert drafting_weights(_request(_MIXTURE), "mtp") is None
+    for named in ("org/small", "head"):
+        with pytest.raises(UsageError, match=f"={named}: speculation=ngram drafts without"):
+            drafting_weights(asked, "ngram", named)
     for method, message in (("draft", "needs weights that draft"), ("mtp", "no MTP heads")):
         with pytest.raises(UsageError, match=message):
             drafting_weights(asked, method)
@@ -158,6 +161,17 @@ def test_what_is_downloaded() -> None:
     asked = _request(extra_weights=FrozenMap({"head": hub}))
     assert all_local(asked) and all_local(asked, "/folder")
     assert not all_local(asked, "{weights:head}") and not all_local(asked, "org/small")
+
+
+@pytest.mark.parametrize(("asked", "found"), [(None, 200), (200, 200), (300, 300), (199, None)])
+def test_a_context_has_room_for_what_the_workloads_need(asked: int, found: int | None) -> None:
+    """A server with less would refuse every request of that length."""
+    request = _request(needs=ServingNeeds(context_tokens=200))
+    if found is not None:
+        assert required_context(request, asked) == found
+        return
+    with pytest.raises(UsageError, match=r"199 tokens is asked for, and .* has up to 200"):
+        required_context(request, asked)
 
 
 def test_parsers() -> None:

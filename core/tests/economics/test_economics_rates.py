@@ -108,6 +108,20 @@ def test_unknown_hardware_has_no_cost_and_a_hint() -> None:
     )
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, "1000000", "\u0668"])
+def test_a_count_that_cannot_be_is_part_of_a_name(number: str) -> None:
+    """A result may come from anywhere. What is like one of the names in it is no other name."""
+    found = RateSet.from_catalogue(CHIPS).usd_per_hour([f"{number}xbig+1xbig"], "neocloud")
+    assert found.listed() == (None,)
+    assert str(found.hints[0]).endswith("1xbig': add it to a file of rates (--rates FILE)")
+
+
+def test_the_form_before_counts_is_no_misspelt_name() -> None:
+    """Results of versions before it name SKUs without counts."""
+    (hint,) = RateSet.from_catalogue(CHIPS).usd_per_hour(["big+bare"], "neocloud").hints
+    assert "did you mean" not in str(hint)
+
+
 def test_an_unknown_ownership_model_is_an_error() -> None:
     """With those there are."""
     with pytest.raises(UsageError, match="'neoclod'") as error:
@@ -190,6 +204,7 @@ ERRORS = (
     ("neocloud: 1.5", "neocloud: null", "expected a number, got null"),
     ("neocloud: 1.5", "neocloud: .nan", "expected more than 0 to 1,000, got nan"),
     ("neocloud: 1.5", "neocloud: .inf", "expected more than 0 to 1,000, got inf"),
+    ("neocloud: 1.5", f"neocloud: {'9' * 400}", "expected more than 0 to 1,000, got 9999999999"),
     ("neocloud: 1.5", "neocloud: -1", "expected more than 0 to 1,000, got -1"),
     (
         "{neocloud: 1.5}",

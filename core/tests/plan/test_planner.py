@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,8 +23,10 @@ from tokenbench.api import (
     EngineRequest,
     EngineSpec,
     EvalNeeds,
+    FileSpec,
     FrozenMap,
     LaunchPlan,
+    Layout,
     ModelSpec,
     NodeProgram,
     PluginError,
@@ -38,9 +41,11 @@ from tokenbench.api import (
 from tokenbench.guard.owner import Owner
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.cores import WorkerCount, split_cores
+from tokenbench.plan.capabilities import check_hardware
+from tokenbench.plan.hardware import ResolvedHardware
 from tokenbench.plan.load import resolve_load
 from tokenbench.plan.planner import make_plan
-from tokenbench.plan.resolve import resolve
+from tokenbench.plan.resolve import ResolvedDeployment, resolve
 from tokenbench.suite.places import Places
 from tokenbench.suite.schema import (
     AccuracyRequest,
@@ -49,6 +54,7 @@ from tokenbench.suite.schema import (
     PluginRef,
     PoolRequest,
     RepeatsRequest,
+    RoleSettings,
     Suite,
 )
 from tokenbench.suite.structure import read_suite
@@ -527,6 +533,10 @@ def test_a_threshold_beyond_what_a_score_can_be_blames_the_model(monkeypatch) ->
     [
         ({"workloads": (), "evals": ()}, "workloads: neither a workload nor an eval is given"),
         ({"use": tuple(map(PluginRef, "aba"))}, r"use\[2\]: 'a' is given twice"),
+        (
+            {"use": (PluginRef("a"), PluginRef("a", FrozenMap(x="1")))},
+            r"use\[1\]: 'a' is given twice",
+        ),
         ({"reporters": (PluginRef("r"), PluginRef("r"))}, r"reporters\[1\]: 'r' is given twice"),
         ({"requires": ("attrs", "attrs")}, r"requires\[1\]: 'attrs' is given twice"),
     ],
@@ -565,12 +575,152 @@ def test_lists_with_nothing_or_with_one_thing_twice(changes: dict[str, Any], sai
             {"pools": (PoolRequest(), PoolRequest())},
             r"deployments\[0\].pools\[1\]: there are two pools",
         ),
+        *(
+            (
+                {"pools": (PoolRequest(name=name),)},
+                rf"deployments\[0\].pools\[0\].name: expected letters, .* got '{name}'",
+            )
+            for name in ("a b", "a.b", "1a", "ä", " ")
+        ),
+        (
+            {"pools": (PoolRequest(name="decode"),)},
+            r"deployments\[0\].pools\[0\].name: the name 'decode' is that of another role",
+        ),
     ],
 )
-def test_pools_that_would_be_dropped(changes: dict[str, Any], said: str) -> None:
-    """A topology beside pools, and a second pool of a role."""
+def test_pools_that_would_be_dropped_or_mistaken(changes: dict[str, Any], said: str) -> None:
+    """A topology beside pools, a second pool of a role, a name that no symbol can have."""
     with pytest.raises(UsageError, match=f"^{said}"):
         _plan(_suite(**changes))
+
+
+class Routed(Wrapping):
+    """Has a router, and workers of another engine."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """A process for each pool by its name, and the router."""
+        names = [pool.key for pool in request.layout.pools]
+        return LaunchPlan(
+            processes=tuple(ProcessSpec(role=name, argv=("serve",)) for name in (*names, "router")),
+            wraps=FrozenMap(dict.fromkeys(names, "inner")),
+        )
+
+
+def test_a_pool_with_the_name_of_another_process_is_refused() -> None:
+    """It is the user's name, not a fault of the engine's plugin."""
+    plugins = FakePlugins()
+    plugins.made = Routed()
+    with pytest.raises(UsageError, match=r"pools\[0\].name: another process .* called 'router'"):
+        _plan(_suite(pools=(PoolRequest(name="router"),)), plugins)
+
+
+@pytest.mark.parametrize(
+    ("pool", "inner", "said"),
+    [
+        ({}, {"hardware": ("nvidia",)}, r"deployments\[0\].hardware: the engine 'inner' does not"),
+        (
+            {"topology": Topology(tp=2)},
+            {"axes": ()},
+            r"pools\[0\].topology.tp: the engine 'inner' does not support tp=2",
+        ),
+    ],
+)
+def test_workers_of_another_engine_are_asked_for_what_it_can(
+    monkeypatch, pool: dict[str, Any], inner: dict[str, Any], said: str
+) -> None:
+    """An orchestrator declares what any of its workers can."""
+    plugins = FakePlugins()
+    plugins.made = Routed()
+    spec = plugins.spec
+
+    def of_both(kind: str, name: str) -> Any:
+        found = spec(kind, name)
+        if (kind, name) != ("engine", "inner"):
+            return found
+        return attrs.evolve(found, capabilities=attrs.evolve(plugins.capabilities, **inner))
+
+    monkeypatch.setattr(plugins, "spec", of_both)
+    with pytest.raises(UsageError, match=said):
+        _plan(_suite(pools=(PoolRequest(**pool),)), plugins)
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (("gpus", "tpus"), r"pools\[1\].hardware: the engine 'e' does not run on 'tpus'"),
+        (("tpus", None), r"pools\[0\].hardware: the engine 'e' does not run on 'tpus'"),
+        (("gpus", None), r"deployments\[0\].hardware: the engine 'e' does not run on 'cpu'"),
+        (("gpus", "gpus"), None),
+    ],
+)
+def test_each_pool_runs_on_what_the_engine_runs_on(
+    own: tuple[str | None, ...], said: str | None
+) -> None:
+    """That of the deployment counts if a pool is on it, and is told first."""
+    pools = tuple(PoolRequest(name=f"p{number}") for number in range(len(own)))
+    hardware = "gpus" if said is None or "cpu" not in said else "cpu"
+    deployment = ResolvedDeployment(
+        request=_suite(pools=pools).deployments[0],
+        hardware=ResolvedHardware(plugin=PluginRef(hardware)),
+        layout=Layout(),
+        path="deployments[0]",
+        pool_hardware=FrozenMap(
+            {
+                pool.key: ResolvedHardware(plugin=PluginRef(name))
+                for pool, name in zip(pools, own, strict=True)
+                if name is not None
+            }
+        ),
+    )
+    wrong = contextlib.nullcontext() if said is None else pytest.raises(UsageError, match=said)
+    with wrong:
+        check_hardware(deployment, FakePlugins(hardware=("gpus",)), Places())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"flags": FrozenMap({"--x": "{port:kv}"})}, r"flags.--x: .* no value for \{port:kv\}"),
+        ({"flags": FrozenMap({"--x": ("a", "{b.0.host}")})}, r"no value for \{b.0.host\}"),
+        ({"flags": FrozenMap({"--x": "{server.1.host}"})}, r"no value for \{server.1.host\}"),
+        ({"flags": FrozenMap({"--x": "{secret:HOME}"})}, r"no value for \{secret:HOME\}"),
+        ({"environment": FrozenMap(A="{file:f}")}, r"environment.A: .* no value for \{file:f\}"),
+        (
+            {"roles": FrozenMap(server=RoleSettings(flags=FrozenMap({"--x": "{ports:kv}"})))},
+            r"roles.server.flags.--x: .* no value for \{ports:kv\}",
+        ),
+        ({"flags": FrozenMap({"--x": "{port:http} {host} {server.0.host} {other}"})}, None),
+        ({"environment": FrozenMap(A="{secret:HOME}")}, None),
+    ],
+)
+def test_symbols_of_the_suite_have_values(changes: dict[str, Any], said: str | None) -> None:
+    """Otherwise the launch would fail, and blame the plugin. What is no symbol is text."""
+    if said is None:
+        assert _plan(_suite(**changes))
+        return
+    with pytest.raises(UsageError, match=said) as refused:
+        _plan(_suite(**changes))
+    assert refused.value.hint
+
+
+class Filed(Wrapping):
+    """Has a file of settings."""
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """One process."""
+        file = FileSpec(name="a.yaml", content=FrozenMap({"port": "{port:http}"}))
+        return LaunchPlan(processes=(ProcessSpec(role="server", argv=("serve",), files=(file,)),))
+
+
+@pytest.mark.parametrize(("text", "fine"), [("{port:http}", True), ("{port:kv}", False)])
+def test_symbols_in_a_file_of_the_suite_have_values(text: str, fine: bool) -> None:
+    """As in flags."""
+    plugins = FakePlugins()
+    plugins.made = Filed()
+    own = RoleSettings(files=FrozenMap({"a.yaml": FrozenMap({"b": FrozenMap({"c": text})})}))
+    wrong = pytest.raises(UsageError, match=r"roles.server.files.a.yaml: .* \{port:kv\}")
+    with contextlib.nullcontext() if fine else wrong:
+        _plan(_suite(roles=FrozenMap(server=own)), plugins)
 
 
 def test_stop_rules() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -76,6 +78,23 @@ deployments:
         ("deployments:\n- engine: a\nload:\n  concurrency: 4", ":4: load.concurrency: expected a"),
         ("deployments:\n- engine: a\nload:\n  repeats: 1.5", ":4: load.repeats: expected int"),
         ("deployments:\n- engine: a\n  flags: 4", ":3: deployments[0].flags: expected a mapping"),
+        ("deployments:\n- engine: a\n  flags: {tp: 4}", ":3: deployments[0].flags.tp: expected a"),
+        (
+            "deployments:\n- engine: a\n  flags: {--x: {a: {b: .inf}}}",
+            ":3: deployments[0].flags.--x.a.b: expected a finite number, got inf",
+        ),
+        (
+            "deployments:\n- engine: a\n  roles: {r: {files: {f: {a: [.nan]}}}}",
+            ":3: deployments[0].roles.r.files.f.a: expected a finite number, got nan",
+        ),
+        (
+            "deployments:\n- engine: a\n  roles: {r: {files: {f: [1]}}}",
+            ":3: deployments[0].roles.r.files.f: expected a mapping, got a list",
+        ),
+        (
+            "deployments:\n- engine: a\n  pools: [{files: {f: null}}]",
+            ":3: deployments[0].pools[0].files.f: expected a mapping, got null",
+        ),
         ("name: x", "'deployments' is missing"),
         ("- 1", "expected a mapping of keys"),
         ("", "expected a mapping of keys"),
@@ -225,6 +244,11 @@ class Options:
     parts: tuple[int, ...] = option(help="parts", minimum=2, maximum=4, default=())
     address: str | None = option(help="where", default=None, check=http_url)
     variable: str | None = option(help="key", default=None, check=variable_name)
+    json: FrozenMap[Any] = option(help="data", default=FrozenMap())
+
+    def __attrs_post_init__(self) -> None:
+        if self.flag and self.number == 2:
+            raise ValueError("flag needs number=1")
 
 
 def test_options_from_strings_and_from_values() -> None:
@@ -257,7 +281,13 @@ def test_options_from_strings_and_from_values() -> None:
         ({"must": 3}, "expected text"),
         ({"must": ""}, 'here.must: expected text, got ""'),
         ({"must": "m", "word": ""}, 'here.word: expected text, got ""'),
+        ({"must": " "}, 'here.must: expected text, got " "'),
+        ({"must": "m", "many": ["a", " "]}, "here.many: expected a list of texts, one is empty"),
         ({"must": "m", "number": ""}, "here.number: expected int, got ''"),
+        ({"must": "m", "number": "\u0667"}, "here.number: expected int, got '\u0667'"),
+        ({"must": "m", "number": 10**19}, "here.number: the number is too large"),
+        ({"must": "m", "json": {"a": {"b": [math.nan]}}}, "here.json: a.b: expected a finite"),
+        ({"must": "m", "flag": True, "number": 2}, "here.flag: needs number=1"),
         ({"must": "m", "number": [1]}, "here.number: expected int, got a list"),
         ({"must": ["m"]}, "here.must: expected text, got a list"),
         ({"must": {"m": 1}}, "here.must: expected text, got a mapping"),
@@ -285,6 +315,28 @@ def test_option_errors(raw: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         build_options(Options, raw, where="here")
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(("value", "found"), [("none", "none"), ("some", "some"), (None, None)])
+def test_none_is_a_choice_where_it_is_one(value: str | None, found: str | None) -> None:
+    """Elsewhere it is the lack of a value."""
+
+    @options
+    class Modes:
+        mode: str | None = option(help="which", default=None, choices=("none", "some"))
+
+    assert build_options(Modes, {"mode": value}, where="here").mode == found
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [("number", "1_000"), ("number", "017"), ("share", "1_0"), ("share", "00.5")]
+)
+def test_what_is_text_in_a_suite_is_no_number(key: str, text: str) -> None:
+    """On a command line Python's way to write numbers is taken."""
+    made = build_options(Options, {"must": "m", key: text}, where="here")
+    assert getattr(made, key) == float(text)
+    with pytest.raises(UsageError, match=f"here.{key}: expected a number, got '{text}'"):
+        build_options(Options, {"must": "m", key: text}, where="here", typed=True)
 
 
 def test_a_list_in_a_suite_is_a_list() -> None:
@@ -348,3 +400,22 @@ def test_an_option_without_help_is_refused() -> None:
         @options
         class Bare:
             x: int = 1
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ("no place", "suite.yaml:2: deployments[0].engine: no place"),
+        ("{file}:9: use[0]: nearer", "suite.yaml:9: use[0]: nearer"),
+        ("deployments[0].roles.x: nearer", "deployments[0].roles.x: nearer"),
+        ("--use: nearer", "--use: nearer"),
+    ],
+)
+def test_an_error_has_one_place(tmp_path: Path, inner: str, said: str) -> None:
+    """The nearest, where an error passes several that know one."""
+    file = tmp_path / "suite.yaml"
+    file.write_text("deployments:\n- engine: a")
+    places = Places(read_suite(file)[1], {"use": "--use"})
+    with pytest.raises(UsageError) as caught, places.told("deployments[0].engine"):
+        raise UsageError(inner.format(file=file), hint="h")
+    assert caught.value.message.removeprefix(f"{tmp_path}/") == said

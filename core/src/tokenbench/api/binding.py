@@ -18,13 +18,15 @@ from .launch import EndpointSpec, FileSpec, Placement, ProcessSpec
 # Matches misspelt symbols too: they must be an error and not reach an engine as text. Any other
 # brace is literal, so JSON needs no escaping (its keys are quoted).
 _NAME = r"[A-Za-z0-9_.-]+"
+PROCESS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""What the processes of a role can be called, so that symbols name them."""
 _SYMBOL = re.compile(
     r"\{(host|hosts|index|rank|weights|cpus|devices|scratch|shared"
     rf"|(?:port|ports|file|secret|weights):{_NAME}"
-    rf"|(?:leader|beside|[A-Za-z][A-Za-z0-9_-]*\.\d+)\.[a-z]+(?::{_NAME})?)\}}"
+    rf"|(?:leader|beside|{PROCESS_NAME.pattern}\.\d+)\.[a-z]+(?::{_NAME})?)\}}"
 )
 # A number: programs that read a port from a file refuse a text.
-_PORT = re.compile(rf"\{{(?:(?:leader|[A-Za-z][A-Za-z0-9_-]*\.\d+)\.)?port:{_NAME}\}}")
+_PORT = re.compile(rf"\{{(?:(?:leader|{PROCESS_NAME.pattern}\.\d+)\.)?port:{_NAME}\}}")
 
 
 @attrs.frozen(kw_only=True)

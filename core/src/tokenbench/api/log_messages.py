@@ -83,7 +83,7 @@ class LogMessages:
             found = _match(pattern, log, last=rule.last)
             if found is None:
                 continue
-            groups = [group.strip() if group else "" for group in found.groups()]
+            groups = [group.strip() for group in found.groups("")]
             names = {name: _named(at, log, text) for name, (at, text) in known.names.items()}
             return Diagnosis(
                 cause=_short(rule.cause.format(*groups, **names)),
@@ -97,8 +97,8 @@ class LogMessages:
         for pattern, words in _read(self.package, self.file).phases:
             found = _match(pattern, log, last=True)
             if found is not None and found.start() > latest:
-                latest, says = found.start(), words.format(*found.groups())
-        return says
+                latest, says = found.start(), words.format(*found.groups(""))
+        return None if says is None else _short(says)
 
 
 @attrs.frozen
@@ -110,8 +110,8 @@ class _Messages:
 
 @functools.cache
 def _read(package: str, file: str) -> _Messages:
-    text = files(package).joinpath(file).read_text(encoding="utf-8")
     try:
+        text = files(package).joinpath(file).read_text(encoding="utf-8")
         found = msgspec.convert(tomllib.loads(text), _File)
         names = {n: (_compiled(one.pattern), one.default) for n, one in found.names.items()}
         return _Messages(
@@ -136,7 +136,7 @@ def _compiled(pattern: str, *texts: str, names: Sequence[str] = ()) -> re.Patter
         compiled = re.compile(pattern, re.MULTILINE)
         for text in texts:
             text.format(*[""] * compiled.groups, **dict.fromkeys(names, ""))
-    except (re.error, IndexError, KeyError) as error:
+    except (re.error, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{pattern}: {error}") from error
     return compiled
 

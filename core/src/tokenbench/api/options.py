@@ -33,6 +33,8 @@ import attrs
 
 _NO_DEFAULT: Any = attrs.NOTHING
 T = TypeVar("T")
+# No program that a plugin starts counts further, and Python cannot divide larger ones.
+_MOST = 2**63 - 1
 
 
 def option(
@@ -108,6 +110,8 @@ def _within(
         raise ValueError(f"expected one of {', '.join(choices)}, got {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"expected a finite number, got {value}")
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise ValueError("the number is too large")
     if minimum is not None and value < minimum:
         raise ValueError(f"expected at least {minimum:g}, got {value!r}")
     if maximum is not None and value > maximum:
@@ -126,6 +130,14 @@ def options(cls: type[T]) -> type[T]:
         if "help" not in field.metadata:
             raise TypeError(f"{cls.__name__}.{field.name}: define it with option(help=...)")
     return made
+
+
+def given(made: Any, *names: str) -> tuple[str, ...]:
+    """Those of the named options whose values are not their defaults: what a user asked for. For
+    checks that something else uses them.
+    """
+    fields = attrs.fields_dict(type(made))
+    return tuple(name for name in names if getattr(made, name) != fields[name].default)
 
 
 @options

@@ -46,9 +46,16 @@ def required_context(request: EngineRequest, asked: int | None = None) -> int | 
     model's own limit.
 
     Raises:
-        UsageError: the model's limit is lower.
+        UsageError: the model's limit is lower, or less is asked for than the workloads need.
     """
-    needed = asked or request.needs.context_tokens
+    least = request.needs.context_tokens
+    if asked is not None and least is not None and asked < least:
+        raise UsageError(
+            f"a context of {asked} tokens is asked for, and a prompt with its answer has up to "
+            f"{least}",
+            hint=f"use a context of at least {least} tokens (context_tokens), or leave it out",
+        )
+    needed = asked or least
     limit = request.architecture.context_tokens
     if needed is not None and limit is not None and needed > limit:
         raise UsageError(
@@ -195,6 +202,12 @@ def drafting_weights(request: EngineRequest, method: str, named: str | None = No
             has no MTP heads.
     """
     purposes = _PURPOSES.get(method, ())
+    if named is not None and not purposes:
+        raise UsageError(
+            f"speculative_model={named}: speculation={method} drafts without weights of its own, "
+            "so nothing would use it",
+            hint="leave speculative_model out, or use draft, eagle3 or another method",
+        )
     if named is not None and (named in request.extra_weights or "/" not in named):
         request.weights_named(named, *purposes)
         return f"{{weights:{named}}}"

@@ -12,6 +12,7 @@ import click
 from tokenbench.api.errors import Interrupted, UsageError
 
 from .interrupt import Interrupt
+from .numbers import FiniteRange
 from .streams import Command, echo, output
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ _QUICK_S, _QUICK_TOKENS = 1.5, 32
 
 @click.command("calibrate", cls=Command)
 @click.option("--concurrency", metavar="N,N,...", help="Measure these concurrencies only.")
-@click.option(
-    "--seconds", type=click.FloatRange(0.2, 600.0), help="Length of a level (default: 5)."
-)
+@click.option("--seconds", type=FiniteRange(0.2, 600.0), help="Length of a level (default: 5).")
 @click.option("--quick", is_flag=True, help="Levels of 1.5 s, answers of 32 tokens.")
 @click.option(
     "--attempts",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .numbers import FiniteRange
 from .streams import Command, echo
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .cost_table import Row
 
 FIELDS = ("model", "hardware", "engine", "engine_version", "precision", "speculation", "layout")
-_POSITIVE = click.FloatRange(0, min_open=True)
+_POSITIVE = FiniteRange(0, min_open=True)
 
 
 @click.command("cost", cls=Command)
@@ -54,17 +55,15 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--provider", metavar="NAME", help="Revenue and margin at its prices in --rates.")
 @click.option(
     "--hits",
-    type=click.FloatRange(0, 100),
+    type=FiniteRange(0, 100),
     default=0.0,
     metavar="%",
     help="Share of the input tokens that the prefix cache has.",
 )
-@click.option(
-    "--faster", type=click.FloatRange(0, min_open=True), help="A faster tier, tok/s/user."
-)
+@click.option("--faster", type=FiniteRange(0, min_open=True), help="A faster tier, tok/s/user.")
 @click.option(
     "--mw",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="A power budget in MW: what fleet it feeds, and what that costs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")

@@ -123,14 +123,16 @@ class RateSet:
         if sku in self.rates:
             has = ", ".join(known.removeprefix(_PRICE) for known in self.rates[sku])
             return f"no {what} of {sku!r}, only {has}: {_TO_ADD}"
-        near = difflib.get_close_matches(sku, self.rates, n=1)
+        # Names of several are like none of them.
+        near = [] if "+" in sku else difflib.get_close_matches(sku, self.rates, n=1)
         meant = f"did you mean {near[0]!r}? else " if near else ""
         return f"no {what} of {sku!r}: {meant}{_TO_ADD}"
 
 
 def _chips(hardware: str) -> dict[str, int]:
     """The accelerators of each SKU of ``8xh100+4xh200``; empty for the name of one."""
-    parts = [re.fullmatch(r"([1-9]\d*)x(.+)", part) for part in hardware.split("+")]
+    # A result may come from anywhere: six digits are more accelerators than a suite can ask for.
+    parts = [re.fullmatch(r"([1-9][0-9]{0,5})x(.+)", part) for part in hardware.split("+")]
     found = {part[2]: int(part[1]) for part in parts if part is not None}
     return found if len(found) == len(parts) > 1 else {}
 

@@ -9,7 +9,6 @@ import datetime as dt
 import difflib
 import hashlib
 import json
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -212,11 +211,12 @@ class _Reader:
         """A number above 0, from `low` to `high`. What is not known is left out, and is not 0."""
         if type(value) not in (int, float):
             self.refuse(path, f"expected a number, got {shown(value)}")
-        if not (math.isfinite(value) and value > 0 and low <= value <= high):
+        # Neither nan nor an integer that no float can hold passes.
+        if not (value > 0 and low <= value <= high):
             least = f"{low:,g}" if low else "more than 0"
             self.refuse(
                 path,
-                f"expected {least} to {high:,g}{unit}, got {value:g}",
+                f"expected {least} to {high:,g}{unit}, got {shown(value)}",
                 "leave the key out if its value is not known",
             )
         return float(value)

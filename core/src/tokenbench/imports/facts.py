@@ -9,6 +9,8 @@ from typing import Any
 import attrs
 
 from tokenbench.api import UsageError
+from tokenbench.suite.limits import MOST_ACCELERATORS
+from tokenbench.suite.shown import shown
 
 from .draft import UNKNOWN, Draft
 
@@ -44,9 +46,11 @@ def parse(pairs: Sequence[str], sku: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    digits = text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_ACCELERATORS))
+    if not digits or not 1 <= int(text) <= MOST_ACCELERATORS:
         raise UsageError(
-            f"--set accelerators={text}: expected at least 1", hint="for example accelerators=8"
+            f"--set accelerators: expected between 1 and {MOST_ACCELERATORS:,}, got {shown(text)}",
+            hint="for example accelerators=8",
         )
     return int(text)
 

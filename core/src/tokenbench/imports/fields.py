@@ -69,13 +69,15 @@ class Fields:
                 value = float(value)
             except ValueError:
                 raise self.wrong(key, "a number", value) from None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(key, "a number", value)
-        return float(value)
+        try:
+            found = float(value)
+        except OverflowError:
+            found = math.inf
+        if not math.isfinite(found):
+            raise self.wrong(key, "a number", value)
+        return found
 
     def count(self, key: str) -> int | None:
         """A number without a fraction, at least 0."""

@@ -146,6 +146,11 @@ def _json(text: str, place: Place) -> tuple[list[Fields], bool]:
             f"not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
             "the file was cut or edited; copy it again",
         ) from None
+    except (ValueError, RecursionError):
+        raise place.error(
+            "not valid JSON: a number of too many digits, or nested too deeply",
+            "the file was edited, or is of another format",
+        ) from None
     if isinstance(document, dict):
         return [Fields(document, place)], True
     return _items(document, place), False
@@ -174,6 +179,11 @@ def _yaml(text: str, place: Place) -> tuple[list[Fields], bool]:
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise place.error(
             f"not valid YAML:{where} {problem}", "the file was cut or edited; copy it again"
+        ) from None
+    except (ValueError, RecursionError):
+        raise place.error(
+            "not valid YAML: a number or a date that there is not, or nested too deeply",
+            "the file was edited, or is of another format",
         ) from None
     if not isinstance(document, Mapping):
         raise place.error("expected a mapping", "the file is of another format")

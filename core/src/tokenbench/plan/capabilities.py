@@ -9,6 +9,7 @@ from tokenbench.api import (
     EngineRequest,
     EngineSpec,
     LaunchPlan,
+    Pool,
     Sku,
     Topology,
     UsageError,
@@ -17,6 +18,7 @@ from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest
 
+from .hardware import ResolvedHardware
 from .resolve import ResolvedDeployment
 
 
@@ -42,10 +44,15 @@ def check_hardware(
     _refuse(_hardware(deployment, plugins), deployment, places)
 
 
-def _refuse(found: Iterator[_Found], deployment: ResolvedDeployment, places: Places) -> None:
+def _refuse(
+    found: Iterator[_Found],
+    deployment: ResolvedDeployment,
+    places: Places,
+    engine: str | None = None,
+) -> None:
     for key, reason, hint in found:
         place = places(f"{deployment.path}.{key}")
-        name = deployment.request.engine.name
+        name = engine or deployment.request.engine.name
         raise UsageError(f"{place}: the engine {name!r} {reason}", hint=hint)
 
 
@@ -84,13 +91,17 @@ def _layout(deployment: ResolvedDeployment, declared: EngineCapabilities) -> Ite
             roles = ", ".join(declared.roles)
             reason = _reason(declared, pool.role)
             yield f"{inside}role", f"has no role {pool.role!r}{reason}", f"its roles: {roles}"
-        for axis, degree in pool.topology.degrees.items():
-            if axis not in declared.axes:
-                yield (
-                    f"{inside}topology.{axis}",
-                    f"does not support {axis}={degree}{_reason(declared, axis)}",
-                    f"degrees it supports: {', '.join(declared.axes) or 'none'}",
-                )
+        yield from _topology(pool, declared, inside)
+
+
+def _topology(pool: Pool, declared: EngineCapabilities, inside: str) -> Iterator[_Found]:
+    for axis, degree in pool.topology.degrees.items():
+        if axis not in declared.axes:
+            yield (
+                f"{inside}topology.{axis}",
+                f"does not support {axis}={degree}{_reason(declared, axis)}",
+                f"degrees it supports: {', '.join(declared.axes) or 'none'}",
+            )
 
 
 def _reason(declared: EngineCapabilities, name: str) -> str:
@@ -141,20 +152,49 @@ def _check_network(topology: Topology, chip: Sku, place: str) -> None:
 
 def _hardware(deployment: ResolvedDeployment, plugins: PluginInstances) -> Iterator[_Found]:
     declared = plugins.spec("engine", deployment.request.engine.key).capabilities
-    hardware = deployment.hardware.plugin
-    kind = hardware.name
+    pools, own = deployment.request.pools, deployment.pool_hardware
+    if not pools or len(own) < len(pools):
+        yield from _runs_on(declared, deployment.hardware, "hardware", plugins)
+    for index, pool in enumerate(pools):
+        if pool.key in own:
+            yield from _runs_on(declared, own[pool.key], f"pools[{index}].hardware", plugins)
+
+
+def _runs_on(
+    declared: EngineCapabilities, hardware: ResolvedHardware, key: str, plugins: PluginInstances
+) -> Iterator[_Found]:
+    kind = hardware.plugin.name
     if declared.hardware and kind not in declared.hardware:
         known = ", ".join(declared.hardware)
-        yield (
-            "hardware",
-            f"does not run on {kind!r}",
-            f"it runs on: {known}; name the hardware (--hardware {declared.hardware[0]})",
-        )
-    accelerated = plugins.spec("hardware", hardware.key).accelerated
+        named = f"name the hardware (--hardware {declared.hardware[0]})"
+        hint = named if key == "hardware" else "`bench hardware list` shows their accelerators"
+        yield key, f"does not run on {kind!r}", f"it runs on: {known}; {hint}"
+    accelerated = plugins.spec("hardware", hardware.plugin.key).accelerated
     if declared.needs_accelerators and not accelerated:
         installed = ", ".join(plugins.registry.names("hardware"))
         hint = f"name it: --hardware NAME, in a suite hardware: NAME; installed: {installed}"
-        yield "hardware", f"needs accelerators, and {kind!r} has none", hint
+        yield key, f"needs accelerators, and {kind!r} has none", hint
+
+
+def check_wrapped(
+    deployment: ResolvedDeployment, launch: LaunchPlan, plugins: PluginInstances, places: Places
+) -> None:
+    """Check that the engines whose workers an orchestrator runs can do what is asked of them.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    for index, pool in enumerate(deployment.layout.pools):
+        if pool.key not in launch.wraps:
+            continue
+        name = launch.wraps[pool.key]
+        declared = plugins.spec("engine", name).capabilities
+        inside = f"pools[{index}]." if deployment.request.pools else ""
+        own = deployment.pool_hardware.get(pool.key)
+        key = "hardware" if own is None else f"{inside}hardware"
+        _refuse(_topology(pool, declared, inside), deployment, places, name)
+        hardware = deployment.hardware if own is None else own
+        _refuse(_runs_on(declared, hardware, key, plugins), deployment, places, name)
 
 
 def check_port(

@@ -124,7 +124,7 @@ def plan_hardware(
         raise UsageError(
             f"{place}: the topology needs {accelerators} accelerators, "
             f"{count} x {sku.name} are given",
-            hint=f"use a smaller topology, or --hardware {sku.name}:{accelerators}",
+            hint=f"use a smaller topology, or {sku.name}:{accelerators} as the hardware",
         )
     facts = HardwareFacts(kind=hardware.plugin.name, sku=sku.name, count=accelerators, chip=sku)
     if by_catalogue:

@@ -33,7 +33,7 @@ from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest
 
 from .canonical import identity, plain
-from .capabilities import check_hardware, check_keys, check_port, check_spread
+from .capabilities import check_hardware, check_keys, check_port, check_spread, check_wrapped
 from .evals import plan_evals
 from .hardware import PlannedHardware, plan_hardware
 from .launch_inputs import check_inputs
@@ -107,15 +107,17 @@ def _deployment(
         launch, settings, start = planned_launch(
             request, deployment, model, weights, plugins, places
         )
+        check_wrapped(deployment, launch, plugins, places)
         check_inputs(launch)
         version = plugins.engine(asked.engine).planned_version()
+        canonical = _canonical(request, launch)
     check_port(asked, launch, deployment, places)
     base = {
         "engine": asked.engine.name,
         "engine_options": plugins.identity_values("engine", asked.engine),
         "engine_version": version,
         "seed": resolved.suite.seed,
-        **_canonical(request, launch),
+        **canonical,
     }
     number = taken.number(identity(base))
     if number > 1:  # Differs only in what is not part of identity, for example its address.
@@ -168,7 +170,7 @@ def _hardware(
 ) -> tuple[PlannedHardware, Layout]:
     """The hardware of the deployment; the layout with that of its pools."""
     pools, notes = [], list[str]()
-    for pool in deployment.layout.pools:
+    for index, pool in enumerate(deployment.layout.pools):
         own = deployment.pool_hardware.get(pool.key)
         if own is not None:
             planned = plan_hardware(
@@ -178,7 +180,7 @@ def _hardware(
                 accelerators=pool.accelerators,
                 by_catalogue=True,
                 elsewhere=remote,
-                place=resolved.places(f"{deployment.path}.pools"),
+                place=resolved.places(f"{deployment.path}.pools[{index}].hardware"),
             )
             notes += planned.notes
         pools.append(pool if own is None else attrs.evolve(pool, hardware=planned.facts))

@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from tokenbench.api import DECODE, PREFILL, FrozenMap, Layout, Pool, Topology, UsageError
+from tokenbench.api import DECODE, PREFILL, SERVER, FrozenMap, Layout, Pool, Topology, UsageError
+from tokenbench.api.binding import PROCESS_NAME
 from tokenbench.measure.thresholds import CertificationThresholds, thresholds_from
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.plugins.requirements import check_requirements
 from tokenbench.suite.limits import MOST_DEGREE
 from tokenbench.suite.places import Places
-from tokenbench.suite.schema import DeploymentRequest, PluginRef, Suite
+from tokenbench.suite.schema import DeploymentRequest, PluginRef, PoolRequest, Suite
 from tokenbench.suite.secrets import looks_secret
 
 from .hardware import ResolvedHardware, resolve_hardware
 from .load import ResolvedLoad, resolve_load
+
+_ROLES = (SERVER, PREFILL, DECODE)
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +120,9 @@ def _check_lists(suite: Suite, places: Places) -> None:
             f"{places('workloads')}: neither a workload nor an eval is given",
             hint="list at least one, for example workloads: [random]",
         )
-    for key in ("use", "requires", "reporters"):
+    # Other options do not make it another amendment.
+    _check_unique([ref.key for ref in suite.use], "use", places)
+    for key in ("requires", "reporters"):
         _check_unique(getattr(suite, key), key, places)
 
 
@@ -258,6 +263,8 @@ def _check_pools(request: DeploymentRequest, path: str, places: Places) -> None:
             f"{places(f'{path}.topology')}: pools are given, so nothing would use it",
             hint="give each pool its topology, and leave this one out",
         )
+    for index, pool in enumerate(request.pools):
+        _check_pool_name(pool, places(f"{path}.pools[{index}].name"))
     keys = [pool.key for pool in request.pools]
     for index, key in enumerate(keys):
         if key in keys[:index]:
@@ -274,6 +281,21 @@ def _check_pools(request: DeploymentRequest, path: str, places: Places) -> None:
                 f"and none for {other}",
                 hint=f"add one: {{role: {other}}}; or use one pool of the role server",
             )
+
+
+def _check_pool_name(pool: PoolRequest, place: str) -> None:
+    """A name is part of symbols (``{NAME.0.host}``), and not that of another role."""
+    if pool.name and not PROCESS_NAME.fullmatch(pool.name):
+        raise UsageError(
+            f"{place}: expected letters, digits, - and _, a letter first, got {pool.name!r}",
+            hint=f"for example name: {pool.role}-a",
+        )
+    if pool.name in _ROLES and pool.name != pool.role:
+        raise UsageError(
+            f"{place}: the name {pool.name!r} is that of another role, and this pool's is "
+            f"{pool.role!r}",
+            hint=f"for example name: {pool.role}-a",
+        )
 
 
 def _check_range(places: Places, path: str, value: int | None, most: int) -> None:

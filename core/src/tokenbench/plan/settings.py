@@ -26,6 +26,7 @@ from .amend import amendments_for
 from .launch_check import check_launch
 from .layers import Layer, Setting, amendment_layers, hardware_layers, merge, recipe_layers
 from .resolve import ResolvedDeployment
+from .symbols import check_symbols
 
 
 def planned_launch(
@@ -46,6 +47,7 @@ def planned_launch(
     name = asked.engine.name
     engine, facts = plugins.engine(asked.engine), request.hardware
     plan = engine.plan(request)
+    _check_pool_names(plan, (), deployment, places)
     check_launch(plugins.owner("engine", asked.engine.key), plan)
     accelerated = plugins.spec("hardware", hardware.key).accelerated
     plan = _with_skus(plan, request, accelerated=accelerated)
@@ -61,9 +63,11 @@ def planned_launch(
     ]
     changes = [amendment for _, amendment in amendments]
     _check_roles(plan, amendments)
+    _check_pool_names(plan, changes, deployment, places)
     _check_suite(plan, changes, deployment, places)
     launch, settings = merge(plan, name, layers, changes)
     _check_order(launch)
+    check_symbols(launch, deployment, places)
 
     def start(other: EngineRequest) -> LaunchPlan:
         other_plan = _with_skus(engine.plan(other), other, accelerated=accelerated)
@@ -175,6 +179,24 @@ def _check_roles(plan: LaunchPlan, amendments: Sequence[tuple[str, Amendment]]) 
 def _named(amendment: Amendment) -> Iterator[str]:
     for field in ("flags", "environment", "images", "files", "ports", "wrap", "after"):
         yield from getattr(amendment, field)
+
+
+def _check_pool_names(
+    plan: LaunchPlan,
+    amendments: Sequence[Amendment],
+    deployment: ResolvedDeployment,
+    places: Places,
+) -> None:
+    """No process besides those of a pool has the name that the user gave the pool."""
+    added = (process for amendment in amendments for process in amendment.processes)
+    roles = [process.role for process in (*plan.processes, *added)]
+    for index, pool in enumerate(deployment.request.pools):
+        if pool.name and roles.count(pool.name) > 1:
+            raise UsageError(
+                f"{places(f'{deployment.path}.pools[{index}].name')}: another process of the "
+                f"deployment is called {pool.name!r}",
+                hint="give the pool another name",
+            )
 
 
 def _check_suite(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -17,6 +19,8 @@ from .shown import kind_of, shown
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
+# Text that a suite's YAML does not read as a number, and Python would.
+_NO_NUMBER = re.compile(r"[+-]?0\d.*|.*_.*")
 
 
 def build_options(
@@ -61,6 +65,9 @@ def build_options(
     except ValueError as error:
         # What a validator says of an option begins with its name.
         key, _, reason = str(error).partition(": ")
+        if key not in fields:
+            key, _, rest = str(error).partition(" ")
+            reason = rest if rest.startswith(("needs ", "is ")) else str(error)
         if key in fields:
             raise UsageError(f"{place(key)}: {reason}", hint=_help(fields[key])) from None
         raise UsageError(f"{place('')}: {error}", hint=_known("", fields)) from None
@@ -78,9 +85,13 @@ def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
         for holds, name in ((holds_list, "a list"), (holds_mapping, "a mapping")):
             if holds(kind):
                 raise ValueError(f"expected {name}, got a string")
-    found = _convert(value, kind)
-    if found == "" and field.default != "":
-        raise ValueError('expected text, got ""')
+        if {int, float} & set(type_arms(kind)) and _NO_NUMBER.fullmatch(value):
+            raise ValueError(f"expected a number, got {_got(value)}")
+    # Where it is one of the choices, it is that, not the lack of a value.
+    chosen = value == "none" and "none" in (field.metadata.get("choices") or ())
+    found = value if chosen else _convert(value, kind)
+    if isinstance(found, str) and not found.strip() and field.default != found:
+        raise ValueError(f'expected text, got "{found}"')
     return found
 
 
@@ -134,7 +145,7 @@ def _list(value: Any, kind: Any) -> tuple[Any, ...]:
     if not isinstance(items, list | tuple):
         raise ValueError(f"expected a list, got {kind_of(value)}")
     found = tuple(_convert(item, kind) for item in items)
-    if "" in found:
+    if any(isinstance(item, str) and not item.strip() for item in found):
         raise ValueError("expected a list of texts, one is empty")
     return found
 
@@ -153,11 +164,31 @@ def _frozen_map(value: Any, kind: Any) -> FrozenMap[Any]:
             raise ValueError(f"expected text as a key, got {key!r}")
         if kind is str and not isinstance(item, str):
             raise ValueError(f"{key}: expected text, got {kind_of(item)}")
+    check_finite(value, "")
     return FrozenMap({key: freeze(item) for key, item in value.items()})
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(name)  # NaN and Infinity are not JSON.
+
+
+def check_finite(value: Any, at: str) -> None:
+    """Check that no number is infinite or nan, however deep: JSON has none.
+
+    Args:
+        at: the key of the value.
+
+    Raises:
+        ValueError: one is, with its path.
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            check_finite(item, f"{at}.{key}" if at else str(key))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_finite(item, at)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{at}: expected a finite number, got {value}")
 
 
 def freeze(value: Any) -> Any:
@@ -181,7 +212,7 @@ def _bool(value: Any) -> bool:
 def _int(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str) and value.isascii():
         try:
             return int(value)
         except ValueError:
@@ -195,7 +226,7 @@ def _float(value: Any) -> float:
             return float(value)
         except OverflowError:
             raise ValueError("the number is too large") from None
-    if isinstance(value, str):
+    if isinstance(value, str) and value.isascii():
         try:
             return float(value)
         except ValueError:

@@ -53,9 +53,19 @@ class Places:
         try:
             yield
         except UsageError as error:
+            if self._has_place(error.message):
+                raise
             raise UsageError(
                 f"{self(path)}: {error.message}", hint=error.hint, log=error.log
             ) from error.__cause__
 
+    def _has_place(self, message: str) -> bool:
+        """Whether a message begins with a place in this suite, which is then the nearer one."""
+        known = [f"{flag}:" for flag in self.flags.values()]
+        if self.document is not None:
+            known.append(f"{self.document.file}:")
+        return message.startswith((*known, _DEPLOYMENTS))
 
-_FIRST = "deployments[0]"
+
+_DEPLOYMENTS = "deployments["
+_FIRST = f"{_DEPLOYMENTS}0]"

@@ -26,6 +26,7 @@ from .limits import (
     MOST_SPEED,
     MOST_WORKERS,
 )
+from .shown import kind_of
 
 SUITE_VERSION = 1
 
@@ -86,6 +87,12 @@ class SkuRef:
         return cls(name, count, distribution or None)
 
 
+def _mappings(_: object, attribute: attrs.Attribute[Any], value: Mapping[str, Any]) -> None:
+    for name, content in value.items():
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{attribute.name}.{name}: expected a mapping, got {kind_of(content)}")
+
+
 @attrs.frozen(kw_only=True)
 class RoleSettings:
     """What overrides the settings of the processes of one role.
@@ -96,7 +103,7 @@ class RoleSettings:
     flags: FrozenMap[FlagValue] = FrozenMap()
     environment: FrozenMap[str] = FrozenMap()
     image: str | None = None
-    files: FrozenMap[Any] = FrozenMap()
+    files: FrozenMap[Any] = attrs.field(default=FrozenMap(), validator=_mappings)
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +125,7 @@ class PoolRequest:
     flags: FrozenMap[FlagValue] = FrozenMap()
     environment: FrozenMap[str] = FrozenMap()
     image: str | None = None
-    files: FrozenMap[Any] = FrozenMap()
+    files: FrozenMap[Any] = attrs.field(default=FrozenMap(), validator=_mappings)
 
     @property
     def key(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import math
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn
 from tokenbench.api import FlagValue, FrozenMap, Topology, UsageError
 
 from .forms import form_hint
-from .options import freeze, holds_list, type_arms
+from .options import check_finite, freeze, holds_list, type_arms
 from .plugin_ref import parse_hardware_ref, parse_plugin_ref
 from .schema import (
     SUITE_VERSION,
@@ -128,7 +127,7 @@ def _converter(text_options: bool) -> cattrs.Converter:
         ),
     )
     converter.register_structure_hook_func(lambda kind: kind == FrozenMap[float], _numbers)
-    converter.register_structure_hook_func(lambda kind: kind == FrozenMap[Any], _mapping)
+    converter.register_structure_hook_func(lambda kind: kind == FrozenMap[Any], _json)
     converter.register_structure_hook(RepeatsRequest, _repeats)
     for cls in _CLASSES:
         inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
@@ -219,6 +218,12 @@ def _mapping(value: Any, _: Any, *, frozen: bool = True) -> FrozenMap[Any]:
     return FrozenMap({key: freeze(item) if frozen else item for key, item in value.items()})
 
 
+def _json(value: Any, _: Any) -> FrozenMap[Any]:
+    found = _mapping(value, None)
+    check_finite(found, "")
+    return found
+
+
 def _numbers(value: Any, _: Any) -> FrozenMap[float]:
     found = _mapping(value, None)
     for name, number in found.items():
@@ -230,13 +235,14 @@ def _numbers(value: Any, _: Any) -> FrozenMap[float]:
 def _flags(value: Any, _: Any) -> FrozenMap[FlagValue]:
     found = _mapping(value, None)
     for name, flag in found.items():
+        if not name.startswith("-"):
+            raise ValueError(f"{name}: expected a flag as the command line has it, got {name!r}")
+        check_finite(flag, name)
         if isinstance(flag, Mapping):  # For flags whose value is JSON.
             continue
         for item in flag if isinstance(flag, tuple) else (flag,):
             if isinstance(item, Mapping | tuple) or (item is None and item is not flag):
                 raise ValueError(f"{name}: expected one value or a list, got {kind_of(item)}")
-            if isinstance(item, float) and not math.isfinite(item):
-                raise ValueError(f"{name}: expected a finite number, got {item}")
     return found
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from mooncake_cases import ENGINES, amended, without_processes
 from tokenbench_amendment_mooncake.options import MooncakeOptions
+from tokenbench_amendment_mooncake.transfer import transfer
 
-from tokenbench.api import FrozenMap, UsageError
+from tokenbench.api import FileSpec, FrozenMap, ProcessSpec, UsageError
 
 MASTER = "{mooncake-master.0.host}:{mooncake-master.0.port:rpc}"
 ALL = {
@@ -99,6 +100,22 @@ def test_rdma() -> None:
     assert found.devices == ("/dev/infiniband",)
     with pytest.raises(ValueError, match="devices needs protocol=rdma"):
         MooncakeOptions(devices=("mlx5_0",))
+
+
+@pytest.mark.parametrize(
+    ("backend", "goes"), [("DEFAULT", True), ("MOONCAKE", True), ("UCX", False)]
+)
+def test_what_the_options_file_of_tensorrt_llm_names(backend: str, goes: bool) -> None:
+    """It wins over the variable."""
+    content = FrozenMap({"cache_transceiver_config": FrozenMap({"backend": backend})})
+    server = ProcessSpec(
+        role="prefill", argv=("serve",), files=(FileSpec(name="args.yaml", content=content),)
+    )
+    if goes:
+        assert transfer("trtllm", [server], MooncakeOptions())
+        return
+    with pytest.raises(UsageError, match="the KV cache of prefill goes through UCX"):
+        transfer("trtllm", [server], MooncakeOptions())
 
 
 def test_an_engine_that_is_not_known_gets_the_store_and_its_variables() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from mori_cases import ENGINES, PD, amended
+from tokenbench_amendment_mori.options import MoriOptions
 
 from tokenbench.api import Topology, UsageError
 
@@ -127,3 +128,17 @@ def test_what_does_not_go_together(engine: str, given: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words) as refused:
         amended(engine, **given)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"experts": False, "mode": "low_latency"}, "mode needs experts=true"),
+        ({"experts": False, "heap_gib": 4}, "heap_gib needs experts=true"),
+        ({"transfer": False, "send_queue": 4}, "send_queue needs transfer=true"),
+    ],
+)
+def test_options_that_nothing_would_use(options: dict[str, Any], words: str) -> None:
+    """Of what is switched off."""
+    with pytest.raises(ValueError, match=words):
+        MoriOptions(**options)

@@ -13,6 +13,7 @@ from tokenbench.api import (
     AmendRequest,
     Architecture,
     EngineRequest,
+    FileSpec,
     FrozenMap,
     HardwareFacts,
     LaunchPlan,
@@ -48,6 +49,7 @@ def amended(
     environment: dict[str, str] | None = None,
     owned: dict[str, tuple[str, ...]] | None = None,
     sku: str = "h200",
+    files: tuple[FileSpec, ...] = (),
     **options: Any,
 ) -> Amendment | None:
     """The amendment of a plan with one process for each role, and a router."""
@@ -57,6 +59,7 @@ def amended(
             argv=("serve",),
             flags=FrozenMap(flags or {}),
             environment=FrozenMap(environment or {}),
+            files=files,
         )
         for role in roles
     )

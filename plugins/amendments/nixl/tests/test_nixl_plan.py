@@ -8,7 +8,7 @@ import pytest
 from nixl_cases import ENGINES, PD, SGLANG, VLLM, amended
 from tokenbench_amendment_nixl.options import NixlOptions
 
-from tokenbench.api import FrozenMap, UsageError
+from tokenbench.api import FileSpec, FrozenMap, UsageError
 
 UCX = {
     "transports": ("rc", "cuda_copy"),
@@ -125,3 +125,15 @@ def test_settings_of_ucx_need_ucx() -> None:
     """Another backend does not read them."""
     with pytest.raises(ValueError, match="transports is a setting of UCX"):
         NixlOptions(backend="LIBFABRIC", transports=("rc",))
+
+
+@pytest.mark.parametrize(("backend", "goes"), [("DEFAULT", True), ("NIXL", True), ("MPI", False)])
+def test_what_the_options_file_of_tensorrt_llm_names(backend: str, goes: bool) -> None:
+    """By default that is NIXL."""
+    content = FrozenMap({"cache_transceiver_config": FrozenMap({"backend": backend})})
+    files = (FileSpec(name="args.yaml", content=content),)
+    if goes:
+        assert amended("trtllm", *PD, files=files, **UCX)
+        return
+    with pytest.raises(UsageError, match="the KV cache of prefill goes through MPI, not NIXL"):
+        amended("trtllm", *PD, files=files)

@@ -38,7 +38,7 @@ _HEAD = Weights(
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "python": ({"python": "/opt/atom/bin/python"},),
     "start_timeout_s": ({"start_timeout_s": 60.0},),
-    "context_tokens": ({"context_tokens": 4096},),
+    "context_tokens": ({"context_tokens": 10_000},),
     "max_num_seqs": ({"max_num_seqs": 8},),
     "max_num_batched_tokens": ({"max_num_batched_tokens": 4096},),
     "gpu_memory_utilization": ({"gpu_memory_utilization": 0.85},),
@@ -244,6 +244,7 @@ def test_impossible_plans(asked: Any, options: dict[str, Any], says: str) -> Non
     [
         ({"speculative_tokens": 3}, "needs speculation=METHOD"),
         ({"speculation": "mtp"}, "needs speculative_tokens=N"),
+        ({"enforce_eager": True, "cudagraph_capture_sizes": (1,)}, "needs enforce_eager=false"),
         ({**_MTP, "speculative_model": "/m"}, "from the model's own weights"),
     ],
 )

@@ -77,7 +77,7 @@ def test_the_plan_says_whether_tokens_are_drafted() -> None:
 def test_pools_have_engines_of_their_own() -> None:
     """Named by their key, with their own options, or those of the deployment."""
     pools = (
-        Pool(role="prefill", name="old", engine="sglang", engine_options=FrozenMap({"x": 1})),
+        Pool(name="old", engine="sglang", engine_options=FrozenMap({"x": 1})),
         Pool(role="prefill", name="new"),
         Pool(role="decode"),
     )
@@ -85,7 +85,27 @@ def test_pools_have_engines_of_their_own() -> None:
     assert plan.wraps == {"old": "sglang", "new": "vllm", "decode": "vllm"}
     found = {one.role: one for one in plan.processes}
     assert found["old"].argv[1:] == ("-m", "dynamo.sglang", "--model-path", "{weights}")
-    assert found["old"].flags["--disaggregation-mode"] == "prefill"
+    assert found["old"].flags["--disaggregation-mode"] == "agg"
+
+
+@pytest.mark.parametrize(
+    ("pools", "options", "says"),
+    [
+        (
+            (Pool(role="prefill", engine="sglang"), Pool(role="decode")),
+            {},
+            r"different engines \(sglang, vllm\): none reads the KV cache of another",
+        ),
+        ((Pool(engine="vllm"),), {"worker_options": "a=1"}, "every pool names its engine"),
+    ],
+)
+def test_pools_that_do_not_go_together(
+    pools: tuple[Pool, ...], options: dict[str, Any], says: str
+) -> None:
+    """Two caches, or options that nothing would use."""
+    with pytest.raises(UsageError, match=says) as refused:
+        engine("vllm", "sglang", **options).plan(request(*pools))
+    assert refused.value.hint
 
 
 def test_options_of_the_wrapped_engine() -> None:
@@ -231,6 +251,10 @@ def test_a_mocker_computes_nothing() -> None:
         ({"request_plane": "nats", "nats_url": "http://h:1"}, "expected nats://HOST:PORT"),
         ({"request_plane": "nats", "nats_url": "nats://u:p@h:1"}, "user or password"),
         ({"worker_options": "eager"}, "expected KEY=VALUE, got 'eager'"),
+        ({"block_size": 16, "worker_options": "block_size=32"}, "worker_options has one, too"),
+        ({"worker_options": "a=1,a=2"}, "a is given twice"),
+        ({"worker": "mocker", "worker_options": "a=1"}, "the mocker has no options of an engine"),
+        ({"etcd": "/opt/etcd"}, "etcd needs discovery=etcd"),
         ({"speedup": 2.0}, "speedup is an option of worker=mocker"),
         ({"startup_s": 2.0}, "startup_s is an option of worker=mocker"),
     ],

@@ -130,6 +130,7 @@ def test_options_of_the_servers() -> None:
     [
         ((Pool(engine="sglang"),), {}, "servers of vLLM only"),
         (xpyd(1, 1), {"worker_options": "kv_connector=mooncake"}, "planned for NIXL only"),
+        ((Pool(engine="vllm"),), {"worker_options": "a=1"}, "every pool names its engine"),
     ],
 )
 def test_refused(pools: tuple[Pool, ...], options: dict[str, Any], says: str) -> None:
@@ -150,6 +151,7 @@ def test_without_vllm() -> None:
     [
         ({"non_cached_tokens": 8}, "needs decider=prefix"),
         ({"worker_options": "x"}, "expected KEY=VALUE"),
+        ({"worker_options": "x=1, x=2"}, "x is given twice"),
     ],
 )
 def test_options_that_contradict(options: dict[str, Any], says: str) -> None:

@@ -108,10 +108,13 @@ _REQUESTS = (
 
 
 def _plans(options: dict[str, Any]) -> Iterator[Any]:
-    yield process(_request(), **options)
-    if options.get("speculation") != "mtp":
-        yield process(_request(LLAMA_70B, kind="cpu"), **options)
-    yield from engine(**options).plan(_request(pools=xpyd(2, 1))).processes
+    if not {"kv_connector", "kv_devices", "router_policy"} & {*options}:
+        if "cpu_binding" not in options:
+            yield process(_request(), **options)
+        if options.get("speculation") != "mtp":
+            yield process(_request(LLAMA_70B, kind="cpu"), **options)
+    if "cpu_binding" not in options:
+        yield from engine(**options).plan(_request(pools=xpyd(2, 1))).processes
 
 
 @functools.cache

@@ -286,9 +286,43 @@ def test_less_memory_for_sglang() -> None:
         ),
         ({"kv_offload_gib": 1}, "needs kv_offload=hicache"),
         ({"kv_storage": "file"}, "needs kv_offload=hicache"),
+        ({"version": "newest"}, "version: expected a version such as 0.5.21, got 'newest'"),
+        ({"speculative_topk": 4}, "speculative_topk needs speculation=METHOD"),
+        (
+            {"speculation": "mtp", "speculative_tokens": 3, "speculative_tree_tokens": 8},
+            "speculative_tree_tokens needs a speculative_topk above 1",
+        ),
+        ({"cuda_graphs": False, "cuda_graph_max_batch": 8}, "needs cuda_graphs=true"),
     ],
 )
 def test_options_that_contradict(values: dict[str, Any], message: str) -> None:
     """Each says what is missing."""
     with pytest.raises(ValueError, match=message):
         SglangOptions(**values)
+
+
+@pytest.mark.parametrize(
+    ("pools", "options", "message"),
+    [
+        ((Pool(name="s"), *xpyd(1, 1)), {}, "the pool 's' is a server beside pools for prefill"),
+        ((Pool(),), {"kv_connector": "nixl"}, "kv_connector: there are no pools for prefill"),
+        ((Pool(),), {"kv_devices": "mlx5_0"}, "kv_devices: there are no pools for prefill"),
+        ((Pool(),), {"router_policy": "random"}, "router_policy: requests do not go through"),
+        ((Pool(),), {"cpu_binding": "0-3"}, "cpu_binding: this deployment does not run on CPUs"),
+    ],
+)
+def test_pools_and_options_that_no_process_would_use(
+    pools: tuple[Pool, ...], options: dict[str, Any], message: str
+) -> None:
+    """The router knows nothing of them, or there is none."""
+    with pytest.raises(UsageError, match=message) as refused:
+        engine(**options).plan(request(pools=pools))
+    assert refused.value.hint
+
+
+def test_the_kv_cache_has_room_for_a_sequence() -> None:
+    """Otherwise SGLang refuses every long request. dcp divides the tokens."""
+    assert process(_fp8(tp=8), kv_cache_tokens=2048).flags["--max-total-tokens"] == 2048
+    assert process(_fp8(tp=8, dcp=8), kv_cache_tokens=256)
+    with pytest.raises(UsageError, match=r"kv_cache_tokens=2047: .* up to 2048 tokens"):
+        process(_fp8(tp=8), kv_cache_tokens=2047)

@@ -48,6 +48,8 @@ def _all_processes() -> Iterator[ProcessSpec]:
     for kind in ("cpu", "nvidia"):
         for samples in _SAMPLES.values():
             for options in samples:
+                if ("device" if kind == "cpu" else "cpu_threads") in options:
+                    continue
                 needs = REUSE if "continuous_batching" in options else None
                 yield process(request(kind=kind, needs=needs), **options)
 

@@ -6,8 +6,11 @@ import pytest
 from tokenbench_engine_transformers.plugin import TransformersOptions, bench_register_engines
 from transformers_cases import BATCHING, REUSE, engine, process, request
 
-from tokenbench.api import ServingNeeds, UsageError
+from tokenbench.api import Architecture, ServingNeeds, UsageError
+from tokenbench_testing.samples.deployments import sample_sku
 
+_CHIP = sample_sku("chip", "bf16", gib=1)
+_SHAPE = Architecture(parameters=4 << 30, layers=4, context_tokens=8192)
 _LONG = ServingNeeds(context_tokens=9000, concurrency=1)
 
 
@@ -40,7 +43,8 @@ def test_device(kind: str, pp: int, device: str, accelerators: int) -> None:
     """Layers are spread over what the process sees."""
     found = process(request(kind=kind, pp=pp))
     assert (found.flags["--device"], found.accelerators) == (device, accelerators)
-    assert process(request(kind=kind, pp=pp), device="cuda:0").flags["--device"] == "cuda:0"
+    one = "cpu" if kind == "cpu" else "cuda:0"
+    assert process(request(kind=kind), device=one).flags["--device"] == one
 
 
 def test_the_kv_cache_on_a_cpu_has_room_for_a_full_batch() -> None:
@@ -66,6 +70,13 @@ def test_exact_lengths_without_a_field_for_them() -> None:
         (request(replicas=2), {}, "need a router"),
         (request(needs=_LONG), {}, "a context of 9000 tokens is required, m supports 8192"),
         (request(pp=2), {}, "a CPU is one device"),
+        (request(), {"device": "cuda:0"}, "device=cuda:0: the deployment is planned for cpu"),
+        (request(kind="amd"), {"device": "cpu"}, "device=cpu: the deployment is planned for amd"),
+        (request(kind="amd", pp=2), {"device": "cuda:0"}, "pp=2 spreads layers over all"),
+        (request(kind="amd"), {"cpu_threads": 2}, "does not run on CPUs"),
+        (request(kind="amd", pp=9, chip=_CHIP), {}, "a host with amd has 8"),
+        (request(kind="amd", pp=4, chip=_CHIP, shape=_SHAPE), {}, "m does not fit"),
+        (request(kind="amd", pp=8, shape=_SHAPE), {}, "has 4 layers, fewer than stages"),
         (request(source="file:/models/a@b"), {}, "for a revision"),
         (request(), BATCHING, "no flag that switches this off"),
     ],
@@ -83,6 +94,7 @@ def test_refused(asked: object, options: dict[str, object], says: str) -> None:
         ({"block_size": 16}, "block_size needs continuous_batching=true"),
         ({"cuda_graphs": False}, "cuda_graphs needs continuous_batching=true"),
         ({"chat_template_kwargs": "[1]"}, "expected a JSON object"),
+        ({"chat_template_kwargs": '{"a": NaN}'}, "expected a JSON object"),
         ({"chat_template_kwargs": "{"}, "expected a JSON object"),
     ],
 )

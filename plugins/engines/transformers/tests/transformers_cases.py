@@ -17,6 +17,7 @@ from tokenbench.api import (
     Pool,
     ProcessSpec,
     ServingNeeds,
+    Sku,
     Topology,
     Weights,
 )
@@ -41,6 +42,8 @@ def request(
     needs: ServingNeeds | None = None,
     replicas: int = 1,
     pp: int = 1,
+    chip: Sku | None = None,
+    shape: Architecture | None = None,
 ) -> EngineRequest:
     """A request for one server."""
     layout = Layout(pools=(Pool(replicas=replicas, topology=Topology(pp=pp)),))
@@ -48,8 +51,8 @@ def request(
         model="m",
         served_name="m",
         weights=Weights(precision="bf16", format="hf", source=source, revision="abc"),
-        architecture=Architecture(context_tokens=8192),
-        hardware=HardwareFacts(kind=kind, sku=kind, count=layout.accelerators),
+        architecture=shape or Architecture(context_tokens=8192),
+        hardware=HardwareFacts(kind=kind, sku=kind, count=layout.accelerators, chip=chip),
         layout=layout,
         needs=needs or ServingNeeds(context_tokens=2048, concurrency=4),
     )

@@ -21,7 +21,7 @@ _MTP = {"speculation": "mtp", "speculative_tokens": 3}
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "python": ({"python": "/opt/trtllm/bin/python"},),
     "start_timeout_s": ({"start_timeout_s": 60.0},),
-    "context_tokens": ({"context_tokens": 4096},),
+    "context_tokens": ({"context_tokens": 10_000},),
     "max_batch_size": ({"max_batch_size": 8},),
     "max_num_tokens": ({"max_num_tokens": 4096},),
     "free_gpu_memory_fraction": ({"free_gpu_memory_fraction": 0.75},),
@@ -86,9 +86,14 @@ def _all_processes() -> Iterator[ProcessSpec]:
             for options in samples:
                 if options.get("speculation") == "mtp" and not asked.architecture.mtp_heads:
                     continue
+                pools = asked.layout.pools
+                if "kv_connector" in options and not asked.layout.disaggregated:
+                    continue
+                if "attention_dp_balance" in options and pools[0].topology.attention_dp == 1:
+                    continue
                 made = engine(**options)
                 yield from made.plan(asked).processes
-                for pool in asked.layout.pools:
+                for pool in pools:
                     yield made.worker(asked, pool.key)
 
 

@@ -36,11 +36,11 @@ _MTP = {"speculation": "mtp", "speculative_tokens": 3}
         ({"tp": 8}, {"max_batch_size": 100}, 100, 9472),
         ({"tp": 8}, {"max_num_tokens": 2048}, 64, 2048),
         # Never below TensorRT-LLM's own default.
-        ({"tp": 8}, {"context_tokens": 1024}, 64, 8192),
+        ({"tp": 8, "needs": ServingNeeds(context_tokens=1024, concurrency=64)}, {}, 64, 8192),
     ],
 )
 def test_sizes_of_a_batch(
-    degrees: dict[str, int], options: dict[str, Any], batch: int, tokens: int
+    degrees: dict[str, Any], options: dict[str, Any], batch: int, tokens: int
 ) -> None:
     """Room for the largest prompt and for one step of all requests."""
     found = args(process(request(**degrees), **options))
@@ -251,6 +251,8 @@ def test_attention_dp_needs_no_whole_heads() -> None:
         ({"speculation": "mtp"}, "needs speculative_tokens=N"),
         ({**_MTP, "synthetic_acceptance_length": 5.0}, "at most 4"),
         ({"cuda_graphs": False, "cuda_graph_batch_sizes": (1,)}, "needs cuda_graphs=true"),
+        ({"cuda_graphs": False, "cuda_graph_padding": False}, "needs cuda_graphs=true"),
+        ({**_MTP, "ngram_max": 3}, "ngram_max needs speculation=ngram"),
         ({"request_metrics": False, "iteration_metrics": True}, "needs request_metrics=true"),
     ],
 )
@@ -280,3 +282,20 @@ def test_options_of_the_kv_cache() -> None:
             "host_cache_size": 2 << 30,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("pools", "options", "message"),
+    [
+        ((Pool(name="s"), *xpyd(1, 1)), {}, "the pool 's' is a server beside pools for prefill"),
+        ((Pool(),), {"kv_connector": "nixl"}, "kv_connector: there are no pools for prefill"),
+        ((Pool(),), {"attention_dp_balance": True}, "attention_dp_balance: attention DP is off"),
+    ],
+)
+def test_pools_and_options_that_no_process_would_use(
+    pools: tuple[Pool, ...], options: dict[str, Any], message: str
+) -> None:
+    """The router knows nothing of them, or there is none."""
+    with pytest.raises(UsageError, match=message) as refused:
+        engine(**options).plan(request(pools=pools))
+    assert refused.value.hint

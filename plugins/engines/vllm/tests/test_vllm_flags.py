@@ -117,9 +117,17 @@ def _all_processes() -> Iterator[Any]:
             yield engine(kv_connector=connector).worker(_request(pools=xpyd(1, 1, WIDE)), key)
     for samples in _SAMPLES.values():
         for options in samples:
-            yield process(_request(), **options)
-            if options.get("speculation") != "mtp":
-                yield process(_request(LLAMA_70B, kind="cpu"), **options)
+            yield from _plans(options)
+
+
+def _plans(options: dict[str, Any]) -> Iterator[Any]:
+    if {"kv_connector", "router_policy"} & {*options}:
+        yield from engine(**options).plan(_request(pools=xpyd(2, 1))).processes[:2]
+        return
+    if not {"cpu_threads", "cpu_binding"} & {*options}:
+        yield process(_request(), **options)
+    if options.get("speculation") != "mtp":
+        yield process(_request(LLAMA_70B, kind="cpu"), **options)
 
 
 def test_every_option_has_a_sample() -> None:

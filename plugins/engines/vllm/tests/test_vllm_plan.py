@@ -272,6 +272,14 @@ def test_the_cache_counts() -> None:
     )
 
 
+def test_a_cache_of_a_size_that_is_named_holds_a_sequence() -> None:
+    """40 GiB, over all ranks of a server."""
+    asked = request(LLAMA_70B, tp=4, needs=ServingNeeds(context_tokens=131_072))
+    assert process(asked, kv_cache_gib=10)
+    said = "kv_cache_gib=9: one sequence of 131,072 tokens needs 40.0 GiB, and 4 ranks have 36 GiB"
+    assert _refused(asked, kv_cache_gib=9) == said
+
+
 @pytest.mark.parametrize(
     ("shape", "degrees", "message"),
     [
@@ -335,6 +343,11 @@ def test_replicas_need_a_router() -> None:
             "expected at most 3",
         ),
         ({"speculation": "ngram", "speculative_tokens": 2, "ngram_min": 9}, "at most ngram_max"),
+        ({"ngram_max": 8}, "ngram_max needs speculation=ngram"),
+        ({"speculation": "mtp", "speculative_tokens": 2, "ngram_min": 3}, "needs .*=ngram"),
+        ({"enforce_eager": True, "cudagraph_mode": "full"}, "needs enforce_eager=false"),
+        ({"enforce_eager": True, "cudagraph_capture_sizes": (1,)}, "needs enforce_eager=false"),
+        ({"cudagraph_mode": "none", "cudagraph_capture_sizes": (1,)}, "other than none"),
         ({"kv_offload": "native"}, "belong together"),
         ({"kv_offload_gib": 2.0}, "belong together"),
     ],

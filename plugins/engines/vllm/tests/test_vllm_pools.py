@@ -211,3 +211,22 @@ def test_the_servers_are_asked_not_the_router() -> None:
     assert engine().reset_cache(_Recorded(ok, ok)) is True
     assert engine().reset_cache(_Recorded(ok, busy)) is False
     assert engine().reset_cache(_Recorded(ok, Reply(status=404, text=""))) is None
+
+
+@pytest.mark.parametrize(
+    ("pools", "options", "message"),
+    [
+        ((Pool(name="s"), *xpyd(1, 1)), {}, "the pool 's' is a server beside pools for prefill"),
+        ((Pool(),), {"kv_connector": "mooncake"}, "kv_connector: there are no pools for prefill"),
+        ((Pool(),), {"router_policy": "random"}, "router_policy: requests do not go through"),
+        (xpyd(1, 1), {"cpu_threads": 4}, "cpu_threads: this deployment does not run on CPUs"),
+        ((Pool(),), {"cpu_binding": "0-3"}, "cpu_binding: this deployment does not run on CPUs"),
+    ],
+)
+def test_pools_and_options_that_no_process_would_use(
+    pools: tuple[Pool, ...], options: dict[str, Any], message: str
+) -> None:
+    """The router knows nothing of them, or there is none."""
+    with pytest.raises(UsageError, match=message) as refused:
+        engine(**options).plan(request(pools=pools))
+    assert refused.value.hint

@@ -14,6 +14,7 @@ from tokenbench.api import Amendment, FlagValue, FrozenMap, ProcessSpec, UsageEr
 
 from .options import MooncakeOptions
 
+_TRANSCEIVER = "cache_transceiver_config"
 _CONFIG, _BACKEND = "--kv-transfer-config", "--disaggregation-transfer-backend"
 TRANSFERS = ("vllm", "sglang", "atom", "trtllm")
 """Engines that can send KV cache through Mooncake."""
@@ -79,13 +80,25 @@ def _check(engine: str, process: ProcessSpec) -> None:
         found = process.flags.get(_BACKEND, "mooncake")  # SGLang's default.
         if found not in ("mooncake", "mooncake_tcp"):
             _refuse(process.role, str(found), "the engine's option for the transfer backend")
-    elif engine != "trtllm":
+    elif engine == "trtllm":
+        if (named := _backend(process)) not in (None, "MOONCAKE"):
+            _refuse(process.role, str(named), "the engine's kv_connector=mooncake")
+    else:
         config = process.flags.get(_CONFIG)
         found = config.get("kv_connector") if isinstance(config, Mapping) else None
         if str(found).lower() not in _CONNECTORS:
             _refuse(
                 process.role, str(found or "no connector"), "the engine's kv_connector=mooncake"
             )
+
+
+def _backend(process: ProcessSpec) -> str | None:
+    """What TensorRT-LLM's options file names; None for what it takes by itself."""
+    for file in process.files:
+        config = None if isinstance(file.content, str) else file.content.get(_TRANSCEIVER)
+        if isinstance(config, Mapping) and config.get("backend") != "DEFAULT":
+            return str(config.get("backend"))
+    return None
 
 
 def _refuse(role: str, found: str, option: str) -> None:

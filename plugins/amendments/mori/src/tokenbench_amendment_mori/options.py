@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import option, options
+from tokenbench.api import given, option, options
 
 
 @options
@@ -61,3 +61,11 @@ class MoriOptions:
         help="SGLang: wait for RCCL without its watchdog, which breaks the capture of graphs "
         "before ROCm 7.2.2",
     )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.experts:
+            for name in given(self, "mode", "dispatch_tokens", "heap_gib", "heap_mode"):
+                raise ValueError(f"{name} needs experts=true")
+        if not self.transfer:
+            for name in given(self, "send_queue"):
+                raise ValueError(f"{name} needs transfer=true")

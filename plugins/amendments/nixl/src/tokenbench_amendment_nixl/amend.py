@@ -25,6 +25,7 @@ from tokenbench.api import (
 from .options import NixlOptions
 
 _CONFIG, _BACKEND = "--kv-transfer-config", "--disaggregation-transfer-backend"
+_TRANSCEIVER = "cache_transceiver_config"
 _CONNECTORS = ("NixlConnector", "NixlPullConnector", "NixlPushConnector")
 _HOST, _PORT = "VLLM_NIXL_SIDE_CHANNEL_HOST", "VLLM_NIXL_SIDE_CHANNEL_PORT"
 SIDE_CHANNEL = "nixl"
@@ -161,8 +162,17 @@ def _own(engine: str, options: NixlOptions) -> dict[str, str]:
     return {}
 
 
+def _backend(process: ProcessSpec) -> str | None:
+    """What TensorRT-LLM's options file names; None for what it takes by itself."""
+    for file in process.files:
+        config = None if isinstance(file.content, str) else file.content.get(_TRANSCEIVER)
+        if isinstance(config, Mapping) and config.get("backend") != "DEFAULT":
+            return str(config.get("backend"))
+    return None
+
+
 def _check(engine: str, process: ProcessSpec) -> None:
-    """Its KV cache goes through NIXL. What TensorRT-LLM uses stands in a file of the engine."""
+    """Its KV cache goes through NIXL."""
     found: object = "NIXL"
     if engine == "sglang":
         found = process.flags.get(_BACKEND, "mooncake")  # SGLang's default.
@@ -174,7 +184,8 @@ def _check(engine: str, process: ProcessSpec) -> None:
         found = config.get("kv_connector") if isinstance(config, Mapping) else None
         wrong = found not in _CONNECTORS
     else:
-        wrong = False
+        found = _backend(process) or "NIXL"
+        wrong = found != "NIXL"
     if wrong:
         raise UsageError(
             f"the KV cache of {process.role} goes through {found or 'no connector'}, not NIXL",

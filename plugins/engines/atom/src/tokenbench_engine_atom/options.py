@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import option, options
+from tokenbench.api import given, option, options
 
 SPECULATION = ("none", "eagle3", "mtp")
 # Limit of 0.1.5 (config.py).
@@ -92,10 +92,11 @@ class AtomOptions:
     )
 
     def __attrs_post_init__(self) -> None:
+        if self.enforce_eager and self.cudagraph_capture_sizes:
+            raise ValueError("cudagraph_capture_sizes needs enforce_eager=false")
         if self.speculation == "none":
-            for name in ("speculative_tokens", "speculative_model"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} needs speculation=METHOD")
+            for name in given(self, "speculative_tokens", "speculative_model"):
+                raise ValueError(f"{name} needs speculation=METHOD")
         elif self.speculative_tokens is None:
             raise ValueError(f"speculation={self.speculation} needs speculative_tokens=N")
         if self.speculation == "mtp" and self.speculative_model is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tokenbench.api import http_url, option, options
+from tokenbench.api import given, http_url, option, options
 
 DISCOVERY = ("file", "etcd")
 REQUEST_PLANES = ("tcp", "nats")
@@ -76,10 +76,15 @@ class DynamoOptions:
                 raise ValueError(f"nats_url: expected nats://HOST:PORT, got {self.nats_url!r}")
             http_url("http" + self.nats_url.removeprefix("nats"))
         if self.worker != MOCKER:
-            for name in ("speedup", "startup_s"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} is an option of worker=mocker")
-        self.worker_values()
+            for name in given(self, "speedup", "startup_s"):
+                raise ValueError(f"{name} is an option of worker=mocker")
+        elif self.worker_options:
+            raise ValueError("worker_options: the mocker has no options of an engine")
+        if self.discovery != "etcd":
+            for name in given(self, "etcd"):
+                raise ValueError(f"{name} needs discovery=etcd")
+        if "block_size" in self.worker_values() and self.block_size is not None:
+            raise ValueError("block_size: worker_options has one, too")
 
     def worker_values(self) -> dict[str, Any]:
         """`worker_options` by name: numbers, true, false and null as such, the rest as text.
@@ -92,6 +97,8 @@ class DynamoOptions:
             key, equals, text = item.strip().partition("=")
             if not (key and equals):
                 raise ValueError(f"worker_options: expected KEY=VALUE, got {item!r}")
+            if key in values:
+                raise ValueError(f"worker_options: {key} is given twice")
             values[key] = _value(text)
         return values
 

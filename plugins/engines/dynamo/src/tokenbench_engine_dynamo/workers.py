@@ -6,7 +6,7 @@ Facts: Dynamo 1.6.1, `dynamo/{vllm,sglang,trtllm}/args.py` and `dynamo/mocker` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -144,6 +144,25 @@ class Workers:
                 hint=f"it has workers of {', '.join(_MODULES)}, and {MOCKER}",
             )
         return engine
+
+    def check_pools(self, pools: Sequence[Pool]) -> None:
+        """Check that pools exchange KV cache that both understand, and use what is given.
+
+        Raises:
+            UsageError: they do not.
+        """
+        engines = {self.engine_name(pool): pool.role for pool in pools if pool.role in _MODES}
+        if len(engines) > 1:
+            raise UsageError(
+                f"the pools for prefill and decode have different engines ({', '.join(engines)}): "
+                "none reads the KV cache of another",
+                hint="give all of them one engine",
+            )
+        if self._options.worker_options and all(pool.engine is not None for pool in pools):
+            raise UsageError(
+                "worker_options: every pool names its engine, so nothing would use them",
+                hint="leave them out, or give them to the pools",
+            )
 
     @property
     def every_host(self) -> bool:

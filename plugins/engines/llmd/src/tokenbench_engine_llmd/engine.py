@@ -57,6 +57,11 @@ class Llmd(Engine):
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """The servers of each pool, their sidecars, the endpoint picker and Envoy."""
         pools = request.layout.pools
+        if self._options.worker_options and all(pool.engine is not None for pool in pools):
+            raise UsageError(
+                "worker_options: every pool names its engine, so nothing would use them",
+                hint="leave them out, or give them to the pools",
+            )
         plans = [self._alone(request, pool) for pool in pools]
         return LaunchPlan(
             processes=(

@@ -85,6 +85,8 @@ class LlmdOptions:
             key, equals, text = item.strip().partition("=")
             if not (key and equals):
                 raise ValueError(f"worker_options: expected KEY=VALUE, got {item!r}")
+            if key in values:
+                raise ValueError(f"worker_options: {key} is given twice")
             try:
                 values[key] = json.loads(text)
             except ValueError:

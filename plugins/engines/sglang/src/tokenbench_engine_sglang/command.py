@@ -4,10 +4,13 @@ that an orchestrator can wrap the worker.
 
 from __future__ import annotations
 
+import math
+
 from tokenbench.api import (
     EngineRequest,
     FlagValue,
     Pool,
+    UsageError,
     Weights,
     all_local,
     check_memory,
@@ -195,13 +198,20 @@ def _check_chip(request: EngineRequest, options: SglangOptions, found: Ranks) ->
         check_precision(
             request, hint="fp4_weight_only=true to convert them back for each operation"
         )
+    context, cache = required_context(request, options.context_tokens), options.kv_cache_tokens
+    # Decode context parallelism divides the tokens of a sequence.
+    if cache is not None and context is not None and cache * found.dcp < context:
+        raise UsageError(
+            f"kv_cache_tokens={cache}: a prompt with its answer has up to {context} tokens",
+            hint=f"use at least {math.ceil(context / found.dcp)}, or leave it out",
+        )
     check_memory(
         request,
         # Data-parallel replicas hold all weights each, experts as well.
         ranks=found.count // found.dp,
         replicated=1,
         share=options.memory_share or _LARGEST_SHARE,
-        context=required_context(request, options.context_tokens),
+        context=context,
         kv_dtype=options.kv_cache_dtype,
     )
 

@@ -45,7 +45,7 @@ from .counters import counters
 from .grammar import grammar
 from .parallel import hosts, ranks
 from .speculation import is_synthetic
-from .transfer import BOOTSTRAP, ROUTER, check_pools, has_router, router
+from .transfer import BOOTSTRAP, ROUTER, check_pools, check_used, has_router, router
 
 if TYPE_CHECKING:
     from .options import SglangOptions
@@ -70,6 +70,7 @@ class Sglang(Engine):
         """A process for each host of a server, and the router if there are several servers."""
         layout, options = request.layout, self._options
         check_pools(request, options)
+        check_used(request, options, routed=has_router(layout))
         processes = [self._process(request, pool, server=True) for pool in layout.pools]
         endpoints = [_endpoint(pool.key) for pool in layout.pools]
         if has_router(layout):
@@ -88,6 +89,7 @@ class Sglang(Engine):
         """The process of one pool without the flags of the HTTP server, which the orchestrator has
         itself.
         """
+        check_used(request, self._options, routed=False)
         return self._process(request, request.layout.pool(role), server=False)
 
     @property

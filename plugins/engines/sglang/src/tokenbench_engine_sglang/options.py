@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tokenbench.api import option, options
+import re
+
+from tokenbench.api import given, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
 OFFLOAD = ("none", "hicache", "lmcache")
@@ -11,6 +13,15 @@ TRANSFER = ("mooncake", "nixl", "mori")
 STORAGE = ("none", "file", "mooncake", "nixl", "hf3fs")
 KV_DTYPES = ("auto", "bf16", "fp8_e4m3", "fp8_e5m2", "mxfp8", "nvfp4")
 POLICIES = ("round_robin", "random", "power_of_two", "cache_aware")
+_SPECULATIVE = (
+    *("speculative_tokens", "speculative_topk", "speculative_tree_tokens", "speculative_model"),
+    "synthetic_acceptance_length",
+)
+
+
+def _version(text: str) -> None:
+    if not re.fullmatch(r"[0-9]+\.[0-9]+.*", text):
+        raise ValueError(f"expected a version such as 0.5.21, got {text!r}")
 
 
 @options
@@ -26,6 +37,7 @@ class SglangOptions:
         default=None,
         help="version to write flags for, where it is not the one of that interpreter (0.5.21); "
         "default: that one, or the newest known",
+        check=_version,
     )
     start_timeout_s: float = option(
         default=1800.0, minimum=1, unit="s", identity=False, help="time limit for the start"
@@ -186,25 +198,23 @@ class SglangOptions:
     def __attrs_post_init__(self) -> None:
         self._check_speculation()
         if self.kv_offload != "hicache":
-            if self.kv_offload_gib is not None:
-                raise ValueError("kv_offload_gib needs kv_offload=hicache")
-            if self.kv_storage != "none":
-                raise ValueError("kv_storage needs kv_offload=hicache")
+            for name in given(self, "kv_offload_gib", "kv_storage"):
+                raise ValueError(f"{name} needs kv_offload=hicache")
+        if self.cuda_graph_max_batch is not None and not self.cuda_graphs:
+            raise ValueError("cuda_graph_max_batch needs cuda_graphs=true")
 
     def _check_speculation(self) -> None:
         method, tokens = self.speculation, self.speculative_tokens
         if method == "none":
-            for name in (
-                "speculative_tokens",
-                "speculative_tree_tokens",
-                "speculative_model",
-                "synthetic_acceptance_length",
-            ):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} needs speculation=METHOD")
+            for name in given(self, *_SPECULATIVE):
+                raise ValueError(f"{name} needs speculation=METHOD")
             return
         if tokens is None:
             raise ValueError(f"speculation={method} needs speculative_tokens=N")
+        tree = self.speculative_tree_tokens
+        if method != "ngram" and self.speculative_topk == 1 and tree not in (None, tokens + 1):
+            # SGLang puts its own number in its place.
+            raise ValueError("speculative_tree_tokens needs a speculative_topk above 1")
         length = self.synthetic_acceptance_length
         if length is not None and length > tokens + 1:
             raise ValueError(

@@ -9,12 +9,14 @@ from __future__ import annotations
 from tokenbench.api import (
     DECODE,
     PREFILL,
+    SERVER,
     EngineRequest,
     FlagValue,
     FrozenMap,
     Layout,
     ProcessSpec,
     UsageError,
+    given,
 )
 
 from .grammar import grammar
@@ -82,6 +84,33 @@ def router(python: str, request: EngineRequest, options: SglangOptions) -> Proce
     )
 
 
+def check_used(request: EngineRequest, options: SglangOptions, *, routed: bool) -> None:
+    """Check that what is asked for pools, for a router and for CPUs has these.
+
+    Args:
+        routed: requests go through SGLang's router.
+
+    Raises:
+        UsageError: nothing would use an option.
+    """
+    pools = request.layout.pools
+    unused = [] if any(pool.role in ROLES for pool in pools) else ["kv_connector", "kv_devices"]
+    unused += [] if routed else ["router_policy"]
+    if all((pool.hardware or request.hardware).kind != "cpu" for pool in pools):
+        unused.append("cpu_binding")
+    for name in given(options, *unused):
+        raise UsageError(f"{name}: {_UNUSED[name]}, so nothing would use it", hint="leave it out")
+
+
+_NO_POOLS = "there are no pools for prefill and decode"
+_UNUSED = {
+    "kv_connector": _NO_POOLS,
+    "kv_devices": _NO_POOLS,
+    "router_policy": "requests do not go through SGLang's router, which is for several servers",
+    "cpu_binding": "this deployment does not run on CPUs",
+}
+
+
 def check_pools(request: EngineRequest, options: SglangOptions) -> None:
     """Check that SGLang and its router serve these pools.
 
@@ -95,6 +124,13 @@ def check_pools(request: EngineRequest, options: SglangOptions) -> None:
                 "all of its pools itself",
                 hint="leave the engine of the pool out, or use an orchestrator (--engine dynamo)",
             )
+    layout = request.layout
+    if layout.disaggregated and layout.of_role(SERVER):
+        raise UsageError(
+            f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
+            "decode: SGLang's router sends every request through both of these",
+            hint="leave it out, or give it the role prefill or decode and a name",
+        )
     if options.kv_offload != "none" and not request.needs.prefix_caching:
         raise UsageError(
             f"kv_offload={options.kv_offload} extends the prefix cache, which the load switches "

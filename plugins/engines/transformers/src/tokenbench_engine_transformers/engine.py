@@ -24,6 +24,8 @@ from tokenbench.api import (
     ServerClient,
     UsageError,
     Weights,
+    check_memory,
+    check_stages,
     installed_version,
 )
 
@@ -169,6 +171,7 @@ def _check(request: EngineRequest, options: TransformersOptions) -> None:
             f"pp={pp}: layers are spread over accelerators, and a CPU is one device",
             hint="leave pp out",
         )
+    _check_devices(request, options, pp)
     needs, limit = request.needs, request.architecture.context_tokens
     if needs.context_tokens is not None and limit is not None and needs.context_tokens > limit:
         raise UsageError(
@@ -182,6 +185,46 @@ def _check(request: EngineRequest, options: TransformersOptions) -> None:
             "5.23.0 has no flag that switches this off",
             hint="measure it with load.prefix_caching: true (--prefix-caching), or leave out "
             "continuous_batching",
+        )
+
+
+def _check_devices(request: EngineRequest, options: TransformersOptions, pp: int) -> None:
+    """The server computes on what is planned, which holds the model.
+
+    Raises:
+        UsageError: it would not.
+    """
+    kind, chip, device = request.hardware.kind, request.hardware.chip, options.device
+    if device is not None and (device.partition(":")[0] == _CPU) != (kind == _CPU):
+        raise UsageError(
+            f"device={device}: the deployment is planned for {request.hardware.sku or kind}",
+            hint="leave device out, or name the hardware on which it is to run",
+        )
+    if device not in (None, "auto") and pp > 1:
+        raise UsageError(
+            f"device={device}: pp={pp} spreads layers over all accelerators",
+            hint="leave out device or pp",
+        )
+    if options.cpu_threads is not None and kind != _CPU:
+        raise UsageError(
+            "cpu_threads: this deployment does not run on CPUs, so nothing would use it",
+            hint="leave it out",
+        )
+    here = None if chip is None else chip.accelerators_per_host
+    if here is not None and pp > here:
+        raise UsageError(
+            f"pp={pp}: it is one process, and a host with {request.hardware.sku} has {here}",
+            hint=f"use pp={here} or less",
+        )
+    check_stages(request.architecture, request.model, pp=pp)
+    if options.quantization is None:
+        check_memory(
+            request,
+            ranks=pp,
+            replicated=1,
+            share=1.0,
+            context=request.needs.context_tokens,
+            kv_dtype=None,
         )
 
 

@@ -20,6 +20,10 @@ _BATCHING = (
 )
 
 
+def _no_constant(name: str) -> float:
+    raise ValueError(name)  # NaN and Infinity are not JSON.
+
+
 @options
 class TransformersOptions:
     """Options of the engine. Those without a value are transformers' own, or derived from the
@@ -117,7 +121,7 @@ class TransformersOptions:
                     raise ValueError(f"{name} needs continuous_batching=true")
         if self.chat_template_kwargs is not None:
             try:
-                found = json.loads(self.chat_template_kwargs)
+                found = json.loads(self.chat_template_kwargs, parse_constant=_no_constant)
             except ValueError:
                 found = None
             if not isinstance(found, dict):

@@ -32,7 +32,7 @@ from tokenbench.api import (
 
 from .command import SYNTHETIC, process
 from .counters import counters
-from .router import ROUTER, check_pools, router
+from .router import ROUTER, check_pools, check_used, router
 
 if TYPE_CHECKING:
     from .options import TrtllmOptions
@@ -56,6 +56,7 @@ class Trtllm(Engine):
         """A process for each server, which starts all of its ranks."""
         layout, options = request.layout, self._options
         check_pools(layout)
+        check_used(layout, options)
         servers = tuple(self._process(request, pool, server=True) for pool in layout.pools)
         endpoints = tuple(self._endpoint(pool.key) for pool in layout.pools)
         if layout.disaggregated:
@@ -74,6 +75,7 @@ class Trtllm(Engine):
         """The process of one pool without the flags of the HTTP server. All of its settings are in
         its options file, which the flag ``--config`` names.
         """
+        check_used(request.layout, self._options)
         return self._process(request, request.layout.pool(role), server=False)
 
     @property

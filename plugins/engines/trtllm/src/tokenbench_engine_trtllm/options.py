@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import option, options
+from tokenbench.api import given, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle3", "mtp")
 # Names of KvCacheConfig.dtype, CacheTransceiverConfig.backend and MoeConfig.backend.
@@ -161,10 +161,14 @@ class TrtllmOptions:
     )
 
     def __attrs_post_init__(self) -> None:
+        if self.speculation != "ngram":
+            for name in given(self, "ngram_max"):
+                raise ValueError(f"{name} needs speculation=ngram")
         if self.speculation == "none":
-            for name in ("speculative_tokens", "speculative_model", "synthetic_acceptance_length"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} needs speculation=METHOD")
+            for name in given(
+                self, "speculative_tokens", "speculative_model", "synthetic_acceptance_length"
+            ):
+                raise ValueError(f"{name} needs speculation=METHOD")
         elif self.speculative_tokens is None:
             raise ValueError(f"speculation={self.speculation} needs speculative_tokens=N")
         elif (self.synthetic_acceptance_length or 1) > self.speculative_tokens + 1:
@@ -172,7 +176,8 @@ class TrtllmOptions:
                 f"synthetic_acceptance_length: expected at most {self.speculative_tokens + 1} (a "
                 f"draft of {self.speculative_tokens} and one more token)"
             )
-        if self.cuda_graph_batch_sizes and not self.cuda_graphs:
-            raise ValueError("cuda_graph_batch_sizes needs cuda_graphs=true")
+        if not self.cuda_graphs:
+            for name in given(self, "cuda_graph_batch_sizes", "cuda_graph_padding"):
+                raise ValueError(f"{name} needs cuda_graphs=true")
         if self.iteration_metrics and not self.request_metrics:
             raise ValueError("iteration_metrics needs request_metrics=true")

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenbench.api import DECODE, PREFILL, FileSpec, FrozenMap, Layout, ProcessSpec, UsageError
+from tokenbench.api import (
+    DECODE,
+    PREFILL,
+    SERVER,
+    FileSpec,
+    FrozenMap,
+    Layout,
+    ProcessSpec,
+    UsageError,
+    given,
+)
 
 from .command import MODULE
 from .grammar import grammar
@@ -74,9 +84,35 @@ def check_pools(layout: Layout) -> None:
                 "all of its pools itself",
                 hint="leave the engine of the pool out, or use an orchestrator (--engine dynamo)",
             )
+    if layout.disaggregated and layout.of_role(SERVER):
+        raise UsageError(
+            f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
+            "decode: TensorRT-LLM's router sends every request through both of these",
+            hint="leave it out, or give it the role prefill or decode and a name",
+        )
     servers = sum(pool.replicas for pool in layout.pools)
     if servers > 1 and not layout.disaggregated:
         raise UsageError(
             f"{servers} replicas of TensorRT-LLM need a router in front of them",
             hint="use attention_dp for several ranks behind one server, or --engine dynamo",
         )
+
+
+def check_used(layout: Layout, options: TrtllmOptions) -> None:
+    """Check that what is asked for pools and for attention DP has these.
+
+    Raises:
+        UsageError: nothing would use an option.
+    """
+    if not any(pool.role in (PREFILL, DECODE) for pool in layout.pools):
+        for name in given(options, "kv_connector"):
+            raise UsageError(
+                f"{name}: there are no pools for prefill and decode, so nothing would use it",
+                hint="leave it out",
+            )
+    if all(pool.topology.attention_dp == 1 for pool in layout.pools):
+        for name in given(options, "attention_dp_balance"):
+            raise UsageError(
+                f"{name}: attention DP is off, so nothing would use it",
+                hint="leave it out, or use attention_dp=N",
+            )

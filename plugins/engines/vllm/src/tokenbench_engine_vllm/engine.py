@@ -38,7 +38,7 @@ from .grammar import grammar
 from .parallel import hosts, ranks
 from .sizing import check_chip
 from .speculation import is_synthetic
-from .transfer import ROUTER, check_pools, first_prompt_tokens, router, transfer_ports
+from .transfer import ROUTER, check_pools, check_used, first_prompt_tokens, router, transfer_ports
 
 if TYPE_CHECKING:
     from .options import VllmOptions
@@ -62,6 +62,7 @@ class Vllm(Engine):
         """A process for each server, which starts all of its ranks."""
         layout = request.layout
         check_pools(layout)
+        check_used(request, self._options, routed=layout.disaggregated)
         servers = tuple(self._process(request, pool, server=True) for pool in layout.pools)
         options = self._options
         if not layout.disaggregated:
@@ -83,6 +84,7 @@ class Vllm(Engine):
         """The process of one pool without the flags of the HTTP server, which the orchestrator has
         itself.
         """
+        check_used(request, self._options, routed=False)
         return self._process(request, request.layout.pool(role), server=False)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import option, options
+from tokenbench.api import given, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
 OFFLOAD = ("none", "native", "lmcache")
@@ -173,13 +173,22 @@ class VllmOptions:
         self._check_speculation()
         if (self.kv_offload == "none") != (self.kv_offload_gib is None):
             raise ValueError("kv_offload and kv_offload_gib belong together")
+        if self.enforce_eager:
+            for name in given(self, "cudagraph_mode", "cudagraph_capture_sizes"):
+                raise ValueError(f"{name} needs enforce_eager=false")
+        if self.cudagraph_mode == "none" and self.cudagraph_capture_sizes:
+            raise ValueError("cudagraph_capture_sizes needs a cudagraph_mode other than none")
 
     def _check_speculation(self) -> None:
         method, tokens = self.speculation, self.speculative_tokens
+        if method != "ngram":
+            for name in given(self, "ngram_min", "ngram_max"):
+                raise ValueError(f"{name} needs speculation=ngram")
         if method == "none":
-            for name in ("speculative_tokens", "speculative_model", "synthetic_acceptance_length"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} needs speculation=METHOD")
+            for name in given(
+                self, "speculative_tokens", "speculative_model", "synthetic_acceptance_length"
+            ):
+                raise ValueError(f"{name} needs speculation=METHOD")
             return
         if tokens is None:
             raise ValueError(f"speculation={method} needs speculative_tokens=N")

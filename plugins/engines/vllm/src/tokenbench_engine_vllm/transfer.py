@@ -9,6 +9,7 @@ from __future__ import annotations
 from tokenbench.api import (
     DECODE,
     PREFILL,
+    SERVER,
     EngineRequest,
     FrozenMap,
     Layout,
@@ -16,6 +17,7 @@ from tokenbench.api import (
     PortBlock,
     ProcessSpec,
     UsageError,
+    given,
 )
 
 from .options import VllmOptions
@@ -104,6 +106,33 @@ def router(python: str, request: EngineRequest, options: VllmOptions) -> Process
     )
 
 
+def check_used(request: EngineRequest, options: VllmOptions, *, routed: bool) -> None:
+    """Check that what is asked for pools, for a router and for CPUs has these.
+
+    Args:
+        routed: requests go through vLLM's router.
+
+    Raises:
+        UsageError: nothing would use an option.
+    """
+    pools = request.layout.pools
+    unused = [] if any(pool.role in _ROLES for pool in pools) else ["kv_connector"]
+    unused += [] if routed else ["router_policy"]
+    if all((pool.hardware or request.hardware).kind != "cpu" for pool in pools):
+        unused += ["cpu_threads", "cpu_binding"]
+    for name in given(options, *unused):
+        raise UsageError(f"{name}: {_UNUSED[name]}, so nothing would use it", hint="leave it out")
+
+
+_NO_CPU = "this deployment does not run on CPUs"
+_UNUSED = {
+    "kv_connector": "there are no pools for prefill and decode",
+    "router_policy": "requests do not go through vLLM's router, which is for prefill and decode",
+    "cpu_threads": _NO_CPU,
+    "cpu_binding": _NO_CPU,
+}
+
+
 def check_pools(layout: Layout) -> None:
     """Check that vLLM and its router serve these pools.
 
@@ -117,6 +146,12 @@ def check_pools(layout: Layout) -> None:
                 "all of its pools itself",
                 hint="leave the engine of the pool out, or use an orchestrator (--engine dynamo)",
             )
+    if layout.disaggregated and layout.of_role(SERVER):
+        raise UsageError(
+            f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
+            "decode: vLLM's router sends every request through both of these",
+            hint="leave it out, or give it the role prefill or decode and a name",
+        )
 
 
 def first_prompt_tokens(pools: tuple[Pool, ...], options: VllmOptions) -> int:
