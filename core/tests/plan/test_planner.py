@@ -121,6 +121,7 @@ class FakePlugins:
         self.log = ""
         self.links: dict[str, Any] = {"accelerators_per_host": 8, "scale_out_link": "Ethernet"}
         self.accelerated = True
+        self.images = False
         self.registry = SimpleNamespace(
             names=lambda kind: ("m", "cpu", "gpus"), implementations=lambda hook: ()
         )
@@ -133,7 +134,7 @@ class FakePlugins:
         if kind == "hardware":
             return SimpleNamespace(accelerated=self.accelerated)
         if kind == "launcher":
-            return SimpleNamespace(this_machine=True)
+            return SimpleNamespace(name=name, this_machine=True, images=self.images)
         if kind == "eval":
             return SimpleNamespace(thresholds=self.thresholds)
         if kind == "workload":
@@ -450,6 +451,17 @@ def test_one_server_over_scale_up_domains(links: dict[str, Any], refused: bool) 
     with pytest.raises(UsageError, match=r"sku has 8, and no scale-out network") as caught:
         _plan(suite, plugins)
     assert caught.value.message.startswith("deployments[0].topology: tp16 needs 16 accelerators")
+
+
+def test_images_need_a_launcher_that_starts_them() -> None:
+    """Otherwise the process would run outside of its image, and the result would name it."""
+    plugins = FakePlugins()
+    suite = _suite(roles=FrozenMap({"server": RoleSettings(image="engine:1")}))
+    with pytest.raises(UsageError, match=r"no container images, and .* 'engine:1'") as caught:
+        _plan(suite, plugins)
+    assert caught.value.message.startswith("deployments[0].launcher: the launcher 'local'")
+    plugins.images = True
+    assert _plan(suite, plugins).deployments[0].launch.processes[0].image == "engine:1"
 
 
 def test_an_engine_for_accelerators_is_never_planned_for_a_cpu(monkeypatch) -> None:

@@ -93,6 +93,7 @@ def result(outcome: EvalOutcome) -> PointResult:
         devices="2 x ACME X1; driver 7.1; limit 700 W",
         error="none",
         roles=FrozenMap({"prefill": 2, "decode": 6}),
+        role_hardware=FrozenMap({"prefill": "h100", "decode": "4xh100+2xh200"}),
         speculation="mtp",
         date="2026-11-30",
         notes=("a note",),

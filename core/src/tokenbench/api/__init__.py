@@ -136,7 +136,7 @@ from .model import (
     weight_bytes,
 )
 from .option_checks import http_url, variable_name
-from .options import NoOptions, given, option, options
+from .options import NoOptions, given_options, option, options
 from .planned import Block, PlannedSession, PlannedTurn
 from .prometheus import Histogram, MetricsPage, Series, merge_pages, parse_metrics
 from .report import Artifact, Reporter, RunView, View
@@ -385,7 +385,7 @@ __all__ = [
     "data_hash",
     "drafting_weights",
     "expert_parameters",
-    "given",
+    "given_options",
     "hookimpl",
     "http_url",
     "hub_weights",

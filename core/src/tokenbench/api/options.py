@@ -132,7 +132,7 @@ def options(cls: type[T]) -> type[T]:
     return made
 
 
-def given(made: Any, *names: str) -> tuple[str, ...]:
+def given_options(made: Any, *names: str) -> tuple[str, ...]:
     """Those of the named options whose values are not their defaults: what a user asked for. For
     checks that something else uses them.
     """

@@ -112,7 +112,8 @@ class ReporterSpec:
 @attrs.frozen(kw_only=True)
 class LauncherSpec:
     """A launcher. `this_machine`: its only host is this machine, so that its hardware can be looked
-    for while planning. With others, name the SKU of the accelerators.
+    for while planning. With others, name the SKU of the accelerators. `images`: it starts processes
+    in container images; core refuses those of a plan otherwise.
     """
 
     name: str
@@ -120,6 +121,7 @@ class LauncherSpec:
     factory: Callable[[Any, PluginContext], Launcher]
     options: type[Any] = NoOptions
     this_machine: bool = False
+    images: bool = False
 
 
 @attrs.frozen(kw_only=True)

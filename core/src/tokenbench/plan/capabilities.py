@@ -8,6 +8,7 @@ from tokenbench.api import (
     EngineCapabilities,
     EngineRequest,
     EngineSpec,
+    LauncherSpec,
     LaunchPlan,
     Pool,
     Sku,
@@ -197,17 +198,27 @@ def check_wrapped(
         _refuse(_runs_on(declared, hardware, key, plugins), deployment, places, name)
 
 
-def check_port(
-    asked: DeploymentRequest, launch: LaunchPlan, deployment: ResolvedDeployment, places: Places
+def check_launch(
+    deployment: ResolvedDeployment, launch: LaunchPlan, plugins: PluginInstances, places: Places
 ) -> None:
-    """Check that a process of the plan takes the port that is asked for.
+    """Check that a process of the plan takes the port that is asked for, and that the launcher
+    starts images if the plan has any.
 
     Raises:
-        UsageError: none has a port.
+        UsageError: none has a port, or it does not.
     """
+    asked = deployment.request
     if asked.port is not None and not any(process.ports for process in launch.processes):
         raise UsageError(
             f"{places(f'{deployment.path}.port')}: no process of the engine "
             f"{asked.engine.name!r} has a port, so nothing would use this",
             hint="leave the port out",
+        )
+    launcher: LauncherSpec = plugins.spec("launcher", asked.launcher.key)
+    named = [process for process in launch.processes if process.image is not None]
+    if named and not launcher.images:
+        raise UsageError(
+            f"{places(f'{deployment.path}.launcher')}: the launcher {launcher.name!r} starts no "
+            f"container images, and {named[0].role} has {named[0].image!r}",
+            hint="leave the image out, or use a launcher that starts images",
         )

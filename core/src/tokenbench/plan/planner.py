@@ -33,7 +33,13 @@ from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest
 
 from .canonical import identity, plain
-from .capabilities import check_hardware, check_keys, check_port, check_spread, check_wrapped
+from .capabilities import (
+    check_hardware,
+    check_keys,
+    check_launch,
+    check_spread,
+    check_wrapped,
+)
 from .evals import plan_evals
 from .hardware import PlannedHardware, plan_hardware
 from .launch_inputs import check_inputs
@@ -111,7 +117,7 @@ def _deployment(
         check_inputs(launch)
         version = plugins.engine(asked.engine).planned_version()
         canonical = _canonical(request, launch)
-    check_port(asked, launch, deployment, places)
+    check_launch(deployment, launch, plugins, places)
     base = {
         "engine": asked.engine.name,
         "engine_options": plugins.identity_values("engine", asked.engine),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given, option, options
+from tokenbench.api import given_options, option, options
 
 
 @options
@@ -64,8 +64,8 @@ class MoriOptions:
 
     def __attrs_post_init__(self) -> None:
         if not self.experts:
-            for name in given(self, "mode", "dispatch_tokens", "heap_gib", "heap_mode"):
+            for name in given_options(self, "mode", "dispatch_tokens", "heap_gib", "heap_mode"):
                 raise ValueError(f"{name} needs experts=true")
         if not self.transfer:
-            for name in given(self, "send_queue"):
+            for name in given_options(self, "send_queue"):
                 raise ValueError(f"{name} needs transfer=true")

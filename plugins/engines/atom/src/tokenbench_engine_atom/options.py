@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given, option, options
+from tokenbench.api import given_options, option, options
 
 SPECULATION = ("none", "eagle3", "mtp")
 # Limit of 0.1.5 (config.py).
@@ -95,7 +95,7 @@ class AtomOptions:
         if self.enforce_eager and self.cudagraph_capture_sizes:
             raise ValueError("cudagraph_capture_sizes needs enforce_eager=false")
         if self.speculation == "none":
-            for name in given(self, "speculative_tokens", "speculative_model"):
+            for name in given_options(self, "speculative_tokens", "speculative_model"):
                 raise ValueError(f"{name} needs speculation=METHOD")
         elif self.speculative_tokens is None:
             raise ValueError(f"speculation={self.speculation} needs speculative_tokens=N")

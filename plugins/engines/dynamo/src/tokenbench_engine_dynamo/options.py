@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tokenbench.api import given, http_url, option, options
+from tokenbench.api import given_options, http_url, option, options
 
 DISCOVERY = ("file", "etcd")
 REQUEST_PLANES = ("tcp", "nats")
@@ -76,12 +76,12 @@ class DynamoOptions:
                 raise ValueError(f"nats_url: expected nats://HOST:PORT, got {self.nats_url!r}")
             http_url("http" + self.nats_url.removeprefix("nats"))
         if self.worker != MOCKER:
-            for name in given(self, "speedup", "startup_s"):
+            for name in given_options(self, "speedup", "startup_s"):
                 raise ValueError(f"{name} is an option of worker=mocker")
         elif self.worker_options:
             raise ValueError("worker_options: the mocker has no options of an engine")
         if self.discovery != "etcd":
-            for name in given(self, "etcd"):
+            for name in given_options(self, "etcd"):
                 raise ValueError(f"{name} needs discovery=etcd")
         if "block_size" in self.worker_values() and self.block_size is not None:
             raise ValueError("block_size: worker_options has one, too")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tokenbench.api import given, option, options
+from tokenbench.api import given_options, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
 OFFLOAD = ("none", "hicache", "lmcache")
@@ -198,7 +198,7 @@ class SglangOptions:
     def __attrs_post_init__(self) -> None:
         self._check_speculation()
         if self.kv_offload != "hicache":
-            for name in given(self, "kv_offload_gib", "kv_storage"):
+            for name in given_options(self, "kv_offload_gib", "kv_storage"):
                 raise ValueError(f"{name} needs kv_offload=hicache")
         if self.cuda_graph_max_batch is not None and not self.cuda_graphs:
             raise ValueError("cuda_graph_max_batch needs cuda_graphs=true")
@@ -206,7 +206,7 @@ class SglangOptions:
     def _check_speculation(self) -> None:
         method, tokens = self.speculation, self.speculative_tokens
         if method == "none":
-            for name in given(self, *_SPECULATIVE):
+            for name in given_options(self, *_SPECULATIVE):
                 raise ValueError(f"{name} needs speculation=METHOD")
             return
         if tokens is None:

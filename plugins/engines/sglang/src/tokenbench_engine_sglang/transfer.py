@@ -16,7 +16,7 @@ from tokenbench.api import (
     Layout,
     ProcessSpec,
     UsageError,
-    given,
+    given_options,
 )
 
 from .grammar import grammar
@@ -98,7 +98,7 @@ def check_used(request: EngineRequest, options: SglangOptions, *, routed: bool) 
     unused += [] if routed else ["router_policy"]
     if all((pool.hardware or request.hardware).kind != "cpu" for pool in pools):
         unused.append("cpu_binding")
-    for name in given(options, *unused):
+    for name in given_options(options, *unused):
         raise UsageError(f"{name}: {_UNUSED[name]}, so nothing would use it", hint="leave it out")
 
 

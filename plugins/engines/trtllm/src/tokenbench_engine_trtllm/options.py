@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given, option, options
+from tokenbench.api import given_options, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle3", "mtp")
 # Names of KvCacheConfig.dtype, CacheTransceiverConfig.backend and MoeConfig.backend.
@@ -162,10 +162,10 @@ class TrtllmOptions:
 
     def __attrs_post_init__(self) -> None:
         if self.speculation != "ngram":
-            for name in given(self, "ngram_max"):
+            for name in given_options(self, "ngram_max"):
                 raise ValueError(f"{name} needs speculation=ngram")
         if self.speculation == "none":
-            for name in given(
+            for name in given_options(
                 self, "speculative_tokens", "speculative_model", "synthetic_acceptance_length"
             ):
                 raise ValueError(f"{name} needs speculation=METHOD")
@@ -177,7 +177,7 @@ class TrtllmOptions:
                 f"draft of {self.speculative_tokens} and one more token)"
             )
         if not self.cuda_graphs:
-            for name in given(self, "cuda_graph_batch_sizes", "cuda_graph_padding"):
+            for name in given_options(self, "cuda_graph_batch_sizes", "cuda_graph_padding"):
                 raise ValueError(f"{name} needs cuda_graphs=true")
         if self.iteration_metrics and not self.request_metrics:
             raise ValueError("iteration_metrics needs request_metrics=true")

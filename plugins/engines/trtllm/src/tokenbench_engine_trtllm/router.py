@@ -16,7 +16,7 @@ from tokenbench.api import (
     Layout,
     ProcessSpec,
     UsageError,
-    given,
+    given_options,
 )
 
 from .command import MODULE
@@ -105,13 +105,13 @@ def check_used(layout: Layout, options: TrtllmOptions) -> None:
         UsageError: nothing would use an option.
     """
     if not any(pool.role in (PREFILL, DECODE) for pool in layout.pools):
-        for name in given(options, "kv_connector"):
+        for name in given_options(options, "kv_connector"):
             raise UsageError(
                 f"{name}: there are no pools for prefill and decode, so nothing would use it",
                 hint="leave it out",
             )
     if all(pool.topology.attention_dp == 1 for pool in layout.pools):
-        for name in given(options, "attention_dp_balance"):
+        for name in given_options(options, "attention_dp_balance"):
             raise UsageError(
                 f"{name}: attention DP is off, so nothing would use it",
                 hint="leave it out, or use attention_dp=N",

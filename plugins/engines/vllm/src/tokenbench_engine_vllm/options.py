@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given, option, options
+from tokenbench.api import given_options, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
 OFFLOAD = ("none", "native", "lmcache")
@@ -174,7 +174,7 @@ class VllmOptions:
         if (self.kv_offload == "none") != (self.kv_offload_gib is None):
             raise ValueError("kv_offload and kv_offload_gib belong together")
         if self.enforce_eager:
-            for name in given(self, "cudagraph_mode", "cudagraph_capture_sizes"):
+            for name in given_options(self, "cudagraph_mode", "cudagraph_capture_sizes"):
                 raise ValueError(f"{name} needs enforce_eager=false")
         if self.cudagraph_mode == "none" and self.cudagraph_capture_sizes:
             raise ValueError("cudagraph_capture_sizes needs a cudagraph_mode other than none")
@@ -182,10 +182,10 @@ class VllmOptions:
     def _check_speculation(self) -> None:
         method, tokens = self.speculation, self.speculative_tokens
         if method != "ngram":
-            for name in given(self, "ngram_min", "ngram_max"):
+            for name in given_options(self, "ngram_min", "ngram_max"):
                 raise ValueError(f"{name} needs speculation=ngram")
         if method == "none":
-            for name in given(
+            for name in given_options(
                 self, "speculative_tokens", "speculative_model", "synthetic_acceptance_length"
             ):
                 raise ValueError(f"{name} needs speculation=METHOD")

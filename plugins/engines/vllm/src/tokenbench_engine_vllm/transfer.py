@@ -17,7 +17,7 @@ from tokenbench.api import (
     PortBlock,
     ProcessSpec,
     UsageError,
-    given,
+    given_options,
 )
 
 from .options import VllmOptions
@@ -120,7 +120,7 @@ def check_used(request: EngineRequest, options: VllmOptions, *, routed: bool) ->
     unused += [] if routed else ["router_policy"]
     if all((pool.hardware or request.hardware).kind != "cpu" for pool in pools):
         unused += ["cpu_threads", "cpu_binding"]
-    for name in given(options, *unused):
+    for name in given_options(options, *unused):
         raise UsageError(f"{name}: {_UNUSED[name]}, so nothing would use it", hint="leave it out")
 
 
