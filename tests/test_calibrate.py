@@ -97,7 +97,7 @@ def test_kill_9(bench, tmp_path: Path) -> None:
         (("--cpus", "4095"), "core 4095 is not available"),
         (("--cpus", "-1"), "-1 is not between"),
         (("--seconds", "0"), "not in the range"),
-        (("--seconds", "nan"), "not in the range"),
+        (("--seconds", "nan"), "not a finite number"),
         (("more",), "unexpected extra argument"),
     ],
 )

@@ -72,7 +72,7 @@ def test_the_worker_takes_every_flag(cli, tmp_path: Path, prefix_caching: bool) 
 def test_engines_that_register_otherwise(cli, tmp_path: Path) -> None:
     """Of a replica of SGLang on several hosts, one host registers; of vLLM, each."""
     pools: list[dict[str, object]] = [
-        {"role": "prefill", "topology": {"tp": 8}, "engine": {"sglang": _OPTIONS}},
+        {"role": "prefill", "topology": {"tp": 8}, "engine": {"vllm": {}}},
         {"role": "decode", "topology": {"dp": 16, "ep": 16}, "engine": {"vllm": {}}},
     ]
     done = cli("plan", str(_suite(tmp_path, pools, prefix_caching=False)))
