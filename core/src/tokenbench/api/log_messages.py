@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 
 import attrs
 import msgspec
@@ -110,6 +108,10 @@ class _Messages:
 
 @functools.cache
 def _read(package: str, file: str) -> _Messages:
+    # Here, because every command imports this module, and few read a log.
+    import tomllib
+    from importlib.resources import files
+
     try:
         text = files(package).joinpath(file).read_text(encoding="utf-8")
         found = msgspec.convert(tomllib.loads(text), _File)
