@@ -10,6 +10,7 @@ from .architecture import Architecture, kv_cache_bytes
 from .engine import EngineRequest
 from .errors import UsageError
 from .model import Weights, weight_bytes
+from .topology import SERVER, Layout
 
 _GIB = 1 << 30
 # Precisions of weights that are meant for fp4 arithmetic. mxfp4 weights (gpt-oss) are served on
@@ -133,6 +134,28 @@ def check_memory(
 
 def _gib(size: float) -> str:
     return f"{size / _GIB:,.1f} GiB"
+
+
+def check_own_pools(layout: Layout, engine: str) -> None:
+    """Check the pools of an engine that plans all of them itself, with a router that sends every
+    request through prefill and decode where these are apart.
+
+    Raises:
+        UsageError: a pool names another engine, or neither prefills nor decodes.
+    """
+    for pool in layout.pools:
+        if pool.engine is not None:
+            raise UsageError(
+                f"the pool {pool.key!r} names the engine {pool.engine!r}: the engine {engine} "
+                "plans all of its pools itself",
+                hint="leave the engine of the pool out, or use one that runs workers of others",
+            )
+    if layout.disaggregated and layout.of_role(SERVER):
+        raise UsageError(
+            f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
+            f"decode: the router of {engine} sends every request through both of these",
+            hint="leave it out, or give it the role prefill or decode and a name",
+        )
 
 
 def check_heads(shape: Architecture, model: str, *, tp: int) -> None:

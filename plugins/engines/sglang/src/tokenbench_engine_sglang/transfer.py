@@ -9,13 +9,13 @@ from __future__ import annotations
 from tokenbench.api import (
     DECODE,
     PREFILL,
-    SERVER,
     EngineRequest,
     FlagValue,
     FrozenMap,
     Layout,
     ProcessSpec,
     UsageError,
+    check_own_pools,
     given_options,
 )
 
@@ -117,20 +117,7 @@ def check_pools(request: EngineRequest, options: SglangOptions) -> None:
     Raises:
         UsageError: another engine or another option would be needed.
     """
-    for pool in request.layout.pools:
-        if pool.engine is not None:
-            raise UsageError(
-                f"the pool {pool.key!r} names the engine {pool.engine!r}: the engine sglang plans "
-                "all of its pools itself",
-                hint="leave the engine of the pool out, or use an orchestrator (--engine dynamo)",
-            )
-    layout = request.layout
-    if layout.disaggregated and layout.of_role(SERVER):
-        raise UsageError(
-            f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
-            "decode: SGLang's router sends every request through both of these",
-            hint="leave it out, or give it the role prefill or decode and a name",
-        )
+    check_own_pools(request.layout, "sglang")
     if options.kv_offload != "none" and not request.needs.prefix_caching:
         raise UsageError(
             f"kv_offload={options.kv_offload} extends the prefix cache, which the load switches "

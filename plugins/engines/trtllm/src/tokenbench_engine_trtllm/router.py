@@ -10,12 +10,12 @@ from typing import Any
 from tokenbench.api import (
     DECODE,
     PREFILL,
-    SERVER,
     FileSpec,
     FrozenMap,
     Layout,
     ProcessSpec,
     UsageError,
+    check_own_pools,
     given_options,
 )
 
@@ -77,19 +77,7 @@ def check_pools(layout: Layout) -> None:
     Raises:
         UsageError: another engine would be needed.
     """
-    for pool in layout.pools:
-        if pool.engine is not None:
-            raise UsageError(
-                f"the pool {pool.key!r} names the engine {pool.engine!r}: the engine trtllm plans "
-                "all of its pools itself",
-                hint="leave the engine of the pool out, or use an orchestrator (--engine dynamo)",
-            )
-    if layout.disaggregated and layout.of_role(SERVER):
-        raise UsageError(
-            f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
-            "decode: TensorRT-LLM's router sends every request through both of these",
-            hint="leave it out, or give it the role prefill or decode and a name",
-        )
+    check_own_pools(layout, "trtllm")
     servers = sum(pool.replicas for pool in layout.pools)
     if servers > 1 and not layout.disaggregated:
         raise UsageError(

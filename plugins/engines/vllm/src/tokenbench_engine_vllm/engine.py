@@ -25,6 +25,7 @@ from tokenbench.api import (
     ProcessSpec,
     ServerClient,
     UsageError,
+    check_own_pools,
     counters_of_pools,
     installed_version,
     interpreter_path,
@@ -38,7 +39,7 @@ from .grammar import grammar
 from .parallel import hosts, ranks
 from .sizing import check_chip
 from .speculation import is_synthetic
-from .transfer import ROUTER, check_pools, check_used, first_prompt_tokens, router, transfer_ports
+from .transfer import ROUTER, check_used, first_prompt_tokens, router, transfer_ports
 
 if TYPE_CHECKING:
     from .options import VllmOptions
@@ -61,7 +62,7 @@ class Vllm(Engine):
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """A process for each server, which starts all of its ranks."""
         layout = request.layout
-        check_pools(layout)
+        check_own_pools(layout, "vllm")
         check_used(request, self._options, routed=layout.disaggregated)
         servers = tuple(self._process(request, pool, server=True) for pool in layout.pools)
         options = self._options

@@ -9,10 +9,8 @@ from __future__ import annotations
 from tokenbench.api import (
     DECODE,
     PREFILL,
-    SERVER,
     EngineRequest,
     FrozenMap,
-    Layout,
     Pool,
     PortBlock,
     ProcessSpec,
@@ -131,27 +129,6 @@ _UNUSED = {
     "cpu_threads": _NO_CPU,
     "cpu_binding": _NO_CPU,
 }
-
-
-def check_pools(layout: Layout) -> None:
-    """Check that vLLM and its router serve these pools.
-
-    Raises:
-        UsageError: another engine would be needed.
-    """
-    for pool in layout.pools:
-        if pool.engine is not None:
-            raise UsageError(
-                f"the pool {pool.key!r} names the engine {pool.engine!r}: the engine vllm plans "
-                "all of its pools itself",
-                hint="leave the engine of the pool out, or use an orchestrator (--engine dynamo)",
-            )
-    if layout.disaggregated and layout.of_role(SERVER):
-        raise UsageError(
-            f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
-            "decode: vLLM's router sends every request through both of these",
-            hint="leave it out, or give it the role prefill or decode and a name",
-        )
 
 
 def first_prompt_tokens(pools: tuple[Pool, ...], options: VllmOptions) -> int:
