@@ -44,6 +44,7 @@ from .context import EngineByName, PluginContext
 from .counters import Counters, counters_of_pools
 from .data import data_files, data_hash
 from .deprecation import DEPRECATED, deprecated_name
+from .drafting import check_drafts, drafting_weights
 from .economics import (
     CombinedGain,
     Composition,
@@ -94,7 +95,11 @@ from .events import (
     RunStarted,
 )
 from .fitted import FittedWords
-from .flags import FlagGrammar, FlagValue
+from .flags import (
+    FlagGrammar,
+    FlagValue,
+    package_json,
+)
 from .frozen import FrozenMap, JsonValue
 from .hardware import (
     SLOWDOWNS,
@@ -121,6 +126,7 @@ from .launch import (
     PortBlock,
     ProcessSpec,
     Resources,
+    server_url,
 )
 from .load import FixedLoadPlan, LoadLevel, LoadPlan, Stop
 from .log_messages import Diagnosis, LogMessages
@@ -136,7 +142,14 @@ from .model import (
     weight_bytes,
 )
 from .option_checks import http_url, variable_name
-from .options import NoOptions, given_options, option, options
+from .options import (
+    NoOptions,
+    given_options,
+    option,
+    option_flags,
+    options,
+    refuse_unused,
+)
 from .planned import Block, PlannedSession, PlannedTurn
 from .prometheus import Histogram, MetricsPage, Series, merge_pages, parse_metrics
 from .report import Artifact, Reporter, RunView, View
@@ -153,19 +166,23 @@ from .result import (
     PointResult,
     PointState,
 )
+from .server_engine import ROUTER, ServerEngine, ServerOptions
 from .sizing import (
     all_local,
+    check_attention_dp,
     check_experts,
     check_heads,
     check_memory,
+    check_one_server,
     check_own_pools,
     check_precision,
     check_stages,
-    drafting_weights,
+    hosts_needed,
     is_dense,
     parser_name,
     required_context,
     sequence_bytes,
+    served_context,
 )
 from .sku import OWNERSHIP, CostSet, Figure, HardwareFacts, Sku, Source
 from .specs import (
@@ -223,6 +240,7 @@ __all__ = [
     "PREFILL",
     "PURPOSES",
     "RESULT_SCHEMA_VERSION",
+    "ROUTER",
     "SERVER",
     "SLOWDOWNS",
     "TOKENIZER_FILE",
@@ -344,6 +362,8 @@ __all__ = [
     "Sample",
     "Series",
     "ServerClient",
+    "ServerEngine",
+    "ServerOptions",
     "ServingNeeds",
     "Session",
     "SharedState",
@@ -376,9 +396,12 @@ __all__ = [
     "bind_process",
     "bind_url",
     "cache_layers",
+    "check_attention_dp",
+    "check_drafts",
     "check_experts",
     "check_heads",
     "check_memory",
+    "check_one_server",
     "check_own_pools",
     "check_precision",
     "check_stages",
@@ -389,6 +412,7 @@ __all__ = [
     "expert_parameters",
     "given_options",
     "hookimpl",
+    "hosts_needed",
     "http_url",
     "hub_weights",
     "installed_version",
@@ -402,12 +426,17 @@ __all__ = [
     "of_each_process",
     "one_token_words",
     "option",
+    "option_flags",
     "options",
+    "package_json",
     "parse_metrics",
     "parser_name",
     "read_tokenizer",
+    "refuse_unused",
     "required_context",
     "sequence_bytes",
+    "served_context",
+    "server_url",
     "stratified_subset",
     "symbol_values",
     "turn_headers",

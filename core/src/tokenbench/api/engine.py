@@ -19,7 +19,7 @@ from .log_messages import Diagnosis, LogMessages
 from .model import Parsers, Tokenizer, Weights
 from .prometheus import MetricsPage, parse_metrics
 from .sku import HardwareFacts
-from .topology import SERVER, Layout
+from .topology import SERVER, Layout, Pool
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +46,9 @@ class EngineCapabilities:
     `lacks`: why it cannot do something, by the name of the axis, role, precision or field: a short
     sentence with version and source. Core refuses weights of a precision named here, and gives the
     reason where it refuses anything else that is.
+
+    `builds`: what the engine's build for a chip can do where that is less, by the name of the
+    hardware plugin: its `axes`, `roles`, `speculation` and `lacks`. Core refuses the rest there.
     """
 
     starts_server: bool = True
@@ -65,6 +68,7 @@ class EngineCapabilities:
     tool_calls: bool = False
     wide_ep: bool = False
     lacks: FrozenMap[str] = FrozenMap()
+    builds: FrozenMap[EngineCapabilities] = FrozenMap()
 
     def __attrs_post_init__(self) -> None:
         both = [name for name in self.lacks if name in self.names]
@@ -120,6 +124,10 @@ class EngineRequest:
     needs: ServingNeeds
     extra_weights: FrozenMap[Weights] = FrozenMap()
     parsers: Parsers | None = None
+
+    def on(self, pool: Pool) -> EngineRequest:
+        """The request with the hardware that a pool runs on."""
+        return attrs.evolve(self, hardware=pool.hardware or self.hardware)
 
     def weights_named(self, name: str, *purposes: str) -> Weights:
         """The extra weights of that name, for one of these purposes (none given: any).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -60,6 +61,22 @@ class FlagGrammar:
             repeated=tuple(name for name, flag in known if flag.get("kind") == "repeated"),
             underscores=underscores,
         )
+
+    @staticmethod
+    def of_package(
+        package: str,
+        file: str = "flags.json",
+        *,
+        key: str = "flags",
+        underscores: bool = False,
+    ) -> FlagGrammar:
+        """The grammar of flags that a package holds as data, as :meth:`of` takes them; those with
+        the `type` ``json`` have JSON objects as values.
+
+        Args:
+            file: a JSON file beside the package's modules, whose `key` has the flags.
+        """
+        return _of_package(package, file, key, underscores)
 
     def canonical(self, flag: str, value: FlagValue) -> tuple[str, FlagValue]:
         """The canonical name and value of a flag. Keys of a JSON flag keep their dots:
@@ -125,6 +142,25 @@ class FlagGrammar:
                 return tuple(part for item in value for part in (flag, str(item)))
             return (flag, *map(str, value))
         return (flag, str(value))
+
+
+@functools.cache
+def package_json(package: str, file: str = "flags.json") -> dict[str, Any]:
+    """A JSON object that a package holds as data, such as what a program's parser accepts. Not to
+    be changed: it is read once.
+    """
+    # Here, because every command imports this module.
+    from importlib.resources import files
+
+    found: dict[str, Any] = json.loads(files(package).joinpath(file).read_text(encoding="utf-8"))
+    return found
+
+
+@functools.cache
+def _of_package(package: str, file: str, key: str, underscores: bool) -> FlagGrammar:
+    flags = package_json(package, file)[key]
+    objects = (flag["names"][0] for flag in flags if flag.get("type") == "json")
+    return FlagGrammar.of(flags, json=objects, underscores=underscores)
 
 
 def _object(flag: str, text: str) -> dict[str, Any]:

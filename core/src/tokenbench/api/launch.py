@@ -45,7 +45,7 @@ from .topology import SERVER
 
 
 def _flags(value: Mapping[str, FlagValue]) -> FrozenMap[FlagValue]:
-    return value if isinstance(value, FrozenMap) else FrozenMap(value)
+    return FrozenMap({name: given for name, given in value.items() if given is not None})
 
 
 def _env(value: Mapping[str, str]) -> FrozenMap[str]:
@@ -84,6 +84,19 @@ class FileSpec:
                 f"cannot read the {what} {path}: {reason}", hint="check the path"
             ) from None
 
+    @classmethod
+    def given(cls, name: str, path: str | None, what: str) -> tuple[FileSpec, ...]:
+        """The file that an option names, as for :meth:`read`; none if it names none."""
+        return () if path is None else (cls.read(name, path, what),)
+
+
+def server_url(place: str | None = None) -> str:
+    """The URL of the port ``http`` of a process, with symbols: its own, or that of the process at a
+    place such as ``decode.0``.
+    """
+    of = "" if place is None else f"{place}."
+    return f"http://{{{of}host}}:{{{of}port:http}}"
+
 
 @attrs.frozen(kw_only=True)
 class PortBlock:
@@ -109,7 +122,7 @@ class ProcessSpec:
     `flags` is an ordered mapping that is rendered after `argv`, so that layers can merge and
     explain each flag; `grammar` says how the program writes them. The value of a flag is text or a
     number (the flag, then the value), True (the flag alone), False (its negative form, if it has
-    one), None (no flag; removes one that an earlier layer set), a tuple (the flag once, then each
+    one), None (left out), a tuple (the flag once, then each
     value), or a mapping (as JSON).
 
     `ports` are the names of the ports that each process needs, or blocks of ports; every port is
@@ -196,10 +209,11 @@ class Amendment:
     """A change to a launch plan by another plugin, with its reason.
 
     By role, which must be one of the plan or of `processes`: `flags` with values as in a
-    :class:`ProcessSpec`, `environment`, `images`, `files` that are added or whose mappings are
-    merged into those of the same name, `ports` that are added, `wrap` (a command that stands before
-    the program) and `after` (roles that start earlier). `mounts` and `devices` go to every process;
-    `processes` are added. Core rejects contradicting amendments and names both plugins.
+    :class:`ProcessSpec` (None removes a flag that an earlier layer set), `environment`, `images`,
+    `files` that are added or whose mappings are merged into those of the same name, `ports` that
+    are added, `wrap` (a command that stands before the program) and `after` (roles that start
+    earlier). `mounts` and `devices` go to every process; `processes` are added. Core rejects
+    contradicting amendments and names both plugins.
 
     `reasons`: why, by the name of a flag, a variable, a file or the role of an added process, where
     that is not `reason`. `recipes_win`: a model's recipe overrides it; otherwise it overrides the

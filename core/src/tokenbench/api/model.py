@@ -41,6 +41,16 @@ class Weights:
     license: str | None = None
     purpose: str = attrs.field(default="main", validator=attrs.validators.in_(PURPOSES))
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether the engine downloads them."""
+        return self.source.startswith("hub:")
+
+    @property
+    def hub_revision(self) -> str | None:
+        """The revision to download; None for files that are there."""
+        return self.revision if self.on_hub else None
+
 
 def hub_weights(
     precision: str,

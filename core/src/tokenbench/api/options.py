@@ -19,8 +19,9 @@ values. On a command line, ``NAME:key=value,key=value``, values are text:
 text with a comma   in quotes: ``NAME:words='one,two'``
 =================== ==========================================================================
 
-A cross-check of several options belongs into ``__attrs_post_init__``: a ValueError there is shown
-as a usage error, exit code 2.
+An option that is passed on as it is names its `flag`, for :func:`option_flags`. One that means
+something only together with another names that as `needs`. Other checks of several options belong
+into ``__attrs_post_init__``: a ValueError there is shown as a usage error, exit code 2.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import attrs
+
+from .errors import UsageError
+from .flags import FlagValue
 
 _NO_DEFAULT: Any = attrs.NOTHING
 T = TypeVar("T")
@@ -46,6 +50,8 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     check: Callable[[Any], object] | None = None,
+    flag: str | None = None,
+    needs: str | None = None,
     secret: bool = False,
     identity: bool = True,
 ) -> Any:
@@ -60,6 +66,9 @@ def option(
         maximum: the largest allowed number.
         check: called with the value (unless that is None); raises ValueError with what was
             expected, such as :func:`http_url` and :func:`variable_name` do.
+        flag: the flag of the engine's program that has the value.
+        needs: another option, ``NAME=VALUE``, or ``NAME`` for any value but its default. Otherwise
+            only the default is accepted.
         secret: never shown, stored or put in argv. Prefer the NAME of an environment variable.
         identity: False for a value that does not change what is measured (a URL, a path); it is
             not part of a point's identity.
@@ -72,6 +81,8 @@ def option(
         "choices": choices,
         "minimum": minimum,
         "maximum": maximum,
+        "flag": flag,
+        "needs": needs,
         "secret": secret,
         "identity": identity,
     }
@@ -123,13 +134,71 @@ def options(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, slotted, keyword-only options class.
 
     Raises:
-        TypeError: a field was not made with :func:`option`, so it has no help.
+        TypeError: a field was not made with :func:`option`, so it has no help, or needs an option
+            that the class does not have.
     """
+    own_check = getattr(cls, "__attrs_post_init__", None)
+
+    def check(self: Any) -> None:
+        _check_needs(self)
+        if own_check is not None:
+            own_check(self)
+
+    cls.__attrs_post_init__ = check  # type: ignore[attr-defined]
     made = attrs.frozen(kw_only=True, slots=True)(cls)
-    for field in attrs.fields(made):  # type: ignore[arg-type]
+    fields = attrs.fields_dict(made)  # type: ignore[arg-type]
+    for name, field in fields.items():
         if "help" not in field.metadata:
-            raise TypeError(f"{cls.__name__}.{field.name}: define it with option(help=...)")
+            raise TypeError(f"{cls.__name__}.{name}: define it with option(help=...)")
+        needs = field.metadata["needs"]
+        if needs is not None and needs.partition("=")[0] not in fields:
+            raise TypeError(f"{cls.__name__}.{name}: there is no option {needs!r}")
     return made
+
+
+def _check_needs(made: Any) -> None:
+    fields = attrs.fields_dict(type(made))
+    for name, field in fields.items():
+        needs = field.metadata["needs"]
+        if needs is None or getattr(made, name) == field.default:
+            continue
+        other, wants, wanted = needs.partition("=")
+        value = getattr(made, other)
+        if _text(value) == wanted if wants else value != fields[other].default:
+            continue
+        raise ValueError(f"{name} needs {needs}" + ("" if wants else f", which is {_text(value)}"))
+
+
+def _text(value: Any) -> str:
+    """A value as it is written in a suite."""
+    named = {None: "none", True: "true", False: "false"}
+    return named[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def option_flags(made: Any) -> dict[str, FlagValue]:
+    """The flags of options that have one, with their values. No flag for an option that is None,
+    empty, or switched off as it is by default.
+    """
+    found: dict[str, FlagValue] = {}
+    for field in attrs.fields(type(made)):
+        value, flag = getattr(made, field.name), field.metadata["flag"]
+        off = value is None or value == () or (value is False and field.default is False)
+        if flag is not None and not off:
+            found[flag] = value
+    return found
+
+
+def refuse_unused(made: Any, *names: str, because: str) -> None:
+    """Check that none of the named options is given, which the deployment has no use for.
+
+    Args:
+        because: why not, for the error: ``there are no pools for prefill and decode``.
+
+    Raises:
+        UsageError: one is.
+    """
+    for name in given_options(made, *names):
+        raise UsageError(f"{name}: {because}, so nothing would use it", hint="leave it out")
 
 
 def given_options(made: Any, *names: str) -> tuple[str, ...]:

@@ -134,6 +134,16 @@ class MetricsPage:
                 found[key] = found.get(key, 0.0) + one.value
         return FrozenMap(found) if found else None
 
+    def sum_without(self, name: str, label: str, values: Sequence[str], /) -> float | None:
+        """Sum over the series whose label has none of these values."""
+        found = self.by(name, label)
+        return None if found is None else sum(n for of, n in found.items() if of not in values)
+
+    def by_number(self, name: str, label: str, /) -> tuple[float, ...] | None:
+        """Sums by a label whose values are numbers, in their order."""
+        found = self.by(name, label)
+        return None if found is None else tuple(found[at] for at in sorted(found, key=int))
+
     def histogram(self, name: str, /, **labels: str) -> Histogram | None:
         """A histogram or summary, added up over its series; None if its sum or count is missing.
 

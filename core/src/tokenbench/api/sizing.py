@@ -1,5 +1,5 @@
 """Plans that cannot work, by the facts of a model and of a chip: whether it fits, how it can be
-split, what can draft for it. For engine plugins; each error has the arithmetic.
+split. For engine plugins; each error has the arithmetic.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from .architecture import Architecture, kv_cache_bytes
 from .engine import EngineRequest
 from .errors import UsageError
 from .model import Weights, weight_bytes
+from .sku import Sku
 from .topology import SERVER, Layout
 
 _GIB = 1 << 30
+# Enough for the readiness check and a short eval.
+_LEAST_CONTEXT = 512
 # Precisions of weights that are meant for fp4 arithmetic. mxfp4 weights (gpt-oss) are served on
 # chips without it as a rule.
 _FP4 = ("fp4", "nvfp4")
 _BYTES_PER_VALUE = (("fp8", 1.0), ("nvfp4", 0.5), ("fp4", 0.5), ("float32", 4.0))
-# Purposes of the weights that a method of speculation drafts with.
-_PURPOSES = {"draft": ("draft",), "eagle": ("eagle",), "eagle3": ("eagle",), "mtp": ("mtp",)}
 
 
 def is_dense(shape: Architecture) -> bool:
@@ -64,6 +65,59 @@ def required_context(request: EngineRequest, asked: int | None = None) -> int | 
             hint="use shorter prompts or outputs",
         )
     return needed
+
+
+def served_context(
+    request: EngineRequest, asked: int | None = None, *, unused: int = 0
+) -> int | None:
+    """The context that a server is started with: :func:`required_context`, and enough for the check
+    of its start and for a short eval; None for the model's own limit.
+
+    Args:
+        unused: tokens of a context that the engine leaves unused.
+
+    Raises:
+        UsageError: the model's limit is lower, or less is asked for than the workloads need.
+    """
+    needed = required_context(request, asked)
+    if needed is None:
+        return None
+    if unused:  # With them, it may be beyond the limit.
+        required_context(request, needed + unused)
+    limit = request.architecture.context_tokens
+    return max(needed + unused, _LEAST_CONTEXT if limit is None else min(_LEAST_CONTEXT, limit))
+
+
+def hosts_needed(
+    accelerators: int,
+    chip: Sku | None,
+    *,
+    why: str,
+    hint: str,
+    whole: int = 1,
+    most: int | None = None,
+) -> int:
+    """Hosts that one replica fills; 1 if the size of a host is unknown.
+
+    Args:
+        whole: accelerators that have to be on one host together.
+        most: hosts that the engine can use.
+        why: what the engine needs, for the error.
+        hint: what to do instead.
+
+    Raises:
+        UsageError: it would not fill them, or needs more than `most`.
+    """
+    here = None if chip is None else chip.accelerators_per_host
+    if chip is None or here is None or accelerators <= here:
+        return 1
+    hosts, rest = divmod(accelerators, here)
+    if rest or here % whole or (most is not None and hosts > most):
+        raise UsageError(
+            f"{accelerators} accelerators are needed, a host with {chip.name} has {here}: {why}",
+            hint=hint.format(here=here),
+        )
+    return hosts
 
 
 def check_precision(request: EngineRequest, *, hint: str) -> None:
@@ -158,6 +212,22 @@ def check_own_pools(layout: Layout, engine: str) -> None:
         )
 
 
+def check_one_server(layout: Layout, engine: str, *, hint: str) -> None:
+    """Check that there is one server, of an engine that has no router for several alike.
+
+    Args:
+        engine: its title in the message.
+        hint: what to use instead.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if layout.servers > 1:
+        raise UsageError(
+            f"{layout.servers} replicas of {engine} need a router in front of them", hint=hint
+        )
+
+
 def check_heads(shape: Architecture, model: str, *, tp: int) -> None:
     """Check that `tp` ranks can share the attention heads and the KV heads, as far as these are
     known. KV heads are split over the ranks, or each is held by several.
@@ -194,11 +264,22 @@ def check_stages(shape: Architecture, model: str, *, pp: int) -> None:
         )
 
 
-def check_experts(shape: Architecture, model: str, *, ep: int) -> None:
+def check_experts(
+    shape: Architecture,
+    model: str,
+    *,
+    ep: int,
+    all_of: int | None = None,
+    says: str = "",
+) -> None:
     """Check that there are experts to spread over `ep` ranks.
 
+    Args:
+        all_of: the ranks that share experts, of an engine that spreads them over all or none.
+        says: what the engine does, for that error: ``vLLM spreads experts over 8 ranks``.
+
     Raises:
-        UsageError: there are none, or fewer than ranks.
+        UsageError: there are none, or fewer than ranks, or it is another number than `all_of`.
     """
     if is_dense(shape):
         raise UsageError(
@@ -210,53 +291,21 @@ def check_experts(shape: Architecture, model: str, *, ep: int) -> None:
             f"ep={ep}: {model} has {shape.experts} experts, fewer than ranks",
             hint="use a smaller ep",
         )
+    if all_of is not None and ep != all_of:
+        raise UsageError(f"ep={ep}: {says}, or over none", hint=f"use ep={all_of}, or leave ep out")
 
 
-def drafting_weights(request: EngineRequest, method: str, named: str | None = None) -> str | None:
-    """The weights that draft: a symbol for those of the model, or the user's folder or hub name.
-    None where the method needs none, as n-gram, or has them in the main weights, as MTP.
-
-    Args:
-        method: ``ngram``, ``draft``, ``eagle``, ``eagle3`` or ``mtp``.
-        named: what the user asks for: a name among the model's extra weights, a folder, a hub name.
+def check_attention_dp(shape: Architecture, model: str, *, attention_dp: int) -> None:
+    """Check that there are experts, which the ranks share whose attention is apart.
 
     Raises:
-        UsageError: the method needs weights that neither the user nor the model names, or the model
-            has no MTP heads.
+        UsageError: there are none.
     """
-    purposes = _PURPOSES.get(method, ())
-    if named is not None and not purposes:
+    if attention_dp > 1 and is_dense(shape):
         raise UsageError(
-            f"speculative_model={named}: speculation={method} drafts without weights of its own, "
-            "so nothing would use it",
-            hint="leave speculative_model out, or use draft, eagle3 or another method",
-        )
-    if named is not None and (named in request.extra_weights or "/" not in named):
-        request.weights_named(named, *purposes)
-        return f"{{weights:{named}}}"
-    if named is not None:
-        return named
-    found = [name for name, one in request.extra_weights.items() if one.purpose in purposes]
-    if len(found) == 1:
-        return f"{{weights:{found[0]}}}"
-    if method == "mtp":
-        _check_mtp(request)
-    elif purposes:
-        raise UsageError(
-            f"speculation={method} needs weights that draft: {request.model} has "
-            f"{'several' if found else 'none'}",
-            hint=f"name them: speculative_model={' or '.join(found) or 'FOLDER or ORG/NAME'}",
-        )
-    return None
-
-
-def _check_mtp(request: EngineRequest) -> None:
-    shape = request.architecture
-    if shape.layers is not None and not shape.mtp_heads:
-        raise UsageError(
-            f"speculation=mtp: the facts of {request.model} name no MTP heads",
-            hint="use another method (ngram, draft, eagle, eagle3), or name the weights that have "
-            "them: speculative_model=FOLDER",
+            f"attention_dp={attention_dp}: {model} has no experts, so its other layers cannot be "
+            "split otherwise than its attention",
+            hint=f"for independent ranks use dp={attention_dp}",
         )
 
 

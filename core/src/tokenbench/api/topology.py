@@ -77,6 +77,11 @@ class Pool:
         return self.name or self.role
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Its replicas as symbols of a launch plan name them: ``decode.0``, ``decode.1``."""
+        return tuple(f"{self.key}.{index}" for index in range(self.replicas))
+
+    @property
     def accelerators(self) -> int:
         """Accelerators of all replicas."""
         return self.replicas * self.topology.accelerators
@@ -97,6 +102,16 @@ class Layout:
     def disaggregated(self) -> bool:
         """Whether prefill and decode run in separate pools."""
         return {pool.role for pool in self.pools} >= {PREFILL, DECODE}
+
+    @property
+    def servers(self) -> int:
+        """Replicas of all pools."""
+        return sum(pool.replicas for pool in self.pools)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all pools: the roles of their processes in a launch plan."""
+        return tuple(pool.key for pool in self.pools)
 
     def pool(self, key: str) -> Pool:
         """The pool with that key.

@@ -86,13 +86,21 @@ def _unused(asked: DeploymentRequest, declared: EngineCapabilities) -> Iterator[
 
 
 def _layout(deployment: ResolvedDeployment, declared: EngineCapabilities) -> Iterator[_Found]:
-    for index, pool in enumerate(deployment.layout.pools):
-        inside = f"pools[{index}]." if deployment.request.pools else ""
-        if pool.role not in declared.roles:
-            roles = ", ".join(declared.roles)
-            reason = _reason(declared, pool.role)
-            yield f"{inside}role", f"has no role {pool.role!r}{reason}", f"its roles: {roles}"
+    for inside, pool in _pools(deployment):
+        yield from _role(pool, declared, inside)
         yield from _topology(pool, declared, inside)
+
+
+def _pools(deployment: ResolvedDeployment) -> Iterator[tuple[str, Pool]]:
+    """Pools, with the beginning of their keys."""
+    for index, pool in enumerate(deployment.layout.pools):
+        yield (f"pools[{index}]." if deployment.request.pools else ""), pool
+
+
+def _role(pool: Pool, declared: EngineCapabilities, inside: str) -> Iterator[_Found]:
+    if pool.role not in declared.roles:
+        reason = f"has no role {pool.role!r}{_reason(declared, pool.role)}"
+        yield f"{inside}role", reason, f"its roles: {', '.join(declared.roles)}"
 
 
 def _topology(pool: Pool, declared: EngineCapabilities, inside: str) -> Iterator[_Found]:
@@ -177,25 +185,80 @@ def _runs_on(
         yield key, f"needs accelerators, and {kind!r} has none", hint
 
 
+def check_build(
+    request: EngineRequest, deployment: ResolvedDeployment, spec: EngineSpec, places: Places
+) -> None:
+    """Check that the engine's build for the hardware of each pool can do what is asked.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    for (inside, _), pool in zip(_pools(deployment), request.layout.pools, strict=True):
+        _check_pool_build(request, pool, spec, deployment, places, inside)
+
+
+def _check_pool_build(
+    request: EngineRequest,
+    pool: Pool,
+    spec: EngineSpec,
+    deployment: ResolvedDeployment,
+    places: Places,
+    inside: str,
+) -> None:
+    kind = request.on(pool).hardware.kind
+    build = spec.capabilities.builds.get(kind)
+    if build is not None:
+        name = f"{spec.name} on {kind}"
+        _refuse(_role(pool, build, inside), deployment, places, name)
+        _refuse(_topology(pool, build, inside), deployment, places, name)
+
+
+def check_drafting(
+    request: EngineRequest,
+    deployment: ResolvedDeployment,
+    launch: LaunchPlan,
+    plugins: PluginInstances,
+    places: Places,
+) -> None:
+    """Check that the build for the hardware of each pool drafts by the method of the plan.
+
+    Raises:
+        UsageError: it does not.
+    """
+    for pool in request.layout.pools:
+        kind = request.on(pool).hardware.kind
+        name = launch.wraps.get(pool.key, deployment.request.engine.key)
+        build = plugins.spec("engine", name).capabilities.builds.get(kind)
+        if build is not None and launch.speculation not in (None, "none", *build.speculation):
+            reason = f"does not draft by {launch.speculation}{_reason(build, 'speculation')}"
+            hint = f"it drafts by {', '.join(build.speculation) or 'no method'}"
+            _refuse(iter([("engine", reason, hint)]), deployment, places, f"{name} on {kind}")
+
+
 def check_wrapped(
-    deployment: ResolvedDeployment, launch: LaunchPlan, plugins: PluginInstances, places: Places
+    request: EngineRequest,
+    deployment: ResolvedDeployment,
+    launch: LaunchPlan,
+    plugins: PluginInstances,
+    places: Places,
 ) -> None:
     """Check that the engines whose workers an orchestrator runs can do what is asked of them.
 
     Raises:
         UsageError: one cannot.
     """
-    for index, pool in enumerate(deployment.layout.pools):
+    for (inside, _), pool in zip(_pools(deployment), request.layout.pools, strict=True):
         if pool.key not in launch.wraps:
             continue
         name = launch.wraps[pool.key]
-        declared = plugins.spec("engine", name).capabilities
-        inside = f"pools[{index}]." if deployment.request.pools else ""
+        spec: EngineSpec = plugins.spec("engine", name)
+        declared = spec.capabilities
         own = deployment.pool_hardware.get(pool.key)
         key = "hardware" if own is None else f"{inside}hardware"
         _refuse(_topology(pool, declared, inside), deployment, places, name)
         hardware = deployment.hardware if own is None else own
         _refuse(_runs_on(declared, hardware, key, plugins), deployment, places, name)
+        _check_pool_build(request, pool, spec, deployment, places, inside)
 
 
 def check_launch(

@@ -35,5 +35,7 @@ def _differing(value: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return dict(value)
+        return {key: _plain(item) for key, item in value.items()}
+    if attrs.has(type(value)):
+        return _differing(value)
     return list(value) if isinstance(value, tuple) else value

@@ -41,16 +41,18 @@ def _from(candidate: Candidate) -> str:
 
 
 def _capabilities(found: dict[str, Any]) -> list[str]:
-    if not found:
-        return []
-    lines = ["", "## Capabilities", ""]
+    return ["", "## Capabilities", "", *_listed(found)] if found else []
+
+
+def _listed(found: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
     for name, value in found.items():
         if isinstance(value, dict):
-            lines.append(f"* `{name}`:")
-            lines += [f"    * `{key}`: {text}" for key, text in value.items()]
+            lines += [f"{indent}* `{name}`:", *_listed(value, f"{indent}    ")]
             continue
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
-        lines.append(f"* `{name}`: {shown}")
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        shown = str(shown).lower() if isinstance(value, bool) else shown
+        lines.append(f"{indent}* `{name}`: {shown}")
     return lines
 
 
@@ -116,6 +118,10 @@ def _row(field: Any, hint: Any) -> str:
         text += f" (at least {data['minimum']:g})"
     if data.get("maximum") is not None:
         text += f" (at most {data['maximum']:g})"
+    if data.get("needs"):
+        text += f" (needs `{data['needs']}`)"
+    if data.get("flag"):
+        text += f" (flag `{data['flag']}`)"
     if not data.get("identity", True):
         text += " (not part of a point's identity)"
     return f"| `{field.name}` | {kind} | {default} | {text.replace('|', chr(92) + '|')} |"

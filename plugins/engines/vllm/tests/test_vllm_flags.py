@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 import pytest
-from tokenbench_engine_vllm.grammar import captured, grammar
 from tokenbench_engine_vllm.options import CUDAGRAPH_MODES, KV_DTYPES, OFFLOAD, SPECULATION
 from tokenbench_engine_vllm.plugin import VllmOptions
 from vllm_cases import (
@@ -21,8 +20,18 @@ from vllm_cases import (
     xpyd,
 )
 
-from tokenbench.api import EngineRequest, FlagValue, FrozenMap, Parsers, ServingNeeds
+from tokenbench.api import (
+    EngineRequest,
+    FlagGrammar,
+    FlagValue,
+    FrozenMap,
+    Parsers,
+    ServingNeeds,
+    package_json,
+)
 
+_CAPTURED = package_json("tokenbench_engine_vllm")
+_GRAMMAR = FlagGrammar.of_package("tokenbench_engine_vllm", underscores=True)
 _MTP = {"speculation": "mtp", "speculative_tokens": 2}
 # One or more values of every option, with the options that it needs.
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
@@ -103,7 +112,7 @@ _REQUESTS = (
 
 
 def _flags() -> dict[str, dict[str, Any]]:
-    return {name: flag for flag in captured()["flags"] for name in flag["names"]}
+    return {name: flag for flag in _CAPTURED["flags"] for name in flag["names"]}
 
 
 def _all_processes() -> Iterator[Any]:
@@ -167,7 +176,7 @@ def _check(flag: dict[str, Any], value: FlagValue) -> None:
         assert flag["type"] != "json", place
         if "choices" in flag:
             assert text in flag["choices"], place
-        assert item in captured()["values"].get(flag["names"][0], [item]), place
+        assert item in _CAPTURED["values"].get(flag["names"][0], [item]), place
 
 
 # It takes several names; one is given.
@@ -185,7 +194,7 @@ def test_speculation_methods_are_known_to_vllm() -> None:
 
 def test_vllm_reads_every_variable() -> None:
     """Variables that start with VLLM_ are in vLLM's list."""
-    known = set(captured()["environment"])
+    known = set(_CAPTURED["environment"])
     found = {name for one in _all_processes() for name in one.environment}
     assert {"VLLM_SERVER_DEV_MODE", "VLLM_CPU_KVCACHE_SPACE"} <= found
     assert {name for name in found if name.startswith("VLLM_")} <= known
@@ -207,16 +216,16 @@ def test_other_spellings_meet(
     written: tuple[str, FlagValue], canonical: tuple[str, FlagValue]
 ) -> None:
     """A suite's spelling of a flag replaces the plugin's."""
-    assert grammar().canonical(*written) == canonical
+    assert _GRAMMAR.canonical(*written) == canonical
 
 
 def test_a_negative_form_reaches_the_command_line() -> None:
     """vLLM switches prefix caching on unless told otherwise."""
-    assert grammar().render("--enable-prefix-caching", False) == ("--no-enable-prefix-caching",)
+    assert _GRAMMAR.render("--enable-prefix-caching", False) == ("--no-enable-prefix-caching",)
 
 
 def test_the_capture_says_where_it_comes_from() -> None:
     """Origin, version and date."""
-    found = captured()
+    found = _CAPTURED
     assert found["version"].startswith("0.32.")
     assert found["origin"] and found["date"]

@@ -348,8 +348,8 @@ def test_replicas_need_a_router() -> None:
         ({"enforce_eager": True, "cudagraph_mode": "full"}, "needs enforce_eager=false"),
         ({"enforce_eager": True, "cudagraph_capture_sizes": (1,)}, "needs enforce_eager=false"),
         ({"cudagraph_mode": "none", "cudagraph_capture_sizes": (1,)}, "other than none"),
-        ({"kv_offload": "native"}, "belong together"),
-        ({"kv_offload_gib": 2.0}, "belong together"),
+        ({"kv_offload": "native"}, "needs kv_offload_gib=N"),
+        ({"kv_offload_gib": 2.0}, "needs kv_offload, which is none"),
     ],
 )
 def test_contradicting_options(options: dict[str, Any], message: str) -> None:

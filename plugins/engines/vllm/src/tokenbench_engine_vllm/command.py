@@ -10,12 +10,12 @@ from tokenbench.api import (
     EngineRequest,
     FlagValue,
     FrozenMap,
-    Weights,
     all_local,
     drafting_weights,
+    option_flags,
     parser_name,
-    required_context,
     sequence_bytes,
+    served_context,
 )
 
 from .options import VllmOptions
@@ -26,24 +26,44 @@ from .transfer import transfer_config, transfer_environment
 DP_PORT, MASTER_PORT = "dp", "master"
 TEMPLATE = "chat-template.jinja"
 CPU = "cpu"
-# Enough for the readiness check and a short eval.
-_LEAST_CONTEXT = 512
 # Block of the KV cache on CPU (vLLM 0.32, platforms/cpu.py).
 _CPU_BLOCK = 128
 _GIB = 1 << 30
 
 
+_SERVER: dict[str, FlagValue] = {
+    "--host": "{host}",
+    "--port": "{port:http}",
+    # A line for each request costs time, and hides the log's other lines.
+    "--disable-uvicorn-access-log": True,
+}
+# One process on each host, with its own data-parallel ranks, which vLLM numbers by host.
+_OVER_HOSTS: dict[str, FlagValue] = {
+    "--node-rank": "{rank}",
+    "--master-addr": "{leader.host}",
+    "--master-port": f"{{leader.port:{MASTER_PORT}}}",
+    "--data-parallel-hybrid-lb": True,
+}
+_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    # For /reset_prefix_cache. Requests are otherwise served the same.
+    "VLLM_SERVER_DEV_MODE": "1",
+    "VLLM_HOST_IP": "{host}",
+    "VLLM_LOGGING_COLOR": "0",
+    # A file of the current folder replaces no module.
+    "PYTHONSAFEPATH": "1",
+}
+
+
 def server_flags(request: EngineRequest, options: VllmOptions) -> dict[str, FlagValue]:
     """Flags of the HTTP server."""
     return {
-        "--host": "{host}",
-        "--port": "{port:http}",
+        **_SERVER,
         "--served-model-name": request.served_name,
         # Usage reports cached tokens only with this flag. Those that a decode server reports came
         # from prefill, computed or not.
         "--enable-prompt-tokens-details": None if request.layout.disaggregated else True,
-        # A line for each request costs time, and hides the log's other lines.
-        "--disable-uvicorn-access-log": True,
         "--chat-template": f"{{file:{TEMPLATE}}}" if options.chat_template_file else None,
         "--enable-auto-tool-choice": True if options.tool_call_parser else None,
         "--tool-call-parser": parser_name(request, options.tool_call_parser, "tool", "vLLM"),
@@ -55,73 +75,46 @@ def model_flags(
     request: EngineRequest, options: VllmOptions, ranks: Ranks, *, role: str, hosts: int = 1
 ) -> dict[str, FlagValue]:
     """Flags of the model and of how it runs."""
-    return {
-        **_weights_flags(request.weights, options),
-        **_parallel_flags(options, ranks, hosts),
-        "--kv-transfer-config": transfer_config(role, options),
-        "--max-model-len": max_model_len(request, options),
-        "--max-num-seqs": max_num_seqs(request, options),
-        "--max-num-batched-tokens": options.max_num_batched_tokens,
-        "--gpu-memory-utilization": options.gpu_memory_utilization,
-        "--kv-cache-memory-bytes": _kv_cache_bytes(request, options),
-        "--kv-cache-dtype": options.kv_cache_dtype,
-        "--block-size": options.block_size,
-        "--enable-prefix-caching": request.needs.prefix_caching,
-        **_offload_flags(options),
-        "--speculative-config": speculative_config(request, options),
-        "--attention-backend": options.attention_backend,
-        "--moe-backend": options.moe_backend,
-        "--enforce-eager": True if options.enforce_eager else None,
-        "--optimization-level": options.compile_level,
-        "--cudagraph-capture-sizes": options.cudagraph_capture_sizes or None,
-        "--compilation-config": _compilation(options),
-    }
-
-
-def _weights_flags(weights: Weights | None, options: VllmOptions) -> dict[str, FlagValue]:
-    revision = weights.revision if weights is not None and _on_hub(weights) else None
+    revision = None if request.weights is None else request.weights.hub_revision
     return {
         "--revision": revision,
         # Otherwise the tokenizer is that of the newest revision.
         "--tokenizer-revision": revision,
-        "--dtype": options.dtype,
-        "--quantization": options.quantization,
-        "--load-format": options.load_format,
-        "--trust-remote-code": True if options.trust_remote_code else None,
+        **option_flags(options),
+        **_parallel_flags(ranks, hosts),
+        "--kv-transfer-config": transfer_config(role, options),
+        "--max-model-len": served_context(request, options.context_tokens),
+        "--max-num-seqs": max_num_seqs(request, options),
+        "--kv-cache-memory-bytes": _kv_cache_bytes(request, options),
+        "--enable-prefix-caching": request.needs.prefix_caching,
+        **_offload_flags(options),
+        "--speculative-config": speculative_config(request, options),
+        "--compilation-config": _compilation(options),
     }
 
 
-def _parallel_flags(options: VllmOptions, ranks: Ranks, hosts: int) -> dict[str, FlagValue]:
-    several = ranks.count > 1
+def _parallel_flags(ranks: Ranks, hosts: int) -> dict[str, FlagValue]:
     # Rank 0 of the replica, which has the ports that all ranks meet on.
     leader = "leader." if hosts > 1 else ""
-    return {
-        "--tensor-parallel-size": ranks.tp if several else None,
+    flags: dict[str, FlagValue] = {
+        "--tensor-parallel-size": ranks.tp if ranks.count > 1 else None,
         "--pipeline-parallel-size": _above_one(ranks.pp),
-        "--data-parallel-size": _above_one(ranks.dp),
-        # Without it, ranks bind to the address of the host's first network.
-        "--data-parallel-address": f"{{{leader}host}}" if ranks.dp > 1 else None,
-        # One for all servers of the host by default.
-        "--data-parallel-rpc-port": f"{{{leader}port:{DP_PORT}}}" if ranks.dp > 1 else None,
-        **(_host_flags(ranks, hosts) if hosts > 1 else {}),
         "--decode-context-parallel-size": _above_one(ranks.dcp),
         "--prefill-context-parallel-size": _above_one(ranks.pcp),
         "--enable-expert-parallel": True if ranks.expert_parallel else None,
-        "--all2all-backend": options.all2all_backend,
-        "--enable-eplb": True if options.eplb else None,
     }
-
-
-def _host_flags(ranks: Ranks, hosts: int) -> dict[str, FlagValue]:
-    """One process on each host, with its own data-parallel ranks, which vLLM numbers by host."""
-    return {
-        "--nnodes": hosts,
-        "--node-rank": "{rank}",
-        "--master-addr": "{leader.host}",
-        "--master-port": f"{{leader.port:{MASTER_PORT}}}",
-        "--data-parallel-hybrid-lb": True,
-        "--data-parallel-size-local": ranks.dp // hosts,
-    }
+    if ranks.dp > 1:
+        flags |= {
+            "--data-parallel-size": ranks.dp,
+            # Without it, ranks bind to the address of the host's first network.
+            "--data-parallel-address": f"{{{leader}host}}",
+            # One for all servers of the host by default.
+            "--data-parallel-rpc-port": f"{{{leader}port:{DP_PORT}}}",
+        }
+    if hosts > 1:
+        here = {"--nnodes": hosts, "--data-parallel-size-local": ranks.dp // hosts}
+        flags |= {**_OVER_HOSTS, **here}
+    return flags
 
 
 def _offload_flags(options: VllmOptions) -> dict[str, FlagValue]:
@@ -146,15 +139,6 @@ def _compilation(options: VllmOptions) -> FrozenMap[str] | None:
     return None if mode is None else FrozenMap({"cudagraph_mode": mode.upper()})
 
 
-def max_model_len(request: EngineRequest, options: VllmOptions) -> int | None:
-    """The context of a request; None for the model's own."""
-    needed = required_context(request, options.context_tokens)
-    if needed is None:
-        return None
-    limit = request.architecture.context_tokens
-    return max(needed, _LEAST_CONTEXT if limit is None else min(_LEAST_CONTEXT, limit))
-
-
 def max_num_seqs(request: EngineRequest, options: VllmOptions) -> int:
     """The largest batch of each rank: vLLM does not divide requests evenly among ranks."""
     return options.max_num_seqs or request.needs.concurrency
@@ -173,17 +157,7 @@ def environment(
     request: EngineRequest, options: VllmOptions, ranks: Ranks, role: str
 ) -> dict[str, str]:
     """Variables of the process."""
-    found = {
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        # For /reset_prefix_cache. Requests are otherwise served the same.
-        "VLLM_SERVER_DEV_MODE": "1",
-        "VLLM_HOST_IP": "{host}",
-        "VLLM_LOGGING_COLOR": "0",
-        # A file of the current folder replaces no module.
-        "PYTHONSAFEPATH": "1",
-        **transfer_environment(role, options),
-    }
+    found = _ENVIRONMENT | transfer_environment(role, options)
     draft = drafting_weights(request, options.speculation, options.speculative_model)
     if all_local(request, draft):
         found["HF_HUB_OFFLINE"] = "1"
@@ -213,7 +187,7 @@ def _cpu_environment(request: EngineRequest, options: VllmOptions, ranks: Ranks)
 
 def _cpu_cache_gib(request: EngineRequest, options: VllmOptions) -> int | None:
     """Room for a full batch: without the variable, vLLM takes 92 % of the host's memory."""
-    context = max_model_len(request, options)
+    context = served_context(request, options.context_tokens)
     if context is None:
         return None
     block = options.block_size or _CPU_BLOCK
@@ -222,7 +196,3 @@ def _cpu_cache_gib(request: EngineRequest, options: VllmOptions) -> int | None:
     if each is None:
         return None
     return max(1, math.ceil(each * max_num_seqs(request, options) / _GIB))
-
-
-def _on_hub(weights: Weights) -> bool:
-    return weights.source.startswith("hub:")

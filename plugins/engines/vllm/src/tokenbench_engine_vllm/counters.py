@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tokenbench.api import Counters, MetricsPage
 
+_FINISHED = "vllm:request_success_total"
 _DRAFTS = "vllm:spec_decode_num_"
 _CACHED = "vllm:prompt_tokens_cached_total"
 
@@ -21,14 +22,15 @@ def counters(page: MetricsPage) -> Counters:
         prompt_tokens=page.sum("vllm:prompt_tokens_total"),
         cached_prompt_tokens=cached,
         generated_tokens=page.sum("vllm:generation_tokens_total"),
-        requests=_successful(page),
-        finished=page.by("vllm:request_success_total", "finished_reason"),
+        # Aborted and failed requests have the same name.
+        requests=page.sum_without(_FINISHED, "finished_reason", ("abort", "error")),
+        finished=page.by(_FINISHED, "finished_reason"),
         running=page.sum("vllm:num_requests_running"),
         waiting=page.sum("vllm:num_requests_waiting"),
         drafts=page.sum(f"{_DRAFTS}drafts_total"),
         draft_tokens=page.sum(f"{_DRAFTS}draft_tokens_total"),
         accepted_draft_tokens=page.sum(f"{_DRAFTS}accepted_tokens_total"),
-        accepted_by_position=_by_position(page),
+        accepted_by_position=page.by_number(f"{_DRAFTS}accepted_tokens_per_pos_total", "position"),
         preemptions=page.sum("vllm:num_preemptions_total"),
         kv_usage=page.max("vllm:kv_cache_usage_perc"),
         external_cached_prompt_tokens=page.sum("vllm:external_prefix_cache_hits_total"),
@@ -47,18 +49,3 @@ def _capacity(page: MetricsPage) -> float | None:
     except (KeyError, ValueError):  # A block count of None while the engine starts.
         return None
     return float(sum(sizes)) if sizes else None
-
-
-def _successful(page: MetricsPage) -> float | None:
-    """VLLM counts aborted and failed requests under the same name."""
-    finished = page.by("vllm:request_success_total", "finished_reason")
-    if finished is None:
-        return None
-    return sum(n for reason, n in finished.items() if reason not in ("abort", "error"))
-
-
-def _by_position(page: MetricsPage) -> tuple[float, ...] | None:
-    found = page.by(f"{_DRAFTS}accepted_tokens_per_pos_total", "position")
-    if found is None:
-        return None
-    return tuple(found[position] for position in sorted(found, key=int))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given_options, option, options
+from tokenbench.api import check_drafts, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
 OFFLOAD = ("none", "native", "lmcache")
@@ -30,21 +30,28 @@ class VllmOptions:
         minimum=1,
         unit="tokens",
         help="longest prompt and answer of a request; default: what the workloads need",
+        flag="--max-model-len",
     )
     max_num_seqs: int | None = option(
         default=None,
         minimum=1,
         help="requests in one batch, of each data-parallel rank; default: the largest concurrency "
         "of the plan",
+        flag="--max-num-seqs",
     )
     max_num_batched_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one batch"
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="tokens in one batch",
+        flag="--max-num-batched-tokens",
     )
     gpu_memory_utilization: float | None = option(
         default=None,
         minimum=0.01,
         maximum=1,
         help="share of each accelerator's memory (of the host's on CPU) that vLLM may use",
+        flag="--gpu-memory-utilization",
     )
     kv_cache_gib: int | None = option(
         default=None,
@@ -54,20 +61,26 @@ class VllmOptions:
         "concurrency needs",
     )
     block_size: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one block of the KV cache"
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="tokens in one block of the KV cache",
+        flag="--block-size",
     )
 
     dtype: str | None = option(
         default=None,
         choices=("auto", "bfloat16", "float16", "float32"),
         help="data type of weights that are not quantized, and of activations",
+        flag="--dtype",
     )
     quantization: str | None = option(
         default=None,
         help="quantization method; default: the one that the model's configuration names",
+        flag="--quantization",
     )
     kv_cache_dtype: str | None = option(
-        default=None, choices=KV_DTYPES, help="data type of the KV cache"
+        default=None, choices=KV_DTYPES, help="data type of the KV cache", flag="--kv-cache-dtype"
     )
     fp4_weight_only: bool = option(
         default=False,
@@ -75,28 +88,39 @@ class VllmOptions:
         "for each operation",
     )
     load_format: str | None = option(
-        default=None, help="how weights are read; dummy: random weights, for tests of speed"
+        default=None,
+        help="how weights are read; dummy: random weights, for tests of speed",
+        flag="--load-format",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model"
+        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
     )
 
     speculation: str = option(
         default="none", choices=SPECULATION, help="method that drafts tokens ahead"
     )
     speculative_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one draft"
+        default=None, minimum=1, unit="tokens", help="tokens in one draft", needs="speculation"
     )
     speculative_model: str | None = option(
         default=None,
         help="what drafts: a name among the model's extra weights, a folder or a hub name; "
         "default: the only one that the model has for the method",
+        needs="speculation",
     )
     ngram_min: int = option(
-        default=2, minimum=1, unit="tokens", help="ngram: shortest match in the text so far"
+        default=2,
+        minimum=1,
+        unit="tokens",
+        help="ngram: shortest match in the text so far",
+        needs="speculation=ngram",
     )
     ngram_max: int = option(
-        default=4, minimum=1, unit="tokens", help="ngram: longest match in the text so far"
+        default=4,
+        minimum=1,
+        unit="tokens",
+        help="ngram: longest match in the text so far",
+        needs="speculation=ngram",
     )
     synthetic_acceptance_length: float | None = option(
         default=None,
@@ -104,6 +128,7 @@ class VllmOptions:
         unit="tokens",
         help="accept drafts at random so that a step gives this many tokens on average, whatever "
         "they are; results carry that it is synthetic, and answers have no meaning",
+        needs="speculation",
     )
 
     kv_offload: str = option(
@@ -112,7 +137,11 @@ class VllmOptions:
         help="keep KV cache in the host's memory too; lmcache needs the package lmcache",
     )
     kv_offload_gib: float | None = option(
-        default=None, minimum=0.1, unit="GiB", help="host memory for that, of all ranks together"
+        default=None,
+        minimum=0.1,
+        unit="GiB",
+        help="host memory for that, of all ranks together",
+        needs="kv_offload",
     )
 
     kv_connector: str = option(
@@ -127,23 +156,44 @@ class VllmOptions:
     )
 
     all2all_backend: str | None = option(
-        default=None, help="communication of expert parallelism (deepep_low_latency, ...)"
+        default=None,
+        help="communication of expert parallelism (deepep_low_latency, ...)",
+        flag="--all2all-backend",
     )
-    eplb: bool = option(default=False, help="balance the load of experts while serving")
-    attention_backend: str | None = option(default=None, help="attention kernels")
-    moe_backend: str | None = option(default=None, help="kernels of expert layers")
+    eplb: bool = option(
+        default=False, help="balance the load of experts while serving", flag="--enable-eplb"
+    )
+    attention_backend: str | None = option(
+        default=None, help="attention kernels", flag="--attention-backend"
+    )
+    moe_backend: str | None = option(
+        default=None, help="kernels of expert layers", flag="--moe-backend"
+    )
 
     enforce_eager: bool = option(
-        default=False, help="neither compile nor capture graphs: starts faster, runs slower"
+        default=False,
+        help="neither compile nor capture graphs: starts faster, runs slower",
+        flag="--enforce-eager",
     )
     compile_level: int | None = option(
-        default=None, minimum=0, maximum=3, help="optimization level: 0 starts fastest"
+        default=None,
+        minimum=0,
+        maximum=3,
+        help="optimization level: 0 starts fastest",
+        flag="--optimization-level",
     )
     cudagraph_mode: str | None = option(
-        default=None, choices=CUDAGRAPH_MODES, help="which parts run as captured graphs"
+        default=None,
+        choices=CUDAGRAPH_MODES,
+        help="which parts run as captured graphs",
+        needs="enforce_eager=false",
     )
     cudagraph_capture_sizes: tuple[int, ...] = option(
-        default=(), minimum=1, help="batch sizes to capture graphs for; default: vLLM's own list"
+        default=(),
+        minimum=1,
+        help="batch sizes to capture graphs for; default: vLLM's own list",
+        flag="--cudagraph-capture-sizes",
+        needs="enforce_eager=false",
     )
 
     chat_template_file: str | None = option(
@@ -170,33 +220,10 @@ class VllmOptions:
     )
 
     def __attrs_post_init__(self) -> None:
-        self._check_speculation()
-        if (self.kv_offload == "none") != (self.kv_offload_gib is None):
-            raise ValueError("kv_offload and kv_offload_gib belong together")
-        if self.enforce_eager:
-            for name in given_options(self, "cudagraph_mode", "cudagraph_capture_sizes"):
-                raise ValueError(f"{name} needs enforce_eager=false")
+        if self.kv_offload != "none" and self.kv_offload_gib is None:
+            raise ValueError(f"kv_offload={self.kv_offload} needs kv_offload_gib=N")
         if self.cudagraph_mode == "none" and self.cudagraph_capture_sizes:
             raise ValueError("cudagraph_capture_sizes needs a cudagraph_mode other than none")
-
-    def _check_speculation(self) -> None:
-        method, tokens = self.speculation, self.speculative_tokens
-        if method != "ngram":
-            for name in given_options(self, "ngram_min", "ngram_max"):
-                raise ValueError(f"{name} needs speculation=ngram")
-        if method == "none":
-            for name in given_options(
-                self, "speculative_tokens", "speculative_model", "synthetic_acceptance_length"
-            ):
-                raise ValueError(f"{name} needs speculation=METHOD")
-            return
-        if tokens is None:
-            raise ValueError(f"speculation={method} needs speculative_tokens=N")
-        if method == "ngram" and self.ngram_min > self.ngram_max:
+        if self.ngram_min > self.ngram_max:
             raise ValueError(f"ngram_min: expected at most ngram_max ({self.ngram_max})")
-        length = self.synthetic_acceptance_length
-        if length is not None and length > tokens + 1:
-            raise ValueError(
-                f"synthetic_acceptance_length: expected at most {tokens + 1} (a draft of {tokens} "
-                f"and one more token), got {length:g}"
-            )
+        check_drafts(self)

@@ -15,10 +15,11 @@ from tokenbench.api import (
     Sku,
     Topology,
     UsageError,
+    check_attention_dp,
     check_experts,
     check_heads,
     check_stages,
-    is_dense,
+    hosts_needed,
 )
 
 
@@ -45,49 +46,25 @@ def ranks(topology: Topology, architecture: Architecture, model: str) -> Ranks:
     Raises:
         UsageError: vLLM cannot split this model so.
     """
-    tp, dp = topology.tp, topology.dp
-    if topology.attention_dp > 1:
-        _check_attention_dp(topology, architecture, model)
-        dp = topology.attention_dp
-        tp = topology.tp * topology.dp // dp
-    found = Ranks(
-        tp=tp,
-        pp=topology.pp,
-        dp=dp,
-        pcp=topology.pcp,
-        dcp=topology.dcp,
-        expert_parallel=topology.ep > 1,
-    )
-    if topology.ep > 1:
-        _check_experts(topology.ep, found, architecture, model)
-    _check_divisions(found, architecture, model)
-    return found
-
-
-def _check_attention_dp(topology: Topology, architecture: Architecture, model: str) -> None:
-    if is_dense(architecture):
+    tp, dp, ep, groups = topology.tp, topology.dp, topology.ep, topology.attention_dp
+    check_attention_dp(architecture, model, attention_dp=groups)
+    if groups > 1 and groups % dp:
         raise UsageError(
-            f"attention_dp={topology.attention_dp}: {model} has no experts, so its other layers "
-            "cannot be split otherwise than its attention",
-            hint=f"for independent ranks use dp={topology.attention_dp}",
-        )
-    if topology.attention_dp % topology.dp:
-        raise UsageError(
-            f"attention_dp={topology.attention_dp} is no multiple of dp={topology.dp}: vLLM's "
-            "data-parallel ranks are groups of attention layers",
+            f"attention_dp={groups} is no multiple of dp={dp}: vLLM's data-parallel ranks are "
+            "groups of attention layers",
             hint="give dp alone, or attention_dp with dp=1",
         )
-
-
-def _check_experts(ep: int, found: Ranks, architecture: Architecture, model: str) -> None:
-    check_experts(architecture, model, ep=ep)
-    width = found.tp * found.dp * found.pcp
-    if ep != width:
-        raise UsageError(
-            f"ep={ep}: vLLM spreads experts over all tp x dp x pcp = {found.tp} x {found.dp} x "
-            f"{found.pcp} = {width} ranks, or over none",
-            hint=f"use ep={width}, or leave ep out",
-        )
+    if groups > 1:
+        tp, dp = tp * dp // groups, groups
+    found = Ranks(
+        tp=tp, pp=topology.pp, dp=dp, pcp=topology.pcp, dcp=topology.dcp, expert_parallel=ep > 1
+    )
+    if ep > 1:
+        width = tp * dp * found.pcp
+        says = f"vLLM spreads experts over all tp x dp x pcp = {tp} x {dp} x {found.pcp} = {width}"
+        check_experts(architecture, model, ep=ep, all_of=width, says=f"{says} ranks")
+    _check_divisions(found, architecture, model)
+    return found
 
 
 def _check_divisions(found: Ranks, shape: Architecture, model: str) -> None:
@@ -112,19 +89,20 @@ def hosts(found: Ranks, chip: Sku | None, *, wrapped: bool) -> int:
     Raises:
         UsageError: vLLM cannot be spread so.
     """
-    here = None if chip is None else chip.accelerators_per_host
-    if chip is None or here is None or found.count <= here:
-        return 1
-    size = f"{found.count} accelerators are needed, a host with {chip.name} has {here}"
     if not wrapped:
-        raise UsageError(
-            f"{size}: several hosts need an orchestrator",
+        return hosts_needed(
+            found.count,
+            chip,
+            most=1,
+            why="several hosts need an orchestrator",
             hint="use a smaller topology, or --engine dynamo",
         )
-    if found.count % here or found.dp % (found.count // here):
-        raise UsageError(
-            f"{size}: only whole data-parallel ranks are spread over hosts, {here} accelerators "
-            f"each, and there are {found.dp} ranks of {found.count // found.dp}",
-            hint="use dp (or attention_dp) and ep over hosts; tp x pp x pcp within a host",
-        )
-    return found.count // here
+    whole = found.count // found.dp
+    return hosts_needed(
+        found.count,
+        chip,
+        whole=whole,
+        why=f"only whole data-parallel ranks are spread over hosts, and each of the {found.dp} has "
+        f"{whole}",
+        hint="use dp (or attention_dp) and ep over hosts; tp x pp x pcp within a host",
+    )

@@ -11,11 +11,32 @@ from tokenbench.api import (
     Engine,
     EngineCapabilities,
     EngineSpec,
+    FrozenMap,
     PluginContext,
     hookimpl,
 )
 
 from .options import CONNECTORS, OFFLOAD, SPECULATION, VllmOptions
+
+_TPU = "tpu-inference v0.27.0 (read 2026-12-01)"
+_NEURON = "vllm-neuron 0.2.0 (read 2026-12-01)"
+# Their flags and variables come from the plugins tpu and trainium.
+BUILDS = FrozenMap(
+    tpu=EngineCapabilities(
+        axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
+        speculation=("ngram", "eagle3"),
+        lacks=FrozenMap({PREFILL: _TPU, DECODE: _TPU, "speculation": _TPU}),
+    ),
+    trainium=EngineCapabilities(
+        axes=("tp", "ep"),
+        speculation=("eagle",),
+        lacks=FrozenMap(
+            dict.fromkeys(
+                (PREFILL, DECODE, "speculation", "pp", "dp", "attention_dp", "dcp", "pcp"), _NEURON
+            )
+        ),
+    ),
+)
 
 
 def _make(options: VllmOptions, context: PluginContext) -> Engine:
@@ -37,7 +58,7 @@ def bench_register_engines() -> Sequence[EngineSpec]:
                 weight_formats=("hf",),
                 roles=(SERVER, PREFILL, DECODE),
                 axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
-                # Unproven on the last two: see chips.py.
+                # The last two with builds of vLLM that are plugins of it, unproven.
                 hardware=("nvidia", "amd", "cpu", "tpu", "trainium"),
                 counters=True,
                 precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),
@@ -49,6 +70,7 @@ def bench_register_engines() -> Sequence[EngineSpec]:
                 tool_calls=True,
                 wide_ep=True,
                 reset_cache=True,
+                builds=BUILDS,
             ),
         )
     ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tokenbench.api import EngineRequest, FlagValue, FrozenMap, LaunchPlan, drafting_weights
+from tokenbench.api import EngineRequest, FrozenMap, LaunchPlan, drafting_weights
 
 from .options import VllmOptions
 
-_FLAG, _SYNTHETIC = "--speculative-config", "synthetic"
+FLAG = "--speculative-config"
 # Names of vLLM 0.32 (SpeculativeConfig.method).
 _METHODS = {"draft": "draft_model"}
 
@@ -41,15 +40,11 @@ def speculative_config(request: EngineRequest, options: VllmOptions) -> FrozenMa
 
 
 def is_synthetic(plan: LaunchPlan) -> bool:
-    """Whether a plan, with the flags of all layers, simulates the acceptance of drafts."""
+    """Whether a plan, with the flags of all layers, simulates the acceptance of drafts. A user may
+    give the configuration as one flag, or each key as a flag.
+    """
     return any(
-        _SYNTHETIC in canonical
+        flag.startswith(FLAG) and "synthetic" in f"{flag} {value}"
         for process in plan.processes
         for flag, value in process.flags.items()
-        if flag.startswith(_FLAG)
-        for canonical in (f"{flag} {_plain(value)}",)
     )
-
-
-def _plain(value: FlagValue) -> str:
-    return json.dumps(value, default=dict)

@@ -9,24 +9,36 @@ from __future__ import annotations
 from tokenbench.api import (
     DECODE,
     PREFILL,
+    ROUTER,
     EngineRequest,
+    FlagValue,
     FrozenMap,
     Pool,
     PortBlock,
     ProcessSpec,
     UsageError,
-    given_options,
+    refuse_unused,
+    server_url,
 )
 
 from .options import VllmOptions
 from .parallel import Ranks
 
-ROUTER = "router"
 SIDE_CHANNEL, BOOTSTRAP = "nixl", "bootstrap"
 CONNECTORS = {"nixl": "NixlConnector", "mooncake": "MooncakeConnector"}
 _ROLES = {PREFILL: "kv_producer", DECODE: "kv_consumer"}
-# The router asks its workers every 30 s by default, and starts after them.
-_STARTUP_CHECK_S = 1
+_ROUTER: FrozenMap[FlagValue] = FrozenMap(
+    {
+        "--host": "{host}",
+        "--port": "{port:http}",
+        "--prometheus-host": "{host}",
+        "--prometheus-port": "{port:metrics}",
+        # It asks its workers every 30 s by default, and starts after them.
+        "--worker-startup-check-interval": 1,
+        # A request that is sent again would be measured as one that took longer.
+        "--disable-retries": True,
+    }
+)
 
 
 def transfer_config(role: str, options: VllmOptions) -> FrozenMap[str] | None:
@@ -72,34 +84,19 @@ def router(python: str, request: EngineRequest, options: VllmOptions) -> Process
     """vllm-router: sends a prompt to a prefill worker, then the request to a decode worker."""
     workers: list[str] = []
     for pool in request.layout.pools:
-        for index in range(pool.replicas):
-            place = f"{pool.key}.{index}"
-            url = f"http://{{{place}.host}}:{{{place}.port:http}}"
-            if pool.role == DECODE:
-                workers += ["--decode", url]
-            elif options.kv_connector == "mooncake":
-                workers += ["--prefill", url, f"{{{place}.port:{BOOTSTRAP}}}"]
-            else:
-                workers += ["--prefill", url]
+        for place in pool.places:
+            workers += [f"--{pool.role}", server_url(place)]
+            if pool.role == PREFILL and options.kv_connector == "mooncake":
+                workers.append(f"{{{place}.port:{BOOTSTRAP}}}")
     return ProcessSpec(
         role=ROUTER,
         argv=(python, "-m", "vllm_router.launch_router", "--vllm-pd-disaggregation", *workers),
-        flags=FrozenMap(
-            {
-                "--kv-connector": options.kv_connector,
-                "--host": "{host}",
-                "--port": "{port:http}",
-                "--policy": options.router_policy,
-                "--prometheus-host": "{host}",
-                "--prometheus-port": "{port:metrics}",
-                "--worker-startup-check-interval": _STARTUP_CHECK_S,
-                # A request that is sent again would be measured as one that took longer.
-                "--disable-retries": True,
-            }
+        flags=_ROUTER.updated(
+            {"--kv-connector": options.kv_connector, "--policy": options.router_policy}
         ),
         environment=FrozenMap({"PYTHONSAFEPATH": "1"}),
         ports=("http", "metrics"),
-        after=tuple(pool.key for pool in request.layout.pools),
+        after=request.layout.keys,
         ready="http://{host}:{port:http}/health",
     )
 
@@ -114,21 +111,15 @@ def check_used(request: EngineRequest, options: VllmOptions, *, routed: bool) ->
         UsageError: nothing would use an option.
     """
     pools = request.layout.pools
-    unused = [] if any(pool.role in _ROLES for pool in pools) else ["kv_connector"]
-    unused += [] if routed else ["router_policy"]
-    if all((pool.hardware or request.hardware).kind != "cpu" for pool in pools):
-        unused += ["cpu_threads", "cpu_binding"]
-    for name in given_options(options, *unused):
-        raise UsageError(f"{name}: {_UNUSED[name]}, so nothing would use it", hint="leave it out")
-
-
-_NO_CPU = "this deployment does not run on CPUs"
-_UNUSED = {
-    "kv_connector": "there are no pools for prefill and decode",
-    "router_policy": "requests do not go through vLLM's router, which is for prefill and decode",
-    "cpu_threads": _NO_CPU,
-    "cpu_binding": _NO_CPU,
-}
+    if not any(pool.role in _ROLES for pool in pools):
+        because = "there are no pools for prefill and decode"
+        refuse_unused(options, "kv_connector", because=because)
+    if not routed:
+        because = "requests do not go through vLLM's router, which is for prefill and decode"
+        refuse_unused(options, "router_policy", because=because)
+    if all(request.on(pool).hardware.kind != "cpu" for pool in pools):
+        because = "this deployment does not run on CPUs"
+        refuse_unused(options, "cpu_threads", "cpu_binding", because=because)
 
 
 def first_prompt_tokens(pools: tuple[Pool, ...], options: VllmOptions) -> int:

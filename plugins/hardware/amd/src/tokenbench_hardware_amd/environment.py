@@ -62,14 +62,9 @@ class AmdEnvironment:
 
 def amend(request: AmendRequest, plan: LaunchPlan, options: AmdEnvironment) -> Amendment | None:
     """Variables of processes on AMD GPUs; None if there are none."""
-    asked = request.request
-    kinds = {p.key: (p.hardware or asked.hardware).kind for p in asked.layout.pools}
-    owners = {role: engine for engine, roles in request.roles.items() for role in roles}
     found = {}
-    for process in plan.processes:
-        kind = kinds.get(process.role, asked.hardware.kind)
-        if kind == KIND and process.accelerators:
-            engine = owners.get(process.role, request.engine)
+    for engine, process, _ in request.processes_on(KIND, plan):
+        if process.accelerators:
             several = process.accelerators > 1
             mine = _variables(engine, options, several=several, hosts=process.ranks)
             if mine:

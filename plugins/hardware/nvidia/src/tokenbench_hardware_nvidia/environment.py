@@ -62,14 +62,9 @@ class NvidiaEnvironment:
 
 def amend(request: AmendRequest, plan: LaunchPlan, options: NvidiaEnvironment) -> Amendment | None:
     """Variables of processes on NVIDIA GPUs; None if there are none."""
-    asked = request.request
-    kinds = {p.key: (p.hardware or asked.hardware).kind for p in asked.layout.pools}
-    owners = {role: engine for engine, roles in request.roles.items() for role in roles}
     found = {}
-    for process in plan.processes:
-        kind = kinds.get(process.role, asked.hardware.kind)
-        if kind == KIND and process.accelerators:
-            engine = owners.get(process.role, request.engine)
+    for engine, process, _ in request.processes_on(KIND, plan):
+        if process.accelerators:
             mine = {**_of_engine(engine, process, options), **_of_hosts(process, options)}
             if mine:
                 found[process.role] = FrozenMap(mine)

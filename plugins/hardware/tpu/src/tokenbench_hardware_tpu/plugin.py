@@ -1,10 +1,19 @@
-"""Registers the hardware `tpu`."""
+"""Registers the hardware `tpu`, and the amendment with which vLLM runs on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenbench.api import Hardware, HardwareSpec, NoOptions, PluginContext, hookimpl
+from tokenbench.api import (
+    Amendment,
+    AmendRequest,
+    Hardware,
+    HardwareSpec,
+    LaunchPlan,
+    NoOptions,
+    PluginContext,
+    hookimpl,
+)
 
 
 def _make(options: NoOptions, context: PluginContext) -> Hardware:
@@ -25,3 +34,11 @@ def bench_register_hardware() -> Sequence[HardwareSpec]:
             "of libtpu's metrics service, and their output is replayed",
         )
     ]
+
+
+@hookimpl
+def bench_amend_launch(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
+    """What vLLM needs on TPUs."""
+    from .vllm import amend
+
+    return amend(request, plan)

@@ -1,0 +1,92 @@
+"""Engines that start servers with an OpenAI-compatible API: what they have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from .engine import Engine, ServerClient
+from .frozen import FrozenMap
+from .interpreter import installed_version, interpreter_path
+from .launch import EndpointSpec, server_url
+from .topology import Layout
+
+ROUTER = "router"
+"""The role of a router in the plans of such an engine."""
+
+
+class ServerOptions(Protocol):
+    """The options that :class:`ServerEngine` reads: the interpreter with the engine."""
+
+    @property
+    def python(self) -> str | None:
+        """A path, or a name on PATH; None for the interpreter of bench."""
+
+
+OptionsT = TypeVar("OptionsT", bound=ServerOptions)
+
+
+class ServerEngine(Engine, Generic[OptionsT]):
+    """An engine that starts a server for each replica of a pool, and a process of the role
+    ``router`` in front of them where it has one.
+
+    `name`: the engine's. `distribution`: the Python package whose version is the engine's version.
+    `metrics_path`: the page of counters of a server.
+
+    It also reads the options `speculation` and `synthetic_acceptance_length` where the engine has
+    them: results of a server that accepts drafts at random say so.
+    """
+
+    name: ClassVar[str]
+    distribution: ClassVar[str]
+    metrics_path: ClassVar[str | None] = "/metrics"
+
+    def __init__(self, options: OptionsT) -> None:
+        self.options = options
+        self.python = interpreter_path(options.python)
+
+    def endpoints(self, layout: Layout, *, routed: bool = False) -> tuple[EndpointSpec, ...]:
+        """One of every server, after that of the router, which has no counters of its own."""
+        servers = (self.endpoint(key) for key in layout.keys)
+        router = EndpointSpec(role=ROUTER, url=server_url(), metrics_path=None)
+        return (*((router,) if routed else ()), *servers)
+
+    def endpoint(self, role: str) -> EndpointSpec:
+        """One of every process of a role."""
+        return EndpointSpec(role=role, url=server_url(), metrics_path=self.metrics_path)
+
+    def servers(self, server: ServerClient) -> list[int]:
+        """The numbers of the endpoints that are the engine's own, not the router's."""
+        return [number for number, at in enumerate(server.endpoints) if at.role != ROUTER]
+
+    def planned_version(self) -> str | None:
+        """The version of `distribution` in the interpreter's environment."""
+        return self.named(installed_version(self.python, self.distribution))
+
+    def version(self, server: ServerClient) -> str | None:
+        """What ``GET /version`` of the first server reports."""
+        first = self.servers(server)[0]
+        return self.named(server.get("/version", endpoint=first).data().get("version"))
+
+    def named(self, version: object) -> str | None:
+        """A version as results have it. With synthetic acceptance, it is another engine."""
+        length = self._synthetic_length
+        mark = "" if length is None else f" (synthetic acceptance {length:g})"
+        return None if version is None else f"{self.name} {version}{mark}"
+
+    def facts(self, server: ServerClient) -> FrozenMap[str]:
+        """The context of the first server, and whether the acceptance of drafts is real."""
+        facts: dict[str, str] = {}
+        first = self.servers(server)[0]
+        listed = server.get("/v1/models", endpoint=first).data().get("data")
+        if isinstance(listed, list) and listed and isinstance(listed[0], dict):
+            longest = listed[0].get("max_model_len")
+            facts |= {} if longest is None else {"max_model_len": str(longest)}
+        if getattr(self.options, "speculation", "none") != "none":
+            length = self._synthetic_length
+            facts["acceptance"] = "real" if length is None else f"synthetic {length:g}"
+        return FrozenMap(facts)
+
+    @property
+    def _synthetic_length(self) -> float | None:
+        length: float | None = getattr(self.options, "synthetic_acceptance_length", None)
+        return length
