@@ -21,11 +21,17 @@ from sglang_cases import (
     request,
     xpyd,
 )
-from tokenbench_engine_sglang.grammar import captured, grammar
 from tokenbench_engine_sglang.options import KV_DTYPES, POLICIES, SPECULATION, STORAGE, TRANSFER
 from tokenbench_engine_sglang.plugin import SglangOptions
 
-from tokenbench.api import EngineRequest, FlagValue, Parsers, ServingNeeds
+from tokenbench.api import (
+    EngineRequest,
+    FlagGrammar,
+    FlagValue,
+    Parsers,
+    ServingNeeds,
+    package_json,
+)
 
 _MTP = {"speculation": "mtp", "speculative_tokens": 2}
 _HICACHE = {"kv_offload": "hicache"}
@@ -128,8 +134,13 @@ def _all_processes() -> tuple[Any, ...]:
     return tuple(found)
 
 
+def _captured(program: str) -> dict[str, Any]:
+    file = {"server": "flags.json", "router": "router.json"}[program]
+    return package_json("tokenbench_engine_sglang", file)
+
+
 def _flags(program: str) -> dict[str, dict[str, Any]]:
-    return {name: flag for flag in captured(program)["flags"] for name in flag["names"]}
+    return {name: flag for flag in _captured(program)["flags"] for name in flag["names"]}
 
 
 def test_every_option_has_a_sample() -> None:
@@ -147,7 +158,7 @@ def test_the_parsers_take_every_flag() -> None:
             assert name in known[program], name
             flag = known[program][name]
             assert name == flag["names"][0], f"{name} is not the canonical name"
-            assert name not in captured(program)["deprecated"], name
+            assert name not in _captured(program)["deprecated"], name
             _check(flag, value)
             seen.add(name)
     # Each flag that the plugin's code names was produced.
@@ -188,7 +199,7 @@ def test_sglang_reads_every_variable() -> None:
     """Variables that start with SGLANG_ are in SGLang's list, or in its code outside of it."""
     # srt/platforms/__init__.py, srt/utils/numa_utils.py and srt/utils/network.py of 0.5.23.
     elsewhere = {"SGLANG_USE_CPU_ENGINE", "SGLANG_CPU_OMP_THREADS_BIND", "SGLANG_HOST_IP"}
-    known = {*captured()["environment"], *elsewhere}
+    known = {*package_json("tokenbench_engine_sglang")["environment"], *elsewhere}
     found = {name for one in _all_processes() for name in one.environment}
     assert {"SGLANG_SIMULATE_ACC_LEN", "SGLANG_USE_CPU_ENGINE"} <= found
     assert {name for name in found if name.startswith("SGLANG_")} <= known
@@ -208,7 +219,7 @@ def test_other_spellings_meet(
     written: tuple[str, FlagValue], canonical: tuple[str, FlagValue]
 ) -> None:
     """A suite's spelling of a flag replaces the plugin's."""
-    assert grammar().canonical(*written) == canonical
+    assert FlagGrammar.of_package("tokenbench_engine_sglang").canonical(*written) == canonical
 
 
 def test_attention_dp_of_an_older_version() -> None:
@@ -232,6 +243,6 @@ def test_attention_dp_of_an_older_version() -> None:
 @pytest.mark.parametrize("program", ["server", "router"])
 def test_the_captures_say_where_they_come_from(program: str) -> None:
     """Origin, version and date."""
-    found = captured(program)
+    found = _captured(program)
     assert found["version"] == {"server": "0.5.23", "router": "0.3.2"}[program]
     assert found["origin"] and found["date"]

@@ -274,7 +274,7 @@ def test_less_memory_for_sglang() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"speculative_tokens": 1}, "speculative_tokens needs speculation=METHOD"),
+        ({"speculative_tokens": 1}, "speculative_tokens needs speculation, which is none"),
         ({"speculation": "mtp"}, "needs speculative_tokens=N"),
         (
             {
@@ -287,7 +287,7 @@ def test_less_memory_for_sglang() -> None:
         ({"kv_offload_gib": 1}, "needs kv_offload=hicache"),
         ({"kv_storage": "file"}, "needs kv_offload=hicache"),
         ({"version": "newest"}, "version: expected a version such as 0.5.21, got 'newest'"),
-        ({"speculative_topk": 4}, "speculative_topk needs speculation=METHOD"),
+        ({"speculative_topk": 4}, "speculative_topk needs speculation, which is none"),
         (
             {"speculation": "mtp", "speculative_tokens": 3, "speculative_tree_tokens": 8},
             "speculative_tree_tokens needs a speculative_topk above 1",

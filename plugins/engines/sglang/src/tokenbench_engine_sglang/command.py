@@ -5,18 +5,20 @@ that an orchestrator can wrap the worker.
 from __future__ import annotations
 
 import math
+import re
 
 from tokenbench.api import (
     EngineRequest,
     FlagValue,
     Pool,
     UsageError,
-    Weights,
     all_local,
     check_memory,
     check_precision,
+    option_flags,
     parser_name,
     required_context,
+    served_context,
 )
 
 from .options import SglangOptions
@@ -32,8 +34,6 @@ CPU = "cpu"
 # The largest share that SGLang takes by itself (0.5.23, arg_groups/memory_hook.py): the rest, 1.5
 # GiB and more, is for activations and graphs.
 _LARGEST_SHARE = 0.99
-# Enough for the readiness check and a short eval.
-_LEAST_CONTEXT = 512
 # Tokens of a context that SGLang leaves unused.
 _UNUSED = 2
 # The first version that has --attn-dp-size: the parsers of 0.5.21 and 0.5.22, 2026-12-01. The older
@@ -41,16 +41,31 @@ _UNUSED = 2
 _ATTENTION_DP_FLAG = (0, 5, 22)
 
 
+_SERVER: dict[str, FlagValue] = {
+    "--host": "{host}",
+    "--port": "{port:http}",
+    # Usage reports cached tokens only with this flag.
+    "--enable-cache-report": True,
+    # A line for each request costs time, and hides the log's other lines.
+    "--log-level-http": "warning",
+}
+_WITHOUT_GRAPHS: dict[str, FlagValue] = {
+    "--cuda-graph-backend-decode": "disabled",
+    "--cuda-graph-backend-prefill": "disabled",
+}
+_ENVIRONMENT = {
+    # A file of the current folder replaces no module.
+    "PYTHONSAFEPATH": "1",
+    # By which other hosts and the KV transfer reach it; otherwise that of the first network.
+    "SGLANG_HOST_IP": "{host}",
+}
+
+
 def server_flags(request: EngineRequest, options: SglangOptions) -> dict[str, FlagValue]:
     """Flags of the HTTP server."""
     return {
-        "--host": "{host}",
-        "--port": "{port:http}",
+        **_SERVER,
         "--served-model-name": request.served_name,
-        # Usage reports cached tokens only with this flag.
-        "--enable-cache-report": True,
-        # A line for each request costs time, and hides the log's other lines.
-        "--log-level-http": "warning",
         "--chat-template": f"{{file:{TEMPLATE}}}" if options.chat_template_file else None,
         "--tool-call-parser": parser_name(request, options.tool_call_parser, "tool", "SGLang"),
         "--reasoning-parser": parser_name(request, options.reasoning_parser, "reasoning", "SGLang"),
@@ -73,60 +88,32 @@ def model_flags(
     """
     _check_chip(request, options, found)
     return {
-        **_weights_flags(request.weights, options),
+        "--revision": None if request.weights is None else request.weights.hub_revision,
         "--device": CPU if request.hardware.kind == CPU else None,
-        **_parallel_flags(options, found, hosts, version),
+        **option_flags(options),
+        **_parallel_flags(found, hosts, version),
         **transfer_flags(pool.role, options),
-        "--context-length": context_length(request, options),
+        # SGLang shortens answers so that two tokens of a context remain (0.5.23,
+        # `init_req_max_new_tokens`).
+        "--context-length": served_context(request, options.context_tokens, unused=_UNUSED),
         "--max-running-requests": options.max_running_requests or _running(request, found),
-        "--chunked-prefill-size": options.chunked_prefill_tokens,
-        "--mem-fraction-static": options.memory_share,
-        "--max-total-tokens": options.kv_cache_tokens,
-        "--kv-cache-dtype": options.kv_cache_dtype,
-        "--page-size": options.block_size,
         "--disable-radix-cache": None if request.needs.prefix_caching else True,
         **_offload_flags(options),
         **speculation_flags(request, options),
-        "--attention-backend": options.attention_backend,
-        "--moe-runner-backend": options.moe_backend,
-        "--cuda-graph-max-bs-decode": options.cuda_graph_max_batch,
-        **(
-            {}
-            if options.cuda_graphs
-            else {
-                "--cuda-graph-backend-decode": "disabled",
-                "--cuda-graph-backend-prefill": "disabled",
-            }
-        ),
+        **({} if options.cuda_graphs else _WITHOUT_GRAPHS),
         "--disable-overlap-schedule": None if options.overlap_schedule else True,
         "--enable-metrics": True,
     }
 
 
-def _weights_flags(weights: Weights | None, options: SglangOptions) -> dict[str, FlagValue]:
-    on_hub = weights is not None and weights.source.startswith("hub:")
-    return {
-        "--revision": weights.revision if weights is not None and on_hub else None,
-        "--dtype": options.dtype,
-        "--quantization": options.quantization,
-        "--load-format": options.load_format,
-        "--trust-remote-code": True if options.trust_remote_code else None,
-    }
-
-
-def _parallel_flags(
-    options: SglangOptions, found: Ranks, hosts: int, version: str | None
-) -> dict[str, FlagValue]:
-    several = found.count > 1
+def _parallel_flags(found: Ranks, hosts: int, version: str | None) -> dict[str, FlagValue]:
     leader = "leader." if hosts > 1 else ""
     flags: dict[str, FlagValue] = {
-        "--tp-size": found.tp if several else None,
+        "--tp-size": found.tp if found.count > 1 else None,
         "--pp-size": _above_one(found.pp),
         "--dp-size": _above_one(found.dp),
         "--dcp-size": _above_one(found.dcp),
         "--ep-size": _above_one(found.ep),
-        "--moe-a2a-backend": options.all2all_backend,
-        "--enable-eplb": True if options.eplb else None,
     }
     if found.attention_dp > 1:
         flags |= _attention_dp_flags(found.attention_dp, version)
@@ -152,13 +139,8 @@ def _attention_dp_flags(degree: int, version: str | None) -> dict[str, FlagValue
 
 def _numbers(version: str) -> tuple[int, ...]:
     """The release: ``0.5.22rc1`` and ``0.5.22.post2`` are (0, 5, 22)."""
-    numbers = []
-    for part in version.split(".")[:3]:
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
+    found = re.match(r"\d+(\.\d+){0,2}", version)
+    return () if found is None else tuple(map(int, found[0].split(".")))
 
 
 def _offload_flags(options: SglangOptions) -> dict[str, FlagValue]:
@@ -166,26 +148,9 @@ def _offload_flags(options: SglangOptions) -> dict[str, FlagValue]:
         storage = None if options.kv_storage == "none" else options.kv_storage
         return {
             "--enable-hierarchical-cache": True,
-            "--hicache-size": options.kv_offload_gib,
             "--hicache-storage-backend": storage,
         }
     return {"--enable-lmcache": True} if options.kv_offload == "lmcache" else {}
-
-
-def context_length(request: EngineRequest, options: SglangOptions) -> int | None:
-    """The context of a request; None for the model's own. SGLang shortens answers so that two
-    tokens of it remain (0.5.23, `init_req_max_new_tokens`): these are added.
-
-    Raises:
-        UsageError: the model's limit is lower.
-    """
-    needed = required_context(request, options.context_tokens)
-    if needed is None:
-        return None
-    # With them, it may be beyond the limit.
-    required_context(request, needed + _UNUSED)
-    limit = request.architecture.context_tokens
-    return max(needed + _UNUSED, _LEAST_CONTEXT if limit is None else min(_LEAST_CONTEXT, limit))
 
 
 def _running(request: EngineRequest, found: Ranks) -> int:
@@ -222,13 +187,7 @@ def _above_one(degree: int) -> int | None:
 
 def environment(request: EngineRequest, options: SglangOptions) -> dict[str, str]:
     """Variables of the process."""
-    found = {
-        # A file of the current folder replaces no module.
-        "PYTHONSAFEPATH": "1",
-        # By which other hosts and the KV transfer reach it; otherwise that of the first network.
-        "SGLANG_HOST_IP": "{host}",
-        **environment_of_drafts(request, options),
-    }
+    found = _ENVIRONMENT | environment_of_drafts(request, options)
     if all_local(request, drafting_model(request, options)):
         found["HF_HUB_OFFLINE"] = "1"
     if request.hardware.kind == CPU:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tokenbench.api import given_options, option, options
+from tokenbench.api import check_drafts, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle", "eagle3", "mtp")
 OFFLOAD = ("none", "hicache", "lmcache")
@@ -13,10 +13,6 @@ TRANSFER = ("mooncake", "nixl", "mori")
 STORAGE = ("none", "file", "mooncake", "nixl", "hf3fs")
 KV_DTYPES = ("auto", "bf16", "fp8_e4m3", "fp8_e5m2", "mxfp8", "nvfp4")
 POLICIES = ("round_robin", "random", "power_of_two", "cache_aware")
-_SPECULATIVE = (
-    *("speculative_tokens", "speculative_topk", "speculative_tree_tokens", "speculative_model"),
-    "synthetic_acceptance_length",
-)
 
 
 def _version(text: str) -> None:
@@ -48,46 +44,57 @@ class SglangOptions:
         minimum=1,
         unit="tokens",
         help="longest prompt and answer of a request; default: what the workloads need",
+        flag="--context-length",
     )
     max_running_requests: int | None = option(
         default=None,
         minimum=1,
         help="requests in one batch, of all data-parallel ranks; default: the largest concurrency "
         "of the plan",
+        flag="--max-running-requests",
     )
     chunked_prefill_tokens: int | None = option(
         default=None,
         minimum=-1,
         unit="tokens",
         help="prompt tokens in one batch; -1: prompts are not divided",
+        flag="--chunked-prefill-size",
     )
     memory_share: float | None = option(
         default=None,
         minimum=0.01,
         maximum=1,
         help="share of each accelerator's memory for weights and KV cache",
+        flag="--mem-fraction-static",
     )
     kv_cache_tokens: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
         help="KV cache of each rank; default: what is left of the memory",
+        flag="--max-total-tokens",
     )
     block_size: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one page of the KV cache"
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="tokens in one page of the KV cache",
+        flag="--page-size",
     )
 
     dtype: str | None = option(
         default=None,
         choices=("auto", "bfloat16", "float16", "float32"),
         help="data type of weights that are not quantized, and of activations",
+        flag="--dtype",
     )
     quantization: str | None = option(
         default=None,
         help="quantization method; default: the one that the model's configuration names",
+        flag="--quantization",
     )
     kv_cache_dtype: str | None = option(
-        default=None, choices=KV_DTYPES, help="data type of the KV cache"
+        default=None, choices=KV_DTYPES, help="data type of the KV cache", flag="--kv-cache-dtype"
     )
     fp4_weight_only: bool = option(
         default=False,
@@ -95,34 +102,39 @@ class SglangOptions:
         "for each operation",
     )
     load_format: str | None = option(
-        default=None, help="how weights are read; dummy: random weights, for tests of speed"
+        default=None,
+        help="how weights are read; dummy: random weights, for tests of speed",
+        flag="--load-format",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model"
+        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
     )
 
     speculation: str = option(
         default="none", choices=SPECULATION, help="method that drafts tokens ahead"
     )
     speculative_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one draft"
+        default=None, minimum=1, unit="tokens", help="tokens in one draft", needs="speculation"
     )
     speculative_topk: int = option(
         default=1,
         minimum=1,
         help="branches at each step of a draft; above 1 a draft is a tree, and speculative_tokens "
         "is its depth",
+        needs="speculation",
     )
     speculative_tree_tokens: int | None = option(
         default=None,
         minimum=2,
         unit="tokens",
         help="tokens that one step verifies; default: a draft and one more",
+        needs="speculation",
     )
     speculative_model: str | None = option(
         default=None,
         help="what drafts: a name among the model's extra weights, a folder or a hub name; "
         "default: the only one that the model has for the method",
+        needs="speculation",
     )
     synthetic_acceptance_length: float | None = option(
         default=None,
@@ -130,6 +142,7 @@ class SglangOptions:
         unit="tokens",
         help="accept drafts at random so that a step gives this many tokens on average, whatever "
         "they are; results carry that it is synthetic, and answers have no meaning",
+        needs="speculation",
     )
 
     kv_offload: str = option(
@@ -138,10 +151,18 @@ class SglangOptions:
         help="keep KV cache in the host's memory too; needs the prefix cache",
     )
     kv_offload_gib: int | None = option(
-        default=None, minimum=1, unit="GiB", help="hicache: host memory for that, of each rank"
+        default=None,
+        minimum=1,
+        unit="GiB",
+        help="hicache: host memory for that, of each rank",
+        flag="--hicache-size",
+        needs="kv_offload=hicache",
     )
     kv_storage: str = option(
-        default="none", choices=STORAGE, help="hicache: where KV cache goes beyond that memory"
+        default="none",
+        choices=STORAGE,
+        help="hicache: where KV cache goes beyond that memory",
+        needs="kv_offload=hicache",
     )
 
     kv_connector: str = option(
@@ -161,17 +182,29 @@ class SglangOptions:
     )
 
     all2all_backend: str | None = option(
-        default=None, help="communication of expert parallelism (deepep, mori, mooncake, ...)"
+        default=None,
+        help="communication of expert parallelism (deepep, mori, mooncake, ...)",
+        flag="--moe-a2a-backend",
     )
-    eplb: bool = option(default=False, help="balance the load of experts while serving")
-    attention_backend: str | None = option(default=None, help="attention kernels")
-    moe_backend: str | None = option(default=None, help="kernels of expert layers")
+    eplb: bool = option(
+        default=False, help="balance the load of experts while serving", flag="--enable-eplb"
+    )
+    attention_backend: str | None = option(
+        default=None, help="attention kernels", flag="--attention-backend"
+    )
+    moe_backend: str | None = option(
+        default=None, help="kernels of expert layers", flag="--moe-runner-backend"
+    )
 
     cuda_graphs: bool = option(
         default=True, help="capture graphs; false: starts faster, runs slower"
     )
     cuda_graph_max_batch: int | None = option(
-        default=None, minimum=1, help="largest batch of decode that is captured as a graph"
+        default=None,
+        minimum=1,
+        help="largest batch of decode that is captured as a graph",
+        flag="--cuda-graph-max-bs-decode",
+        needs="cuda_graphs=true",
     )
     overlap_schedule: bool = option(
         default=True, help="prepare the next batch while the accelerator computes"
@@ -196,28 +229,9 @@ class SglangOptions:
     )
 
     def __attrs_post_init__(self) -> None:
-        self._check_speculation()
-        if self.kv_offload != "hicache":
-            for name in given_options(self, "kv_offload_gib", "kv_storage"):
-                raise ValueError(f"{name} needs kv_offload=hicache")
-        if self.cuda_graph_max_batch is not None and not self.cuda_graphs:
-            raise ValueError("cuda_graph_max_batch needs cuda_graphs=true")
-
-    def _check_speculation(self) -> None:
-        method, tokens = self.speculation, self.speculative_tokens
-        if method == "none":
-            for name in given_options(self, *_SPECULATIVE):
-                raise ValueError(f"{name} needs speculation=METHOD")
-            return
-        if tokens is None:
-            raise ValueError(f"speculation={method} needs speculative_tokens=N")
-        tree = self.speculative_tree_tokens
-        if method != "ngram" and self.speculative_topk == 1 and tree not in (None, tokens + 1):
+        check_drafts(self)
+        tokens, tree = self.speculative_tokens, self.speculative_tree_tokens
+        chain = self.speculation != "ngram" and self.speculative_topk == 1
+        if chain and tree is not None and tokens is not None and tree != tokens + 1:
             # SGLang puts its own number in its place.
             raise ValueError("speculative_tree_tokens needs a speculative_topk above 1")
-        length = self.synthetic_acceptance_length
-        if length is not None and length > tokens + 1:
-            raise ValueError(
-                f"synthetic_acceptance_length: expected at most {tokens + 1} (a draft of {tokens} "
-                f"and one more token), got {length:g}"
-            )

@@ -18,6 +18,7 @@ from tokenbench.api import (
     check_experts,
     check_heads,
     check_stages,
+    hosts_needed,
 )
 
 
@@ -88,19 +89,14 @@ def hosts(found: Ranks, chip: Sku | None) -> int:
     Raises:
         UsageError: SGLang cannot be spread so.
     """
-    here = None if chip is None else chip.accelerators_per_host
-    if chip is None or here is None or found.count <= here:
-        return 1
-    size = f"{found.count} accelerators are needed, a host with {chip.name} has {here}"
     if found.dp > 1:
-        raise UsageError(
-            f"{size}: SGLang has no data-parallel replicas over hosts",
+        return hosts_needed(
+            found.count,
+            chip,
+            most=1,
+            why="SGLang has no data-parallel replicas over hosts",
             hint=f"use attention_dp={found.dp} instead of dp for a model with experts, or replicas "
             "of a pool",
         )
-    if found.count % here:
-        raise UsageError(
-            f"{size}, and {found.count} / {here} is no whole number",
-            hint=f"use a multiple of {here} accelerators",
-        )
-    return found.count // here
+    why = "SGLang fills whole hosts"
+    return hosts_needed(found.count, chip, why=why, hint="use a multiple of {here} accelerators")

@@ -9,23 +9,37 @@ from __future__ import annotations
 from tokenbench.api import (
     DECODE,
     PREFILL,
+    ROUTER,
     EngineRequest,
+    FlagGrammar,
     FlagValue,
     FrozenMap,
     Layout,
     ProcessSpec,
     UsageError,
     check_own_pools,
-    given_options,
+    refuse_unused,
+    server_url,
 )
 
-from .grammar import grammar
 from .options import SglangOptions
 
-ROUTER, BOOTSTRAP = "router", "bootstrap"
+PACKAGE, BOOTSTRAP = "tokenbench_engine_sglang", "bootstrap"
 ROLES = (PREFILL, DECODE)
-# The router asks its workers every 30 s by default, and starts after them.
-_STARTUP_CHECK_S = 1
+_ROUTER: FrozenMap[FlagValue] = FrozenMap(
+    {
+        "--host": "{host}",
+        "--port": "{port:http}",
+        "--prometheus-host": "{host}",
+        "--prometheus-port": "{port:metrics}",
+        # It asks its workers every 30 s by default, and starts after them.
+        "--worker-startup-check-interval": 1,
+        # A request that is sent again would be measured as one that took longer.
+        "--disable-retries": True,
+        # A line for each request costs time.
+        "--log-level": "warn",
+    }
+)
 
 
 def transfer_flags(role: str, options: SglangOptions) -> dict[str, FlagValue]:
@@ -42,7 +56,7 @@ def transfer_flags(role: str, options: SglangOptions) -> dict[str, FlagValue]:
 
 def has_router(layout: Layout) -> bool:
     """Whether requests need one in front of the servers."""
-    return sum(pool.replicas for pool in layout.pools) > 1
+    return layout.servers > 1
 
 
 def router(python: str, request: EngineRequest, options: SglangOptions) -> ProcessSpec:
@@ -52,34 +66,18 @@ def router(python: str, request: EngineRequest, options: SglangOptions) -> Proce
     layout = request.layout
     workers: list[str] = ["--pd-disaggregation"] if layout.disaggregated else ["--worker-urls"]
     for pool in layout.pools:
-        for index in range(pool.replicas):
-            place = f"{pool.key}.{index}"
-            url = f"http://{{{place}.host}}:{{{place}.port:http}}"
-            if pool.role == PREFILL:
-                workers += ["--prefill", url, f"{{{place}.port:{BOOTSTRAP}}}"]
-            else:
-                workers += ["--decode", url] if pool.role == DECODE else [url]
+        for place in pool.places:
+            workers += [f"--{pool.role}"] if pool.role in ROLES else []
+            workers.append(server_url(place))
+            workers += [f"{{{place}.port:{BOOTSTRAP}}}"] if pool.role == PREFILL else []
     return ProcessSpec(
         role=ROUTER,
         argv=(python, "-m", "sglang_router.launch_router", *workers),
-        flags=FrozenMap(
-            {
-                "--host": "{host}",
-                "--port": "{port:http}",
-                "--policy": options.router_policy,
-                "--prometheus-host": "{host}",
-                "--prometheus-port": "{port:metrics}",
-                "--worker-startup-check-interval": _STARTUP_CHECK_S,
-                # A request that is sent again would be measured as one that took longer.
-                "--disable-retries": True,
-                # A line for each request costs time.
-                "--log-level": "warn",
-            }
-        ),
-        grammar=grammar("router"),
+        flags=_ROUTER.updated({"--policy": options.router_policy}),
+        grammar=FlagGrammar.of_package(PACKAGE, "router.json"),
         environment=FrozenMap({"PYTHONSAFEPATH": "1"}),
         ports=("http", "metrics"),
-        after=tuple(pool.key for pool in layout.pools),
+        after=layout.keys,
         ready="http://{host}:{port:http}/readiness",
     )
 
@@ -94,21 +92,14 @@ def check_used(request: EngineRequest, options: SglangOptions, *, routed: bool) 
         UsageError: nothing would use an option.
     """
     pools = request.layout.pools
-    unused = [] if any(pool.role in ROLES for pool in pools) else ["kv_connector", "kv_devices"]
-    unused += [] if routed else ["router_policy"]
-    if all((pool.hardware or request.hardware).kind != "cpu" for pool in pools):
-        unused.append("cpu_binding")
-    for name in given_options(options, *unused):
-        raise UsageError(f"{name}: {_UNUSED[name]}, so nothing would use it", hint="leave it out")
-
-
-_NO_POOLS = "there are no pools for prefill and decode"
-_UNUSED = {
-    "kv_connector": _NO_POOLS,
-    "kv_devices": _NO_POOLS,
-    "router_policy": "requests do not go through SGLang's router, which is for several servers",
-    "cpu_binding": "this deployment does not run on CPUs",
-}
+    if not any(pool.role in ROLES for pool in pools):
+        because = "there are no pools for prefill and decode"
+        refuse_unused(options, "kv_connector", "kv_devices", because=because)
+    if not routed:
+        because = "requests do not go through SGLang's router, which is for several servers"
+        refuse_unused(options, "router_policy", because=because)
+    if all(request.on(pool).hardware.kind != "cpu" for pool in pools):
+        refuse_unused(options, "cpu_binding", because="this deployment does not run on CPUs")
 
 
 def check_pools(request: EngineRequest, options: SglangOptions) -> None:
