@@ -145,6 +145,7 @@ from .option_checks import http_url, variable_name
 from .options import (
     NoOptions,
     given_options,
+    named_values,
     option,
     option_flags,
     options,
@@ -423,6 +424,7 @@ __all__ = [
     "kv_shards",
     "merge_pages",
     "metrics_page",
+    "named_values",
     "of_each_process",
     "one_token_words",
     "option",

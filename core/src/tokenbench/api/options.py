@@ -26,6 +26,7 @@ into ``__attrs_post_init__``: a ValueError there is shown as a usage error, exit
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
@@ -199,6 +200,30 @@ def refuse_unused(made: Any, *names: str, because: str) -> None:
     """
     for name in given_options(made, *names):
         raise UsageError(f"{name}: {because}, so nothing would use it", hint="leave it out")
+
+
+def named_values(text: str, where: str) -> dict[str, Any]:
+    """``KEY=VALUE,KEY=VALUE`` by name, of an option that has the options of another plugin:
+    numbers, true, false and null as such, the rest as text.
+
+    Args:
+        where: the option's name, for the error.
+
+    Raises:
+        ValueError: an item is no KEY=VALUE, or a key is given twice.
+    """
+    values: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.strip().partition("=")
+        if not (key and equals):
+            raise ValueError(f"{where}: expected KEY=VALUE, got {item!r}")
+        if key in values:
+            raise ValueError(f"{where}: {key} is given twice")
+        try:
+            values[key] = json.loads(value)
+        except ValueError:
+            values[key] = value
+    return values
 
 
 def given_options(made: Any, *names: str) -> tuple[str, ...]:

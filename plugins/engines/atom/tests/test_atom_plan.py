@@ -10,13 +10,13 @@ from typing import Any
 import attrs
 import pytest
 from atom_cases import DEEPSEEK_R1, GIB, LLAMA_70B, MI355X, engine, process, request
-from tokenbench_engine_atom.engine import captured, grammar
 from tokenbench_engine_atom.options import SPECULATION
 from tokenbench_engine_atom.plugin import AtomOptions, bench_register_engines
 
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
+    FlagGrammar,
     FlagValue,
     LogMessages,
     Pool,
@@ -25,6 +25,7 @@ from tokenbench.api import (
     Topology,
     UsageError,
     Weights,
+    package_json,
 )
 from tokenbench_testing import EngineKit
 
@@ -90,7 +91,11 @@ def test_every_option_has_a_sample() -> None:
 
 def test_atom_takes_every_flag() -> None:
     """Name, type and choices of each flag are those of ATOM's parser."""
-    known = {name: flag for flag in captured()["flags"] for name in flag["names"]}
+    known = {
+        name: flag
+        for flag in package_json("tokenbench_engine_atom")["flags"]
+        for name in flag["names"]
+    }
     seen: set[str] = set()
     for one in _all_processes():
         assert one.argv[3] == "--model" and one.argv[3] in known
@@ -104,7 +109,9 @@ def test_atom_takes_every_flag() -> None:
         *("--scheduler-delay-factor", "--mark-trace", "--online_quant_config", "--hf-overrides"),
         *("--default-chat-template-kwargs", "--request-log"),
     }
-    assert {flag["names"][0] for flag in captured()["flags"]} - seen == unused
+    assert {
+        flag["names"][0] for flag in package_json("tokenbench_engine_atom")["flags"]
+    } - seen == unused
 
 
 def _check(flag: dict[str, Any], value: FlagValue) -> None:
@@ -133,9 +140,12 @@ def test_the_capture_is_what_the_tool_reads(tmp_path: Path) -> None:
         'parser.add_argument("--hf-overrides", type=json.loads)\n'
     )
     found = [module.entry(call) for call in module._calls(source)]
-    known = {flag["names"][0]: flag for flag in captured()["flags"]}
+    known = {flag["names"][0]: flag for flag in package_json("tokenbench_engine_atom")["flags"]}
     assert found == [known[flag["names"][0]] for flag in found] and len(found) == 3
-    assert captured()["version"].startswith("0.1.5") and captured()["date"]
+    assert (
+        package_json("tokenbench_engine_atom")["version"].startswith("0.1.5")
+        and package_json("tokenbench_engine_atom")["date"]
+    )
 
 
 def test_two_ports() -> None:
@@ -148,10 +158,20 @@ def test_two_ports() -> None:
 
 def test_other_spellings_meet() -> None:
     """Short names and negative forms."""
-    assert grammar().canonical("-tp", 8) == ("--tensor-parallel-size", 8)
+    assert FlagGrammar.of_package("tokenbench_engine_atom").canonical("-tp", 8) == (
+        "--tensor-parallel-size",
+        8,
+    )
     off = ("--enable_prefix_caching", False)
-    assert grammar().canonical("--no-enable_prefix_caching", True) == off
-    assert grammar().render(*off) == ("--no-enable_prefix_caching",)
+    assert (
+        FlagGrammar.of_package("tokenbench_engine_atom").canonical(
+            "--no-enable_prefix_caching", True
+        )
+        == off
+    )
+    assert FlagGrammar.of_package("tokenbench_engine_atom").render(*off) == (
+        "--no-enable_prefix_caching",
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 from dynamo_cases import CAPTURED, WIDE, engine, request, xpyd
-from tokenbench_engine_dynamo.grammar import captured, frontend_grammar
+from tokenbench_engine_dynamo.grammar import FRONTEND_FLAGS, PACKAGE, frontend_grammar
 from tokenbench_engine_dynamo.options import DISCOVERY, REQUEST_PLANES, ROUTER_MODES
 from tokenbench_engine_dynamo.plugin import DynamoOptions
 
@@ -20,6 +20,7 @@ from tokenbench.api import (
     ProcessSpec,
     ServingNeeds,
     Topology,
+    package_json,
 )
 
 _MOCKER = {"worker": "mocker"}
@@ -61,7 +62,9 @@ def _known(program: str) -> dict[str, dict[str, Any]]:
         "dynamo.vllm": "flags-worker.json",
         "dynamo.trtllm": "flags-trtllm.json",
     }.get(program)
-    content = json.loads((CAPTURED / name).read_text()) if name else captured()
+    content = (
+        json.loads((CAPTURED / name).read_text()) if name else package_json(PACKAGE, FRONTEND_FLAGS)
+    )
     return {name: flag for flag in content["flags"] for name in flag["names"]}
 
 
@@ -133,7 +136,10 @@ def test_other_spellings_meet() -> None:
 
 def test_the_captures_say_where_they_come_from() -> None:
     """Origin, version and date."""
-    files = [captured(), *(json.loads(f.read_text()) for f in CAPTURED.glob("flags-*.json"))]
+    files = [
+        package_json(PACKAGE, FRONTEND_FLAGS),
+        *(json.loads(f.read_text()) for f in CAPTURED.glob("flags-*.json")),
+    ]
     assert len(files) == 5
     for found in files:
         assert found["version"] == "1.6.1" and found["origin"] and found["date"]

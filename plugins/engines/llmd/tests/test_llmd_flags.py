@@ -7,11 +7,14 @@ from typing import Any
 
 import attrs
 from llmd_cases import REUSE, content, processes, request, xpyd
-from tokenbench_engine_llmd.grammar import EPP, SIDECAR, captured, grammar
+from tokenbench_engine_llmd.grammar import EPP, PACKAGE, SIDECAR, grammar
 from tokenbench_engine_llmd.options import DECIDERS, PICKERS, SCORERS
 from tokenbench_engine_llmd.plugin import LlmdOptions
 
-from tokenbench.api import ProcessSpec
+from tokenbench.api import (
+    ProcessSpec,
+    package_json,
+)
 
 # One or more values of every option, with the options that it needs.
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
@@ -55,7 +58,7 @@ def test_the_programs_take_every_flag() -> None:
             if role != EPP and not role.endswith("-sidecar"):
                 continue
             for name, value in process.flags.items():
-                kind = captured()[program][name]
+                kind = package_json(PACKAGE)[program][name]
                 assert isinstance(value, bool) is (kind == "bool"), name
                 if kind == "int" and "{" not in str(value):
                     int(str(value))
@@ -63,7 +66,7 @@ def test_the_programs_take_every_flag() -> None:
                     assert process.grammar.render(name, value) == (f"{name}=false",)
                 seen[program].add(name)
     assert {program: len(found) for program, found in seen.items()} == {EPP: 10, SIDECAR: 5}, seen
-    assert "nixlv2" in captured()["connectors"]
+    assert "nixlv2" in package_json(PACKAGE)["connectors"]
 
 
 def test_the_picker_has_every_plugin() -> None:
@@ -74,7 +77,7 @@ def test_the_picker_has_every_plugin() -> None:
         names = [one["type"] for one in config["plugins"]]
         assert len(names) == len(set(names))
         for one in config["plugins"]:
-            known = captured()["plugins"][one["type"]]
+            known = package_json(PACKAGE)["plugins"][one["type"]]
             assert known["stability"] == "beta" and not known["deprecated"], one
             assert set(one.get("parameters", {})) <= set(known["parameters"]), one
         for profile in config["schedulingProfiles"]:
@@ -92,6 +95,6 @@ def test_other_spellings_meet() -> None:
 
 def test_the_source_says_where_it_comes_from() -> None:
     """Tag, commit and date."""
-    found = captured()
+    found = package_json(PACKAGE)
     assert found["tag"] == "v0.10.0" and len(found["commit"]) == 40
     assert found["origin"] and found["date"] and found["committed"] == "2026-08-17"

@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
-from tokenbench_engine_transformers.grammar import captured, grammar
 from tokenbench_engine_transformers.options import DTYPES, LOG_LEVELS, QUANTIZATION, REASONING
 from tokenbench_engine_transformers.plugin import TransformersOptions
 from transformers_cases import BATCHING, REUSE, process, request
 
-from tokenbench.api import ProcessSpec
+from tokenbench.api import (
+    FlagGrammar,
+    ProcessSpec,
+    package_json,
+)
 
+_PACKAGE = "tokenbench_engine_transformers"
+_CAPTURED = package_json(_PACKAGE)
 # One or more values of every option, with the options that it needs.
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "python": ({"python": "/opt/transformers/bin/python"},),
@@ -20,7 +25,7 @@ _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "device": ({"device": "cuda:0"},),
     "dtype": tuple({"dtype": one} for one in DTYPES),
     "quantization": tuple({"quantization": one} for one in QUANTIZATION),
-    "attention": tuple({"attention": one} for one in captured()["attention"]),
+    "attention": tuple({"attention": one} for one in _CAPTURED["attention"]),
     "compile": ({"compile": True},),
     "trust_remote_code": ({"trust_remote_code": True},),
     "continuous_batching": (BATCHING,),
@@ -61,7 +66,7 @@ def test_every_option_has_a_sample() -> None:
 
 def test_transformers_takes_every_flag() -> None:
     """Name, type and choices are the parser's; and the plugin knows every option that matters."""
-    known = {name: flag for flag in captured()["flags"] for name in flag["names"]}
+    known = {name: flag for flag in _CAPTURED["flags"] for name in flag["names"]}
     seen: set[str] = set()
     for one in _all_processes():
         for name, value in one.flags.items():
@@ -85,17 +90,19 @@ def _check(flag: dict[str, Any], value: object) -> None:
 
 def test_choices_are_those_that_the_server_checks() -> None:
     """Its parser takes any text for them."""
-    assert list(QUANTIZATION) == captured()["quantization"]
-    assert "sdpa" in captured()["attention"]
+    assert list(QUANTIZATION) == _CAPTURED["quantization"]
+    assert "sdpa" in _CAPTURED["attention"]
 
 
 def test_negative_forms() -> None:
     """A suite's spelling of a flag meets the plugin's."""
-    assert grammar().canonical("--no-compile", True) == ("--compile", False)
-    assert grammar().render("--cb-use-cuda-graph", False) == ("--no-cb-use-cuda-graph",)
+    assert FlagGrammar.of_package(_PACKAGE).canonical("--no-compile", True) == ("--compile", False)
+    assert FlagGrammar.of_package(_PACKAGE).render("--cb-use-cuda-graph", False) == (
+        "--no-cb-use-cuda-graph",
+    )
 
 
 def test_the_capture_says_where_it_comes_from() -> None:
     """Origin, version and date."""
-    found = captured()
+    found = _CAPTURED
     assert found["version"] == "5.23.0" and found["origin"] and found["date"]

@@ -9,13 +9,22 @@ from typing import Any
 
 import attrs
 import pytest
-from tokenbench_engine_trtllm.grammar import grammar, surface
 from tokenbench_engine_trtllm.options import CONNECTORS, KV_DTYPES, MOE_BACKENDS, SPECULATION
 from tokenbench_engine_trtllm.plugin import TrtllmOptions
 from trtllm_cases import LLAMA_70B, draft_weights, engine, request, xpyd
 
-from tokenbench.api import FlagValue, Parsers, ProcessSpec, ServingNeeds, Topology
+from tokenbench.api import (
+    FlagGrammar,
+    FlagValue,
+    Parsers,
+    ProcessSpec,
+    ServingNeeds,
+    Topology,
+    package_json,
+)
 
+_PACKAGE = "tokenbench_engine_trtllm"
+_SURFACE = package_json(_PACKAGE, "surface.json")
 _MTP = {"speculation": "mtp", "speculative_tokens": 3}
 # One or more values of every option, with the options that it needs.
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
@@ -107,7 +116,7 @@ def test_trtllm_takes_every_flag() -> None:
     seen: set[str] = set()
     for one in _all_processes():
         program = one.argv[3]
-        known = {name: flag for flag in surface()[program] for name in flag["names"]}
+        known = {name: flag for flag in _SURFACE[program] for name in flag["names"]}
         for name, value in one.flags.items():
             assert name == known[name]["names"][0], f"{name} is not the canonical name"
             _check(known[name], value, name)
@@ -128,7 +137,7 @@ def test_trtllm_takes_every_key_of_its_files() -> None:
                 continue
             kind = "llm_args" if one.argv[3] == "serve" else "disagg_file"
             for path, value in _leaves(file.content):
-                entry = surface()[kind].get(path)
+                entry = _SURFACE[kind].get(path)
                 assert entry is not None or _is_null_section(path, value, kind), path
                 if entry is not None:
                     _check({"kind": "value", **entry}, value, path)
@@ -139,7 +148,7 @@ def test_trtllm_takes_every_key_of_its_files() -> None:
 
 def _is_null_section(path: str, value: Any, kind: str) -> bool:
     """`cuda_graph_config: null` switches the section off (llm_args.py: an Optional)."""
-    return value is None and any(key.startswith(f"{path}.") for key in surface()[kind])
+    return value is None and any(key.startswith(f"{path}.") for key in _SURFACE[kind])
 
 
 def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -176,7 +185,7 @@ def test_a_setting_stands_in_one_place() -> None:
 
 
 def _names(flag: str) -> set[str]:
-    (found,) = (entry for entry in surface()["serve"] if flag in entry["names"])
+    (found,) = (entry for entry in _SURFACE["serve"] if flag in entry["names"])
     return {name.lstrip("-").replace("-", "_") for name in found["names"]}
 
 
@@ -192,10 +201,13 @@ def test_other_spellings_meet(
     written: tuple[str, FlagValue], canonical: tuple[str, FlagValue]
 ) -> None:
     """A suite's spelling of a flag replaces the plugin's."""
-    assert grammar("serve").canonical(*written) == canonical
+    assert (
+        FlagGrammar.of_package(_PACKAGE, "surface.json", key="serve").canonical(*written)
+        == canonical
+    )
 
 
 def test_the_surface_says_where_it_comes_from() -> None:
     """Origin, version and date."""
-    found = surface()
+    found = _SURFACE
     assert found["version"].startswith("1.3.0") and found["origin"] and found["date"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given_options, option, options
+from tokenbench.api import check_drafts, option, options
 
 SPECULATION = ("none", "eagle3", "mtp")
 # Limit of 0.1.5 (config.py).
@@ -27,77 +27,103 @@ class AtomOptions:
         minimum=1,
         unit="tokens",
         help="longest prompt and answer of a request; default: what the workloads need",
+        flag="--max-model-len",
     )
     max_num_seqs: int | None = option(
         default=None,
         minimum=1,
         help="requests in one batch, of each data-parallel rank; default: the largest concurrency "
         "of the plan",
+        flag="--max-num-seqs",
     )
     max_num_batched_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one batch"
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="tokens in one batch",
+        flag="--max-num-batched-tokens",
     )
     gpu_memory_utilization: float | None = option(
         default=None,
         minimum=0.01,
         maximum=1,
         help="share of each accelerator's memory that ATOM may use",
+        flag="--gpu-memory-utilization",
     )
     block_size: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one block of the KV cache"
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="tokens in one block of the KV cache",
+        flag="--block-size",
     )
     kv_cache_dtype: str | None = option(
-        default=None, choices=("bf16", "fp8"), help="data type of the KV cache"
+        default=None,
+        choices=("bf16", "fp8"),
+        help="data type of the KV cache",
+        flag="--kv_cache_dtype",
     )
     chunked_prefill: bool | None = option(
-        default=None, help="compute long prompts in several batches"
+        default=None,
+        help="compute long prompts in several batches",
+        flag="--enable_chunked_prefill",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model"
+        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
     )
     dummy_weights: bool = option(
-        default=False, help="leave the weights uninitialised, for tests of speed"
+        default=False,
+        help="leave the weights uninitialised, for tests of speed",
+        flag="--load_dummy",
     )
 
     speculation: str = option(
         default="none", choices=SPECULATION, help="method that drafts tokens ahead"
     )
     speculative_tokens: int | None = option(
-        default=None, minimum=1, maximum=MOST_DRAFTS, unit="tokens", help="tokens in one draft"
+        default=None,
+        minimum=1,
+        maximum=MOST_DRAFTS,
+        unit="tokens",
+        help="tokens in one draft",
+        flag="--num-speculative-tokens",
+        needs="speculation",
     )
     speculative_model: str | None = option(
         default=None,
         help="eagle3: what drafts: a name among the model's extra weights, a folder or a hub name; "
         "default: the only one that the model has for the method",
+        needs="speculation=eagle3",
     )
 
     all2all_backend: str | None = option(
         default=None,
         choices=("high-throughput", "low-latency"),
         help="kernels that send tokens to experts on other ranks (MORI)",
+        flag="--all2all-backend",
     )
     two_batch_overlap: str | None = option(
         default=None,
         choices=("prefill", "all"),
         help="compute one half of a batch while the other is sent",
+        flag="--enable-tbo",
     )
     enforce_eager: bool = option(
-        default=False, help="capture no graphs: starts faster, runs slower"
+        default=False, help="capture no graphs: starts faster, runs slower", flag="--enforce-eager"
     )
     compile_level: int | None = option(
-        default=None, minimum=0, maximum=3, help="level of compilation: 0 starts fastest"
+        default=None,
+        minimum=0,
+        maximum=3,
+        help="level of compilation: 0 starts fastest",
+        flag="--level",
     )
     cudagraph_capture_sizes: tuple[int, ...] = option(
-        default=(), minimum=1, help="batch sizes to capture graphs for; default: ATOM's own list"
+        default=(),
+        minimum=1,
+        help="batch sizes to capture graphs for; default: ATOM's own list",
+        needs="enforce_eager=false",
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.enforce_eager and self.cudagraph_capture_sizes:
-            raise ValueError("cudagraph_capture_sizes needs enforce_eager=false")
-        if self.speculation == "none":
-            for name in given_options(self, "speculative_tokens", "speculative_model"):
-                raise ValueError(f"{name} needs speculation=METHOD")
-        elif self.speculative_tokens is None:
-            raise ValueError(f"speculation={self.speculation} needs speculative_tokens=N")
-        if self.speculation == "mtp" and self.speculative_model is not None:
-            raise ValueError("speculative_model: ATOM takes MTP heads from the model's own weights")
+        check_drafts(self)

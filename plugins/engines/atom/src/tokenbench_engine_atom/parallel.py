@@ -13,9 +13,10 @@ from tokenbench.api import (
     Sku,
     Topology,
     UsageError,
+    check_attention_dp,
     check_experts,
     check_heads,
-    is_dense,
+    hosts_needed,
 )
 
 # config.py: `assert 1 <= self.tensor_parallel_size <= 8`.
@@ -29,13 +30,13 @@ def check_topology(topology: Topology, shape: Architecture, model: str, chip: Sk
         UsageError: it cannot.
     """
     tp, dp, ep, attention_dp = topology.tp, topology.dp, topology.ep, topology.attention_dp
-    here = None if chip is None else chip.accelerators_per_host
-    if here is not None and chip is not None and tp * dp > here:
-        raise UsageError(
-            f"{tp * dp} accelerators are needed, a host with {chip.name} has {here}: ATOM starts "
-            "all ranks of a server on one host",
-            hint=f"use at most {here} accelerators",
-        )
+    hosts_needed(
+        tp * dp,
+        chip,
+        most=1,
+        why="ATOM starts all ranks of a server on one host",
+        hint="use at most {here} accelerators",
+    )
     if tp > _MOST_TP:
         raise UsageError(
             f"tp={tp}: ATOM splits a model over at most {_MOST_TP} ranks",
@@ -47,19 +48,10 @@ def check_topology(topology: Topology, shape: Architecture, model: str, chip: Sk
             f"(tp x dp = {tp * dp}), or is off",
             hint=f"use attention_dp={tp * dp}, or leave it out",
         )
-    if attention_dp > 1 and is_dense(shape):
-        raise UsageError(
-            f"attention_dp={attention_dp}: {model} has no experts that the ranks could share",
-            hint=f"for independent ranks use dp={attention_dp}",
-        )
+    check_attention_dp(shape, model, attention_dp=attention_dp)
     if ep > 1:
-        check_experts(shape, model, ep=ep)
         width = tp * dp if attention_dp > 1 else tp
-        if ep != width:
-            raise UsageError(
-                f"ep={ep}: ATOM spreads experts over the {width} accelerators that share them, or "
-                "over none",
-                hint=f"use ep={width}, or leave ep out; attention_dp={tp * dp} makes all share",
-            )
+        says = f"ATOM spreads experts over the {width} accelerators that share them"
+        check_experts(shape, model, ep=ep, all_of=width, says=says)
     if attention_dp == 1:
         check_heads(shape, model, tp=tp)

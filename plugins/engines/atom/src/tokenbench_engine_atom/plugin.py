@@ -40,6 +40,18 @@ _LACKS = {
 }
 
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("hf",),
+    axes=("tp", "dp", "ep", "attention_dp"),
+    hardware=("amd",),
+    needs_accelerators=True,
+    precisions=("bf16", "fp8", "mxfp4", "int8", "int4"),
+    speculation=SPECULATION[1:],
+    prefix_caching_off=True,
+    lacks=FrozenMap(_LACKS),
+)
+
+
 def _make(options: AtomOptions, context: PluginContext) -> Engine:
     from .engine import Atom
 
@@ -55,15 +67,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="AMD's ATOM on AMD GPUs",
             options=AtomOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("hf",),
-                axes=("tp", "dp", "ep", "attention_dp"),
-                hardware=("amd",),
-                needs_accelerators=True,
-                precisions=("bf16", "fp8", "mxfp4", "int8", "int4"),
-                speculation=SPECULATION[1:],
-                prefix_caching_off=True,
-                lacks=FrozenMap(_LACKS),
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

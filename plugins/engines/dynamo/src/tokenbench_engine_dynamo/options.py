@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tokenbench.api import given_options, http_url, option, options
+from tokenbench.api import http_url, named_values, option, options
 
 DISCOVERY = ("file", "etcd")
 REQUEST_PLANES = ("tcp", "nats")
 # Those of `dynamo.frontend --router-mode` that choose a worker without further settings.
 ROUTER_MODES = ("kv", "round-robin", "random", "power-of-two", "least-loaded")
 MOCKER = "mocker"
+
+
+def _nats(url: str) -> None:
+    if not url.startswith("nats://"):
+        raise ValueError(f"expected nats://HOST:PORT, got {url!r}")
+    http_url("http" + url.removeprefix("nats"))
 
 
 @options
@@ -51,60 +56,45 @@ class DynamoOptions:
         help="where processes find each other: file, in a folder that all of them see; etcd, a "
         "server that is started with them",
     )
-    etcd: str = option(default="etcd", identity=False, help="program of etcd, for discovery=etcd")
+    etcd: str = option(
+        default="etcd",
+        identity=False,
+        help="program of etcd, for discovery=etcd",
+        needs="discovery=etcd",
+    )
     request_plane: str = option(
         default="tcp", choices=REQUEST_PLANES, help="how requests get from the frontend to workers"
     )
     nats_url: str | None = option(
-        default=None, identity=False, help="a NATS server that runs already, nats://HOST:PORT"
+        default=None,
+        identity=False,
+        help="a NATS server that runs already, nats://HOST:PORT",
+        needs="request_plane=nats",
+        check=_nats,
     )
 
     speedup: float | None = option(
         default=None,
         minimum=0,
         help="mocker: how much faster than its simulated times it answers; 0: at once",
+        needs="worker=mocker",
     )
     startup_s: float | None = option(
-        default=None, minimum=0, unit="s", help="mocker: simulated time of the start"
+        default=None,
+        minimum=0,
+        unit="s",
+        help="mocker: simulated time of the start",
+        needs="worker=mocker",
     )
 
     def __attrs_post_init__(self) -> None:
-        if (self.request_plane == "nats") != (self.nats_url is not None):
-            raise ValueError("request_plane=nats and nats_url=nats://HOST:PORT belong together")
-        if self.nats_url is not None:
-            if not self.nats_url.startswith("nats://"):
-                raise ValueError(f"nats_url: expected nats://HOST:PORT, got {self.nats_url!r}")
-            http_url("http" + self.nats_url.removeprefix("nats"))
-        if self.worker != MOCKER:
-            for name in given_options(self, "speedup", "startup_s"):
-                raise ValueError(f"{name} is an option of worker=mocker")
-        elif self.worker_options:
+        if self.request_plane == "nats" and self.nats_url is None:
+            raise ValueError("request_plane=nats needs nats_url=nats://HOST:PORT")
+        if self.worker == MOCKER and self.worker_options:
             raise ValueError("worker_options: the mocker has no options of an engine")
-        if self.discovery != "etcd":
-            for name in given_options(self, "etcd"):
-                raise ValueError(f"{name} needs discovery=etcd")
         if "block_size" in self.worker_values() and self.block_size is not None:
             raise ValueError("block_size: worker_options has one, too")
 
     def worker_values(self) -> dict[str, Any]:
-        """`worker_options` by name: numbers, true, false and null as such, the rest as text.
-
-        Raises:
-            ValueError: an item is no KEY=VALUE.
-        """
-        values: dict[str, Any] = {}
-        for item in filter(None, self.worker_options.split(",")):
-            key, equals, text = item.strip().partition("=")
-            if not (key and equals):
-                raise ValueError(f"worker_options: expected KEY=VALUE, got {item!r}")
-            if key in values:
-                raise ValueError(f"worker_options: {key} is given twice")
-            values[key] = _value(text)
-        return values
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        """`worker_options` by name."""
+        return named_values(self.worker_options, "worker_options")

@@ -17,6 +17,16 @@ from tokenbench.api import (
 
 from .options import DynamoOptions
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("hf",),
+    axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
+    roles=(SERVER, PREFILL, DECODE),
+    hardware=("nvidia", "amd", "cpu"),
+    counters=True,
+    prefix_caching_off=True,
+    wide_ep=True,
+)
+
 
 def _make(options: DynamoOptions, context: PluginContext) -> Engine:
     from .engine import Dynamo
@@ -33,14 +43,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="NVIDIA Dynamo: its frontend and router before workers of other engines",
             options=DynamoOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("hf",),
-                axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
-                roles=(SERVER, PREFILL, DECODE),
-                hardware=("nvidia", "amd", "cpu"),
-                counters=True,
-                prefix_caching_off=True,
-                wide_ep=True,
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

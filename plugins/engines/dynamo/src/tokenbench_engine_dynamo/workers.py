@@ -26,7 +26,7 @@ from tokenbench.api import (
 )
 
 from . import runtime
-from .grammar import mocker_grammar
+from .grammar import MOCKER_GRAMMAR
 from .options import MOCKER, DynamoOptions
 
 BOOTSTRAP, EVENTS = "bootstrap", "events"
@@ -260,8 +260,8 @@ class Workers:
         return ProcessSpec(
             role=pool.key,
             argv=(self._python, "-m", "dynamo.mocker"),
-            flags=FrozenMap({name: value for name, value in flags.items() if value is not None}),
-            grammar=mocker_grammar(),
+            flags=FrozenMap(flags),
+            grammar=MOCKER_GRAMMAR,
             ports=(BOOTSTRAP,) if prefill else (),
             replicas=pool.replicas,
         )

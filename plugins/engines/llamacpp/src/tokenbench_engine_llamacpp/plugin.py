@@ -55,6 +55,15 @@ class LlamaCppOptions:
     )
 
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("gguf",),
+    hardware=("cpu",),
+    counters=True,
+    reset_cache=True,
+    prefix_caching_off=True,
+)
+
+
 def _make(options: LlamaCppOptions, context: PluginContext) -> Engine:
     from .engine import LlamaCpp
 
@@ -70,12 +79,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="llama.cpp's server (PyPI package xllamacpp), on CPU",
             options=LlamaCppOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("gguf",),
-                hardware=("cpu",),
-                counters=True,
-                reset_cache=True,
-                prefix_caching_off=True,
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

@@ -30,6 +30,7 @@ from tokenbench.api import (
     Reply,
     ServerClient,
     UsageError,
+    server_url,
 )
 
 from .gateway import GATEWAY, gateway
@@ -74,11 +75,7 @@ class Llmd(Engine):
                 gateway(self._options),
             ),
             endpoints=(
-                EndpointSpec(
-                    role=GATEWAY,
-                    url=f"http://{{{GATEWAY}.0.host}}:{{{GATEWAY}.0.port:http}}",
-                    metrics_path=None,
-                ),
+                EndpointSpec(role=GATEWAY, url=server_url(f"{GATEWAY}.0"), metrics_path=None),
                 *(endpoint for pool in pools for endpoint in _endpoints(pool)),
             ),
             start_timeout_s=self._options.start_timeout_s,
@@ -198,12 +195,9 @@ def _endpoints(pool: Pool) -> Sequence[EndpointSpec]:
     which pass on what is not theirs.
     """
     if pool.role != DECODE:
-        return [EndpointSpec(role=pool.key, url="http://{host}:{port:http}")]
+        return [EndpointSpec(role=pool.key, url=server_url())]
     places = (f"{sidecar_of(pool)}.{index}" for index in range(pool.replicas))
-    return [
-        EndpointSpec(role=pool.key, url=f"http://{{{place}.host}}:{{{place}.port:http}}")
-        for place in places
-    ]
+    return [EndpointSpec(role=pool.key, url=server_url(place)) for place in places]
 
 
 def _server(process: ProcessSpec, pool: Pool, request: EngineRequest) -> ProcessSpec:

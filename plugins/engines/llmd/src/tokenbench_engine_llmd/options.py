@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tokenbench.api import option, options
+from tokenbench.api import (
+    named_values,
+    option,
+    options,
+)
 
 DECIDERS = {"always": "always-disagg-pd-decider", "prefix": "prefix-based-pd-decider"}
 # Plugins of the endpoint picker that need no other plugin and no further settings.
@@ -67,28 +70,12 @@ class LlmdOptions:
         minimum=1,
         unit="tokens",
         help="decider=prefix: how many tokens are enough; default: 16, as in llm-d's own sample",
+        needs="decider=prefix",
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.non_cached_tokens is not None and self.decider != "prefix":
-            raise ValueError("non_cached_tokens needs decider=prefix")
         self.worker_values()
 
     def worker_values(self) -> dict[str, Any]:
-        """`worker_options` by name: numbers, true, false and null as such, the rest as text.
-
-        Raises:
-            ValueError: an item is no KEY=VALUE.
-        """
-        values: dict[str, Any] = {}
-        for item in filter(None, self.worker_options.split(",")):
-            key, equals, text = item.strip().partition("=")
-            if not (key and equals):
-                raise ValueError(f"worker_options: expected KEY=VALUE, got {item!r}")
-            if key in values:
-                raise ValueError(f"worker_options: {key} is given twice")
-            try:
-                values[key] = json.loads(text)
-            except ValueError:
-                values[key] = text
-        return values
+        """`worker_options` by name."""
+        return named_values(self.worker_options, "worker_options")

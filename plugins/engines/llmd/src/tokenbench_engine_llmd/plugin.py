@@ -31,6 +31,22 @@ _LACKS = FrozenMap(
 )
 
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("hf",),
+    axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
+    roles=(SERVER, PREFILL, DECODE),
+    hardware=("nvidia", "amd", "cpu"),
+    counters=True,
+    reset_cache=True,
+    precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),
+    speculation=("ngram", "draft", "eagle", "eagle3", "mtp"),
+    kv_transfer=("nixl",),
+    prefix_caching_off=True,
+    tool_calls=True,
+    lacks=_LACKS,
+)
+
+
 def _make(options: LlmdOptions, context: PluginContext) -> Engine:
     from .engine import Llmd
 
@@ -46,19 +62,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="llm-d without Kubernetes: its endpoint picker before vLLM's servers; unproven",
             options=LlmdOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("hf",),
-                axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
-                roles=(SERVER, PREFILL, DECODE),
-                hardware=("nvidia", "amd", "cpu"),
-                counters=True,
-                reset_cache=True,
-                precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),
-                speculation=("ngram", "draft", "eagle", "eagle3", "mtp"),
-                kv_transfer=("nixl",),
-                prefix_caching_off=True,
-                tool_calls=True,
-                lacks=_LACKS,
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

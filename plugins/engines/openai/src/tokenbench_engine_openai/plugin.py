@@ -14,6 +14,13 @@ from tokenbench.api import (
 
 from .options import OpenAIOptions
 
+CAPABILITIES = EngineCapabilities(
+    starts_server=False,
+    counters=True,
+    reset_cache=True,
+    axes=("tp", "pp", "ep", "dp", "attention_dp", "dcp", "pcp"),
+)
+
 
 def _make(options: OpenAIOptions, context: PluginContext) -> Engine:
     from .engine import OpenAIServer
@@ -30,11 +37,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="a running server with the OpenAI protocol",
             options=OpenAIOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                starts_server=False,
-                counters=True,
-                reset_cache=True,
-                axes=("tp", "pp", "ep", "dp", "attention_dp", "dcp", "pcp"),
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

@@ -23,6 +23,32 @@ from .options import OFFLOAD, SPECULATION, TRANSFER, SglangOptions
 _HEALTH_S = 25.0
 
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("hf",),
+    roles=(SERVER, PREFILL, DECODE),
+    axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp"),
+    hardware=("nvidia", "amd", "cpu"),
+    counters=True,
+    reset_cache=True,
+    control_timeout_s=_HEALTH_S,
+    # --quantization of 0.5.23; what a checkpoint's configuration names, it reads.
+    precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int8", "int4"),
+    speculation=SPECULATION[1:],
+    kv_transfer=TRANSFER,
+    kv_offload=OFFLOAD[1:],
+    prefix_caching_off=True,
+    tool_calls=True,
+    wide_ep=True,
+    lacks=FrozenMap(
+        {
+            "pcp": "SGLang's prefill context parallelism (--enable-prefill-cp) divides "
+            "the tp ranks and needs a strategy for each model; it is not planned "
+            "(0.5.23, arg_groups/parallel_hook.py, 2026-12-01)"
+        }
+    ),
+)
+
+
 def _make(options: SglangOptions, context: PluginContext) -> Engine:
     from .engine import Sglang
 
@@ -38,29 +64,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="SGLang's server on NVIDIA and AMD GPUs and CPUs",
             options=SglangOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("hf",),
-                roles=(SERVER, PREFILL, DECODE),
-                axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp"),
-                hardware=("nvidia", "amd", "cpu"),
-                counters=True,
-                reset_cache=True,
-                control_timeout_s=_HEALTH_S,
-                # --quantization of 0.5.23; what a checkpoint's configuration names, it reads.
-                precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int8", "int4"),
-                speculation=SPECULATION[1:],
-                kv_transfer=TRANSFER,
-                kv_offload=OFFLOAD[1:],
-                prefix_caching_off=True,
-                tool_calls=True,
-                wide_ep=True,
-                lacks=FrozenMap(
-                    {
-                        "pcp": "SGLang's prefill context parallelism (--enable-prefill-cp) divides "
-                        "the tp ranks and needs a strategy for each model; it is not planned "
-                        "(0.5.23, arg_groups/parallel_hook.py, 2026-12-01)"
-                    }
-                ),
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

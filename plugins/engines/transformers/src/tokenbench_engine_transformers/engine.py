@@ -5,35 +5,35 @@ CPU, read and run 2026-12-01.
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tokenbench.api import (
     CHAT,
     COMPLETIONS,
     Dialect,
-    EndpointSpec,
-    Engine,
     EngineRequest,
+    FlagGrammar,
     FlagValue,
     FrozenMap,
     LaunchPlan,
     LogMessages,
     ProcessSpec,
     ServerClient,
+    ServerEngine,
     UsageError,
     Weights,
     check_memory,
+    check_one_server,
     check_stages,
-    installed_version,
+    hosts_needed,
+    option_flags,
+    refuse_unused,
+    required_context,
 )
 
-from .grammar import grammar
+from .options import TransformersOptions
 
-if TYPE_CHECKING:
-    from .options import TransformersOptions
-
+_PACKAGE = "tokenbench_engine_transformers"
 _CPU = "cpu"
 # ContinuousBatchingConfig.page_size (generation/configuration_utils.py).
 _BLOCK = 256
@@ -43,89 +43,51 @@ _LEAST_CONTEXT = 512
 _NO_END = '{"eos_token_id": -1}'
 
 
-class Transformers(Engine):
+class Transformers(ServerEngine[TransformersOptions]):
     """One server with one model."""
 
-    messages = LogMessages("tokenbench_engine_transformers")
-
-    def __init__(self, options: TransformersOptions) -> None:
-        self._options = options
+    name = distribution = "transformers"
+    metrics_path = None
+    messages = LogMessages(_PACKAGE)
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """One process. The server loads its model before it listens, and takes no other one."""
-        _check(request, self._options)
+        _check(request, self.options)
         (pool,) = request.layout.pools
         on_cpu = request.hardware.kind == _CPU
-        flags = {
-            "--host": "{host}",
-            "--port": "{port:http}",
-            **self._model_flags(on_cpu=on_cpu),
-            **self._batching_flags(request, on_cpu=on_cpu),
-        }
         server = ProcessSpec(
             role=pool.key,
             argv=(
-                *(self._python, "-m", "transformers.cli.transformers", "serve"),
+                *(self.python, "-m", "transformers.cli.transformers", "serve"),
                 f"{{weights}}{_revision(request.weights)}",
             ),
-            flags=FrozenMap({name: value for name, value in flags.items() if value is not None}),
-            grammar=grammar(),
+            flags=FrozenMap(
+                {
+                    "--host": "{host}",
+                    "--port": "{port:http}",
+                    **self._flags(request, on_cpu=on_cpu),
+                }
+            ),
+            grammar=FlagGrammar.of_package(_PACKAGE),
             environment=FrozenMap(self._environment(request, on_cpu=on_cpu)),
             accelerators=0 if on_cpu else pool.topology.accelerators,
             ready="http://{host}:{port:http}/health",
         )
         return LaunchPlan(
             processes=(server,),
-            endpoints=(
-                EndpointSpec(
-                    role=pool.key,
-                    url=f"http://{{{pool.key}.0.host}}:{{{pool.key}.0.port:http}}",
-                    metrics_path=None,
-                ),
-            ),
-            start_timeout_s=self._options.start_timeout_s,
+            endpoints=self.endpoints(request.layout),
+            start_timeout_s=self.options.start_timeout_s,
             served_name=_served_name(request.weights),
             speculation="none",
         )
 
-    @property
-    def _python(self) -> str:
-        """The interpreter, wherever the process will run; symbolic links of an environment stay."""
-        named = self._options.python
-        if named is None:
-            return sys.executable
-        return str(Path(named).expanduser().absolute()) if "/" in named else named
-
-    def _model_flags(self, *, on_cpu: bool) -> dict[str, FlagValue]:
-        options = self._options
-        return {
-            "--device": options.device or (_CPU if on_cpu else "auto"),
-            "--dtype": options.dtype,
-            "--quantization": options.quantization,
-            "--attn-implementation": options.attention,
-            "--compile": True if options.compile else None,
-            "--trust-remote-code": True if options.trust_remote_code else None,
-            "--reasoning": options.reasoning,
-            "--chat-template-kwargs": options.chat_template_kwargs,
-            "--default-seed": options.default_seed,
-            "--log-level": options.log_level,
-        }
-
-    def _batching_flags(self, request: EngineRequest, *, on_cpu: bool) -> dict[str, FlagValue]:
-        options = self._options
-        if not options.continuous_batching:
-            return {}
-        blocks = options.kv_cache_blocks
-        if blocks is None and on_cpu and options.kv_cache_memory_share is None:
-            blocks = _blocks(request, options.block_size or _BLOCK)
-        return {
-            "--continuous-batching": True,
-            "--cb-block-size": options.block_size,
-            "--cb-num-blocks": blocks,
-            "--cb-max-batch-tokens": options.max_num_batched_tokens,
-            "--cb-max-memory-percent": options.kv_cache_memory_share,
-            "--cb-use-cuda-graph": options.cuda_graphs,
-        }
+    def _flags(self, request: EngineRequest, *, on_cpu: bool) -> dict[str, FlagValue]:
+        options = self.options
+        flags = {"--device": _CPU if on_cpu else "auto", **option_flags(options)}
+        asked = options.kv_cache_blocks or options.kv_cache_memory_share
+        if options.continuous_batching and on_cpu and asked is None:
+            flags["--cb-num-blocks"] = _blocks(request, options.block_size or _BLOCK)
+        return flags
 
     def _environment(self, request: EngineRequest, *, on_cpu: bool) -> dict[str, str]:
         found = {
@@ -135,10 +97,10 @@ class Transformers(Engine):
             # A file of the current folder replaces no module.
             "PYTHONSAFEPATH": "1",
         }
-        if request.weights is not None and not _on_hub(request.weights):
+        if request.weights is not None and not request.weights.on_hub:
             found["HF_HUB_OFFLINE"] = "1"
-        if on_cpu and self._options.cpu_threads is not None:
-            found["OMP_NUM_THREADS"] = str(self._options.cpu_threads)
+        if on_cpu and self.options.cpu_threads is not None:
+            found["OMP_NUM_THREADS"] = str(self.options.cpu_threads)
         return found
 
     def dialect(self, request: EngineRequest) -> Dialect:
@@ -149,22 +111,14 @@ class Transformers(Engine):
             exact_body=FrozenMap({"generation_config": _NO_END}),
         )
 
-    def planned_version(self) -> str | None:
-        """The version of transformers in the interpreter's environment."""
-        version = installed_version(self._python, "transformers")
-        return None if version is None else f"transformers {version}"
-
     def version(self, server: ServerClient) -> str | None:
         """The same: the server reports none."""
         return self.planned_version()
 
 
 def _check(request: EngineRequest, options: TransformersOptions) -> None:
-    if sum(pool.replicas for pool in request.layout.pools) > 1:
-        raise UsageError(
-            "several replicas of transformers need a router in front of them",
-            hint="use one replica; with continuous_batching=true it serves requests together",
-        )
+    hint = "use one replica; with continuous_batching=true it serves requests together"
+    check_one_server(request.layout, "transformers", hint=hint)
     pp = request.layout.pools[0].topology.pp
     if pp > 1 and request.hardware.kind == _CPU:
         raise UsageError(
@@ -172,14 +126,8 @@ def _check(request: EngineRequest, options: TransformersOptions) -> None:
             hint="leave pp out",
         )
     _check_devices(request, options, pp)
-    needs, limit = request.needs, request.architecture.context_tokens
-    if needs.context_tokens is not None and limit is not None and needs.context_tokens > limit:
-        raise UsageError(
-            f"a context of {needs.context_tokens} tokens is required, {request.model} supports "
-            f"{limit}",
-            hint="use shorter prompts or outputs",
-        )
-    if options.continuous_batching and not needs.prefix_caching:
+    required_context(request)
+    if options.continuous_batching and not request.needs.prefix_caching:
         raise UsageError(
             "continuous_batching: it shares blocks of equal prompts, and `transformers serve` "
             "5.23.0 has no flag that switches this off",
@@ -205,17 +153,9 @@ def _check_devices(request: EngineRequest, options: TransformersOptions, pp: int
             f"device={device}: pp={pp} spreads layers over all accelerators",
             hint="leave out device or pp",
         )
-    if options.cpu_threads is not None and kind != _CPU:
-        raise UsageError(
-            "cpu_threads: this deployment does not run on CPUs, so nothing would use it",
-            hint="leave it out",
-        )
-    here = None if chip is None else chip.accelerators_per_host
-    if here is not None and pp > here:
-        raise UsageError(
-            f"pp={pp}: it is one process, and a host with {request.hardware.sku} has {here}",
-            hint=f"use pp={here} or less",
-        )
+    if kind != _CPU:
+        refuse_unused(options, "cpu_threads", because="this deployment does not run on CPUs")
+    hosts_needed(pp, chip, most=1, why="it is one process", hint="use pp={here} or less")
     check_stages(request.architecture, request.model, pp=pp)
     if options.quantization is None:
         check_memory(
@@ -246,13 +186,8 @@ def _served_name(weights: Weights | None) -> str | None:
 
 
 def _revision(weights: Weights | None) -> str:
-    if weights is None or weights.revision is None or not _on_hub(weights):
-        return ""
-    return f"@{weights.revision}"
-
-
-def _on_hub(weights: Weights) -> bool:
-    return weights.source.startswith("hub:")
+    revision = None if weights is None else weights.hub_revision
+    return "" if revision is None else f"@{revision}"
 
 
 def _blocks(request: EngineRequest, size: int) -> int | None:

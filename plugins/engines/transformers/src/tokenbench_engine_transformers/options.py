@@ -11,17 +11,19 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 QUANTIZATION = ("bnb-4bit", "bnb-8bit")
 REASONING = ("auto", "on", "off")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-_BATCHING = (
-    "block_size",
-    "kv_cache_blocks",
-    "max_num_batched_tokens",
-    "kv_cache_memory_share",
-    "cuda_graphs",
-)
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(name)  # NaN and Infinity are not JSON.
+
+
+def _json_object(text: str) -> None:
+    try:
+        found = json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object, got {text!r}")
 
 
 @options
@@ -44,88 +46,104 @@ class TransformersOptions:
         default=None,
         help="cpu, cuda:0, auto (layers are spread over all visible accelerators); default: cpu on "
         "the host's CPU, otherwise auto",
+        flag="--device",
     )
     dtype: str | None = option(
         default=None,
         choices=DTYPES,
         help="data type of weights and activations; default: auto, that of the weights",
+        flag="--dtype",
     )
     quantization: str | None = option(
         default=None,
         choices=QUANTIZATION,
         help="quantize weights while loading; needs the package bitsandbytes",
+        flag="--quantization",
     )
     attention: str | None = option(
         default=None,
         help="attention implementation: eager, sdpa, flash_attention_2, flash_attention_3, "
         "flex_attention, or a kernel on the hub (ORG/NAME)",
+        flag="--attn-implementation",
     )
     compile: bool = option(
-        default=False, help="compile the model with torch.compile, with a static KV cache"
+        default=False,
+        help="compile the model with torch.compile, with a static KV cache",
+        flag="--compile",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model"
+        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
     )
 
     continuous_batching: bool = option(
         default=False,
         help="serve requests together, with paged attention; without it, one after the other",
+        flag="--continuous-batching",
     )
     block_size: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
         help="continuous batching: tokens in one block of the KV cache",
+        flag="--cb-block-size",
+        needs="continuous_batching=true",
     )
     kv_cache_blocks: int | None = option(
         default=None,
         minimum=1,
         help="continuous batching: blocks in the KV cache; default: what is left of the memory, on "
         "CPU what the largest concurrency needs",
+        flag="--cb-num-blocks",
+        needs="continuous_batching=true",
     )
     max_num_batched_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="continuous batching: tokens in one batch"
+        default=None,
+        minimum=1,
+        unit="tokens",
+        help="continuous batching: tokens in one batch",
+        flag="--cb-max-batch-tokens",
+        needs="continuous_batching=true",
     )
     kv_cache_memory_share: float | None = option(
         default=None,
         minimum=0.01,
         maximum=1,
         help="continuous batching: share of the memory that the KV cache may use",
+        flag="--cb-max-memory-percent",
+        needs="continuous_batching=true",
     )
     cuda_graphs: bool | None = option(
-        default=None, help="continuous batching: capture CUDA graphs; default: transformers decides"
+        default=None,
+        help="continuous batching: capture CUDA graphs; default: transformers decides",
+        flag="--cb-use-cuda-graph",
+        needs="continuous_batching=true",
     )
 
     reasoning: str | None = option(
         default=None,
         choices=REASONING,
         help="switch reasoning on or off, for models whose chat template knows a switch",
+        flag="--reasoning",
     )
     chat_template_kwargs: str | None = option(
-        default=None, help="variables of the chat template, a JSON object"
+        default=None,
+        help="variables of the chat template, a JSON object",
+        flag="--chat-template-kwargs",
+        check=_json_object,
     )
     default_seed: int | None = option(
-        default=None, minimum=0, help="seed of torch's random numbers at the start"
+        default=None,
+        minimum=0,
+        help="seed of torch's random numbers at the start",
+        flag="--default-seed",
     )
     log_level: str | None = option(
-        default=None, choices=LOG_LEVELS, identity=False, help="level of transformers' log"
+        default=None,
+        choices=LOG_LEVELS,
+        identity=False,
+        help="level of transformers' log",
+        flag="--log-level",
     )
     cpu_threads: int | None = option(
         default=None, minimum=1, help="on CPU: compute threads; default: torch's own"
     )
-
-    def __attrs_post_init__(self) -> None:
-        if not self.continuous_batching:
-            for name in _BATCHING:
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} needs continuous_batching=true")
-        if self.chat_template_kwargs is not None:
-            try:
-                found = json.loads(self.chat_template_kwargs, parse_constant=_no_constant)
-            except ValueError:
-                found = None
-            if not isinstance(found, dict):
-                raise ValueError(
-                    "chat_template_kwargs: expected a JSON object, got "
-                    f"{self.chat_template_kwargs!r}"
-                )

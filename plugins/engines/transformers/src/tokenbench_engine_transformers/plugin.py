@@ -34,6 +34,17 @@ _LACKS = FrozenMap(
 )
 
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("hf",),
+    axes=("pp",),
+    hardware=("nvidia", "amd", "cpu"),
+    # quantizers/auto.py; those below 16 bits need packages or chips of their own.
+    precisions=("bf16", "fp16", "fp32", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),
+    prefix_caching_off=True,
+    lacks=_LACKS,
+)
+
+
 def _make(options: TransformersOptions, context: PluginContext) -> Engine:
     from .engine import Transformers
 
@@ -49,14 +60,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="the server of Hugging Face's transformers, on GPUs and CPUs",
             options=TransformersOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("hf",),
-                axes=("pp",),
-                hardware=("nvidia", "amd", "cpu"),
-                # quantizers/auto.py; those below 16 bits need packages or chips of their own.
-                precisions=("bf16", "fp16", "fp32", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),
-                prefix_caching_off=True,
-                lacks=_LACKS,
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

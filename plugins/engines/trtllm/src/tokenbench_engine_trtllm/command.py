@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from tokenbench.api import (
     DECODE,
     PREFILL,
     EngineRequest,
     FileSpec,
+    FlagGrammar,
     FlagValue,
     FrozenMap,
     Pool,
     ProcessSpec,
+    Topology,
     check_memory,
     check_precision,
     parser_name,
@@ -22,11 +22,10 @@ from tokenbench.api import (
 )
 
 from .config import FILE, llm_args
-from .grammar import grammar
 from .options import TrtllmOptions
 from .parallel import check_topology, hosts
 
-MODULE = "tensorrt_llm.commands.serve"
+PACKAGE, MODULE = "tokenbench_engine_trtllm", "tensorrt_llm.commands.serve"
 SYNTHETIC = "TLLM_SPEC_DECODE_FORCE_NUM_ACCEPTED_TOKENS"
 _TEMPLATE = "chat-template.jinja"
 _TITLE = "TensorRT-LLM"
@@ -42,36 +41,34 @@ _FORWARDED = (
 )
 
 
+_ENVIRONMENT = {
+    "TRTLLM_NO_USAGE_STATS": "1",
+    # A file of the current folder replaces no module.
+    "PYTHONSAFEPATH": "1",
+}
+
+
 def process(
     request: EngineRequest, pool: Pool, options: TrtllmOptions, python: str, *, server: bool
 ) -> ProcessSpec:
     """The processes of a pool. `server`: with the HTTP server, which a wrapped worker has not."""
-    asked = attrs.evolve(request, hardware=pool.hardware or request.hardware)
-    topology, chip = pool.topology, asked.hardware.chip
-    check_topology(topology, asked.architecture, asked.model)
-    check_precision(asked, hint="another chip")
-    check_memory(
-        asked,
-        ranks=topology.accelerators,
-        replicated=1,
-        # The fraction of the option is one of what weights leave.
-        share=1.0,
-        context=required_context(asked, options.context_tokens),
-        kv_dtype=options.kv_cache_dtype,
-    )
-    spread, content = hosts(topology, chip), llm_args(asked, pool, options)
+    asked, topology = request.on(pool), pool.topology
+    _check(asked, topology, options)
+    spread, content = hosts(topology, asked.hardware.chip), llm_args(asked, pool, options)
     flags: dict[str, FlagValue] = {"--config": f"{{file:{FILE}}}"}
+    template: tuple[FileSpec, ...] = ()
     if server:
         flags = _server_flags(asked, pool, options) | flags
         content = content.updated(_metrics(options))
+        template = FileSpec.given(_TEMPLATE, options.chat_template_file, "chat template")
     variables = _environment(asked, options)
     return ProcessSpec(
         role=pool.key,
         argv=(python, "-m", MODULE, "serve", "{weights}"),
-        flags=FrozenMap({name: value for name, value in flags.items() if value is not None}),
-        grammar=grammar("serve"),
+        flags=FrozenMap(flags),
+        grammar=FlagGrammar.of_package(PACKAGE, "surface.json", key="serve"),
         environment=FrozenMap(variables),
-        files=(FileSpec(name=FILE, content=content), *(_template(options) if server else ())),
+        files=(FileSpec(name=FILE, content=content), *template),
         ports=("http",) if server else (),
         replicas=pool.replicas,
         ranks=spread,
@@ -79,6 +76,20 @@ def process(
         wrap=_mpi(topology.accelerators, spread, tuple(variables), options) if spread > 1 else (),
         accelerators=topology.accelerators,
         ready="http://{host}:{port:http}/health" if server else None,
+    )
+
+
+def _check(request: EngineRequest, topology: Topology, options: TrtllmOptions) -> None:
+    check_topology(topology, request.architecture, request.model)
+    check_precision(request, hint="another chip")
+    check_memory(
+        request,
+        ranks=topology.accelerators,
+        replicated=1,
+        # The fraction of the option is one of what weights leave.
+        share=1.0,
+        context=required_context(request, options.context_tokens),
+        kv_dtype=options.kv_cache_dtype,
     )
 
 
@@ -100,24 +111,19 @@ def _metrics(options: TrtllmOptions) -> dict[str, Any]:
     """Fields that make the server count (openai_server.py)."""
     if not options.request_metrics:
         return {}
+    # On by default in some versions.
     return {
         "return_perf_metrics": True,
-        # On by default in some versions.
         "enable_iter_perf_stats": options.iteration_metrics,
     }
 
 
 def _environment(request: EngineRequest, options: TrtllmOptions) -> dict[str, str]:
-    found = {
-        "TRTLLM_NO_USAGE_STATS": "1",
-        # A file of the current folder replaces no module.
-        "PYTHONSAFEPATH": "1",
-    }
     length = options.synthetic_acceptance_length
-    if length is not None and not request.needs.real_acceptance:
-        # It counts accepted drafts only, without the target model's own token.
-        found[SYNTHETIC] = f"{length - 1:g}"
-    return found
+    if length is None or request.needs.real_acceptance:
+        return _ENVIRONMENT
+    # It counts accepted drafts only, without the target model's own token.
+    return {**_ENVIRONMENT, SYNTHETIC: f"{length - 1:g}"}
 
 
 def _mpi(
@@ -134,10 +140,3 @@ def _mpi(
         *exported,
         "trtllm-llmapi-launch",
     )
-
-
-def _template(options: TrtllmOptions) -> tuple[FileSpec, ...]:
-    path = options.chat_template_file
-    if path is None:
-        return ()
-    return (FileSpec.read(_TEMPLATE, path, "chat template"),)

@@ -16,7 +16,7 @@ from tokenbench.api import (
     FrozenMap,
     Pool,
     is_dense,
-    required_context,
+    served_context,
 )
 
 from .options import TrtllmOptions
@@ -25,8 +25,6 @@ from .speculation import speculative_config
 
 FILE = "llm-args.yaml"
 _GIB = 1 << 30
-# Enough for the readiness check and a short eval.
-_LEAST_CONTEXT = 512
 # TensorRT-LLM's own max_num_tokens (surface.json's version), and that of prefill workers in
 # InferenceX's recipes: two prompts of 8192 tokens with their templates.
 _BATCH_TOKENS, _PREFILL_TOKENS = 8192, 16640
@@ -53,7 +51,7 @@ def llm_args(request: EngineRequest, pool: Pool, options: TrtllmOptions) -> Froz
         **_parallel(request, pool, options),
         "max_batch_size": batch,
         "max_num_tokens": tokens,
-        "max_seq_len": max_seq_len(request, options),
+        "max_seq_len": served_context(request, options.context_tokens),
         "enable_chunked_prefill": options.chunked_prefill,
         "kv_cache_config": _kv_cache(request, options),
         "moe_config": _moe(request, pool, options),
@@ -79,7 +77,7 @@ def batch_sizes(
     dsr1_fp4_b200_trt_mtp.sh: a quarter of the concurrency on eight ranks).
     """
     step = 1 + (options.speculative_tokens or 0)
-    context = max_seq_len(request, options)
+    context = served_context(request, options.context_tokens)
     prompt = None if context is None else _rounded(context + _TEMPLATE)
     concurrency = math.ceil(request.needs.concurrency / pool.replicas)
     ranks = pool.topology.attention_dp
@@ -99,15 +97,6 @@ def batch_sizes(
 
 def _rounded(tokens: int) -> int:
     return math.ceil(tokens / _MULTIPLE) * _MULTIPLE
-
-
-def max_seq_len(request: EngineRequest, options: TrtllmOptions) -> int | None:
-    """The context of a request; None for the model's own."""
-    needed = required_context(request, options.context_tokens)
-    if needed is None:
-        return None
-    limit = request.architecture.context_tokens
-    return max(needed, _LEAST_CONTEXT if limit is None else min(_LEAST_CONTEXT, limit))
 
 
 def _parallel(request: EngineRequest, pool: Pool, options: TrtllmOptions) -> dict[str, Any]:
@@ -158,9 +147,7 @@ def _moe(request: EngineRequest, pool: Pool, options: TrtllmOptions) -> FrozenMa
 
 
 def _weights(request: EngineRequest, options: TrtllmOptions) -> dict[str, Any]:
-    weights = request.weights
-    on_hub = weights is not None and weights.source.startswith("hub:")
-    revision = weights.revision if weights is not None and on_hub else None
+    revision = None if request.weights is None else request.weights.hub_revision
     return {
         "dtype": options.dtype,
         "load_format": options.load_format,
@@ -175,7 +162,7 @@ def _transfer(request: EngineRequest, pool: Pool, options: TrtllmOptions) -> dic
     """Of a pool for prefill or decode: how the KV cache gets from one to the other."""
     if pool.role not in (PREFILL, DECODE):
         return {}
-    buffer = max_seq_len(request, options)
+    buffer = served_context(request, options.context_tokens)
     config = {"backend": options.kv_connector.upper(), "max_tokens_in_buffer": buffer}
     return {
         "cache_transceiver_config": FrozenMap({k: v for k, v in config.items() if v is not None}),

@@ -21,7 +21,6 @@ _BROKEN = ("cancelled", "timeout", "error")
 
 def counters(page: MetricsPage) -> Counters:
     """Sums over servers."""
-    finished = page.by(_SUCCESS, "finished_reason")
     drafted = page.by(f"{_P}spec_decode_drafted_tokens_total", "token_position")
     accepted: Mapping[str, float] = (
         page.by(f"{_P}spec_decode_accepted_tokens_total", "token_position") or {}
@@ -30,10 +29,8 @@ def counters(page: MetricsPage) -> Counters:
         prompt_tokens=page.sum(f"{_P}prompt_tokens_total"),
         cached_prompt_tokens=page.sum(f"{_P}prompt_cached_tokens_total"),
         generated_tokens=page.sum(f"{_P}generation_tokens_total"),
-        requests=None
-        if finished is None
-        else sum(n for reason, n in finished.items() if reason not in _BROKEN),
-        finished=finished,
+        requests=page.sum_without(_SUCCESS, "finished_reason", _BROKEN),
+        finished=page.by(_SUCCESS, "finished_reason"),
         # Every draft has a first token.
         drafts=None if drafted is None else drafted.get("0", 0.0),
         draft_tokens=None if drafted is None else sum(drafted.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given_options, option, options
+from tokenbench.api import check_drafts, option, options
 
 SPECULATION = ("none", "ngram", "draft", "eagle3", "mtp")
 # Names of KvCacheConfig.dtype, CacheTransceiverConfig.backend and MoeConfig.backend.
@@ -89,15 +89,20 @@ class TrtllmOptions:
         default="none", choices=SPECULATION, help="method that drafts tokens ahead"
     )
     speculative_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one draft"
+        default=None, minimum=1, unit="tokens", help="tokens in one draft", needs="speculation"
     )
     speculative_model: str | None = option(
         default=None,
         help="what drafts: a name among the model's extra weights, a folder or a hub name; "
         "default: the only one that the model has for the method",
+        needs="speculation",
     )
     ngram_max: int = option(
-        default=2, minimum=1, unit="tokens", help="ngram: longest match in the text so far"
+        default=2,
+        minimum=1,
+        unit="tokens",
+        help="ngram: longest match in the text so far",
+        needs="speculation=ngram",
     )
     synthetic_acceptance_length: float | None = option(
         default=None,
@@ -105,6 +110,7 @@ class TrtllmOptions:
         unit="tokens",
         help="accept drafts at random so that a step gives this many tokens on average, whatever "
         "they are; results carry that it is synthetic, and answers have no meaning",
+        needs="speculation",
     )
 
     moe_backend: str | None = option(
@@ -119,10 +125,13 @@ class TrtllmOptions:
     )
     cuda_graphs: bool = option(default=True, help="capture CUDA graphs for decoding")
     cuda_graph_padding: bool = option(
-        default=True, help="round batches up to the next captured size"
+        default=True, help="round batches up to the next captured size", needs="cuda_graphs=true"
     )
     cuda_graph_batch_sizes: tuple[int, ...] = option(
-        default=(), minimum=1, help="sizes to capture; default: up to the largest batch"
+        default=(),
+        minimum=1,
+        help="sizes to capture; default: up to the largest batch",
+        needs="cuda_graphs=true",
     )
     stream_interval: int | None = option(
         default=None, minimum=1, unit="tokens", help="send an event for this many tokens"
@@ -135,7 +144,9 @@ class TrtllmOptions:
         help="count tokens and requests; without it the server has no page of metrics",
     )
     iteration_metrics: bool = option(
-        default=False, help="report batches and KV cache too, which costs time in every step"
+        default=False,
+        help="report batches and KV cache too, which costs time in every step",
+        needs="request_metrics=true",
     )
 
     kv_connector: str = option(
@@ -161,23 +172,4 @@ class TrtllmOptions:
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.speculation != "ngram":
-            for name in given_options(self, "ngram_max"):
-                raise ValueError(f"{name} needs speculation=ngram")
-        if self.speculation == "none":
-            for name in given_options(
-                self, "speculative_tokens", "speculative_model", "synthetic_acceptance_length"
-            ):
-                raise ValueError(f"{name} needs speculation=METHOD")
-        elif self.speculative_tokens is None:
-            raise ValueError(f"speculation={self.speculation} needs speculative_tokens=N")
-        elif (self.synthetic_acceptance_length or 1) > self.speculative_tokens + 1:
-            raise ValueError(
-                f"synthetic_acceptance_length: expected at most {self.speculative_tokens + 1} (a "
-                f"draft of {self.speculative_tokens} and one more token)"
-            )
-        if not self.cuda_graphs:
-            for name in given_options(self, "cuda_graph_batch_sizes", "cuda_graph_padding"):
-                raise ValueError(f"{name} needs cuda_graphs=true")
-        if self.iteration_metrics and not self.request_metrics:
-            raise ValueError("iteration_metrics needs request_metrics=true")
+        check_drafts(self)

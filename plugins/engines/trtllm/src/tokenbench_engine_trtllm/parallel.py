@@ -15,6 +15,7 @@ from tokenbench.api import (
     check_experts,
     check_heads,
     check_stages,
+    hosts_needed,
 )
 
 
@@ -50,14 +51,5 @@ def hosts(topology: Topology, chip: Sku | None) -> int:
     Raises:
         UsageError: it would not fill them.
     """
-    here = None if chip is None else chip.accelerators_per_host
-    count = topology.accelerators
-    if chip is None or here is None or count <= here:
-        return 1
-    if count % here:
-        raise UsageError(
-            f"{count} accelerators are needed, a host with {chip.name} has {here}: MPI starts as "
-            "many ranks on each host",
-            hint=f"use a multiple of {here}",
-        )
-    return count // here
+    why = "MPI starts as many ranks on each host"
+    return hosts_needed(topology.accelerators, chip, why=why, hint="use a multiple of {here}")

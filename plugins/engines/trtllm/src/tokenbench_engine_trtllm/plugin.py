@@ -29,6 +29,25 @@ _LACKS = {
 }
 
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("hf",),
+    roles=(SERVER, PREFILL, DECODE),
+    axes=("tp", "pp", "ep", "attention_dp"),
+    hardware=("nvidia",),
+    needs_accelerators=True,
+    counters=True,
+    # modelopt's and DeepSeek's block fp8, and gpt-oss (InferenceX's scripts).
+    precisions=("bf16", "fp16", "fp8", "nvfp4", "mxfp4"),
+    speculation=SPECULATION[1:],
+    kv_transfer=CONNECTORS[1:],
+    kv_offload=("native",),
+    prefix_caching_off=True,
+    tool_calls=True,
+    wide_ep=True,
+    lacks=FrozenMap(_LACKS),
+)
+
+
 def _make(options: TrtllmOptions, context: PluginContext) -> Engine:
     from .engine import Trtllm
 
@@ -44,22 +63,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="TensorRT-LLM's server on NVIDIA GPUs",
             options=TrtllmOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("hf",),
-                roles=(SERVER, PREFILL, DECODE),
-                axes=("tp", "pp", "ep", "attention_dp"),
-                hardware=("nvidia",),
-                needs_accelerators=True,
-                counters=True,
-                # modelopt's and DeepSeek's block fp8, and gpt-oss (InferenceX's scripts).
-                precisions=("bf16", "fp16", "fp8", "nvfp4", "mxfp4"),
-                speculation=SPECULATION[1:],
-                kv_transfer=CONNECTORS[1:],
-                kv_offload=("native",),
-                prefix_caching_off=True,
-                tool_calls=True,
-                wide_ep=True,
-                lacks=FrozenMap(_LACKS),
-            ),
+            capabilities=CAPABILITIES,
         )
     ]

@@ -39,6 +39,26 @@ BUILDS = FrozenMap(
 )
 
 
+CAPABILITIES = EngineCapabilities(
+    weight_formats=("hf",),
+    roles=(SERVER, PREFILL, DECODE),
+    axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
+    # The last two with builds of vLLM that are plugins of it, unproven.
+    hardware=("nvidia", "amd", "cpu", "tpu", "trainium"),
+    counters=True,
+    precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),
+    speculation=SPECULATION[1:],
+    kv_transfer=CONNECTORS,
+    # The last by `--use mooncake`, which adds the store's processes.
+    kv_offload=(*OFFLOAD[1:], "mooncake-store"),
+    prefix_caching_off=True,
+    tool_calls=True,
+    wide_ep=True,
+    reset_cache=True,
+    builds=BUILDS,
+)
+
+
 def _make(options: VllmOptions, context: PluginContext) -> Engine:
     from .engine import Vllm
 
@@ -54,23 +74,6 @@ def bench_register_engines() -> Sequence[EngineSpec]:
             summary="vLLM's server on NVIDIA and AMD GPUs and CPUs; unproven on TPUs and Trainium",
             options=VllmOptions,
             factory=_make,
-            capabilities=EngineCapabilities(
-                weight_formats=("hf",),
-                roles=(SERVER, PREFILL, DECODE),
-                axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
-                # The last two with builds of vLLM that are plugins of it, unproven.
-                hardware=("nvidia", "amd", "cpu", "tpu", "trainium"),
-                counters=True,
-                precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),
-                speculation=SPECULATION[1:],
-                kv_transfer=CONNECTORS,
-                # The last by `--use mooncake`, which adds the store's processes.
-                kv_offload=(*OFFLOAD[1:], "mooncake-store"),
-                prefix_caching_off=True,
-                tool_calls=True,
-                wide_ep=True,
-                reset_cache=True,
-                builds=BUILDS,
-            ),
+            capabilities=CAPABILITIES,
         )
     ]
