@@ -47,6 +47,10 @@ LONGER = {
 }
 
 
+ENGINE_LINES = 400
+"""Of an engine plugin's functions, without docstrings and comments: what is not data."""
+
+
 @cache
 def _project(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "pyproject.toml").read_text())
@@ -160,6 +164,38 @@ def test_files_and_functions_are_short(file: Path) -> None:
 
 def _tests() -> list[Path]:
     return [f for f in _tracked() if f.name.startswith("test_") and f.suffix == ".py"]
+
+
+@pytest.mark.parametrize(
+    "folder", sorted((ROOT / "plugins/engines").iterdir()), ids=lambda p: p.name
+)
+def test_engine_plugins_are_short(folder: Path) -> None:
+    """Options, flags, capabilities, messages and what counters are called are data, not code."""
+    lines = {str(file): _code_lines(file) for file in folder.glob("src/**/*.py")}
+    assert 0 < sum(lines.values()) <= ENGINE_LINES, lines
+
+
+def _code_lines(file: Path) -> int:
+    """Lines of functions, without docstrings, comments and blank lines."""
+    text = file.read_text(encoding="utf-8")
+    functions = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    within = {n for one in functions for n in range(one.lineno, _end(one) + 1)}
+    within -= {
+        n
+        for one in functions
+        if ast.get_docstring(one) is not None
+        for n in range(one.body[0].lineno, _end(one.body[0]) + 1)
+    }
+    code = (text.splitlines()[number - 1].strip() for number in within)
+    return sum(1 for line in code if line and not line.startswith("#"))
+
+
+def _end(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
 
 
 @pytest.mark.parametrize("file", _tests(), ids=lambda f: f.name)

@@ -32,6 +32,8 @@ _GROUPS = {
     "hardware": "Chips",
     "precisions": "Weights",
 }
+# The fields of a build.
+_BUILD = ("axes", "roles", "speculation")
 _HEAD = """# Engines and what they can do
 
 What each engine plugin declares (`bench plugins show NAME`), and what of it has run for real.
@@ -72,6 +74,8 @@ def engines_page() -> str:
     lines += ["", "## What an engine lacks", ""]
     for name, capabilities in declared.items():
         lines += [f"* `{name}`, {what}: {why}" for what, why in capabilities.lacks.items()]
+    lines += ["", "## Builds for other chips", ""]
+    lines += [line for name, one in declared.items() for line in _builds(name, one)]
     lines += ["", "## What ran", ""]
     head = ("engine", "capability", "version", "date", "test")
     rows = [
@@ -80,6 +84,16 @@ def engines_page() -> str:
         for what, by in capabilities.items()
     ]
     return "\n".join([*lines, table(head, rows)]) + "\n"
+
+
+def _builds(name: str, declared: EngineCapabilities) -> Iterator[str]:
+    """What they can do; core refuses the rest on that chip."""
+    for chip, build in declared.builds.items():
+        words = (
+            f"{_GROUPS[field]}: {', '.join(getattr(build, field)) or 'none'}" for field in _BUILD
+        )
+        sources = "; ".join(dict.fromkeys(build.lacks.values()))
+        yield f"* `{name}` on `{chip}`. {'. '.join(words)}. By {sources}."
 
 
 def _rows(

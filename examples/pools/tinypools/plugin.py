@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 from tokenbench import api
 
-ROUTER = "router"
-
 
 class TinyPools(api.Engine):
     def plan(self, request: api.EngineRequest) -> api.LaunchPlan:
@@ -17,10 +15,10 @@ class TinyPools(api.Engine):
                 processes=tuple(servers), endpoints=(_endpoint(api.SERVER),), start_timeout_s=30
             )
         urls = {role: tuple(_urls(request.layout, role)) for role in (api.PREFILL, api.DECODE)}
-        router = _process(ROUTER, {"--prefill": urls["prefill"], "--decode": urls["decode"]})
+        router = _process(api.ROUTER, {"--prefill": urls["prefill"], "--decode": urls["decode"]})
         return api.LaunchPlan(
             processes=(*servers, router),
-            endpoints=(_endpoint(ROUTER), *(_endpoint(pool.key) for pool in pools)),
+            endpoints=(_endpoint(api.ROUTER), *(_endpoint(pool.key) for pool in pools)),
             start_timeout_s=30,
         )
 
@@ -58,13 +56,12 @@ def _process(
 
 def _urls(layout: api.Layout, role: str) -> list[str]:
     """Of every process of the pools of a role, as the router reaches them."""
-    places = [f"{pool.key}.{n}" for pool in layout.of_role(role) for n in range(pool.replicas)]
-    return [f"http://{{{place}.host}}:{{{place}.port:http}}" for place in places]
+    return [api.server_url(place) for pool in layout.of_role(role) for place in pool.places]
 
 
 def _endpoint(role: str) -> api.EndpointSpec:
     """With a process's own symbols: one of every process of the role."""
-    return api.EndpointSpec(role=role, url="http://{host}:{port:http}")
+    return api.EndpointSpec(role=role, url=api.server_url())
 
 
 @api.hookimpl

@@ -144,7 +144,6 @@ from .model import (
 from .option_checks import http_url, variable_name
 from .options import (
     NoOptions,
-    given_options,
     named_values,
     option,
     option_flags,
@@ -411,7 +410,6 @@ __all__ = [
     "data_hash",
     "drafting_weights",
     "expert_parameters",
-    "given_options",
     "hookimpl",
     "hosts_needed",
     "http_url",

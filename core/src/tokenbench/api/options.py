@@ -190,7 +190,7 @@ def option_flags(made: Any) -> dict[str, FlagValue]:
 
 
 def refuse_unused(made: Any, *names: str, because: str) -> None:
-    """Check that none of the named options is given, which the deployment has no use for.
+    """Check that no named option differs from its default: the deployment has no use for it.
 
     Args:
         because: why not, for the error: ``there are no pools for prefill and decode``.
@@ -198,8 +198,10 @@ def refuse_unused(made: Any, *names: str, because: str) -> None:
     Raises:
         UsageError: one is.
     """
-    for name in given_options(made, *names):
-        raise UsageError(f"{name}: {because}, so nothing would use it", hint="leave it out")
+    fields = attrs.fields_dict(type(made))
+    for name in names:
+        if getattr(made, name) != fields[name].default:
+            raise UsageError(f"{name}: {because}, so nothing would use it", hint="leave it out")
 
 
 def named_values(text: str, where: str) -> dict[str, Any]:
@@ -224,14 +226,6 @@ def named_values(text: str, where: str) -> dict[str, Any]:
         except ValueError:
             values[key] = value
     return values
-
-
-def given_options(made: Any, *names: str) -> tuple[str, ...]:
-    """Those of the named options whose values are not their defaults: what a user asked for. For
-    checks that something else uses them.
-    """
-    fields = attrs.fields_dict(type(made))
-    return tuple(name for name in names if getattr(made, name) != fields[name].default)
 
 
 @options

@@ -120,17 +120,18 @@ def hosts_needed(
     return hosts
 
 
-def check_precision(request: EngineRequest, *, hint: str) -> None:
+def check_precision(request: EngineRequest, *, hint: str, accepted: bool = False) -> None:
     """Check that the chip computes in the precision of fp4 weights, as far as both are known.
 
     Args:
         hint: what else than other weights the engine's user can do.
+        accepted: the user accepts that it does not.
 
     Raises:
         UsageError: it does not.
     """
     chip, weights = request.hardware.chip, request.weights
-    if chip is None or weights is None or not chip.precisions:
+    if accepted or chip is None or weights is None or not chip.precisions:
         return
     if weights.precision in _FP4 and not set(_FP4) & set(chip.precisions):
         raise UsageError(

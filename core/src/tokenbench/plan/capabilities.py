@@ -167,6 +167,19 @@ def _hardware(deployment: ResolvedDeployment, plugins: PluginInstances) -> Itera
     for index, pool in enumerate(pools):
         if pool.key in own:
             yield from _runs_on(declared, own[pool.key], f"pools[{index}].hardware", plugins)
+    for inside, one in _pools(deployment):
+        yield from _of_build(one, declared, own.get(one.key, deployment.hardware), inside)
+
+
+def _of_build(
+    pool: Pool, declared: EngineCapabilities, hardware: ResolvedHardware, inside: str
+) -> Iterator[_Found]:
+    """What the engine's build for the hardware of a pool does not do."""
+    kind = hardware.plugin.name
+    build = declared.builds.get(kind)
+    if build is not None:
+        for key, reason, hint in (*_role(pool, build, inside), *_topology(pool, build, inside)):
+            yield key, f"on {kind} {reason}", hint
 
 
 def _runs_on(
@@ -185,92 +198,43 @@ def _runs_on(
         yield key, f"needs accelerators, and {kind!r} has none", hint
 
 
-def check_build(
-    request: EngineRequest, deployment: ResolvedDeployment, spec: EngineSpec, places: Places
-) -> None:
-    """Check that the engine's build for the hardware of each pool can do what is asked.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    for (inside, _), pool in zip(_pools(deployment), request.layout.pools, strict=True):
-        _check_pool_build(request, pool, spec, deployment, places, inside)
-
-
-def _check_pool_build(
-    request: EngineRequest,
-    pool: Pool,
-    spec: EngineSpec,
-    deployment: ResolvedDeployment,
-    places: Places,
-    inside: str,
-) -> None:
-    kind = request.on(pool).hardware.kind
-    build = spec.capabilities.builds.get(kind)
-    if build is not None:
-        name = f"{spec.name} on {kind}"
-        _refuse(_role(pool, build, inside), deployment, places, name)
-        _refuse(_topology(pool, build, inside), deployment, places, name)
-
-
-def check_drafting(
-    request: EngineRequest,
-    deployment: ResolvedDeployment,
-    launch: LaunchPlan,
-    plugins: PluginInstances,
-    places: Places,
-) -> None:
-    """Check that the build for the hardware of each pool drafts by the method of the plan.
-
-    Raises:
-        UsageError: it does not.
-    """
-    for pool in request.layout.pools:
-        kind = request.on(pool).hardware.kind
-        name = launch.wraps.get(pool.key, deployment.request.engine.key)
-        build = plugins.spec("engine", name).capabilities.builds.get(kind)
-        if build is not None and launch.speculation not in (None, "none", *build.speculation):
-            reason = f"does not draft by {launch.speculation}{_reason(build, 'speculation')}"
-            hint = f"it drafts by {', '.join(build.speculation) or 'no method'}"
-            _refuse(iter([("engine", reason, hint)]), deployment, places, f"{name} on {kind}")
-
-
 def check_wrapped(
-    request: EngineRequest,
-    deployment: ResolvedDeployment,
-    launch: LaunchPlan,
-    plugins: PluginInstances,
-    places: Places,
+    deployment: ResolvedDeployment, launch: LaunchPlan, plugins: PluginInstances, places: Places
 ) -> None:
     """Check that the engines whose workers an orchestrator runs can do what is asked of them.
 
     Raises:
         UsageError: one cannot.
     """
-    for (inside, _), pool in zip(_pools(deployment), request.layout.pools, strict=True):
+    for inside, pool in _pools(deployment):
         if pool.key not in launch.wraps:
             continue
         name = launch.wraps[pool.key]
-        spec: EngineSpec = plugins.spec("engine", name)
-        declared = spec.capabilities
+        declared = plugins.spec("engine", name).capabilities
         own = deployment.pool_hardware.get(pool.key)
         key = "hardware" if own is None else f"{inside}hardware"
         _refuse(_topology(pool, declared, inside), deployment, places, name)
         hardware = deployment.hardware if own is None else own
         _refuse(_runs_on(declared, hardware, key, plugins), deployment, places, name)
-        _check_pool_build(request, pool, spec, deployment, places, inside)
+        _refuse(_of_build(pool, declared, hardware, inside), deployment, places, name)
 
 
 def check_launch(
     deployment: ResolvedDeployment, launch: LaunchPlan, plugins: PluginInstances, places: Places
 ) -> None:
-    """Check that a process of the plan takes the port that is asked for, and that the launcher
-    starts images if the plan has any.
+    """Check that a process of the plan takes the port that is asked for, that the launcher starts
+    images if the plan has any, and that the engine's build for a chip drafts by the method.
 
     Raises:
-        UsageError: none has a port, or it does not.
+        UsageError: none has a port, or one of the others does not.
     """
     asked = deployment.request
+    for pool in deployment.layout.pools:
+        name = launch.wraps.get(pool.key, asked.engine.key)
+        kind = deployment.pool_hardware.get(pool.key, deployment.hardware).plugin.name
+        build = plugins.spec("engine", name).capabilities.builds.get(kind)
+        if build is not None:
+            _refuse(_drafting(launch, build, kind), deployment, places, name)
     if asked.port is not None and not any(process.ports for process in launch.processes):
         raise UsageError(
             f"{places(f'{deployment.path}.port')}: no process of the engine "
@@ -285,3 +249,10 @@ def check_launch(
             f"container images, and {named[0].role} has {named[0].image!r}",
             hint="leave the image out, or use a launcher that starts images",
         )
+
+
+def _drafting(launch: LaunchPlan, build: EngineCapabilities, kind: str) -> Iterator[_Found]:
+    method = launch.speculation
+    if method not in (None, "none", *build.speculation):
+        reason = f"on {kind} does not draft by {method}{_reason(build, 'speculation')}"
+        yield "engine", reason, f"it drafts by {', '.join(build.speculation) or 'no method'}"

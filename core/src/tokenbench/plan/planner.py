@@ -34,8 +34,6 @@ from tokenbench.suite.schema import DeploymentRequest
 
 from .canonical import identity, plain
 from .capabilities import (
-    check_build,
-    check_drafting,
     check_hardware,
     check_keys,
     check_launch,
@@ -110,14 +108,12 @@ def _deployment(
     facts = planned.facts
     check_hardware(deployment, plugins, places)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
-    check_build(request, deployment, spec, places)
     check_spread(request, deployment, spec, places)
     with places.told(f"{deployment.path}.engine"):
         launch, settings, start = planned_launch(
             request, deployment, model, weights, plugins, places
         )
-        check_wrapped(request, deployment, launch, plugins, places)
-        check_drafting(request, deployment, launch, plugins, places)
+        check_wrapped(deployment, launch, plugins, places)
         check_inputs(launch)
         version = plugins.engine(asked.engine).planned_version()
         canonical = _canonical(request, launch)

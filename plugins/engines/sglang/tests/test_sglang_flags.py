@@ -35,6 +35,7 @@ from tokenbench.api import (
 
 _MTP = {"speculation": "mtp", "speculative_tokens": 2}
 _HICACHE = {"kv_offload": "hicache"}
+_OF_EXPERTS = {"all2all_backend", "eplb", "moe_backend"}
 # One or more values of every option, with the options that it needs.
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "python": ({"python": "/opt/sglang/bin/python"},),
@@ -117,7 +118,7 @@ def _plans(options: dict[str, Any]) -> Iterator[Any]:
     if not {"kv_connector", "kv_devices", "router_policy"} & {*options}:
         if "cpu_binding" not in options:
             yield process(_request(), **options)
-        if options.get("speculation") != "mtp":
+        if options.get("speculation") != "mtp" and not _OF_EXPERTS & {*options}:
             yield process(_request(LLAMA_70B, kind="cpu"), **options)
     if "cpu_binding" not in options:
         yield from engine(**options).plan(_request(pools=xpyd(2, 1))).processes

@@ -309,6 +309,9 @@ def test_options_that_contradict(values: dict[str, Any], message: str) -> None:
         ((Pool(),), {"kv_devices": "mlx5_0"}, "kv_devices: there are no pools for prefill"),
         ((Pool(),), {"router_policy": "random"}, "router_policy: requests do not go through"),
         ((Pool(),), {"cpu_binding": "0-3"}, "cpu_binding: this deployment does not run on CPUs"),
+        ((Pool(),), {"eplb": True}, "eplb: m has no experts"),
+        ((Pool(),), {"moe_backend": "triton"}, "moe_backend: m has no experts"),
+        ((Pool(),), {"all2all_backend": "mori"}, "all2all_backend: m has no experts"),
     ],
 )
 def test_pools_and_options_that_no_process_would_use(

@@ -74,7 +74,7 @@ def test_exact_lengths_without_a_field_for_them() -> None:
         (request(kind="amd"), {"device": "cpu"}, "device=cpu: the deployment is planned for amd"),
         (request(kind="amd", pp=2), {"device": "cuda:0"}, "pp=2 spreads layers over all"),
         (request(kind="amd"), {"cpu_threads": 2}, "does not run on CPUs"),
-        (request(kind="amd", pp=9, chip=_CHIP), {}, "a host with amd has 8"),
+        (request(kind="amd", pp=9, chip=_CHIP), {}, "9 accelerators are needed"),
         (request(kind="amd", pp=4, chip=_CHIP, shape=_SHAPE), {}, "m does not fit"),
         (request(kind="amd", pp=8, shape=_SHAPE), {}, "has 4 layers, fewer than stages"),
         (request(source="file:/models/a@b"), {}, "for a revision"),
@@ -110,3 +110,10 @@ def test_what_it_lacks_has_a_version_and_a_date() -> None:
     assert len(spec.capabilities.lacks) >= 8
     for reason in spec.capabilities.lacks.values():
         assert "5.23.0" in reason and "2026-12-01" in reason
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:", "cuda:x", "cuda:0:1", ""])
+def test_devices_that_torch_does_not_know(device: str) -> None:
+    """Refused before a model is loaded."""
+    with pytest.raises(ValueError, match="device: expected auto, or cpu, "):
+        TransformersOptions(device=device)

@@ -20,6 +20,7 @@ from tokenbench.api import (
     ProcessSpec,
     ServingNeeds,
     Topology,
+    is_dense,
     package_json,
 )
 
@@ -99,6 +100,8 @@ def _all_processes() -> Iterator[ProcessSpec]:
                 if "kv_connector" in options and not asked.layout.disaggregated:
                     continue
                 if "attention_dp_balance" in options and pools[0].topology.attention_dp == 1:
+                    continue
+                if "moe_backend" in options and is_dense(asked.architecture):
                     continue
                 made = engine(**options)
                 yield from made.plan(asked).processes

@@ -247,7 +247,7 @@ def test_attention_dp_needs_no_whole_heads() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"speculative_tokens": 3}, "needs speculation=METHOD"),
+        ({"speculative_tokens": 3}, "needs speculation, which is none"),
         ({"speculation": "mtp"}, "needs speculative_tokens=N"),
         ({**_MTP, "synthetic_acceptance_length": 5.0}, "at most 4"),
         ({"cuda_graphs": False, "cuda_graph_batch_sizes": (1,)}, "needs cuda_graphs=true"),

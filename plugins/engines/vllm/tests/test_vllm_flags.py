@@ -33,6 +33,7 @@ from tokenbench.api import (
 _CAPTURED = package_json("tokenbench_engine_vllm")
 _GRAMMAR = FlagGrammar.of_package("tokenbench_engine_vllm", underscores=True)
 _MTP = {"speculation": "mtp", "speculative_tokens": 2}
+_OF_EXPERTS = {"all2all_backend", "eplb", "moe_backend"}
 # One or more values of every option, with the options that it needs.
 _SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "python": ({"python": "/opt/vllm/bin/python"},),
@@ -135,7 +136,7 @@ def _plans(options: dict[str, Any]) -> Iterator[Any]:
         return
     if not {"cpu_threads", "cpu_binding"} & {*options}:
         yield process(_request(), **options)
-    if options.get("speculation") != "mtp":
+    if options.get("speculation") != "mtp" and not _OF_EXPERTS & {*options}:
         yield process(_request(LLAMA_70B, kind="cpu"), **options)
 
 

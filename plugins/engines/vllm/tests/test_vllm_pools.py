@@ -219,6 +219,9 @@ def test_the_servers_are_asked_not_the_router() -> None:
         ((Pool(),), {"router_policy": "random"}, "router_policy: requests do not go through"),
         (xpyd(1, 1), {"cpu_threads": 4}, "cpu_threads: this deployment does not run on CPUs"),
         ((Pool(),), {"cpu_binding": "0-3"}, "cpu_binding: this deployment does not run on CPUs"),
+        ((Pool(),), {"eplb": True}, "eplb: m has no experts"),
+        ((Pool(),), {"moe_backend": "triton"}, "moe_backend: m has no experts"),
+        ((Pool(),), {"all2all_backend": "mori"}, "all2all_backend: m has no experts"),
     ],
 )
 def test_pools_and_options_that_no_process_would_use(

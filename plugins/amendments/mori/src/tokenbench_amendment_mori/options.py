@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenbench.api import given_options, option, options
+from tokenbench.api import option, options
 
 
 @options
@@ -20,6 +20,7 @@ class MoriOptions:
         choices=("high_throughput", "low_latency"),
         help="kernels of expert parallelism; default: low_latency for decode on vLLM, otherwise "
         "high_throughput",
+        needs="experts=true",
     )
     dispatch_tokens: int | None = option(
         default=None,
@@ -27,17 +28,23 @@ class MoriOptions:
         unit="tokens",
         help="SGLang: most tokens that a rank sends to experts at once; default: as large as a "
         "chunk of prefill",
+        needs="experts=true",
     )
     tuned: bool = option(
         default=True, help="launch expert kernels with the parameters that MoRI was tuned for"
     )
     heap_gib: int | None = option(
-        default=None, minimum=1, unit="GiB", help="memory of each GPU that MoRI shares with others"
+        default=None,
+        minimum=1,
+        unit="GiB",
+        help="memory of each GPU that MoRI shares with others",
+        needs="experts=true",
     )
     heap_mode: str | None = option(
         default=None,
         choices=("static", "vmm", "isolation"),
         help="how that memory is taken: at once, as needed, or each buffer on its own",
+        needs="experts=true",
     )
     devices: tuple[str, ...] = option(
         default=(), help="RDMA adapters (mlx5_0, ...; ^mlx5_0: all but these); default: all"
@@ -55,17 +62,10 @@ class MoriOptions:
         default=None,
         minimum=1,
         help="SGLang, KV cache: requests that an RDMA send queue holds",
+        needs="transfer=true",
     )
     blocking_wait: bool = option(
         default=True,
         help="SGLang: wait for RCCL without its watchdog, which breaks the capture of graphs "
         "before ROCm 7.2.2",
     )
-
-    def __attrs_post_init__(self) -> None:
-        if not self.experts:
-            for name in given_options(self, "mode", "dispatch_tokens", "heap_gib", "heap_mode"):
-                raise ValueError(f"{name} needs experts=true")
-        if not self.transfer:
-            for name in given_options(self, "send_queue"):
-                raise ValueError(f"{name} needs transfer=true")

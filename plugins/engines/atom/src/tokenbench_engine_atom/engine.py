@@ -22,7 +22,9 @@ from tokenbench.api import (
     check_memory,
     check_precision,
     drafting_weights,
+    is_dense,
     option_flags,
+    refuse_unused,
     required_context,
     served_context,
 )
@@ -74,6 +76,8 @@ class Atom(ServerEngine[AtomOptions]):
         asked, options, topology = request.on(pool), self.options, pool.topology
         check_topology(topology, asked.architecture, asked.model, asked.hardware.chip)
         check_precision(asked, hint="another chip")
+        if is_dense(asked.architecture):
+            refuse_unused(options, "all2all_backend", because=f"{asked.model} has no experts")
         check_memory(
             asked,
             # Without attention DP every data-parallel rank has all weights.

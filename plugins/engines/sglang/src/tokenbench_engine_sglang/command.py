@@ -159,10 +159,8 @@ def _running(request: EngineRequest, found: Ranks) -> int:
 
 
 def _check_chip(request: EngineRequest, options: SglangOptions, found: Ranks) -> None:
-    if not options.fp4_weight_only:
-        check_precision(
-            request, hint="fp4_weight_only=true to convert them back for each operation"
-        )
+    hint = "fp4_weight_only=true to convert them back for each operation"
+    check_precision(request, hint=hint, accepted=options.fp4_weight_only)
     context, cache = required_context(request, options.context_tokens), options.kv_cache_tokens
     # Decode context parallelism divides the tokens of a sequence.
     if cache is not None and context is not None and cache * found.dcp < context:

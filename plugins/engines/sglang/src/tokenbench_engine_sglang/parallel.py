@@ -69,7 +69,9 @@ def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
             raise UsageError(
                 f"ep={found.ep}: SGLang spreads experts within the {tp} ranks (tp x dp), and "
                 f"{tp} / {found.ep} is no whole number",
-                hint=f"use an ep that divides {tp}",
+                hint=f"use an ep that divides {tp}, or more tp"
+                if tp > 1
+                else "use more tp, or no ep",
             )
     within = tp // attention_dp
     if found.dcp > 1 and within % found.dcp:

@@ -18,6 +18,7 @@ from tokenbench.api import (
     ProcessSpec,
     UsageError,
     check_own_pools,
+    is_dense,
     refuse_unused,
     server_url,
 )
@@ -83,7 +84,7 @@ def router(python: str, request: EngineRequest, options: SglangOptions) -> Proce
 
 
 def check_used(request: EngineRequest, options: SglangOptions, *, routed: bool) -> None:
-    """Check that what is asked for pools, for a router and for CPUs has these.
+    """Check that what is asked for pools, for a router, for experts and for CPUs has these.
 
     Args:
         routed: requests go through SGLang's router.
@@ -98,6 +99,9 @@ def check_used(request: EngineRequest, options: SglangOptions, *, routed: bool) 
     if not routed:
         because = "requests do not go through SGLang's router, which is for several servers"
         refuse_unused(options, "router_policy", because=because)
+    if is_dense(request.architecture):
+        because = f"{request.model} has no experts"
+        refuse_unused(options, "all2all_backend", "eplb", "moe_backend", because=because)
     if all(request.on(pool).hardware.kind != "cpu" for pool in pools):
         refuse_unused(options, "cpu_binding", because="this deployment does not run on CPUs")
 

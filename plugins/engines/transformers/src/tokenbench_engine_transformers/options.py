@@ -8,6 +8,8 @@ from tokenbench.api import option, options
 
 # What the server accepts (transformers 5.23.0, cli/serve.py and cli/serving/model_manager.py).
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# Device types of torch 2.13 that compute, and those of its extensions torch_npu and torch_mlu.
+DEVICES = ("auto", "cpu", "cuda", "xpu", "hpu", "npu", "mlu", "mtia", "mps", "xla")
 QUANTIZATION = ("bnb-4bit", "bnb-8bit")
 REASONING = ("auto", "on", "off")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -15,6 +17,12 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 def _no_constant(name: str) -> float:
     raise ValueError(name)  # NaN and Infinity are not JSON.
+
+
+def _device(text: str) -> None:
+    kind, _, number = text.partition(":")
+    if kind not in DEVICES or not (number.isdecimal() or kind == text):
+        raise ValueError(f"expected auto, or {', '.join(DEVICES[1:])} with :NUMBER, got {text!r}")
 
 
 def _json_object(text: str) -> None:
@@ -47,6 +55,7 @@ class TransformersOptions:
         help="cpu, cuda:0, auto (layers are spread over all visible accelerators); default: cpu on "
         "the host's CPU, otherwise auto",
         flag="--device",
+        check=_device,
     )
     dtype: str | None = option(
         default=None,

@@ -17,7 +17,9 @@ from tokenbench.api import (
     Topology,
     check_memory,
     check_precision,
+    is_dense,
     parser_name,
+    refuse_unused,
     required_context,
 )
 
@@ -81,6 +83,8 @@ def process(
 
 def _check(request: EngineRequest, topology: Topology, options: TrtllmOptions) -> None:
     check_topology(topology, request.architecture, request.model)
+    if is_dense(request.architecture):
+        refuse_unused(options, "moe_backend", because=f"{request.model} has no experts")
     check_precision(request, hint="another chip")
     check_memory(
         request,

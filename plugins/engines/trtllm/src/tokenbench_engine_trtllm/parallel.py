@@ -38,7 +38,9 @@ def check_topology(topology: Topology, shape: Architecture, model: str) -> None:
         raise UsageError(
             f"ep={ep}: TensorRT-LLM spreads experts over groups of its tp ranks, and {tp} / {ep} = "
             f"{tp / ep:.4g}",
-            hint=f"use an ep that divides tp={tp}, or more tp",
+            hint=f"use an ep that divides tp={tp}, or more tp"
+            if tp > 1
+            else "use more tp, or no ep",
         )
     if attention_dp == 1:
         check_heads(shape, model, tp=tp)

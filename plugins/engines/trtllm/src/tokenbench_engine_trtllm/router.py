@@ -67,7 +67,7 @@ def router(python: str, layout: Layout, options: TrtllmOptions) -> ProcessSpec:
 
 def _servers(layout: Layout, role: str) -> FrozenMap[Any]:
     places = (place for pool in layout.of_role(role) for place in pool.places)
-    urls = tuple(map(server_url, places))
+    urls = tuple(server_url(place).removeprefix("http://") for place in places)
     return FrozenMap({"num_instances": len(urls), "urls": urls})
 
 

@@ -27,10 +27,8 @@ def check_chip(request: EngineRequest, options: VllmOptions, ranks: Ranks) -> No
     Raises:
         UsageError: the chip does not compute in the precision, or the model does not fit.
     """
-    if not options.fp4_weight_only:
-        check_precision(
-            request, hint="fp4_weight_only=true to convert them back for each operation"
-        )
+    hint = "fp4_weight_only=true to convert them back for each operation"
+    check_precision(request, hint=hint, accepted=options.fp4_weight_only)
     context = required_context(request, options.context_tokens)
     _check_cache(request, options, ranks, context)
     check_memory(

@@ -17,6 +17,7 @@ from tokenbench.api import (
     PortBlock,
     ProcessSpec,
     UsageError,
+    is_dense,
     refuse_unused,
     server_url,
 )
@@ -102,7 +103,7 @@ def router(python: str, request: EngineRequest, options: VllmOptions) -> Process
 
 
 def check_used(request: EngineRequest, options: VllmOptions, *, routed: bool) -> None:
-    """Check that what is asked for pools, for a router and for CPUs has these.
+    """Check that what is asked for pools, for a router, for experts and for CPUs has these.
 
     Args:
         routed: requests go through vLLM's router.
@@ -117,6 +118,9 @@ def check_used(request: EngineRequest, options: VllmOptions, *, routed: bool) ->
     if not routed:
         because = "requests do not go through vLLM's router, which is for prefill and decode"
         refuse_unused(options, "router_policy", because=because)
+    if is_dense(request.architecture):
+        because = f"{request.model} has no experts"
+        refuse_unused(options, "all2all_backend", "eplb", "moe_backend", because=because)
     if all(request.on(pool).hardware.kind != "cpu" for pool in pools):
         because = "this deployment does not run on CPUs"
         refuse_unused(options, "cpu_threads", "cpu_binding", because=because)
