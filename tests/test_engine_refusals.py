@@ -115,3 +115,48 @@ def test_dynamo_s_workers_take_what_trtllm_s_plugin_gives(cli: Any) -> None:
             assert names <= set(keys) or value is None, names
         spelled = {name.lstrip("-").replace("-", "_") for name in found}
         assert not spelled & set(settings)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize(
+    ("deployment", "place"),
+    [
+        (
+            "weights: fp8, hardware: h100:8, topology: {tp: 3}",
+            r":3: deployments\[0\].topology.tp: tp=3",
+        ),
+        (
+            "weights: fp8, hardware: h100:8, topology: {ep: 2}",
+            r":3: deployments\[0\].topology.ep: ep=2",
+        ),
+        ("weights: bf16, hardware: h100:1", r":3: deployments\[0\].topology: .* does not fit"),
+        (
+            "weights: nvfp4, hardware: h100:8",
+            r":3: deployments\[0\].weights: .* not compute in fp4",
+        ),
+        (
+            (
+                "weights: fp8, hardware: h100:8, pools: [{role: prefill, topology: {tp: 3}}, "
+                "{role: decode, topology: {tp: 4}}]"
+            ),
+            r":3: deployments\[0\].pools: tp=3",
+        ),
+    ],
+)
+def test_an_error_of_an_engine_is_at_the_key_that_is_wrong(
+    engine: str, deployment: str, place: str, cli: Any, tmp_path: Path
+) -> None:
+    """Not at the engine, which can do it with other values."""
+    suite = tmp_path / "suite.yaml"
+    text = f"{{engine: {engine}, model: llama-3.3-70b, {deployment}}}"
+    suite.write_text(f"version: 1\ndeployments:\n  - {text}{_LOAD}", encoding="utf-8")
+    done = cli("plan", str(suite))
+    assert done.code == 2, done.out
+    assert re.search(place, done.err), done.err
+
+
+def test_an_error_of_an_engine_is_at_the_flag_that_is_wrong(cli: Any) -> None:
+    """A topology of the command line."""
+    words = "--engine vllm --model llama-3.3-70b --weights fp8 --hardware h100:8 --workload random"
+    done = cli("plan", *words.split(), "--tp", "3")
+    assert done.code == 2 and done.err.startswith("error: --tp: tp=3: "), done.err

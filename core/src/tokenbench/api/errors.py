@@ -44,9 +44,21 @@ class MachineError(BenchError):
 
 
 class UsageError(BenchError):
-    """The command line or the suite is wrong."""
+    """The command line or the suite is wrong.
+
+    Args:
+        message: as for all errors, and so are `hint` and `log`.
+        key: the key of the deployment that is wrong, where an engine plans it: ``topology.tp``,
+            ``weights``. Core names its place in the suite, or its flag; without it, the engine's.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, hint: str, log: Path | None = None, key: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, log=log)
+        self.key = key
 
 
 class PluginError(BenchError):

@@ -116,6 +116,7 @@ def hosts_needed(
         raise UsageError(
             f"{accelerators} accelerators are needed, a host with {chip.name} has {here}: {why}",
             hint=hint.format(here=here),
+            key="topology",
         )
     return hosts
 
@@ -138,6 +139,7 @@ def check_precision(request: EngineRequest, *, hint: str, accepted: bool = False
             f"{request.model} has {weights.precision} weights, and {chip.name} does not compute in "
             f"fp4 (it has {', '.join(chip.precisions)})",
             hint=f"use weights of another precision (--weights), or {hint}",
+            key="weights",
         )
 
 
@@ -184,6 +186,7 @@ def check_memory(
         f"{_gib(chip.memory_bytes)} x {share:g} = {_gib(each * sharing)}",
         hint=f"it needs at least {math.ceil(total / each)} x {chip.name} (--tp), a smaller "
         "precision (--weights) or a shorter context",
+        key="topology",
     )
 
 
@@ -204,12 +207,14 @@ def check_own_pools(layout: Layout, engine: str) -> None:
                 f"the pool {pool.key!r} names the engine {pool.engine!r}: the engine {engine} "
                 "plans all of its pools itself",
                 hint="leave the engine of the pool out, or use one that runs workers of others",
+                key="pools",
             )
     if layout.disaggregated and layout.of_role(SERVER):
         raise UsageError(
             f"the pool {layout.of_role(SERVER)[0].key!r} is a server beside pools for prefill and "
             f"decode: the router of {engine} sends every request through both of these",
             hint="leave it out, or give it the role prefill or decode and a name",
+            key="pools",
         )
 
 
@@ -225,7 +230,9 @@ def check_one_server(layout: Layout, engine: str, *, hint: str) -> None:
     """
     if layout.servers > 1:
         raise UsageError(
-            f"{layout.servers} replicas of {engine} need a router in front of them", hint=hint
+            f"{layout.servers} replicas of {engine} need a router in front of them",
+            hint=hint,
+            key="pools",
         )
 
 
@@ -242,6 +249,7 @@ def check_heads(shape: Architecture, model: str, *, tp: int) -> None:
             f"tp={tp}: the {shape.heads} attention heads of {model} cannot be divided by it "
             f"({shape.heads} / {tp} = {shape.heads / tp:.4g})",
             hint=f"use tp={' or '.join(whole)}; more accelerators with pp or dp",
+            key="topology.tp",
         )
     # Multi-head latent attention has one vector instead of KV heads.
     kv_heads = None if shape.latent_dim is not None else shape.kv_heads
@@ -249,6 +257,7 @@ def check_heads(shape: Architecture, model: str, *, tp: int) -> None:
         raise UsageError(
             f"tp={tp}: the {kv_heads} KV heads of {model} cannot be divided by it",
             hint="use a tp that divides them, or that is a multiple of them",
+            key="topology.tp",
         )
 
 
@@ -262,6 +271,7 @@ def check_stages(shape: Architecture, model: str, *, pp: int) -> None:
         raise UsageError(
             f"pp={pp}: {model} has {shape.layers} layers, fewer than stages",
             hint="use a smaller pp",
+            key="topology.pp",
         )
 
 
@@ -286,14 +296,20 @@ def check_experts(
         raise UsageError(
             f"ep={ep}: {model} has no experts that could be spread over accelerators",
             hint="leave ep out; use tp, pp or dp",
+            key="topology.ep",
         )
     if shape.experts is not None and shape.experts < ep:
         raise UsageError(
             f"ep={ep}: {model} has {shape.experts} experts, fewer than ranks",
             hint="use a smaller ep",
+            key="topology.ep",
         )
     if all_of is not None and ep != all_of:
-        raise UsageError(f"ep={ep}: {says}, or over none", hint=f"use ep={all_of}, or leave ep out")
+        raise UsageError(
+            f"ep={ep}: {says}, or over none",
+            hint=f"use ep={all_of}, or leave ep out",
+            key="topology.ep",
+        )
 
 
 def check_attention_dp(shape: Architecture, model: str, *, attention_dp: int) -> None:
@@ -307,6 +323,7 @@ def check_attention_dp(shape: Architecture, model: str, *, attention_dp: int) ->
             f"attention_dp={attention_dp}: {model} has no experts, so its other layers cannot be "
             "split otherwise than its attention",
             hint=f"for independent ranks use dp={attention_dp}",
+            key="topology.attention_dp",
         )
 
 

@@ -109,7 +109,7 @@ def _deployment(
     check_hardware(deployment, plugins, places)
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
     check_spread(request, deployment, spec, places)
-    with places.told(f"{deployment.path}.engine"):
+    with places.told(f"{deployment.path}.engine", deployment.path_of):
         launch, settings, start = planned_launch(
             request, deployment, model, weights, plugins, places
         )

@@ -36,6 +36,13 @@ class ResolvedDeployment:
     path: str
     pool_hardware: FrozenMap[ResolvedHardware] = FrozenMap()
 
+    def path_of(self, key: str) -> str:
+        """The path of a key of the deployment. With pools, topologies are theirs."""
+        pools = self.request.pools and key.partition(".")[0] in ("topology", "pools")
+        if key == "pools" and not pools:
+            key = "topology"
+        return f"{self.path}.{'pools' if pools else key}"
+
 
 @attrs.frozen(kw_only=True)
 class ResolvedSuite:

@@ -48,13 +48,19 @@ class Places:
         return lambda key: document.where(f"{inside}.{key}" if key else inside)
 
     @contextlib.contextmanager
-    def told(self, path: str) -> Iterator[None]:
-        """Add the place of `path` to a UsageError that does not know it."""
+    def told(self, path: str, at: Callable[[str], str] | None = None) -> Iterator[None]:
+        """Add the place of `path` to a UsageError that does not know it.
+
+        Args:
+            at: the path of the key that an error names (`UsageError.key`).
+        """
         try:
             yield
         except UsageError as error:
             if self._has_place(error.message):
                 raise
+            if at is not None and error.key is not None:
+                path = at(error.key)
             raise UsageError(
                 f"{self(path)}: {error.message}", hint=error.hint, log=error.log
             ) from error.__cause__

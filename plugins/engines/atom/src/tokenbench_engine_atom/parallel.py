@@ -41,12 +41,14 @@ def check_topology(topology: Topology, shape: Architecture, model: str, chip: Sk
         raise UsageError(
             f"tp={tp}: ATOM splits a model over at most {_MOST_TP} ranks",
             hint=f"use tp={_MOST_TP} or less, and dp",
+            key="topology.tp",
         )
     if attention_dp not in (1, tp * dp):
         raise UsageError(
             f"attention_dp={attention_dp}: ATOM's attention DP has a rank on each accelerator "
             f"(tp x dp = {tp * dp}), or is off",
             hint=f"use attention_dp={tp * dp}, or leave it out",
+            key="topology.attention_dp",
         )
     check_attention_dp(shape, model, attention_dp=attention_dp)
     if ep > 1:

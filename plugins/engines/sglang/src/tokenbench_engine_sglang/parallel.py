@@ -62,6 +62,7 @@ def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
             f"attention_dp={attention_dp} does not divide the {tp} ranks (tp x dp): SGLang's "
             "attention groups are of one size",
             hint="use an attention_dp that divides tp x dp",
+            key="topology.attention_dp",
         )
     if found.ep > 1:
         check_experts(shape, model, ep=found.ep)
@@ -72,6 +73,7 @@ def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
                 hint=f"use an ep that divides {tp}, or more tp"
                 if tp > 1
                 else "use more tp, or no ep",
+                key="topology.ep",
             )
     within = tp // attention_dp
     if found.dcp > 1 and within % found.dcp:
@@ -79,6 +81,7 @@ def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
             f"dcp={found.dcp} does not divide the {within} ranks of an attention group "
             "(tp x dp / attention_dp)",
             hint="use a dcp that divides them",
+            key="topology.dcp",
         )
     check_heads(shape, model, tp=within)
     check_stages(shape, model, pp=found.pp)

@@ -31,6 +31,7 @@ def check_topology(topology: Topology, shape: Architecture, model: str) -> None:
             f"attention_dp={attention_dp}: TensorRT-LLM's attention DP has as many groups as tp "
             f"has ranks ({tp}), or is off",
             hint=f"use attention_dp={tp}, or leave it out",
+            key="topology.attention_dp",
         )
     if ep > 1:
         check_experts(shape, model, ep=ep)
@@ -41,6 +42,7 @@ def check_topology(topology: Topology, shape: Architecture, model: str) -> None:
             hint=f"use an ep that divides tp={tp}, or more tp"
             if tp > 1
             else "use more tp, or no ep",
+            key="topology.ep",
         )
     if attention_dp == 1:
         check_heads(shape, model, tp=tp)

@@ -53,6 +53,7 @@ def ranks(topology: Topology, architecture: Architecture, model: str) -> Ranks:
             f"attention_dp={groups} is no multiple of dp={dp}: vLLM's data-parallel ranks are "
             "groups of attention layers",
             hint="give dp alone, or attention_dp with dp=1",
+            key="topology.attention_dp",
         )
     if groups > 1:
         tp, dp = tp * dp // groups, groups
@@ -77,6 +78,7 @@ def _check_divisions(found: Ranks, shape: Architecture, model: str) -> None:
             f"dcp={dcp}: with tp={tp}, {max(1, tp // kv_heads)} ranks hold each of the {kv_heads} "
             f"KV heads of {model}; dcp splits a sequence among these",
             hint="use a smaller dcp, or a larger tp",
+            key="topology.dcp",
         )
 
 
@@ -90,13 +92,9 @@ def hosts(found: Ranks, chip: Sku | None, *, wrapped: bool) -> int:
         UsageError: vLLM cannot be spread so.
     """
     if not wrapped:
-        return hosts_needed(
-            found.count,
-            chip,
-            most=1,
-            why="several hosts need an orchestrator",
-            hint="use a smaller topology, or --engine dynamo",
-        )
+        why = "several hosts need an orchestrator"
+        hint = "use a smaller topology, or --engine dynamo"
+        return hosts_needed(found.count, chip, most=1, why=why, hint=hint)
     whole = found.count // found.dp
     return hosts_needed(
         found.count,
