@@ -64,15 +64,11 @@ class SseFraming:
             ValueError: an event is larger than :data:`MAX_EVENT_BYTES`.
         """
         # Nearly every chunk of a token stream: complete events of one data line each.
-        if (
-            self.between_events
-            and chunk.startswith(b"data: ")
-            and chunk.endswith(b"\n\n")
-            and b"\r" not in chunk
-        ):
+        if self.between_events and chunk.startswith(b"data: ") and chunk.endswith(b"\n\n"):
             events = chunk[6:-2].split(b"\n\ndata: ")
-            # Only the line ends between the events, and the last two.
-            if chunk.count(b"\n") == 2 * len(events):
+            # Searching is several times as fast as counting the line ends of the chunk.
+            data = b"".join(events)
+            if b"\n" not in data and b"\r" not in data:
                 self._started = True
                 return events
         return self._feed_lines(chunk)

@@ -27,6 +27,10 @@ _EVENT_FIELDS = ("data", "event", "id", "retry", ":")
 # Counts are 32-bit columns of the records.
 _MAX_COUNT = 2**31 - 1
 _MOST_TOOL_CALLS = 2**15 - 1
+# Python 3.11 looks up the members of an enum slowly; these are needed for every request.
+_OK = Status.OK
+_NO_FINISH, _OTHER_FINISH = Finish.NONE, Finish.OTHER
+_FROM_USAGE, _NO_SOURCE = TokenSource.USAGE, TokenSource.NONE
 
 Asked = tuple[int, int, bool, int, int, int]
 """What the workload says of a turn, as the records have it: prompt tokens, output limit, whether
@@ -129,7 +133,7 @@ class InFlightRequest:
         self.n_in = self.n_out = self.n_cached = ABSENT
         self.answer_ns = ABSENT
         self.n_tokens = self.n_tool_calls = self.reasoning_chunks = 0
-        self.finish = Finish.NONE
+        self.finish = _NO_FINISH
         self.bytes_in = 0
         self.http_status = ABSENT
         self.reused = False
@@ -185,7 +189,7 @@ class InFlightRequest:
         if event.finish is not None or event.complete:
             self._complete = True
             if event.finish is not None:
-                self.finish = FINISHES.get(event.finish, Finish.OTHER)
+                self.finish = FINISHES.get(event.finish, _OTHER_FINISH)
         self.n_tool_calls += event.n_tool_calls
         if event.done:
             self.done = True
@@ -264,7 +268,7 @@ class InFlightRequest:
             return Status.BROKEN, "the stream ended without a finish_reason or usage"
         if self._done_event and not self.done:
             return Status.BROKEN, NO_END_MARK
-        return Status.OK, None
+        return _OK, None
 
     def _without_tokens(self) -> tuple[Status, str]:
         """An empty answer, or a body that is no event stream, such as an error as JSON."""
@@ -283,11 +287,12 @@ class InFlightRequest:
         """End the request; only the first call has an effect."""
         if self.status is not None:
             return
-        if status is Status.BROKEN and self.error is not None:
-            # The server reported an error before it broke off.
-            status, error = Status.ERROR_EVENT, self.error
-        if status in (Status.HTTP, Status.ERROR_EVENT) and is_overflow(error or ""):
-            status = Status.OVERFLOW
+        if status is not _OK:
+            if status is Status.BROKEN and self.error is not None:
+                # The server reported an error before it broke off.
+                status, error = Status.ERROR_EVENT, self.error
+            if status in (Status.HTTP, Status.ERROR_EVENT) and is_overflow(error or ""):
+                status = Status.OVERFLOW
         self.status = status
         self.error = error
         self.end_ns = now_ns
@@ -300,7 +305,7 @@ class InFlightRequest:
             worker: number of the load worker.
             chunk_offset: chunks written before those of this request.
         """
-        source = TokenSource.USAGE if self.n_out != ABSENT else TokenSource.NONE
+        source = _FROM_USAGE if self.n_out != ABSENT else _NO_SOURCE
         n_out = self.n_out
         if n_out == ABSENT and self.n_tokens:
             source, n_out = TokenSource.CHUNKS, self.n_tokens

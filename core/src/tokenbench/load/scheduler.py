@@ -28,6 +28,8 @@ _MAX_ERRORS = 20
 # Completed requests handled before polling again.
 _BATCH = 16
 NS_PER_S = 1_000_000_000
+# Python 3.11 looks up the members of an enum slowly; this one is needed for every request.
+_OK = Status.OK
 
 
 @attrs.frozen(kw_only=True)
@@ -328,7 +330,7 @@ class Scheduler(ABC):
     def _count(self, request: InFlightRequest) -> None:
         self.turns += 1
         self._completed_chunks += len(request.timestamps)
-        if request.status is not Status.OK:
+        if request.status is not _OK:
             self._count_failure(request)
         elif request.n_out != ABSENT:
             self.output_tokens += request.n_out
