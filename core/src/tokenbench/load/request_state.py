@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tokenbench.api import BenchError, Codec, StreamEvent
+from tokenbench.api import BenchError, Codec, Dialect, StreamEvent
 from tokenbench.guard.types import mismatch
 
 from . import native
 from .chunk_template import ChunkTemplate, make_template
-from .framing import ERROR, FRAMINGS, Framing, NamedEvent
+from .framing import ERROR, FRAMINGS, Framing, NamedEvent, SseFraming
 from .overflow import is_overflow
 from .rate_limit import STATUS as RATE_LIMIT_STATUS
 from .records import ABSENT, FINISHES, RECORD, Finish, Status, TokenSource
@@ -47,6 +47,25 @@ class CodecFailedError(Exception):
         self.problem = problem
 
 
+class ResponseFormat:
+    """What a codec says of all its responses: looking up an attribute of its class, for every
+    request, would take longer.
+
+    `done_event`: a complete stream must contain an event with `done`. The other fields are those of
+    the codec.
+    """
+
+    __slots__ = ("decoder", "done_event", "ends_with_finish", "framing", "text_marks", "tokens")
+
+    def __init__(self, codec: Codec, dialect: Dialect | None = None) -> None:
+        self.decoder = codec.decoder
+        self.done_event = codec.ends_with_done or (dialect is not None and dialect.done_event)
+        self.ends_with_finish = codec.ends_with_finish
+        self.framing = FRAMINGS[codec.framing]
+        self.text_marks = codec.text_marks
+        self.tokens = codec.tokens
+
+
 class InFlightRequest:
     """A request and its response: created by a scheduler, fed by a connection, ended once.
 
@@ -59,9 +78,8 @@ class InFlightRequest:
 
     __slots__ = (
         "_classify",
-        "_codec",
         "_complete",
-        "_done_event",
+        "_format",
         "_last_token",
         "_on_end",
         "_template",
@@ -107,12 +125,10 @@ class InFlightRequest:
         turn: int,
         http_bytes: bytes,
         asked: Asked,
-        codec: Codec,
+        response_format: ResponseFormat,
         scheduled_ns: int,
         session_state: SessionState | None,
         on_end: Callable[[InFlightRequest], None],
-        *,
-        done_event: bool = False,
     ) -> None:
         self.session = session
         self.turn = turn
@@ -123,11 +139,10 @@ class InFlightRequest:
         self.session_state = session_state
         self.keep_text = session_state is not None
         self._on_end = on_end
-        self._codec = codec
-        self._classify = codec.decoder()
-        self._done_event = done_event or codec.ends_with_done
+        self._format = response_format
+        self._classify = response_format.decoder()
         self._complete = False
-        self.framing: Framing = FRAMINGS[codec.framing]()
+        self.framing: Framing = response_format.framing()
         self.dispatched_ns = self.sent_first_ns = self.sent_last_ns = ABSENT
         self.end_ns = ABSENT
         self.n_in = self.n_out = self.n_cached = ABSENT
@@ -236,7 +251,7 @@ class InFlightRequest:
             data, event = self._last_token
             self._last_token = None
             if self._template is None or not self._template.matches(data):
-                self._template = make_template(data, event, self._codec.text_marks)
+                self._template = make_template(data, event, self._format.text_marks)
         return self._template
 
     def _pad_counts(self, length: int) -> None:
@@ -264,16 +279,16 @@ class InFlightRequest:
             return Status.ERROR_EVENT, self.error
         if not self.timestamps:
             return self._without_tokens()
-        if self._codec.ends_with_finish and not self._complete:
+        if self._format.ends_with_finish and not self._complete:
             return Status.BROKEN, "the stream ended without a finish_reason or usage"
-        if self._done_event and not self.done:
+        if self._format.done_event and not self.done:
             return Status.BROKEN, NO_END_MARK
         return _OK, None
 
     def _without_tokens(self) -> tuple[Status, str]:
         """An empty answer, or a body that is no event stream, such as an error as JSON."""
         body = self.body_start.decode(errors="replace").strip()[:_MAX_ERROR_CHARS]
-        if self._codec.framing != "sse" or not body or body.startswith(_EVENT_FIELDS):
+        if self._format.framing is not SseFraming or not body or body.startswith(_EVENT_FIELDS):
             return Status.EMPTY, "the response has no token"
         try:
             error = self._classify(self.body_start).error
@@ -309,7 +324,7 @@ class InFlightRequest:
         n_out = self.n_out
         if n_out == ABSENT and self.n_tokens:
             source, n_out = TokenSource.CHUNKS, self.n_tokens
-        if not self._codec.tokens:
+        if not self._format.tokens:
             source, n_out = TokenSource.NO_TOKENS, 0
         timestamps = self.timestamps
         asked_in, asked_out, exact, shared, label, agent = self.asked
