@@ -46,12 +46,12 @@ class Recorder:
 
     def add(self, request: InFlightRequest, worker: int) -> None:
         """Add a turn: its record, and the timestamp and token count of each token-bearing chunk."""
-        timestamps = request.timestamps
+        timestamps, counts = request.timestamps, request.counts
+        chunks = len(timestamps)
         self._records += request.row(worker, self._offset)
         self._timestamps += timestamps
-        counts = request.counts
-        self._counts += array("i", counts).tobytes() if counts else _UNKNOWN_COUNT * len(timestamps)
-        self._offset += len(timestamps)
+        self._counts += array("i", counts).tobytes() if counts else _UNKNOWN_COUNT * chunks
+        self._offset += chunks
         if len(self._timestamps) > _BATCH_BYTES or len(self._records) > _BATCH_BYTES:
             self._flush()
 

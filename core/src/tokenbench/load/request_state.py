@@ -32,6 +32,8 @@ _OK = Status.OK
 _NO_FINISH, _OTHER_FINISH = Finish.NONE, Finish.OTHER
 _FROM_USAGE, _NO_SOURCE = TokenSource.USAGE, TokenSource.NONE
 
+_NO_EVENT = StreamEvent()
+
 Asked = tuple[int, int, bool, int, int, int]
 """What the workload says of a turn, as the records have it: prompt tokens, output limit, whether
 exactly that many are asked for, shared prompt tokens, number of the label, agent. -1: unknown.
@@ -177,15 +179,15 @@ class InFlightRequest:
         self._handle_events(events, now_ns)
 
     def _handle_events(self, events: list[bytes], now_ns: int) -> None:
-        event = StreamEvent()
+        event, classify = _NO_EVENT, self._classify
         try:
             for data in events:
                 if not data or data.isspace():
                     continue  # A keep-alive.
                 if type(data) is NamedEvent and data.name == ERROR:
-                    self._set_error(_error_text(self._classify, data))
+                    self._set_error(_error_text(classify, data))
                 else:
-                    event = self._classify(data)
+                    event = classify(data)
                     self._handle_event(data, event, now_ns)
         except (BenchError, ValueError):
             raise
@@ -205,7 +207,8 @@ class InFlightRequest:
             self._complete = True
             if event.finish is not None:
                 self.finish = FINISHES.get(event.finish, _OTHER_FINISH)
-        self.n_tool_calls += event.n_tool_calls
+        if event.n_tool_calls != 0:
+            self.n_tool_calls = min(self.n_tool_calls + event.n_tool_calls, _MOST_TOOL_CALLS)
         if event.done:
             self.done = True
         if event.error is not None:
@@ -271,7 +274,8 @@ class InFlightRequest:
             except ValueError as error:
                 self.end(now_ns, Status.BROKEN, f"unreadable response: {error}")
                 return
-        self.end(now_ns, *self._outcome())
+        status, reason = self._outcome()
+        self.end(now_ns, status, reason)
 
     def _outcome(self) -> tuple[Status, str | None]:
         """Whether the response is a whole answer, and why not."""
@@ -327,9 +331,10 @@ class InFlightRequest:
         if not self._format.tokens:
             source, n_out = TokenSource.NO_TOKENS, 0
         timestamps = self.timestamps
+        chunks = len(timestamps)
         asked_in, asked_out, exact, shared, label, agent = self.asked
         if self.counts:
-            self._pad_counts(len(timestamps))
+            self._pad_counts(chunks)
         return RECORD.pack(
             self.session,
             self.turn,
@@ -342,15 +347,15 @@ class InFlightRequest:
             self.scheduled_ns,
             self.sent_first_ns,
             self.sent_last_ns,
-            timestamps[0] if timestamps else ABSENT,
-            timestamps[-1] if timestamps else ABSENT,
+            timestamps[0] if chunks else ABSENT,
+            timestamps[-1] if chunks else ABSENT,
             self.end_ns,
             self.n_in,
             n_out,
             self.n_cached,
             asked_in,
             asked_out,
-            len(timestamps),
+            chunks,
             chunk_offset,
             timestamps.coalesced,
             self.bytes_in,
@@ -359,7 +364,7 @@ class InFlightRequest:
             agent,
             shared,
             self.finish,
-            min(self.n_tool_calls, _MOST_TOOL_CALLS),
+            self.n_tool_calls,
             self.reasoning_chunks,
             self.answer_ns,
         )
