@@ -14,8 +14,9 @@ from .records import ABSENT
 from .request_state import InFlightRequest
 
 _BATCH_BYTES = 256 * 1024
-# Requests recorded at once, and how many may wait until the event loop is idle.
-_BATCH, _MAX_WAITING = 16, 256
+# Requests recorded at once, and how many may wait until the event loop is idle: the more wait, with
+# all they hold, the more of them have left the caches of the core when they are recorded.
+_BATCH, _MAX_WAITING = 16, 64
 _UNKNOWN_COUNT = array("i", [ABSENT]).tobytes()
 
 
