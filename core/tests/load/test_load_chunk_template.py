@@ -21,7 +21,7 @@ from tokenbench.load.connection import Connection
 from tokenbench.load.event_loop import EventLoop
 from tokenbench.load.poller import READ, Poller
 from tokenbench.load.records import RECORD, RECORD_FIELDS, Status
-from tokenbench.load.request_state import InFlightRequest
+from tokenbench.load.request_state import InFlightRequest, ResponseFormat
 from tokenbench.load.socket_timestamps import Receiver
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -58,7 +58,14 @@ def _read(
     with contextlib.closing(EventLoop(poller())) as loop, ours, theirs:
         connection = Connection(ours, Receiver(loop), _Pool(), loop)
         request = InFlightRequest(
-            0, 0, b"POST / HTTP/1.1\r\n\r\n", (1, 1, True, -1, -1, 0), codec, 0, None, ended.append
+            0,
+            0,
+            b"POST / HTTP/1.1\r\n\r\n",
+            (1, 1, True, -1, -1, 0),
+            ResponseFormat(codec),
+            0,
+            None,
+            ended.append,
         )
         connection.send(request)
         delayed = parsed = 0

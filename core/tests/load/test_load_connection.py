@@ -29,7 +29,7 @@ from tokenbench.load.event_loop import EventLoop
 from tokenbench.load.poller import READ
 from tokenbench.load.pool import ConnectionPool
 from tokenbench.load.records import Status
-from tokenbench.load.request_state import InFlightRequest
+from tokenbench.load.request_state import InFlightRequest, ResponseFormat
 from tokenbench.load.target_url import TargetUrl
 from tokenbench.load.timers import Timers
 
@@ -356,7 +356,7 @@ def test_a_read_behind_the_response_closes_the_connection(more) -> None:
         pool = ConnectionPool(target_url, loop, timers, connect_timeout_s=1)
         ours.setblocking(False)
         connection = Connection(ours, pool.receiver, pool, loop)
-        codec = find_codec(COMPLETIONS, None)
+        codec = ResponseFormat(find_codec(COMPLETIONS, None))
         connection.send(
             InFlightRequest(
                 0, 0, b"request", (1, 3, False, -1, -1, 0), codec, 0, None, ended.append

@@ -26,6 +26,7 @@ from tokenbench.api import (
     SharedState,
     SingleTurn,
     Stop,
+    StreamEvent,
     Target,
     TextPart,
     TextPrompt,
@@ -440,7 +441,7 @@ def test_turns_are_encoded_while_they_wait(
 @pytest.mark.covers("Codec.decoder")
 def test_a_decoder_keeps_state_for_each_stream(run_here, start_server) -> None:
     """A protocol that sends the text so far: each event's new part is its text."""
-    from tokenbench.load.codecs import BUILT_IN, CompletionsCodec, StreamEvent
+    from tokenbench.load.codecs import BUILT_IN, CompletionsCodec
     from tokenbench.load.openai_chunk import classify
 
     class Decoder:

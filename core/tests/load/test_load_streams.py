@@ -11,7 +11,7 @@ from tokenbench.api import Dialect, Target
 from tokenbench.load.codecs import ChatCodec, CompletionsCodec
 from tokenbench.load.generate import _read as read_whole
 from tokenbench.load.records import Status
-from tokenbench.load.request_state import InFlightRequest
+from tokenbench.load.request_state import InFlightRequest, ResponseFormat
 
 _HERE = Path(__file__).parent
 _CAPTURED = _HERE.parents[2] / "testing" / "tests" / "captured"
@@ -76,7 +76,7 @@ _all = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.file
 
 def _feed(stream: _Stream, *parts: bytes) -> InFlightRequest:
     request = InFlightRequest(
-        0, 0, b"", (1, 1, False), stream.codec, 0, None, lambda _: None, done_event=False
+        0, 0, b"", (1, 1, False), ResponseFormat(stream.codec), 0, None, lambda _: None
     )
     request.http_status, request.keep_text = 200, True
     try:

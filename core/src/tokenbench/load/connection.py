@@ -56,7 +56,6 @@ class Connection:
         "_bytes_in",
         "_error_body",
         "_fd",
-        "_got_bytes",
         "_head_reads",
         "_keep_alive",
         "_loop",
@@ -74,6 +73,7 @@ class Connection:
         "_used",
         "_would_block",
         "closed",
+        "on_body",
     )
 
     def __init__(
@@ -88,7 +88,7 @@ class Connection:
         self._loop = loop
         self._request: InFlightRequest | None = None
         self._now_ns = 0
-        self._used = self._got_bytes = False
+        self._used = False
         self._response_complete = self._second_response = self._keep_alive = False
         self._bytes_in = 0
         # The reads that contain the head of the response.
@@ -96,6 +96,7 @@ class Connection:
         self._error_body = bytearray()
         # Body parts that the parser found in the current read.
         self._bodies: list[bytes] = []
+        self.on_body = self._bodies.append  # The parser calls it.
         self._unsent: bytes | memoryview = b""
         self._parser: Any = httptools.HttpResponseParser(self)
         self.closed = False
@@ -114,10 +115,9 @@ class Connection:
 
     def _parse(self, data: bytes, arrived_ns: int, delay_ns: int) -> None:
         request = self._request
-        if self.closed or request is None:
-            return
+        if request is None:
+            return  # The connection was closed.
         self._now_ns = arrived_ns
-        self._got_bytes = True
         self._bytes_in += len(data)
         if request.http_status < 0:
             self._head_reads.append(data)
@@ -165,7 +165,7 @@ class Connection:
         """The server closed the connection, or it broke: end the request in flight."""
         if self.closed:
             return
-        framed, got_bytes, request = self._has_framed_body(), self._got_bytes, self._request
+        framed, got_bytes, request = self._has_framed_body(), self._bytes_in > 0, self._request
         self.close()
         if request is not None and request.status is None:
             if got_bytes and not framed and not error and request.http_status > 0:
@@ -216,12 +216,8 @@ class Connection:
             if status >= 200 and not self._second_response:
                 self._request.http_status = status
 
-    def on_body(self, body: bytes) -> None:
-        """A part of the body; all parts of one read are handled together."""
-        self._bodies.append(body)
-
     def _take_bodies(self, request: InFlightRequest) -> bytes:
-        """Pass the body parts to the request; returns the last part."""
+        """Pass the body parts of a read to the request, together; returns the last part."""
         bodies = self._bodies
         last = bodies[-1]
         body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
@@ -259,7 +255,7 @@ class Connection:
     def _complete(self, request: InFlightRequest, now_ns: int) -> None:
         if request.http_status != 200:
             request.error = self._error_text(request.http_status)
-        elif (compressed := self._compressed(request)) is not None:
+        elif not request.timestamps and (compressed := self._compressed(request)) is not None:
             request.end(now_ns, Status.BROKEN, compressed)
         request.complete(now_ns)
 
@@ -281,7 +277,6 @@ class Connection:
         request.connection = self
         request.reused = self._used
         self._used = True
-        self._got_bytes = False
         if self._head_reads:
             self._head_reads.clear()
         if self._error_body:

@@ -19,7 +19,7 @@ from .codecs import BUILT_IN
 from .openai_facts import ResponseFacts, response_facts
 from .rate_limit import STATUS, rate_limit
 from .records import ABSENT, Status
-from .request_state import NOTHING_ASKED, InFlightRequest
+from .request_state import NOTHING_ASKED, InFlightRequest, ResponseFormat
 
 
 @attrs.frozen(kw_only=True)
@@ -118,11 +118,10 @@ def _read(codec: Codec, target: Target, body: bytes) -> Generated:
         0,
         b"",
         NOTHING_ASKED,
-        codec,
+        ResponseFormat(codec, target.dialect),
         0,
         None,
         lambda _: None,
-        done_event=target.dialect.done_event,
     )
     request.keep_text, request.http_status = True, 200
     try:

@@ -8,6 +8,8 @@ environment has ``TOKENBENCH_PURE=1``: same results, more CPU per token.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .poller import Poller
@@ -36,9 +38,10 @@ def poller() -> Poller:
     return Poller() if module is None else module.Poller()
 
 
-def timestamps() -> Timestamps:
-    """Empty timestamps for one request."""
-    return Timestamps("q") if module is None else module.Timestamps()
+timestamps: Callable[[], Timestamps] = (
+    partial(Timestamps, "q") if module is None else module.Timestamps
+)
+"""Empty timestamps for one request."""
 
 
 def path() -> str:

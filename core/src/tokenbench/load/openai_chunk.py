@@ -81,7 +81,8 @@ def classify(event: bytes) -> StreamEvent:
     except ValueError:
         return _classify_untyped(event)
     usage, choices = chunk.usage, chunk.choices or ()
-    if not (choices or usage) or chunk.object == "error" or _is_given(chunk.error):
+    failed = chunk.error is not _ABSENT and _is_given(chunk.error)
+    if failed or not (choices or usage) or chunk.object == "error":
         return _classify_untyped(event)
     for choice in choices:
         if choice.error is not _ABSENT:
@@ -94,7 +95,7 @@ def classify(event: bytes) -> StreamEvent:
 
 
 def _is_given(field: msgspec.Raw) -> bool:
-    return field is not _ABSENT and bytes(field) != _NULL
+    return bytes(field) != _NULL
 
 
 def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
@@ -103,7 +104,8 @@ def _event(choice: _Choice, usage: _Usage | None) -> StreamEvent:
     if delta is not None:
         reasoning = delta.reasoning_content or delta.reasoning or ""
         text += reasoning + (delta.content or delta.refusal or "")
-        if delta.tool_calls or _is_given(delta.function_call):
+        call = delta.function_call
+        if delta.tool_calls or (call is not _ABSENT and _is_given(call)):
             calls, begun = _tool_calls(delta)
     n_tokens = len(choice.token_ids) if choice.token_ids else None
     finish = choice.finish_reason or None

@@ -14,8 +14,9 @@ from .records import ABSENT
 from .request_state import InFlightRequest
 
 _BATCH_BYTES = 256 * 1024
-# Requests recorded at once, and how many may wait until the event loop is idle.
-_BATCH, _MAX_WAITING = 16, 256
+# Requests recorded at once, and how many may wait until the event loop is idle: the more wait, with
+# all they hold, the more of them have left the caches of the core when they are recorded.
+_BATCH, _MAX_WAITING = 16, 64
 _UNKNOWN_COUNT = array("i", [ABSENT]).tobytes()
 
 
@@ -46,12 +47,12 @@ class Recorder:
 
     def add(self, request: InFlightRequest, worker: int) -> None:
         """Add a turn: its record, and the timestamp and token count of each token-bearing chunk."""
-        timestamps = request.timestamps
+        timestamps, counts = request.timestamps, request.counts
+        chunks = len(timestamps)
         self._records += request.row(worker, self._offset)
         self._timestamps += timestamps
-        counts = request.counts
-        self._counts += array("i", counts).tobytes() if counts else _UNKNOWN_COUNT * len(timestamps)
-        self._offset += len(timestamps)
+        self._counts += array("i", counts).tobytes() if counts else _UNKNOWN_COUNT * chunks
+        self._offset += chunks
         if len(self._timestamps) > _BATCH_BYTES or len(self._records) > _BATCH_BYTES:
             self._flush()
 

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tokenbench.api import BenchError, Codec, StreamEvent
+from tokenbench.api import BenchError, Codec, Dialect, StreamEvent
 from tokenbench.guard.types import mismatch
 
 from . import native
 from .chunk_template import ChunkTemplate, make_template
-from .framing import ERROR, FRAMINGS, Framing, NamedEvent
+from .framing import ERROR, FRAMINGS, Framing, NamedEvent, SseFraming
 from .overflow import is_overflow
 from .rate_limit import STATUS as RATE_LIMIT_STATUS
 from .records import ABSENT, FINISHES, RECORD, Finish, Status, TokenSource
@@ -27,6 +27,12 @@ _EVENT_FIELDS = ("data", "event", "id", "retry", ":")
 # Counts are 32-bit columns of the records.
 _MAX_COUNT = 2**31 - 1
 _MOST_TOOL_CALLS = 2**15 - 1
+# Python 3.11 looks up the members of an enum slowly; these are needed for every request.
+_OK = Status.OK
+_NO_FINISH, _OTHER_FINISH = Finish.NONE, Finish.OTHER
+_FROM_USAGE, _NO_SOURCE = TokenSource.USAGE, TokenSource.NONE
+
+_NO_EVENT = StreamEvent()
 
 Asked = tuple[int, int, bool, int, int, int]
 """What the workload says of a turn, as the records have it: prompt tokens, output limit, whether
@@ -43,6 +49,25 @@ class CodecFailedError(Exception):
         self.problem = problem
 
 
+class ResponseFormat:
+    """What a codec says of all its responses: looking up an attribute of its class, for every
+    request, would take longer.
+
+    `done_event`: a complete stream must contain an event with `done`. The other fields are those of
+    the codec.
+    """
+
+    __slots__ = ("decoder", "done_event", "ends_with_finish", "framing", "text_marks", "tokens")
+
+    def __init__(self, codec: Codec, dialect: Dialect | None = None) -> None:
+        self.decoder = codec.decoder
+        self.done_event = codec.ends_with_done or (dialect is not None and dialect.done_event)
+        self.ends_with_finish = codec.ends_with_finish
+        self.framing = FRAMINGS[codec.framing]
+        self.text_marks = codec.text_marks
+        self.tokens = codec.tokens
+
+
 class InFlightRequest:
     """A request and its response: created by a scheduler, fed by a connection, ended once.
 
@@ -55,9 +80,8 @@ class InFlightRequest:
 
     __slots__ = (
         "_classify",
-        "_codec",
         "_complete",
-        "_done_event",
+        "_format",
         "_last_token",
         "_on_end",
         "_template",
@@ -103,12 +127,10 @@ class InFlightRequest:
         turn: int,
         http_bytes: bytes,
         asked: Asked,
-        codec: Codec,
+        response_format: ResponseFormat,
         scheduled_ns: int,
         session_state: SessionState | None,
         on_end: Callable[[InFlightRequest], None],
-        *,
-        done_event: bool = False,
     ) -> None:
         self.session = session
         self.turn = turn
@@ -119,17 +141,16 @@ class InFlightRequest:
         self.session_state = session_state
         self.keep_text = session_state is not None
         self._on_end = on_end
-        self._codec = codec
-        self._classify = codec.decoder()
-        self._done_event = done_event or codec.ends_with_done
+        self._format = response_format
+        self._classify = response_format.decoder()
         self._complete = False
-        self.framing: Framing = FRAMINGS[codec.framing]()
+        self.framing: Framing = response_format.framing()
         self.dispatched_ns = self.sent_first_ns = self.sent_last_ns = ABSENT
         self.end_ns = ABSENT
         self.n_in = self.n_out = self.n_cached = ABSENT
         self.answer_ns = ABSENT
         self.n_tokens = self.n_tool_calls = self.reasoning_chunks = 0
-        self.finish = Finish.NONE
+        self.finish = _NO_FINISH
         self.bytes_in = 0
         self.http_status = ABSENT
         self.reused = False
@@ -158,15 +179,15 @@ class InFlightRequest:
         self._handle_events(events, now_ns)
 
     def _handle_events(self, events: list[bytes], now_ns: int) -> None:
-        event = StreamEvent()
+        event, classify = _NO_EVENT, self._classify
         try:
             for data in events:
                 if not data or data.isspace():
                     continue  # A keep-alive.
                 if type(data) is NamedEvent and data.name == ERROR:
-                    self._set_error(_error_text(self._classify, data))
+                    self._set_error(_error_text(classify, data))
                 else:
-                    event = self._classify(data)
+                    event = classify(data)
                     self._handle_event(data, event, now_ns)
         except (BenchError, ValueError):
             raise
@@ -185,8 +206,9 @@ class InFlightRequest:
         if event.finish is not None or event.complete:
             self._complete = True
             if event.finish is not None:
-                self.finish = FINISHES.get(event.finish, Finish.OTHER)
-        self.n_tool_calls += event.n_tool_calls
+                self.finish = FINISHES.get(event.finish, _OTHER_FINISH)
+        if event.n_tool_calls != 0:
+            self.n_tool_calls = min(self.n_tool_calls + event.n_tool_calls, _MOST_TOOL_CALLS)
         if event.done:
             self.done = True
         if event.error is not None:
@@ -232,7 +254,7 @@ class InFlightRequest:
             data, event = self._last_token
             self._last_token = None
             if self._template is None or not self._template.matches(data):
-                self._template = make_template(data, event, self._codec.text_marks)
+                self._template = make_template(data, event, self._format.text_marks)
         return self._template
 
     def _pad_counts(self, length: int) -> None:
@@ -252,7 +274,8 @@ class InFlightRequest:
             except ValueError as error:
                 self.end(now_ns, Status.BROKEN, f"unreadable response: {error}")
                 return
-        self.end(now_ns, *self._outcome())
+        status, reason = self._outcome()
+        self.end(now_ns, status, reason)
 
     def _outcome(self) -> tuple[Status, str | None]:
         """Whether the response is a whole answer, and why not."""
@@ -260,16 +283,16 @@ class InFlightRequest:
             return Status.ERROR_EVENT, self.error
         if not self.timestamps:
             return self._without_tokens()
-        if self._codec.ends_with_finish and not self._complete:
+        if self._format.ends_with_finish and not self._complete:
             return Status.BROKEN, "the stream ended without a finish_reason or usage"
-        if self._done_event and not self.done:
+        if self._format.done_event and not self.done:
             return Status.BROKEN, NO_END_MARK
-        return Status.OK, None
+        return _OK, None
 
     def _without_tokens(self) -> tuple[Status, str]:
         """An empty answer, or a body that is no event stream, such as an error as JSON."""
         body = self.body_start.decode(errors="replace").strip()[:_MAX_ERROR_CHARS]
-        if self._codec.framing != "sse" or not body or body.startswith(_EVENT_FIELDS):
+        if self._format.framing is not SseFraming or not body or body.startswith(_EVENT_FIELDS):
             return Status.EMPTY, "the response has no token"
         try:
             error = self._classify(self.body_start).error
@@ -283,11 +306,12 @@ class InFlightRequest:
         """End the request; only the first call has an effect."""
         if self.status is not None:
             return
-        if status is Status.BROKEN and self.error is not None:
-            # The server reported an error before it broke off.
-            status, error = Status.ERROR_EVENT, self.error
-        if status in (Status.HTTP, Status.ERROR_EVENT) and is_overflow(error or ""):
-            status = Status.OVERFLOW
+        if status is not _OK:
+            if status is Status.BROKEN and self.error is not None:
+                # The server reported an error before it broke off.
+                status, error = Status.ERROR_EVENT, self.error
+            if status in (Status.HTTP, Status.ERROR_EVENT) and is_overflow(error or ""):
+                status = Status.OVERFLOW
         self.status = status
         self.error = error
         self.end_ns = now_ns
@@ -300,16 +324,17 @@ class InFlightRequest:
             worker: number of the load worker.
             chunk_offset: chunks written before those of this request.
         """
-        source = TokenSource.USAGE if self.n_out != ABSENT else TokenSource.NONE
+        source = _FROM_USAGE if self.n_out != ABSENT else _NO_SOURCE
         n_out = self.n_out
         if n_out == ABSENT and self.n_tokens:
             source, n_out = TokenSource.CHUNKS, self.n_tokens
-        if not self._codec.tokens:
+        if not self._format.tokens:
             source, n_out = TokenSource.NO_TOKENS, 0
         timestamps = self.timestamps
+        chunks = len(timestamps)
         asked_in, asked_out, exact, shared, label, agent = self.asked
         if self.counts:
-            self._pad_counts(len(timestamps))
+            self._pad_counts(chunks)
         return RECORD.pack(
             self.session,
             self.turn,
@@ -322,15 +347,15 @@ class InFlightRequest:
             self.scheduled_ns,
             self.sent_first_ns,
             self.sent_last_ns,
-            timestamps[0] if timestamps else ABSENT,
-            timestamps[-1] if timestamps else ABSENT,
+            timestamps[0] if chunks else ABSENT,
+            timestamps[-1] if chunks else ABSENT,
             self.end_ns,
             self.n_in,
             n_out,
             self.n_cached,
             asked_in,
             asked_out,
-            len(timestamps),
+            chunks,
             chunk_offset,
             timestamps.coalesced,
             self.bytes_in,
@@ -339,7 +364,7 @@ class InFlightRequest:
             agent,
             shared,
             self.finish,
-            min(self.n_tool_calls, _MOST_TOOL_CALLS),
+            self.n_tool_calls,
             self.reasoning_chunks,
             self.answer_ns,
         )

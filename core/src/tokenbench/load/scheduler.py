@@ -16,7 +16,7 @@ from .job import LoadJob
 from .pool import ConnectionPool
 from .recorder import IdleRecorder, Recorder
 from .records import ABSENT, Status
-from .request_state import Asked, InFlightRequest
+from .request_state import Asked, InFlightRequest, ResponseFormat
 from .session_file import PreparedRequest, QueuedSession, SessionReader
 from .session_source import SessionSource
 from .session_state import SessionState
@@ -28,6 +28,8 @@ _MAX_ERRORS = 20
 # Completed requests handled before polling again.
 _BATCH = 16
 NS_PER_S = 1_000_000_000
+# Python 3.11 looks up the members of an enum slowly; this one is needed for every request.
+_OK = Status.OK
 
 
 @attrs.frozen(kw_only=True)
@@ -54,9 +56,45 @@ class Scheduler(ABC):
     any delay that the client adds is visible as dispatch delay.
     """
 
+    # Of an object with more than 30 attributes, Python 3.11 looks up every method in a slow way.
+    __slots__ = (
+        "_aborted",
+        "_begun",
+        "_completed",
+        "_completed_chunks",
+        "_delayed",
+        "_duration_over",
+        "_in_flight",
+        "_job",
+        "_loop",
+        "_next_number",
+        "_pool",
+        "_recorder",
+        "_response_format",
+        "_sender",
+        "_session_states",
+        "_timers",
+        "_to_send",
+        "_unrecorded",
+        "cut_ns",
+        "dispatch_ended_ns",
+        "dispatched",
+        "ended_ns",
+        "errors",
+        "failed",
+        "failure",
+        "finished",
+        "in_flight_ns",
+        "output_tokens",
+        "sessions",
+        "started_ns",
+        "stopped_by",
+        "turns",
+    )
+
     def __init__(self, job: LoadJob, resources: PhaseResources) -> None:
         self._job = job
-        self._codec = resources.codec
+        self._response_format = ResponseFormat(resources.codec, job.dialect)
         self._pool = resources.pool
         self._recorder = resources.recorder
         self.sessions = SessionSource(
@@ -191,10 +229,6 @@ class Scheduler(ABC):
                 error = f"not complete after {self._job.request_timeout_s:g} s"
                 request.end(now_ns, Status.TIMEOUT, error)
 
-    def _start_session(self, scheduled_ns: int) -> bool:
-        """Start the next session, once it is prepared; returns False if there is none."""
-        return self.sessions.start_next(scheduled_ns)
-
     def _begin_session(self, session: QueuedSession, scheduled_ns: int) -> bool:
         """Start a session; returns False if that failed."""
         number = self._next_number
@@ -210,7 +244,7 @@ class Scheduler(ABC):
                     scheduled_ns, self._dispatch_delayed, session, number, scheduled_ns
                 )
             else:
-                self._dispatch_prepared(session, number, scheduled_ns)
+                self._dispatch(None, number, 0, session.http_bytes, session.asked, scheduled_ns)
             return True
         state = SessionState(number, session, self._sender.send, self._drop, begun_ns=scheduled_ns)
         self._session_states[number] = state
@@ -233,10 +267,7 @@ class Scheduler(ABC):
     def _dispatch_delayed(self, session: PreparedRequest, number: int, scheduled_ns: int) -> None:
         self._delayed -= 1
         if not self._sender.cut:
-            self._dispatch_prepared(session, number, scheduled_ns)
-
-    def _dispatch_prepared(self, session: PreparedRequest, number: int, scheduled_ns: int) -> None:
-        self._dispatch(None, number, 0, session.http_bytes, session.asked, scheduled_ns)
+            self._dispatch(None, number, 0, session.http_bytes, session.asked, scheduled_ns)
 
     def _drop(self, state: SessionState, turn_number: int, turn: Turn) -> None:
         """Record a turn that is not sent, because a turn that it waited for failed."""
@@ -286,11 +317,10 @@ class Scheduler(ABC):
             turn,
             http_bytes,
             asked,
-            self._codec,
+            self._response_format,
             scheduled_ns,
             state,
             self._ended,
-            done_event=self._job.dialect.done_event,
         )
 
     def _ended(self, request: InFlightRequest) -> None:
@@ -328,7 +358,7 @@ class Scheduler(ABC):
     def _count(self, request: InFlightRequest) -> None:
         self.turns += 1
         self._completed_chunks += len(request.timestamps)
-        if request.status is not Status.OK:
+        if request.status is not _OK:
             self._count_failure(request)
         elif request.n_out != ABSENT:
             self.output_tokens += request.n_out

@@ -31,6 +31,7 @@ from .target_url import Route, TargetUrl, header_lines, with_body
 # kind, size of the data that follows, route, what is asked (`Asked`), delay_s, bytes of the
 # request's own header lines, with which the data begins
 _FRAME = struct.Struct("<cIHiiBiihdH")
+_FRAME_SIZE = _FRAME.size
 _ROUTE, _REQUEST, _SESSION, _NEXT_FILE, _END = b"H", b"R", b"S", b"N", b"E"
 _SHARED, _LABEL = b"V", b"L"
 _MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -315,23 +316,30 @@ class SessionReader:
 
     def _read(self) -> QueuedSession | Literal[NotYet.PREPARED] | None:
         while not self._ended:
-            head = self._file.read(_FRAME.size)
-            size = _FRAME.unpack(head)[1] if len(head) == _FRAME.size else 0
-            data = self._file.read(size) if size else b""
-            if len(head) < _FRAME.size or len(data) < size:
-                self._file.seek(self._position)
-                return NotYet.PREPARED
-            self._position += len(head) + size
-            kind, _, route, *asked, delay_s, own = _FRAME.unpack(head)
+            head = self._file.read(_FRAME_SIZE)
+            if len(head) < _FRAME_SIZE:
+                return self._not_yet()
+            frame = _FRAME.unpack(head)
+            kind, size, route = frame[:3]
+            data = self._file.read(size)
+            if len(data) < size:
+                return self._not_yet()
+            self._position += _FRAME_SIZE + size
             if kind == _REQUEST:
+                delay_s, own = frame[9:]
                 headers, body = (data[:own], data[own:]) if own else (b"", data)
                 http_bytes = with_body(self._head_prefixes[route], body, headers)
-                return PreparedRequest(http_bytes, tuple(asked), delay_s)
+                return PreparedRequest(http_bytes, frame[3:9], delay_s)
             if kind == _SESSION:
                 self._bytes = len(data)
                 return cast("Session", self._unpickle(data))
             self._read_other(kind, data)
         return None
+
+    def _not_yet(self) -> Literal[NotYet.PREPARED]:
+        """Go back to the start of a frame that is not complete."""
+        self._file.seek(self._position)
+        return NotYet.PREPARED
 
     def _unpickle(self, data: bytes) -> object:
         return _Unpickler(data, self._shared).load()

@@ -10,6 +10,8 @@ from .session_file import NotYet, QueuedSession, SessionReader
 from .timers import Timers
 
 _RETRY_NS = 2_000_000
+# Python 3.11 looks up the members of an enum slowly.
+_NOT_YET = NotYet.PREPARED
 
 
 class SessionSource:
@@ -60,7 +62,8 @@ class SessionSource:
     def stop(self) -> None:
         """Start no more sessions."""
         self._wanted.clear()
-        self._end_starvation()
+        if self._starved_since_ns:
+            self._end_starvation()
 
     def _start_wanted(self) -> bool:
         while self._wanted:
@@ -69,11 +72,12 @@ class SessionSource:
             except BaseException as error:
                 self._failed(error)
                 return False
-            if session is NotYet.PREPARED:
+            if session is _NOT_YET:
                 self._starved_since_ns = self._starved_since_ns or monotonic_ns()
                 self._timers.call_at(monotonic_ns() + _RETRY_NS, self._retry)
                 return True
-            self._end_starvation()
+            if self._starved_since_ns:
+                self._end_starvation()
             if session is None:
                 self._ended()
                 return False
@@ -86,6 +90,5 @@ class SessionSource:
         self._start_wanted()
 
     def _end_starvation(self) -> None:
-        if self._starved_since_ns:
-            self.starved_ns += monotonic_ns() - self._starved_since_ns
-            self._starved_since_ns = 0
+        self.starved_ns += monotonic_ns() - self._starved_since_ns
+        self._starved_since_ns = 0

@@ -13,6 +13,8 @@ from .scheduler import PhaseResources, Scheduler
 class ClosedLoop(Scheduler):
     """Keeps `concurrency` sessions in progress: when one ends, the next one starts."""
 
+    __slots__ = ()
+
     @property
     def scheduled_turns(self) -> int:
         """All turns that were sent: a closed loop schedules no other."""
@@ -20,15 +22,17 @@ class ClosedLoop(Scheduler):
 
     def _start_first(self) -> None:
         for _ in range(self._job.concurrency or 0):
-            if self.stopped_by is not None or not self._start_session(self.started_ns):
+            if self.stopped_by is not None or not self.sessions.start_next(self.started_ns):
                 return
 
     def _session_ended(self) -> None:
-        self._start_session(self._sender.possible_ns)
+        self.sessions.start_next(self._sender.possible_ns)
 
 
 class OpenLoop(Scheduler):
     """Starts sessions at the times of a schedule, however many are in progress."""
+
+    __slots__ = ("_schedule", "_started")
 
     def __init__(self, job: LoadJob, resources: PhaseResources, schedule: array[int]) -> None:
         super().__init__(job, resources)
@@ -54,7 +58,7 @@ class OpenLoop(Scheduler):
                 self._timers.call_at(due_ns, self._start_due)
                 return
             self._started += 1
-            if not self._start_session(due_ns):
+            if not self.sessions.start_next(due_ns):
                 return
         self._stop_if_all_ended()
 
