@@ -79,7 +79,9 @@ unit: $(VENV)/.dev $(VENV)/.native
 	@# Two for each core: most of a whole run is waiting. Without reordering: xdist would start slow
 	@# files with few tests last.
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not serial"
-	$(BIN)/python -m pytest -m serial
+	@# Files without the marker are not collected, which takes 5 s.
+	$(BIN)/python -m pytest -m serial $$(grep -rl --include="test_*.py" \
+		"mark\.serial" core/tests testing/tests tests plugins)
 
 browser: $(VENV)/.browser $(VENV)/.native
 	$(BIN)/python -m pytest -m browser tests

@@ -33,15 +33,15 @@ def test_embeddings_of_llamacpp(bench: Bench) -> None:
         "run",
         *_LLAMA,
         *("--workload", "embeddings:input_tokens=40,batch=3", "--concurrency", "2"),
-        *("--requests", "24", *_SHORT),
+        *("--requests", "8", *_SHORT),
         *("--slo", "e2e_p99<60s"),
         timeout_s=240.0,
     )
     assert done.code == 0, done.err
     (result,) = measured(bench)
     values = {name: metric["mean"] for name, metric in result["metrics"].items()}
-    assert values["requests_ok"] == 24 and values["requests_failed"] == 0
-    assert values["input_tokens"] == 24 * 120
+    assert values["requests_ok"] == 8 and values["requests_failed"] == 0
+    assert values["input_tokens"] == 8 * 120
     for name in ("req_s.whole", "input_tok_s.whole", "e2e_s.p50", "goodput_req_s.whole"):
         assert values[name] > 0, name
     without = ("ttft_s.p50", "tpot_s.p50", "itl_token_s.p50", "output_tokens", "output_tok_s.whole")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests_bench import SITE
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -19,10 +20,14 @@ finally:
 
 
 @pytest.mark.parametrize("page", plan_pages.PAGES, ids=lambda page: page.name)
-def test_the_page_is_current(page: plan_pages.Page) -> None:
+def test_the_page_is_current(cli, monkeypatch: pytest.MonkeyPatch, page: plan_pages.Page) -> None:
     """Commands, origins and refusals; ``make reference`` writes it."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(ROOT)
+    # The pages name all engines that there are.
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(SITE)])
     stored = (plan_pages.REFERENCE / page.name).read_text(encoding="utf-8")
-    assert stored == plan_pages.text(page), "run make reference"
+    assert stored == plan_pages.text(page, cli), "run make reference"
 
 
 def _workers() -> Iterator[str]:

@@ -24,7 +24,7 @@ def test_real_model(bench, weights: Path) -> None:
     """Two load levels, an eval and both reporters; every file is in the run directory."""
     done = bench(
         *("run", "--engine", "llamacpp", "--model", "smollm2", "--hardware", "cpu"),
-        *("--workload", "random:input_tokens=48,output_tokens=16", "--concurrency", "1,3"),
+        *("--workload", "random:input_tokens=24,output_tokens=8", "--concurrency", "1,3"),
         *("--requests", "6", "--repeats", "2", "--eval", "demo:limit=4"),
         *("--reporter", "console", "--reporter", "files", "--allow-invalid"),
     )
@@ -32,7 +32,7 @@ def test_real_model(bench, weights: Path) -> None:
     results = measured(bench)
     assert [r["level"]["concurrency"] for r in results] == [1, 3]
     for result in results:
-        _agrees(result, requests=6, n_in=48, n_out=16)
+        _agrees(result, requests=6, n_in=24, n_out=8)
         assert result["engine_version"].startswith("xllamacpp")
         assert [e["eval"] for e in result["evals"]] == ["demo"]
         assert result["speculation"] == "none"
@@ -46,7 +46,7 @@ def test_real_model(bench, weights: Path) -> None:
     assert table.num_rows == 2
     assert table["output_tok_s.whole"].to_pylist()[0] > 0
     records = pq.read_table(next(run.glob("points/*/repeat-1/records.parquet")))
-    assert set(records["n_out"].to_pylist()) == {16}
+    assert set(records["n_out"].to_pylist()) == {8}
     facts = json.loads((run / "provenance.json").read_text())
     assert "plugin.engine.llamacpp" in facts
     assert read_view(RunDirectory.open(run)).architectures["smollm2"].layers == 30

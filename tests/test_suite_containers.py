@@ -8,6 +8,7 @@ bug, and no value is dropped silently.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 import sys
@@ -21,8 +22,10 @@ import yaml
 from test_docs import MODEL
 from tests_bench import SITE
 
-from tokenbench.api import UsageError
+from tokenbench.api import UsageError, installed_version
+from tokenbench.plan import planner as planner_module
 from tokenbench.plan.planner import make_plan
+from tokenbench.plan.probe import Prober
 from tokenbench.plan.resolve import resolve
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.plugins.registry import PluginRegistry
@@ -245,6 +248,14 @@ class Planner:
         return line == lines[told] and (above or pools or fits)
 
 
+def _ask_interpreters_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the version of an engine: hundreds of plans would start a process each."""
+    once = functools.cache(installed_version)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tokenbench_engine_") and hasattr(module, "installed_version"):
+            monkeypatch.setattr(module, "installed_version", once)
+
+
 @pytest.mark.parametrize("name", SUITES)
 def test_wrong_values_are_refused_with_file_line_and_path(
     tmp_path: Path, monkeypatch, name: str
@@ -256,8 +267,13 @@ def test_wrong_values_are_refused_with_file_line_and_path(
     text = SUITES[name].replace("TRACE", str(tmp_path / "trace"))
     file.write_text(re.sub(r"/opt/\w+/bin/python", sys.executable, text))
     document = read_suite(file)[1]
-    planner = Planner(document, PluginInstances(PluginRegistry()))
+    plugins = PluginInstances(PluginRegistry())
+    # One for all plans: each would start a process to look at the same hardware.
+    prober = Prober(plugins)
+    monkeypatch.setattr(planner_module, "Prober", lambda _: prober)
+    planner = Planner(document, plugins)
     planner.plan(document)
+    _ask_interpreters_once(monkeypatch)
     faults = [planner.fault(path, kind) for path in PATHS[name] for kind in WRONG]
     assert not list(filter(None, faults)), "\n".join(filter(None, faults))
 

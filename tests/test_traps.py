@@ -32,7 +32,9 @@ def _run(bench: Any, script: str, *more: str) -> tuple[Any, dict[str, Any]]:
     args = (*POINT, *(more or ("--requests", "32")))
     for _ in range(ATTEMPTS):
         before = set((bench.folder / "runs").glob("*"))
-        done = bench("run", "--engine", f"scripted:script='{SLOW} {script}'", *args)
+        # Its tokenizer is known: measuring words with one slow request each would take 5 s.
+        engine = f"scripted:words=true,script='{SLOW} {script}'"
+        done = bench("run", "--engine", engine, *args)
         (run,) = set((bench.folder / "runs").iterdir()) - before
         result = json.loads((run / "results.jsonl").read_text().splitlines()[0])
         if not _machine_was_busy(result):
@@ -89,7 +91,7 @@ def test_stalled_server(bench) -> None:
     """Requests in flight get the status stalled."""
     suite = f"""
 version: 1
-deployments: [{{engine: {{scripted: {{script: "{SLOW} --hang-after 20"}}}}}}]
+deployments: [{{engine: {{scripted: {{words: true, script: "{SLOW} --hang-after 20"}}}}}}]
 workloads: [{{random: {{input_tokens: 16, output_tokens: 8}}}}]
 load: {{concurrency: [4], duration_s: 60, warmup_per_concurrency: 0, stall_timeout_s: 1}}
 """
@@ -144,7 +146,7 @@ def _workers(bench: Any) -> list[int]:
 def test_saturated_client(bench) -> None:
     """Without enough CPU the measurement is invalid, by checks of the client only."""
     process = bench.start(
-        *("run", "--engine", "scripted:script='--ttft-s 0.05 --itl-s 0.005'"),
+        *("run", "--engine", "scripted:words=true,script='--ttft-s 0.05 --itl-s 0.005'"),
         *("--workload", "random:input_tokens=16,output_tokens=32", "--concurrency", "64"),
         *("--duration", "2"),
     )

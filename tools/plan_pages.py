@@ -11,15 +11,23 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import plans_atom
 import plans_trtllm
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
+
+
+class Done(NamedTuple):
+    """A finished `bench`."""
+
+    code: int
+    out: str
+    err: str
 
 
 class Page(NamedTuple):
@@ -268,11 +276,12 @@ PAGES = (VLLM, SGLANG, TRTLLM, ATOM, DYNAMO, LLMD)
 def main() -> None:
     """Write the pages."""
     for page in PAGES:
-        (REFERENCE / page.name).write_text(text(page), encoding="utf-8")
+        (REFERENCE / page.name).write_text(text(page, bench), encoding="utf-8")
 
 
-def text(page: Page) -> str:
-    """The page as it should be.
+def text(page: Page, bench: Callable[..., Any]) -> str:
+    """The page as it should be. `bench` runs a command in the root folder, without the network, and
+    returns its code, output and errors.
 
     Raises:
         ValueError: a plan was refused that should be made, or the other way round.
@@ -285,11 +294,11 @@ def text(page: Page) -> str:
             parts.append(f"`{args}`:\n\n```yaml\n{suite}```\n\n")
         load = "" if args.endswith(".yaml") else f" {page.load}"
         for option in ("--commands", "--explain"):
-            shown = "\n".join(_stable(_plan(args + load, option, refused=False)))
+            shown = "\n".join(_stable(_plan(bench, f"{args}{load} {option}", refused=False)))
             parts.append(_block(f"{args} {option}", shown))
     parts.append("## Impossible plans\n\nRefused while planning, with exit code 2.\n\n")
     for title, args in page.refused:
-        shown = f"bench plan {args}\n{_plan(f'{args} {page.load}', refused=True)}"
+        shown = f"bench plan {args}\n{_plan(bench, f'{args} {page.load}', refused=True)}"
         parts.append(f"### {title}\n\n```text\n{shown.rstrip()}\n```\n\n")
     if page.tail:
         parts.append((ROOT / "tools" / "plans" / page.tail).read_text(encoding="utf-8"))
@@ -300,19 +309,25 @@ def _block(args: str, shown: str) -> str:
     return f"```console\n$ bench plan {args}\n{shown.rstrip()}\n```\n\n"
 
 
-def _plan(args: str, *more: str, refused: bool) -> str:
-    command = [sys.executable, "-m", "tokenbench.cli.main", "plan"]
+def _plan(bench: Callable[..., Any], args: str, *, refused: bool) -> str:
+    done = bench("plan", *shlex.split(args))
+    if (done.code == 2) is not refused or done.code not in (0, 2):
+        raise ValueError(f"bench plan {args}: exit code {done.code}\n{done.err}")
+    text: str = done.err if refused else done.out
+    return text
+
+
+def bench(*args: str) -> Done:
+    """`bench` as a process."""
     done = subprocess.run(
-        [*command, *shlex.split(args), *more],
+        [sys.executable, "-m", "tokenbench.cli.main", *args],
         capture_output=True,
         text=True,
         cwd=ROOT,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         check=False,
     )
-    if (done.returncode == 2) is not refused or done.returncode not in (0, 2):
-        raise ValueError(f"bench plan {args}: exit code {done.returncode}\n{done.stderr}")
-    return done.stderr if refused else done.stdout
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def _stable(shown: str) -> Iterator[str]:

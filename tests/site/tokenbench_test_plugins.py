@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zlib
 from collections.abc import Sequence
 
 import attrs
@@ -32,6 +33,7 @@ from tokenbench.api import (
     StreamEvent,
     Target,
     TextPrompt,
+    Tokenizer,
     Turn,
     Weights,
     hookimpl,
@@ -61,6 +63,21 @@ class ScriptedOptions:
     codec: str = option(default=COMPLETIONS, help="codec: an OpenAI one, or scripted-lines")
     dies: bool = option(default=False, help="the process ends at once")
     sized: bool = option(default=False, help="its process depends on the context that is needed")
+    words: bool = option(default=False, help="its tokenizer is known: no words are measured")
+
+
+class Words(Tokenizer):
+    """The scripted server's: a token for each word."""
+
+    vocab_size, special_ids = 1000, frozenset()
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Equal words have equal ids."""
+        return tuple(zlib.crc32(word.encode()) % self.vocab_size for word in text.split())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Words that are their ids."""
+        return "".join(f" {number}" for number in ids)
 
 
 class Scripted(Engine):
@@ -85,6 +102,10 @@ class Scripted(Engine):
     def dialect(self, request: EngineRequest) -> Dialect:
         """Text completions."""
         return Dialect(codecs=(self._options.codec,), ignore_eos=True)
+
+    def tokenizer(self) -> Tokenizer | None:
+        """By option."""
+        return Words() if self._options.words else None
 
     def version(self, server: ServerClient) -> str | None:
         """The server's response."""

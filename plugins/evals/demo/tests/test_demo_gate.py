@@ -1,7 +1,7 @@
 """The gate with real servers: a healthy one passes, damaged ones fail.
 
-27 or more right answers of 40, or 13 or fewer, put the whole 95 % Wilson interval above or below
-0.5.
+27 or more right answers of 40, or 5 or fewer of 20, put the whole 95 % Wilson interval above or
+below 0.5.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tokenbench_eval_demo.task import DemoEval
 from tokenbench.api import EvalClient
 
 pytestmark = pytest.mark.real
-QUESTIONS = 40
-PASSES, FAILS = 27, 13
+QUESTIONS, PASSES = 40, 27
+FEW, FAILS = 20, 5
 Serve = Callable[..., EvalClient]
 
 # The template of another model family (Llama 2), as from a wrong --chat-template.
@@ -26,21 +26,21 @@ LLAMA2 = "{% for m in messages %}{{ '<s>[INST] ' + m['content'] + ' [/INST]' }}{
 NO_USER = "{{ '<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n' }}"
 
 
-def right(server: EvalClient, seed: int = 0) -> float:
+def right(server: EvalClient, questions: int) -> float:
     """Number of right answers to a sample of questions."""
-    task = DemoEval(DemoOptions(limit=QUESTIONS))
-    return task.score(task.ask(task.questions(seed), server)).correct
+    task = DemoEval(DemoOptions(limit=questions))
+    return task.score(task.ask(task.questions(0), server)).correct
 
 
 def test_a_healthy_server_passes(serve: Serve) -> None:
     """It answers enough questions, but not all of them."""
-    assert PASSES <= right(serve()) < QUESTIONS
+    assert PASSES <= right(serve(), QUESTIONS) < QUESTIONS
 
 
 @pytest.mark.parametrize("template", [LLAMA2, NO_USER], ids=["llama2", "no-user"])
 def test_a_wrong_chat_template_fails(serve: Serve, template: str) -> None:
     """With the same weights."""
-    assert right(serve(template=template)) <= FAILS
+    assert right(serve(template=template), FEW) <= FAILS
 
 
 def test_damaged_weights_fail(serve: Serve, weights: Path, tmp_path: Path) -> None:
@@ -52,4 +52,4 @@ def test_damaged_weights_fail(serve: Serve, weights: Path, tmp_path: Path) -> No
         data[place] ^= 1 << dice.randrange(8)
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(data)
-    assert right(serve(model=damaged)) <= FAILS
+    assert right(serve(model=damaged), FEW) <= FAILS

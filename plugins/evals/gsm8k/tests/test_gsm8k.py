@@ -22,29 +22,31 @@ ROOT = Path(__file__).resolve().parents[4]
 SHARED = ROOT.parent / "shared" / "data" / "evals" / "gsm8k_test.jsonl"
 ROW = {"question": "A box holds 3 pens. How many pens do 4 boxes hold?", "answer": "12\n#### 12"}
 
-PRINT_TASK = """
+PRINT_TASKS = """
 import json, sys
 from tokenbench_eval_gsm8k.plugin import Gsm8kOptions
 from tokenbench_eval_gsm8k.task import make
-made = make(Gsm8kOptions(data=sys.argv[1], shots=int(sys.argv[2])))
-questions = made.questions(0)
-task = made._harness_task()
-config = task.config
-examples = task.fewshot_context(task.eval_docs[0], config.num_fewshot or 0)
-print(json.dumps({
-    "n": len(questions), "first": questions[0].text, "prompt": examples,
-    "filters": [one["name"] for one in config.filter_list],
-    "stop": config.generation_kwargs["until"], "shots": config.num_fewshot,
-}))
+
+def shown(file, shots):
+    made = make(Gsm8kOptions(data=file, shots=shots))
+    questions = made.questions(0)
+    task = made._harness_task()
+    config = task.config
+    examples = task.fewshot_context(task.eval_docs[0], config.num_fewshot or 0)
+    return {
+        "n": len(questions), "first": questions[0].text, "prompt": examples,
+        "filters": [one["name"] for one in config.filter_list],
+        "stop": config.generation_kwargs["until"], "shots": config.num_fewshot,
+    }
+
+print(json.dumps([shown(*one) for one in json.loads(sys.argv[1])]))
 """
 
 
-def loaded(file: Path, shots: int, scratch: Path) -> dict[str, Any]:
-    """The task as the harness loads it, offline, in its own interpreter."""
-    if importlib.util.find_spec("lm_eval") is None:
-        pytest.skip("lm-eval is not installed (the extra `harness`)")
+def _loaded(asked: list[tuple[str, int]], scratch: Path) -> list[dict[str, Any]]:
+    """The tasks of files and shots as the harness loads them, offline, in its own interpreter."""
     done = subprocess.run(
-        [sys.executable, "-c", PRINT_TASK, str(file), str(shots)],
+        [sys.executable, "-c", PRINT_TASKS, json.dumps(asked)],
         env={
             **os.environ,
             "HF_HUB_OFFLINE": "1",
@@ -57,8 +59,23 @@ def loaded(file: Path, shots: int, scratch: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    result: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Those of our own question by their shots, and that of the published questions as `whole`, if
+    they are here; from one process, because importing the harness takes seconds.
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        pytest.skip("lm-eval is not installed (the extra `harness`)")
+    folder = tmp_path_factory.mktemp("gsm8k")
+    file = folder / "rows.jsonl"
+    file.write_text(json.dumps(ROW) + "\n")
+    asked = {f"{shots} shots": (str(file), shots) for shots in (0, 5, 8)}
+    asked |= {"whole": (str(SHARED), 0)} if SHARED.exists() else {}
+    return dict(zip(asked, _loaded(list(asked.values()), folder / "scratch"), strict=True))
 
 
 @pytest.fixture
@@ -69,26 +86,26 @@ def rows(tmp_path: Path) -> Path:
     return file
 
 
-def test_zero_shots_use_the_harness_s_task(rows: Path, tmp_path: Path) -> None:
+def test_zero_shots_use_the_harness_s_task(tasks: dict[str, dict[str, Any]]) -> None:
     """Prompt, filters and stop strings are the harness's; only the questions are from the file."""
-    task = loaded(rows, 0, tmp_path / "scratch")
+    task = tasks["0 shots"]
     assert task["n"] == 1
     assert task["prompt"] == f"Q: {ROW['question']}\nA: Let's think step by step."
     assert task["filters"] == ["strict-match", "flexible-extract"]
     assert "Q:" in task["stop"]
 
 
-def test_eight_shots_use_the_task_s_examples(rows: Path, tmp_path: Path) -> None:
+def test_eight_shots_use_the_task_s_examples(tasks: dict[str, dict[str, Any]]) -> None:
     """The worked examples are in the task file, so no training split is needed."""
-    task = loaded(rows, 8, tmp_path / "scratch")
+    task = tasks["8 shots"]
     assert task["shots"] == 8
     assert task["prompt"].count("The answer is") == 8
     assert task["prompt"].count(ROW["question"]) == 1
 
 
-def test_five_shots_are_the_same_for_every_question(rows: Path, tmp_path: Path) -> None:
+def test_five_shots_are_the_same_for_every_question(tasks: dict[str, dict[str, Any]]) -> None:
     """Written for this package: no training split is needed. Their answers are right."""
-    task = loaded(rows, 5, tmp_path / "scratch")
+    task = tasks["5 shots"]
     assert task["shots"] == 5
     assert task["prompt"].count("####") == 5
     assert all(example["question"] in task["prompt"] for example in EXAMPLES)
@@ -99,11 +116,11 @@ def test_five_shots_are_the_same_for_every_question(rows: Path, tmp_path: Path) 
         assert example["answer"].endswith(f"#### {steps[-1][1]}")
 
 
-def test_the_real_test_set_loads(tmp_path: Path) -> None:
+def test_the_real_test_set_loads(tasks: dict[str, dict[str, Any]]) -> None:
     """All 1,319 questions of the published test file."""
     if not SHARED.exists():
         pytest.skip("no ../shared/data/evals/gsm8k_test.jsonl beside this checkout")
-    assert loaded(SHARED, 0, tmp_path / "scratch")["n"] == 1319
+    assert tasks["whole"]["n"] == 1319
 
 
 def test_missing_data_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:

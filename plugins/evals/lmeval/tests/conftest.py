@@ -14,31 +14,23 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-Drive = Callable[..., dict[str, Any]]
+Drive = Callable[[dict[str, dict[str, Any]]], dict[str, Any]]
 
 
-@pytest.fixture
-def drive(tmp_path: Path) -> Drive:
-    """Runs drive.py with a job, offline, with caches in a temporary folder."""
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Drive:
+    """Runs drive.py with jobs by name, offline, with caches in a temporary folder."""
     if importlib.util.find_spec("lm_eval") is None:
         pytest.skip("lm-eval is not installed (the extra `harness`)")
+    home, scratch = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("scratch")
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
-    def run(job: dict[str, Any], **environment: str) -> dict[str, Any]:
-        home = tmp_path / "home"
-        home.mkdir(exist_ok=True)
-        environment = {
-            **os.environ,
-            "HOME": str(home),
-            "HF_HOME": str(tmp_path / "scratch"),
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_OFFLINE": "1",
-            **environment,
-        }
+    def run(jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, str(HERE / "drive.py"), json.dumps(job)],
+            [sys.executable, str(HERE / "drive.py"), json.dumps(jobs)],
             capture_output=True,
             text=True,
-            env=environment,
+            env={**os.environ, "HOME": str(home), "HF_HOME": str(scratch), **offline},
             cwd=HERE / "tasks",  # several.yaml names its data relative to it
             timeout=120,
             check=False,
@@ -53,7 +45,7 @@ def drive(tmp_path: Path) -> Drive:
 
 
 def sums(**more: Any) -> dict[str, Any]:
-    """Arguments for the tests' own task, with the path of its data."""
+    """Arguments of HarnessTask for the tests' own task, with the path of its data."""
     data = {"data_files": str(HERE / "tasks" / "sums.jsonl")}
     return {
         "name": "tokenbench_sums",
@@ -63,7 +55,7 @@ def sums(**more: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(name="sums")
+@pytest.fixture(name="sums", scope="module")
 def sums_fixture() -> Callable[..., dict[str, Any]]:
     """Creates arguments of HarnessTask for the tests' own task."""
     return sums

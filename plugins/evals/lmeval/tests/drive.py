@@ -1,9 +1,10 @@
 """Runs the adapter in its own interpreter, like core's eval worker.
 
-``python drive.py JOB``: a JSON object with `task` (arguments of HarnessTask), `limit`, `seed`,
-`batches` (sizes of the batches), `reverse` (ask each batch backwards), `fails` (the server does).
-The server answers by repeating the question. Prints one JSON line: questions, samples and score, or
-the error; the requests; and every address that Python looked up or connected to.
+``python drive.py JOBS``: a JSON object of jobs by name, each with `task` (arguments of
+HarnessTask), `limit`, `seed`, `batches` (sizes of the batches), `reverse` (ask each batch
+backwards), `fails` (the server does). The server answers by repeating the question. Prints one JSON
+line: by the names of the jobs, questions, samples and score, or the error, and the requests; and as
+`contacted` every address that Python looked up or connected to.
 """
 
 from __future__ import annotations
@@ -72,5 +73,5 @@ def _plain(sample: Any) -> dict[str, Any]:
 
 if __name__ == "__main__":
     sys.addaudithook(_audit)
-    result = main(json.loads(sys.argv[1]))
-    print(json.dumps({**result, "contacted": sorted(set(SEEN))}, default=dict))
+    results = {name: main(job) for name, job in json.loads(sys.argv[1]).items()}
+    print(json.dumps({**results, "contacted": sorted(set(SEEN))}, default=dict))

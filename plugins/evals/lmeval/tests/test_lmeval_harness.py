@@ -13,13 +13,42 @@ from tokenbench_eval_lmeval.model import _MESSAGES, answer_of, cut, generation
 
 from tokenbench.api import TextPrompt
 
-Drive = Callable[..., dict[str, Any]]
+Drive = Callable[[dict[str, dict[str, Any]]], dict[str, Any]]
 Sums = Callable[..., dict[str, Any]]
 
+# What is wrong with a task, with message and hint.
+INVALID: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"name": "tokenbench_choice"}, "needs log-probabilities", "generates text"),
+    (
+        {"name": "tokenbench_several", "overrides": {}},
+        "is a group of 2 tasks",
+        "tokenbench_sums_again",
+    ),
+    ({"include": "/nowhere/at/all"}, "no such folder: /nowhere/at/all", "include="),
+    (
+        {"overrides": {"dataset_kwargs": {"data_files": "/nowhere.jsonl"}}},
+        "could not load the task",
+        "must be local",
+    ),
+    ({"metric": "f1,none"}, "no metric 'f1,none'", "exact_match,first-number"),
+)
 
-def test_batches_are_asked_and_graded_by_the_harness(drive: Drive, sums: Sums) -> None:
+
+@pytest.fixture(scope="module")
+def driven(drive: Drive, sums: Sums) -> dict[str, Any]:
+    """The results of all jobs, from one process: importing the harness takes seconds."""
+    jobs = {
+        "batches": {"task": sums(), "limit": 6, "seed": 3, "batches": [4, 2]},
+        "fails": {"task": sums(), "limit": 1, "batches": [1], "fails": True},
+        "reversed": {"task": sums(), "batches": [10], "reverse": True},
+    }
+    wrong = [{"task": sums(**change), "limit": 1, "batches": [1]} for change, _, _ in INVALID]
+    return drive({**jobs, **{f"invalid {n}": job for n, job in enumerate(wrong)}})
+
+
+def test_batches_are_asked_and_graded_by_the_harness(driven: dict[str, Any]) -> None:
     """Only the selected documents are asked, in batches, as chats, through core's server."""
-    done = drive({"task": sums(), "limit": 6, "seed": 3, "batches": [4, 2]})
+    done = driven["batches"]
     asked = [request["prompt"]["messages"][-1]["content"] for request in done["requests"]]
     assert sorted(asked) == sorted(question["text"] for question in done["questions"])
     assert len(set(asked)) == 6
@@ -32,14 +61,14 @@ def test_batches_are_asked_and_graded_by_the_harness(drive: Drive, sums: Sums) -
     assert done["score"]["variant"].startswith("tokenbench_sums v2.0, 0-shot, lm-eval ")
 
 
-def test_nothing_else_is_contacted(drive: Drive, sums: Sums) -> None:
+def test_nothing_else_is_contacted(driven: dict[str, Any]) -> None:
     """No hub, tokenizer download or telemetry; the server is asked by core."""
-    assert drive({"task": sums(), "limit": 2, "batches": [2]})["contacted"] == []
+    assert driven["contacted"] == []
 
 
-def test_a_failing_server_is_an_engine_error(drive: Drive, sums: Sums) -> None:
+def test_a_failing_server_is_an_engine_error(driven: dict[str, Any]) -> None:
     """Core's own error passes through the harness, so that core can count the question."""
-    done = drive({"task": sums(), "limit": 1, "batches": [1], "fails": True})
+    done = driven["fails"]
     assert (done["error"]["kind"], done["error"]["message"]) == (
         "EngineError",
         "the server failed on purpose",
@@ -81,38 +110,19 @@ def test_reasoning_and_stop_strings_are_cut_from_answers() -> None:
     assert cut("It is 8.", ("Q:",)) == "It is 8."
 
 
-def test_answers_belong_to_their_questions(drive: Drive, sums: Sums) -> None:
+def test_answers_belong_to_their_questions(driven: dict[str, Any]) -> None:
     """In any order of questions, although lm-eval labels documents by position."""
-    done = drive({"task": sums(), "batches": [10], "reverse": True})
+    done = driven["reversed"]
     questions = done["questions"][::-1]
     assert [sample["question"] for sample in done["samples"]] == [q["id"] for q in questions]
     assert [s["answer"] for s in done["samples"]] == [f"{q['text']} It is 1." for q in questions]
 
 
-@pytest.mark.parametrize(
-    ("change", "message", "hint"),
-    [
-        ({"name": "tokenbench_choice"}, "needs log-probabilities", "generates text"),
-        (
-            {"name": "tokenbench_several", "overrides": {}},
-            "is a group of 2 tasks",
-            "tokenbench_sums_again",
-        ),
-        ({"include": "/nowhere/at/all"}, "no such folder: /nowhere/at/all", "include="),
-        (
-            {"overrides": {"dataset_kwargs": {"data_files": "/nowhere.jsonl"}}},
-            "could not load the task",
-            "must be local",
-        ),
-        ({"metric": "f1,none"}, "no metric 'f1,none'", "exact_match,first-number"),
-    ],
-)
-def test_invalid_tasks_are_usage_errors(
-    drive: Drive, sums: Sums, change: dict[str, Any], message: str, hint: str
-) -> None:
+@pytest.mark.parametrize("number", range(len(INVALID)), ids=[message for _, message, _ in INVALID])
+def test_invalid_tasks_are_usage_errors(driven: dict[str, Any], number: int) -> None:
     """The hint says what to do."""
-    job = {"task": sums(**change), "limit": 1, "batches": [1]}
-    error = drive(job)["error"]
+    _, message, hint = INVALID[number]
+    error = driven[f"invalid {number}"]["error"]
     assert error["kind"] == "UsageError"
     assert message in error["message"]
     assert hint in error["hint"]
