@@ -252,7 +252,8 @@ def _ask_interpreters_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the version of an engine: hundreds of plans would start a process each."""
     once = functools.cache(installed_version)
     for name, module in list(sys.modules.items()):
-        if name.startswith("tokenbench_engine_") and hasattr(module, "installed_version"):
+        ours = name.startswith(("tokenbench_engine_", "tokenbench.api."))
+        if ours and hasattr(module, "installed_version"):
             monkeypatch.setattr(module, "installed_version", once)
 
 
