@@ -240,12 +240,14 @@ class Planner:
         line, told = int(found[1]), found[2] or ""
         if told.startswith(path):
             return line == lines[path]
-        # Pools are wrong together: a role without its counterpart, or more than fits.
-        pools = "].pools" in path and re.search(r"\]\.(pools|engine)", told) is not None
+        # Pools are wrong together: a role without its counterpart, or more than fits. Without them,
+        # the topology that there is not is too small.
+        pools = "].pools" in path and re.search(r"\]\.(pools|engine|topology)", told) is not None
         # So are an engine and a topology into which the model does not fit.
         fits = "].topology" in path and told.endswith("].engine")
         above = path.startswith(told) or told.startswith("load.")
-        return line == lines[told] and (above or pools or fits)
+        nearest = message.startswith(f"{self.document.where(told)}: ")
+        return nearest and (above or pools or fits)
 
 
 def _ask_interpreters_once(monkeypatch: pytest.MonkeyPatch) -> None:
