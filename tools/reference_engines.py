@@ -92,8 +92,8 @@ def _builds(name: str, declared: EngineCapabilities) -> Iterator[str]:
         words = (
             f"{_GROUPS[field]}: {', '.join(getattr(build, field)) or 'none'}" for field in _BUILD
         )
-        sources = "; ".join(dict.fromkeys(build.lacks.values()))
-        yield f"* `{name}` on `{chip}`. {'. '.join(words)}. By {sources}."
+        lacks = "; ".join(dict.fromkeys(build.lacks.values()))
+        yield f"* `{name}` on `{chip}`. {'. '.join(words)}. What it lacks: {lacks}."
 
 
 def _rows(

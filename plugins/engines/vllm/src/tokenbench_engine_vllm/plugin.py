@@ -18,26 +18,37 @@ from tokenbench.api import (
 
 from .options import CONNECTORS, OFFLOAD, SPECULATION, VllmOptions
 
-_TPU = "tpu-inference v0.27.0 (read 2026-12-01)"
-_NEURON = "vllm-neuron 0.2.0 (read 2026-12-01)"
-# Their flags and variables come from the plugins tpu and trainium.
+# Unproven. Their flags and variables come from the plugins tpu and trainium.
+_TPU, _NEURON = "tpu-inference v0.27.0", "vllm-neuron 0.2.0"
+_READ = "(read 2026-12-01)"
 BUILDS = FrozenMap(
     tpu=EngineCapabilities(
         axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
         speculation=("ngram", "eagle3"),
-        lacks=FrozenMap({PREFILL: _TPU, DECODE: _TPU, "speculation": _TPU}),
+        lacks=FrozenMap(
+            {
+                PREFILL: f"{_TPU} names nothing that carries KV cache to decode {_READ}",
+                DECODE: f"{_TPU} names nothing that carries KV cache from prefill {_READ}",
+                "speculation": f"{_TPU} names ngram and eagle3 {_READ}",
+            }
+        ),
     ),
     trainium=EngineCapabilities(
         axes=("tp", "ep"),
         speculation=("eagle",),
         lacks=FrozenMap(
-            dict.fromkeys(
-                (PREFILL, DECODE, "speculation", "pp", "dp", "attention_dp", "dcp", "pcp"), _NEURON
-            )
+            {
+                PREFILL: f"{_NEURON} names nothing that carries KV cache to decode {_READ}",
+                DECODE: f"{_NEURON} names nothing that carries KV cache from prefill {_READ}",
+                "speculation": f"{_NEURON} names eagle {_READ}",
+                **dict.fromkeys(
+                    ("pp", "dp", "attention_dp", "dcp", "pcp"),
+                    f"{_NEURON} divides a model by tensors only {_READ}",
+                ),
+            }
         ),
     ),
 )
-
 
 CAPABILITIES = EngineCapabilities(
     weight_formats=("hf",),
