@@ -22,11 +22,12 @@ from .event_loop import EventLoop
 from .hang_watch import HangWatch
 from .job import LoadJob
 from .pauses import PauseWatch
+from .phase_resources import PhaseResources
 from .pool import ConnectionPool
 from .recorder import Recorder
 from .records import PhaseSummary, Status
 from .request_state import CodecFailedError
-from .scheduler import PhaseResources, Scheduler
+from .scheduler import Scheduler
 from .session_file import SessionReader
 from .strategies import ClosedLoop, OpenLoop
 from .target_url import TargetUrl

@@ -6,22 +6,17 @@ from abc import ABC, abstractmethod
 from collections import deque
 from time import monotonic_ns
 
-import attrs
-
-from tokenbench.api import BenchError, Codec, Target, Turn
+from tokenbench.api import BenchError, Target, Turn
 from tokenbench.guard.owner import raised
 
-from .event_loop import EventLoop
 from .job import LoadJob
-from .pool import ConnectionPool
-from .recorder import IdleRecorder, Recorder
+from .phase_resources import PhaseResources
+from .recorder import IdleRecorder
 from .records import ABSENT, Status
 from .request_state import Asked, InFlightRequest, ResponseFormat
-from .session_file import PreparedRequest, QueuedSession, SessionReader
+from .session_file import PreparedRequest, QueuedSession
 from .session_source import SessionSource
 from .session_state import SessionState
-from .target_url import TargetUrl
-from .timers import Timers
 from .turn_sender import TurnSender
 
 _MAX_ERRORS = 20
@@ -30,19 +25,6 @@ _BATCH = 16
 NS_PER_S = 1_000_000_000
 # Python 3.11 looks up the members of an enum slowly; this one is needed for every request.
 _OK = Status.OK
-
-
-@attrs.frozen(kw_only=True)
-class PhaseResources:
-    """What a scheduler needs for one phase."""
-
-    codec: Codec
-    target_url: TargetUrl
-    pool: ConnectionPool
-    recorder: Recorder
-    sessions: SessionReader
-    timers: Timers
-    loop: EventLoop
 
 
 class Scheduler(ABC):
@@ -59,7 +41,6 @@ class Scheduler(ABC):
     # Of an object with more than 30 attributes, Python 3.11 looks up every method in a slow way.
     __slots__ = (
         "_aborted",
-        "_begun",
         "_completed",
         "_completed_chunks",
         "_delayed",
@@ -117,8 +98,7 @@ class Scheduler(ABC):
         self._session_states: dict[int, SessionState] = {}
         # Single-turn sessions that wait for their delay.
         self._delayed = 0
-        # Sessions begun, and whether plugins are no longer called.
-        self._begun = 0
+        # Whether plugins are no longer called.
         self._aborted = False
         self._completed: deque[InFlightRequest] = deque()
         self._unrecorded = IdleRecorder(
@@ -233,8 +213,7 @@ class Scheduler(ABC):
         """Start a session; returns False if that failed."""
         number = self._next_number
         self._next_number += self._job.workers
-        self._begun += 1
-        if self._begun == self._job.stop.sessions:
+        if self.sessions.taken == self._job.stop.sessions:
             self.stop("session_limit", cut=False)
         if isinstance(session, PreparedRequest):
             if session.delay_s > 0:

@@ -7,7 +7,8 @@ from bisect import bisect_right
 from time import monotonic_ns
 
 from .job import LoadJob
-from .scheduler import PhaseResources, Scheduler
+from .phase_resources import PhaseResources
+from .scheduler import Scheduler
 
 
 class ClosedLoop(Scheduler):
