@@ -70,10 +70,13 @@ class _OpenAI(Codec):
             body["min_tokens"] = turn.max_tokens
         if turn.seed is not None and dialect.seed:
             body["seed"] = turn.seed
-        body.update(dialect.extra_body)
-        if turn.exact_output:
+        # Merging an empty mapping would take as long as the rest.
+        if dialect.extra_body:
+            body.update(dialect.extra_body)
+        if turn.exact_output and dialect.exact_body:
             body.update(dialect.exact_body)
-        body.update(turn.extra_body)
+        if turn.extra_body:
+            body.update(turn.extra_body)
         headers = turn_headers(turn, dialect)
         body_bytes = msgspec.json.encode(body, enc_hook=_plain)
         return HttpRequest(path=self.path, body=body_bytes, headers=headers)
