@@ -72,6 +72,8 @@ def turn_headers(turn: Turn, dialect: Dialect) -> tuple[tuple[str, str], ...]:
     Raises:
         UsageError: one of its own would carry a secret, or is the dialect's.
     """
+    if not turn.headers and turn.affinity is None:
+        return ()  # Most turns.
     headers = dict(turn.headers)
     for name in headers:
         if name.lower() in _SECRET_HEADERS:
