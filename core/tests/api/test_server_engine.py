@@ -30,6 +30,7 @@ from tokenbench.api import (
     UsageError,
     Weights,
     check_attention_dp,
+    check_build,
     check_drafts,
     check_experts,
     check_one_server,
@@ -321,3 +322,13 @@ def test_sums_by_a_label() -> None:
     assert page.sum_without("none", "why", ()) is None
     assert page.by_number("at", "place") == (5, 1)
     assert page.by_number("none", "place") is None
+
+
+def test_what_a_build_has_no_use_for() -> None:
+    """Flags by their names, and a server over several hosts."""
+    process = ProcessSpec(argv=("x",), flags={"--size": 1})  # type: ignore[arg-type]
+    check_build(process, "build 1", without=("--other",))
+    with pytest.raises(UsageError, match=r"^build 1 has no use for --size$"):
+        check_build(process, "build 1", without=("--other", "--size"))
+    with pytest.raises(UsageError, match="several hosts for one server"):
+        check_build(ProcessSpec(argv=("x",), ranks=2), "build 1", without=())

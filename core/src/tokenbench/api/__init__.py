@@ -170,6 +170,7 @@ from .server_engine import ROUTER, ServerEngine, ServerOptions
 from .sizing import (
     all_local,
     check_attention_dp,
+    check_build,
     check_experts,
     check_heads,
     check_memory,
@@ -397,6 +398,7 @@ __all__ = [
     "bind_url",
     "cache_layers",
     "check_attention_dp",
+    "check_build",
     "check_drafts",
     "check_experts",
     "check_heads",

@@ -68,7 +68,7 @@ class ServerEngine(Engine, Generic[OptionsT]):
         return self.named(server.get("/version", endpoint=first).data().get("version"))
 
     def named(self, version: object) -> str | None:
-        """A version as results have it. With synthetic acceptance, it is another engine."""
+        """The engine and its version, as results have it, with a mark for synthetic acceptance."""
         length = self._synthetic_length
         mark = "" if length is None else f" (synthetic acceptance {length:g})"
         return None if version is None else f"{self.name} {version}{mark}"

@@ -5,10 +5,12 @@ split. For engine plugins; each error has the arithmetic.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from .architecture import Architecture, kv_cache_bytes
 from .engine import EngineRequest
 from .errors import UsageError
+from .launch import ProcessSpec
 from .model import Weights, weight_bytes
 from .sku import Sku
 from .topology import SERVER, Layout
@@ -192,6 +194,31 @@ def check_memory(
 
 def _gib(size: float) -> str:
     return f"{size / _GIB:,.1f} GiB"
+
+
+def check_build(process: ProcessSpec, build: str, *, without: Sequence[str]) -> None:
+    """Check what an engine's build for a chip is asked for: one host for a server, and no flag that
+    it has no use for. For amendments of hardware plugins.
+
+    Args:
+        build: its name and version, and when that was read.
+        without: the flags of the engine that it ignores or refuses.
+
+    Raises:
+        UsageError: it is asked for something else.
+    """
+    if process.ranks > 1:
+        raise UsageError(
+            f"several hosts for one server are not planned with {build}",
+            hint="use a smaller topology",
+            key="topology",
+        )
+    for flag in without:
+        if flag in process.flags:
+            raise UsageError(
+                f"{build} has no use for {flag}",
+                hint="leave out the option that sets it; `bench plugins show ENGINE` has the flags",
+            )
 
 
 def check_own_pools(layout: Layout, engine: str) -> None:

@@ -26,6 +26,7 @@ from tokenbench.api import (
     installed_version,
     interpreter_path,
     metrics_page,
+    server_url,
 )
 
 from . import runtime
@@ -66,9 +67,7 @@ class Dynamo(Engine):
                 *workers,
             ),
             endpoints=(
-                EndpointSpec(
-                    role=FRONTEND, url=f"http://{{{FRONTEND}.0.host}}:{{{FRONTEND}.0.port:http}}"
-                ),
+                EndpointSpec(role=FRONTEND, url=server_url(f"{FRONTEND}.0")),
                 *(_system_endpoint(pool.key) for pool in pools),
             ),
             start_timeout_s=self._options.start_timeout_s,

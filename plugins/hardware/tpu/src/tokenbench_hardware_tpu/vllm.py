@@ -15,7 +15,7 @@ from tokenbench.api import (
     LaunchPlan,
     Pool,
     ProcessSpec,
-    UsageError,
+    check_build,
 )
 
 _BUILD = "tpu-inference v0.27.0 (read 2026-12-01)"
@@ -56,7 +56,7 @@ def amend(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
     variables: dict[str, FrozenMap[str]] = {}
     for engine, process, pool in request.processes_on("tpu", plan):
         if engine == "vllm":
-            _check(process)
+            check_build(process, _BUILD, without=_NO_USE)
             asked = request.request.on(pool)
             flags[process.role] = FrozenMap(_flags(asked, pool))
             variables[process.role] = FrozenMap(_variables(asked, process))
@@ -68,20 +68,6 @@ def amend(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
         flags=FrozenMap(flags),
         environment=FrozenMap({role: mine for role, mine in variables.items() if mine}),
     )
-
-
-def _check(process: ProcessSpec) -> None:
-    if process.ranks > 1:
-        raise UsageError(
-            f"several hosts for one server are not planned with {_BUILD}",
-            hint="use a smaller topology",
-        )
-    for flag in _NO_USE:
-        if flag in process.flags:
-            raise UsageError(
-                f"vLLM's build for TPUs has no use for {flag}: {_BUILD}",
-                hint="leave out the option that sets it (`bench plugins show vllm` has the flags)",
-            )
 
 
 def _flags(asked: EngineRequest, pool: Pool) -> dict[str, FlagValue]:

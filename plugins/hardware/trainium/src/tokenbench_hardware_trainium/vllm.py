@@ -16,6 +16,7 @@ from tokenbench.api import (
     Pool,
     ProcessSpec,
     UsageError,
+    check_build,
 )
 
 _BUILD = "vllm-neuron 0.2.0 (read 2026-12-01)"
@@ -58,7 +59,8 @@ def amend(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
                     f"vLLM's build for Trainium does not name {facts.sku}: {_BUILD}",
                     hint=f"it names {', '.join(_CORES)}",
                 )
-            _check(process)
+            check_build(process, _BUILD, without=_NO_USE)
+            _check_prefix_caching(process)
             flags[process.role] = FrozenMap(_flags(process, pool, _CORES.get(facts.sku or "", 1)))
     if not flags:
         return None
@@ -69,18 +71,7 @@ def amend(request: AmendRequest, plan: LaunchPlan) -> Amendment | None:
     )
 
 
-def _check(process: ProcessSpec) -> None:
-    if process.ranks > 1:
-        raise UsageError(
-            f"several hosts for one server are not planned with {_BUILD}",
-            hint="use a smaller topology",
-        )
-    for flag in _NO_USE:
-        if flag in process.flags:
-            raise UsageError(
-                f"vLLM's build for Trainium has no use for {flag}: {_BUILD}",
-                hint="leave out the option that sets it (`bench plugins show vllm` has the flags)",
-            )
+def _check_prefix_caching(process: ProcessSpec) -> None:
     if not process.flags.get("--enable-prefix-caching"):
         return
     if "--block-size" not in process.flags:
