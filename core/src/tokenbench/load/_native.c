@@ -26,7 +26,9 @@
 #define READ 1
 #define WRITE 4
 #define MAX_EVENTS 256        /* sockets read per poll, before the event loop runs other work */
-#define IMMEDIATE_NS 100000   /* as in poller.py */
+#define IMMEDIATE_NS 100000   /* as in poller.py, like the next two */
+#define LONGEST_WAIT_MS 10
+#define TOLERANCE_NS 40000000LL
 #define SAMPLED_EVERY 16      /* read delays are sampled in one of this many polls, on average */
 #define READ_BYTES 65536      /* as in socket_timestamps.py */
 #define MAX_DIGITS 4          /* of a chunk size, as in chunk_template.py */
@@ -44,6 +46,8 @@ typedef struct {
     long long ready_since_ns;
     long long full_since_ns;      /* start of a run of full polls; 0: none */
     long long reported;           /* events in that run */
+    long long polled_ns;          /* end of the last poll; 0: pauses are not watched */
+    long long longest_pause_ns, paused_ns;
 } Poller;
 
 typedef struct {
@@ -525,6 +529,27 @@ static PyObject *Poller_read_delay_ns(Poller *self, PyObject *arrived) {
     return PyLong_FromLongLong(read_delay_ns(self, arrived_ns));
 }
 
+/* See Poller.check_pause of poller.py. */
+static void check_pause(Poller *self, long long now_ns) {
+    if (!self->polled_ns) return;
+    long long pause_ns = now_ns - self->polled_ns - LONGEST_WAIT_MS * 1000000LL;
+    self->polled_ns = now_ns;
+    if (pause_ns <= TOLERANCE_NS) return;
+    self->paused_ns += pause_ns;
+    if (pause_ns > self->longest_pause_ns) self->longest_pause_ns = pause_ns;
+}
+
+static PyObject *Poller_check_pause(Poller *self, PyObject *unused) {
+    check_pause(self, monotonic_ns());
+    Py_RETURN_NONE;
+}
+
+static PyObject *Poller_watch_pauses(Poller *self, PyObject *unused) {
+    self->polled_ns = monotonic_ns();
+    self->longest_pause_ns = self->paused_ns = 0;
+    Py_RETURN_NONE;
+}
+
 /* After a poll: choose the next poll to sample, and determine since when the events that the next
  * poll reports can have been ready. A poll that is not full (`reported` is 0) left out no event.
  * Full polls report the sockets in rotation: what was ready when a run of full polls began has been
@@ -571,6 +596,8 @@ static int call_handler(Poller *self, PyTypeObject *reader, const struct epoll_e
 static int poll_once(Poller *self, PyTypeObject *reader, int timeout_ms, int *only_tokens) {
     struct epoll_event events[MAX_EVENTS];
     if (self->full) timeout_ms = 0;
+    if (self->polled_ns && (timeout_ms < 0 || timeout_ms > LONGEST_WAIT_MS))
+        timeout_ms = LONGEST_WAIT_MS;
     long long before_ns, polled_ns;
     int count, error;
     Py_BEGIN_ALLOW_THREADS /* Includes both clock reads: waiting for the GIL is not polling. */
@@ -584,7 +611,11 @@ static int poll_once(Poller *self, PyTypeObject *reader, int timeout_ms, int *on
         os_error();
         return -1;
     }
-    if (count < 0) count = 0; /* A signal: its handler runs before the next poll. */
+    if (count < 0) { /* A signal: its handler, then the caller, run before the next poll. */
+        count = 0;
+        *only_tokens = 0;
+    }
+    check_pause(self, polled_ns);
     if (timeout_ms && polled_ns - before_ns > IMMEDIATE_NS) self->ready_since_ns = polled_ns;
     self->sampled = --self->polls_to_sample == 0;
     for (int i = 0; i < count; i++)
@@ -607,7 +638,7 @@ static PyObject *Poller_poll(Poller *self, PyObject *timeout) {
     do {
         count = poll_once(self, state->reader, timeout_ms, &only_tokens);
         if (count < 0 || PyErr_CheckSignals() < 0) return NULL;
-    } while (only_tokens && count && timeout_ms < 0);
+    } while (only_tokens && timeout_ms < 0);
     return PyLong_FromLong(count);
 }
 
@@ -720,6 +751,8 @@ static PyMethodDef poller_methods[] = {
     {"watch", (PyCFunction)Poller_watch, METH_VARARGS, "See poller.py."},
     {"unwatch", (PyCFunction)Poller_unwatch, METH_O, "See poller.py."},
     {"read_delay_ns", (PyCFunction)Poller_read_delay_ns, METH_O, "See poller.py."},
+    {"watch_pauses", (PyCFunction)Poller_watch_pauses, METH_NOARGS, "See poller.py."},
+    {"check_pause", (PyCFunction)Poller_check_pause, METH_NOARGS, "See poller.py."},
     {"poll", (PyCFunction)Poller_poll, METH_O, "See poller.py."},
     {"close", (PyCFunction)Poller_close, METH_NOARGS, "See poller.py."},
     {NULL, NULL, 0, NULL},
@@ -727,6 +760,8 @@ static PyMethodDef poller_methods[] = {
 
 static PyMemberDef poller_members[] = {
     {"ready_since_ns", T_LONGLONG, offsetof(Poller, ready_since_ns), READONLY, NULL},
+    {"longest_pause_ns", T_LONGLONG, offsetof(Poller, longest_pause_ns), READONLY, NULL},
+    {"paused_ns", T_LONGLONG, offsetof(Poller, paused_ns), READONLY, NULL},
     {"sampled", T_INT, offsetof(Poller, sampled), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };

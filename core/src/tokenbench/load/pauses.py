@@ -5,64 +5,50 @@ from __future__ import annotations
 import time
 from time import monotonic_ns
 
-from .timers import Timers
+from .poller import Poller
 
-_INTERVAL_NS = 10_000_000
-# Ticks that are late by more than this are a pause. Handlers and the scheduler of a busy machine
-# delay a tick by less.
-_TOLERANCE_NS = 40_000_000
 # A suspension lasts longer; two clock reads differ by less.
 _LEAST_SUSPENSION_NS = 1_000_000
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class PauseWatch:
-    """A timer that measures the gaps between its own calls.
+    """The pauses of an event loop and of its machine.
 
-    The monotonic clock goes on while a process is stopped, so the gap shows it. On Linux it stands
-    still while the machine is suspended, but CLOCK_BOOTTIME does not, so their difference shows it.
-
-    `longest_ns`: the longest pause, `total_ns`: the sum of all.
+    The monotonic clock goes on while a process is stopped, so the poller finds that it did not poll
+    (:meth:`.poller.Poller.watch_pauses`). On Linux it stands still while the machine is suspended,
+    but CLOCK_BOOTTIME does not, so their difference shows it. :meth:`check` compares them.
     """
 
-    def __init__(self, timers: Timers) -> None:
-        self._timers = timers
-        self._last_ns = 0
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
         self._suspended_ns = 0
-        self._running = False
-        self.longest_ns = self.total_ns = 0
+        self._longest_suspension_ns = self._all_suspensions_ns = 0
 
     def start(self) -> None:
         """Begin; a phase calls this at its start."""
-        self._running = True
         # The largest of several: one that was interrupted between the clocks is too small.
         self._suspended_ns = max(_suspended_ns() for _ in range(8))
-        self._last_ns = monotonic_ns()
-        self._timers.call_at(self._last_ns + _INTERVAL_NS, self._tick)
+        self._poller.watch_pauses()
 
-    def stop(self) -> None:
-        """End, with the gap since the last call."""
-        if self._running:
-            self._measure()
-            self._running = False
+    def check(self) -> None:
+        """Check whether the machine was suspended; call a few times per second, and at the end."""
+        self._poller.check_pause()
+        suspension_ns = _suspended_ns() - self._suspended_ns
+        if suspension_ns > _LEAST_SUSPENSION_NS:
+            self._suspended_ns += suspension_ns
+            self._longest_suspension_ns = max(self._longest_suspension_ns, suspension_ns)
+            self._all_suspensions_ns += suspension_ns
 
-    def _tick(self) -> None:
-        if self._running:
-            self._measure()
-            self._timers.call_at(self._last_ns + _INTERVAL_NS, self._tick)
+    @property
+    def longest_ns(self) -> int:
+        """The longest pause."""
+        return max(self._poller.longest_pause_ns, self._longest_suspension_ns)
 
-    def _measure(self) -> None:
-        now_ns = monotonic_ns()
-        late_ns = now_ns - self._last_ns - _INTERVAL_NS
-        self._last_ns = now_ns
-        suspended_ns = _suspended_ns() - self._suspended_ns
-        if suspended_ns > _LEAST_SUSPENSION_NS:
-            self._suspended_ns += suspended_ns
-        else:
-            suspended_ns = 0
-        pause_ns = suspended_ns + (late_ns if late_ns > _TOLERANCE_NS else 0)
-        self.longest_ns = max(self.longest_ns, pause_ns)
-        self.total_ns += pause_ns
+    @property
+    def total_ns(self) -> int:
+        """The sum of all pauses."""
+        return self._poller.paused_ns + self._all_suspensions_ns
 
 
 def _suspended_ns() -> int:

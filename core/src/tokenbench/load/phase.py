@@ -135,7 +135,7 @@ class Phase:
 
     def _measure(self, scheduler: Scheduler, resources: PhaseResources) -> PhaseSummary:
         cpu_start = process_time()
-        pauses = PauseWatch(resources.timers)
+        pauses = self._pauses = PauseWatch(resources.loop.poller)
         pauses.start()
         scheduler.start()
         self._last_chunk_ns = self._last_good_ns = scheduler.started_ns
@@ -144,7 +144,7 @@ class Phase:
         self._monitor_later(scheduler, resources)
         self._report_taken(scheduler, resources)
         resources.loop.run_until(lambda: scheduler.finished)
-        pauses.stop()
+        pauses.check()
         cpu_s = process_time() - cpu_start
         receiver = resources.pool.receiver
         receiver.check_clock()
@@ -201,8 +201,12 @@ class Phase:
         job = self._job
         now_ns = monotonic_ns()
         self._watch.beat()
+        self._pauses.check()
         scheduler.end_timed_out(now_ns)
-        resources.pool.receiver.check_clock()
+        receiver = resources.pool.receiver
+        receiver.check_clock()
+        receiver.delays.thin()
+        receiver.merged_delays.thin()
         chunks = scheduler.received_chunks()
         if chunks != self._chunks or not scheduler.in_flight:
             self._chunks, self._last_chunk_ns = chunks, now_ns

@@ -14,6 +14,11 @@ from time import monotonic_ns
 READ, WRITE = 1, 4
 # A poll that returned within this time found something ready; a longer one waited for it.
 _IMMEDIATE_NS = 100_000
+# While pauses are watched, a poll ends after this time at the latest.
+_LONGEST_WAIT_S = 0.01
+# Polls that are further apart by more than this are a pause. Handlers and the scheduler of a busy
+# machine delay a poll by less.
+_TOLERANCE_NS = 40_000_000
 
 Handler = Callable[[int], None]
 
@@ -22,12 +27,15 @@ class Poller:
     """Calls the handlers of ready file descriptors.
 
     A handler gets the event mask: READ, WRITE or both. `ready_since_ns` is the earliest monotonic
-    time at which the events of the current poll can have become ready.
+    time at which the events of the current poll can have become ready. `longest_pause_ns` and
+    `paused_ns` are the longest pause since :meth:`watch_pauses`, and the sum of all.
     """
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._polled_ns = 0
         self.ready_since_ns = monotonic_ns()
+        self.longest_pause_ns = self.paused_ns = 0
 
     def watch(self, fd: int, handler: Handler, mask: int = READ) -> None:
         """Call `handler` whenever `fd` is ready for one of `mask`; replaces an earlier handler."""
@@ -53,15 +61,39 @@ class Poller:
         """
         return monotonic_ns() - min(arrived_ns, self.ready_since_ns)
 
+    def watch_pauses(self) -> None:
+        """From now on, measure for how long this process did not poll.
+
+        Polls then end after 10 ms, so a longer time between two of them means that the process was
+        stopped, got no processor, or that a handler took that long.
+        """
+        self._polled_ns = monotonic_ns()
+        self.longest_pause_ns = self.paused_ns = 0
+
+    def check_pause(self) -> None:
+        """Count the time since the last poll, if that was a pause. :meth:`poll` calls this."""
+        if not self._polled_ns:
+            return
+        now_ns = monotonic_ns()
+        pause_ns = now_ns - self._polled_ns - round(_LONGEST_WAIT_S * 1e9)
+        self._polled_ns = now_ns
+        if pause_ns > _TOLERANCE_NS:
+            self.longest_pause_ns = max(self.longest_pause_ns, pause_ns)
+            self.paused_ns += pause_ns
+
     def poll(self, timeout_s: float) -> int:
         """Wait for events, at most `timeout_s` seconds (-1: no limit), and call their handlers.
 
-        Returns the number of events. Without a limit, the compiled version keeps polling as long as
-        only tokens arrive.
+        Returns the number of events. It may be 0 before that time: after a signal, and while pauses
+        are watched. Without a limit, the compiled version keeps polling as long as only tokens
+        arrive.
         """
+        if self._polled_ns and not 0 <= timeout_s <= _LONGEST_WAIT_S:
+            timeout_s = _LONGEST_WAIT_S
         before_ns = monotonic_ns()
         ready = self._selector.select(None if timeout_s < 0 else timeout_s)
         polled_ns = monotonic_ns()
+        self.check_pause()
         if timeout_s and polled_ns - before_ns > _IMMEDIATE_NS:
             self.ready_since_ns = polled_ns
         watched = self._selector.get_map()
