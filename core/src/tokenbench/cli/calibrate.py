@@ -30,7 +30,7 @@ _QUICK_S, _QUICK_TOKENS = 1.5, 32
 @click.option(
     "--attempts",
     type=click.IntRange(1, 100),
-    help="Measurements of a level that fails (default: 2); more on a machine that others disturb.",
+    help="Attempts per failed level (default: 2); use more on a busy machine.",
 )
 @click.option("--cpus", metavar="N,N,...", help="Cores: the server's, then one per load worker.")
 @click.option(
@@ -40,7 +40,7 @@ _QUICK_S, _QUICK_TOKENS = 1.5, 32
     ),
     help="Executable of another reference server.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     concurrency: str | None,
     seconds: float | None,
@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Measure the load generator itself, on this machine, against a reference server.
 
-    The result is saved. Later runs carry it in their provenance, and `auto` load workers follow it.
+    The result is saved: later runs record it, and `--load-workers auto` uses it.
     """
     from tokenbench.calibrate.machine import busy_share, chosen_cores, max_concurrency
     from tokenbench.calibrate.outcome import plain, save

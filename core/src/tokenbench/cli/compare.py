@@ -32,7 +32,7 @@ REGRESSION = 7
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="Judge this metric, instead of output throughput, median TPOT and median TTFT.",
+    help="Judge this metric instead of output throughput, median TPOT and median TTFT.",
 )
 @click.option(
     "--across",
@@ -43,7 +43,7 @@ REGRESSION = 7
 @click.option(
     "--at",
     metavar="X,Y,...",
-    help="Interactivities (tok/s/user) at which frontiers are compared. Default: 5 of the common "
+    help="Interactivities (tok/s/user) at which frontiers are compared. Default: 5 in the common "
     "range.",
 )
 @click.option(
@@ -51,7 +51,7 @@ REGRESSION = 7
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help='Exit with 7 if it holds: "regression>3%", or "METRIC>3%" for one metric.',
+    help='Exit with code 7 if it holds: "regression>3%", or "METRIC>3%" for one metric.',
 )
 @click.option(
     "--format",
@@ -59,9 +59,9 @@ REGRESSION = 7
     type=click.Choice(["text", "markdown", "html", "json"]),
     default="text",
     show_default=True,
-    help="What to print: html is one page without network, for `> compare.html`.",
+    help="Output format; html is one self-contained page (`> compare.html`).",
 )
-@click.option("--json", "form", flag_value="json", help="Machine-readable: --format json.")
+@click.option("--json", "form", flag_value="json", help="Same as --format json.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -73,12 +73,12 @@ def command(
     conditions: tuple[str, ...],
     form: str,
 ) -> None:
-    """Compare run directory B, the newer or the candidate, with A.
+    """Compare run directory B (the newer run, or the candidate) with A.
 
-    Points are matched by identity, and else by all that describes them except the engine's version
-    and settings. A series of 5 load levels with 3 repeats each gets a verdict per metric: better,
-    worse, or no change that the noise allows to see. Evals that both runs asked are compared
-    question by question.
+    Points match if they have the same identity, or differ only in the engine's version and
+    settings. A series of at least 5 load levels with 3 repeats each gets a verdict per metric:
+    better, worse, or no change beyond the noise. Evals of both runs are compared question by
+    question.
     """
     from tokenbench.compare.comparison import compare
     from tokenbench.compare.gate import parse_condition

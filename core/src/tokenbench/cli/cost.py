@@ -30,20 +30,21 @@ _POSITIVE = FiniteRange(0, min_open=True)
     default="precision",
     show_default=True,
     metavar="FIELD,...",
-    help=f"What tells series apart, besides model, hardware and workload: {', '.join(FIELDS)}.",
+    help="Fields that distinguish series, besides model, hardware and workload: "
+    f"{', '.join(FIELDS)}.",
 )
 @click.option(
     "--where",
     "filters",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only such points: a field, or an option of the workload (input_tokens=8192).",
+    help="Only points with this value of a field or workload option (input_tokens=8192).",
 )
 @click.option(
     "--rates",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Your own rates and token prices (YAML), before those of the hardware catalogue.",
+    help="Your own rates and token prices (YAML); they replace those of the hardware catalogue.",
 )
 @click.option(
     "--ownership",
@@ -52,21 +53,23 @@ _POSITIVE = FiniteRange(0, min_open=True)
     show_default=True,
     help="Who owns the accelerators.",
 )
-@click.option("--provider", metavar="NAME", help="Revenue and margin at its prices in --rates.")
+@click.option("--provider", metavar="NAME", help="Add revenue and margin at its prices (--rates).")
 @click.option(
     "--hits",
     type=FiniteRange(0, 100),
     default=0.0,
     metavar="%",
-    help="Share of the input tokens that the prefix cache has.",
+    help="Share of the input tokens that come from the prefix cache.",
 )
-@click.option("--faster", type=FiniteRange(0, min_open=True), help="A faster tier, tok/s/user.")
+@click.option(
+    "--faster", type=FiniteRange(0, min_open=True), help="Price of a faster tier, tok/s/user."
+)
 @click.option(
     "--mw",
     type=FiniteRange(0, min_open=True),
-    help="A power budget in MW: what fleet it feeds, and what that costs.",
+    help="Power budget in MW: show its fleet, with cost and revenue.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
     obj: dict[str, Any],
@@ -82,10 +85,9 @@ def command(
     mw: float | None,
     as_json: bool,
 ) -> None:
-    """Cost per million tokens of each series at equal interactivity, cheapest first.
+    """Show the cost per million tokens of each series at equal interactivity, cheapest first.
 
-    Throughputs are those of the curve through the frontier of a series' points; nothing is
-    extrapolated.
+    Throughput is read from the curve through the frontier of each series; nothing is extrapolated.
     """
     from tokenbench.plugins.catalogue import read_catalogue
     from tokenbench.plugins.registry import PluginRegistry

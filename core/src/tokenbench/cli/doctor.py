@@ -18,10 +18,10 @@ _GIB = 1 << 30
 
 
 @click.command("doctor", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with all that is known.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known.")
 @click.pass_obj
 def command(obj: dict[str, tuple[str, ...]], as_json: bool) -> None:
-    """What this machine has, what plugins need here, and what would spoil a measurement."""
+    """Show what this machine has, what plugins need, and what would spoil a measurement."""
     from tokenbench.plugins.registry import PluginRegistry
     from tokenbench.telemetry.doctor import examine
 

@@ -21,16 +21,16 @@ _PRECISIONS = ("fp4", "fp8", "bf16")
 @click.group("hardware", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List accelerators with their figures and prices, or show one. Alone: list."""
+    """List accelerators with their figures and prices. Without a command: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_command)
 
 
 @command.command("list", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with all figures.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all figures.")
 @click.pass_obj
 def list_command(obj: dict[str, tuple[str, ...]], as_json: bool = False) -> None:
-    """Every SKU of the installed hardware plugins."""
+    """List the SKUs of all hardware plugins."""
     catalogue = _catalogue(obj)
     if as_json:
         echo(json.dumps([_data(entry) for entry in catalogue.entries], indent=2))
@@ -48,10 +48,13 @@ def list_command(obj: dict[str, tuple[str, ...]], as_json: bool = False) -> None
 
 @command.command("show", cls=Command)
 @click.argument("name", metavar="SKU")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def show_command(obj: dict[str, tuple[str, ...]], name: str, as_json: bool) -> None:
-    """Every figure of one SKU with its source and date, and what is not known."""
+    """Show the figures of one SKU.
+
+    Each has its source and date. Unknown figures are named.
+    """
     distribution, _, plain = name.rpartition("/")
     entry = _catalogue(obj).find(plain, distribution or None)
     if as_json:

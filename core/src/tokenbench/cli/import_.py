@@ -19,12 +19,17 @@ _FORMATS = ("inferencex", "inferencex-agg", "vllm-serve", "aiperf", "guidellm", 
 
 @click.group("import")
 def command() -> None:
-    """Import what other tools measured."""
+    """Import results of other tools."""
 
 
 @command.command("results", cls=Command)
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "name", type=click.Choice(_FORMATS), help="Default: recognised.")
+@click.option(
+    "--format",
+    "name",
+    type=click.Choice(_FORMATS),
+    help="Format of the files (default: by their content).",
+)
 @click.option(
     "--set",
     "facts",
@@ -57,9 +62,9 @@ def results(
     base: Path,
     reporters: tuple[str, ...],
 ) -> None:
-    """Make a run directory of result files, for `bench report` and `bench compare`.
+    """Convert result files into a run directory.
 
-    Files: rows of InferenceX (CSV, JSON), and results of `vllm bench serve`, AIPerf, GuideLLM and
+    Formats: rows of InferenceX (CSV, JSON), and results of `vllm bench serve`, AIPerf, GuideLLM and
     llm-d-benchmark. Files that describe the same point are its repeats.
     """
     from tokenbench.imports.facts import parse

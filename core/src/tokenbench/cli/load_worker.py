@@ -12,11 +12,11 @@ from .streams import echo, plugins_apart
 @click.command("load-worker")
 @click.argument("job", required=False, type=click.Path(path_type=Path))
 def command(job: Path | None) -> None:
-    """Run the load job of a file and print its summary; without JOB, take commands on standard
-    input, as `bench run` gives them to its own workers.
+    """Run the load job in the file JOB and print its summary.
 
-    A job is one JSON file and the file of sessions that it names; records go to the folder that it
-    names. The key, if the server wants one, comes from the environment of this process.
+    JOB is JSON and names the file of sessions and the folder for records. A key of the server is
+    read from the environment. Without JOB, commands are read from standard input, as sent by
+    `bench run`.
     """
     from tokenbench.load import worker
 

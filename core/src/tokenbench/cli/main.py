@@ -35,13 +35,13 @@ _COMMANDS = {
     "calibrate": "calibrate",
 }
 _HELP = {
-    "run": "Measure: start engines, load them, check accuracy, report.",
+    "run": "Start engines, measure them under load, check accuracy, report.",
     "plan": "Show what `bench run` would do, without doing it.",
     "plugins": "List, check and create plugins.",
     "hardware": "List accelerators with their figures and prices.",
     "doctor": "Show what this machine has, and what would spoil a measurement.",
     "report": "Render finished runs again.",
-    "compare": "Compare two runs: what got better, worse, or is noise.",
+    "compare": "Compare two runs: better, worse, or no change beyond the noise.",
     "cost": "Show which series is cheapest at the speed that users need.",
     "import": "Import results of other tools.",
     "metrics": "Print the definition of every metric.",
@@ -80,7 +80,7 @@ class _Lazy(click.Group):
 )
 @click.pass_context
 def cli(ctx: click.Context, debug: bool, without: tuple[str, ...]) -> None:
-    """What a token really costs: how fast, how cheap, how power-hungry and how accurate."""
+    """Benchmark LLM inference servers: speed, cost, power and accuracy."""
     ctx.obj = {"debug": debug, "without": without}
 
 

@@ -11,10 +11,9 @@ from .streams import Command, echo
 
 @click.command("metrics", cls=Command)
 @click.argument("pattern", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(pattern: str | None, as_json: bool) -> None:
-    """Print the definition of every metric, of every number that reports derive from them, and the
-    limits of every check.
+    """Print the definitions of all metrics and derived numbers, and the limits of all checks.
 
     With PATTERN, only those whose name contains it.
     """

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @click.command("plan", cls=Command)
 @suite_options
-@click.option("--explain", is_flag=True, help="Each setting with where it came from.")
-@click.option("--commands", is_flag=True, help="The commands of all processes, nothing else.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--explain", is_flag=True, help="Show where each setting comes from.")
+@click.option("--commands", is_flag=True, help="Print only the commands of all processes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
     obj: dict[str, Any], asked: dict[str, Any], explain: bool, commands: bool, as_json: bool

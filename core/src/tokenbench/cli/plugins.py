@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 @click.group("plugins", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List installed plugins, check them, make a new one. Alone: list."""
+    """List, check and create plugins. Without a command: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_command)
 
 
 @command.command("list", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
-    "--check", is_flag=True, help="Also import each in a process of its own: state, capabilities."
+    "--check", is_flag=True, help="Import each in its own process; show its state and capabilities."
 )
 @click.pass_obj
 def list_command(
     obj: dict[str, tuple[str, ...]], as_json: bool = False, check: bool = False
 ) -> None:
-    """What is installed, from metadata alone unless --check is given."""
+    """List installed plugins. Only --check imports them."""
     from tokenbench.plugins.discovery import discover, misplaced
 
     candidates = discover(without=obj["without"])
@@ -111,10 +111,10 @@ def _row(candidate: Candidate, outcome: Outcome | None) -> dict[str, Any]:
 
 @command.command("show", cls=Command)
 @click.argument("name", metavar="NAME")
-@click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
+@click.option("--kind", help="The plugin's kind, if several kinds have this name.")
 @click.pass_obj
 def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> None:
-    """The page of a plugin: what it is, its options, its capabilities."""
+    """Show a plugin's options and capabilities."""
     from tokenbench.plugins.page import page
     from tokenbench.plugins.registry import PluginRegistry
 
@@ -125,10 +125,13 @@ def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -
 
 @command.command("check", cls=Command)
 @click.argument("name", metavar="NAME[:key=value,...]")
-@click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
+@click.option("--kind", help="The plugin's kind, if several kinds have this name.")
 @click.pass_obj
 def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> int:
-    """Run the conformance kit's checks that need no author's data (levels 0 to 2)."""
+    """Run the conformance kit's levels 0 to 2.
+
+    The plugin's own tests run all levels, with data from its author.
+    """
     from tokenbench.api import OptionalFeatureMissing
     from tokenbench.plugins.registry import PluginRegistry
     from tokenbench.suite.plugin_ref import parse_plugin_ref
@@ -164,10 +167,13 @@ def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) 
 @click.argument("kind")
 @click.argument("name")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to write it (default: its own name)."
+    "--folder", type=click.Path(path_type=Path), help="Folder (default: the name of the package)."
 )
 def new_command(kind: str, name: str, folder: Path | None) -> None:
-    """Write a complete package for a new plugin: it installs and passes the kit as it stands."""
+    """Create a package that installs and passes the kit.
+
+    KIND is the kind of plugin, such as workload; NAME is its name.
+    """
     from tokenbench.plugins.scaffold import write_package
 
     made = write_package(kind, name, folder)

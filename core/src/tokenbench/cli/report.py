@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 @click.command("report", cls=Command)
 @click.argument("run", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--reporter", "reporters", multiple=True, metavar="NAME[:...]", help="Instead of the run's own."
+    "--reporter",
+    "reporters",
+    multiple=True,
+    metavar="NAME[:...]",
+    help="Reporter to use instead of the run's own; repeat for several.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the files. Default: the run's reports, or reports/ here for several runs.",
+    help="Folder for the files. Default: reports/ of the run; for several runs, ./reports.",
 )
 @click.option(
     "--rates",

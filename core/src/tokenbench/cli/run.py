@@ -36,9 +36,9 @@ RUNS = Path("runs")
     "--resume",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIRECTORY",
-    help="Continue a run: points and answers that it has are kept.",
+    help="Continue a run; its finished points and answers are kept.",
 )
-@click.option("--allow-invalid", is_flag=True, help="Exit 0 even if a measurement is invalid.")
+@click.option("--allow-invalid", is_flag=True, help="Exit with 0 even if a measurement is invalid.")
 @click.pass_obj
 def command(
     obj: dict[str, Any],
@@ -47,9 +47,9 @@ def command(
     resume: Path | None,
     allow_invalid: bool,
 ) -> None:
-    """Start engines, load them, check accuracy, report.
+    """Start engines, measure them under load, check accuracy, report.
 
-    SUITE is a YAML file; without it, the flags name what to run.
+    SUITE is a YAML file. Without it, the options describe what to run.
     """
     configure_logging()
     with Interrupt() as interrupt:
