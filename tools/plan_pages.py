@@ -129,7 +129,7 @@ SGLANG = Page(
 {_HEAD}
 [Measure SGLang](../how-to/sglang.md) explains them.
 [SGLang as InferenceX starts it](sglang-inferencex.md) compares three of them.
-The load of all plans that are no suite: `{_LOAD}`.
+The load of all plans without a suite: `{_LOAD}`.
 """,
     load=_LOAD,
     plans=(
@@ -143,7 +143,7 @@ The load of all plans that are no suite: `{_LOAD}`.
         ),
         ("DeepSeek-R1 in NVFP4 on 4 B200, attention DP", "suites/sglang-b200-dpa.yaml"),
         (
-            "DeepSeek-R1 in fp8 on 24 MI355X, prefill and decode apart with MoRI",
+            "DeepSeek-R1 in fp8 on 24 MI355X, disaggregated with MoRI",
             "suites/sglang-mi355x-pd.yaml",
         ),
         ("Llama 3.3 70B in fp8 on 8 H100, two servers", "suites/sglang-replicas.yaml"),
@@ -185,7 +185,7 @@ DYNAMO = Page(
     head=f"""# Plans with prefill and decode pools
 
 {_HEAD}
-[Measure prefill and decode apart](../how-to/dynamo.md) explains them.
+[Measure disaggregated prefill and decode](../how-to/dynamo.md) explains them.
 """,
     plans=(
         (
@@ -217,8 +217,8 @@ TRTLLM = Page(
     head=f"""# Plans of TensorRT-LLM
 
 {_HEAD}
-Lines after `# writes` are the file that goes with the command. Nothing of TensorRT-LLM ran here:
-flags and keys are held against its own definitions. The load of plans without a suite:
+Lines after `# writes` are the file that goes with the command. TensorRT-LLM itself was not run:
+flags and keys are checked against its source code. The load of plans without a suite:
 `{plans_trtllm.LOAD}`.
 """,
     plans=plans_trtllm.PLANS,
@@ -231,7 +231,7 @@ ATOM = Page(
     head=f"""# Plans of ATOM
 
 {_HEAD}
-Nothing of ATOM ran here: flags are held against its own parser. The load of all plans:
+ATOM itself was not run: flags are checked against its own parser. The load of all plans:
 `{plans_atom.LOAD}`.
 """,
     plans=plans_atom.PLANS,
