@@ -1,4 +1,4 @@
-"""Conversations: a question, two checks of the answer side by side, and a last word on both."""
+"""Conversations: a question, two parallel checks of the answer, and a final turn after both."""
 
 import dataclasses
 import random
@@ -69,6 +69,6 @@ class TinyTalk(api.Workload):
 
 @api.hookimpl
 def bench_register_workloads() -> list[api.WorkloadSpec]:
-    summary = "conversations with checks side by side, over shared rules"
+    summary = "conversations with parallel checks and shared rules"
     facts = {"options": Options, "factory": TinyTalk, "multi_turn": True, "primes": True}
     return [api.WorkloadSpec(name="tinytalk", summary=summary, **facts)]

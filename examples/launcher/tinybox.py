@@ -1,4 +1,4 @@
-"""A launcher whose host is a box on this machine: its /dev/shm is its own, and small."""
+"""A launcher whose only host is this machine, with a small /dev/shm of its own."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A word server whose parts may be processes of their own. A token is a word.
+"""A word server whose parts may be separate processes. A token is a word.
 
 `POST /prefill` reads a prompt and returns what an answer depends on; `POST /decode` takes that and
 returns words; `POST /v1/completions` is the router: it asks one server for each. `GET /health`
