@@ -32,7 +32,6 @@ from tokenbench.api import (
     hub_weights,
     kv_bytes_per_token,
     kv_cache_bytes,
-    kv_shards,
     read_tokenizer,
     weight_bytes,
 )
@@ -105,13 +104,6 @@ def test_an_unknown_shape_has_an_unknown_cache(missing: str) -> None:
     assert kv_bytes_per_token(shape) is None
     assert kv_cache_bytes(shape, 10) is None
     assert cache_layers(attrs.evolve(GQA, sliding_layers=4)) is None
-
-
-def test_tensor_parallelism_splits_heads_but_not_the_latent_vector() -> None:
-    """8 key-value heads over 16 ranks are held twice."""
-    assert [kv_shards(GQA, tp) for tp in (1, 4, 16)] == [1, 4, 8]
-    assert kv_shards(MLA, 8) == 1
-    assert kv_shards(Architecture(), 8) is None
 
 
 def test_weights_take_their_files_size_or_an_estimate() -> None:

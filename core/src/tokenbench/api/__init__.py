@@ -18,7 +18,6 @@ from .architecture import (
     expert_parameters,
     kv_bytes_per_token,
     kv_cache_bytes,
-    kv_shards,
 )
 from .binding import (
     BoundProcess,
@@ -421,7 +420,6 @@ __all__ = [
     "is_dense",
     "kv_bytes_per_token",
     "kv_cache_bytes",
-    "kv_shards",
     "merge_pages",
     "metrics_page",
     "named_values",

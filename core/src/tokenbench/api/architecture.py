@@ -165,16 +165,6 @@ def kv_cache_bytes(
     return round(numbers * bytes_per_value)
 
 
-def kv_shards(shape: Architecture, tp: int) -> int | None:
-    """Into how many parts tensor parallelism of degree `tp` splits a sequence's cache; None if
-    unknown. Key-value heads are split; what is beyond them, and the one vector of MLA, is
-    replicated on the ranks. Attention DP and decode context parallelism split it further.
-    """
-    if shape.latent_dim is not None:
-        return 1
-    return None if shape.kv_heads is None else min(tp, shape.kv_heads)
-
-
 def expert_parameters(shape: Architecture) -> int | None:
     """Parameters of all routed experts: three matrices ``hidden x expert_intermediate`` each. None
     for a dense model and for an unknown shape.

@@ -17,7 +17,6 @@ import contextlib
 import gc
 import heapq
 import os
-import resource
 import signal
 import socket
 import struct
@@ -30,6 +29,7 @@ from typing import Any
 import httptools
 import msgspec
 
+from tokenbench.launch.limits import allow_many_files
 from tokenbench.load.event_loop import EventLoop
 from tokenbench.load.poller import READ, WRITE
 from tokenbench.load.timers import Timers
@@ -299,13 +299,6 @@ class _Connection:
             self.stream = None
 
 
-def _allow_many_files() -> None:
-    """Raise the open-file limit: each connection needs a descriptor."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 20)), hard))
-
-
 def _listen(event_loop: EventLoop, server: _Server, port: int) -> socket.socket:
     listener = socket.create_server(("127.0.0.1", port), backlog=4096)
     listener.setblocking(False)
@@ -361,7 +354,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Serve until SIGTERM, then write the ground truth."""
     options = parser().parse_args()
-    _allow_many_files()
+    allow_many_files()
     _serve(options)
 
 

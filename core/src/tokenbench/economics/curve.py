@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from .column import Bools, Column, Floats, Ints, Numbers, floats, measured
-from .frontier import Better, on_frontier
+from .frontier import on_frontier
 from .steffen import cubic, steffen
 
 _STEP = 1e-6
@@ -127,13 +127,7 @@ def _part(slope: Floats, half_width: float) -> Floats:
     return part
 
 
-def frontier_curve(
-    interactivity: Numbers,
-    throughput: Numbers,
-    *,
-    x_unit: str = "tok/s/user",
-    y_unit: str = "tok/s/accelerator",
-) -> Curve:
+def frontier_curve(interactivity: Numbers, throughput: Numbers) -> Curve:
     """The curve through the frontier of the points of one series; higher is better on both axes.
 
     Of points with the same interactivity the first of those with the best throughput is the knot.
@@ -144,8 +138,8 @@ def frontier_curve(
     >>> curve.faster_tier_price(20.0, 40.0).listed()
     (3.0,)
     """
-    x, y = measured(interactivity, x_unit), measured(throughput, y_unit)
-    kept = np.flatnonzero(on_frontier(x, y, x_better=Better.HIGHER, y_better=Better.HIGHER))
+    x, y = measured(interactivity, "tok/s/user"), measured(throughput, "tok/s/accelerator")
+    kept = np.flatnonzero(on_frontier(x, y))
     # np.unique sorts, and gives the first of equal ones: a frontier has one y at each x.
     _, first = np.unique(x.values[kept], return_index=True)
     points = kept[first]

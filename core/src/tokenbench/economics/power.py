@@ -14,9 +14,7 @@ from .cost import PER_ACCELERATOR
 _W = "W/accelerator"
 
 
-def tok_s_per_mw(
-    tok_s_per_accelerator: Numbers, all_in_w: Numbers, *, basis: Basis = Basis.WHOLE_MACHINE
-) -> Column:
+def tok_s_per_mw(tok_s_per_accelerator: Numbers, all_in_w: Numbers) -> Column:
     """Tokens per second and provisioned MW: throughput * 1e6 / all_in_w, both per accelerator.
 
     >>> tok_s_per_mw(1000.0, 2000.0).listed()
@@ -30,14 +28,12 @@ def tok_s_per_mw(
             "tok/s/MW",
             result,
             [(speed, factor), (power, -result / power.values)],
-            basis=basis,
+            basis=Basis.WHOLE_MACHINE,
             undefined="the provisioned power is 0",
         )
 
 
-def provisioned_j_per_token(
-    tok_s_per_accelerator: Numbers, all_in_w: Numbers, *, basis: Basis = Basis.WHOLE_MACHINE
-) -> Column:
+def provisioned_j_per_token(tok_s_per_accelerator: Numbers, all_in_w: Numbers) -> Column:
     """Provisioned joules per token: all_in_w / throughput, both per accelerator.
 
     >>> provisioned_j_per_token([1000.0, 0.0], 2000.0).listed()
@@ -50,7 +46,7 @@ def provisioned_j_per_token(
             "J/tok",
             result,
             [(power, 1 / speed.values), (speed, -result / speed.values)],
-            basis=basis,
+            basis=Basis.WHOLE_MACHINE,
             undefined="the throughput is 0: no token was processed",
         )
 

@@ -73,7 +73,7 @@ def check_scheme(failure: str, url: str) -> str:
     return failure
 
 
-def connect(url: str, timeout_s: float = _PROBE_S) -> socket.socket:
+def connect(url: str) -> socket.socket:
     """A connected socket.
 
     Raises:
@@ -81,7 +81,7 @@ def connect(url: str, timeout_s: float = _PROBE_S) -> socket.socket:
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return socket.create_connection((parts.hostname, port), timeout=timeout_s)
+    return socket.create_connection((parts.hostname, port), timeout=_PROBE_S)
 
 
 def _answers_http(url: str) -> bool:

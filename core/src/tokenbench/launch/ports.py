@@ -17,11 +17,11 @@ _allocated: set[int] = set()
 _lock = threading.Lock()
 
 
-def free_port(address: str = "127.0.0.1") -> int:
+def free_port() -> int:
     """A port that is free now and that this process has not returned before."""
     while True:
         with socket.socket() as probe:
-            probe.bind((address, 0))
+            probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
         with _lock:
             if port not in _allocated:

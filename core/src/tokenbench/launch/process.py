@@ -16,13 +16,12 @@ from typing import IO, Any
 
 from tokenbench.api import MachineError
 
+from .node.agent import HALT_LIMIT_S, halted_at
 from .scratch import kill_all_of, new_scratch, own_environment, remove
 from .start_failure import start_error
 
 _SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
 _START_TIMEOUT_S = 10.0
-HALT_LIMIT_S = 5.0
-"""A process of a run may be halted (SIGSTOP) for this long."""
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES = 256
 
@@ -89,15 +88,8 @@ class Process:
 
     @property
     def halted_at(self) -> int | None:
-        """The CPU time, in clock ticks, that the command had used when a signal such as SIGSTOP
-        halted it; None if it is not halted. State T or t of proc_pid_stat(5).
-        """
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
-        except OSError:
-            return None
-        state, *fields = stat.rpartition(b")")[2].split()
-        return int(fields[10]) + int(fields[11]) if state in (b"T", b"t") else None
+        """See :func:`.node.agent.halted_at`."""
+        return halted_at(self.pid)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the exit code; None after `timeout_s`."""

@@ -183,16 +183,7 @@ BUILT_IN: dict[str, type[Codec]] = {
 }
 
 
-def built_in(name: str) -> Codec:
-    """The built-in codec of a name.
-
-    Raises:
-        PluginError: there is none.
-    """
-    return find_codec(name, None)
-
-
-def find_codec(name: str, plugin: str | None) -> Codec:
+def find_codec(name: str, plugin: str | None = None) -> Codec:
     """A built-in codec, or one that the module `plugin` registers.
 
     Raises:

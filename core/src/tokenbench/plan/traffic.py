@@ -26,7 +26,7 @@ from tokenbench.api import (
 )
 from tokenbench.guard.members import owner_text
 from tokenbench.guard.owner import wrong
-from tokenbench.load.codecs import built_in
+from tokenbench.load.codecs import find_codec
 from tokenbench.load.session_file import first_turns, pickled
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.schema import LoadRequest
@@ -40,7 +40,7 @@ def choose_codec(
     dialect: Dialect,
     tokenizer: Tokenizer | None,
     context_tokens: int | None,
-    find: Callable[[str], Codec] = built_in,
+    find: Callable[[str], Codec] = find_codec,
 ) -> tuple[str, WorkloadContext, Turn]:
     """The first codec of the server that can carry the workload's prompts, what the workload is
     told about the server, and its first turn.

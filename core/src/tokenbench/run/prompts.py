@@ -21,7 +21,7 @@ from tokenbench.api import (
     WorkloadContext,
 )
 from tokenbench.guard.members import owner_text
-from tokenbench.load.codecs import built_in
+from tokenbench.load.codecs import find_codec
 from tokenbench.load.session_file import first_turns
 from tokenbench.plan.traffic import choose_codec
 
@@ -61,7 +61,7 @@ def traffic(
     tokenizer: Tokenizer | None,
     context_tokens: int | None,
     fitting: Fitting | None = None,
-    find: Callable[[str], Codec] = built_in,
+    find: Callable[[str], Codec] = find_codec,
 ) -> Traffic:
     """Choose the first codec of the server that can carry the workload's prompts.
 
