@@ -78,9 +78,12 @@ def _host(
         most = max((len(_fitting(free[host.name], spec)) for host in hosts), default=0)
         what = f"{wanted} x {spec.sku}" if spec.sku else f"{wanted} accelerators"
         each = " on one host for each of its ranks" if spec.ranks > 1 else " on one host"
+        others = sorted({d.sku for host in hosts for d in free[host.name] if d.sku} - {spec.sku})
         raise HardwareAbsent(
             f"{spec.role} {index} needs {what}{each}; {most} are free at most",
-            hint="use a smaller topology, fewer replicas or more hosts",
+            hint=f"the hosts have {', '.join(others)}: plan for that with --hardware"
+            if spec.sku and others and not most
+            else "use a smaller topology, fewer replicas or more hosts",
         )
     mine = Counter(p.host.name for p in placed if (p.role, p.index) == (spec.role, index))
     all_of = Counter(p.host.name for p in placed)

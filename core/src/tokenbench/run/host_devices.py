@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tokenbench.launch.node.client import NodeAgent
-from tokenbench.launch.node.program import RunningProgram
 from tokenbench.launch.placement import Device
 from tokenbench.plan.plan import PlannedDeployment
+from tokenbench.plan.probe import probe_on
 
 from .context import RunContext
 
@@ -21,10 +21,5 @@ def devices_of(run: RunContext, deployment: PlannedDeployment, agent: NodeAgent)
         return []
     if agent.is_here:
         return [Device(d.handle or str(d.index), d.sku) for d in deployment.devices]
-    found = []
-    for ref in deployment.all_hardware:
-        program = run.plugins.hardware(ref).program()
-        if program is not None:
-            running = RunningProgram(agent, run.plugins.owner("hardware", ref.key), program)
-            found += [Device(d.handle or str(d.index), d.sku) for d in running.probe().devices]
-    return found
+    probes = [probe_on(agent, run.plugins, ref) for ref in deployment.all_hardware]
+    return [Device(d.handle or str(d.index), d.sku) for probe in probes for d in probe.devices]
