@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tokenbench.api import EngineError
-from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, start
+from tokenbench.launch.node.agent import HALT_LIMIT_S
+from tokenbench.launch.process import HaltWatch, start
 
 # A daemon: double fork and a session of its own.
 _DETACHING = """
@@ -109,7 +110,8 @@ def test_nothing_survives_bench(tmp_path: Path, how: str) -> None:
     """SIGKILL of the process that started the command, or its abort: the lifeline ends."""
     program = textwrap.dedent(f"""
         import os, sys, time
-        from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, start
+        from tokenbench.launch.node.agent import HALT_LIMIT_S
+        from tokenbench.launch.process import HaltWatch, start
         from pathlib import Path
         scratch = Path({str(tmp_path / "around" / "scratch")!r})
         scratch.mkdir(parents=True)

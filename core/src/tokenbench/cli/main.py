@@ -19,22 +19,9 @@ from tokenbench import __version__
 
 from . import streams
 
-# Command name -> module in this package that holds a click command of that name.
+# The commands, in the order of `bench --help`, with their summaries. Each is the `command` of a
+# module of this package.
 _COMMANDS = {
-    "run": "run",
-    "plan": "plan",
-    "plugins": "plugins",
-    "hardware": "hardware",
-    "doctor": "doctor",
-    "report": "report",
-    "compare": "compare",
-    "cost": "cost",
-    "import": "import_",
-    "metrics": "metrics",
-    "load-worker": "load_worker",
-    "calibrate": "calibrate",
-}
-_HELP = {
     "run": "Start engines, measure them under load, check accuracy, report.",
     "plan": "Show what `bench run` would do, without doing it.",
     "plugins": "List, check and create plugins.",
@@ -49,7 +36,6 @@ _HELP = {
     "calibrate": "Measure the load generator itself on this machine.",
 }
 
-
 # How long threads that a plugin started, and did not end, may keep the command from exiting.
 _THREADS_S = 2.0
 
@@ -63,13 +49,14 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"tokenbench.cli.{_COMMANDS[cmd_name]}")
+        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
+        module = importlib.import_module(f"tokenbench.cli.{name}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_HELP.items()))
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,7 +16,8 @@ import msgspec
 from tokenbench import api
 from tokenbench.api import BenchError, EngineError, MachineError
 from tokenbench.guard.limits import limit_s
-from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
+from tokenbench.launch.node.agent import HALT_LIMIT_S
+from tokenbench.launch.process import HaltWatch, Process, start
 from tokenbench.launch.python import module_command
 
 from .job import LoadJob, encode

@@ -24,7 +24,8 @@ from tokenbench.api import (
 )
 from tokenbench.evals.worker import EvalJob, Gate
 from tokenbench.guard.members import owner_of
-from tokenbench.launch.process import HALT_LIMIT_S, HaltWatch, Process, start
+from tokenbench.launch.node.agent import HALT_LIMIT_S
+from tokenbench.launch.process import HaltWatch, Process, start
 from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
 from tokenbench.plan.canonical import plain

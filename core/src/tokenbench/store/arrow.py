@@ -6,8 +6,11 @@ values that never occur here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from .files import guarded, replace_durably
 
 
 def number_array(values: Any, *, absent: int | None = None) -> Any:
@@ -47,3 +50,27 @@ def _bitmap(flags: Any) -> Any:
     import pyarrow as pa
 
     return pa.py_buffer(np.packbits(np.asarray(flags, bool), bitorder="little"))
+
+
+def write_columns(columns: Mapping[str, Any], schema: str, target: Path) -> Path:
+    """Write columns as a Parquet file, of which readers never see a part. Returns its path.
+
+    Args:
+        schema: name and version, for the file's metadata.
+
+    Raises:
+        MachineError: the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(columns).replace_schema_metadata({"tokenbench.schema": schema})
+    draft = target.with_name(f".{target.name}")
+    with guarded(target):
+        try:
+            pq.write_table(table, draft, compression="zstd")
+            replace_durably(draft, target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    return target

@@ -10,8 +10,7 @@ import attrs
 
 from tokenbench.api import Counters, Histogram
 
-from .arrow import value_array
-from .files import guarded, replace_durably
+from .arrow import value_array, write_columns
 
 COUNTERS_SCHEMA = "counters 1"
 _HISTOGRAMS = frozenset({"queue_time_s", "prefill_time_s", "decode_time_s"})
@@ -47,9 +46,6 @@ def write_counters(folder: Path, rows: Sequence[CountersRow]) -> Path | None:
     """
     if not rows:
         return None
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     cells = [dict(_cells(row.counters)) for row in rows]
     columns = {
         "t": value_array([row.t_ns for row in rows], "int64"),
@@ -63,16 +59,7 @@ def write_counters(folder: Path, rows: Sequence[CountersRow]) -> Path | None:
             for name in _names([row.counters for row in rows])
         },
     }
-    table = pa.table(columns).replace_schema_metadata({"tokenbench.schema": COUNTERS_SCHEMA})
-    target, draft = folder / "counters.parquet", folder / ".counters.parquet"
-    with guarded(target):
-        try:
-            pq.write_table(table, draft, compression="zstd")
-            replace_durably(draft, target)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-    return target
+    return write_columns(columns, COUNTERS_SCHEMA, folder / "counters.parquet")
 
 
 def _names(rows: Sequence[Counters]) -> list[str]:

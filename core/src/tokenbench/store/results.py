@@ -21,8 +21,8 @@ from tokenbench.api import (
 )
 from tokenbench.plan.canonical import canonical_json, plain
 
-from .arrow import value_array
-from .files import append_line, guarded, replace_durably, write_atomic
+from .arrow import value_array, write_columns
+from .files import append_line, write_atomic
 
 if TYPE_CHECKING:
     import cattrs
@@ -212,9 +212,6 @@ def flat_row(result: PointResult) -> dict[str, Any]:
 
 def write_table(file: Path, results: Sequence[PointResult]) -> None:
     """Write the flat table atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     rows = [flat_row(result) for result in results]
     metrics = sorted({metric for result in results for metric in result.metrics})
     types = {**_PLAIN, **_LEVEL}
@@ -222,14 +219,4 @@ def write_table(file: Path, results: Sequence[PointResult]) -> None:
     columns = {
         name: value_array([row.get(name) for row in rows], kind) for name, kind in types.items()
     }
-    table = pa.table(columns).replace_schema_metadata(
-        {"tokenbench.schema": f"results {RESULT_SCHEMA_VERSION}"}
-    )
-    draft = file.with_name(f".{file.name}")
-    with guarded(file):
-        try:
-            pq.write_table(table, draft, compression="zstd")
-            replace_durably(draft, file)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+    write_columns(columns, f"results {RESULT_SCHEMA_VERSION}", file)

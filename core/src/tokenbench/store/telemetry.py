@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .arrow import value_array
-from .files import guarded, replace_durably
+from .arrow import value_array, write_columns
 
 TELEMETRY_SCHEMA = "telemetry 1"
 _COLUMNS = {
@@ -44,23 +43,11 @@ def write_telemetry(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path | N
     """
     if not rows:
         return None
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     columns = {
         name: value_array([_cell(row.get(name)) for row in rows], kind)
         for name, kind in _COLUMNS.items()
     }
-    table = pa.table(columns).replace_schema_metadata({"tokenbench.schema": TELEMETRY_SCHEMA})
-    target, draft = folder / "telemetry.parquet", folder / ".telemetry.parquet"
-    with guarded(target):
-        try:
-            pq.write_table(table, draft, compression="zstd")
-            replace_durably(draft, target)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-    return target
+    return write_columns(columns, TELEMETRY_SCHEMA, folder / "telemetry.parquet")
 
 
 def _cell(value: Any) -> Any:
