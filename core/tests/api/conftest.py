@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import msgspec
 import pytest
 
 from tokenbench.api import COMPLETIONS, Dialect, Engine, FrozenMap, Launcher
 from tokenbench.evals.worker import EvalJob
+from tokenbench.guard.owner import Owner
 from tokenbench.launch.placement import Device
 from tokenbench.launch.ports import free_port
 from tokenbench.launch.process import start
 from tokenbench.launch.settings import LaunchSettings
 from tokenbench.load.codecs import find_codec
+from tokenbench.load.job import encode
 from tokenbench.plan.plan import Plan
 from tokenbench.plan.planner import make_plan
 from tokenbench.plan.resolve import resolve
@@ -209,19 +210,19 @@ def ask(notes: Notes, tmp_path: Path) -> Iterator[Ask]:
         (tmp_path / "scratch").mkdir(exist_ok=True)
         job = EvalJob(
             module=PLUGIN,
-            owner={"kind": "eval", "name": "recording"},
+            owner=Owner("eval", "recording"),
             seed=7,
             base_url=f"http://127.0.0.1:{port}",
             model="served",
             codec=COMPLETIONS,
             codec_module=None,
-            dialect=attrs.asdict(Dialect(codecs=(COMPLETIONS,))),
+            dialect=Dialect(codecs=(COMPLETIONS,)),
             scratch=str(tmp_path / "scratch"),
             samples=str(tmp_path / "samples.jsonl"),
             api_key_env="RECORDING_KEY" if key else None,
             **{"options": {}, "concurrency": 3, **more},
         )
-        (tmp_path / "job.json").write_bytes(msgspec.json.encode(job, enc_hook=dict))
+        (tmp_path / "job.json").write_bytes(encode(job))
         done = subprocess.run(
             [sys.executable, "-m", "tokenbench.evals.worker", str(tmp_path / "job.json")],
             env={**os.environ, **({"RECORDING_KEY": key} if key else {})},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
 import pytest
 from answering_server import AnsweringServer, Said
 
 from tokenbench.api import Answer, ChatPrompt, Dialect, Generation, Message, ToolCall
 from tokenbench.evals.server import HttpEvalServer
 from tokenbench.evals.worker import EvalJob
+from tokenbench.guard.owner import Owner
 
 SAID = {
     "think": Said("It is 4.", reasoning="Two and two."),
@@ -42,11 +42,11 @@ def job(url: str, folder: Path) -> EvalJob:
         model="known",
         codec="openai-chat",
         codec_module=None,
-        dialect={**attrs.asdict(Dialect()), "extra_body": {}, "exact_body": {}},
+        dialect=Dialect(),
         concurrency=3,
         scratch=str(folder),
         samples=str(folder / "samples.jsonl"),
-        owner={"kind": "eval", "name": "none"},
+        owner=Owner("eval", "none"),
     )
 
 

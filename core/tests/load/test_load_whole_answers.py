@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import attrs
 import pytest
 
 from tokenbench.api import (
     CHAT,
+    Access,
     ChatPrompt,
     Dialect,
     Message,
@@ -294,7 +294,6 @@ def test_evals_score_the_answer_only(start_server, tmp_path) -> None:
     assert (found.text, found.reasoning, found.error) == ("unsure\ufffd", "Paris? Rome? ", None)
     names = {field.name for field in EvalJob.__attrs_attrs__}
     values: dict[str, Any] = dict.fromkeys(names)
-    dialect = attrs.asdict(Dialect(codecs=(CHAT,)))
     values.update(
         base_url=server.url,
         model="m",
@@ -304,7 +303,8 @@ def test_evals_score_the_answer_only(start_server, tmp_path) -> None:
         request_timeout_s=10.0,
         stall_timeout_s=10.0,
         codec=CHAT,
-        dialect=dialect,
+        dialect=Dialect(codecs=(CHAT,)),
+        access=Access(),
     )
     request = Generation(prompt=TextPrompt("Capital?"), max_tokens=3)
     assert HttpEvalServer(EvalJob(**values)).generate([request]) == ["unsure\ufffd"]

@@ -12,7 +12,6 @@ from tokenbench.api import (
     Access,
     Answer,
     Codec,
-    Dialect,
     EngineError,
     FrozenMap,
     Generation,
@@ -22,7 +21,6 @@ from tokenbench.api import (
 )
 from tokenbench.guard.call import call
 from tokenbench.guard.members import limited
-from tokenbench.guard.owner import Owner
 from tokenbench.launch.proxy import find_proxy
 from tokenbench.launch.secret import read_secret
 from tokenbench.load.codecs import find_codec
@@ -46,7 +44,7 @@ class HttpEvalServer:
     """
 
     def __init__(self, job: EvalJob) -> None:
-        self._url, self._access = job.base_url, _access(job.access or {})
+        self._url, self._access = job.base_url, job.access
         self.model = job.model
         self.concurrency = job.concurrency
         self.scratch = job.scratch
@@ -57,7 +55,7 @@ class HttpEvalServer:
         self.health = Health(stall_timeout_s=job.stall_timeout_s)
         self._timeout_s = job.request_timeout_s
         self._codec = _codec(job)
-        self._target = Target(model=job.model, dialect=_dialect(job.dialect))
+        self._target = Target(model=job.model, dialect=job.dialect)
         self._end = threading.Event()
 
     @property
@@ -171,22 +169,6 @@ def _turn(request: Generation) -> Turn:
 def _codec(job: EvalJob) -> Codec:
     if job.codec_owner is None:
         return find_codec(job.codec, job.codec_module)
-    owner, name, module = Owner(**job.codec_owner), job.codec, job.codec_module
+    owner, name, module = job.codec_owner, job.codec, job.codec_module
     made = call(owner, "its factory", "factory", lambda: find_codec(name, module), result=Codec)
     return limited(made, Codec, owner)  # type: ignore[type-abstract]
-
-
-def _access(values: dict[str, Any]) -> Access:
-    maps = {key: FrozenMap(value) for key, value in values.items() if isinstance(value, dict)}
-    found: dict[str, Any] = {**values, **maps}
-    return Access(**found)
-
-
-def _dialect(values: dict[str, Any]) -> Dialect:
-    return Dialect(
-        **{
-            **values,
-            "codecs": tuple(values["codecs"]),
-            **{name: FrozenMap(values[name]) for name in ("extra_body", "exact_body")},
-        }
-    )

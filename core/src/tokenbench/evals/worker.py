@@ -22,7 +22,9 @@ import attrs
 import msgspec
 
 from tokenbench.api import (
+    Access,
     BenchError,
+    Dialect,
     EngineError,
     Eval,
     EvalSample,
@@ -31,6 +33,7 @@ from tokenbench.api import (
     Question,
 )
 from tokenbench.guard.owner import Owner, wrong
+from tokenbench.load.job import decode
 from tokenbench.measure.sequential import Progress, certain_verdict
 from tokenbench.plugins.in_worker import make
 from tokenbench.store.files import append_line
@@ -55,9 +58,8 @@ class Gate:
 @attrs.frozen(kw_only=True)
 class EvalJob:
     """The worker's job file. `options` are as given. `samples`: the file of samples; the worker's
-    other files are beside it. `gate`: when a gate may end early; None asks all questions. `owner`
-    and `codec_owner` (None: a built-in codec) have the fields of
-    :class:`tokenbench.guard.owner.Owner`.
+    other files are beside it. `gate`: when a gate may end early; None asks all questions.
+    `codec_owner`: None for a built-in codec.
     """
 
     module: str
@@ -67,16 +69,16 @@ class EvalJob:
     model: str
     codec: str
     codec_module: str | None
-    dialect: dict[str, Any]
+    dialect: Dialect
     concurrency: int
     scratch: str
     samples: str
     request_timeout_s: float = 600.0
     stall_timeout_s: float = 120.0
     api_key_env: str | None = None
-    owner: dict[str, str]
-    codec_owner: dict[str, str] | None = None
-    access: dict[str, Any] | None = None
+    owner: Owner
+    codec_owner: Owner | None = None
+    access: Access = Access()
     gate: Gate | None = None
 
 
@@ -90,7 +92,7 @@ def main(path: str) -> None:
         os.write(channel, msgspec.json.encode(message) + b"\n")
 
     try:
-        _run(msgspec.json.decode(Path(path).read_bytes(), type=EvalJob), send)
+        _run(decode(Path(path).read_bytes(), EvalJob), send)
     except BenchError as error:
         traceback.print_exception(error)
         send({"error": error.message, "hint": error.hint, "kind": _kind(error)})
@@ -105,7 +107,7 @@ def _kind(error: BenchError) -> str:
 
 
 def _run(job: EvalJob, send: Any) -> None:
-    owner = Owner(**job.owner)
+    owner = job.owner
     evaluation = make(owner, job.module, job.options, Eval)  # type: ignore[type-abstract]
     questions = list(evaluation.questions(job.seed))
     if job.gate is not None:

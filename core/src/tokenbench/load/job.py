@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
 
 from tokenbench.api import Access, Dialect, FrozenMap, Stop
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -56,13 +58,13 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value, enc_hook=_to_json)
 
 
-def decode_job(data: bytes) -> LoadJob:
-    """Decode a job from JSON.
+def decode(data: bytes, kind: type[T]) -> T:
+    """Decode a job of a worker from JSON.
 
     Raises:
-        msgspec.MsgspecError: the data is not a job.
+        msgspec.MsgspecError: the data is not of this kind.
     """
-    return msgspec.json.decode(data, type=LoadJob, dec_hook=_from_json)
+    return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
 
 
 def _to_json(value: Any) -> Any:

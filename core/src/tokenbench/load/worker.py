@@ -24,7 +24,7 @@ from tokenbench.api import BenchError, UsageError
 from tokenbench.launch.limits import allow_many_files
 
 from .event_loop import EventLoop
-from .job import decode_job, encode
+from .job import LoadJob, decode, encode
 from .phase import Phase, error_message
 
 
@@ -48,7 +48,7 @@ def run_job(file: Path) -> str:
         BenchError: the phase failed.
     """
     try:
-        job = decode_job(file.read_bytes())
+        job = decode(file.read_bytes(), LoadJob)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"cannot read the job {file}: {reason}", hint="check the path") from None
@@ -93,7 +93,7 @@ class _Worker:
     def _run_phase(self, file: Path, loop: EventLoop) -> dict[str, Any]:
         """Run a phase; returns its last message."""
         try:
-            self._phase = Phase(decode_job(file.read_bytes()), _send_message)
+            self._phase = Phase(decode(file.read_bytes(), LoadJob), _send_message)
             return {"finished": self._phase.run(loop)}
         except BenchError as error:
             if error.__cause__ is not None:

@@ -28,7 +28,7 @@ from tokenbench.launch.node.agent import HALT_LIMIT_S
 from tokenbench.launch.process import HaltWatch, Process, start
 from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
-from tokenbench.plan.canonical import plain
+from tokenbench.load.job import encode
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.files import write_atomic
@@ -77,7 +77,7 @@ def run_eval(
             concurrency=concurrency,
         )
         file = folder / "job.json"
-        file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
+        file.write_bytes(encode(job))
         said = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
     finally:
         remove(scratch)
@@ -132,26 +132,17 @@ def _job(
         model=server.target().model,
         codec=needs.codec,
         codec_module=plugins.codec_module(needs.codec),
-        dialect={
-            **attrs.asdict(server.dialect),
-            "extra_body": dict(server.dialect.extra_body),
-            "exact_body": dict(server.dialect.exact_body),
-        },
+        dialect=server.dialect,
         concurrency=1,
         scratch=str(scratch),
         samples=str(folder / "samples.jsonl"),
         request_timeout_s=load.request_timeout_s,
         stall_timeout_s=load.stall_timeout_s,
         api_key_env=server.api_key_env,
-        owner=attrs.asdict(plugins.owner("eval", ref.key)),
-        codec_owner=_codec_owner(plugins, needs.codec),
-        access=plain(server.plan.access),
+        owner=plugins.owner("eval", ref.key),
+        codec_owner=owner_of(plugins.codec(needs.codec)),
+        access=server.plan.access,
     )
-
-
-def _codec_owner(plugins: PluginInstances, codec: str) -> dict[str, str] | None:
-    owner = owner_of(plugins.codec(codec))
-    return None if owner is None else attrs.asdict(owner)
 
 
 def _run(
@@ -237,9 +228,3 @@ def _messages(
             *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
                 yield msgspec.json.decode(line)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, FrozenMap):
-        return dict(value)
-    raise TypeError(type(value).__name__)
