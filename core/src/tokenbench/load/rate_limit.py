@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 STATUS = 429
 # Retry-After: RFC 9110. x-ratelimit-*: OpenAI and Azure; ratelimit-*: an IETF draft;
-# anthropic-ratelimit-*: as its name says. Read 2026-11.
+# anthropic-ratelimit-*: Anthropic. Read 2026-11.
 _PREFIXES = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-rate-limit-")
 _MOST, _LONGEST = 8, 60
 
