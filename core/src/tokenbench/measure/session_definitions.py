@@ -28,7 +28,7 @@ class Group:
 
 @attrs.frozen(kw_only=True)
 class Grouping:
-    """Groups of turns by one property. `prefix`: in names; `text`: in definitions."""
+    """Groups of turns by one property: `prefix` in metric names, `text` in definitions."""
 
     prefix: str
     text: str
