@@ -35,15 +35,15 @@ from .canary_rules import (
 from .interruptible import interruptible
 from .running_server import RunningServer
 
-# One more with each request of this kind: the same prompt, on an idle server.
+# How often the first prompt is sent again, on an idle server.
 _REPEATS = 2
 _LOGPROB_TOKENS = 8
 
 
 @attrs.frozen(kw_only=True)
 class CanaryReport:
-    """What the canaries found. `faults` name what is wrong; `facts` are for information; `seen` are
-    requests and answers.
+    """The faults that the canaries found, facts for the provenance (`facts`), and the requests with
+    their answers (`seen`).
     """
 
     faults: tuple[str, ...]
@@ -65,12 +65,12 @@ def send_canaries(
     """Send the canaries and judge the answers.
 
     Args:
-        codecs: those of the evals; other codecs than the built-in ones are not checked.
+        codecs: those of the evals; only the chat and completions codecs are checked.
         logprobs: an eval needs log-probabilities.
         timeout_s: limit of each read.
 
     Raises:
-        EngineError: the server died, or answered none of them.
+        EngineError: the server died, or answered no canary.
         Interrupted: the user stopped the run.
     """
     begun = time.monotonic()
@@ -171,7 +171,7 @@ def _logprobs_faults(server: RunningServer, codec: Codec, *, needed: bool) -> li
     try:
         reply = server.control.post(codec.encode(turn, target).path, body)
     except ConnectionError:
-        return []  # Slower than a control call may be.
+        return []  # The answer takes longer than a control call may.
     if reply.status != 200:
         return [f"no logprobs: the server refuses them: HTTP {reply.status}"] if needed else []
     fault = logprobs_fault(reply.text, needed=needed)

@@ -37,7 +37,7 @@ from .eval_outcome import Asked, outcome
 from .running_server import RunningServer
 
 _DURING = "the engine died during an eval"
-_SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
+_SIGNAL = 128  # A process that a signal killed exits with this plus the signal's number.
 
 
 def run_eval(
@@ -57,15 +57,15 @@ def run_eval(
 ) -> EvalOutcome:
     """Run the eval in a process of its own and judge its score.
 
+    Questions that have a sample in `folder` are not asked again.
+
     Args:
         confidence: how certain the verdict of a gate must be to end it.
         concurrency: questions in flight.
 
-    Questions that `folder` has samples of are not asked again.
-
     Raises:
         BenchError: the eval failed. The samples so far are on disk.
-        Interrupted: the user stopped it. So they are then.
+        Interrupted: the user stopped it. The samples so far are on disk.
     """
     begun = time.monotonic()
     scratch = new_scratch()
@@ -224,7 +224,7 @@ def _messages(
             if not selector.select(0.2):
                 if halted.too_long(process):
                     raise MachineError(
-                        "the eval worker was halted by a signal and did not go on within "
+                        "the eval worker was halted by a signal and did not continue within "
                         f"{HALT_LIMIT_S:g} s",
                         hint="run it again; the answers so far are kept",
                         log=log,
