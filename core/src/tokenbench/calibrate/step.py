@@ -126,7 +126,7 @@ class Step:
 
     @property
     def ended_by(self) -> str | None:
-        """Whose limit the level exceeds: ``server`` (the client is not judged), ``client`` or None."""
+        """Whose limit is exceeded: ``server`` (the client is not judged), ``client`` or None."""
         if self.server_limit is not None:
             return "server"
         return "client" if self.client_limits else None

@@ -263,9 +263,9 @@ class Connection:
         # Redacted before it is shortened: half a secret would not be recognised.
         body = redact(self._error_body.decode(errors="replace"), self._pool.hidden)
         location = self._header(b"location") if 300 <= status < 400 else None
-        said = f"to {location}" if location else server_words(body)
+        text = f"to {location}" if location else server_words(body)
         limit = rate_limit(raw_headers(self._head())) if status == RATE_LIMIT_STATUS else ""
-        return f"{said} ({limit})" if limit else said
+        return f"{text} ({limit})" if limit else text
 
     # -- called by the pool ----------------------------------------------------------------------
 

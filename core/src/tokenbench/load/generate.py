@@ -86,10 +86,10 @@ def generate(
     hidden = secrets(url, access, api_key)
     if reply.status_code != 200:
         # Redacted before it is shortened: half a secret would not be recognised.
-        said = status_failure(reply, redact(body.decode(errors="replace"), hidden))
+        text = status_failure(reply, redact(body.decode(errors="replace"), hidden))
         limit = rate_limit(reply.headers.items()) if reply.status_code == STATUS else ""
         return _failed(
-            f"{said} ({limit})" if limit else said,
+            f"{text} ({limit})" if limit else text,
             http_status=reply.status_code,
             retry_after=reply.headers.get("retry-after"),
         )

@@ -206,13 +206,13 @@ def _rates(
 
 def _cache(ok: Rows) -> Metrics:
     """Metrics of shared prefixes, by the workload; empty if it does not declare any."""
-    told = ok[(ok["asked_shared"] != ABSENT) & (ok["n_in"] > 0)]
-    if not len(told):
+    declared = ok[(ok["asked_shared"] != ABSENT) & (ok["n_in"] > 0)]
+    if not len(declared):
         return {}
-    new = _sum(np.maximum(ok["n_in"] - ok["asked_shared"], 0)) if len(told) == len(ok) else None
+    new = _sum(np.maximum(ok["n_in"] - ok["asked_shared"], 0)) if len(declared) == len(ok) else None
     n_out = _sum(ok["n_out"])
     return {
-        "theoretical_hit_share": float(told["asked_shared"].sum() / told["n_in"].sum()),
+        "theoretical_hit_share": float(declared["asked_shared"].sum() / declared["n_in"].sum()),
         "working_set_tokens": None if new is None or n_out is None else new + n_out,
     }
 

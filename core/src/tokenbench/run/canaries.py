@@ -119,7 +119,7 @@ def _send(
         prompt=ChatPrompt((Message("user", prompt),)) if chat else TextPrompt(prompt),
         max_tokens=limit,
     )
-    said = generate(
+    answer = generate(
         server.url,
         codec,
         turn,
@@ -128,11 +128,11 @@ def _send(
         timeout_s=timeout_s,
         access=server.plan.access,
     )
-    return Seen(prompt=prompt, limit=limit, said=said)
+    return Seen(prompt=prompt, limit=limit, answer=answer)
 
 
 def _check_alive(server: RunningServer, seen: Sequence[Seen]) -> None:
-    errors = [one.said.error for one in seen if one.said.error is not None]
+    errors = [one.answer.error for one in seen if one.answer.error is not None]
     if not errors:
         return
     death = server.found_dead()
@@ -146,14 +146,14 @@ def _check_alive(server: RunningServer, seen: Sequence[Seen]) -> None:
 
 
 def _model_faults(server: RunningServer, seen: Sequence[Seen]) -> list[str]:
-    said = next((s.said.facts.model for s in seen if s.said.facts.model is not None), None)
+    answered = next((s.answer.facts.model for s in seen if s.answer.facts.model is not None), None)
     try:
         reply = server.control.get("/v1/models")
     except ConnectionError:
         listed: list[str] = []
     else:
         listed = model_ids(reply.text) if reply.status == 200 else []
-    fault = wrong_model(server.target().model, listed, said)
+    fault = wrong_model(server.target().model, listed, answered)
     return [] if fault is None else [fault]
 
 
@@ -179,19 +179,19 @@ def _logprobs_faults(server: RunningServer, codec: Codec, *, needed: bool) -> li
 
 
 def _repeatable(first: Seen, again: Sequence[Seen]) -> str:
-    texts = [one.text for one in (first, *again) if one.said.error is None]
+    texts = [one.text for one in (first, *again) if one.answer.error is None]
     same = texts.count(texts[0]) if texts else 0
     return f"{same} of {len(texts)} answers to one prompt are the same"
 
 
 def _kept(one: Seen) -> dict[str, str | int | None]:
-    said: Generated = one.said
+    answer: Generated = one.answer
     return {
         "prompt": one.prompt,
-        "text": said.text,
-        "reasoning": said.reasoning,
-        "error": said.error,
-        "finish": said.facts.finish,
-        "tokens": said.n_out,
-        "prompt_tokens": said.n_in,
+        "text": answer.text,
+        "reasoning": answer.reasoning,
+        "error": answer.error,
+        "finish": answer.facts.finish,
+        "tokens": answer.n_out,
+        "prompt_tokens": answer.n_in,
     }

@@ -55,17 +55,17 @@ class Seen:
 
     prompt: str
     limit: int
-    said: Generated
+    answer: Generated
 
     @property
     def text(self) -> str:
         """All that was generated as text."""
-        return self.said.reasoning + self.said.text
+        return self.answer.reasoning + self.answer.text
 
     @property
     def tokens(self) -> int | None:
         """Generated tokens; None if the server does not report them."""
-        return self.said.n_out
+        return self.answer.n_out
 
 
 def faults(short: Sequence[Seen], long: Sequence[Seen], *, chat: bool) -> list[str]:
@@ -74,8 +74,8 @@ def faults(short: Sequence[Seen], long: Sequence[Seen], *, chat: bool) -> list[s
     Args:
         chat: the requests were messages, to which the server applied a chat template.
     """
-    short = [one for one in short if one.said.error is None]
-    long = [one for one in long if one.said.error is None]
+    short = [one for one in short if one.answer.error is None]
+    long = [one for one in long if one.answer.error is None]
     every = [*short, *long]
     if not every:
         return []
@@ -105,7 +105,7 @@ def _shown(text: str) -> str:
 
 
 def _empty(seen: Sequence[Seen]) -> str | None:
-    nothing = [one for one in seen if not one.text.strip() and not one.said.tool_calls]
+    nothing = [one for one in seen if not one.text.strip() and not one.answer.tool_calls]
     if not _most(len(nothing), seen):
         return None
     return f"empty text: {len(nothing)} of {len(seen)} answers have none"
@@ -138,7 +138,7 @@ def _truncated(long: Sequence[Seen]) -> str | None:
     cut = [
         one
         for one in long
-        if one.said.facts.finish == "length" and one.tokens is not None and one.tokens < one.limit
+        if one.answer.facts.finish == "length" and one.tokens is not None and one.tokens < one.limit
     ]
     if _most(len(cut), long):
         return (
@@ -160,9 +160,9 @@ def _end_ignored(short: Sequence[Seen]) -> str | None:
     judged = [
         one
         for one in short
-        if not one.said.reasoning and not one.text.lstrip().startswith("<think")
+        if not one.answer.reasoning and not one.text.lstrip().startswith("<think")
     ]
-    endless = [one for one in judged if one.said.facts.finish == "length"]
+    endless = [one for one in judged if one.answer.facts.finish == "length"]
     if len(judged) > 1 and len(endless) == len(judged):
         return (
             f"end of text ignored: {len(endless)} answers to short questions ran to their "
@@ -171,7 +171,7 @@ def _end_ignored(short: Sequence[Seen]) -> str | None:
     marked = [one for one in short if _END_WORDS.search(one.text.rstrip()[:-1])]
     if _most(len(marked), short):
         return (
-            "end of text ignored: answers continue after an end token, such as "
+            "end of text ignored: answers continue after an end-of-text token, such as "
             f"{_shown(marked[0].text.strip())}"
         )
     return None
@@ -183,19 +183,19 @@ def _template(seen: Sequence[Seen]) -> str | None:
     if len(found) < min(_SMALL, len(seen)):
         return None
     return (
-        f"wrong chat template: {len(found)} of {len(seen)} answers contain parts of a template, "
+        f"wrong chat template: {len(found)} of {len(seen)} answers contain tokens of a template, "
         f"such as {found[0][1].group().strip()!r}"
     )
 
 
 def _message_ignored(long: Sequence[Seen]) -> str | None:
     """The number of prompt tokens does not grow with the message."""
-    counts = {one.prompt: one.said.n_in for one in long}
-    brief, wordy = (counts.get(prompt) for prompt in LONG[:2])
-    if brief is None or wordy is None or wordy - brief >= _LONGER_BY // 2:
+    counts = {one.prompt: one.answer.n_in for one in long}
+    few, many = (counts.get(prompt) for prompt in LONG[:2])
+    if few is None or many is None or many - few >= _LONGER_BY // 2:
         return None
     return (
-        f"wrong chat template: {_LONGER_BY} more words in a message add {wordy - brief} tokens to "
+        f"wrong chat template: {_LONGER_BY} more words in a message add {many - few} tokens to "
         "the prompt; the message does not reach the model"
     )
 

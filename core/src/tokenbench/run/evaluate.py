@@ -77,27 +77,27 @@ def run_eval(
         )
         file = folder / "job.json"
         file.write_bytes(msgspec.json.encode(job, enc_hook=_plain))
-        said = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
+        report = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
     finally:
         remove(scratch)
-    missed = said["unanswered"]
+    missed = report["unanswered"]
     lines = b"".join(msgspec.json.encode(one) + b"\n" for one in missed)
     write_atomic(folder / "unanswered.jsonl", lines)
-    score = {**said["score"], "others": FrozenMap(said["score"]["others"])}
+    score = {**report["score"], "others": FrozenMap(report["score"]["others"])}
     return attrs.evolve(
         outcome(
             EvalScore(**score),
             planned,
             deployment,
             Asked(
-                questions=said["questions"],
+                questions=report["questions"],
                 unanswered=len(missed),
                 confidence=confidence if planned.gate else None,
             ),
         ),
         seconds=time.monotonic() - begun,
-        retries=said["retries"],
-        truncated=said["truncated"],
+        retries=report["retries"],
+        truncated=report["truncated"],
         concurrency=concurrency,
     )
 

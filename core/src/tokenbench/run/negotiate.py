@@ -79,7 +79,7 @@ class Negotiator:
         self.facts: dict[str, str] = {}
         self.notes: list[str] = []
 
-    def plainer(self, said: Generated) -> bool:
+    def plainer(self, response: Generated) -> bool:
         """Find a dialect that the server accepts after it refused a plain request.
 
         Returns:
@@ -90,19 +90,19 @@ class Negotiator:
         """
         if self.facts:
             return False
-        if said.error == NO_END_MARK:
+        if response.error == NO_END_MARK:
             self.dialect = attrs.evolve(self.dialect, done_event=False)
             self._record("done_event", "no")
             self.notes.append("the server's streams do not end with [DONE], which was expected")
             return True
-        if _verdict(said) != "no":
+        if _verdict(response) != "no":
             return False
         for dialect in self._alternatives():
             if self._try(dialect).error is None:
-                self._record_alternative(dialect, said.error or "")
+                self._record_alternative(dialect, response.error or "")
                 self.dialect = dialect
                 return True
-        self._blame(said.error or "")
+        self._blame(response.error or "")
         return False
 
     def result(self) -> Dialect:
@@ -116,10 +116,10 @@ class Negotiator:
             self._record("usage", "yes" if self.dialect.usage else "not asked")
         wanted = [name for name in _FLAGS if self._worth(name)]
         if wanted:
-            said = self._try(self._with(*wanted), exact=True)
-            if self.dialect.usage and said.error is None and said.n_in is None:
+            response = self._try(self._with(*wanted), exact=True)
+            if self.dialect.usage and response.error is None and response.n_in is None:
                 self._record("usage", "yes, but the server reports none")
-            self._judge(wanted, said)
+            self._judge(wanted, response)
         self._token_ids()
         self._pages()
         self.facts["probe.requests"] = str(self._requests)
@@ -140,9 +140,9 @@ class Negotiator:
         on: dict[str, Any] = {name: name in names for name in _FLAGS}
         return attrs.evolve(self.dialect, **on)
 
-    def _judge(self, wanted: list[str], said: Generated) -> None:
-        verdicts = dict.fromkeys(wanted, said)
-        if _verdict(said) == "no":
+    def _judge(self, wanted: list[str], response: Generated) -> None:
+        verdicts = dict.fromkeys(wanted, response)
+        if _verdict(response) == "no":
             verdicts = {name: self._try(self._with(name), exact=True) for name in wanted}
         taken = [name for name, answer in verdicts.items() if self._takes(name, answer)]
         self.dialect = attrs.evolve(
@@ -151,12 +151,12 @@ class Negotiator:
             or (self._claimed.token_id_prompts and "token_id_prompts" not in wanted),
         )
 
-    def _takes(self, name: str, said: Generated) -> bool:
+    def _takes(self, name: str, response: Generated) -> bool:
         """Record whether the server accepts a field. If unknown, the engine's claim holds."""
-        verdict = _verdict(said)
-        reason = (said.error or "")[:_SHOWN]
-        if verdict == "yes" and name == "token_id_prompts" and not _counted(said):
-            verdict, reason = "no", f"{len(_IDS)} ids became {said.n_in} prompt tokens"
+        verdict = _verdict(response)
+        reason = (response.error or "")[:_SHOWN]
+        if verdict == "yes" and name == "token_id_prompts" and not _counted(response):
+            verdict, reason = "no", f"{len(_IDS)} ids became {response.n_in} prompt tokens"
         self._record(name, verdict if verdict == "yes" else f"{verdict}: {reason}")
         if verdict == "no":
             self._refused(name, reason)
@@ -175,13 +175,13 @@ class Negotiator:
         if not tried or "takes.token_id_prompts" in self.facts:
             return
         dialect = attrs.evolve(self.dialect, token_id_prompts=True)
-        said = self._try(dialect, codec=COMPLETIONS)
-        if _verdict(said) == "yes" and _counted(said):
+        response = self._try(dialect, codec=COMPLETIONS)
+        if _verdict(response) == "yes" and _counted(response):
             self.dialect = dialect
-        said_what = (said.error or "the count of its tokens differs")[:_SHOWN]
-        self._record("token_id_prompts", "yes" if self.dialect is dialect else f"no: {said_what}")
+        reason = (response.error or "the count of its tokens differs")[:_SHOWN]
+        self._record("token_id_prompts", "yes" if self.dialect is dialect else f"no: {reason}")
         if "token_id_prompts" in self._wanted.firm and self.dialect is not dialect:
-            raise _asked_for("token_id_prompts", said_what)
+            raise _asked_for("token_id_prompts", reason)
 
     # -- a plain request that is refused -----------------------------------------------------------
 
@@ -245,18 +245,18 @@ class Negotiator:
         self.facts[f"takes.{name}"] = answer
 
 
-def _verdict(said: Generated) -> str:
+def _verdict(response: Generated) -> str:
     """``yes``, ``no`` (the server refuses what is in the request) or ``unknown``."""
-    if said.error is None:
+    if response.error is None:
         return "yes"
-    if not said.error.startswith("HTTP "):
+    if not response.error.startswith("HTTP "):
         return "unknown"
-    return "unknown" if said.error[5:8] in _OTHER_CAUSES else "no"
+    return "unknown" if response.error[5:8] in _OTHER_CAUSES else "no"
 
 
-def _counted(said: Generated) -> bool:
+def _counted(response: Generated) -> bool:
     """Whether each id became one token; true if the server reports no usage."""
-    return said.n_in is None or 0 <= said.n_in - len(_IDS) <= _MOST_ADDED
+    return response.n_in is None or 0 <= response.n_in - len(_IDS) <= _MOST_ADDED
 
 
 def _other(field: str) -> str:

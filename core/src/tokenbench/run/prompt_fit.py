@@ -170,12 +170,12 @@ class _Server:
             self.check_interrupt()
             if attempt:
                 time.sleep(_RETRY_S)
-            said = self.fitting.send(self._codec, turn)
-            if said.n_in:
-                return said.n_in
-            if said.error is None:
+            response = self.fitting.send(self._codec, turn)
+            if response.n_in:
+                return response.n_in
+            if response.error is None:
                 raise _CannotFitError("the server reports no prompt tokens in its usage")
-            if said.error.startswith(("HTTP 400", "no response")):
+            if response.error.startswith(("HTTP 400", "no response")):
                 break
         raise _RequestFailedError
 

@@ -274,19 +274,19 @@ class RunningServer:
             self._still_possible(deadline, failing, starting)
             limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
             before = self._scrape_roles()
-            said = interruptible(partial(self._generate_one, limit_s), self._interrupted)
-            if said.error is None:
+            response = interruptible(partial(self._generate_one, limit_s), self._interrupted)
+            if response.error is None:
                 idle = self._idle_roles(before)
                 if not idle:
                     return
                 roles = " and ".join(map(repr, idle))
                 failing = f"gave no answer in which the role {roles} took part"
                 continue
-            if negotiator is not None and negotiator.plainer(said):
+            if negotiator is not None and negotiator.plainer(response):
                 return
             codec = self._codec(self.dialect.codecs[0])
             path = codec.encode(self._first_turn(), self.target()).path
-            cause = starting.request_failed(said.error, path)
+            cause = starting.request_failed(response.error, path)
             if cause in (Cause.MODEL, Cause.PATH):
                 self._check_address(cause, path)
             time.sleep(min(poll_s, max(0.0, deadline - time.monotonic())))

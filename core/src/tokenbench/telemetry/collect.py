@@ -95,7 +95,7 @@ class _Stream:
         except OSError as error:
             self.problem = f"its samples cannot be written: {error.strerror}"
 
-    def end(self, code: int | None, said: str | None) -> None:
+    def end(self, code: int | None, reason: str | None) -> None:
         """The sampler ended: on request, or because it failed."""
         self.ended = True
         if self.closing:
@@ -105,9 +105,9 @@ class _Stream:
         elif code > _SIGNALS:
             self.problem = f"its sampler was killed by signal {code - _SIGNALS}"
         elif code:
-            self.problem = f"its sampler failed: {said}"
+            self.problem = f"its sampler failed: {reason}"
             self.error = PluginError(
-                f"{self.watched.owner}: its sampler failed: {said}",
+                f"{self.watched.owner}: its sampler failed: {reason}",
                 hint="see the agent's log, and report it to the plugin's author",
             )
 
