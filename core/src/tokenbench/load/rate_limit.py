@@ -1,4 +1,4 @@
-"""What a server says about its rate limit when it refuses a request with status 429."""
+"""The headers about a rate limit, of a response with status 429."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST, _LONGEST = 8, 60
 
 
 def rate_limit(headers: Iterable[tuple[str, str]]) -> str:
-    """The headers about the limit, as ``retry-after: 20, x-ratelimit-limit-requests: 60``."""
+    """The headers about the limit as text: ``retry-after: 20, x-ratelimit-limit-requests: 60``."""
     found = [
         f"{name.lower()}: {value.strip()[:_LONGEST]}"
         for name, value in headers

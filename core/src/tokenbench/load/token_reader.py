@@ -42,9 +42,8 @@ class Owner(Protocol):
 class TokenReader:
     """The event handler of one connection.
 
-    `floor_ns`: the earliest possible timestamp: the previous one, or when the request was sent.
-    `token_bytes`: bytes of the reads recognised as tokens. `pending`: reads (and the end) that wait
-    for :meth:`resume`.
+    `floor_ns`: the previous timestamp or time of sending: no timestamp is earlier. `token_bytes`:
+    bytes of the reads recognised as tokens. `pending`: reads (and the end) waiting for `resume`.
     """
 
     __slots__ = (

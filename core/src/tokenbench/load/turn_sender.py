@@ -24,7 +24,7 @@ class TurnSender:
     """Encodes the turns of sessions while they wait for their delays, then sends them.
 
     `possible_ns`: when the next turn became possible, its scheduled time without think time. `cut`:
-    nothing is sent any more. `labels`: those of the turns so far.
+    nothing more is sent. `labels`: those of the turns so far.
 
     Args:
         failed: called with the codec's exception.

@@ -96,10 +96,9 @@ def expected_noise(evidence: Evidence, edges: Ints) -> Floats:
 
     Open loop: sessions are batches of tokens that arrive at random. The variance is that of a
     renewal-reward process with the observed dispersion of arrivals (1: Poisson, 0: constant). A
-    closed loop with think time is treated in the same way, with turns instead of sessions. In a
-    closed loop without think time a request always follows another, so only their tokens per time
-    vary: the variance is that of the deviations from the mean rate (Smith 1955, cumulative
-    processes).
+    closed loop with think time is treated alike, with turns instead of sessions. In a closed loop
+    without think time a request always follows another, so only their tokens per time vary: the
+    variance is that of the deviations from the mean rate (Smith 1955, cumulative processes).
     """
     ok = evidence.ok
     if not len(ok):

@@ -59,8 +59,7 @@ def needs_repeat(
 ) -> bool:
     """Whether another repeat may narrow the widest interval to the asked half-width over the mean.
 
-    It cannot if the error from the ends of the steady state alone is larger: that needs longer
-    repeats.
+    It cannot if the error from the ends of the steady state is larger: only longer repeats help.
     """
     found = widest(repeats, metrics, limits)
     if found is None:

@@ -84,9 +84,7 @@ def cache_hits(evidence: Evidence, limits: CertificationThresholds) -> Check:
 
 
 def _hits(evidence: Evidence, limits: CertificationThresholds) -> tuple[float, str] | None:
-    """The share of prompt tokens read from a cache, without those of the template, and its
-    description.
-    """
+    """The share of prompt tokens read from a cache, without those of the template; and a text."""
     hits = total = None
     source = "counters"
     if evidence.before is not None and evidence.after is not None:

@@ -31,7 +31,7 @@ class CertificationThresholds:
     chat template that is assumed where prompt lengths do not reveal it (our choice).
     `cache_hits_above`: by how much the cached share may exceed that of an unlimited cache, for the
     blocks and the template of the server (our choice). `energy_counter_deviation`: how far an
-    energy counter may deviate from the power integral (our choice: a counter that stands still or
+    energy counter may deviate from the power integral (our choice: a counter that is stuck or
     uses another unit deviates much more). `stability_noise`: the 99 % point of the studentised
     range of 3 means with 27 degrees of freedom (4.495 by scipy.stats.studentized_range 1.17.1). The
     worst of five repeats exceeds it by chance in one point of twenty; of more repeats a larger one

@@ -208,9 +208,7 @@ def _echo(seen: Sequence[Seen]) -> str | None:
 
 
 def wrong_model(asked: str, listed: Sequence[str], answered: str | None) -> str | None:
-    """The fault if another model answered than the requested one. Names count as equal if one only
-    adds a version or a folder.
-    """
+    """The fault if the answering model has another name, apart from a version or a folder."""
     if answered is None or _same(asked, answered):
         return None
     if asked in listed and any(_same(one, answered) for one in listed):

@@ -25,9 +25,7 @@ _LOG_LINES = 400
 _LOST_S = 1.0
 _POLL_S = 0.02
 DIAGNOSED_LINES = 4000
-"""Last lines of a log that an engine diagnoses. Many, because other processes may continue to write
-long after the failure.
-"""
+"""Last lines of a log that an engine diagnoses: other processes may write long after a failure."""
 
 
 @attrs.frozen(kw_only=True)

@@ -96,8 +96,7 @@ def _identities(data: dict[str, Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def locked(directory: RunDirectory) -> Iterator[None]:
-    """Lock a run directory, so that no second process writes into it. The lock ends with the
-    process.
+    """Lock a run directory against other processes. The lock ends with the process.
 
     Raises:
         UsageError: another process has locked it.

@@ -38,8 +38,7 @@ _LONG_S = 10.0
 _ATTEMPTS, _RETRY_S = 3, 1.0
 # Words in one request: with 2 tokens per word they fit into the context of small servers.
 _GROUP = 64
-# Enough words that prompts cannot be predicted (more are used only if they cost few requests); and
-# the fewest that are accepted.
+# Enough words that prompts cannot be predicted (more only if they cost few requests); the fewest.
 _ENOUGH, _LEAST = 64, 16
 # A word with more tokens is not used.
 _LONGEST = 8
@@ -317,9 +316,7 @@ def _worth_halving(words: int, extra: int, found: int) -> bool:
 def _verified(
     server: _Server, words: FittedWords, sample: Callable[[FittedWords], Iterable[Turn]]
 ) -> FittedWords:
-    """Send prompts of the workload. If their lengths are wrong, correct the fit once by the mean
-    ratio.
-    """
+    """Send prompts of the workload. If their lengths are wrong, correct the fit once."""
     first = _checked(server, words, sample)
     if first.error <= _GOOD:
         return first
