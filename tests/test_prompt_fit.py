@@ -192,7 +192,7 @@ def test_failed_requests_are_repeated(monkeypatch) -> None:
 
 def test_a_slow_server_is_not_asked_for_long(monkeypatch) -> None:
     """After the time limit, no more words are measured."""
-    monkeypatch.setattr(prompt_fit, "_MOST_S", 1.0)
+    monkeypatch.setattr(prompt_fit, "_MAX_S", 1.0)
     begun = time.monotonic()
     slow = CountingServer(lambda text: time.sleep(0.08) or by_pieces(text))  # type: ignore[func-returns-value]
     with slow, pytest.raises(UsageError, match="took more than 150 requests or 1 s"):

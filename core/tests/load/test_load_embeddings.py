@@ -75,8 +75,8 @@ def test_what_is_sent() -> None:
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [
-        (ChatPrompt((Message("user", "One."),)), "takes no chat messages"),
-        (BatchPrompt((TokenPrompt((7, 8)),)), "takes no token ids"),
+        (ChatPrompt((Message("user", "One."),)), "does not accept chat messages"),
+        (BatchPrompt((TokenPrompt((7, 8)),)), "does not accept token ids"),
     ],
 )
 def test_what_cannot_be_sent(prompt: Prompt, words: str) -> None:
@@ -91,4 +91,4 @@ def test_an_endpoint_that_generates_takes_no_batch(codec: str) -> None:
     turn = Turn(prompt=BatchPrompt((TextPrompt("One."),)), max_tokens=0)
     with pytest.raises(UsageError) as raised:
         find_codec(codec, None).encode(turn, TARGET)
-    assert "embeds" in str(raised.value.hint)
+    assert "embeddings" in str(raised.value.hint)

@@ -8,10 +8,10 @@ Server and load workers timestamp with the same clock, so their times are compar
 * E2E error: the same for the last token.
 * TPOT error, ITL error: absolute difference between the client's value and the server's, per
   request or per gap. Absolute, because errors of opposite sign must not cancel.
-* pickup: the server's arrival timestamp minus the client's `sent_first_ns`. Not an error of a
-  latency, but a large value means that the client timestamped before its write, or that the server
-  read late.
-* lateness: the server's timestamp minus the time the token was due: the server's own delay.
+* pickup: the server's arrival timestamp minus the client's `sent_first_ns`. This is not an error of
+  a latency, but a large value means that the client took its timestamp long before its write, or
+  that the server read late.
+* lateness: the server's timestamp minus the time the token was due. This is the server's own delay.
 
 All in seconds.
 """
@@ -68,9 +68,9 @@ class Truth:
 class Errors:
     """The client against the ground truth, and the server against its schedule.
 
-    `unmatched`: successful requests that the server has no record of, or one with another number
-    of tokens; no other field includes them. `blocked`: tokens that did not fit into the socket
-    buffer, so their timestamps are too early.
+    `unmatched`: successful requests of which the server has no record, or a record with another
+    number of tokens; no other field includes them. `blocked`: tokens that did not fit into the
+    socket buffer, so their timestamps are too early.
     """
 
     requests: int

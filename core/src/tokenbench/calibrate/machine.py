@@ -18,7 +18,7 @@ def chosen_cores(requested: tuple[int, ...], concurrency: int) -> tuple[Cores, W
     """The cores of a calibration and how many load workers a concurrency gets.
 
     Args:
-        requested: the server's core, then one per load worker; empty: the choice of `bench run`.
+        requested: the server's core, then one per load worker; if empty, as `bench run` chooses.
         concurrency: the largest level.
 
     Raises:

@@ -69,7 +69,7 @@ def save(data: dict[str, Any]) -> Path:
 
 
 def plain_step(step: Step) -> dict[str, Any]:
-    """One level as plain data, as in :func:`plain`."""
+    """One level as an item of `steps` in :func:`plain`."""
     return {
         "concurrency": step.concurrency,
         "load_workers": step.load_workers,

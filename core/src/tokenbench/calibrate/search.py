@@ -23,9 +23,9 @@ class Envelope:
     """The largest concurrency at which all client checks pass, and what ended the search.
 
     `concurrency`: None if no level passed. `ended_by`: ``client`` (its checks failed at the next
-    level), ``server`` (it could not keep its own schedule: the client may reach further), ``max``
-    (no higher level was tried), ``list`` (all requested levels passed) or ``interrupted``.
-    `reason`: the same in words. `path`: every level in the order it was measured.
+    level), ``server`` (it could not keep its own schedule: the client's limit may be higher),
+    ``max`` (no higher level was tried), ``list`` (all requested levels passed) or ``interrupted``.
+    `reason`: the same as text. `path`: every measurement, in order.
     """
 
     concurrency: int | None
@@ -48,8 +48,8 @@ class Envelope:
 class Search:
     """Finds the envelope.
 
-    A level that fails is measured again: a short disturbance by another program, or by another
-    guest of the hypervisor, is not a limit. A disturbance can make a level fail, never pass.
+    A level that fails is measured again, because a short disturbance by another program or another
+    guest of the hypervisor can make a level fail. No disturbance can make a level pass.
 
     Args:
         measure: measures one level.
@@ -78,8 +78,8 @@ class Search:
     def run(
         self, levels: Sequence[int] = LEVELS, max_concurrency: int = MAX_CONCURRENCY
     ) -> Envelope:
-        """Measure these levels, double while the last one passes, then bisect between the highest
-        level that passes and the lowest that fails, to 10 %.
+        """Measure these levels. Then double the concurrency while levels pass, and bisect between
+        the highest level that passes and the lowest that fails, to 10 %.
         """
         going = True
         for level in sorted(levels):
@@ -98,17 +98,17 @@ class Search:
 
     @property
     def _passed(self) -> int | None:
-        """The highest level that passes."""
+        """The highest level that passed."""
         return max((s.concurrency for s in self._path if s.ended_by is None), default=None)
 
     @property
     def _failed(self) -> Step | None:
-        """The lowest level above it, which fails."""
+        """The last measurement of the lowest level above :attr:`_passed`: that level failed."""
         above = [step for step in self._path if step.concurrency > (self._passed or 0)]
         return min(reversed(above), key=lambda step: step.concurrency, default=None)
 
     def _try(self, level: int) -> bool:
-        """Measure a level, again if it fails; False when interrupted."""
+        """Measure a level, and again if it fails; returns False if interrupted."""
         for _ in range(self._attempts):
             step = self._measure(level)
             if self._interrupted():
@@ -119,7 +119,7 @@ class Search:
         return True
 
     def _envelope(self, ended_by: str, reason: str) -> Envelope:
-        """The result; `ended_by` unless a failed level or the user ended the search."""
+        """The result. `ended_by` and `reason` apply unless a failed level or the user ended it."""
         failed = self._failed
         if self._interrupted():
             ended_by, reason = "interrupted", "by the user"

@@ -1,13 +1,13 @@
 """The reference server: sends tokens on a schedule and records when it sent each one.
 
 ``python -m tokenbench.calibrate.server --port N --truth FILE``: ``POST /v1/completions``, streamed.
-Token i of a request is due at arrival + ttft + i * itl. Its timestamp (CLOCK_MONOTONIC, the clock
-of the load workers) is taken right before the write, so no client on this host can read it earlier.
-A prompt starts with '#' and the request's id. On SIGTERM the server writes the ground truth, which
-:mod:`tokenbench.calibrate.ground_truth` reads, and exits.
+Token i of a request is due at arrival + ttft + i * itl. The server timestamps it (CLOCK_MONOTONIC,
+the clock of the load workers) right before the write, so no client on this host can read it
+earlier. A prompt starts with '#' and the request's id. On SIGTERM the server writes the ground
+truth, which :mod:`tokenbench.calibrate.ground_truth` reads, and exits.
 
-One thread and one heap serve all streams. The server busy-waits for the last microseconds before a
-token is due, because a sleeping core wakes late, so it needs a core of its own.
+One thread and one heap serve all streams. The server needs a core of its own: it busy-waits for the
+last microseconds before a token is due, because a sleeping core wakes late.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class _Server:
         self._send_due()
 
     def _send_due(self) -> None:
-        """Send tokens that are due; busy-wait for those due before a poll would return."""
+        """Send the tokens that are due. Busy-wait for those due before a poll would return."""
         self._resuming = False
         heap, now, itl_ns, send = self._heap, monotonic_ns, self.itl_ns, _send
         send_ns, left = self.send_ns, _BATCH
@@ -248,7 +248,7 @@ class _Connection:
             data = b""
         self.arrival_ns = monotonic_ns()
         if not data:
-            self._close()  # The descriptor may be reused at once.
+            self._close()  # From here on, the descriptor may be reused.
             return
         try:
             self._parser.feed_data(data)
@@ -282,7 +282,7 @@ class _Connection:
             self._refuse(b"503 Service Unavailable")
 
     def write(self, data: bytes) -> None:
-        """Send after the data already queued. The next read detects a disconnect."""
+        """Send after the data already queued. A disconnect is detected by the next read."""
         self._unsent += data
         with contextlib.suppress(OSError):
             del self._unsent[: self._socket.send(self._unsent)]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _MS, _US = 1e3, 1e6
 _ENDED = {
     "client": "the client reached its limit",
-    "server": "the reference server reached its own limit; the client may reach further",
+    "server": "the reference server reached its own limit; the client's may be higher",
     "max": "the end of the search range",
     "list": "the end of the list",
     "interrupted": "interrupted",
@@ -32,7 +32,7 @@ def line(step: dict[str, Any]) -> str:
 
 
 def table(data: dict[str, Any], console: Console) -> None:
-    """Print the errors at each level, the envelope and the path of the search."""
+    """Print the client's errors at each level, the envelope and the path of the search."""
     from rich.table import Table
 
     rows = Table(box=None, pad_edge=False, header_style="bold")

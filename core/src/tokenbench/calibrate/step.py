@@ -1,4 +1,4 @@
-"""One concurrency level: reference server, load workers, comparison with the ground truth."""
+"""Measures one concurrency level and compares the records with the ground truth."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ CLIENT_CHECKS = (
 )
 """The checks of `bench run` that a level must pass."""
 LATENESS_LIMIT_S = 0.2e-3
-"""A server whose p99 lateness exceeds this cannot measure the client."""
-# Requests that start together stay in step while their gaps are equal, and a server with many
-# tokens due at once sends most of them late. So starts are spread over a few gaps.
+"""A server whose p99 lateness exceeds this cannot be used to measure the client."""
+# Requests that start together stay in step, because their gaps are equal. Then many tokens are due
+# at once, and the server sends most of them late. So starts are spread over a few gaps.
 _START_INTERVAL_S = 100e-6
 _START_GAPS = 5
 _WARM_UP_ID = 100_000_000
@@ -66,10 +66,10 @@ _BUG = "run it again; report a bug if it fails again"
 class Traffic:
     """The requests of a level and its length. Times in seconds.
 
-    `tokens` is the mean answer length; lengths vary from 0.5 to 1.5 times the mean, because
+    `tokens` is the mean answer length. Lengths vary from 0.5 to 1.5 times the mean, because
     requests of equal length would start and end in step.
-    `min_requests`: a level sends at least this many requests, because checks judge no percentile
-    of fewer than ten.
+    `min_requests`: a level sends at least this many requests, because checks need at least ten for
+    a percentile.
     """
 
     ttft_s: float = 0.05
@@ -88,7 +88,7 @@ class Traffic:
 class Step:
     """One measured level.
 
-    `stolen_share`: share of its cores' time that the hypervisor gave to other guests, 0 to 1; None
+    `stolen_share`: share of the cores' time that the hypervisor gave to other guests, 0 to 1; None
     if unknown.
     """
 
@@ -104,7 +104,7 @@ class Step:
 
     @property
     def server_limit(self) -> str | None:
-        """Why the server could not measure the client; None if it kept its schedule."""
+        """Why this level says nothing about the client; None if the server kept its schedule."""
         late = self.errors.lateness
         if late is None:
             return "no request completed"
@@ -126,7 +126,7 @@ class Step:
 
     @property
     def ended_by(self) -> str | None:
-        """Whose limit it exceeds: ``server`` (the client is not judged), ``client``, or None."""
+        """Whose limit is exceeded: ``server`` (the client is not judged), ``client`` or None."""
         if self.server_limit is not None:
             return "server"
         return "client" if self.client_limits else None
@@ -139,7 +139,7 @@ class Calibrator:
         cores: the first of the engine's cores is the reference server's.
         count: how many load workers a concurrency gets.
         folder: for records, ground truth and logs; the caller removes it.
-        interrupted: polled several times a second; when True, a level ends early.
+        interrupted: polled several times a second; once True, a level ends early.
         server: executable of another reference server, with the arguments and the ground-truth file
             of benchmarks/c/server.c.
     """
@@ -275,8 +275,8 @@ class Calibrator:
 
 
 def _answer_tokens(number: int, mean: int) -> int:
-    """Length of answer `number`, from 0.5 to 1.5 times `mean`: multiplicative hashing with Knuth's
-    constant (2^32 over the golden ratio), so that consecutive answers differ.
+    """Length of answer `number`, from 0.5 to 1.5 times `mean`. Multiplicative hashing with Knuth's
+    constant (2^32 over the golden ratio) gives consecutive answers different lengths.
     """
     return max(1, mean // 2) + (number * 2654435761 % 2**32) * mean // 2**32
 
@@ -307,7 +307,7 @@ def _await_port(process: Process, port: int) -> None:
 
 
 def _judge(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) -> Step:
-    """Read and check the records as `bench run` does for a point."""
+    """Read the records and check them as `bench run` checks a repeat."""
     records, chunks = read_raw(folder)
     metrics = measure_repeat(records, chunks, summary, accelerators=0)
     evidence = Evidence(

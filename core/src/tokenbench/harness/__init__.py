@@ -1,11 +1,11 @@
-"""What tests of plugins may use of core, besides the API: the conformance kit imports
-`tokenbench.api` and this package.
+"""The parts of core that tests of plugins may use besides the API. The conformance kit imports
+`tokenbench.api` and this package; plugins must not import it.
 
-It finds plugins as a run does, guards calls into them, and does what core does with their results.
-`tokenbench.harness.servers` starts servers. Plugins must not import it.
+It finds plugins as a run does, guards calls into them, and processes their results as core does.
+`tokenbench.harness.servers` starts servers.
 
-Besides the classes and functions below: `DEFINITIONS` are the metrics and what reports derive from
-them, `FRAMINGS` the ways to cut the body of a response into events, by name.
+`DEFINITIONS` has the metrics, also those that reports derive from others. `FRAMINGS` has, by name,
+the ways to cut the body of a response into events.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tokenbench.launch.node.program import RunningProgram, files_of, to_probe, t
 class HostProgram:
     """The node program of the hardware plugin `name` of a distribution.
 
-    Each method raises PluginError if the program is not what the API asks for.
+    Each method raises PluginError if the program does not conform to the API.
     """
 
     def __init__(self, name: str, distribution: str | None, program: NodeProgram) -> None:
@@ -25,14 +25,14 @@ class HostProgram:
         return files_of(self._owner, self._program.module)
 
     def probe(self) -> Probe:
-        """The devices of this machine, from a node agent that has only these files."""
+        """The devices of this machine, from a node agent that has only the files of the program."""
         with NodeAgent() as agent:
             return RunningProgram(agent, self._owner, self._program).probe()
 
     def to_probe(self, found: Any) -> Probe:
-        """What the program's `probe` returned, as a value of the API."""
+        """The result of the program's `probe` as a type of the API."""
         return to_probe(found, self._owner)
 
     def to_sample(self, values: Any) -> Sample:
-        """One item of what the program's `sample` returned, as a value of the API."""
+        """One item of the result of the program's `sample` as a type of the API."""
         return to_sample(values, self._owner)

@@ -29,7 +29,7 @@ def placements_of(plan: LaunchPlan) -> tuple[Placement, ...]:
 
 
 def bound_values(plan: LaunchPlan) -> Iterator[tuple[ProcessSpec, Placement, dict[str, str]]]:
-    """Each process of a plan, where it runs, and a value for every symbol that it may use."""
+    """Each process of a plan, its placement, and a value for every symbol that it may use."""
     placements = placements_of(plan)
     for process in plan.processes:
         for placement in placements:

@@ -43,12 +43,12 @@ def installed(kind: str, name: str, options: Mapping[str, Any]) -> Installed:
 
     Raises:
         UsageError: its options are invalid.
-        PluginError: there is no such plugin, or it is broken.
+        PluginError: there is no such plugin, or it cannot be loaded.
     """
     registry = PluginRegistry()
     candidate = registry.candidate(kind, name)
     spec = registry.spec(kind, name)
-    # For amendments and observers, `spec` is the module: a global `options` is not their options.
+    # For amendments and observers, `spec` is the module, whose `options` are not plugin options.
     made = (
         getattr(spec, "options", None)
         if BY_NAME[kind].spec_name
@@ -81,8 +81,8 @@ def kind_of(name: str) -> Kind:
 
 
 def plugin_context() -> PluginContext:
-    """What a factory receives: it gives other installed engines by name."""
-    # Lazy, because discovery takes a while and only orchestrators need other engines.
+    """The context that a factory receives, with access to other installed engines by name."""
+    # Plugins are discovered only on use: it takes a while, and only orchestrators need it.
     return PluginContext(
         engine=lambda name, options=NO_OPTIONS: PluginInstances(PluginRegistry()).engine(
             PluginRef.of(name, YamlOptions(options))
@@ -99,6 +99,6 @@ def amended(engine: str, plan: LaunchPlan, amendment: Amendment) -> LaunchPlan:
     """The plan of the engine with this name, with an amendment applied.
 
     Raises:
-        UsageError: a flag is not what its grammar says.
+        UsageError: a flag does not match its grammar.
     """
     return merge(plan, engine, amendment_layers([("kit", amendment)]), [amendment])[0]

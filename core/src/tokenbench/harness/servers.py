@@ -40,7 +40,7 @@ def launched(
     """The processes of a plan, and a client for its endpoints. Does not wait for readiness.
 
     Args:
-        launcher: gives the hosts; None for this machine.
+        launcher: provides the hosts; None for this machine.
     """
     with tempfile.TemporaryDirectory(prefix="tokenbench-harness-") as logs:
         launcher = launcher or LocalLauncher()
@@ -59,7 +59,7 @@ def real_server(engine: str, options: Mapping[str, Any], model: str) -> Iterator
     """The server of an installed engine with an installed model, after its first token.
 
     Args:
-        options: of the engine, by name, as in a suite.
+        options: the engine's options by name, as in a suite.
 
     Raises:
         EngineError: it did not start.

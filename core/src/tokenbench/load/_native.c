@@ -1,9 +1,9 @@
 /* The part of the request path that runs once per token, in C.
  *
  * The Python classes Poller (poller.py), TokenReader (token_reader.py) and Timestamps
- * (timestamps.py) document the interface; the tests hold both versions to the same results. A token
- * costs a share of a poll, one system call, one comparison and one timestamp. Everything else a
- * socket delivers goes to the connection, in Python.
+ * (timestamps.py) document the interface; the tests check that both versions give the same results.
+ * A token costs a share of a poll, one system call, one comparison and one timestamp. All other
+ * reads go to the connection, in Python.
  *
  * Linux only: uses epoll and kernel receive timestamps.
  */
@@ -56,7 +56,7 @@ typedef struct {
     long long *values;
 } Timestamps;
 
-/* A read waiting behind one that the owner has not handled yet. */
+/* A read that waits until the owner has handled an earlier one. */
 typedef struct PendingRead {
     struct PendingRead *next;
     long long arrived_ns, delay_ns;
@@ -74,7 +74,7 @@ typedef struct {
     Timestamps *timestamps;
     PendingRead *first_pending, *last_pending;
     Py_ssize_t pending_count;
-    PyObject *end;                /* error text of the end behind them; NULL: not ended */
+    PyObject *end;                /* error text of the end after these reads; NULL: not ended */
     PyObject *owner, *receiver;
     Poller *poller;
 } TokenReader;
@@ -83,7 +83,7 @@ typedef struct {
     PyTypeObject *poller, *reader, *timestamps;
 } State;
 
-/* Shared by all readers: only the thread that polls uses it. */
+/* Shared by all readers, because only the polling thread uses it. */
 static char read_buffer[READ_BYTES];
 
 static long long monotonic_ns(void) {
@@ -92,7 +92,7 @@ static long long monotonic_ns(void) {
     return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* Whether a call succeeded; drops its result. */
+/* Whether a call succeeded; releases its result. */
 static int succeeded(PyObject *result) {
     Py_XDECREF(result);
     return result != NULL;
@@ -250,7 +250,7 @@ static int process_read(TokenReader *self, const char *data, Py_ssize_t size, lo
     if (count) return add_sample(self, "merged_delays", delay_ns);
     if (self->waiting) return append_pending(self, data, size, arrived_ns, delay_ns);
     self->waiting = 1;
-    /* Not "y#": its meaning depends on the Python version compiled with, see PY_SSIZE_T_CLEAN. */
+    /* Not "y#": its meaning depends on the Python version at compile time, see PY_SSIZE_T_CLEAN. */
     PyObject *bytes = PyBytes_FromStringAndSize(data, size);
     if (!bytes) return 0;
     PyObject *result =
@@ -259,8 +259,8 @@ static int process_read(TokenReader *self, const char *data, Py_ssize_t size, lo
     return succeeded(result);
 }
 
-/* Whether the poller still calls this reader. If `resume_writing` closed the connection, another
- * file may have its number. */
+/* Whether the poller still calls this reader. If `resume_writing` closed the connection, its
+ * descriptor number may already belong to another file. */
 static int is_watched(const TokenReader *self) {
     return self->fd >= 0 && self->fd < self->poller->capacity &&
            self->poller->handlers[self->fd] == (PyObject *)self;
@@ -295,8 +295,8 @@ static int process_pending(TokenReader *self) {
     return ok;
 }
 
-/* Handle an event of the descriptor; returns 0 if a Python exception is set. Clears `only_tokens`
- * if the event was anything but tokens. */
+/* Handle an event of the descriptor; returns 0 if a Python exception is set. Sets `only_tokens` to
+ * 0 if the event was anything but tokens. */
 static int handle_event(TokenReader *self, unsigned mask, int *only_tokens) {
     if (!self->poller) {
         PyErr_SetString(PyExc_RuntimeError, "the reader is being deleted");
@@ -550,14 +550,14 @@ static PyObject *Poller_watch_pauses(Poller *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* After a poll: choose the next poll to sample, and determine since when the events that the next
- * poll reports can have been ready. A poll that is not full (`reported` is 0) left out no event.
- * Full polls report the sockets in rotation: what was ready when a run of full polls began has been
- * reported once that run has reported as many events as there are sockets. */
+/* After a poll: choose the next poll to sample, and compute the earliest time at which an event of
+ * the next poll can have become ready. A poll that is not full (`reported` is 0) reported all
+ * events. Full polls report the sockets in rotation: once a run of full polls has reported more
+ * events than there are sockets, it has reported all that were ready when it began. */
 static void update_after_poll(Poller *self, int reported, long long polled_ns) {
     if (self->sampled) {
-        /* At random, because a fixed distance could be in step with the load. The constants are
-         * those of the example of rand() in ISO C. */
+        /* At random, because a fixed interval could coincide with a period of the load. The
+         * constants are those of the example of rand() in ISO C. */
         self->random = (self->random * 1103515245u + 12345u) % (1u << 31);
         self->polls_to_sample = 1 + (int)((self->random >> 16) % (2 * SAMPLED_EVERY - 1));
     }
@@ -629,12 +629,12 @@ static PyObject *Poller_poll(Poller *self, PyObject *timeout) {
     State *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
     double timeout_s = PyFloat_AsDouble(timeout);
     if (!state || (timeout_s == -1.0 && PyErr_Occurred())) return NULL;
-    /* Rounded up like select.epoll: the last fraction of a millisecond must not be a busy loop. */
+    /* Rounded up like select.epoll, to avoid a busy loop in the last fraction of a millisecond. */
     double rounded_ms = timeout_s * 1e3 + 0.999999;
     int timeout_ms =
         timeout_s < 0 ? -1 : (int)(rounded_ms < MAX_TIMEOUT_MS ? rounded_ms : MAX_TIMEOUT_MS);
     int only_tokens = 1, count;
-    /* As long as no Python code ran, the caller has nothing new to do. */
+    /* Return only after Python code ran: otherwise the caller has nothing new to do. */
     do {
         count = poll_once(self, state->reader, timeout_ms, &only_tokens);
         if (count < 0 || PyErr_CheckSignals() < 0) return NULL;

@@ -19,9 +19,9 @@ from tokenbench.api.load import WORKLOAD_TIMES
 
 NS_PER_S = 1_000_000_000
 MAX_ARRIVALS = 10_000_000
-"""Arrivals of one phase; a higher number would be a typo."""
+"""Most arrivals of one phase; a higher number is probably a typo."""
 _MAX_TIME_S = 1e9
-"""The latest arrival, 31 years. As nanoseconds, its sum with any clock fits into 64 bits."""
+"""Latest arrival: 31 years. In nanoseconds, its sum with any clock fits into 64 bits."""
 _MAX_TRACE_BYTES = 32 * MAX_ARRIVALS
 _MAX_SHAPE = 1e6
 """Limit of a gamma distribution's shape and of its inverse. Beyond it, sampling does not end."""
@@ -33,7 +33,7 @@ def arrival_times(
     """The arrival times of a phase.
 
     Args:
-        timestamps: of the trace to replay, or of the workload, in seconds.
+        timestamps: those of the trace to replay or of the workload, in seconds.
 
     Raises:
         UsageError: there is neither a duration nor a number of requests, there are too many
@@ -69,7 +69,7 @@ def arrival_times(
 
 
 def _nanoseconds(process: Iterator[float], limit_s: float) -> Iterator[int]:
-    """The times before the limit; invalid ones and those too late for a clock are refused."""
+    """The times before the limit; a time that is invalid or too late for a clock is an error."""
     for time_s in process:
         if time_s >= limit_s:
             return

@@ -12,8 +12,8 @@ class BoundedSample:
 
     So memory is bounded, and the kept values are spread evenly over the run.
 
-    `add` adds a value, in ns. It appends to an array, since it is called for many reads; call
-    :meth:`thin` a few times per second.
+    `add` adds a value, in ns. It only appends to an array, because it is called for many reads.
+    Call :meth:`thin` a few times per second.
     """
 
     __slots__ = ("_largest", "_new", "_seen", "_step", "_values", "add")
@@ -31,7 +31,7 @@ class BoundedSample:
         return len(self._values)
 
     def thin(self) -> None:
-        """Move what was added into the sample."""
+        """Move the added values into the sample."""
         for value in self._new:
             self._largest = max(self._largest, value)
             self._seen += 1

@@ -2,9 +2,9 @@
 
 Nearly every read of a token stream is one HTTP chunk with one server-sent event that differs from
 the previous event only in the generated text. A template holds the bytes around that text, taken
-from an event that was decoded. A read with the same bytes around another text is a token too. That
-is exact: the chunk size must match, and a JSON string without quote, backslash or control character
-has no other end (RFC 8259, section 7; whether its bytes are valid UTF-8 is not checked). All other
+from an event that was decoded. A read with the same bytes around another text is a token too. This
+cannot be wrong: the chunk size must match, and text without quote, backslash or control character
+cannot end the JSON string (RFC 8259, section 7; that it is valid UTF-8 is not checked). All other
 reads (escapes, usage, the last chunk) are parsed as usual.
 """
 
@@ -17,7 +17,7 @@ from tokenbench.api import StreamEvent
 # Hex digits of a chunk size. One digit is too small for an event, five are too large for a token.
 MAX_DIGITS = 4
 _chunk_size = re.compile(rb"([1-9a-f][0-9a-f]{1,%d})\r\n" % (MAX_DIGITS - 1)).match
-# A byte that ends a JSON string, or that must be escaped in it.
+# Bytes that end a JSON string, or must be escaped in it.
 _find_special = re.compile(rb'["\\\x00-\x1f]').search
 
 
@@ -63,8 +63,7 @@ class ChunkTemplate:
 def make_template(
     data: bytes, event: StreamEvent, marks: tuple[bytes, ...]
 ) -> ChunkTemplate | None:
-    """Make a template from an event; None unless it is a plain token (text of the answer, nothing
-    else).
+    """Make a template from an event; None unless the event has text of the answer and nothing else.
 
     Args:
         data: the event's bytes.

@@ -70,7 +70,7 @@ class _OpenAI(Codec):
             body["min_tokens"] = turn.max_tokens
         if turn.seed is not None and dialect.seed:
             body["seed"] = turn.seed
-        # Merging an empty mapping would take as long as the rest.
+        # Merging an empty mapping would take as long as the rest of this method.
         if dialect.extra_body:
             body.update(dialect.extra_body)
         if turn.exact_output and dialect.exact_body:
@@ -85,7 +85,7 @@ class _OpenAI(Codec):
     def _prompt(self, turn: Turn, target: Target) -> dict[str, Any]:
         """The fields of the request that contain the prompt."""
 
-    # The function itself: a method that calls it would cost a second call per event.
+    # Not a method that calls the function: that would cost a second call per event.
     classify = staticmethod(classify)
 
 
@@ -141,8 +141,8 @@ class ChatCodec(_OpenAI):
 
 def _no_batch() -> UsageError:
     return UsageError(
-        "an endpoint that generates takes one prompt a request",
-        hint="choose an engine or an endpoint that embeds",
+        "completions and chat endpoints take one prompt per request",
+        hint="use an engine with an embeddings endpoint",
     )
 
 
@@ -172,7 +172,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """An object inside `extra_body` or a tool's schema, which is a FrozenMap."""
+    """For FrozenMap, the type of JSON objects in `extra_body` and in a tool's schema."""
     return dict(value)
 
 

@@ -67,7 +67,7 @@ class ConnectionAttempt:
         try:
             self._socket.getpeername()
         except OSError:
-            return  # The event was of a closed descriptor with the same number.
+            return  # The event belongs to a closed descriptor with the same number.
         self._tcp_connected()
 
     def _tcp_connected(self) -> None:

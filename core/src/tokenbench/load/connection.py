@@ -142,7 +142,7 @@ class Connection:
                 self._reader.resume()
 
     def connection_lost(self, error: str, now_ns: int) -> None:
-        """Handle the end after the reads before it."""
+        """Handle the end later, after the reads before it."""
         self._loop.deferred.append((self._end, (error, now_ns)))
 
     def resume_writing(self) -> None:
@@ -177,7 +177,7 @@ class Connection:
                 self._pool.retry(request, error or "closed by server")
 
     def _head(self) -> bytes:
-        """The head of the response. Only failures need it, so it is not parsed as it comes."""
+        """The head of the response. Only failures need it, so it is not parsed as it arrives."""
         head, rest = b"HTTP/1.1 1", b"".join(self._head_reads)
         while head[9:10] == b"1":  # An interim response (1xx) precedes the final one.
             head, _, rest = rest.partition(b"\r\n\r\n")
@@ -197,7 +197,7 @@ class Connection:
         return any(b"\n" + name in head for name in _FRAMING_HEADERS)
 
     def _compressed(self, request: InFlightRequest) -> str | None:
-        """What is wrong if the body of a response without tokens is compressed."""
+        """The error if the response has no token because its body is compressed."""
         if request.http_status != 200 or request.timestamps:
             return None
         return compression(self._header(b"content-encoding"), request.body_start)
@@ -260,12 +260,12 @@ class Connection:
         request.complete(now_ns)
 
     def _error_text(self, status: int) -> str:
-        # Secrets are hidden first: words may be cut in the middle of one.
+        # Redacted before it is shortened: half a secret would not be recognised.
         body = redact(self._error_body.decode(errors="replace"), self._pool.hidden)
         location = self._header(b"location") if 300 <= status < 400 else None
-        said = f"to {location}" if location else server_words(body)
+        text = f"to {location}" if location else server_words(body)
         limit = rate_limit(raw_headers(self._head())) if status == RATE_LIMIT_STATUS else ""
-        return f"{said} ({limit})" if limit else said
+        return f"{text} ({limit})" if limit else text
 
     # -- called by the pool ----------------------------------------------------------------------
 

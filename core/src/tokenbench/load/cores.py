@@ -15,7 +15,7 @@ CONCURRENCY_PER_WORKER = 1000
 
 @attrs.frozen(kw_only=True)
 class WorkerCount:
-    """How many load workers a load gets: `fixed` where the user said so, else by concurrency."""
+    """How many load workers a load gets: `fixed` if the user set it, otherwise by concurrency."""
 
     fixed: int | None = None
     concurrency_per_worker: int = CONCURRENCY_PER_WORKER
@@ -41,7 +41,7 @@ class Cores:
         return not set(self.engine).isdisjoint(self.workers)
 
     def load_workers(self, count: WorkerCount, concurrency: int) -> int:
-        """The load workers used for this many requests in flight: as wanted, if cores are left."""
+        """The load workers used for this many requests in flight: at most one per worker core."""
         return min(count.wanted(concurrency), len(self.workers))
 
 
@@ -69,7 +69,7 @@ def split_cores(
         raise UsageError(
             f"{count.fixed} load workers need a core each, and the engine one; "
             f"this process may use {len(cores)} cores",
-            hint=f"ask for at most {max(1, len(cores) - 1)} load workers, or for auto",
+            hint=f"use at most {max(1, len(cores) - 1)} load workers, or auto",
         )
     if len(cores) < 2:
         return Cores(engine=cores, workers=cores)

@@ -73,14 +73,14 @@ class EmbeddingsCodec(Codec):
 def _input(turn: Turn, target: Target) -> Any:
     prompt = turn.prompt
     if isinstance(prompt, BatchPrompt):
-        return [_one(one, target) for one in prompt.inputs]
-    return _one(prompt, target)
+        return [_item(one, target) for one in prompt.inputs]
+    return _item(prompt, target)
 
 
-def _one(prompt: Any, target: Target) -> str | list[int]:
+def _item(prompt: Any, target: Target) -> str | list[int]:
     if isinstance(prompt, TextPrompt):
         return prompt.text
     if isinstance(prompt, TokenPrompt) and target.dialect.token_id_prompts:
         return list(prompt.ids)
     what = "token ids" if isinstance(prompt, TokenPrompt) else "chat messages"
-    raise UsageError(f"this endpoint takes no {what} to embed", hint="use texts")
+    raise UsageError(f"this embeddings endpoint does not accept {what}", hint="use text prompts")

@@ -1,9 +1,9 @@
 """The event loop of a load worker: one thread, one poller.
 
-A general event loop keeps handles, contexts and queues for every callback, which costs more than a
-token does. This one calls a function when a descriptor is ready, and reads first: handlers defer
-everything else, which then runs in short slices with a poll after each. So sockets are read soon,
-however much deferred work there is.
+A general event loop keeps handles, contexts and queues for every callback, which costs more CPU
+time than a token. This one only calls a function when a descriptor is ready. Handlers read at once
+and defer all other work, which runs in short slices with a poll after each. So sockets are read
+soon, however much deferred work there is.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from . import native
 from .poller import READ, Handler, Poller
 
 # Length of a slice of deferred work. Shorter slices would send requests one by one, and each would
-# have to wake a server that had just gone to sleep.
+# have to wake the server.
 _SLICE_NS = 250_000
-# Slices grow by this much per event, which itself takes about seven times as long. Longer slices
-# would send sooner, but read so late that several tokens share a read.
+# A slice grows by this much per event, about a seventh of the event's own time. Longer slices would
+# send requests sooner, but read so late that several tokens share a read.
 _SLICE_NS_PER_EVENT = 1_000
 
 Work = tuple[Callable[..., None], tuple[Any, ...]]
@@ -80,7 +80,7 @@ class EventLoop:
                 when_idle.popleft()()
 
     def _run_slice(self, events: int) -> None:
-        """Run a slice of deferred work, then what :meth:`call_soon` got.
+        """Run a slice of deferred work, then the functions passed to :meth:`call_soon`.
 
         A slice is longer after many events; otherwise a busy worker would only read and never send.
         """

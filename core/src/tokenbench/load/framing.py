@@ -5,9 +5,9 @@ Server-sent events follow the WHATWG event stream format (html.spec.whatwg.org, 
 joined by LF, comments and other fields are skipped, a byte order mark at the start is dropped. Text
 is never decoded, so a chunk may end inside a character.
 
-Beyond the standard, an error is never skipped: an event named ``error`` counts without data too
-(its last comment is its text), as do the line ``error: ...`` that older llama.cpp servers send, and
-a bare line of JSON with an error.
+Beyond the standard, errors are never skipped. These are errors too: an event named ``error``
+without data (its text is its last comment), a line ``error: ...`` as older llama.cpp servers send
+it, and a bare line of JSON with an error.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class SseFraming:
         # Nearly every chunk of a token stream: complete events of one data line each.
         if self.between_events and chunk.startswith(b"data: ") and chunk.endswith(b"\n\n"):
             events = chunk[6:-2].split(b"\n\ndata: ")
-            # Counting line ends would take several times as long, and looking for bytes instead of
-            # a number too: Python first tries to make a number of them, and drops the error.
+            # Counting line ends takes several times as long. So does searching for bytes instead of
+            # an integer: `in` first tries to convert them to one, and discards the error.
             data = b"".join(events)
             if _LF not in data and _CR not in data:
                 self._started = True

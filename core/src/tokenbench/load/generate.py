@@ -26,10 +26,10 @@ from .request_state import NOTHING_ASKED, InFlightRequest, ResponseFormat
 class Generated:
     """The result of a generation.
 
-    `text` is the answer, without reasoning and tool calls. `error` is None if the answer is whole.
-    `facts`: what else the response says, if the codec is a built-in one.
-    `http_status`: None without a response, then `lost` says why: ``connect``, ``timeout`` or
-    ``broken``. `retry_after`: the header of that name.
+    `text` is the answer, without reasoning and tool calls. `error` is None if the answer is
+    complete. `facts`: empty unless the codec is a built-in one. `http_status`: None without a
+    response; then `lost` is the reason: ``connect``, ``timeout`` or ``broken``. `retry_after`: the
+    header of that name.
     """
 
     text: str
@@ -56,8 +56,8 @@ def generate(
     access: Access = Access(),  # noqa: B008 - frozen
     on_data: Callable[[], None] = lambda: None,
 ) -> Generated:
-    """Send one turn and wait for its end. Failures are returned as text, see
-    :mod:`tokenbench.launch.failure`, not raised.
+    """Send one turn and wait for its end. Failures are not raised but returned as text, see
+    :mod:`tokenbench.launch.failure`.
 
     Args:
         timeout_s: limit of each read.
@@ -85,15 +85,15 @@ def generate(
         return _failed(failure_text(error, url), lost=_lost(error))
     hidden = secrets(url, access, api_key)
     if reply.status_code != 200:
-        # Secrets are hidden first: words may be cut in the middle of one.
-        said = status_failure(reply, redact(body.decode(errors="replace"), hidden))
+        # Redacted before it is shortened: half a secret would not be recognised.
+        text = status_failure(reply, redact(body.decode(errors="replace"), hidden))
         limit = rate_limit(reply.headers.items()) if reply.status_code == STATUS else ""
         return _failed(
-            f"{said} ({limit})" if limit else said,
+            f"{text} ({limit})" if limit else text,
             http_status=reply.status_code,
             retry_after=reply.headers.get("retry-after"),
         )
-    # httpx decodes it, but a load worker does not: it would measure the decompression.
+    # httpx decompresses it. A load worker does not, because it would measure the decompression.
     compressed = compression(reply.headers.get("content-encoding"), bytes(body))
     if compressed is not None:
         return _failed(compressed, http_status=200)
@@ -112,7 +112,7 @@ def _lost(error: Exception) -> str:
 
 
 def _read(codec: Codec, target: Target, body: bytes) -> Generated:
-    """Judge a response as a load worker does, except that an answer may be empty."""
+    """Decode and check a response as a load worker does, except that an answer may be empty."""
     request = InFlightRequest(
         0,
         0,

@@ -1,8 +1,8 @@
-"""Finds code of a plugin that does not return, in a load worker.
+"""Interrupts code of a plugin that does not return, in a load worker.
 
-A load worker has one thread, and its request path has no room for one more. So a timer of the
-kernel is set anew four times per second by the event loop. It only expires if the loop has not run
-for long, and then interrupts the code that keeps it from running.
+A second thread would slow down the request path. So the event loop restarts a kernel timer four
+times per second. The timer expires only if the loop has not run for long. Its signal then
+interrupts the code that keeps the loop from running.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .session_file import SessionReader
 from .session_state import SessionState
 from .turn_sender import TurnSender
 
-# Code that swallows the exception gets this long until the process ends.
-_SECOND_S = 2.0
+# If code suppresses the exception and does not return within this time, the process ends.
+_KILL_S = 2.0
 # Functions of core that call a plugin: its kind, and what they call.
 _CALLERS: dict[CodeType, tuple[str, str]] = {
     SessionState.start.__code__: ("workload", "Session.next()"),
@@ -42,7 +42,7 @@ class HangWatch:
     """Watches one phase. Use as a context manager, and call :meth:`beat` several times per limit.
 
     Args:
-        tell: called with the error if the code does not even end then; the process exits.
+        tell: called with the error before the process exits, if the code suppresses the exception.
     """
 
     def __init__(self, job: LoadJob, tell: Callable[[PluginTooSlow], None]) -> None:
@@ -72,7 +72,7 @@ class HangWatch:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def beat(self) -> None:
-        """The event loop runs."""
+        """Restart the timer: the event loop runs."""
         self._set(self._limit_s)
 
     def _set(self, seconds: float) -> None:
@@ -82,7 +82,7 @@ class HangWatch:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         called = _called(frame)
         if called is None:
-            # The process was stopped and continued, or waits for its command.
+            # The process was halted and continued, or waits for its command.
             self.beat()
             return
         kind, member = called
@@ -92,12 +92,12 @@ class HangWatch:
             sys.stderr.flush()
             os._exit(3)
         self._expired = too_slow(self._owners[kind], member, "item")
-        self._set(_SECOND_S)
+        self._set(_KILL_S)
         raise self._expired
 
 
 def _called(frame: FrameType | None) -> tuple[str, str] | None:
-    """What of a plugin is being called in this frame."""
+    """Which plugin member is being called in this frame."""
     while frame is not None:
         if (found := _CALLERS.get(frame.f_code)) is not None:
             return found

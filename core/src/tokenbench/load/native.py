@@ -1,7 +1,7 @@
-"""The optional C extension, ``_native.c``, and its replacement in Python.
+"""Chooses between the optional C extension, ``_native.c``, and its replacement in Python.
 
-It has the classes :class:`.poller.Poller`, :class:`.token_reader.TokenReader` and
-:class:`.timestamps.Timestamps`. Their Python versions are used if it was not compiled or the
+The extension has the classes :class:`.poller.Poller`, :class:`.token_reader.TokenReader` and
+:class:`.timestamps.Timestamps`. Their Python versions are used if it was not compiled, or if the
 environment has ``TOKENBENCH_PURE=1``: same results, more CPU per token.
 """
 

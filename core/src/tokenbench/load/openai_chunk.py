@@ -1,8 +1,8 @@
 """Decodes the JSON chunks of OpenAI-like streams.
 
-Well-formed chunks are decoded into typed structures. Whatever does not fit them (odd types, text
-that is no valid Unicode) is decoded once more without types, and what can be understood is used:
-what the measurement does not need must not fail a request.
+Well-formed chunks are decoded into typed structures. Any other chunk (unexpected types, invalid
+Unicode) is decoded once more without types, and the fields that can be understood are used: a
+field that the measurement does not need must not fail a request.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import msgspec
 from tokenbench.api import StreamEvent
 
 _MAX_ERROR_CHARS = 500
-# Finish reasons of an answer that the server gave up: vLLM, SGLang and OpenRouter send them.
+# Finish reasons of an answer that the server aborted, as vLLM, SGLang and OpenRouter send them.
 _ABORTED = frozenset({"error", "abort", "aborted", "cancelled"})
 # An object without choices and usage but with all keys of one of these sets is an error.
 _ERROR_KEYS = ({"message", "code"}, {"message", "type"}, {"message", "status"}, {"detail"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-# Raw JSON: `null` included, because msgspec would have to decode a union with None.
+# Optional fields of type Raw have this value, not None: msgspec would decode a union with None.
 _NULL = b"null"
 _ABSENT = msgspec.Raw(_NULL)
 
@@ -152,7 +152,7 @@ def _merge(events: list[StreamEvent], choices: Any, usage: _Usage | None) -> Str
 
 
 def _usage_event(usage: _Usage) -> StreamEvent:
-    """Usage without choices: that of the whole response, in the last chunk with data."""
+    """Usage without choices: the last chunk with data, with the usage of the whole response."""
     details = usage.prompt_tokens_details
     return StreamEvent(
         n_in=usage.prompt_tokens,
@@ -163,8 +163,8 @@ def _usage_event(usage: _Usage) -> StreamEvent:
 
 
 def _tool_calls(delta: _Delta) -> tuple[str, int]:
-    """Names and arguments of the tool calls in a chunk ("?" if it has neither), and how many calls
-    begin in it: those with a name.
+    """Names and arguments of the tool calls in a chunk ("?" if it has neither), and the number of
+    calls with a name: those that begin in this chunk.
     """
     calls = [bytes(call) for call in delta.tool_calls or ()]
     if (old := bytes(delta.function_call)) != _NULL:
@@ -200,7 +200,7 @@ def _classify_untyped(event: bytes) -> StreamEvent:
 
 
 def _load(event: bytes) -> Any:
-    """The JSON value; bytes that are no UTF-8 become U+FFFD.
+    """The JSON value; invalid UTF-8 becomes U+FFFD.
 
     Raises:
         ValueError: it is not JSON.
@@ -212,7 +212,7 @@ def _load(event: bytes) -> Any:
 
 
 def _error(data: dict[str, Any], event: bytes) -> str | None:
-    """The error that a chunk reports, in the words of the server; None if there is none."""
+    """The error that a chunk reports, as the server worded it; None if there is none."""
     message = _json_text(data.get("message"))
     if data.get("error"):
         return _error_text(data["error"])
@@ -231,7 +231,7 @@ def _error_text(error: Any) -> str:
 
 
 def _json_text(value: Any) -> str:
-    """Text as it is, other values as JSON; empty for none."""
+    """A string as it is, other values as JSON; empty for None."""
     if value is None or isinstance(value, str):
         return _text(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -286,7 +286,7 @@ def _usage(data: dict[str, Any]) -> _Usage:
 
 
 def _count(value: Any) -> int | None:
-    """A whole number, also as a float or a string; None for anything else."""
+    """An integer, also from a float or a string; None for anything else."""
     try:
         number = float(value) if not isinstance(value, int) else value
         return int(number) if number == int(number) and not isinstance(value, bool) else None

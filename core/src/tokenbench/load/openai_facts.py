@@ -1,4 +1,4 @@
-"""What a whole OpenAI-like response says besides its text. Not used while measuring."""
+"""Facts of an OpenAI-like response besides its text. Not used while measuring."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ResponseFacts:
 
 
 def response_facts(body: bytes) -> ResponseFacts:
-    """The facts of a stream of server-sent events; what cannot be understood is skipped."""
+    """The facts of a stream of server-sent events; events that cannot be decoded are skipped."""
     model: str | None = None
     finish: str | None = None
     calls: dict[int, list[str]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Words of vLLM 0.32 ("maximum context length is N tokens", "longer than the maximum model length"),
+# From vLLM 0.32 ("maximum context length is N tokens", "longer than the maximum model length"),
 # SGLang 0.5 ("longer than the model's context length"), llama.cpp ("exceeds the available context
 # size"), TensorRT-LLM ("exceeds maximum input length"), the OpenAI API (code
 # context_length_exceeded).

@@ -1,4 +1,4 @@
-"""Notices when the client stood still: the process was stopped, or the machine was suspended."""
+"""Measures when the client did not run: its process was halted, or the machine was suspended."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 class PauseWatch:
     """The pauses of an event loop and of its machine.
 
-    The monotonic clock goes on while a process is stopped, so the poller finds that it did not poll
-    (:meth:`.poller.Poller.watch_pauses`). On Linux it stands still while the machine is suspended,
-    but CLOCK_BOOTTIME does not, so their difference shows it. :meth:`check` compares them.
+    While a process is halted, the monotonic clock continues, so the poller finds that it did not
+    poll (:meth:`.poller.Poller.watch_pauses`). While the machine is suspended, the monotonic clock
+    of Linux stops and CLOCK_BOOTTIME continues; :meth:`check` compares the two.
     """
 
     def __init__(self, poller: Poller) -> None:
@@ -26,8 +26,8 @@ class PauseWatch:
         self._longest_suspension_ns = self._all_suspensions_ns = 0
 
     def start(self) -> None:
-        """Begin; a phase calls this at its start."""
-        # The largest of several: one that was interrupted between the clocks is too small.
+        """Start to measure pauses."""
+        # The largest of several: an interruption between the two clocks makes one too small.
         self._suspended_ns = max(_suspended_ns() for _ in range(8))
         self._poller.watch_pauses()
 
@@ -52,10 +52,7 @@ class PauseWatch:
 
 
 def _suspended_ns() -> int:
-    """How long this machine was suspended since its start, or a little less.
-
-    An interruption between the two clocks makes it smaller, never larger.
-    """
+    """How long this machine was suspended since it booted, or a little less."""
     if _BOOTTIME is None:
         return 0
     boot_ns = time.clock_gettime_ns(_BOOTTIME)

@@ -35,10 +35,10 @@ from .timers import Timers
 
 _MONITOR_NS = 250_000_000
 _REPORT_NS = 50_000_000
-# A phase ends if for this long requests only failed: at least so many, and as many as the
-# concurrency; no token came, and no request was waiting all the time (sent within the first
-# moments). A server that serves some requests slowly and rejects all others passes, and so does one
-# that fails a share.
+# A phase ends as "failing" if within _FAILING_NS no token arrived and no request succeeded, and at
+# least _FAILING_REQUESTS requests failed (and as many as the concurrency). It goes on while a
+# request of the first _FIRST_MOMENTS_NS is in flight: the server may serve some requests slowly and
+# reject all others.
 _FAILING_NS, _FAILING_REQUESTS = 3_000_000_000, 10
 _FIRST_MOMENTS_NS = 500_000_000
 # Idle connections that an open loop keeps ready.
@@ -46,7 +46,7 @@ _SPARE = 64
 
 
 class Phase:
-    """Runs one job. `send_message` gets messages for the command, see :mod:`.worker`."""
+    """Runs one job. `send_message` sends the messages of :mod:`.worker`."""
 
     def __init__(self, job: LoadJob, send_message: Callable[[dict[str, Any]], None]) -> None:
         self._job = job
@@ -56,7 +56,8 @@ class Phase:
         self._may_start = False
         # The number of chunks when it last increased, and when that was.
         self._chunks = self._last_chunk_ns = 0
-        # Failed requests when the number of tokens or of good answers last increased, and when.
+        # `_good`: chunks and successful requests. `_failed`: failed requests when `_good` last
+        # increased, and when that was.
         self._good = self._failed = self._last_good_ns = 0
         # Sessions started, as last reported.
         self._reported = 0
@@ -74,7 +75,7 @@ class Phase:
     def run(self, loop: EventLoop) -> PhaseSummary:
         """Prepare, wait for :meth:`start`, and run to the end.
 
-        Use a new event loop for each phase: its read delays are this phase's.
+        Use a new event loop for each phase, because its poller measures the read delays.
         """
         with HangWatch(self._job, lambda error: self._send_message(error_message(error))) as watch:
             self._watch = watch
@@ -183,7 +184,7 @@ class Phase:
         )
 
     def _report_taken(self, scheduler: Scheduler, resources: PhaseResources) -> None:
-        """Report how many sessions were started: whoever prepares them must stay ahead."""
+        """Report how many sessions were started, so that enough are prepared ahead."""
         taken = scheduler.sessions.taken
         if taken != self._reported:
             self._reported = taken

@@ -1,4 +1,4 @@
-"""What the parts of a phase share."""
+"""Objects that the parts of a phase share."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from time import monotonic_ns
 
 # Event masks, as epoll has them.
 READ, WRITE = 1, 4
-# A poll that returned within this time found something ready; a longer one waited for it.
+# A poll that returns within this time found events that were already ready.
 _IMMEDIATE_NS = 100_000
 # While pauses are watched, a poll ends after this time at the latest.
 _LONGEST_WAIT_S = 0.01
-# Polls that are further apart by more than this are a pause. Handlers and the scheduler of a busy
-# machine delay a poll by less.
+# A poll that is later than that by more than this follows a pause. Handlers and the scheduler of a
+# busy machine delay a poll by less.
 _TOLERANCE_NS = 40_000_000
 
 Handler = Callable[[int], None]
@@ -56,16 +56,16 @@ class Poller:
         """An upper bound on how long bytes that were just read had been waiting.
 
         Args:
-            arrived_ns: their timestamp. Bytes before the last ones may have arrived earlier, but
-                not before the socket was ready.
+            arrived_ns: their timestamp, which is that of the last bytes. Earlier bytes may have
+                arrived before, but not before the socket was ready.
         """
         return monotonic_ns() - min(arrived_ns, self.ready_since_ns)
 
     def watch_pauses(self) -> None:
         """From now on, measure for how long this process did not poll.
 
-        Polls then end after 10 ms, so a longer time between two of them means that the process was
-        stopped, got no processor, or that a handler took that long.
+        Each poll then ends after 10 ms. So a longer time between two polls means that the process
+        was halted, that it got no CPU time, or that a handler took that long.
         """
         self._polled_ns = monotonic_ns()
         self.longest_pause_ns = self.paused_ns = 0
@@ -84,9 +84,9 @@ class Poller:
     def poll(self, timeout_s: float) -> int:
         """Wait for events, at most `timeout_s` seconds (-1: no limit), and call their handlers.
 
-        Returns the number of events. It may be 0 before that time: after a signal, and while pauses
-        are watched. Without a limit, the compiled version keeps polling as long as only tokens
-        arrive.
+        Returns the number of events. After a signal, and while pauses are watched, it may return 0
+        before the timeout. Without a limit, the compiled version keeps polling as long as only
+        tokens arrive.
         """
         if self._polled_ns and not 0 <= timeout_s <= _LONGEST_WAIT_S:
             timeout_s = _LONGEST_WAIT_S

@@ -15,8 +15,8 @@ from .socket_timestamps import Receiver
 from .target_url import TargetUrl
 from .timers import Timers
 
-# After a failed connect, a request takes this long to fail; doubled while all connects fail.
-_FIRST_BACKOFF_NS, _MOST_BACKOFF_NS = 10_000_000, 1_000_000_000
+# A request fails this long after its failed connect. Doubled while all connects fail.
+_MIN_BACKOFF_NS, _MAX_BACKOFF_NS = 10_000_000, 1_000_000_000
 
 _OnConnection = Callable[[Connection | None, str], None]
 """Called with a connection, or with None and the reason of the failure."""
@@ -25,9 +25,8 @@ _OnConnection = Callable[[Connection | None, str], None]
 class ConnectionPool:
     """Keep-alive connections to one endpoint.
 
-    A request whose connection fails ends after a pause, so that a closed loop does not flood a dead
-    server with connects. The pause is that of the request that failed, not of the next one: it
-    delays no request that is measured.
+    A request that cannot connect fails after a pause, so that a closed loop does not flood a dead
+    server with connects. The pause delays the end of the failed request, not the start of the next.
 
     `spare`: idle connections to keep ready for the arrivals of an open loop. `retries`: how often
     requests were sent again.
@@ -164,8 +163,8 @@ class ConnectionPool:
         self._connect(send)
 
     def _back_off(self, begun_ns: int) -> None:
-        """Double the pause after a connect that began during the present pause."""
+        """Double the pause, unless the connect began before the last increase."""
         if begun_ns >= self._backoff_since_ns:
-            longer = max(_FIRST_BACKOFF_NS, 2 * self._backoff_ns)
-            self._backoff_ns = min(_MOST_BACKOFF_NS, longer)
+            longer = max(_MIN_BACKOFF_NS, 2 * self._backoff_ns)
+            self._backoff_ns = min(_MAX_BACKOFF_NS, longer)
             self._backoff_since_ns = monotonic_ns()

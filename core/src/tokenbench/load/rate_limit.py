@@ -1,4 +1,4 @@
-"""What a server says about its rate limit when it refuses a request with status 429."""
+"""The headers about a rate limit, of a response with status 429."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 STATUS = 429
 # Retry-After: RFC 9110. x-ratelimit-*: OpenAI and Azure; ratelimit-*: an IETF draft;
-# anthropic-ratelimit-*: as its name says. Read 2026-11.
+# anthropic-ratelimit-*: Anthropic. Read 2026-11.
 _PREFIXES = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-rate-limit-")
 _MOST, _LONGEST = 8, 60
 
 
 def rate_limit(headers: Iterable[tuple[str, str]]) -> str:
-    """The headers about the limit, as ``retry-after: 20, x-ratelimit-limit-requests: 60``."""
+    """The headers about the limit as text: ``retry-after: 20, x-ratelimit-limit-requests: 60``."""
     found = [
         f"{name.lower()}: {value.strip()[:_LONGEST]}"
         for name, value in headers

@@ -14,8 +14,8 @@ from .records import ABSENT
 from .request_state import InFlightRequest
 
 _BATCH_BYTES = 256 * 1024
-# Requests recorded at once, and how many may wait until the event loop is idle: the more wait, with
-# all they hold, the more of them have left the caches of the core when they are recorded.
+# Requests recorded at once, and how many may wait until the event loop is idle. If more waited, the
+# first would have left the CPU caches before they are recorded.
 _BATCH, _MAX_WAITING = 16, 64
 _UNKNOWN_COUNT = array("i", [ABSENT]).tobytes()
 
@@ -127,7 +127,7 @@ class IdleRecorder:
         self._waiting.append(request)
 
     def limit(self) -> None:
-        """Record some now if many wait."""
+        """Record a batch now if many requests wait."""
         if len(self._waiting) > _MAX_WAITING:
             self._record_batch()
 

@@ -179,12 +179,12 @@ class PhaseSummary:
     """One phase as a whole; belongs to its records. Times are monotonic nanoseconds.
 
     Attributes:
-        dispatch_ended_ns: when the load was no longer kept up: dispatching ended, or no new session
-            began while those in progress went on to their end.
-        stopped_by: what ended that: duration, requests, output_tokens, session_limit, sessions (the
-            workload has no more), schedule, stalled, failing (every request failed for a while),
-            cancelled, drain, fatal.
-        turns: turns that ended; `failed` of them without a whole answer.
+        dispatch_ended_ns: end of the full load: from then on no new session began. Sessions in
+            progress may have sent further turns.
+        stopped_by: what ended the full load: duration, requests, output_tokens, session_limit,
+            sessions (the workload has no more), schedule, stalled, failing (every request failed
+            for a while), cancelled, drain, fatal.
+        turns: turns that ended; `failed` of them without a complete answer.
         scheduled_turns: turns that should have been sent.
         cpu_s: CPU time of the busiest worker; `wall_s` is its wall time.
         in_flight_ns: the number of requests in flight, integrated over the dispatching time.
@@ -192,14 +192,14 @@ class PhaseSummary:
         loop_delay_ns: p50, p90, p99 and maximum of how late sockets may have been read, see
             :meth:`.poller.Poller.read_delay_ns`; of several workers, the worst.
         merged_delay_ns: the same for reads with several tokens: percentiles 0 to 99, maximum.
-        kernel_timestamps: every read had a kernel timestamp, so a late read delays no timestamp,
-            except of the earlier tokens in a read with several.
+        kernel_timestamps: every read had a kernel timestamp, so a late read changes no timestamp,
+            except those of the earlier tokens in a read of several.
         compiled: the C extension was used.
         clock_set_ns: the largest step of the wall clock, which kernel timestamps are based on.
-        longest_pause_ns: the longest time for which the client stood still; of several workers,
-            the worst. See :class:`.pauses.PauseWatch`.
+        longest_pause_ns: the longest time for which the client did not run, see
+            :class:`.pauses.PauseWatch`; of several workers, the worst.
         paused_ns: the sum of these pauses, likewise.
-        retries: requests sent again, because the server had closed their connection for being idle.
+        retries: requests sent again, because the server had closed their idle connection.
         errors: the first failures, and the last one at the end.
         starved_ns: time during which a session was due and none was prepared; the longest of any
             worker.

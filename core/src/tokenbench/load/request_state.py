@@ -26,7 +26,7 @@ NO_END_MARK = "the stream ended without its end mark"
 _EVENT_FIELDS = ("data", "event", "id", "retry", ":")
 # Counts are 32-bit columns of the records.
 _MAX_COUNT = 2**31 - 1
-_MOST_TOOL_CALLS = 2**15 - 1
+_MAX_TOOL_CALLS = 2**15 - 1
 # Python 3.11 looks up the members of an enum slowly; these are needed for every request.
 _OK = Status.OK
 _NO_FINISH, _OTHER_FINISH = Finish.NONE, Finish.OTHER
@@ -35,14 +35,14 @@ _FROM_USAGE, _NO_SOURCE = TokenSource.USAGE, TokenSource.NONE
 _NO_EVENT = StreamEvent()
 
 Asked = tuple[int, int, bool, int, int, int]
-"""What the workload says of a turn, as the records have it: prompt tokens, output limit, whether
-exactly that many are asked for, shared prompt tokens, number of the label, agent. -1: unknown.
+"""The fields of a record that the workload sets: `asked_in`, `asked_out`, `exact_output`,
+`asked_shared`, `label`, `agent`, see :data:`.records.RECORD_FIELDS`. -1: unknown.
 """
 NOTHING_ASKED: Asked = (ABSENT, 0, False, ABSENT, ABSENT, 0)
 
 
 class CodecFailedError(Exception):
-    """`classify` raised the cause, or its result is wrong: then `problem` says how."""
+    """`classify` raised an exception (the cause), or returned a wrong result (`problem`)."""
 
     def __init__(self, problem: str | None) -> None:
         super().__init__(problem)
@@ -50,8 +50,7 @@ class CodecFailedError(Exception):
 
 
 class ResponseFormat:
-    """What a codec says of all its responses: looking up an attribute of its class, for every
-    request, would take longer.
+    """The codec's attributes that describe its responses, looked up once instead of per request.
 
     `done_event`: a complete stream must contain an event with `done`. The other fields are those of
     the codec.
@@ -208,7 +207,7 @@ class InFlightRequest:
             if event.finish is not None:
                 self.finish = FINISHES.get(event.finish, _OTHER_FINISH)
         if event.n_tool_calls != 0:
-            self.n_tool_calls = min(self.n_tool_calls + event.n_tool_calls, _MOST_TOOL_CALLS)
+            self.n_tool_calls = min(self.n_tool_calls + event.n_tool_calls, _MAX_TOOL_CALLS)
         if event.done:
             self.done = True
         if event.error is not None:
@@ -219,17 +218,17 @@ class InFlightRequest:
         self.error = self.error or text or "unknown error"
 
     def _handle_token_chunk(self, data: bytes, event: StreamEvent, now_ns: int) -> None:
-        # `self.n_out` is still that of the chunk before.
+        # `self.n_out` is still that of the previous chunk.
         count = event.n_tokens
-        self._complete = False  # Of several choices, another one had ended.
+        self._complete = False  # Another choice had ended, but this one continues.
         self.timestamps.append(now_ns)
         if event.reasoning:
             self.reasoning_chunks += 1
         if self.answer_ns == ABSENT and len(event.text) > len(event.reasoning):
             self.answer_ns = now_ns
         if event.n_out is not None and count is None:
-            # Continuous usage: this chunk added the difference; the first chunk added everything.
-            # If usage begins with a later chunk, the share of that chunk is unknown.
+            # Continuous usage: the chunk has the difference to the previous usage, the first chunk
+            # all tokens. If usage begins with a later chunk, the tokens of that chunk are unknown.
             if self.n_out != ABSENT:
                 count = event.n_out - self.n_out
             elif len(self.timestamps) == 1:
@@ -246,9 +245,9 @@ class InFlightRequest:
             self._last_token = data, event
 
     def template(self) -> ChunkTemplate | None:
-        """The template for further tokens; None if no plain token was seen yet.
+        """The template for further tokens; None before the first plain token.
 
-        It is made on demand: a response of one token needs none.
+        It is made on demand, because a response of one token needs none.
         """
         if self._last_token is not None:
             data, event = self._last_token
@@ -278,7 +277,7 @@ class InFlightRequest:
         self.end(now_ns, status, reason)
 
     def _outcome(self) -> tuple[Status, str | None]:
-        """Whether the response is a whole answer, and why not."""
+        """Whether the answer is complete, and why not."""
         if self.error is not None:
             return Status.ERROR_EVENT, self.error
         if not self.timestamps:
@@ -290,7 +289,7 @@ class InFlightRequest:
         return _OK, None
 
     def _without_tokens(self) -> tuple[Status, str]:
-        """An empty answer, or a body that is no event stream, such as an error as JSON."""
+        """An empty answer, or a body that is not an event stream, such as an error as JSON."""
         body = self.body_start.decode(errors="replace").strip()[:_MAX_ERROR_CHARS]
         if self._format.framing is not SseFraming or not body or body.startswith(_EVENT_FIELDS):
             return Status.EMPTY, "the response has no token"
@@ -300,7 +299,7 @@ class InFlightRequest:
             error = None
         if error is not None:
             return Status.ERROR_EVENT, error
-        return Status.BROKEN, f"the response is no event stream: {body}"
+        return Status.BROKEN, f"the response is not an event stream: {body}"
 
     def end(self, now_ns: int, status: Status, error: str | None) -> None:
         """End the request; only the first call has an effect."""
@@ -308,7 +307,7 @@ class InFlightRequest:
             return
         if status is not _OK:
             if status is Status.BROKEN and self.error is not None:
-                # The server reported an error before it broke off.
+                # The server reported an error before the connection broke.
                 status, error = Status.ERROR_EVENT, self.error
             if status in (Status.HTTP, Status.ERROR_EVENT) and is_overflow(error or ""):
                 status = Status.OVERFLOW
@@ -371,7 +370,7 @@ class InFlightRequest:
 
 
 def _error_text(classify: Callable[[bytes], StreamEvent], data: bytes) -> str:
-    """The text of an error event: its error as the codec decodes it, or else its data."""
+    """The text of an error event: its error as the codec decodes it; otherwise its data."""
     with contextlib.suppress(ValueError):
         error = classify(data).error
         if error is not None:

@@ -30,15 +30,15 @@ _OK = Status.OK
 class Scheduler(ABC):
     """Starts sessions, sends their turns when due, and drains once a stop rule is met.
 
-    Most stop rules end dispatching. If there are no more sessions to start, those in progress go on
-    to their end.
+    Most stop rules end dispatching. When the workload has no more sessions, or their limit is
+    reached, those in progress continue to their end.
 
     The scheduled time of a turn is its arrival time (open loop), or the arrival of the last byte of
     the response it waited for (closed loop, and later turns of a session), plus its think time. So
     any delay that the client adds is visible as dispatch delay.
     """
 
-    # Of an object with more than 30 attributes, Python 3.11 looks up every method in a slow way.
+    # Python 3.11 looks up methods slowly on objects with more than 30 attributes in a `__dict__`.
     __slots__ = (
         "_aborted",
         "_completed",
@@ -98,7 +98,7 @@ class Scheduler(ABC):
         self._session_states: dict[int, SessionState] = {}
         # Single-turn sessions that wait for their delay.
         self._delayed = 0
-        # Whether plugins are no longer called.
+        # If true, plugins are no longer called.
         self._aborted = False
         self._completed: deque[InFlightRequest] = deque()
         self._unrecorded = IdleRecorder(
@@ -169,8 +169,8 @@ class Scheduler(ABC):
         """Start no more sessions. Only the first reason counts.
 
         Args:
-            cut: send nothing more, and wait for the requests in flight only. Otherwise the sessions
-                in progress go on to their end.
+            cut: send nothing more, and wait only for the requests in flight. Otherwise the sessions
+                in progress continue to their end.
         """
         if cut and not self._sender.cut:
             self._sender.cut, self.cut_ns = True, monotonic_ns()
@@ -234,7 +234,7 @@ class Scheduler(ABC):
             self._abort_with(error, "workload", "Session.next()")
             return False
         if state.finished and self._session_states.pop(number, None) is not None:
-            # The session sent nothing. Continuing later avoids recursion when many do.
+            # The session has no turn. Continuing later avoids recursion when many have none.
             self._loop.call_soon(self._empty_session_ended)
         return True
 
@@ -303,7 +303,7 @@ class Scheduler(ABC):
         )
 
     def _ended(self, request: InFlightRequest) -> None:
-        """A request ended. Sockets are being read, so everything else happens later."""
+        """A request ended. It is handled later, because sockets are being read now."""
         self._in_flight.discard(request)
         if self.stopped_by is None:
             self.in_flight_ns += request.end_ns - request.dispatched_ns
@@ -314,8 +314,8 @@ class Scheduler(ABC):
     def _handle_completed(self) -> None:
         """Continue the sessions of some completed requests; the others wait for the next poll.
 
-        New requests are sent together: one by one, each would have to wake a server that had just
-        gone to sleep. Records are written when the event loop is idle.
+        New requests are sent together. If they were sent one by one, each would have to wake the
+        server, which sleeps as soon as it has no work. Records are written when the loop is idle.
         """
         completed = self._completed
         self._to_send = []

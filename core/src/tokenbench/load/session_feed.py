@@ -1,4 +1,4 @@
-"""Prepares the sessions of a phase ahead of need, outside of the load workers."""
+"""Prepares the sessions of a phase ahead of the load workers, in another process."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .session_file import SessionWriter
 
 # Prepared before the load starts: as many sessions as fit into this time, within these numbers.
 _FIRST_S = 0.25
-_LEAST_FIRST, _MOST_FIRST = 64, 4096
+_MIN_FIRST, _MAX_FIRST = 64, 4096
 _FIRST_BYTES = 64 * 1024 * 1024
-# Ahead of need while the load runs.
+# Prepared ahead while the load runs, in slices of `_SLICE_S`.
 _AHEAD_S = 2.0
 _AHEAD_BYTES = 256 * 1024 * 1024
-_TURN_S = 0.05
+_SLICE_S = 0.05
 _RATE_WINDOW_S = 0.25
 
 
 class SessionFeed:
-    """Writes sessions to the files of the load workers, dealt out in turn.
+    """Writes sessions to the files of the load workers, round-robin.
 
-    Nothing is known beforehand of how many a phase needs: it gets a first batch, then as many as
-    the requests of the last moments suggest. At most some hundred MiB wait on the disk.
+    How many sessions a phase needs is not known beforehand. A first batch is written, then as many
+    as the recent rate of started sessions requires; at most a few hundred MiB wait on the disk.
 
     Args:
-        limit: sessions that the phase needs at most, if that is known.
+        limit: the most sessions that the phase can need, if known.
         workload_owner: the plugin of the sessions, as errors name it.
         codec_owner: the plugin of the codec, as errors name it.
     """
@@ -69,16 +69,16 @@ class SessionFeed:
         together(self._workload_owner, lambda: self._prepare(cancelled))
 
     def _prepare(self, cancelled: Callable[[], bool]) -> None:
-        least = max(4 * self._concurrency, _LEAST_FIRST, int(_AHEAD_S * self._rate_per_s))
+        least = max(4 * self._concurrency, _MIN_FIRST, int(_AHEAD_S * self._rate_per_s))
         if self._limit is not None:
             least = min(least, self._limit)
         begun = asked = monotonic()
         while not self.exhausted:
             enough = self._bytes() > _FIRST_BYTES and self._count >= self._concurrency
-            over = monotonic() - begun > _FIRST_S or self._count >= (self._limit or _MOST_FIRST)
+            over = monotonic() - begun > _FIRST_S or self._count >= (self._limit or _MAX_FIRST)
             if enough or (self._count >= least and over):
                 break
-            if monotonic() - asked > _TURN_S:
+            if monotonic() - asked > _SLICE_S:
                 asked = monotonic()
                 if cancelled():
                     break
@@ -86,7 +86,7 @@ class SessionFeed:
         self._flush()
 
     def top_up(self, taken: Sequence[int]) -> bool:
-        """Write more sessions if few are left, for a short time. Returns whether more are missing.
+        """Write more sessions if few are left, for a short time. Returns whether some are missing.
 
         Args:
             taken: how many sessions each worker has started.
@@ -100,7 +100,7 @@ class SessionFeed:
         missing = True
         while not self.exhausted:
             missing = self._least_left(taken) < wanted
-            if not missing or monotonic() - begun > _TURN_S:
+            if not missing or monotonic() - begun > _SLICE_S:
                 break
             self._write_next()
         self._flush()
@@ -112,14 +112,14 @@ class SessionFeed:
             writer.delete()
 
     def _ahead(self) -> float:
-        """How many sessions should be prepared that no worker has started."""
-        wanted = max(2 * self._concurrency, _LEAST_FIRST, _AHEAD_S * self._rate_per_s)
+        """How many sessions should be prepared but not yet started."""
+        wanted = max(2 * self._concurrency, _MIN_FIRST, _AHEAD_S * self._rate_per_s)
         if self._count and wanted * self._bytes() / self._count > _AHEAD_BYTES:
             wanted = max(self._concurrency, _AHEAD_BYTES * self._count / self._bytes())
         return wanted
 
     def _least_left(self, taken: Sequence[int]) -> int:
-        """Sessions left, as if all workers had as few as the one with the fewest."""
+        """Sessions left if every worker had as few as the one with the fewest."""
         workers = len(self._writers)
         shares = (self._count // workers + (n < self._count % workers) for n in range(workers))
         return workers * min(share - one for share, one in zip(shares, taken, strict=True))
@@ -130,7 +130,7 @@ class SessionFeed:
             self._mark = (now, taken)
         elif now - self._mark[0] >= _RATE_WINDOW_S:
             rate = (taken - self._mark[1]) / (now - self._mark[0])
-            # Slowly downwards: requests may come in waves.
+            # It decreases slowly, because requests may come in waves.
             self._rate_per_s = max(rate, 0.9 * self._rate_per_s)
             self._mark = (now, taken)
 

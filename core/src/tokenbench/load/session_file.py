@@ -1,8 +1,8 @@
 """The file with a phase's sessions for a load worker, in the order in which they start.
 
-A session of one turn is stored as its request, encoded ahead of need: the worker only has to send
-the bytes. Other sessions are pickled, because they run in the worker. Memory on both sides does not
-grow with the number of sessions. The file may still be written while it is read.
+A session of one turn is stored as its encoded request: the worker only has to send the bytes. Other
+sessions are pickled, because they run in the worker. Memory on both sides does not grow with the
+number of sessions. The file may still be written while it is read.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ from .records import ABSENT, label_number
 from .request_state import NOTHING_ASKED, Asked
 from .target_url import Route, TargetUrl, header_lines, with_body
 
-# kind, size of the data that follows, route, what is asked (`Asked`), delay_s, bytes of the
-# request's own header lines, with which the data begins
+# kind, size of the data that follows, route, `Asked`, delay_s, size of the request's own header
+# lines, with which the data begins
 _FRAME = struct.Struct("<cIHiiBiihdH")
 _FRAME_SIZE = _FRAME.size
 _ROUTE, _REQUEST, _SESSION, _NEXT_FILE, _END = b"H", b"R", b"S", b"N", b"E"
 _SHARED, _LABEL = b"V", b"L"
 _MAX_FILE_BYTES = 64 * 1024 * 1024
-# Sessions unpickled before the load starts, in addition to the first ones: at most so many, from at
-# most so many bytes.
+# Most sessions that are unpickled before the load starts, besides the first ones; and their bytes.
 _READ_AHEAD, _READ_AHEAD_BYTES = 4096, 8 * 1024 * 1024
 
 
@@ -52,7 +51,7 @@ QueuedSession = PreparedRequest | Session
 
 
 def asked_of(turn: Turn) -> Asked:
-    """What a turn asks for, as the records hold it."""
+    """The fields of a turn's record that the workload sets."""
     n_in = ABSENT if turn.n_in is None else int(turn.n_in)
     shared = ABSENT if turn.shared_tokens is None else int(turn.shared_tokens)
     return (
@@ -68,7 +67,7 @@ def asked_of(turn: Turn) -> Asked:
 def write_sessions(
     sessions: Iterable[Session], codec: Codec, target: Target, files: Sequence[Path]
 ) -> int:
-    """Write all sessions, dealt out to one file per load worker. Returns their number.
+    """Write all sessions, round-robin to one file per load worker. Returns their number.
 
     Raises:
         UsageError: the codec cannot encode a turn.
@@ -138,7 +137,7 @@ class SessionWriter:
         self._frame(_REQUEST, data, route, asked_of(turn), turn.delay_s, len(headers))
 
     def _share(self, state: SharedState) -> int:
-        """Write shared state the first time it is met; returns its number."""
+        """Write shared state when it first occurs; returns its number."""
         number = id(state)
         if number not in self._shared:
             self._shared[number] = state  # Kept, so that no other object gets the same id.
@@ -157,13 +156,13 @@ class SessionWriter:
 
     def delete(self) -> None:
         """Close and delete the files. May be called twice."""
-        with contextlib.suppress(OSError):  # A full disk: the write has failed before.
+        with contextlib.suppress(OSError):  # A full disk, which an earlier write has reported.
             self._out.close()
         for number in range(self._files):
             _file_name(self._path, number).unlink(missing_ok=True)
 
     def _continue(self) -> None:
-        """Continue in another file, which exists before the reader is sent to it."""
+        """Continue in another file. It exists before the reader is directed to it."""
         out = _file_name(self._path, self._files).open("wb")
         self._files += 1
         self._frame(_NEXT_FILE, b"")
@@ -212,10 +211,10 @@ def pickled(
     owner: str | None,
     share: Callable[[SharedState], int] | None = None,
 ) -> bytes:
-    """A session, or what sessions share, for a load worker.
+    """A session, or state that sessions share, as bytes for a load worker.
 
     Args:
-        share: stores shared state and returns its number; None: it is part of the pickle.
+        share: stores shared state and returns its number; None: shared state is pickled too.
 
     Raises:
         PluginError: it cannot be pickled.
@@ -235,7 +234,7 @@ def first_turns(session: Session, owner: str | None) -> tuple[Turn, ...]:
     """The turns that a session begins with.
 
     Raises:
-        PluginError: it failed, or they are no turns.
+        PluginError: the session raised an exception, or returned something else.
     """
     found = call(
         owner, "Session.next()", "item", lambda: session.next(None), result=returns(Session, "next")
@@ -265,7 +264,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class NotYet(enum.Enum):
-    """What :meth:`SessionReader.next` returns if the next session is not written yet."""
+    """The result of :meth:`SessionReader.next` while the next session is not written yet."""
 
     PREPARED = enum.auto()
 
@@ -273,7 +272,8 @@ class NotYet(enum.Enum):
 class SessionReader:
     """Reads what a :class:`SessionWriter` wrote in the same run, or is still writing.
 
-    `labels`: those of the requests read so far. Those of sessions become known as they run.
+    `labels`: those of the single requests read so far; labels of other sessions are known only when
+    they run.
     """
 
     def __init__(self, path: Path, target_url: TargetUrl) -> None:
@@ -337,7 +337,7 @@ class SessionReader:
         return None
 
     def _not_yet(self) -> Literal[NotYet.PREPARED]:
-        """Go back to the start of a frame that is not complete."""
+        """Go back to the start of the incomplete frame."""
         self._file.seek(self._position)
         return NotYet.PREPARED
 

@@ -1,4 +1,4 @@
-"""Sessions in progress: which turn may be sent when, and what became of them."""
+"""Sessions in progress: when each turn may be sent, and how the session ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .request_state import InFlightRequest
 
 
 class _Waiting:
-    """A turn that waits for so many parents."""
+    """A turn that waits for `missing` parents."""
 
     __slots__ = ("missing", "number", "turn")
 
@@ -23,9 +23,9 @@ class _Waiting:
 class SessionState:
     """One session in progress.
 
-    `send(state, turn_number, turn)` is called for each turn once its parents have succeeded; it has
-    to wait for the delay of the turn. `drop(state, turn_number, turn)` is called for each turn that
-    is not sent because a parent failed.
+    `send(state, turn_number, turn)` is called for each turn once its parents have succeeded; it
+    must wait for the turn's delay. `drop(state, turn_number, turn)` is called for each turn that is
+    not sent because a parent failed.
 
     Args:
         number: of the session, as in the records.
@@ -64,10 +64,10 @@ class SessionState:
         self.number = number
         self._session = session
         self._send, self._drop = send, drop
-        # Whether each turn succeeded, once it ended; and who waits for it until then.
+        # Whether each ended turn succeeded; and the turns that wait for one that has not ended.
         self._succeeded: dict[int, bool] = {}
         self._children: dict[int, list[_Waiting]] = {}
-        # Results that the session is told next.
+        # Results to be passed to the session.
         self._results: deque[TurnResult] = deque()
         self._overflow = False
         self.turns = self.ok = self.failed = 0
@@ -80,23 +80,23 @@ class SessionState:
 
     @property
     def finished(self) -> bool:
-        """No turn is in flight or due, so none can be waiting for one either."""
+        """No turn is in flight or waits for its delay, so none can wait for a parent either."""
         return self.open == 0
 
     def start(self) -> None:
         """Get the first turn or turns from the session and send them."""
         self._add_turns(self._session.next(None))
-        self._tell()
+        self._pass_results()
 
     def dispatched(self, scheduled_ns: int) -> None:
-        """A turn is in flight. Time since the last one counts as waiting up to its schedule."""
+        """A turn was sent. Idle time before its scheduled time counts as waiting."""
         self.in_flight += 1
         if self.idle_since_ns is not None:
             self.waited_ns += max(0, scheduled_ns - self.idle_since_ns)
             self.idle_since_ns = None
 
     def turn_aborted(self, request: InFlightRequest) -> None:
-        """Note the end of a turn after the phase was aborted: the session is not told."""
+        """Count a turn that ended after the phase was aborted. The session is not called."""
         self.ended_ns = max(self.ended_ns, request.end_ns)
         if request.status is not Status.CANCELLED:
             self.failed += 1
@@ -120,10 +120,10 @@ class SessionState:
                 n_out=None if request.n_out == ABSENT else request.n_out,
             )
         )
-        self._tell()
+        self._pass_results()
 
     def status(self, *, cut: bool) -> SessionStatus:
-        """What became of the session.
+        """How the session ended.
 
         Args:
             cut: the phase ended before it.
@@ -148,13 +148,13 @@ class SessionState:
             self.waited_ns,
         )
 
-    def _tell(self) -> None:
-        """Tell the session what ended. One failure may end many turns, so this is no recursion."""
+    def _pass_results(self) -> None:
+        """Pass results to the session. A loop, because one failure may end very many turns."""
         while self._results:
             self._add_turns(self._session.next(self._results.popleft()))
 
     def _ended(self, result: TurnResult) -> None:
-        """A turn ended: its children are sent once all their parents succeeded, or are dropped."""
+        """Send the turns whose parents have now all succeeded; drop those of a failed parent."""
         ended = deque([result])
         while ended:
             result = ended.popleft()
@@ -166,7 +166,7 @@ class SessionState:
                 self.failed += 1
             for child in self._children.pop(result.number, ()):
                 if child.number in self._succeeded:
-                    continue  # Dropped before, because another parent failed.
+                    continue  # Already dropped, because another parent failed.
                 child.missing -= 1
                 if not result.ok:
                     self._succeeded[child.number] = False

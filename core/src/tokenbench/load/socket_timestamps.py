@@ -1,11 +1,10 @@
 """Reads with the time at which their bytes arrived.
 
 Linux timestamps each segment on arrival and reports it with the read (SO_TIMESTAMPNS, socket(7)).
-So a timestamp does not depend on when this process got around to reading. Two exceptions: of
-several segments in one read, only the last one's time is reported (the check `coalesced reads`
-covers that); and a segment that follows a lost one keeps its own arrival time, although it became
-readable only after the retransmission. Under TLS, and on other systems, the timestamp is taken
-after the read.
+So a timestamp does not depend on when this process reads. Two exceptions: of several segments in
+one read, only the last one's time is reported (the check `coalesced reads` covers that); and a
+segment that follows a lost one has its own arrival time, although it became readable only after
+the retransmission. Under TLS, and on other systems, the timestamp is taken after the read.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .bounded_sample import BoundedSample
 from .clocks import read_clocks
 from .event_loop import EventLoop
 
-# Larger than a TLS record: no rest of a record stays in the TLS layer, where no poll reports it.
+# Larger than a TLS record: a rest of a record in the TLS layer would not be reported by a poll.
 READ_BYTES = 65536
 
 Read = Callable[[], tuple[bytes, int]]
@@ -33,13 +32,13 @@ _SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else
 
 
 class Receiver:
-    """How the sockets of one phase are read.
+    """Reads the sockets of one phase, and samples how late they were read.
 
     `kernel_timestamps`: all reads so far had one. `delays` samples how late reads may have been, in
     ns (:meth:`.poller.Poller.read_delay_ns`); `merged_delays` samples only reads of several tokens.
 
-    The kernel timestamps with the wall clock; `clock` has its offset to the monotonic clock. The
-    offset changes only when the wall clock is set, because both clocks are slewed alike.
+    Kernel timestamps are times of the wall clock; `clock` has its offset to the monotonic clock.
+    The offset changes only when the wall clock is set, because both clocks are slewed alike.
     `clock_set_ns` is the largest change that :meth:`check_clock` found.
     """
 

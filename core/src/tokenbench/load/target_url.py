@@ -27,10 +27,10 @@ Address = tuple[int, int, int, str, Any]
 
 
 class TargetUrl:
-    """The URL of a server, and the way to it. The host to connect to, which may be a proxy, is
+    """The URL of a server, and how to reach it. The host to connect to, which may be a proxy, is
     resolved once, before the load starts.
 
-    `tunnel`: the bytes that ask a proxy for a connection to the server, for https through a proxy.
+    `tunnel`: the CONNECT request to the proxy, for https through a proxy.
     `hidden`: secrets that the server may repeat in error messages.
 
     Raises:

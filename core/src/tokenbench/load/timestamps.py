@@ -18,13 +18,13 @@ else:
 class Timestamps(_Integers):
     """Arrival times of token-bearing chunks, in monotonic ns, in ascending order.
 
-    Make them with ``Timestamps("q")``, and change them only with :meth:`append`. Their buffer holds
-    64-bit integers.
+    Create with ``Timestamps("q")``, and change only with :meth:`append`. The buffer holds 64-bit
+    integers.
     """
 
     __slots__ = ()
 
     @property
     def coalesced(self) -> int:
-        """How many equal the one before, because both chunks came with the same read."""
+        """How many equal the previous one, because both chunks came with the same read."""
         return sum(map(eq, self, self[1:])) if len(self) > 1 else 0

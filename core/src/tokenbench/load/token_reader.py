@@ -1,4 +1,4 @@
-"""Reads from a connection: plain tokens are timestamped at once, the rest goes to its owner.
+"""Reads from a connection: plain tokens are timestamped at once, other reads go to its owner.
 
 ``_native.c`` has a faster :class:`TokenReader` with the same interface; see :mod:`.native`.
 """
@@ -42,8 +42,8 @@ class Owner(Protocol):
 class TokenReader:
     """The event handler of one connection.
 
-    `floor_ns`: no timestamp is earlier, nor earlier than the one before. `token_bytes`: bytes of
-    the reads recognised as tokens. `pending`: reads (and the end) that wait for :meth:`resume`.
+    `floor_ns`: the previous timestamp or time of sending: no timestamp is earlier. `token_bytes`:
+    bytes of the reads recognised as tokens. `pending`: reads (and the end) waiting for `resume`.
     """
 
     __slots__ = (
@@ -82,10 +82,10 @@ class TokenReader:
     def resume(
         self, template: ChunkTemplate | None = None, timestamps: Timestamps | None = None
     ) -> None:
-        """Continue after the owner handled the read it was given.
+        """Continue after the owner has handled its read.
 
-        From here on, pending reads included, reads that match `template` are tokens: their
-        timestamps are appended to `timestamps`.
+        From now on, for pending reads too, reads that match `template` are tokens: their timestamps
+        are appended to `timestamps`.
         """
         self._waiting = False
         self._template, self._timestamps = template, timestamps

@@ -12,11 +12,11 @@ _MAX_HEAD, _MAX_SHOWN = 65536, 200
 
 
 class Tunnel:
-    """Asks the proxy at the other end of `sock` for a tunnel. The socket stays the caller's.
+    """Asks the proxy at the other end of `sock` for a tunnel. The caller still owns the socket.
 
     Args:
         request: the bytes of the CONNECT request.
-        done: called once, with the reason of the failure, empty if the tunnel stands.
+        done: called once, with the reason of a failure; empty if the tunnel is open.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Tunnel:
         self._head = b""
 
     def start(self) -> None:
-        """Send the request. It is short, so that it fits into the empty buffer of a new socket."""
+        """Send the request. It is short enough for the empty buffer of a new socket."""
         try:
             self._socket.sendall(self._request)
         except OSError as error:
@@ -36,7 +36,7 @@ class Tunnel:
 
     def _readable(self, mask: int) -> None:
         try:
-            # The server speaks only after the TLS handshake began, so no byte of it is read here.
+            # The server sends nothing before the TLS handshake, so none of its bytes is read here.
             data = self._socket.recv(_MAX_HEAD)
         except BlockingIOError:
             return

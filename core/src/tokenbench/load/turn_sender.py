@@ -12,19 +12,19 @@ from .session_state import SessionState
 from .target_url import TargetUrl
 from .timers import Timers
 
-# Turns that wait for their delay are encoded meanwhile, up to so many bytes of them.
+# Turns are encoded while they wait for their delay, up to this size together.
 _MAX_ENCODED_BYTES = 64 * 1024 * 1024
 _NS_PER_S = 1_000_000_000
 
 Dispatch = Callable[[SessionState, int, int, bytes, Asked, int], None]
-"""Sends a request: session and its number, turn, bytes, what is asked, scheduled time."""
+"""Sends a request: session and its number, turn, bytes, `Asked`, scheduled time."""
 
 
 class TurnSender:
-    """Sends the turns of sessions after their delays, in which they are encoded.
+    """Encodes the turns of sessions while they wait for their delays, then sends them.
 
     `possible_ns`: when the next turn became possible, its scheduled time without think time. `cut`:
-    nothing is sent any more. `labels`: those of the turns so far.
+    nothing more is sent. `labels`: those of the turns so far.
 
     Args:
         failed: called with the codec's exception.
@@ -66,7 +66,7 @@ class TurnSender:
         )
 
     def asked(self, turn: Turn) -> Asked:
-        """What a turn asks for, as the records hold it."""
+        """See :func:`.session_file.asked_of`; also notes the label."""
         if turn.label is not None:
             self.labels.add(turn.label)
         return asked_of(turn)

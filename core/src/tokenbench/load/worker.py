@@ -32,14 +32,14 @@ def main() -> None:
     """Entry point of ``python -m tokenbench.load.worker``."""
     allow_many_files()
     _Channel.fd = os.dup(1)
-    os.dup2(2, 1)  # What the codec of a plugin prints goes to the log.
-    # Imported objects stay, so the collection before each phase need not scan them.
+    os.dup2(2, 1)  # Output that a plugin's codec prints goes to the log.
+    # Imported objects are never freed, so the collection before each phase need not scan them.
     gc.freeze()
     _Worker().serve()
 
 
 def run_job(file: Path) -> str:
-    """Run the job of a file without commands.
+    """Run the job of a file at once, without commands.
 
     Returns the summary as JSON, which is also written to ``phase.json`` next to the records.
 
@@ -68,7 +68,7 @@ def run_job(file: Path) -> str:
 
 
 class _Channel:
-    """Where messages go."""
+    """The descriptor to which messages are written."""
 
     fd = 1
 

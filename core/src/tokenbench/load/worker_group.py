@@ -147,7 +147,7 @@ def split_job(job: LoadJob, workers: int) -> list[LoadJob]:
 
 
 def _most_sessions(job: LoadJob, arrivals: array[int] | None) -> int | None:
-    """How many sessions a phase needs at most; None if nobody knows."""
+    """The most sessions that a phase can need; None if unknown."""
     if arrivals is not None:
         return len(arrivals)
     if job.stop.sessions is not None:

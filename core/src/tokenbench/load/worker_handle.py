@@ -1,4 +1,4 @@
-"""Controls load workers: starts them, runs a phase on them, follows its progress."""
+"""Controls load workers: starts them, runs a phase on them, receives its progress."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from .records import PhaseSummary
 from .session_feed import SessionFeed
 
 _START_TIMEOUT_S = 30.0
-_SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
-# Beyond the time that a plugin's code may take in a worker.
+_SIGNAL = 128  # A process that a signal killed exits with this plus the signal's number.
+# A worker may be silent for the time limit of a plugin's code, plus this.
 _SILENT_S = 30.0
 
 
@@ -106,7 +106,7 @@ class WorkerHandle:
         if code > _SIGNAL:
             return MachineError(
                 f"the load worker was killed by signal {code - _SIGNAL}",
-                hint="run it again (signal 9: was memory short?); finished points are kept",
+                hint="run it again; after signal 9, check free memory; finished points are kept",
                 log=self.log,
             )
         return MachineError(
@@ -119,14 +119,14 @@ class WorkerHandle:
         """The messages of the worker, after waiting at most `timeout_s` seconds for one.
 
         Raises:
-            MachineError: the worker has exited, or does not go on after a signal halted it.
+            MachineError: the worker has exited, or a signal halted it and it did not continue.
         """
         if not self._selector.select(timeout_s):
             if self._halted.too_long(self._process):
                 raise MachineError(
-                    "the load worker was halted by a signal and did not go on within "
+                    "the load worker was halted by a signal and did not continue within "
                     f"{HALT_LIMIT_S:g} s",
-                    hint="measure again; kill -CONT lets a halted process go on",
+                    hint="measure again; kill -CONT continues a halted process",
                     log=self.log,
                 )
             return []
@@ -172,7 +172,7 @@ def run_phase(
 
     Args:
         jobs: the share of each worker, and the file to write it to.
-        interrupted: checked a few times per second; once True, the phase is cancelled, and
+        interrupted: checked a few times per second; once True, the phase is cancelled and its
             completed turns are kept.
         alive: checked likewise; once False (the server died), the phase is cancelled.
         feed: prepares more sessions while the phase runs; None: the files are complete.
@@ -250,8 +250,8 @@ class _Phase:
             self._error = self._error or error
 
     def _check_silence(self, worker: WorkerHandle) -> None:
-        """A worker reports several times per second, and ends code of plugins that does not return.
-        Only code outside the interpreter can keep it from that, or whoever stopped the process.
+        """Raise if a worker was silent for too long. It reports several times per second and
+        interrupts plugin code, so it is halted or in native code that does not return.
         """
         if worker in self._prepared and not self._started:
             self._heard[worker] = time.monotonic()
@@ -259,8 +259,8 @@ class _Phase:
         if time.monotonic() - self._heard[worker] > silent_s:
             raise MachineError(
                 f"a load worker did not answer for {silent_s:g} s",
-                hint="was its process stopped? otherwise native code of the workload or the codec "
-                "does not return",
+                hint="its process is halted, or native code of the workload or the codec does not "
+                "return",
                 log=worker.log,
             )
 

@@ -32,7 +32,7 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
 
 
 def judge(interval: tuple[float, float], minimum: float) -> Accuracy:
-    """Pass if the whole interval reaches the threshold, fail if none of it does."""
+    """Pass if the whole interval reaches the threshold; fail if no part of it does."""
     if interval[0] >= minimum:
         return Accuracy.PASS
     if interval[1] < minimum:
@@ -42,8 +42,8 @@ def judge(interval: tuple[float, float], minimum: float) -> Accuracy:
 
 @functools.lru_cache(maxsize=64)
 def passing_counts(n: int, minimum: float) -> tuple[int, int]:
-    """Of `n` questions: the least number of right answers that passes (n + 1 if none does), and the
-    largest that fails (-1 if none does).
+    """The smallest number of right answers to `n` questions that passes (n + 1 if none does), and
+    the largest that fails (-1 if none does).
     """
     counts = range(n + 1)
     to_pass = bisect.bisect_left(counts, True, key=lambda k: wilson(k, n)[0] >= minimum)
@@ -52,8 +52,8 @@ def passing_counts(n: int, minimum: float) -> tuple[int, int]:
 
 
 def questions_needed(value: float, minimum: float) -> int | None:
-    """How many questions it takes until a score is told apart from the threshold, if it stays as it
-    is. None: it is equal to the threshold, or the threshold is 0 or 1.
+    """How many questions are needed until the interval of an unchanged score excludes the
+    threshold. None if the score equals the threshold, or the threshold is 0 or 1.
 
     The Wilson interval excludes the threshold t if |score - t| is at least z sqrt(t (1 - t) / n).
     """

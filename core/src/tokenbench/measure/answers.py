@@ -1,6 +1,6 @@
 """Answers without tokens: embeddings, scores.
 
-Latency, stability and precision are judged by answers instead of tokens: each counts as one.
+Latency, stability and precision are judged by answers: each counts as one token.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tokenbench.load.records import Status, TokenSource
 from .arrays import Rows
 
 ANSWER_METRICS = ("req_s.steady", "e2e_s.p50")
-"""What precision is judged by where answers have no tokens."""
+"""The metrics whose precision is judged if answers have no tokens."""
 
 
 def without_tokens(records: Rows) -> bool:

@@ -1,7 +1,7 @@
 """Intervals from one or two repeats: batch means over equal blocks of the steady state.
 
-The blocks of one run share its start, so such an interval does not include what differs from start
-to start. (Law, Simulation Modeling and Analysis, 5th edition, section 9.5.3.)
+The blocks of a repeat share its start, so the interval does not include differences between starts.
+(Law, Simulation Modeling and Analysis, 5th edition, section 9.5.3.)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def relative_half_widths(repeats: Sequence[Evidence]) -> dict[str, float]:
 
 
 def with_derived(found: dict[str, float]) -> dict[str, float]:
-    """Also for throughput per accelerator, whose relative width is the same."""
+    """Add throughput per accelerator, whose relative width is the same."""
     more = dict(found)
     for name in PER_ACCELERATOR:
         if f"{name}.steady" in found:
@@ -52,9 +52,9 @@ def with_derived(found: dict[str, float]) -> dict[str, float]:
 def half_width(values: Floats) -> float:
     """Half-width of the 95 % interval of the mean of all values; one row of blocks per repeat.
 
-    The variance of the mean is that of independent blocks, inflated if neighbours correlate. Two
-    repeats that differ by more than the half-width have their difference instead: two values are
-    too few for an interval over repeats.
+    The variance of the mean is that of independent blocks, increased if neighbours correlate. If
+    two repeats differ by more than the half-width, their difference is the half-width: two values
+    are too few for an interval over repeats.
     """
     repeats, blocks = values.shape
     deviations = values - values.mean(axis=1, keepdims=True)
@@ -65,10 +65,10 @@ def half_width(values: Floats) -> float:
 
 
 def _inflation(deviations: Floats) -> float:
-    """How much more the mean of correlated blocks varies than that of independent ones.
+    """Variance of the mean of correlated blocks over that of independent ones.
 
-    (1 + r) / (1 - r) for the correlation r of neighbouring blocks, which few blocks underestimate
-    by about one over their number.
+    It is (1 + r) / (1 - r) for the correlation r of neighbouring blocks. The estimate of r from few
+    blocks is too low by about one over their number, which is added.
     """
     total = float((deviations**2).sum())
     if not total:

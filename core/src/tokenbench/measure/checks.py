@@ -1,4 +1,4 @@
-"""Construction of checks: compare a value with its limits; take the worst of several repeats."""
+"""Makes checks: compares a value with its limits, and finds the worst check of several repeats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def above(
     """A check that fails if the value is above a limit.
 
     Args:
-        unit: ``s``, ``1`` (a share), or nothing: then the evidence names no limit.
+        unit: ``s`` or ``1`` (a share); if empty, the evidence does not show the limit.
         hint: what to do about a failure; appended to its evidence.
     """
     return _check(operator.gt, name, value, limits, evidence, unit, hint)
@@ -81,7 +81,7 @@ def too_short(name: str, reason: str, remedy: str) -> Check:
     """A check that applies but has too little data.
 
     Args:
-        remedy: what would give enough: ``--duration 40``.
+        remedy: the option that would give enough data, such as ``--duration 40``.
     """
     return Check(
         name=name,
@@ -91,12 +91,12 @@ def too_short(name: str, reason: str, remedy: str) -> Check:
 
 
 def worst(checks: Sequence[Check]) -> Check:
-    """The worst outcome of one check over repeats; the first of equals."""
+    """The check with the worst outcome; of several, the first."""
     return max(checks, key=lambda check: _ORDER.index(check.outcome))
 
 
 def verdict(checks: Sequence[Check]) -> Measurement:
-    """The verdict of a measurement: its worst check; invalid if no check could be assessed."""
+    """The verdict on a measurement: that of its worst check; invalid if none was assessed."""
     outcomes = {check.outcome for check in checks}
     if CheckOutcome.INVALID in outcomes or outcomes <= {CheckOutcome.NOT_ASSESSED}:
         return Measurement.INVALID

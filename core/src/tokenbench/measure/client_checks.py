@@ -18,7 +18,7 @@ _HINT = "lower the load, or free CPU cores for the client"
 
 
 def _longer(evidence: Evidence) -> str:
-    """The option for a repeat with a steady state."""
+    """The command-line option for a repeat long enough for a steady state."""
     return remedy.longer([evidence], 3.0, at_least_s=3 * (evidence.metrics.get("e2e_s.p90") or 0.0))
 
 
@@ -34,7 +34,7 @@ def loop_delay(evidence: Evidence, limits: CertificationThresholds) -> Check:
     """How late timestamps may be: the time a readable socket waits to be read.
 
     Kernel timestamps do not depend on it. Their error is the step by which the wall clock was set
-    during the phase; reads of several tokens are the subject of :func:`coalesced`.
+    during the phase. Reads of several tokens are judged by :func:`coalesced`.
     """
     name, phase = "client loop delay", evidence.phase
     tpot = evidence.metrics.get("tpot_s.p50") or 0.0
@@ -63,7 +63,7 @@ def dispatch_delay(evidence: Evidence, limits: CertificationThresholds) -> Check
     if not len(sent):
         return too_short(name, "no request in the steady state", _longer(evidence))
     delays = (sent["sent_first_ns"] - sent["scheduled_ns"]) / NS_PER_S
-    # Few requests have no p99; their maximum stands for it.
+    # Few requests have no p99: the maximum is used.
     few = len(sent) < limits.min_requests
     p99 = float(delays.max() if few else np.percentile(delays, 99))
     ttft = evidence.metrics.get("ttft_s.p50") or 0.0
@@ -84,11 +84,11 @@ def cpu(evidence: Evidence, limits: CertificationThresholds) -> Check:
 
 
 def client_coalesced_share(evidence: Evidence) -> float:
-    """Share of token events that the client merged because it read later than their gap.
+    """Share of token events that the client merged, because it read them too late.
 
-    The share of first tokens counts if it is larger: long responses would hide it among the other
-    tokens. Events that a timely read found together were merged upstream. Without recorded delays
-    all merged events count as the client's.
+    If the share among first tokens is larger, that one counts: long responses would hide it. Events
+    that a timely read found together were merged upstream. Without recorded delays all merged
+    events count as merged by the client.
     """
     ok = evidence.records[evidence.records["status"] == Status.OK]
     streamed = ok[(ok["chunks"] > 1) & (ok["last_ns"] > ok["first_ns"])]
@@ -96,8 +96,8 @@ def client_coalesced_share(evidence: Evidence) -> float:
     if not share or not len(streamed):
         return 0.0
     gaps_ns = (streamed["last_ns"] - streamed["first_ns"]) / (streamed["chunks"] - 1)
-    # Only the wait of a read's last event is known. A loop that is late at random times delays the
-    # last event by more than half a gap in half of the reads that merge.
+    # Only the delay of a read's last event is known. In half of the reads that a randomly late loop
+    # merges, it is more than half a gap.
     limit_ns = np.median(gaps_ns) / 2
     return share * float(np.mean(np.array(evidence.phase.merged_delay_ns or [np.inf]) > limit_ns))
 
@@ -117,7 +117,7 @@ def _merged_share(ok: Rows) -> float:
 
 
 def _merged_first_share(evidence: Evidence, ok: Rows) -> float:
-    """Share of first tokens that were read together with the second; 0 for a single one."""
+    """Share of first tokens that were read together with the second; 0 if only one was."""
     streamed = ok[ok["chunks"] > 1]
     if not len(streamed):
         return 0.0
@@ -127,7 +127,7 @@ def _merged_first_share(evidence: Evidence, ok: Rows) -> float:
 
 
 def coalesced(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Token events merged by the client; those merged upstream are reported, not judged."""
+    """Token events merged by the client. Those merged upstream are reported but not judged."""
     name = "coalesced reads"
     ok = evidence.records[evidence.records["status"] == Status.OK]
     chunks = int(ok["chunks"].sum())
@@ -148,9 +148,9 @@ def coalesced(evidence: Evidence, limits: CertificationThresholds) -> Check:
 def offered_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
     """Closed loop: mean requests in flight over the concurrency. Open: sent over scheduled.
 
-    A request that could not connect counts as sent; the check of failures reports it. In a closed
-    loop with think time, a session that thinks counts as in flight, and the shortfall is the time
-    by which requests were later than their schedule.
+    A request that could not connect counts as sent, because the check `failures` reports it. In a
+    closed loop with think time, a thinking session counts as in flight, and the shortfall is the
+    time by which requests were late.
     """
     name = "offered load"
     phase = evidence.phase
@@ -165,7 +165,7 @@ def offered_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
         text = f"{count} of {phase.scheduled_turns} scheduled requests sent ({percent(share)})"
         return below(name, share, limits.offered_load, text, "1", hint=_HINT)
     if not phase.target_in_flight_ns or evidence.steady.seconds is None:
-        # With no more requests than the concurrency, the records show the ramp only.
+        # With no more requests than the concurrency, the records show only the ramp.
         return too_short(name, "no steady state", _longer(evidence))
     if evidence.has_think_time:
         share = 1.0 - _late_ns(evidence) / phase.target_in_flight_ns
@@ -179,7 +179,7 @@ def offered_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
 
 
 def _late_ns(evidence: Evidence) -> int:
-    """Sum of the delays of all requests after their schedule, until dispatching ended."""
+    """Sum of the times by which requests were later than scheduled, until dispatching ended."""
     # A turn that was not sent, because a turn before it failed, is not late.
     records = evidence.records[evidence.records["status"] != Status.PARENT_FAILED]
     end_ns = evidence.phase.dispatch_ended_ns
@@ -189,9 +189,9 @@ def _late_ns(evidence: Evidence) -> int:
 
 
 def paused(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Gaps in which the load worker did not run: it was stopped, or the machine was suspended.
+    """Gaps in which the load worker did not run: it was halted, or the machine was suspended.
 
-    With kernel timestamps also a step of the wall clock, which shifts them.
+    With kernel timestamps, also steps of the wall clock, which shift the timestamps.
     """
     name, phase = "client paused", evidence.phase
     seconds = evidence.steady.seconds or phase.wall_s
@@ -202,7 +202,7 @@ def paused(evidence: Evidence, limits: CertificationThresholds) -> Check:
     invalid = None if share is None else max(share * seconds, floor)
     text = f"longest gap {longest * 1e3:.0f} ms, {total:.2f} s in all"
     hint = "keep the machine awake, and run nothing else on the client's cores"
-    # Many gaps below the limit add up to a client that stood still.
+    # Many gaps, each below the limit, can exceed it together.
     value = total if invalid is not None and total > invalid else longest
     check = above(name, value, Limits(flag=flag, invalid=invalid), text, "s", hint=hint)
     step_s = abs(phase.clock_set_ns) / NS_PER_S
@@ -221,5 +221,5 @@ def foreign_load(evidence: Evidence, limits: CertificationThresholds) -> Check:
     if evidence.foreign_busiest is not None and share > limits.foreign_load.flag:
         text += f", most of it {evidence.foreign_busiest}"
     return above(
-        name, share, limits.foreign_load, text, "1", hint="end other programs on this machine"
+        name, share, limits.foreign_load, text, "1", hint="stop other programs on this machine"
     )

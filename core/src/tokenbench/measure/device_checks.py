@@ -11,7 +11,7 @@ from .thresholds import CertificationThresholds, Limits
 
 
 def telemetry(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Devices that were lost, samplers that failed or hung, times without samples."""
+    """Lost devices, samplers that failed or hung, gaps between samples."""
     name = "telemetry"
     devices = evidence.devices
     if devices is None or not (devices.gaps_s or devices.problems):
@@ -39,7 +39,7 @@ def accelerators(evidence: Evidence, limits: CertificationThresholds) -> Check:
     devices = evidence.devices
     if devices is None:
         return not_assessed(name, "no telemetry")
-    faults = [*_slow(devices, limits), *_spoiled(devices)]
+    faults = [*_slow(devices, limits), *_disturbed(devices)]
     ratio = evidence.metrics.get("energy_counter_ratio.accelerator")
     if ratio is not None and abs(ratio - 1.0) > limits.energy_counter_deviation:
         faults.append(
@@ -65,7 +65,7 @@ def _slow(devices: Devices, limits: CertificationThresholds) -> list[str]:
     ]
 
 
-def _spoiled(devices: Devices) -> list[str]:
+def _disturbed(devices: Devices) -> list[str]:
     faults = [f"{label} was idle while the others worked" for label in devices.idle]
     faults += [
         f"the power limit of {label} is {limit:g} W, the board's default {default:g} W: restore it"

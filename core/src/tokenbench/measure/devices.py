@@ -1,4 +1,4 @@
-"""What telemetry says of the devices in one repeat, beside their energy."""
+"""Findings about the devices in one repeat, from telemetry. Energy is in `energy`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POWER_CAP = "power cap"
 
 @attrs.frozen(kw_only=True)
 class DeviceSamples:
-    """The samples of one device in a window, in the order of time. `label`: how texts name it."""
+    """The samples of one device in a window, in order of time. `label`: its name in texts."""
 
     label: str
     samples: tuple[Sample, ...]
@@ -30,13 +30,13 @@ class DeviceSamples:
         return share, tuple(dict.fromkeys(reason for some in found for reason in some))
 
     def capped(self) -> float | None:
-        """The share of samples at the power limit; None if the device does not tell."""
+        """The share of samples at the power limit; None if the device does not report it."""
         known = [sample.throttle for sample in self.samples if sample.throttle is not None]
         capped = sum(any(r.startswith(POWER_CAP) for r in reasons) for reasons in known)
         return capped / len(known) if known else None
 
     def lost(self) -> str | None:
-        """Why the device does not answer any more."""
+        """Why the device stopped answering; None if it did not."""
         return next((sample.lost for sample in self.samples if sample.lost is not None), None)
 
     def values(self, field: str) -> list[float]:
@@ -47,13 +47,13 @@ class DeviceSamples:
 
 @attrs.frozen(kw_only=True)
 class Devices:
-    """What telemetry says of one repeat. Mappings are by the label of a device or of a plugin.
+    """Findings of one repeat. The keys of mappings are labels of devices or names of plugins.
 
     `gaps_s`: the longest time without a sample. `problems`: why samples are missing. `lost`: why a
     device stopped answering. `slowdowns`: share of samples with a slowdown, and the reasons.
-    `slow_clocks`: median clock over the median of all. `idle`: devices without work while most of
-    the others worked. `below_limit`: the power limit and the board's default, in W. `foreign`:
-    processes that use a device and belong to nothing that the run knows.
+    `slow_clocks`: median clock over the median of all. `idle`: devices that were idle while most
+    others worked. `below_limit`: the power limit and the board's default, in W. `foreign`:
+    processes that use a device but do not belong to the run.
     """
 
     gaps_s: Mapping[str, float] = attrs.field(factory=dict)
@@ -71,7 +71,7 @@ class Devices:
 def accelerator_findings(
     devices: Sequence[DeviceSamples], *, idle_below: float, working_above: float
 ) -> Devices:
-    """What the samples of all accelerators say about them."""
+    """Findings from the samples of all accelerators."""
     clocks = {one.label: _median(one.values("clock_hz")) for one in devices}
     capped = [share for one in devices if (share := one.capped()) is not None]
     all_clocks = [hz for one in devices for hz in one.values("clock_hz")]
@@ -86,7 +86,7 @@ def accelerator_findings(
 
 
 def longest_gap_s(ns: Sequence[int], start_ns: int, end_ns: int) -> float:
-    """The longest time of a window without a sample, its edges included."""
+    """The longest time without a sample in a window, also at its edges."""
     inside = sorted(at for at in ns if start_ns <= at <= end_ns)
     return float(np.diff([start_ns, *inside, end_ns]).max()) / NS_PER_S
 

@@ -24,7 +24,7 @@ _GENERATIONS = 3
 
 
 def duration(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Length of the steady state against the one that was asked for, and its reason to end."""
+    """Length of the steady state against the requested one, and why the repeat ended."""
     name, phase = "duration", evidence.phase
     seconds = evidence.steady.seconds
     length = "no steady state" if seconds is None else f"a steady state of {seconds:.1f} s"
@@ -42,7 +42,7 @@ def duration(evidence: Evidence, limits: CertificationThresholds) -> Check:
 def _asked(
     evidence: Evidence, limits: CertificationThresholds, seconds: float, length: str
 ) -> Check:
-    """The steady state against ``--duration``; in an open loop the time of arrivals."""
+    """The steady state (in an open loop, the time of dispatching) against ``--duration``."""
     name, phase, stop = "duration", evidence.phase, evidence.stop
     if stop is None or stop.duration_s is None:
         return Check(name=name, outcome=CheckOutcome.OK, evidence=length)
@@ -63,5 +63,5 @@ def _starved(evidence: Evidence, limits: CertificationThresholds, seconds: float
     text = f"the client waited {starved_s:.2f} s for prompts ({percent(share)})"
     hint = "lower the load, or use a workload whose prompts are prepared faster"
     check = above(name, share, limits.starved_share, text, "1", hint=hint)
-    # Held, the length is the more useful evidence.
+    # If the check passes, the length of the steady state is the more useful evidence.
     return check if check.outcome is not CheckOutcome.OK else attrs.evolve(check, evidence="")

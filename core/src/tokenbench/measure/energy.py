@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import NS_PER_S, Floats, Ints
 
 LONGEST_GAP_S = 3.0
-"""How far an edge of the window may be outside the samples (the telemetry gap that is flagged)."""
+"""How far an edge of the window may be outside the samples: longer telemetry gaps are flagged."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -90,7 +90,7 @@ def _trapezoid(ns: Ints, power_w: Floats, start_ns: int, end_ns: int) -> float |
 def _difference(ns: Ints, energy_j: Floats, start_ns: int, end_ns: int) -> float | None:
     """Increase of the counter, linear at the edges; None if the counter decreased.
 
-    A part of the window outside the samples counts at the mean power of the rest.
+    A part of the window outside the samples counts with the mean power of the rest.
     """
     known = _known(ns, energy_j, start_ns, end_ns)
     if known is None or bool((np.diff(known[1]) < 0).any()):

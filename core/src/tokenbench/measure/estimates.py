@@ -21,8 +21,8 @@ MIN_REPEATS = 3
 def estimates(repeats: Sequence[Evidence]) -> FrozenMap[Estimate]:
     """An estimate of each metric that any repeat has.
 
-    The interval is over repeats, or over batch means of fewer than 3 repeats. That of a steady
-    throughput includes what the ends of its window may add.
+    The interval is over repeats; with fewer than 3 repeats, over batch means. For a throughput in
+    the steady state it includes the error from the ends of the window (`window_ends`).
     """
     metrics = [evidence.metrics for evidence in repeats]
     names = dict.fromkeys(name for repeat in metrics for name in repeat)
@@ -54,7 +54,7 @@ def class_estimates(repeats: Sequence[Evidence]) -> FrozenMap[FrozenMap[Estimate
 
 
 def _widened(of: Estimate, relative: float) -> Estimate:
-    """Both are independent, so their squares add."""
+    """Add another relative half-width. The errors are independent, so their squares are added."""
     assert of.mean is not None and of.half_width is not None
     return attrs.evolve(of, half_width=math.hypot(of.half_width, relative * of.mean))
 

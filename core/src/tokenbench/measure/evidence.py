@@ -27,8 +27,8 @@ class Evidence:
     `foreign_busiest`: the one that used most; `foreign_unknown`: why the share is None.
 
     `classes`: metrics of each class of traffic. `prefix_caching`: the workload allows it.
-    `accelerated`: the deployment has accelerators. `devices`: what telemetry says of them; None
-    without it.
+    `accelerated`: the deployment has accelerators. `devices`: findings from telemetry; None without
+    telemetry.
     """
 
     records: Rows
@@ -84,8 +84,8 @@ def evenly_spread_tokens(evidence: Evidence, edges: Ints) -> Floats:
     """Output tokens in each interval between `edges`, with each response's tokens spread evenly
     over its request's time.
 
-    Unlike a count by arrival, it does not depend on whether requests run in step and wait for
-    their first token at the same time.
+    Unlike a count by arrival, it does not change if requests run in step and wait for their first
+    tokens at the same time.
     """
     ok = evidence.ok
     return _shares(ok["sent_first_ns"], ok["last_ns"], edges).T @ ok["n_out"].astype(np.float64)
@@ -94,10 +94,10 @@ def evenly_spread_tokens(evidence: Evidence, edges: Ints) -> Floats:
 def expected_noise(evidence: Evidence, edges: Ints) -> Floats:
     """Standard deviation of the output tokens in each interval that chance alone explains.
 
-    Open loop: sessions are batches of tokens that arrive at random; the variance is that of a
+    Open loop: sessions are batches of tokens that arrive at random. The variance is that of a
     renewal-reward process with the observed dispersion of arrivals (1: Poisson, 0: constant). A
     closed loop with think time is treated alike, with turns instead of sessions. In a closed loop
-    without think time a request always follows another, and only its tokens per time vary: the
+    without think time a request always follows another, so only their tokens per time vary: the
     variance is that of the deviations from the mean rate (Smith 1955, cumulative processes).
     """
     ok = evidence.ok

@@ -25,7 +25,7 @@ def tpot_s(ok: Rows) -> Floats:
 
 
 def latencies_s(ok: Rows) -> dict[str, Floats]:
-    """The times that objectives can limit, by their names; NaN where a turn has none."""
+    """The times that objectives can limit, by name; NaN if a turn has none."""
     sent = ok["sent_first_ns"]
     ttft = (ok["first_ns"] - sent) / NS_PER_S
     return {
@@ -36,7 +36,7 @@ def latencies_s(ok: Rows) -> dict[str, Floats]:
 
 
 def applies(objective: Objective, records: Rows) -> Bools:
-    """Which records an objective is for: those of its class, or all."""
+    """Mask of the records that an objective limits: those of its class, or all."""
     if objective.label is None:
         return np.ones(len(records), np.bool_)
     mask: Bools = records["label"] == label_number(objective.label)
@@ -44,7 +44,7 @@ def applies(objective: Objective, records: Rows) -> Bools:
 
 
 def meets_objectives(records: Rows, objectives: Sequence[Objective]) -> Bools:
-    """Which records are successful and meet every objective that applies to them."""
+    """Mask of the successful records that meet every objective that applies to them."""
     good: Bools = records["status"] == Status.OK
     values = latencies_s(records)
     for objective in objectives:
@@ -78,7 +78,7 @@ def goodput(
 def classes_hold(records: Rows, objectives: Sequence[Objective]) -> bool | None:
     """Whether each class meets each objective at the objective's percentile.
 
-    An objective without a class holds for each class by itself. None if a class had no request.
+    An objective without a class applies to each class separately. None if a class had no request.
     """
     judged = records[records["status"] != Status.CANCELLED]
     labels = np.unique(judged["label"])
@@ -101,7 +101,7 @@ def _holds(rows: Rows, objective: Objective) -> bool:
     if objective.percentile == "mean":
         return not failed and (not len(values) or float(values.mean()) <= objective.limit_s)
     if not len(values) and not failed:
-        return True  # Nothing that the objective could limit.
+        return True  # No value that the objective could limit.
     rank = PERCENTILES[objective.percentile.replace(".", "_")]
     found = percentile(values, failed, rank)
     return found is not None and found <= objective.limit_s

@@ -17,8 +17,8 @@ from .thresholds import CertificationThresholds
 
 _MARKS = 2
 """Tokens that a server may add to a text prompt: beginning and end of the sequence."""
-# Prompt lengths that vary by this share of their median show whether extra tokens are a template;
-# a tokenizer may merge a token at each edge of the template.
+# If prompt lengths vary by this share of their median, they show whether extra tokens are a
+# template: then their number varies by at most 2, one token merged at each edge of the template.
 _MIN_VARIATION, _TEMPLATE_SPREAD = 0.1, 2
 
 
@@ -42,7 +42,7 @@ def lengths(evidence: Evidence, limits: CertificationThresholds) -> Check:
 
 
 def _reported(ok: Rows) -> list[Check]:
-    """A fault if any response has no token counts."""
+    """A flagged check if any response has no token counts."""
     found = []
     for column, what in (
         ("n_out", "token counts and token rates are unknown"),
@@ -72,7 +72,7 @@ def _output(ok: Rows, limits: CertificationThresholds) -> list[Check]:
 
 
 def _plausible(ok: Rows, limits: CertificationThresholds) -> list[Check]:
-    """Counts that cannot be true: more tokens than the limit, or fewer than arrived in chunks."""
+    """Impossible counts: more tokens than the limit, or fewer than chunks that have a token."""
     counted = ok[ok["n_out"] != ABSENT]
     if not len(counted):
         return []
@@ -116,12 +116,12 @@ def _prompts(evidence: Evidence, limits: CertificationThresholds) -> list[Check]
 
 
 def template_tokens(evidence: Evidence, limits: CertificationThresholds) -> float:
-    """Tokens that the server adds to each prompt: the median of extra tokens, where it may add any.
+    """Tokens that the server adds to each prompt: the median of the extra tokens.
 
-    Token ids are sent as they are, and to a text at most its beginning and end are added. In a chat
-    they are the template. Prompts of several lengths show what does not depend on the length; if
-    they do not, the result is limited to a plausible template, so that a wrong prompt length is not
-    taken for one.
+    To token ids the server adds none, to a text at most a beginning and an end of the sequence, to
+    messages the chat template. If prompt lengths vary, they show which extra tokens do not depend
+    on the length. Otherwise the result is limited to the size of a plausible template, so that a
+    wrong prompt length is not mistaken for one.
     """
     ok = evidence.records[evidence.records["status"] == Status.OK]
     prompts = ok[(ok["asked_in"] > 0) & (ok["n_in"] != ABSENT)]

@@ -42,7 +42,7 @@ def measure_repeat(
         accelerators: of the whole deployment; 0 if there are none.
         roles: accelerators by role (``prefill``, ``decode``) in a disaggregated deployment.
         objectives: the limits that a request must meet to count for goodput; empty: no goodput.
-        sessions: rows of `SESSION_DTYPE`, of the sessions that are no single requests.
+        sessions: rows of `SESSION_DTYPE`, of the sessions that are not single requests.
     """
     no_tokens = without_tokens(records)
     records = counted(records)
@@ -98,8 +98,8 @@ class ChunkTokens:
 
 
 def tokens_by_chunk(ok: Rows, chunks: Rows) -> ChunkTokens:
-    """Token counts of chunks. If only a turn's first chunk has an unknown token count, it has the
-    rest of `n_out`. If others have, the turn's tokens are spread evenly over its chunks.
+    """Token counts of chunks. If only the first chunk of a turn has an unknown count, it gets the
+    rest of `n_out`. If other chunks have one, the turn's tokens are spread evenly over all.
     """
     counts = ok["chunks"].astype(np.int64)
     turn = np.repeat(np.arange(len(ok)), counts)
@@ -205,14 +205,14 @@ def _rates(
 
 
 def _cache(ok: Rows) -> Metrics:
-    """What the workload says of shared prefixes; nothing if it says nothing."""
-    told = ok[(ok["asked_shared"] != ABSENT) & (ok["n_in"] > 0)]
-    if not len(told):
+    """Metrics of shared prefixes, by the workload; empty if it does not declare any."""
+    declared = ok[(ok["asked_shared"] != ABSENT) & (ok["n_in"] > 0)]
+    if not len(declared):
         return {}
-    new = _sum(np.maximum(ok["n_in"] - ok["asked_shared"], 0)) if len(told) == len(ok) else None
+    new = _sum(np.maximum(ok["n_in"] - ok["asked_shared"], 0)) if len(declared) == len(ok) else None
     n_out = _sum(ok["n_out"])
     return {
-        "theoretical_hit_share": float(told["asked_shared"].sum() / told["n_in"].sum()),
+        "theoretical_hit_share": float(declared["asked_shared"].sum() / declared["n_in"].sum()),
         "working_set_tokens": None if new is None or n_out is None else new + n_out,
     }
 

@@ -1,4 +1,4 @@
-"""Statistics of values, as metrics name them."""
+"""Statistics of values: mean and percentiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .arrays import Floats
 from .definitions import PERCENTILES, STATISTICS
 
 Metrics = dict[str, float | None]
-"""Values by the names of metrics; None for what was not measured."""
+"""Values by metric name; None if not measured."""
 
 
 def statistics_of(name: str, values: Floats) -> Metrics:
@@ -24,9 +24,9 @@ def statistics_of(name: str, values: Floats) -> Metrics:
 
 
 def percentile(values: Floats, failed: int, rank: float) -> float | None:
-    """A percentile with linear interpolation, of `values` and of `failed` infinite ones.
+    """A percentile of `values` and `failed` infinite values, with linear interpolation.
 
-    None if there are no values, or if it lies among the infinite ones.
+    None if there are no values, or if the percentile is infinite.
     """
     if not len(values):
         return None

@@ -18,13 +18,15 @@ from .student import t_quantile_975
 from .thresholds import CertificationThresholds, Limits
 from .window_ends import relative_deviations
 
-_MOST_REPEATS = 12
-"""More repeats are not recommended if longer ones would do."""
+_MAX_REPEATS = 12
+"""More repeats are not recommended if longer ones suffice."""
 _MARGIN = 1.3
-"""The spread of few values is itself uncertain: recommendations assume a larger one."""
+"""The spread of few values is itself uncertain, so recommendations assume a larger one."""
 _ARRIVALS_PER_BLOCK = 7
-"""Of ten blocks with so many random arrivals each, one is empty in one run of a hundred."""
-_LOOK = "the repeats differ by more than their own noise: look for other load on client and server"
+"""With ten blocks of 7 random arrivals on average, a block is empty in one run of a hundred."""
+_UNEXPLAINED = (
+    "the repeats differ by more than their own noise: look for other load on client and server"
+)
 
 
 def widest(
@@ -32,8 +34,8 @@ def widest(
 ) -> tuple[str, float | None] | None:
     """The metric with the widest interval, and its half-width over its mean.
 
-    Of answers without tokens the metrics are requests/s and E2E latency. The width is None for a
-    metric without an interval. None if no metric was measured.
+    For answers without tokens, the metrics are request throughput and E2E latency. The width is
+    None for a metric without an interval. Returns None if no metric was measured.
     """
     found: tuple[str, float | None] | None = None
     no_tokens = any(evidence.no_tokens for evidence in repeats)
@@ -55,9 +57,9 @@ def needs_repeat(
     limits: CertificationThresholds,
     asked: float,
 ) -> bool:
-    """Whether another repeat may bring the widest interval to the asked half-width over the mean.
+    """Whether another repeat may narrow the widest interval to the asked half-width over the mean.
 
-    It cannot where the ends of the steady state alone are wider: that takes longer repeats.
+    It cannot if the error from the ends of the steady state is larger: only longer repeats help.
     """
     found = widest(repeats, metrics, limits)
     if found is None:
@@ -114,37 +116,37 @@ def precision(
 
 
 def _fill_blocks(repeats: Sequence[Evidence], ended: float, e2e_s: float) -> str:
-    """What would let requests end in each block. Random arrivals leave gaps."""
+    """Options for repeats so long that requests end in each block, also with random arrivals."""
     if repeats[0].phase.concurrency is None:
         return remedy.longer(repeats, max(_MARGIN, _ARRIVALS_PER_BLOCK * BLOCKS / ended))
     return remedy.longer(repeats, _MARGIN, at_least_s=_MARGIN * BLOCKS * e2e_s)
 
 
 def _remedy(repeats: Sequence[Evidence], metric: str, width: float, asked: float) -> str:
-    """What would narrow the interval of `metric` from `width` to `asked`."""
+    """Options that would narrow the interval of `metric` from `width` to `asked`."""
     count = len(repeats)
     if (ends := relative_deviations(repeats).get(metric, 0.0)) > width / 2:
-        # More repeats end at the same moment of a request. The rest must fit, too.
+        # More repeats do not help: they have the same error. The rest of the width must fit too.
         rest = min(math.sqrt(max(0.0, width**2 - ends**2)), 0.8 * asked)
         return remedy.longer(repeats, max(_MARGIN, ends / math.sqrt(asked**2 - rest**2)))
     wanted = _MARGIN * width / asked
-    # What the noise within the repeats contributes to the width.
+    # The part of the width that comes from noise within the repeats.
     alone = [relative_half_widths([evidence]).get(metric) for evidence in repeats]
     within = max((own for own in alone if own is not None), default=0.0) / math.sqrt(count)
     own_noise = within > width / 3
     if count < 3:
         if own_noise:
             return remedy.longer(repeats, wanted**2)
-        return f"{_LOOK}; --repeats 6"
+        return f"{_UNEXPLAINED}; --repeats 6"
     deviation = wanted * asked * math.sqrt(count) / t_quantile_975(count - 1)
     needed = _repeats_for(deviation, asked)
-    if needed <= _MOST_REPEATS:
+    if needed <= _MAX_REPEATS:
         return f"--repeats {needed}"
     if not own_noise:
-        return f"{_LOOK}; --repeats {needed}"
-    # The rest of what is needed beyond the most repeats that are recommended.
-    spread = t_quantile_975(_MOST_REPEATS - 1) * deviation / math.sqrt(_MOST_REPEATS)
-    return f"--repeats {_MOST_REPEATS} {remedy.longer(repeats, (spread / asked) ** 2)}"
+        return f"{_UNEXPLAINED}; --repeats {needed}"
+    # The most repeats that are recommended, and so much longer that they suffice.
+    spread = t_quantile_975(_MAX_REPEATS - 1) * deviation / math.sqrt(_MAX_REPEATS)
+    return f"--repeats {_MAX_REPEATS} {remedy.longer(repeats, (spread / asked) ** 2)}"
 
 
 def _repeats_for(deviation: float, asked: float) -> int:

@@ -1,4 +1,4 @@
-"""Command-line options that would give a check enough data."""
+"""Command-line options with which a check would have enough data."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def seconds_of(evidence: Evidence) -> float:
 def longer(repeats: Sequence[Evidence], factor: float, *, at_least_s: float = 0.0) -> str:
     """The option for repeats that are `factor` times as long, and at least `at_least_s`.
 
-    It names the rule that ended the repeats: more requests where they were counted, a larger
-    workload where it had no more sessions, otherwise a longer duration.
+    It depends on what ended the repeats: more requests if their number did, a workload with more
+    sessions if there were no more, otherwise a longer duration.
     """
     longest = max(repeats, key=seconds_of)
     seconds = seconds_of(longest)
@@ -32,7 +32,7 @@ def longer(repeats: Sequence[Evidence], factor: float, *, at_least_s: float = 0.
     if longest.phase.stopped_by == "requests":
         if seconds:
             factor = max(factor, at_least_s / seconds)
-        # Without a steady state the requests did not even fill the concurrency for long.
+        # Without a steady state, the requests were too few to keep the concurrency.
         least = 0 if longest.steady.seconds else _PER_CONCURRENCY * (longest.phase.concurrency or 0)
         wanted = factor * max(longest.phase.turns, len(longest.records))
         return f"--requests {_rounded(max(least, wanted))}"

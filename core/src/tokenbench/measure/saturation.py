@@ -20,9 +20,9 @@ def saturated(
 ) -> bool | None:
     """Whether requests queued in the server; None if unknown.
 
-    By the server's gauge: requests waited in at least half of the scrapes. In an open loop also: in
-    the second half of the steady state it completed less than 95 % of the arrivals, and the
-    shortfall exceeds two standard deviations of Poisson arrivals.
+    They did if the server's gauge shows waiting requests in at least half of the scrapes. In an
+    open loop, they also did if the server completed less than 95 % of the arrivals in the second
+    half of the steady state, and the shortfall exceeds two standard deviations of Poisson arrivals.
 
     Args:
         scrapes: the engine's counters, scraped during the steady state.

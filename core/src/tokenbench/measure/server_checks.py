@@ -16,7 +16,7 @@ from .thresholds import CertificationThresholds
 
 
 def failures(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Failed requests by class; requests that the client cancelled do not count."""
+    """Failed requests by status; requests that the client cancelled do not count."""
     name = "failures"
     status = evidence.records["status"]
     judged = status[status != Status.CANCELLED]
@@ -60,10 +60,10 @@ def prefix_cache(evidence: Evidence, limits: CertificationThresholds) -> Check:
 
 
 def cache_hits(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """Prompt tokens read from a cache against what an unlimited cache would hold.
+    """Prompt tokens read from a cache against those that an unlimited cache would hold.
 
-    More means that prompts were in the cache before the repeat, or that the server, or the
-    workload, counts wrongly.
+    If there are more, prompts were in the cache before the repeat, or the server or the workload
+    counts wrongly.
     """
     name = "cache hits"
     if not evidence.prefix_caching:
@@ -84,7 +84,7 @@ def cache_hits(evidence: Evidence, limits: CertificationThresholds) -> Check:
 
 
 def _hits(evidence: Evidence, limits: CertificationThresholds) -> tuple[float, str] | None:
-    """The share of prompt tokens read from a cache, without those of the template, and a text."""
+    """The share of prompt tokens read from a cache, without those of the template; and a text."""
     hits = total = None
     source = "counters"
     if evidence.before is not None and evidence.after is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 _FAILED = (
-    "A failed one counts as longer than all others, so the value is None where the percentile "
-    "falls among them"
+    "Failures count as longer than all other values, so the value is None if the percentile is one "
+    "of them"
 )
 _CUT = "sessions that the stop rule cut are left out"
 GROUP_STATISTICS = ("p50", "p90", "p99")
@@ -28,7 +28,7 @@ class Group:
 
 @attrs.frozen(kw_only=True)
 class Grouping:
-    """Groups of turns by one property. `prefix`: in names; `text`: in definitions."""
+    """Groups of turns by one property: `prefix` in metric names, `text` in definitions."""
 
     prefix: str
     text: str
@@ -215,7 +215,7 @@ SESSION_METRICS: tuple[tuple[str, str, str, str, bool | None], ...] = (
         "1",
         (
             "Prompt tokens that an unlimited prefix cache would hold, by the workload / prompt "
-            "tokens, over the successful requests of which the workload says it."
+            "tokens, over the successful requests for which the workload declares it."
         ),
         None,
     ),
@@ -226,7 +226,7 @@ SESSION_METRICS: tuple[tuple[str, str, str, str, bool | None], ...] = (
         (
             "Distinct tokens of prompts and answers: prompt tokens that no cache can hold, by the "
             "workload, and generated tokens, over all successful requests. None unless the "
-            "workload says it of each."
+            "workload declares them for each."
         ),
         None,
     ),

@@ -16,7 +16,7 @@ from .window import Window
 
 
 def all_sessions(records: Rows, sessions: Rows) -> Rows:
-    """The records of all sessions: those given, and one for each single request."""
+    """The records of all sessions: `sessions`, and one record for each single request."""
     single = records[~np.isin(records["session"], sessions["session"])]
     rows = np.zeros(len(single), SESSION_DTYPE)
     rows["session"], rows["worker"] = single["session"], single["worker"]
@@ -39,7 +39,7 @@ def session_metrics(
 
     Args:
         sessions: their records, without those of single requests.
-        good: which of the records meet all objectives; None without objectives.
+        good: mask of the records that meet all objectives; None without objectives.
     """
     if not len(sessions):
         return {}
@@ -73,7 +73,7 @@ def session_metrics(
 
 
 def _good_sessions(complete: Rows, records: Rows, good: Bools) -> Bools:
-    """Which complete sessions have no record that misses an objective."""
+    """Mask of the complete sessions whose records all meet the objectives."""
     found: Bools = ~np.isin(complete["session"], records["session"][~good])
     return found
 

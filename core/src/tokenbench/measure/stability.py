@@ -1,4 +1,4 @@
-"""Whether the server's output is the same in all thirds of the steady state."""
+"""Whether the server's output is the same in each third of the steady state."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _GAPS = 20
 def stability(repeats: Sequence[Evidence], limits: CertificationThresholds) -> Check:
     """Spread of the output by arrival over thirds of the steady state, against its noise.
 
-    Each repeat that is long enough is judged alone. If any is shorter, their thirds are added up:
-    the first third of all repeats, and so on; each must hold a generation of requests, because any
-    server starts unevenly. What differs between repeats is the matter of the check of precision.
+    Each repeat that is long enough is judged alone. If any is shorter, the repeats are judged
+    together: the output of their first thirds is added up, and so on. Then each must last at least
+    one generation of requests, because any server starts unevenly. Differences between repeats are
+    not judged here but by the check `precision`.
 
-    The noise is the larger of the variance of the output within each third and that which the
-    requests explain (:func:`~.evidence.expected_noise`); only the latter includes noise slower than
-    a request. An open loop starts with an idle server, so its first p90 E2E latency is left out.
-    With an uneven schedule (a ramp, a trace) uneven output is expected, and the thirds are not
-    assessed. A server that sends nothing for a while although it has requests is unstable in any
-    case: the silence would count as noise.
+    The variance of the noise is that of the output within each third or that explained by the
+    requests (:func:`~.evidence.expected_noise`), whichever is larger. Only the latter includes
+    noise slower than a request. An open loop starts with an idle server, so its first seconds (p90
+    of E2E latency) are left out. The thirds are not assessed if the schedule is uneven (a ramp, a
+    trace). A long silence of a server that has requests is always judged: it would pass as noise.
     """
     pieces = [_Piece.of(evidence) for evidence in repeats]
     judged = [[piece] for piece in pieces if _long_enough([piece], limits)]
@@ -45,7 +45,7 @@ def stability(repeats: Sequence[Evidence], limits: CertificationThresholds) -> C
         if min(_length([piece])[1] for piece in pieces) < 1 or not _long_enough(pieces, limits):
             return _too_short(pieces, limits)
         judged.append(pieces)
-    # The worst of more than five exceeds the limit by chance in more than one point of twenty.
+    # Higher for more than five pieces, so that one point in twenty exceeds the limit by chance.
     noise = limits.stability_noise + 0.56 * math.log(max(len(judged) / 5, 1.0))
     return worst(
         [
@@ -64,14 +64,14 @@ class _Piece:
 
     @classmethod
     def of(cls, evidence: Evidence) -> _Piece:
-        """In an open loop without the time in which the idle server fills."""
+        """The steady state; in an open loop without the time in which the idle server fills."""
         window = evidence.steady
         start_ns = window.start_ns + round(_filling_s(evidence) * NS_PER_S)
         return cls(evidence, attrs.evolve(window, start_ns=min(start_ns, window.end_ns)))
 
     @property
     def seconds(self) -> float:
-        """Length of the judged part."""
+        """Length of the window; 0 if it is empty."""
         return self.window.seconds or 0.0
 
 
@@ -80,7 +80,7 @@ def _filling_s(evidence: Evidence) -> float:
 
 
 def _length(pieces: Sequence[_Piece]) -> tuple[float, float]:
-    """Seconds and generations of all pieces."""
+    """Seconds and generations of all pieces together."""
     return (
         sum(piece.seconds for piece in pieces),
         sum(piece.evidence.generations(piece.window) for piece in pieces),
@@ -125,7 +125,7 @@ def _judge(pieces: Sequence[_Piece], limits: CertificationThresholds, noise: flo
         return Check(name=_NAME, outcome=CheckOutcome.INVALID, evidence=text)
     within = by_third.var(axis=1, ddof=1).mean() * by_third.shape[1]
     allowed = noise * float(np.sqrt(max(within, variance.mean())))
-    # At each edge one session may fall on either side.
+    # A session may arrive on either side of an edge, by chance.
     uneven = max(allowed, limits.stability_spread.flag * demand.mean(), 2 * largest * len(pieces))
     if np.ptp(demand) > uneven:
         return not_assessed(_NAME, "the schedule is uneven")
@@ -143,7 +143,7 @@ def _judge(pieces: Sequence[_Piece], limits: CertificationThresholds, noise: flo
 def _silence(piece: _Piece, limits: CertificationThresholds) -> Check:
     """The longest time in which the server had a request and sent no token, over the window.
 
-    It is judged if it is longer than several times to first tokens, or gaps between chunks.
+    It is judged only if it is several times as long as a TTFT or a gap between chunks.
     """
     metrics = piece.evidence.metrics
     names: tuple[str, ...] = ("ttft_s.p75", "itl_chunk_s.p90")
@@ -161,7 +161,7 @@ def _silence(piece: _Piece, limits: CertificationThresholds) -> Check:
 
 
 def _longest_silence_s(piece: _Piece) -> float:
-    """Of the longest gaps between arrivals, the longest part with a request in flight."""
+    """The longest part of a gap between arrivals with a request in flight, of the longest gaps."""
     ok, window = piece.evidence.ok, piece.window
     at = tokens_by_chunk(ok, piece.evidence.chunks).ns
     edges = np.sort(np.concatenate([at[window.holds(at)], [window.start_ns, window.end_ns]]))
@@ -178,7 +178,7 @@ def _longest_silence_s(piece: _Piece) -> float:
 def _demand(evidence: Evidence, edges: Ints) -> tuple[Floats, float]:
     """Open loop: tokens of the sessions that arrive in each interval, and of the largest session.
 
-    The demand of a closed loop is even.
+    Zero in a closed loop, whose demand is even.
     """
     if evidence.phase.concurrency is not None or not len(evidence.ok):
         return np.zeros(len(edges) - 1), 0.0

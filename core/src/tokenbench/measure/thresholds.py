@@ -31,7 +31,7 @@ class CertificationThresholds:
     chat template that is assumed where prompt lengths do not reveal it (our choice).
     `cache_hits_above`: by how much the cached share may exceed that of an unlimited cache, for the
     blocks and the template of the server (our choice). `energy_counter_deviation`: how far an
-    energy counter may deviate from the power integral (our choice: a counter that stands still or
+    energy counter may deviate from the power integral (our choice: a counter that is stuck or
     uses another unit deviates much more). `stability_noise`: the 99 % point of the studentised
     range of 3 means with 27 degrees of freedom (4.495 by scipy.stats.studentized_range 1.17.1). The
     worst of five repeats exceeds it by chance in one point of twenty; of more repeats a larger one
@@ -83,8 +83,8 @@ _LOWER_IS_WORSE = frozenset({"offered_load", "output_length_share", "steady_shar
 def thresholds_from(data: Mapping[str, Any]) -> CertificationThresholds:
     """The default limits with the changes of a suite's ``certification:``.
 
-    ``{"client_cpu_share": {"flag": 0.9, "invalid": 0.99}, "telemetry_gap_s": 5}``: keys that are
-    not named keep their defaults; with `invalid` None a check never invalidates.
+    ``{"client_cpu_share": {"flag": 0.9, "invalid": 0.99}, "telemetry_gap_s": 5}``: other limits
+    keep their defaults. With `invalid` None, the check is never invalid.
 
     Raises:
         ValueError: the path of the wrong value, and the reason.
@@ -151,7 +151,7 @@ def _number(path: str, value: Any) -> float:
 
 
 def _is_share(name: str) -> bool:
-    """Everything but times, and what is counted in generations or standard errors."""
+    """True except for times and for values in generations or standard errors."""
     return not name.endswith("_s") and name not in _NO_SHARES
 
 

@@ -35,11 +35,11 @@ def whole_window(phase: PhaseSummary) -> Window:
 
 
 def steady_window(records: Rows, phase: PhaseSummary) -> Window:
-    """Closed loop: from the first dispatch of the C-th session until the load is no longer kept up.
-    A stall that stops dispatching is part of it. Open loop: from the first to the last scheduled
-    arrival.
+    """The steady state. Closed loop of concurrency C: from the first request of the C-th session to
+    the end of the full load, including a stall that ends it. Open loop: from the first to the last
+    scheduled arrival.
     """
-    # Later turns of a session do not arrive; they follow a response.
+    # Only first turns are arrivals: later turns follow a response.
     first = records[records["turn"] == 0]
     if phase.concurrency is None:
         arrivals = first["scheduled_ns"]

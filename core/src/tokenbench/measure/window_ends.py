@@ -1,9 +1,9 @@
 """How far a steady throughput depends on where its window begins and ends.
 
-Requests of a closed loop may run in step: all wait for first tokens, then all receive. A window
-that ends while they wait counts too few tokens, in every repeat alike, so the spread over repeats
-does not show it. In an open loop the first requests find an idle server: their tokens come later
-than they, and a short window does not make up for that.
+Requests of a closed loop may run in step: all wait for first tokens, then all receive tokens. A
+window that ends while they wait counts too few tokens. It does so in every repeat, so the spread
+over repeats does not show the error. In an open loop the server is idle at first, so the tokens of
+the first requests arrive late; in a short window too few are counted.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .metrics import tokens_by_chunk
 
 
 def relative_deviations(repeats: Sequence[Evidence]) -> dict[str, float]:
-    """By how much each steady throughput is off, over its value; the mean over the repeats.
+    """The error of each throughput in the steady state, over its value; mean over the repeats.
 
-    Closed loop: a request in flight at an end of the window counts by the share of its time, not by
-    the tokens that it has received. Open loop: the window begins when the server is in use, one
-    request time (p90) after the first arrival.
+    The throughput is compared with another estimate. Closed loop: a request in flight at an end of
+    the window counts with the share of its time, not with the tokens that it has received. Open
+    loop: the window begins one request time (p90) after the first arrival.
     """
     found: dict[str, list[float]] = {}
     for evidence in repeats:
@@ -53,7 +53,7 @@ def _deviations(evidence: Evidence) -> dict[str, float]:
             found[name] = _idle_start(evidence, ns, amounts) / total
         else:
             at_start, at_end = (
-                _owed(evidence, edge, ns, amounts, turns)
+                _outstanding(evidence, edge, ns, amounts, turns)
                 for edge in (window.start_ns, window.end_ns)
             )
             found[name] = (at_end - at_start) / total
@@ -64,11 +64,11 @@ def _deviations(evidence: Evidence) -> dict[str, float]:
     return found
 
 
-def _owed(evidence: Evidence, edge: int, ns: Ints, amounts: Floats, turns: Ints) -> float:
-    """What requests in flight at `edge` would have by the share of their time, less what they have.
+def _outstanding(evidence: Evidence, edge: int, ns: Ints, amounts: Floats, turns: Ints) -> float:
+    """Amounts of the requests in flight at `edge`: by the share of their time, less those received.
 
     Args:
-        ns, amounts, turns: when how much arrived, for which request.
+        ns, amounts, turns: time, amount and request of each arrival.
     """
     ok = evidence.ok
     sent, last = ok["sent_first_ns"], ok["last_ns"]
@@ -79,7 +79,7 @@ def _owed(evidence: Evidence, edge: int, ns: Ints, amounts: Floats, turns: Ints)
 
 
 def _idle_start(evidence: Evidence, ns: Ints, amounts: Floats) -> float:
-    """What would be counted more in the whole window at the rate of its part that begins later."""
+    """The amount that the whole window would have at the rate of its later part, less its own."""
     window, ok = evidence.steady, evidence.ok
     length = window.end_ns - window.start_ns
     request_ns = float(np.percentile(ok["last_ns"] - ok["sent_first_ns"], 90))
@@ -90,7 +90,7 @@ def _idle_start(evidence: Evidence, ns: Ints, amounts: Floats) -> float:
 
 
 def _of_total(found: dict[str, float], evidence: Evidence) -> float:
-    """That of input and output tokens, by their parts of the total."""
+    """The error of the total, from those of input and output tokens, weighted by throughput."""
     output = evidence.metrics.get("output_tok_s.steady") or 0.0
     read = evidence.metrics.get("input_tok_s.steady") or 0.0
     both = found["output_tok_s.steady"] * output + found["input_tok_s.steady"] * read

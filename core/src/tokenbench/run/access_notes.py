@@ -1,4 +1,4 @@
-"""What a reader of the results must know about the way to the server."""
+"""Notes about the connection to the server that a reader of the results must know."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def access_notes(url: str, access: Access) -> list[str]:
     notes = []
     if url.startswith("https:") and not access.verify:
         notes.append(
-            "WARNING: the server's certificate is not verified (verify=false): anyone on the way "
-            "can read the API key and change the answers"
+            "WARNING: the server's certificate is not verified (verify=false): anyone on the "
+            "network path can read the API key and change the answers"
         )
     proxy = find_proxy(url, access)
     if proxy is not None:
-        notes.append(f"requests go through the proxy {proxy.url}, whose delay is in every latency")
+        notes.append(f"requests go through the proxy {proxy.url}: latencies include its delay")
     return notes

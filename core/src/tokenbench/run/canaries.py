@@ -35,15 +35,15 @@ from .canary_rules import (
 from .interruptible import interruptible
 from .running_server import RunningServer
 
-# One more with each request of this kind: the same prompt, on an idle server.
+# How often the first prompt is sent again, on an idle server.
 _REPEATS = 2
 _LOGPROB_TOKENS = 8
 
 
 @attrs.frozen(kw_only=True)
 class CanaryReport:
-    """What the canaries found. `faults` name what is wrong; `facts` are for information; `seen` are
-    requests and answers.
+    """The faults that the canaries found, facts for the provenance (`facts`), and the requests with
+    their answers (`seen`).
     """
 
     faults: tuple[str, ...]
@@ -65,12 +65,12 @@ def send_canaries(
     """Send the canaries and judge the answers.
 
     Args:
-        codecs: those of the evals; other codecs than the built-in ones are not checked.
+        codecs: those of the evals; only the chat and completions codecs are checked.
         logprobs: an eval needs log-probabilities.
         timeout_s: limit of each read.
 
     Raises:
-        EngineError: the server died, or answered none of them.
+        EngineError: the server died, or answered no canary.
         Interrupted: the user stopped the run.
     """
     begun = time.monotonic()
@@ -119,7 +119,7 @@ def _send(
         prompt=ChatPrompt((Message("user", prompt),)) if chat else TextPrompt(prompt),
         max_tokens=limit,
     )
-    said = generate(
+    answer = generate(
         server.url,
         codec,
         turn,
@@ -128,11 +128,11 @@ def _send(
         timeout_s=timeout_s,
         access=server.plan.access,
     )
-    return Seen(prompt=prompt, limit=limit, said=said)
+    return Seen(prompt=prompt, limit=limit, answer=answer)
 
 
 def _check_alive(server: RunningServer, seen: Sequence[Seen]) -> None:
-    errors = [one.said.error for one in seen if one.said.error is not None]
+    errors = [one.answer.error for one in seen if one.answer.error is not None]
     if not errors:
         return
     death = server.found_dead()
@@ -146,14 +146,14 @@ def _check_alive(server: RunningServer, seen: Sequence[Seen]) -> None:
 
 
 def _model_faults(server: RunningServer, seen: Sequence[Seen]) -> list[str]:
-    said = next((s.said.facts.model for s in seen if s.said.facts.model is not None), None)
+    answered = next((s.answer.facts.model for s in seen if s.answer.facts.model is not None), None)
     try:
         reply = server.control.get("/v1/models")
     except ConnectionError:
         listed: list[str] = []
     else:
         listed = model_ids(reply.text) if reply.status == 200 else []
-    fault = wrong_model(server.target().model, listed, said)
+    fault = wrong_model(server.target().model, listed, answered)
     return [] if fault is None else [fault]
 
 
@@ -171,7 +171,7 @@ def _logprobs_faults(server: RunningServer, codec: Codec, *, needed: bool) -> li
     try:
         reply = server.control.post(codec.encode(turn, target).path, body)
     except ConnectionError:
-        return []  # Slower than a control call may be.
+        return []  # The answer takes longer than a control call may.
     if reply.status != 200:
         return [f"no logprobs: the server refuses them: HTTP {reply.status}"] if needed else []
     fault = logprobs_fault(reply.text, needed=needed)
@@ -179,19 +179,19 @@ def _logprobs_faults(server: RunningServer, codec: Codec, *, needed: bool) -> li
 
 
 def _repeatable(first: Seen, again: Sequence[Seen]) -> str:
-    texts = [one.text for one in (first, *again) if one.said.error is None]
+    texts = [one.text for one in (first, *again) if one.answer.error is None]
     same = texts.count(texts[0]) if texts else 0
     return f"{same} of {len(texts)} answers to one prompt are the same"
 
 
 def _kept(one: Seen) -> dict[str, str | int | None]:
-    said: Generated = one.said
+    answer: Generated = one.answer
     return {
         "prompt": one.prompt,
-        "text": said.text,
-        "reasoning": said.reasoning,
-        "error": said.error,
-        "finish": said.facts.finish,
-        "tokens": said.n_out,
-        "prompt_tokens": said.n_in,
+        "text": answer.text,
+        "reasoning": answer.reasoning,
+        "error": answer.error,
+        "finish": answer.facts.finish,
+        "tokens": answer.n_out,
+        "prompt_tokens": answer.n_in,
     }

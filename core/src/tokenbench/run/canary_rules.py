@@ -1,7 +1,7 @@
-"""What is wrong with a server, judged by its answers to a few short requests.
+"""Finds faults of a server in its answers to a few short requests.
 
-The answers of a small model may be wrong or odd; what is looked for shows no model at all: most
-answers must have the fault.
+A small model may give wrong or odd answers. So the rules look only for faults that no working model
+has in most of its answers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LONG = (
 )
 """Each has an answer of more than `LONG_TOKENS`. The second is longer than all others."""
 SHORT_TOKENS, LONG_TOKENS = 96, 48
-# The second long prompt has so many words more than the first.
+# Words that the second long prompt has more than the first.
 _LONGER_BY = len(LONG[1].split()) - len(LONG[0].split())
 # Control tokens of the chat templates of Llama 2 to 4, Mistral, Gemma, Phi, Qwen, DeepSeek, GLM,
 # gpt-oss and ChatML, from their model cards (read 2026-11-30). A server that applies its own
@@ -55,31 +55,31 @@ class Seen:
 
     prompt: str
     limit: int
-    said: Generated
+    answer: Generated
 
     @property
     def text(self) -> str:
         """All that was generated as text."""
-        return self.said.reasoning + self.said.text
+        return self.answer.reasoning + self.answer.text
 
     @property
     def tokens(self) -> int | None:
-        """Generated tokens, None if the server does not tell."""
-        return self.said.n_out
+        """Generated tokens; None if the server does not report them."""
+        return self.answer.n_out
 
 
 def faults(short: Sequence[Seen], long: Sequence[Seen], *, chat: bool) -> list[str]:
-    """The faults of a server, each by its name and with the evidence.
+    """The faults of a server, each with name and evidence.
 
     Args:
-        chat: the requests were messages; a chat template is applied.
+        chat: the requests were messages, to which the server applied a chat template.
     """
-    short = [one for one in short if one.said.error is None]
-    long = [one for one in long if one.said.error is None]
+    short = [one for one in short if one.answer.error is None]
+    long = [one for one in long if one.answer.error is None]
     every = [*short, *long]
     if not every:
         return []
-    # Of such text, nothing else can be said.
+    # No other rule can judge such text.
     for useless in (_empty(every), _repeated(every)):
         if useless is not None:
             return [useless]
@@ -90,7 +90,7 @@ def faults(short: Sequence[Seen], long: Sequence[Seen], *, chat: bool) -> list[s
         rules += [
             lambda: _end_ignored(short),
             lambda: _template(every),
-            lambda: _deaf(long),
+            lambda: _message_ignored(long),
             lambda: _echo(every),
         ]
     return [found for rule in rules if (found := rule()) is not None]
@@ -105,14 +105,14 @@ def _shown(text: str) -> str:
 
 
 def _empty(seen: Sequence[Seen]) -> str | None:
-    nothing = [one for one in seen if not one.text.strip() and not one.said.tool_calls]
+    nothing = [one for one in seen if not one.text.strip() and not one.answer.tool_calls]
     if not _most(len(nothing), seen):
         return None
     return f"empty text: {len(nothing)} of {len(seen)} answers have none"
 
 
 def repeats(text: str) -> bool:
-    """Whether a text is one short piece over and over."""
+    """Whether a text is one short piece repeated."""
     text = text.strip()
     if len(text) < _LEAST_REPEATED:
         return False
@@ -134,11 +134,11 @@ def _repeated(seen: Sequence[Seen]) -> str | None:
 
 
 def _truncated(long: Sequence[Seen]) -> str | None:
-    """Answers end before their limit: at a limit of the server's own, or all at one length."""
+    """Answers end before their limit: at another limit of the server, or all at the same length."""
     cut = [
         one
         for one in long
-        if one.said.facts.finish == "length" and one.tokens is not None and one.tokens < one.limit
+        if one.answer.facts.finish == "length" and one.tokens is not None and one.tokens < one.limit
     ]
     if _most(len(cut), long):
         return (
@@ -156,22 +156,22 @@ def _truncated(long: Sequence[Seen]) -> str | None:
 
 
 def _end_ignored(short: Sequence[Seen]) -> str | None:
-    # Reasoning may be long: what was cut in the middle of it says nothing.
+    # Reasoning may be long, so an answer that was cut in it is no evidence.
     judged = [
         one
         for one in short
-        if not one.said.reasoning and not one.text.lstrip().startswith("<think")
+        if not one.answer.reasoning and not one.text.lstrip().startswith("<think")
     ]
-    endless = [one for one in judged if one.said.facts.finish == "length"]
+    endless = [one for one in judged if one.answer.facts.finish == "length"]
     if len(judged) > 1 and len(endless) == len(judged):
         return (
-            f"end of text ignored: {len(endless)} answers to questions for one word ran to their "
+            f"end of text ignored: {len(endless)} answers to short questions ran to their "
             f"limit of {SHORT_TOKENS} tokens, such as {_shown(endless[0].text.strip())}"
         )
     marked = [one for one in short if _END_WORDS.search(one.text.rstrip()[:-1])]
     if _most(len(marked), short):
         return (
-            "end of text ignored: answers go on behind an end mark, such as "
+            "end of text ignored: answers continue after an end-of-text token, such as "
             f"{_shown(marked[0].text.strip())}"
         )
     return None
@@ -183,19 +183,19 @@ def _template(seen: Sequence[Seen]) -> str | None:
     if len(found) < min(_SMALL, len(seen)):
         return None
     return (
-        f"wrong chat template: {len(found)} of {len(seen)} answers contain marks of a template, "
+        f"wrong chat template: {len(found)} of {len(seen)} answers contain tokens of a template, "
         f"such as {found[0][1].group().strip()!r}"
     )
 
 
-def _deaf(long: Sequence[Seen]) -> str | None:
+def _message_ignored(long: Sequence[Seen]) -> str | None:
     """The number of prompt tokens does not grow with the message."""
-    counts = {one.prompt: one.said.n_in for one in long}
-    brief, wordy = (counts.get(prompt) for prompt in LONG[:2])
-    if brief is None or wordy is None or wordy - brief >= _LONGER_BY // 2:
+    counts = {one.prompt: one.answer.n_in for one in long}
+    few, many = (counts.get(prompt) for prompt in LONG[:2])
+    if few is None or many is None or many - few >= _LONGER_BY // 2:
         return None
     return (
-        f"wrong chat template: a message of {_LONGER_BY} words more adds {wordy - brief} tokens to "
+        f"wrong chat template: {_LONGER_BY} more words in a message add {many - few} tokens to "
         "the prompt; the message does not reach the model"
     )
 
@@ -208,12 +208,12 @@ def _echo(seen: Sequence[Seen]) -> str | None:
 
 
 def wrong_model(asked: str, listed: Sequence[str], answered: str | None) -> str | None:
-    """Whether another model answered than was asked. A name may have a version or a folder more."""
+    """The fault if the answering model has another name, apart from a version or a folder."""
     if answered is None or _same(asked, answered):
         return None
     if asked in listed and any(_same(one, answered) for one in listed):
-        return None  # Two names of one server; it lists both.
-    return f"another model: {asked!r} was asked, {answered!r} answered"
+        return None  # The server lists both names.
+    return f"another model: requested {asked!r}, answered by {answered!r}"
 
 
 def _same(a: str, b: str) -> bool:
@@ -232,10 +232,10 @@ def model_ids(text: str) -> list[str]:
 
 
 def logprobs_fault(text: str, *, needed: bool) -> str | None:
-    """What is wrong with the log-probabilities of a chat response that was asked for them.
+    """The fault in the log-probabilities of a chat response to a request for them.
 
     Args:
-        needed: an eval reads them; then they must be there, too.
+        needed: an eval reads them, so their absence is a fault too.
     """
     found = _logprobs(text)
     if not found:
@@ -245,7 +245,7 @@ def logprobs_fault(text: str, *, needed: bool) -> str | None:
     impossible = [v for v in numbers if math.isnan(v) or v > 1e-6]
     if len(numbers) < len(values) or impossible:
         shown = impossible[0] if impossible else next(v for v in values if v not in numbers)
-        return f"wrong logprobs: {shown!r} is no log-probability"
+        return f"wrong logprobs: {shown!r} is not a log-probability"
     if needed and len(numbers) > 1 and len(set(numbers)) == 1:
         return f"wrong logprobs: all {len(numbers)} tokens have {numbers[0]:g}"
     for one in found:

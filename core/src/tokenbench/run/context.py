@@ -20,7 +20,7 @@ from .progress import ProgressDisplay
 @attrs.define(kw_only=True)
 class RunContext:
     """A run in progress. `results`, `failures` (of points that could not be measured), `evals`,
-    `notes` and `facts` grow; `number` counts the points started. `kept`: what is not done again.
+    `notes` and `facts` grow; `number` counts the points started. `kept`: see :class:`.kept.Kept`.
     """
 
     plan: Plan

@@ -1,4 +1,4 @@
-"""How a process of an engine ended, and what its log says about it."""
+"""How a process of an engine ended, and the cause according to its log."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LOG_LINES = 400
 _LOST_S = 1.0
 _POLL_S = 0.02
 DIAGNOSED_LINES = 4000
-"""What an engine gets to see of a log: other processes may write on for long after the failure."""
+"""Last lines of a log that an engine diagnoses: other processes may write long after a failure."""
 
 
 @attrs.frozen(kw_only=True)
 class Death:
     """The end of one process. `name`: ``ROLE-INDEX``, with its host if that is another one.
-    `words`: the lines of its log that name an error. `diagnosis`: what the engine makes of the log,
-    if it knows the failure. `log`: the whole log. `lost`: what else happened to it, as
-    :class:`~tokenbench.launch.process_state.ProcessState` says.
+    `words`: the lines of its log that name an error. `diagnosis`: the engine's explanation of the
+    log, if it knows the failure. `log`: the whole log. `lost`: see
+    :class:`~tokenbench.launch.process_state.ProcessState`.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Death:
             return self.diagnosis.hint
         if self._signal == "SIGKILL":
             return (
-                "probably the machine is out of memory: then `dmesg` names the process; use a "
-                "smaller model, context or concurrency"
+                "the machine may be out of memory (then `dmesg` names the process): use a smaller "
+                "model, context or concurrency"
             )
         return "see its log"
 
     def error(self, what: str) -> EngineError:
-        """The error that ends a run. `what`: what was going on, before the colon."""
+        """The error that ends a run. `what` is the text before the colon."""
         return EngineError(f"{what}: {self}", hint=self.hint, log=self.log)
 
     @property
@@ -92,7 +92,7 @@ class Gone:
         return f"nothing listens at {self.url} any more"
 
     def error(self, what: str) -> EngineError:
-        """As :meth:`Death.error`."""
+        """See :meth:`Death.error`."""
         return EngineError(
             f"{what}: {self}",
             hint="see the server's own log, and start it again; what was measured is kept",
@@ -100,22 +100,22 @@ class Gone:
 
 
 def death_of(deployment: Deployment, engine: Engine) -> Death | None:
-    """How a process ended; None while all run. Of several dead ones: the one whose end explains
-    those of the others.
+    """How a process ended; None while all run. If several ended, the one that most likely caused
+    the others to end.
 
     Args:
-        engine: asked what the log means.
+        engine: diagnoses the log.
     """
     dead = _dead(deployment)
     if not dead:
         return None
     if len(deployment.hosts) > 1:
-        # What follows from the loss of a host is often noticed earlier than that.
+        # The consequences of a lost host are often detected before the loss itself.
         deadline = time.monotonic() + _LOST_S
         while not any(state.lost for state in dead) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             dead = _dead(deployment)
-    # Others follow the death of one in order, or with an error. None is killed for that.
+    # After the death of one process, others exit normally or with an error, but are not killed.
     first = min(dead, key=_consequence)
     file = deployment.log(first.place)
     log = tail(file, DIAGNOSED_LINES)
@@ -131,7 +131,7 @@ def death_of(deployment: Deployment, engine: Engine) -> Death | None:
 
 
 def _consequence(state: ProcessState) -> tuple[bool, bool, bool]:
-    """Sorts by how likely it is that the process ended because another one did."""
+    """Sort key: how likely it is that the process ended because another one did."""
     killed = state.exit_code == 128 + signal.SIGKILL
     return (state.lost is None, not killed, not state.exit_code)
 
@@ -141,8 +141,8 @@ def _dead(deployment: Deployment) -> list[ProcessState]:
 
 
 def diagnosis(engine: Engine, log: str) -> Diagnosis | None:
-    """What the engine says about a log; None if it knows nothing, or fails: the failure that the
-    log is about must be reported.
+    """The engine's diagnosis of a log; None if it has none. Its own failure is ignored, because the
+    server's failure must be reported.
     """
     try:
         return engine.diagnose(log)
@@ -151,5 +151,5 @@ def diagnosis(engine: Engine, log: str) -> Diagnosis | None:
 
 
 def last_lines(log: str) -> str:
-    """As much of a log as an excerpt is made of."""
+    """The lines of a log from which an excerpt is made."""
     return "\n".join(log.splitlines()[-_LOG_LINES:])

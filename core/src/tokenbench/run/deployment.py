@@ -43,7 +43,7 @@ from .prompt_fit import Fitting
 from .prompts import Traffic, traffic
 from .provenance import model_facts, plugin_facts
 from .running_server import RunningServer
-from .search import tell_search
+from .search import record_search
 from .telemetry import measure_idle, start_telemetry
 from .tokenizer import tokenizer_of
 from .weights import locate
@@ -53,12 +53,12 @@ _DRAIN_SHARE = 0.25
 
 
 class DeploymentRun:
-    """Runs one deployment; results go into the run's context as they come."""
+    """Runs one deployment. Adds each result to the run's context at once."""
 
     def __init__(self, context: RunContext, deployment: PlannedDeployment) -> None:
         self._run = context
         self._deployment = deployment
-        # The measured server stalled, and was not restarted since.
+        # The measured server stalled and was not restarted.
         self._stalled = False
 
     def run(self) -> None:
@@ -71,7 +71,7 @@ class DeploymentRun:
         weights = self._weights(deployment)
         try:
             self._measure_and_ask(weights)
-        finally:  # The verdict of an eval counts although a later one failed.
+        finally:  # Verdicts of earlier evals count even if a later one failed.
             set_accuracy(self._run, deployment)
 
     def _measure_and_ask(self, weights: str | None) -> None:
@@ -98,7 +98,7 @@ class DeploymentRun:
                 ask_evals(self._run, deployment, [planned], twin)
 
     def _check_traffic(self, series: list[PlannedSeries], tokenizer: Tokenizer | None) -> None:
-        """Make the first session of each workload, before the engine is started in vain."""
+        """Make the first session of each workload: an error is found before the engine starts."""
         request, plugins = self._deployment.request, self._run.plugins
         engine = plugins.engine(self._deployment.asked.engine)
         check_traffic(
@@ -161,7 +161,7 @@ class DeploymentRun:
     def _record(
         self, deployment: PlannedDeployment, request: EngineRequest, server: RunningServer
     ) -> None:
-        """What the running server says of itself, in provenance, notes and the event."""
+        """Record the running server's version, facts and notes, and notify observers."""
         asked = deployment.asked
         self._run.facts[f"deployment.{deployment.id}.engine_version"] = server.version or "unknown"
         facts = dict(server.facts)
@@ -243,7 +243,7 @@ class DeploymentRun:
             )
             self._measure(own, series, made)
             for source, why in telemetry.problems.items():
-                self._run.note(f"{source}: no samples from some moment on: {why}")
+                self._run.note(f"{source}: samples are missing: {why}")
 
     def _fitting(self, server: RunningServer) -> Fitting:
         load = self._run.plan.resolved.load
@@ -267,7 +267,7 @@ class DeploymentRun:
         )
 
     def _watched_cores(self, deployment: PlannedDeployment) -> tuple[int, ...]:
-        """Cores on which other programs disturb a measurement: the client's, a local engine's."""
+        """Cores on which other programs would disturb the client or a local engine."""
         cores = self._run.plan.cores
         engine = cores.engine if deployment.launch.processes else ()
         return tuple(sorted({*cores.workers, *engine}))
@@ -278,7 +278,7 @@ class DeploymentRun:
         series: PlannedSeries,
         made: Traffic,
     ) -> None:
-        """The one loop: the load plan chooses the next level from the results so far."""
+        """Measure the points of a series. Its load plan chooses each level from earlier results."""
         history: list[PointResult] = []
         stalls = 0
         while (level := series.load.levels.next(history)) is not None:
@@ -314,10 +314,10 @@ class DeploymentRun:
                         log=self._run.directory.logs(context.deployment.id),
                     )
         context.telemetry.check()
-        tell_search(self._run, context.deployment.id, series, history)
+        record_search(self._run, context.deployment.id, series, history)
 
     def _restart_if_stalled(self, server: RunningServer) -> None:
-        """Restart the server after a stall, now that it is needed again."""
+        """Restart the server if it stalled; called only when it is needed again."""
         if not self._stalled:
             return
         self._run.display.note("the server stalled; restarting it once")
@@ -346,14 +346,14 @@ class DeploymentRun:
         return step
 
     def _left_s(self, phase: str) -> float | None:
-        """Seconds left for this and later points; None if one is not limited by time."""
+        """Seconds left for this and later points; None if any point has no duration."""
         points = [p for d in self._run.plan.deployments for p in d.points][self._run.number - 1 :]
         if any(point.stop.duration_s is None for point in points):
             return None
         repeats = [point.repeats.at_least for point in points]
         if repeats and phase.startswith("repeat"):
             done = int(phase.split()[1].partition("/")[0]) - 1
-            repeats[0] = max(1, repeats[0] - done)  # Beyond at_least, this one.
+            repeats[0] = max(1, repeats[0] - done)  # At least the current one.
         return sum(
             n * (p.stop.duration_s or 0.0) * (1 + _DRAIN_SHARE)
             for n, p in zip(repeats, points, strict=True)

@@ -1,4 +1,4 @@
-"""What a probe says of the devices, for provenance, results and checks."""
+"""Facts about devices from a probe, for provenance, results and checks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import attrs
 from tokenbench.api import DeviceInfo, PcieLink
 from tokenbench.telemetry.collect import source_name
 
-# What a probe reads at one moment, and what results do not need.
+# Values of one moment, and values that results do not need.
 _READINGS = frozenset({"index", "memory_used_bytes", "pids"})
 
 
 def device_facts(devices: Sequence[DeviceInfo]) -> dict[str, str]:
-    """All that a probe says of the devices, flat: ``0.uuid``, ``0.pcie.width``."""
+    """All facts about the devices, by flat keys: ``0.uuid``, ``0.pcie.width``."""
     found: dict[str, str] = {}
     for device in devices:
         for name, value in attrs.asdict(device, recurse=False).items():
@@ -27,7 +27,7 @@ def device_facts(devices: Sequence[DeviceInfo]) -> dict[str, str]:
 
 
 def devices_in_short(devices: Sequence[DeviceInfo]) -> str | None:
-    """One line for a result: what the devices are, and what may change a number."""
+    """One line for a result: number, name, driver, firmware, power limit and UUID of devices."""
     if not devices:
         return None
 

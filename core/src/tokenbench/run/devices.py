@@ -1,4 +1,4 @@
-"""From telemetry to what is judged and reported: energy, and what happened to the devices."""
+"""Computes energy metrics and findings about the devices from telemetry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Window:
 
     @classmethod
     def of(cls, readings: Sequence[Reading], start_ns: int, end_ns: int) -> Window:
-        """Group them."""
+        """Group readings by host, plugin and device."""
         groups: dict[tuple[str, str, int], list[Reading]] = {}
         for reading in readings:
             key = (reading.host, reading.hardware, reading.sample.device)
@@ -49,7 +49,7 @@ class Window:
         return integrate(found, self.start_ns, self.end_ns)
 
     def findings(self, sources: Collection[str], limits: CertificationThresholds) -> Devices:
-        """What happened to the devices. `sources`: samplers that should have sent samples."""
+        """Findings about the devices. `sources`: samplers that should have sent samples."""
         devices = [
             DeviceSamples(label=label_of(group[0]), samples=self._inside(group))
             for group in self.groups.values()
@@ -86,12 +86,12 @@ class Window:
 
 
 def label_of(reading: Reading) -> str:
-    """How texts name a device: ``nvidia 3 on node1``."""
+    """The name of a device in texts: ``nvidia 3 on node1``."""
     return source_name(f"{reading.hardware} {reading.sample.device}", reading.host)
 
 
 def power_metrics(window: Window, metrics: Metrics, devices: Devices) -> Metrics:
-    """Energy and power by domain and by role, in J and W, and the accelerators' clock."""
+    """Energy and power by domain and by role, and the accelerators' clock and power-limit share."""
     found: Metrics = {
         "power_cap_share.accelerator": devices.power_cap_share,
         "clock_hz.accelerator": devices.clock_hz,

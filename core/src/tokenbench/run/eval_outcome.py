@@ -12,8 +12,8 @@ from tokenbench.plan.plan import PlannedEval
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """`questions`: how many the eval has. `unanswered`: how many of those that were asked got no
-    answer. `confidence`: for a gate, which may not have asked all.
+    """`questions`: how many the eval has. `unanswered`: how many asked questions got no answer.
+    `confidence`: that of a gate, which may not have asked all questions; otherwise None.
     """
 
     questions: int
@@ -24,9 +24,9 @@ class Asked:
 def outcome(score: EvalScore, planned: PlannedEval, deployment: str, asked: Asked) -> EvalOutcome:
     """The score with its interval and the verdict against the threshold.
 
-    Unanswered questions count: as wrong in the value, as wrong at the lower and as right at the
-    upper end of the interval. So a verdict holds however they would have been answered. Where a
-    gate stopped early, interval and verdict are those over all questions.
+    Unanswered questions count as wrong in the value and at the lower end of the interval, and as
+    right at its upper end. So a verdict holds for any answers to them. If a gate stopped early,
+    interval and verdict are those over all questions.
     """
     n = score.n + asked.unanswered
     value = score.value if not asked.unanswered else score.correct / n
@@ -65,7 +65,7 @@ def outcome(score: EvalScore, planned: PlannedEval, deployment: str, asked: Aske
 
 
 def unsound(planned: PlannedEval, deployment: str, canary: str) -> EvalOutcome:
-    """The outcome of an eval that was not asked, because a canary found a fault of the server."""
+    """The outcome of an eval that was not run, because a canary found a fault of the server."""
     return attrs.evolve(
         _base(planned, planned.threshold, deployment), accuracy=Accuracy.FAIL, canary=canary
     )

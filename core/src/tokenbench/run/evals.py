@@ -18,7 +18,7 @@ from .evaluate import run_eval
 from .running_server import RunningServer
 
 MOST_IN_FLIGHT = 256
-"""Of an eval: each question in flight takes a thread of its worker."""
+"""Most questions of an eval in flight: each takes a thread of its worker."""
 
 
 def ask_evals(
@@ -27,7 +27,7 @@ def ask_evals(
     evals: Sequence[PlannedEval],
     server: RunningServer,
 ) -> None:
-    """Check whether the server is sound, then run evals one after the other; outcomes go into the
+    """Check the server with canaries, then run evals one after the other. Adds the outcomes to the
     run's context.
 
     Raises:
@@ -53,7 +53,7 @@ def _canaries(
     evals: Sequence[PlannedEval],
     server: RunningServer,
 ) -> str | None:
-    """The fault that the canaries found, None if there is none or they are switched off."""
+    """The faults that the canaries found; None if there is none or canaries are disabled."""
     if not run.plan.resolved.suite.accuracy.canaries:
         return None
     needs = [run.plugins.evaluation(planned.ref).needs() for planned in evals]
@@ -74,7 +74,7 @@ def _canaries(
         run.display.note(f"{name}: {text}")
     run.directory.write_json("provenance.json", run.facts)
     if report.faults:
-        run.display.note("the server is not sound: no question is asked", found=report.faults[0])
+        run.display.note("faulty server: the evals are not run", found=report.faults[0])
         return "; ".join(report.faults)
     return None
 
@@ -87,7 +87,7 @@ def _settle(run: RunContext, name: str, server: RunningServer) -> None:
 
 
 def _concurrency(run: RunContext, deployment: PlannedDeployment, server: RunningServer) -> int:
-    """The largest measured concurrency; what the server is sized for if none was measured."""
+    """The largest measured concurrency; if there is none, that which the server is sized for."""
     measured = [
         result.level.concurrency
         for result in run.results

@@ -38,7 +38,7 @@ from .eval_outcome import Asked, outcome
 from .running_server import RunningServer
 
 _DURING = "the engine died during an eval"
-_SIGNAL = 128  # Exit code of a process that a signal killed, less the signal's number.
+_SIGNAL = 128  # A process that a signal killed exits with this plus the signal's number.
 
 
 def run_eval(
@@ -58,15 +58,15 @@ def run_eval(
 ) -> EvalOutcome:
     """Run the eval in a process of its own and judge its score.
 
+    Questions that have a sample in `folder` are not asked again.
+
     Args:
         confidence: how certain the verdict of a gate must be to end it.
         concurrency: questions in flight.
 
-    Questions that `folder` has samples of are not asked again.
-
     Raises:
         BenchError: the eval failed. The samples so far are on disk.
-        Interrupted: the user stopped it. So they are then.
+        Interrupted: the user stopped it. The samples so far are on disk.
     """
     begun = time.monotonic()
     scratch = new_scratch()
@@ -78,27 +78,27 @@ def run_eval(
         )
         file = folder / "job.json"
         file.write_bytes(encode(job))
-        said = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
+        report = _run(file, folder / "log.txt", cpus, scratch, on_asked, interrupted, server)
     finally:
         remove(scratch)
-    missed = said["unanswered"]
+    missed = report["unanswered"]
     lines = b"".join(msgspec.json.encode(one) + b"\n" for one in missed)
     write_atomic(folder / "unanswered.jsonl", lines)
-    score = {**said["score"], "others": FrozenMap(said["score"]["others"])}
+    score = {**report["score"], "others": FrozenMap(report["score"]["others"])}
     return attrs.evolve(
         outcome(
             EvalScore(**score),
             planned,
             deployment,
             Asked(
-                questions=said["questions"],
+                questions=report["questions"],
                 unanswered=len(missed),
                 confidence=confidence if planned.gate else None,
             ),
         ),
         seconds=time.monotonic() - begun,
-        retries=said["retries"],
-        truncated=said["truncated"],
+        retries=report["retries"],
+        truncated=report["truncated"],
         concurrency=concurrency,
     )
 
@@ -216,7 +216,7 @@ def _messages(
             if not selector.select(0.2):
                 if halted.too_long(process):
                     raise MachineError(
-                        "the eval worker was halted by a signal and did not go on within "
+                        "the eval worker was halted by a signal and did not continue within "
                         f"{HALT_LIMIT_S:g} s",
                         hint="run it again; the answers so far are kept",
                         log=log,

@@ -6,14 +6,14 @@ from tokenbench.api import MachineError
 from tokenbench.launch.limits import most_files
 from tokenbench.plan.plan import Plan
 
-# What a load worker has open beside its connections, and what `bench` itself has.
+# Open files of a load worker besides its connections; of `bench` itself.
 _WORKER_FILES = 24
 _OWN_FILES = 44
-_FILES_OF_A_WORKER = 4  # In `bench`: its pipes.
+_FILES_OF_A_WORKER = 4  # Pipes of `bench` to each load worker.
 
 
 def require_files(plan: Plan) -> None:
-    """Check it. Levels that a search finds later are not known here.
+    """Raise if the limit is too low. Load levels that a search tries later are not known here.
 
     Raises:
         MachineError: the limit is too low.

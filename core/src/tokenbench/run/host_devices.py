@@ -11,11 +11,11 @@ from .context import RunContext
 
 
 def devices_of(run: RunContext, deployment: PlannedDeployment, agent: NodeAgent) -> list[Device]:
-    """Those that were planned for, if the host is this machine; otherwise what the hardware plugins
-    of the deployment find there.
+    """The planned devices if the host is this machine; otherwise those that the deployment's
+    hardware plugins find on the host.
 
     Raises:
-        PluginError: a plugin failed there.
+        PluginError: a plugin failed on the host.
     """
     if not deployment.accelerated:
         return []

@@ -16,8 +16,8 @@ T = TypeVar("T")
 def interruptible(call: Callable[[], T], interrupted: Callable[[], bool]) -> T:
     """The result of `call`, which runs in a thread of its own.
 
-    A signal does not end a call that waits for a server. After an interruption the thread is left
-    behind: it ends with the time limit of its call, or with the process.
+    A signal does not end a call that waits for a server. After an interruption the thread continues
+    until the time limit of its call, or the end of the process.
 
     Raises:
         Interrupted: the user stopped the run.

@@ -1,4 +1,4 @@
-"""What an earlier part of a run has finished: a resumed run does not do it again."""
+"""Finished parts of an interrupted run, which the resumed run does not repeat."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tokenbench.store.view import read_outcome
 
 @attrs.frozen(kw_only=True)
 class Kept:
-    """Finished points by id, outcomes of evals by deployment and name; notes, facts and start of
-    the run. All empty for a new run.
+    """Finished points by id, outcomes of evals by deployment and name, and notes, facts and start
+    time of the run. All are empty for a new run.
     """
 
     points: dict[str, PointResult] = attrs.field(factory=dict)
@@ -32,7 +32,7 @@ class Kept:
     started: str | None = None
 
     def unfinished(self, series: PlannedSeries) -> bool:
-        """Whether a point of a series is left. The results so far decide what comes next."""
+        """Whether a point of a series is left. The next level depends on the earlier results."""
         if not self.points:
             return True
         history: list[PointResult] = []
@@ -54,16 +54,16 @@ class Kept:
 
 
 def read_kept(directory: RunDirectory, plan: Plan) -> Kept:
-    """What of `plan` a run directory has. Points that failed, stalled or were interrupted are
-    measured again.
+    """Read the finished parts of `plan` from a run directory. Points that failed, stalled or were
+    interrupted are measured again.
 
     Raises:
-        UsageError: the run was planned otherwise.
+        UsageError: the run had another plan.
     """
     planned = directory.read_json("plan.json")
     if planned is None or _identities(planned) != _identities(plan.data()):
         raise UsageError(
-            f"{directory.path} cannot be resumed: today its suite gives another plan",
+            f"{directory.path} cannot be resumed: its suite now gives another plan",
             hint="plugins, hardware or the versions of engines have changed; start a new run",
         )
     run = directory.read_json("run.json") or {}
@@ -96,10 +96,10 @@ def _identities(data: dict[str, Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def locked(directory: RunDirectory) -> Iterator[None]:
-    """Hold a run directory: no second process may write into it. The lock ends with the process.
+    """Lock a run directory against other processes. The lock ends with the process.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process has locked it.
     """
     with guarded(directory.path):
         folder = os.open(directory.path, os.O_RDONLY)

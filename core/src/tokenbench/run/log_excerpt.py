@@ -1,4 +1,4 @@
-"""Which lines of a dead process's log say why it died.
+"""Finds the lines in a process's log that say why it ended.
 
 The very last lines are often noise: a shutdown banner, warnings about leaked objects, frames of a
 traceback. A line names an error if it is the last line of a traceback, has an error's level, or
@@ -11,12 +11,12 @@ import re
 
 LINES, LINE_CHARS = 4, 240
 _GAP_LINES = 10
-# A line may be megabytes long; its start says what it is.
+# A line may be megabytes long, so only its start is judged.
 _JUDGED_CHARS = 2000
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-# A timestamp, a level, a process or rank: what loggers write before a message. One space belongs to
-# it; more are the indentation of the message, which sets frames of a traceback apart.
+# The prefix of a logger: timestamp, level, process or rank, and one space. Further spaces are the
+# indentation of the message, by which frames of a traceback are recognised.
 _PREFIX = re.compile(
     r"(?:(?:\([^()]*\bpid=\d+[^()]*\)|\[[^\[\]]{1,60}\]:?|<std(?:err|out)>:?"
     r"|\d{2,4}[-/]\d\d(?:[-/]\d\d)?(?:[T ]\d\d:\d\d:\d\d)?(?:[.,]\d+)?Z?|\d\d:\d\d:\d\d(?:[.,]\d+)?"
@@ -56,8 +56,8 @@ _WEAK = re.compile(
 def error_lines(log: str, *, most: int = LINES) -> tuple[str, ...]:
     """The last lines that name an error, in their order, without prefixes and ANSI codes.
 
-    Lines about memory come before exceptions and deadly signals, those before other errors. If no
-    line names an error: the last lines that are not noise.
+    Lines about memory take precedence over exceptions and deadly signals, and those over other
+    errors. If no line names an error, returns the last lines that are not noise.
     """
     found: dict[str, tuple[int, int]] = {}
     plain: list[str] = []
@@ -70,7 +70,7 @@ def error_lines(log: str, *, most: int = LINES) -> tuple[str, ...]:
         indented = text[:1].isspace()
         text = text.strip(" \t|+")[:_JUDGED_CHARS]
         if exception and indented and text:
-            # Of a validation error, the reason is on the next line.
+            # A validation error has its reason on the next line.
             found[f"{exception}: {text}"] = found.pop(exception)
             exception = ""
             continue
@@ -93,13 +93,13 @@ def error_lines(log: str, *, most: int = LINES) -> tuple[str, ...]:
         chosen = sorted(named, key=lambda one: found[one[1]])[-most:]
     else:
         burst = _last_burst(named)
-        # The first one of a burst is the cause of the others.
+        # The first error of a burst is likely the cause of the others.
         chosen = burst if len(burst) <= most else [burst[0], *burst[1 - most :]]
     return tuple(_short(text) for _, text in sorted(chosen))
 
 
 def _last_burst(named: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """The last errors, back to where no error was named for a while."""
+    """The last errors that are close together: at most `_GAP_LINES` lines apart."""
     for at in range(len(named) - 1, 0, -1):
         if named[at][0] - named[at - 1][0] > _GAP_LINES:
             return named[at:]

@@ -1,8 +1,8 @@
-"""What a running server takes, found out with one-token requests.
+"""Finds out with one-token requests which fields a running server accepts.
 
-First a plain request must succeed: without what the server refuses in it (``max_tokens``,
-``stream_options``). Then one request has every field that is worth trying. Only if the server
-refuses that one, each field is tried alone. So a server that takes everything gets one request.
+First a plain request must succeed; fields that the server refuses in it (``max_tokens``,
+``stream_options``) are replaced or left out. Then one request tries all other fields together. Only
+if the server refuses it, each field is tried alone. So a server that accepts all gets one request.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FLAGS = ("continuous_usage", "ignore_eos", "min_tokens", "seed", "token_id_prom
 # Ids that are plain tokens in every common vocabulary; a beginning-of-text token may be added.
 _IDS = tuple(range(300, 316))
 _MOST_ADDED = 2
-# Not about the fields of the request: the key, the path, the load, the way.
+# Statuses that do not concern the fields of a request, but the key, path, load or network.
 _OTHER_CAUSES = ("401", "403", "404", "408", "429", "502", "503", "504")
 _SHOWN = 160
 
@@ -47,7 +47,7 @@ Send = Callable[[Dialect, str, Turn], Generated]
 
 
 def plain_prompt(codec: str, tokens: int = 1) -> Prompt:
-    """A prompt that every server of that codec takes, of at least so many tokens."""
+    """A prompt that every server of that codec accepts, with at least this many tokens."""
     # A word has at least one token.
     more = "One more word. " * (tokens // 3)
     if codec == CHAT:
@@ -56,12 +56,12 @@ def plain_prompt(codec: str, tokens: int = 1) -> Prompt:
 
 
 class Negotiator:
-    """Finds out what one server takes. `dialect` is the best one known so far; `facts` are for the
-    provenance, `notes` for the reports.
+    """Finds out what one server accepts. `dialect` is the best one known so far; `facts` are for
+    the provenance, `notes` for the reports.
 
     Args:
-        wanted: what the engine wants to know.
-        dialect: the engine's claims, with which the first request is sent.
+        wanted: the fields and pages that the engine wants to be tried.
+        dialect: what the engine claims; the first request is sent with it.
         send: sends a request.
         server: for control requests.
         model: the served model name.
@@ -79,30 +79,30 @@ class Negotiator:
         self.facts: dict[str, str] = {}
         self.notes: list[str] = []
 
-    def plainer(self, said: Generated) -> bool:
-        """Find a dialect that the server takes after it refused a plain request.
+    def plainer(self, response: Generated) -> bool:
+        """Find a dialect that the server accepts after it refused a plain request.
 
         Returns:
             Whether there is one; it is in `dialect`.
 
         Raises:
-            EngineError: it refuses what the user asked for.
+            EngineError: the server refuses a field that the user asked for.
         """
         if self.facts:
             return False
-        if said.error == NO_END_MARK:
+        if response.error == NO_END_MARK:
             self.dialect = attrs.evolve(self.dialect, done_event=False)
             self._record("done_event", "no")
-            self.notes.append("the server's streams have no [DONE], unlike this kind of server's")
+            self.notes.append("the server's streams do not end with [DONE], which was expected")
             return True
-        if _verdict(said) != "no":
+        if _verdict(response) != "no":
             return False
         for dialect in self._alternatives():
             if self._try(dialect).error is None:
-                self._record_alternative(dialect, said.error or "")
+                self._record_alternative(dialect, response.error or "")
                 self.dialect = dialect
                 return True
-        self._blame(said.error or "")
+        self._blame(response.error or "")
         return False
 
     def result(self) -> Dialect:
@@ -116,10 +116,10 @@ class Negotiator:
             self._record("usage", "yes" if self.dialect.usage else "not asked")
         wanted = [name for name in _FLAGS if self._worth(name)]
         if wanted:
-            said = self._try(self._with(*wanted), exact=True)
-            if self.dialect.usage and said.error is None and said.n_in is None:
+            response = self._try(self._with(*wanted), exact=True)
+            if self.dialect.usage and response.error is None and response.n_in is None:
                 self._record("usage", "yes, but the server reports none")
-            self._judge(wanted, said)
+            self._judge(wanted, response)
         self._token_ids()
         self._pages()
         self.facts["probe.requests"] = str(self._requests)
@@ -128,7 +128,7 @@ class Negotiator:
     # -- fields ----------------------------------------------------------------------------------
 
     def _worth(self, name: str) -> bool:
-        """Whether a field is tried with the codec that is preferred."""
+        """Whether a field is tried with the preferred codec."""
         if not getattr(self._wanted.tries, name):
             return False
         if name == "token_id_prompts":
@@ -140,9 +140,9 @@ class Negotiator:
         on: dict[str, Any] = {name: name in names for name in _FLAGS}
         return attrs.evolve(self.dialect, **on)
 
-    def _judge(self, wanted: list[str], said: Generated) -> None:
-        verdicts = dict.fromkeys(wanted, said)
-        if _verdict(said) == "no":
+    def _judge(self, wanted: list[str], response: Generated) -> None:
+        verdicts = dict.fromkeys(wanted, response)
+        if _verdict(response) == "no":
             verdicts = {name: self._try(self._with(name), exact=True) for name in wanted}
         taken = [name for name, answer in verdicts.items() if self._takes(name, answer)]
         self.dialect = attrs.evolve(
@@ -151,12 +151,12 @@ class Negotiator:
             or (self._claimed.token_id_prompts and "token_id_prompts" not in wanted),
         )
 
-    def _takes(self, name: str, said: Generated) -> bool:
-        """Record whether the server takes a field; claims hold if that could not be found out."""
-        verdict = _verdict(said)
-        reason = (said.error or "")[:_SHOWN]
-        if verdict == "yes" and name == "token_id_prompts" and not _counted(said):
-            verdict, reason = "no", f"{len(_IDS)} ids became {said.n_in} prompt tokens"
+    def _takes(self, name: str, response: Generated) -> bool:
+        """Record whether the server accepts a field. If unknown, the engine's claim holds."""
+        verdict = _verdict(response)
+        reason = (response.error or "")[:_SHOWN]
+        if verdict == "yes" and name == "token_id_prompts" and not _counted(response):
+            verdict, reason = "no", f"{len(_IDS)} ids became {response.n_in} prompt tokens"
         self._record(name, verdict if verdict == "yes" else f"{verdict}: {reason}")
         if verdict == "no":
             self._refused(name, reason)
@@ -170,23 +170,23 @@ class Negotiator:
             self.notes.append(f"the server refuses {name}, which is not sent: {reason}")
 
     def _token_ids(self) -> None:
-        """For the record, if another codec is preferred."""
+        """Try token ids with the completions codec if another codec is preferred."""
         tried = self._wanted.tries.token_id_prompts and COMPLETIONS in self.dialect.codecs
         if not tried or "takes.token_id_prompts" in self.facts:
             return
         dialect = attrs.evolve(self.dialect, token_id_prompts=True)
-        said = self._try(dialect, codec=COMPLETIONS)
-        if _verdict(said) == "yes" and _counted(said):
+        response = self._try(dialect, codec=COMPLETIONS)
+        if _verdict(response) == "yes" and _counted(response):
             self.dialect = dialect
-        said_what = (said.error or "the count of its tokens differs")[:_SHOWN]
-        self._record("token_id_prompts", "yes" if self.dialect is dialect else f"no: {said_what}")
+        reason = (response.error or "the count of its tokens differs")[:_SHOWN]
+        self._record("token_id_prompts", "yes" if self.dialect is dialect else f"no: {reason}")
         if "token_id_prompts" in self._wanted.firm and self.dialect is not dialect:
-            raise _asked_for("token_id_prompts", said_what)
+            raise _asked_for("token_id_prompts", reason)
 
     # -- a plain request that is refused -----------------------------------------------------------
 
     def _alternatives(self) -> Iterator[Dialect]:
-        """Dialects with another field for the limit, or without usage, in that order."""
+        """Dialects with the other field for the output limit, or without usage, in that order."""
         firm = self._wanted.firm
         fields = [self.dialect.max_tokens_field]
         if "max_tokens_field" not in firm:
@@ -212,7 +212,7 @@ class Negotiator:
         self.facts["probe.first_refusal"] = reason
 
     def _blame(self, reason: str) -> None:
-        """If a plain request works only without something that the user asked for, say so."""
+        """Raise if a plain request works only without fields that the user asked for."""
         names = [name for name in sorted(self._wanted.firm) if _matters(self.dialect, name)]
         for some in [*([name] for name in names), *([names] if len(names) > 1 else [])]:
             if self._try(_without(self.dialect, some)).error is None:
@@ -245,18 +245,18 @@ class Negotiator:
         self.facts[f"takes.{name}"] = answer
 
 
-def _verdict(said: Generated) -> str:
+def _verdict(response: Generated) -> str:
     """``yes``, ``no`` (the server refuses what is in the request) or ``unknown``."""
-    if said.error is None:
+    if response.error is None:
         return "yes"
-    if not said.error.startswith("HTTP "):
+    if not response.error.startswith("HTTP "):
         return "unknown"
-    return "unknown" if said.error[5:8] in _OTHER_CAUSES else "no"
+    return "unknown" if response.error[5:8] in _OTHER_CAUSES else "no"
 
 
-def _counted(said: Generated) -> bool:
-    """Whether each id became one token; a server without usage does not say."""
-    return said.n_in is None or 0 <= said.n_in - len(_IDS) <= _MOST_ADDED
+def _counted(response: Generated) -> bool:
+    """Whether each id became one token; true if the server reports no usage."""
+    return response.n_in is None or 0 <= response.n_in - len(_IDS) <= _MOST_ADDED
 
 
 def _other(field: str) -> str:
@@ -264,7 +264,7 @@ def _other(field: str) -> str:
 
 
 def _matters(dialect: Dialect, name: str) -> bool:
-    """Whether a plain request has something that :func:`_without` leaves out."""
+    """Whether a plain request has the field, so that :func:`_without` changes it."""
     return name in (*dialect.extra_body, "max_tokens_field") or (name == "usage" and dialect.usage)
 
 

@@ -1,4 +1,4 @@
-"""Calls the observe hooks: each observer on its own; failures are logged, never raised."""
+"""Calls the observe hooks. A failure of an observer is logged and affects no other observer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Observers:
 
     def __init__(self, registry: PluginRegistry) -> None:
         self._registry = registry
-        # Modules that did not return in time: their later events would only wait again.
+        # Modules that did not return in time. They get no more events, which would wait again.
         self._hanging: set[str] = set()
         self._log = structlog.get_logger("observers")
 

@@ -1,4 +1,4 @@
-"""Whether prefill and decode both took part in a request: their counters before and after it."""
+"""Checks by counters whether prefill and decode both took part in a request."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _RISE = ("requests", "prompt_tokens", "generated_tokens")
 
 
 def idle_roles(before: Scrape, after: Scrape) -> tuple[str, ...]:
-    """The roles of which no process counted anything in between. A role without counters may have
-    taken part.
+    """The roles whose counters did not rise between two scrapes. A role without counters is not
+    among them: it may have taken part.
     """
     earlier = {process.endpoint: process.counters for process in before.processes}
     idle = []
@@ -28,7 +28,7 @@ def idle_roles(before: Scrape, after: Scrape) -> tuple[str, ...]:
 
 
 def _rises(before: Counters, after: Counters) -> list[float]:
-    """How much each counter rose. Some appear with their first event."""
+    """How much each counter rose. A counter may be absent before its first event."""
     return [
         value - (getattr(before, name) or 0.0)
         for name in _RISE

@@ -15,8 +15,8 @@ _OWN = ("cancelled: ", "stalled: ")
 
 @attrs.frozen(kw_only=True)
 class PhaseEnd:
-    """The state of the point after a phase. `error`: why the point cannot be measured;
-    `ends_run`: nor can any other one.
+    """The state of the point after a phase. `error`: why the point cannot be measured. `ends_run`:
+    no other point can be measured either.
     """
 
     state: PointState = PointState.DONE
@@ -28,10 +28,10 @@ class PhaseEnd:
 def phase_end(
     server: RunningServer, summary: PhaseSummary, phase: str, *, interrupted: bool, stall_s: float
 ) -> PhaseEnd:
-    """Judge a phase (``the warm-up``).
+    """The state after a phase. `phase` is its name in texts: ``the warm-up``.
 
-    A phase in which every request failed ends its point, with the words of the server. So does one
-    that a load worker ended because requests had only failed for a while.
+    A phase in which every request failed ends its point, with the server's error. So does one that
+    a load worker ended because for a while every request failed.
     """
     death = server.found_dead()
     if death is not None:

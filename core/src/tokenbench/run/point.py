@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class PointContext:
-    """What all points of a deployment are measured with."""
+    """Everything that the points of a deployment share."""
 
     directory: RunDirectory
     deployment: PlannedDeployment
@@ -67,7 +67,7 @@ def measure_point(
     """Measure one point; returns also how its last phase ended.
 
     A stall, a dead server, an interruption, or a phase in which every request fails ends it early.
-    Its state says so, and what was measured until then is kept.
+    Then its state says so, and completed repeats are kept.
     """
     seen: list[Evidence] = []
     end = PhaseEnd()
@@ -110,7 +110,7 @@ def measure_point(
 
 
 def _settle(context: PointContext, point: PlannedPoint) -> None:
-    """Wait until the server is idle and empty its cache; tell if that failed."""
+    """Wait until the server is idle and empty its cache. Adds a note if that failed."""
     if (failed := context.server.settle()) is not None:
         context.note(f"{point.level.label}: {failed} before a repeat")
     can = context.server.spec.capabilities.reset_cache
@@ -122,7 +122,7 @@ def _settle(context: PointContext, point: PlannedPoint) -> None:
 
 
 def _prime(context: PointContext, point: PlannedPoint, traffic: Traffic, repeat: str) -> PhaseEnd:
-    """Send the prefixes of a repeat's prompts once. The cache is not emptied after it."""
+    """Send the prefixes of a repeat's prompts once, and leave them in the cache."""
     number = repeat.removeprefix("repeat-")
     level = LoadLevel(concurrency=point.concurrency)
     priming = attrs.evolve(point, level=level, stop=Stop())
@@ -141,7 +141,7 @@ def _scrape(context: PointContext) -> Scrape:
 
 
 def _wanted(context: PointContext, point: PlannedPoint, seen: list[Evidence]) -> bool:
-    """Whether another repeat is needed: the point is not yet known to the asked precision."""
+    """Whether another repeat is needed for the minimum number or for the asked precision."""
     repeats = point.repeats
     if not repeats.at_least <= len(seen) < repeats.at_most:
         return len(seen) < repeats.at_least
@@ -223,7 +223,7 @@ def _load(
 
 
 def _mean_rate(level: LoadLevel, arrivals: array[int] | None) -> float | None:
-    """Arrivals per second of an open loop; prompts are prepared ahead by it."""
+    """Arrivals per second of an open loop, by which prompts are prepared ahead."""
     if level.speed is None or arrivals is None or len(arrivals) < 2 or not arrivals[-1]:
         return level.rate_per_s
     return (len(arrivals) - 1) / (arrivals[-1] / 1e9)

@@ -14,8 +14,8 @@ from tokenbench.load.worker_handle import Progress
 class Step:
     """The phase being measured, of point `number` of `points`.
 
-    `phase` is ``warm-up`` or ``repeat 2/3``. `expected_s`: its length; `left_s`: until the end of
-    the run; None where unknown.
+    `phase` is ``warm-up`` or ``repeat 2/3``. `expected_s` is its length, `left_s` the time left of
+    the run; None if unknown.
     """
 
     deployment: str
@@ -35,7 +35,7 @@ class ProgressDisplay(Protocol):
         """Show a line that stays."""
 
     def starting(self, phase: str) -> None:
-        """What a server that starts does, in its engine's words. Called when it changes."""
+        """The startup phase of a server, as its engine describes it. Called when it changes."""
 
     def step(self, step: Step) -> None:
         """A phase begins."""

@@ -1,8 +1,8 @@
 """Text prompts of exact length for a server whose tokenizer is unknown.
 
-Before the clock starts, the tokens of common words are measured on the server: with its tokenize
-endpoint, or with one-token requests whose usage is read. Many words share one request: if n words
-have n tokens together, each has one; otherwise halves are measured. Most tokenizers need about 20
+Before the measurement, the tokens of common words are counted on the server: with its tokenize
+endpoint, or with the usage of one-token requests. One request counts many words: if n words have n
+tokens together, each has one; otherwise each half is counted. Most tokenizers need about 20
 requests. Then a few prompts of the workload are sent to verify the fit.
 """
 
@@ -31,20 +31,20 @@ from tokenbench.load.generate import Generated
 from .tokenize_endpoint import find_tokenize
 from .words import WORDS
 
-# Requests and seconds to measure words. The requests that verify come on top.
-_MOST_REQUESTS, _MOST_S = 150, 60.0
-# After so long, no more words than enough.
+# Most requests and seconds to measure words, without those to verify the fit.
+_MAX_REQUESTS, _MAX_S = 150, 60.0
+# After this time, no more than _ENOUGH words are measured.
 _LONG_S = 10.0
 _ATTEMPTS, _RETRY_S = 3, 1.0
-# Words in one request: with 2 tokens a word it stays below the context of small servers.
+# Words in one request: with 2 tokens per word they fit into the context of small servers.
 _GROUP = 64
-# Enough words that prompts cannot be predicted; more are only used if they cost few requests.
+# Enough words that prompts cannot be predicted (more only if they cost few requests); the fewest.
 _ENOUGH, _LEAST = 64, 16
-# A word of more tokens is rarely a word of one language.
+# A word with more tokens is not used.
 _LONGEST = 8
 _ANCHORS = ("the", "one", "day", "and")
 _VERIFIED = 3
-# Relative errors of a prompt: above the first the fit is corrected once, above the second refused.
+# Relative error of a prompt above which the fit is corrected once, and above which it is rejected.
 _GOOD, _WORST = 0.01, 0.02
 _HINT = (
     "name the model's tokenizer (openai:tokenizer=DIR, or --model NAME), or accept approximate "
@@ -58,8 +58,8 @@ Count = Callable[[str], int]
 class Fitting:
     """How prompts are fitted to a server.
 
-    `send` sends a turn with the codec of that name, `post` a control request; it raises
-    ConnectionError. With `approximate`, text that cannot be fitted is no error.
+    `send` sends a turn with the codec of that name. `post` sends a control request, and raises
+    ConnectionError. With `approximate`, text that cannot be fitted is not an error.
     """
 
     send: Callable[[str, Turn], Generated]
@@ -70,11 +70,11 @@ class Fitting:
 
 
 class _CannotFitError(Exception):
-    """The reason, in words."""
+    """The message is the reason."""
 
 
 class _RequestFailedError(Exception):
-    """The server fails requests: that is judged when it is measured, not here."""
+    """The server fails requests. The measurement reports that, not the fit."""
 
 
 def fit_prompts(
@@ -130,19 +130,19 @@ class _Server:
         self.fitting = fitting
         self._codec = codec
         self._chat = chat
-        self._left = _MOST_REQUESTS
+        self._left = _MAX_REQUESTS
         self._begun = time.monotonic()
 
     def slow(self) -> bool:
-        """Whether it has taken long."""
+        """Whether measuring has taken longer than `_LONG_S`."""
         return time.monotonic() - self._begun > _LONG_S
 
     def spent(self) -> bool:
         """Whether no more requests should be sent to measure words."""
-        return self._left <= 0 or time.monotonic() - self._begun > _MOST_S
+        return self._left <= 0 or time.monotonic() - self._begun > _MAX_S
 
     def limited(self, count: Count) -> Count:
-        """`count` within the limits."""
+        """`count`, with a check of the limits before each call."""
 
         def counted(text: str) -> int:
             self.check_limits()
@@ -155,11 +155,11 @@ class _Server:
         """Raise if no more requests should be sent to measure words."""
         if self.spent():
             raise _CannotFitError(
-                f"measuring words took more than {_MOST_REQUESTS} requests or {_MOST_S:g} s"
+                f"measuring words took more than {_MAX_REQUESTS} requests or {_MAX_S:g} s"
             )
 
     def usage(self, text: str) -> int:
-        """Prompt tokens of a text by the server's usage, with everything that the server adds."""
+        """Prompt tokens of a text by the server's usage, including tokens that the server adds."""
         return self.asked(ChatPrompt((Message("user", text),)) if self._chat else TextPrompt(text))
 
     def asked(self, prompt: Prompt) -> int:
@@ -169,12 +169,12 @@ class _Server:
             self.check_interrupt()
             if attempt:
                 time.sleep(_RETRY_S)
-            said = self.fitting.send(self._codec, turn)
-            if said.n_in:
-                return said.n_in
-            if said.error is None:
+            response = self.fitting.send(self._codec, turn)
+            if response.n_in:
+                return response.n_in
+            if response.error is None:
                 raise _CannotFitError("the server reports no prompt tokens in its usage")
-            if said.error.startswith(("HTTP 400", "no response")):
+            if response.error.startswith(("HTTP 400", "no response")):
                 break
         raise _RequestFailedError
 
@@ -188,7 +188,7 @@ class _Server:
 
 
 def _by_endpoint(server: _Server) -> FittedWords | None:
-    """With the tokenize endpoint; what the server adds to a prompt, with two requests."""
+    """With the tokenize endpoint; the tokens that the server adds are found with two requests."""
     fitting = server.fitting
     found = find_tokenize(fitting.post, fitting.model)
     if found is None:
@@ -218,7 +218,7 @@ def _by_probes(server: _Server) -> FittedWords:
 
 
 def _by_ratio(server: _Server) -> FittedWords:
-    """By the mean tokens of a word, for a tokenizer that merges words."""
+    """With the mean tokens per word, for a tokenizer that merges words."""
     words = WORDS[: 2 * _GROUP]
     few, many = len(words) // 4, len(words)
     short, long = (server.usage(" ".join(words[:n])) for n in (few, many))
@@ -236,7 +236,7 @@ def _by_ratio(server: _Server) -> FittedWords:
 
 @attrs.frozen
 class _Anchor:
-    """A word of known tokens that every probe starts with, and what the server adds."""
+    """The word that starts every probe, its tokens, and the tokens that the server adds."""
 
     word: str
     tokens: int
@@ -249,7 +249,7 @@ def _measured(server: _Server, count: Count, source: str, *, starts: int) -> Fit
     if len(words) < _LEAST:
         server.check_limits()
         raise _CannotFitError("the same word does not always have the same number of tokens")
-    # Short ones, so that short prompts are possible.
+    # Words with few tokens, so that short prompts are possible.
     tried = sorted(words, key=words.__getitem__)[:starts]
     begun = " ".join([anchor.word] * 2)
     extra = {
@@ -277,7 +277,7 @@ def _anchor(count: Count) -> _Anchor:
 
 
 def _sizes(server: _Server, count: Count, anchor: _Anchor) -> dict[str, int]:
-    """The tokens of words, from sums of groups."""
+    """The tokens of words, from the sums of groups of words."""
     found: dict[str, int] = {}
     groups = [WORDS[i : i + _GROUP] for i in range(0, len(WORDS), _GROUP)]
     todo: list[tuple[tuple[str, ...], int | None]] = [(group, None) for group in groups[::-1]]
@@ -306,7 +306,7 @@ def _sizes(server: _Server, count: Count, anchor: _Anchor) -> dict[str, int]:
 
 
 def _worth_halving(words: int, extra: int, found: int) -> bool:
-    """Until there are enough words; then only where most words of the group have one token."""
+    """True until there are enough words; then only if most words of the group have one token."""
     return found < _ENOUGH or (words > _LONGEST and extra <= words // _LONGEST)
 
 
@@ -316,7 +316,7 @@ def _worth_halving(words: int, extra: int, found: int) -> bool:
 def _verified(
     server: _Server, words: FittedWords, sample: Callable[[FittedWords], Iterable[Turn]]
 ) -> FittedWords:
-    """Send prompts of the workload; correct the fit by the mean ratio once if they are off."""
+    """Send prompts of the workload. If their lengths are wrong, correct the fit once."""
     first = _checked(server, words, sample)
     if first.error <= _GOOD:
         return first
@@ -327,8 +327,8 @@ def _verified(
 def _checked(
     server: _Server, words: FittedWords, sample: Callable[[FittedWords], Iterable[Turn]]
 ) -> FittedWords:
-    """The words with the largest error seen. Where that is not good, `scale` is the corrected one,
-    which is not verified.
+    """The words with the largest error of the sent prompts. If it is too large, `scale` is
+    corrected but not verified.
     """
     pairs = []
     for turn in sample(words):

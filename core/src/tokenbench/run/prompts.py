@@ -33,7 +33,7 @@ _SAMPLE_SEED, _SAMPLES = 1, 8
 
 @attrs.frozen(kw_only=True)
 class Traffic:
-    """A workload as one server gets it: with its codec and its tokenizer.
+    """A workload with the codec and the tokenizer of one server.
 
     `prompt_form`: ``chat``, ``text`` or ``token ids``.
     """
@@ -51,7 +51,7 @@ class Traffic:
         return itertools.islice(self.workload.sessions(context, seed), count)
 
     def priming(self, seed: int) -> Iterator[Session]:
-        """What fills the prefix cache for the sessions of a seed."""
+        """Sessions that fill the prefix cache for the sessions of a seed."""
         return iter(self.workload.priming(self.context, seed))
 
 
@@ -65,14 +65,14 @@ def traffic(
 ) -> Traffic:
     """Choose the first codec of the server that can carry the workload's prompts.
 
-    If the workload asks for exact lengths of text and there is no tokenizer, the text is fitted to
-    the server's counts with `fitting`.
+    If the workload needs text of exact length and there is no tokenizer, the text is fitted to the
+    server's token counts with `fitting`.
 
     Args:
-        find: the codec of a name.
+        find: returns the codec of a name.
 
     Raises:
-        UsageError: no codec can, or the text cannot be fitted.
+        UsageError: no codec can carry the prompts, or the text cannot be fitted.
         Interrupted: the user stopped the run.
     """
     codec, context, turn = choose_codec(workload, dialect, tokenizer, context_tokens, find)
@@ -81,7 +81,7 @@ def traffic(
 
 
 def _fitted(made: Traffic, fitting: Fitting, first: Turn) -> Traffic:
-    """With words measured on the server, if the workload asks for exact lengths of text."""
+    """Add words measured on the server, if the workload needs text of exact length."""
     if first.n_in is None or isinstance(first.prompt, TokenPrompt):
         return made
 

@@ -22,12 +22,12 @@ from tokenbench.suite.secrets import looks_secret
 
 # Libraries whose version can change a number.
 _LIBRARIES = ("httptools", "msgspec", "numpy", "pyarrow")
-# Variables that change how engines and libraries run; values of others stay private.
+# Variables that change how engines and libraries run. Other variables are not recorded.
 _PREFIXES = ("TOKENBENCH_", "CUDA_", "HIP_", "ROCR_", "NCCL_", "OMP_", "VLLM_", "SGLANG_", "LLAMA_")
 
 
 def provenance(plugins: Iterable[Candidate], plan: Plan, *, argv: list[str]) -> dict[str, str]:
-    """Flat facts of a run: dotted key to text."""
+    """Facts of a run: text by dotted key."""
     facts = {
         "bench.version": tokenbench.__version__,
         "bench.api": ".".join(map(str, API_VERSION)),
@@ -82,7 +82,7 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _git() -> dict[str, str]:
-    """Of the current folder."""
+    """Commit of the current folder; empty if it is not in a Git repository."""
     if shutil.which("git") is None:
         return {}
 

@@ -1,4 +1,4 @@
-"""From the records of a phase to evidence, and from a point's repeats to its result."""
+"""Makes evidence from the records of a phase, and a result from the evidence of a point."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _of_capacity(metrics: Metrics, counters: Counters | None) -> float | None:
 
 
 def _counter_rows(observed: Observed) -> list[CountersRow]:
-    """Of each scrape: a row for each process and, if there are several, one for all."""
+    """For each scrape, a row per process and, if there are several, one for all of them."""
     rows: list[CountersRow] = []
     for scrape in (observed.before, *observed.scrapes, observed.after):
         rows += [
@@ -137,7 +137,7 @@ def _counter_rows(observed: Observed) -> list[CountersRow]:
 
 
 def _with_telemetry(context: PointContext, evidence: Evidence, folder: Path) -> Evidence:
-    """Add energy and what happened to the devices; keep the samples with the repeat."""
+    """Add energy metrics and findings about the devices; store the samples with the repeat."""
     telemetry, phase = context.telemetry, evidence.phase
     readings = telemetry.readings(phase.started_ns, phase.ended_ns)
     write_telemetry(folder, [row_of(reading) for reading in readings])
@@ -204,7 +204,7 @@ def result(
 
 
 def _hardware(pools: Sequence[Pool], request: EngineRequest) -> str:
-    """The SKU; of pools that differ, with the accelerators of each: ``8xh100+4xh200``."""
+    """The SKU; if pools differ, each SKU with its number of accelerators: ``8xh100+4xh200``."""
     found: Counter[str] = Counter()
     for pool in pools:
         found[(pool.hardware or request.hardware).sku] += pool.accelerators
@@ -214,7 +214,7 @@ def _hardware(pools: Sequence[Pool], request: EngineRequest) -> str:
 
 
 def _role_hardware(request: EngineRequest) -> FrozenMap[str] | None:
-    """The hardware of each role where it is not the same for all."""
+    """The hardware of each role; None if it is the same for all."""
     layout = request.layout
     if not layout.disaggregated or "+" not in _hardware(layout.pools, request):
         return None
@@ -223,7 +223,7 @@ def _role_hardware(request: EngineRequest) -> FrozenMap[str] | None:
 
 
 def _roles(layout: Layout) -> dict[str, int] | None:
-    """Accelerators of each role; None unless prefill and decode are apart."""
+    """Accelerators of each role; None unless prefill and decode run in separate pools."""
     if not layout.disaggregated:
         return None
     return {
@@ -233,7 +233,7 @@ def _roles(layout: Layout) -> dict[str, int] | None:
 
 
 def _saturated(context: PointContext, seen: list[Evidence]) -> bool | None:
-    """By the last repeat."""
+    """Judged by the last repeat."""
     if not seen:
         return None
     return saturated(seen[-1], context.thresholds, scrapes=seen[-1].scrapes)

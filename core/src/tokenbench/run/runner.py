@@ -1,4 +1,4 @@
-"""The whole run: one deployment after the other, then the final state."""
+"""The whole run: its deployments one after the other, then the final state."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ class Runner:
         except BenchError as failure:
             error = failure
         except KeyboardInterrupt:
-            error = _at_once()
+            error = _immediate_interrupt()
         except SystemExit as exit_:
             error = PluginError(
                 f"a plugin ended the program with exit code {exit_.code}",
                 hint="report it to the author of the plugin",
             )
         except Exception as failure:
-            error = self._of_the_machine(failure)
+            error = self._machine_error(failure)
             if error is None:
                 self._finish(None, f"{type(failure).__name__}: {failure}")
                 raise
@@ -109,7 +109,7 @@ class Runner:
         try:
             state, error = self._finish(error)
         except KeyboardInterrupt:
-            state, error = self._finish(error or _at_once())
+            state, error = self._finish(error or _immediate_interrupt())
         return Outcome(
             state=state,
             results=tuple(self._run.results),
@@ -118,9 +118,9 @@ class Runner:
             failures=tuple(failures),
         )
 
-    def _of_the_machine(self, error: Exception) -> BenchError | None:
-        """The error of a file of the run that could not be written, or of an exhausted resource;
-        None if it is another one.
+    def _machine_error(self, error: Exception) -> BenchError | None:
+        """A BenchError if a file of the run could not be written, or a resource is exhausted; None
+        for other errors.
         """
         if not isinstance(error, OSError):
             return None
@@ -153,8 +153,8 @@ class Runner:
     def _finish(
         self, error: BenchError | None, bug: str | None = None
     ) -> tuple[str, BenchError | None]:
-        """Write the table and the final state, whatever happened before; returns the state, and
-        the first error.
+        """Write the table and the final state, also after errors. Returns the state and the first
+        error.
         """
         lost: Exception | None = None
         try:
@@ -207,7 +207,7 @@ class Runner:
 
 
 def _architectures(plan: Plan) -> dict[str, Any]:
-    """The shape of each served model, which reports need and whose plugin may be gone by then."""
+    """The shape of each served model. Reports need it even if the model's plugin was removed."""
     return {
         one.request.model: plain(one.request.architecture)
         for one in plan.deployments
@@ -215,5 +215,5 @@ def _architectures(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _at_once() -> Interrupted:
+def _immediate_interrupt() -> Interrupted:
     return Interrupted("interrupted at once", hint="finished points are kept")

@@ -1,4 +1,4 @@
-"""One server from start to stop: readiness, counters, quiescence, and how it died."""
+"""One server from start to stop: readiness, counters, quiescence, and the cause of its death."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from .scrape import Scrape, scrape
 from .starting import Phases, Starting, check_address, find_root, set_logs_aside
 
 _POLL_S = 0.1
-# Requests to a server that is starting come more and more rarely.
-_MOST_POLL_S = 1.0
+# The interval between requests to a starting server doubles up to this.
+_MAX_POLL_S = 1.0
 _READY_TIMEOUT_S = 60.0
 _QUIET_LIMIT_S = 30.0
 _REAPED_S = 3.0
-# vLLM counts a request when it has ended, Dynamo's workers when they have answered.
+# vLLM counts a request when it has ended, Dynamo's workers when they have answered it.
 _COUNTED_S = 3.0
 
 
@@ -102,7 +102,7 @@ class RunningServer:
         self._deployment = Deployment(self._launcher, self.plan, self._settings)
         begun = time.monotonic()
         interruptible(self._deployment.start, self._interrupted)
-        # A launcher that waited for hosts did not start anything then.
+        # The time in which the launcher waited for hosts does not count.
         begun += self._deployment.queue_s
         deadline = begun + self.plan.start_timeout_s
         self._phases = Phases(self.engine, self._deployment, self.plan, self._show_phase)
@@ -147,7 +147,7 @@ class RunningServer:
 
     @property
     def deployment(self) -> Deployment:
-        """Its processes."""
+        """The launched processes."""
         assert self._deployment is not None
         return self._deployment
 
@@ -159,7 +159,7 @@ class RunningServer:
 
     @property
     def url(self) -> str:
-        """The endpoint that takes the load."""
+        """The URL that gets the load."""
         return self.deployment.endpoints[0].url
 
     def alive(self) -> bool:
@@ -167,7 +167,7 @@ class RunningServer:
         return not any(state.ended for state in self.deployment.states())
 
     def death(self) -> Death | None:
-        """How a process ended, with what its log says; None while all run."""
+        """How a process ended, and why according to its log; None while all run."""
         return death_of(self.deployment, self.engine)
 
     def found_dead(self) -> Death | Gone | None:
@@ -187,7 +187,7 @@ class RunningServer:
     def explain(self, failure: str, path: str = "") -> Explanation:
         """The message and the hint for the failure of a request or a control call.
 
-        Some servers are silent if they are asked with the wrong protocol, so another one is tried.
+        Some servers do not answer requests with the wrong scheme, so the other one is tried too.
         """
         failure = self._redacted(failure)
         if find_proxy(self.url, self.plan.access) is None:
@@ -198,7 +198,7 @@ class RunningServer:
         return found
 
     def target(self) -> Target:
-        """What requests are encoded for."""
+        """Model and dialect for which requests are encoded."""
         return Target(model=self.plan.served_name or self.request.served_name, dialect=self.dialect)
 
     def scrape(self) -> Scrape:
@@ -232,7 +232,7 @@ class RunningServer:
     # -- inside ----------------------------------------------------------------------------------
 
     def _refuses(self) -> bool:
-        """Whether an endpoint refuses connections. Behind a proxy, nobody here can tell."""
+        """Whether an endpoint refuses connections. Endpoints behind a proxy are not checked."""
         for endpoint in self.deployment.endpoints:
             if find_proxy(endpoint.url, self.plan.access) is not None:
                 continue
@@ -240,12 +240,12 @@ class RunningServer:
                 connect(endpoint.url).close()
             except ConnectionRefusedError:
                 return True
-            except OSError:  # Slow or unreachable is not dead.
+            except OSError:  # A slow or unreachable server is not dead.
                 continue
         return False
 
     def _wait_processes(self, deadline: float, phases: Phases) -> None:
-        """Start what waits for other processes."""
+        """Start the processes that wait for other processes."""
         deployment = self.deployment
         while not interruptible(deployment.proceed, self._interrupted):
             phases.look()
@@ -274,32 +274,32 @@ class RunningServer:
             self._still_possible(deadline, failing, starting)
             limit_s = min(_READY_TIMEOUT_S, max(1.0, deadline - time.monotonic()))
             before = self._scrape_roles()
-            said = interruptible(partial(self._generate_one, limit_s), self._interrupted)
-            if said.error is None:
+            response = interruptible(partial(self._generate_one, limit_s), self._interrupted)
+            if response.error is None:
                 idle = self._idle_roles(before)
                 if not idle:
                     return
                 roles = " and ".join(map(repr, idle))
                 failing = f"gave no answer in which the role {roles} took part"
                 continue
-            if negotiator is not None and negotiator.plainer(said):
+            if negotiator is not None and negotiator.plainer(response):
                 return
             codec = self._codec(self.dialect.codecs[0])
             path = codec.encode(self._first_turn(), self.target()).path
-            cause = starting.request_failed(said.error, path)
+            cause = starting.request_failed(response.error, path)
             if cause in (Cause.MODEL, Cause.PATH):
                 self._check_address(cause, path)
             time.sleep(min(poll_s, max(0.0, deadline - time.monotonic())))
-            poll_s = min(_MOST_POLL_S, 2 * poll_s)
+            poll_s = min(_MAX_POLL_S, 2 * poll_s)
 
     def _scrape_roles(self) -> Scrape:
-        """Counters by role, where prefill and decode run apart."""
+        """Counters by role if prefill and decode run in separate pools."""
         if not self.request.layout.disaggregated:
             return Scrape()
         return interruptible(self.scrape, self._interrupted)
 
     def _idle_roles(self, before: Scrape) -> tuple[str, ...]:
-        """The roles that took no part in the request before. Counters may rise a moment later."""
+        """The roles that took no part in the last request. Counters may rise a moment later."""
         deadline = time.monotonic() + _COUNTED_S
         while idle := idle_roles(before, self._scrape_roles()):
             if time.monotonic() > deadline or self._interrupted() or not self.alive():
@@ -369,7 +369,7 @@ class RunningServer:
         message = f"the server {failing} within {self.plan.start_timeout_s:g} s"
         message += f" (last seen: {seen})" if seen else ""
         if last is not None:
-            message += f"; at last, {last.message}"
+            message += f"; last failure: {last.message}"
         if not self.plan.processes:
             hint = last.hint if last is not None else "start it first, or check the address"
             return EngineError(message, hint=hint)

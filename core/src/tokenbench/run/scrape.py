@@ -1,4 +1,4 @@
-"""One look at a deployment's metrics pages."""
+"""Reads the metrics pages of a deployment once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from tokenbench.launch.control import ControlClient
 
 @attrs.frozen(kw_only=True)
 class ProcessCounters:
-    """The counters of one process by its own metrics page. `role`: what it does; `endpoint`: where
-    the page is.
-    """
+    """The counters of one process, from its own metrics page at `endpoint`."""
 
     role: str
     endpoint: Endpoint
@@ -55,7 +53,7 @@ def scrape(engine: Engine, control: ControlClient, layout: Layout) -> Scrape:
     if not pages:
         return Scrape()
     counters = engine.counters(tuple(pages))
-    # With one page the engine was asked for that page alone.
+    # With one page, these are already the counters of one process.
     alone = [counters] if len(pages) == 1 else [engine.counters((page,)) for page in pages]
     return Scrape(
         t_ns=began_ns,

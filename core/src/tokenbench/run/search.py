@@ -12,7 +12,7 @@ from tokenbench.plan.series import PlannedSeries
 from .context import RunContext
 
 
-def tell_search(
+def record_search(
     run: RunContext, deployment: str, series: PlannedSeries, history: Sequence[PointResult]
 ) -> None:
     """Record the largest load found and the path to it: a note, and ``find-*.json``."""

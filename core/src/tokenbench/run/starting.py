@@ -1,4 +1,4 @@
-"""What a server answers while it starts: whether to wait on, and what to tell."""
+"""Decides from the responses of a starting server whether to keep waiting, and shows why."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tokenbench.api import BenchError, Engine, EngineError, LaunchPlan, Reply
 from tokenbench.launch.deployment import Deployment
 from tokenbench.launch.failure import Cause, Explanation
 
-# After so long, what is waited for is shown.
+# The reason for waiting is shown after this time.
 _SHOWN_AFTER_S = 1.0
-# A status of the health path that means neither yes nor "not yet" may last so long.
+# How long the health path may answer with a status that means neither "ready" nor "not yet".
 _UNEXPECTED_S = 1.5
 _PHASE_EVERY_S = 1.0
 _PHASE_LINES = 100
 _NOT_YET = frozenset({404, 408, 425, 429, 502, 503, 504})
-# Of a request: what a server that is starting may answer.
+# Failures of requests that are normal while a server starts.
 _MAY_START = frozenset(
     {
         Cause.REFUSED,
@@ -44,10 +44,10 @@ class Starting:
     """Follows the failures of a server that starts.
 
     Args:
-        explain: explains the failure of a path.
-        show: tells the user what is waited for.
-        external: nothing was started here: what is waited for is shown, and an unexpected status
-            is soon an error.
+        explain: explains the failure of a request to a path.
+        show: shows the reason for waiting to the user.
+        external: the server was started elsewhere: the reason for waiting is shown, and an
+            unexpected status is soon an error.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Starting:
         self.last: Explanation | None = None
 
     def health_failed(self, failure: tuple[str, str] | None) -> None:
-        """Handle path and failure of the last call of a readiness check; None: it succeeded.
+        """Handle path and failure of the last call of a readiness check; None if it succeeded.
 
         Raises:
             EngineError: waiting does not help.
@@ -75,7 +75,7 @@ class Starting:
             self.last = None
             return
         path, text = failure
-        self._saw(self._explain(text, path))
+        self._note(self._explain(text, path))
         status = re.match(r"HTTP (\d{3})", text)
         if not self._external or status is None or int(status[1]) in _NOT_YET:
             self._unexpected_since = None
@@ -94,12 +94,12 @@ class Starting:
             EngineError: waiting does not help.
         """
         found = self._explain(failure, path)
-        self._saw(found)
+        self._note(found)
         if found.cause not in _MAY_START:
             raise EngineError(found.message, hint=found.hint)
         return found.cause
 
-    def _saw(self, found: Explanation) -> None:
+    def _note(self, found: Explanation) -> None:
         self.last = found
         if found.permanent:
             raise EngineError(found.message, hint=found.hint)
@@ -110,8 +110,8 @@ class Starting:
 
 
 def set_logs_aside(folder: Path, plan: LaunchPlan) -> None:
-    """Rename the logs of an earlier start, which a resumed run finds, to ``ROLE-INDEX.log.NUMBER``:
-    what they say is not about this start.
+    """Rename logs of an earlier start of a resumed run to ``ROLE-INDEX.log.NUMBER``, so that they
+    are not read as those of this start.
     """
     for role in dict.fromkeys(process.role for process in plan.processes):
         for log in folder.glob(f"{role}-*.log"):
@@ -120,7 +120,7 @@ def set_logs_aside(folder: Path, plan: LaunchPlan) -> None:
 
 
 class Phases:
-    """Shows what the processes that were started do until the server is ready.
+    """Shows the startup phase of the started processes until the server is ready.
 
     Args:
         show: shows a phase; called when it changes.
@@ -144,7 +144,7 @@ class Phases:
         self.last = ""
 
     def look(self) -> None:
-        """Look at the logs, once a second. A failure of the plugin ends that, nothing else."""
+        """Read the logs, once a second. After a failure of the plugin, phases are not shown."""
         if not self._roles or time.monotonic() - self._looked < _PHASE_EVERY_S:
             return
         self._looked = time.monotonic()

@@ -28,7 +28,7 @@ _POLL_S = 0.05
 
 @attrs.frozen
 class _Plugin:
-    """A hardware plugin that is sampled. `asked`: it was named by the user."""
+    """A hardware plugin that is sampled. `asked`: the user named it."""
 
     instances: PluginInstances
     ref: PluginRef
@@ -41,19 +41,19 @@ def start_telemetry(
     """Start an agent on each host of a running deployment, with a sampler of each plugin.
 
     Raises:
-        PluginError: an agent or a plugin that was asked for failed.
+        PluginError: an agent failed, or a plugin that the user named.
     """
     request = run.plan.resolved.suite.telemetry
     telemetry = Telemetry(run.directory.telemetry(deployment.id), request.interval_s)
     try:
-        _tell_missing(run, deployment)
+        _record_devices(run, deployment)
         for host in server.deployment.hosts:
             channel = server.deployment.channel(host)
             agent = telemetry.agent(host, channel, run.plan.cores.workers)
             for ref in deployment.all_hardware:
-                _watch_accelerators(run, deployment, ref, server, host, agent, telemetry)
-            for plugin in _beside(run, deployment):
-                _watch_beside(run, plugin, agent, telemetry)
+                _watch_own(run, deployment, ref, server, host, agent, telemetry)
+            for plugin in _other_plugins(run, deployment):
+                _watch_other(run, plugin, agent, telemetry)
         telemetry.wait()
     except BaseException:
         telemetry.close()
@@ -62,8 +62,8 @@ def start_telemetry(
 
 
 def measure_idle(run: RunContext, telemetry: Telemetry) -> Metrics:
-    """The power of each domain while the server gets no requests, in W. Takes no time where no
-    power is measured.
+    """The power of each domain while the server gets no requests, in W; empty, and without a wait,
+    if no source measures power.
     """
     seconds = run.plan.resolved.suite.telemetry.idle_s
     if not seconds or not telemetry.reads_power:
@@ -79,25 +79,25 @@ def measure_idle(run: RunContext, telemetry: Telemetry) -> Metrics:
     return idle_power(Window.of(telemetry.readings(start, end), start, end))
 
 
-def _tell_missing(run: RunContext, deployment: PlannedDeployment) -> None:
-    """What of the deployment's own hardware cannot be measured, in provenance and in reports."""
+def _record_devices(run: RunContext, deployment: PlannedDeployment) -> None:
+    """Record the deployment's devices, and what cannot be measured on them."""
     for key, text in device_facts(deployment.devices).items():
         run.facts[f"deployment.{deployment.id}.device.{key}"] = text
-    _tell_probe(run, deployment.hardware.name, deployment.probe)
+    _record_probe(run, deployment.hardware.name, deployment.probe)
 
 
-def _tell_probe(run: RunContext, name: str, probe: Probe) -> None:
+def _record_probe(run: RunContext, name: str, probe: Probe) -> None:
     run.facts.update({f"not_measured.{name}.{f}": why for f, why in probe.notes.items()})
     run.facts.update({f"hardware.{name}.{key}": text for key, text in probe.facts.items()})
     run.directory.write_json("provenance.json", run.facts)
-    # Reports have columns for power and energy only, so only those are explained there.
+    # Of these fields, reports have columns only for power and energy.
     missing = {f: probe.notes[f] for f in ("power_w", "energy_j") if f in probe.notes}
     for why in dict.fromkeys(missing.values()):
         fields = " and ".join(field for field, text in missing.items() if text == why)
         run.note(f"{name}: {fields} not measured: {why}")
 
 
-def _watch_accelerators(
+def _watch_own(
     run: RunContext,
     deployment: PlannedDeployment,
     ref: PluginRef,
@@ -117,7 +117,7 @@ def _watch_accelerators(
     if not agent.is_here:
         used = {handle for placement in placements for handle in placement.devices}
         probe = running.probe()
-        _tell_probe(run, source_name(ref.name, host.name), probe)
+        _record_probe(run, source_name(ref.name, host.name), probe)
         found = probe.devices
         devices = tuple(d for d in found if (d.handle or str(d.index)) in used)
         if not deployment.accelerated:
@@ -141,13 +141,13 @@ def _watch_accelerators(
     telemetry.watch(agent, running, watched)
 
 
-def _beside(run: RunContext, deployment: PlannedDeployment) -> Iterator[_Plugin]:
-    """Plugins that are sampled beside that of the deployment."""
+def _other_plugins(run: RunContext, deployment: PlannedDeployment) -> Iterator[_Plugin]:
+    """Plugins that are sampled besides that of the deployment."""
     asked = run.plan.resolved.suite.telemetry.watch
     if asked is not None:
         yield from (_Plugin(run.plugins, ref) for ref in asked if ref != deployment.hardware)
         return
-    # Apart, because hooks of plugins that nobody asked for are not called.
+    # A separate registry: hooks of plugins that the user did not name must not be called.
     apart = PluginInstances(run.plugins.registry.apart())
     for candidate in apart.registry.candidates:
         if candidate.kind == "hardware" and candidate.name != deployment.hardware.name:
@@ -155,13 +155,13 @@ def _beside(run: RunContext, deployment: PlannedDeployment) -> Iterator[_Plugin]
             try:
                 spec = apart.spec("hardware", ref.key)
             except BenchError:
-                continue  # `bench plugins list` tells.
+                continue  # `bench plugins list` shows the error.
             if not spec.accelerated:
                 yield _Plugin(apart, ref, asked=False)
 
 
-def _watch_beside(run: RunContext, plugin: _Plugin, agent: NodeAgent, telemetry: Telemetry) -> None:
-    """Sample what one of them finds on the host."""
+def _watch_other(run: RunContext, plugin: _Plugin, agent: NodeAgent, telemetry: Telemetry) -> None:
+    """Sample the devices that another plugin finds on the host."""
     ref, instances = plugin.ref, plugin.instances
     owner = instances.owner("hardware", ref.key)
     try:
@@ -170,7 +170,7 @@ def _watch_beside(run: RunContext, plugin: _Plugin, agent: NodeAgent, telemetry:
             return
         running = RunningProgram(agent, owner, program)
         probe = running.probe()
-        _tell_beside(run, plugin, agent, probe)
+        _record_other(run, plugin, agent, probe)
         if probe.devices:
             devices = tuple(device.index for device in probe.devices)
             domain = instances.spec("hardware", ref.key).domain
@@ -182,7 +182,7 @@ def _watch_beside(run: RunContext, plugin: _Plugin, agent: NodeAgent, telemetry:
         run.note(f"{ref.name} is not sampled: {error.message}")
 
 
-def _tell_beside(run: RunContext, plugin: _Plugin, agent: NodeAgent, probe: Probe) -> None:
+def _record_other(run: RunContext, plugin: _Plugin, agent: NodeAgent, probe: Probe) -> None:
     name = plugin.ref.name
     facts: Mapping[str, str] = probe.facts
     for key, text in facts.items():

@@ -16,8 +16,8 @@ def find_tokenize(
 ) -> Callable[[str], int | None] | None:
     """A function that counts tokens with the server's tokenize endpoint; None if it has none.
 
-    It returns None if the server does not answer. vLLM takes `prompt` (its class
-    `TokenizeCompletionRequest`, read 2026-11), llama.cpp takes `content` (run with xllamacpp
+    The function returns None if the server does not answer. vLLM takes `prompt` (its class
+    `TokenizeCompletionRequest`, read 2026-11), llama.cpp takes `content` (tested with xllamacpp
     2026.10.11549); both return the list `tokens`.
     """
     forms: tuple[tuple[str, dict[str, object]], ...] = (

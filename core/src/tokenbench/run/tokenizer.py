@@ -14,7 +14,7 @@ from .weights import locate
 def tokenizer_of(
     deployment: PlannedDeployment, weights: str | None, plugins: PluginInstances
 ) -> Tokenizer | None:
-    """The tokenizer that the engine's options name; else the model's.
+    """The tokenizer that the engine's options name, otherwise the model's.
 
     Args:
         weights: local path of the weights, if the engine loads any.

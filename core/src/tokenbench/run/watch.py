@@ -1,4 +1,4 @@
-"""What is observed beside a repeat: foreign load, and the engine's counters while it runs."""
+"""Observes foreign load and the engine's counters during a repeat."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .running_server import RunningServer
 from .scrape import Scrape
 
 _SCRAPE_INTERVAL_S = 1.0
-# Programs that pass a port on to a container, whose processes are not their children.
+# Programs that forward a port to a container, whose processes are not their children.
 _FORWARDERS = ("docker-proxy", "rootlessport", "conmon")
 _HIDDEN_SERVER = (
-    "the server runs on this machine in a container or as another user, so its load cannot be told "
-    "from that of other programs"
+    "the server runs on this machine in a container or as another user, so its load cannot be "
+    "distinguished from that of other programs"
 )
 
 
 @attrs.frozen(kw_only=True)
 class Observed:
-    """What was observed around and during one repeat.
+    """Observations before, during and after one repeat.
 
-    `foreign`: what other programs used of the cores of client and local engine.
+    `foreign`: CPU use of other programs on the cores of client and local engine.
     """
 
     before: Scrape
@@ -51,7 +51,7 @@ class Observed:
 class RepeatWatch:
     """Watches one repeat. Use as a context manager around it.
 
-    Its attributes are complete when it ends. Scrapes are taken once a second.
+    `foreign` and `scrapes` are complete when it ends. Scrapes are taken once a second.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class RepeatWatch:
     ) -> None:
         self.foreign = self._load.measure() if self._load else Foreign(None, unknown=_HIDDEN_SERVER)
         self._end.set()
-        # A scrape of a frozen server takes seconds; after an interruption nobody needs it.
+        # A scrape of a hung server takes seconds. After an interruption it is not needed.
         while self._thread.is_alive() and not self._interrupted():
             self._thread.join(0.1)
         if self._failure is not None and error is None:
@@ -98,7 +98,7 @@ class RepeatWatch:
 
 
 def foreign_processes(pids: Collection[int], server: RunningServer) -> tuple[str, ...]:
-    """Those of the processes that belong neither to this run nor to its server.
+    """The processes of `pids` that belong neither to this run nor to its server.
 
     Empty if the server's own processes are not visible.
     """
@@ -109,8 +109,8 @@ def foreign_processes(pids: Collection[int], server: RunningServer) -> tuple[str
 
 
 def _server_processes(server: RunningServer) -> Collection[int] | None:
-    """Processes on this machine of a server, if they are not this process's descendants; None if
-    they are not visible.
+    """The server's processes on this machine that are not descendants of this process; None if they
+    are not visible.
     """
     if server.plan.processes:
         return server.deployment.pids

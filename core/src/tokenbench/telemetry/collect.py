@@ -16,7 +16,7 @@ from tokenbench.launch.node.client import AgentError, Events, NodeAgent
 from tokenbench.launch.node.program import RunningProgram, to_sample
 
 _FIRST_S = 5.0
-"""How long the first sample may take: the driver is opened."""
+"""How long the first sample may take, because the driver must be opened."""
 _POLL_S = 0.02
 _SIGNALS = 128
 _MARGIN_NS = 1_000_000_000
@@ -95,7 +95,7 @@ class _Stream:
         except OSError as error:
             self.problem = f"its samples cannot be written: {error.strerror}"
 
-    def end(self, code: int | None, said: str | None) -> None:
+    def end(self, code: int | None, reason: str | None) -> None:
         """The sampler ended: on request, or because it failed."""
         self.ended = True
         if self.closing:
@@ -105,9 +105,9 @@ class _Stream:
         elif code > _SIGNALS:
             self.problem = f"its sampler was killed by signal {code - _SIGNALS}"
         elif code:
-            self.problem = f"its sampler failed: {said}"
+            self.problem = f"its sampler failed: {reason}"
             self.error = PluginError(
-                f"{self.watched.owner}: its sampler failed: {said}",
+                f"{self.watched.owner}: its sampler failed: {reason}",
                 hint="see the agent's log, and report it to the plugin's author",
             )
 
@@ -117,7 +117,7 @@ class _Stream:
 
 
 class Telemetry:
-    """The node agents of a deployment, and what they sample into `folder`.
+    """The node agents of a deployment, and their samples, which are also written to `folder`.
 
     Args:
         interval_s: seconds between two readings.
@@ -174,7 +174,7 @@ class Telemetry:
         """Raise the error of a plugin whose sampler failed, if one did.
 
         Raises:
-            PluginError: it failed, or returned something else than samples.
+            PluginError: a sampler failed, or returned something else than samples.
         """
         for stream in self._streams:
             if stream.error is not None:
@@ -192,7 +192,7 @@ class Telemetry:
 
     @property
     def here(self) -> frozenset[str]:
-        """The hosts whose pids are those of this machine."""
+        """The hosts that share their process ids with this machine."""
         return frozenset(agent.host for agent in self._agents if agent.sees_our_pids)
 
     @property
@@ -206,7 +206,7 @@ class Telemetry:
 
     @property
     def problems(self) -> dict[str, str]:
-        """Why samples of a source are missing, from some moment on or from the start."""
+        """Why samples of a source are missing. It may have sent some before."""
         found = {}
         for stream in self._streams:
             if stream.problem is not None:
@@ -216,10 +216,10 @@ class Telemetry:
         return found
 
     def readings(self, start_ns: int, end_ns: int) -> list[Reading]:
-        """Readings of a window and a second on both sides of it, by source, oldest first.
+        """Readings of a window and of a second before and after it, by source, oldest first.
 
-        It waits for the first reading after the window. Earlier ones are forgotten: windows are
-        asked for in the order of time.
+        Waits for the first reading after the window. Deletes readings before the window, so call it
+        with windows in order of time.
         """
         self._wait_for(end_ns)
         low, high = start_ns - _MARGIN_NS, end_ns + _MARGIN_NS
@@ -231,7 +231,7 @@ class Telemetry:
         return found
 
     def _wait_for(self, end_ns: int) -> None:
-        """Until each source has a reading after `end_ns`, or misses its interval."""
+        """Wait until each source has a reading after `end_ns`, or for two intervals."""
         deadline = time.monotonic() + 2 * self._interval_s + _POLL_S
         while time.monotonic() < deadline and any(
             s.readings and s.readings[-1].monotonic_ns < end_ns and not s.ended
@@ -240,7 +240,7 @@ class Telemetry:
             time.sleep(_POLL_S)
 
     def close(self) -> None:
-        """Stop the samplers and agents. Idempotent."""
+        """Stop the samplers and agents. May be called twice."""
         for stream in self._streams:
             stream.closing = True
         for agent in self._agents:
@@ -250,17 +250,17 @@ class Telemetry:
 
 
 def file_name(name: str) -> str:
-    """A name without what separates folders."""
+    """A name as part of a file name: without slashes."""
     return name.replace("/", "-")
 
 
 def source_name(name: str, host: str) -> str:
-    """``nvidia``, ``nvidia on node1``: without the host if it is this machine."""
+    """``nvidia on node1``, or ``nvidia`` if the host is this machine."""
     return name if host == "localhost" else f"{name} on {host}"
 
 
 def row_of(reading: Reading) -> dict[str, Any]:
-    """A reading as one flat row, without what is not measured."""
+    """A reading as one flat row, without fields that were not measured."""
     sample = attrs.asdict(reading.sample)
     return {
         "t": reading.monotonic_ns,

@@ -1,4 +1,4 @@
-"""What is on this machine, and what of it would spoil a measurement."""
+"""Finds the hardware of this machine, and problems that would spoil a measurement."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tokenbench.store import calibration
 from tokenbench.suite.schema import PluginRef
 
 _USED_MEMORY = 0.05
-"""Share of a device's memory in use that is worth a warning; drivers need up to 2 % themselves."""
+"""Used share of a device's memory above which a problem is reported; drivers use up to 2 %."""
 _FEW_FILES = 4096
 _GIB = 1 << 30
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """Something that would spoil a measurement, and what to do about it."""
+    """Something that would spoil a measurement, and how to fix it."""
 
     what: str
     fix: str
@@ -35,7 +35,7 @@ class Problem:
 
 @attrs.frozen(kw_only=True)
 class HardwareFinding:
-    """What a hardware plugin finds. `error`: why it failed. `unproven`: see HardwareSpec."""
+    """What a hardware plugin found. `error`: why it failed. `unproven`: see HardwareSpec."""
 
     plugin: str
     distribution: str
@@ -62,7 +62,7 @@ def examine(registry: PluginRegistry) -> Examination:
     Raises:
         PluginError: the node agent does not start.
     """
-    # Apart: hooks of plugins that nobody asked for are not called.
+    # A separate registry: hooks of plugins that the user did not name must not be called.
     plugins = PluginInstances(registry.apart())
     candidates = registry.candidates
     with local_agent() as agent:
@@ -96,15 +96,15 @@ def examine(registry: PluginRegistry) -> Examination:
 def device_problems(
     devices: Sequence[DeviceInfo], plugin: str, fixes: Mapping[str, str]
 ) -> tuple[Problem, ...]:
-    """What of these devices would spoil a measurement. `fixes`: see :class:`Probe`."""
+    """The problems of these devices. `fixes`: see :class:`Probe`."""
     return tuple(
         attrs.evolve(problem, what=f"{plugin} {device.index}: {problem.what}")
         for device in devices
-        for problem in (*_of_settings(device, fixes), *_of_use(device))
+        for problem in (*_settings_problems(device, fixes), *_use_problems(device))
     )
 
 
-def _of_settings(device: DeviceInfo, fixes: Mapping[str, str]) -> list[Problem]:
+def _settings_problems(device: DeviceInfo, fixes: Mapping[str, str]) -> list[Problem]:
     def problem(field: str, what: str, otherwise: str) -> Problem:
         command = fixes.get(field)
         return Problem(what=what, fix=otherwise if command is None else _filled(command, device))
@@ -123,30 +123,30 @@ def _of_settings(device: DeviceInfo, fixes: Mapping[str, str]) -> list[Problem]:
     link = device.pcie
     if link is not None and link.width and link.max_width and link.width < link.max_width:
         what = f"its PCIe link has {link.width} of {link.max_width} lanes"
-        found.append(Problem(what=what, fix="seat the board again, or use another place"))
+        found.append(Problem(what=what, fix="reseat the board, or use another slot"))
     return found
 
 
 def _filled(command: str, device: DeviceInfo) -> str:
     try:
         return command.format(**attrs.asdict(device, recurse=False))
-    except (LookupError, ValueError, TypeError):  # A placeholder that the device has no value for.
+    except (LookupError, ValueError, TypeError):  # The device has no value for a placeholder.
         return command
 
 
-def _of_use(device: DeviceInfo) -> list[Problem]:
+def _use_problems(device: DeviceInfo) -> list[Problem]:
     if device.pids:
         names = [f"{process_name(Path(f'/proc/{pid}'))} (pid {pid})" for pid in device.pids]
         return [
             Problem(
                 what=f"other processes use it: {', '.join(names)}",
-                fix="end them, or take other devices",
+                fix="stop them, or use other devices",
             )
         ]
     used, memory = device.memory_used_bytes, device.memory_bytes
     if used is not None and memory and used > _USED_MEMORY * memory:
         what = f"{used / _GIB:.1f} of {memory / _GIB:.1f} GiB of its memory are in use"
-        return [Problem(what=what, fix="end what uses it; it may run in a container")]
+        return [Problem(what=what, fix="stop its processes; they may run in a container")]
     return []
 
 
@@ -169,7 +169,8 @@ def _machine_problems() -> list[Problem]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < _FEW_FILES:
         fix = f"ulimit -n {hard if 0 < hard < 1 << 20 else 1 << 20}"
-        found.append(Problem(what=f"only {soft} open files, one a request in flight", fix=fix))
+        what = f"the limit of open files is {soft}; each request in flight needs one"
+        found.append(Problem(what=what, fix=fix))
     if calibration.saved() is None:
         found.append(
             Problem(
