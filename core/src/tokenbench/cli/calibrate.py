@@ -30,7 +30,7 @@ _QUICK_S, _QUICK_TOKENS = 1.5, 32
 @click.option(
     "--attempts",
     type=click.IntRange(1, 100),
-    help="Measurements of a level that fails (default: 2); more on a machine that others disturb.",
+    help="How often a failing level is measured (default: 2); raise it on a shared machine.",
 )
 @click.option("--cpus", metavar="N,N,...", help="Cores: the server's, then one per load worker.")
 @click.option(
@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Measure the load generator itself, on this machine, against a reference server.
 
-    The result is saved. Later runs carry it in their provenance, and `auto` load workers follow it.
+    The result is saved. Later runs record it, and choose the number of load workers by it.
     """
     from tokenbench.calibrate.machine import busy_share, chosen_cores, max_concurrency
     from tokenbench.calibrate.outcome import plain, save
@@ -75,7 +75,8 @@ def command(
     _show(data, as_json)
     if envelope.ended_by == "interrupted":
         raise Interrupted(
-            "the calibration was interrupted", hint="nothing was saved; an earlier one stays"
+            "the calibration was interrupted",
+            hint="nothing was saved; an earlier calibration is kept",
         )
     click.echo(f"saved: {save(data)}", err=True)
 

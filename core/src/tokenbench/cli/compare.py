@@ -59,7 +59,7 @@ REGRESSION = 7
     type=click.Choice(["text", "markdown", "html", "json"]),
     default="text",
     show_default=True,
-    help="What to print: html is one page without network, for `> compare.html`.",
+    help="Output format; html is one self-contained page, for `> compare.html`.",
 )
 @click.option("--json", "form", flag_value="json", help="Machine-readable: --format json.")
 @click.pass_context
@@ -75,10 +75,10 @@ def command(
 ) -> None:
     """Compare run directory B, the newer or the candidate, with A.
 
-    Points are matched by identity, and else by all that describes them except the engine's version
-    and settings. A series of 5 load levels with 3 repeats each gets a verdict per metric: better,
-    worse, or no change that the noise allows to see. Evals that both runs asked are compared
-    question by question.
+    Points are matched by identity, else by their description without the engine's version and
+    settings. A series of 5 load levels with 3 repeats each gets a verdict per metric: better,
+    worse, or no change beyond the noise. Evals that both runs asked are compared question by
+    question.
     """
     from tokenbench.compare.comparison import compare
     from tokenbench.compare.gate import parse_condition
@@ -160,7 +160,7 @@ def _judge(ctx: click.Context, comparison: Comparison, conditions: Sequence[Cond
     if failed:
         ctx.exit(REGRESSION)
     if conditions and (open_ or not comparison.verdicts):
-        reason = open_[0].reason if open_ else "no point of A and B is the same"
+        reason = open_[0].reason if open_ else "A and B have no matched points"
         raise MeasurementInvalid(
             f"the condition of --fail-on cannot be judged: {reason}",
             hint="measure at least 5 load levels with `--repeats 3` or more on both sides",

@@ -30,20 +30,20 @@ _POSITIVE = FiniteRange(0, min_open=True)
     default="precision",
     show_default=True,
     metavar="FIELD,...",
-    help=f"What tells series apart, besides model, hardware and workload: {', '.join(FIELDS)}.",
+    help=f"Fields that distinguish series, besides model, hardware, workload: {', '.join(FIELDS)}.",
 )
 @click.option(
     "--where",
     "filters",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only such points: a field, or an option of the workload (input_tokens=8192).",
+    help="Only points with this value of a field or a workload option (input_tokens=8192).",
 )
 @click.option(
     "--rates",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Your own rates and token prices (YAML), before those of the hardware catalogue.",
+    help="Your own rates and token prices (YAML); they replace those of the catalogue.",
 )
 @click.option(
     "--ownership",
@@ -52,19 +52,19 @@ _POSITIVE = FiniteRange(0, min_open=True)
     show_default=True,
     help="Who owns the accelerators.",
 )
-@click.option("--provider", metavar="NAME", help="Revenue and margin at its prices in --rates.")
+@click.option("--provider", metavar="NAME", help="Show revenue and margin (prices: --rates).")
 @click.option(
     "--hits",
     type=FiniteRange(0, 100),
     default=0.0,
     metavar="%",
-    help="Share of the input tokens that the prefix cache has.",
+    help="Share of the input tokens that are read from the prefix cache.",
 )
-@click.option("--faster", type=FiniteRange(0, min_open=True), help="A faster tier, tok/s/user.")
+@click.option("--faster", type=_POSITIVE, help="A faster tier, tok/s/user.")
 @click.option(
     "--mw",
-    type=FiniteRange(0, min_open=True),
-    help="A power budget in MW: what fleet it feeds, and what that costs.",
+    type=_POSITIVE,
+    help="A power budget in MW: show how many accelerators it supplies, and their cost.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.pass_obj
@@ -128,7 +128,7 @@ class _Money:
         self.rates = catalogue_rates(skus, own.rates if own else None, "")[0].rates
 
     def prices_of(self, model: str) -> PriceColumns | None:
-        """Of the chosen provider."""
+        """The prices of the chosen provider."""
         from tokenbench.economics.rates import price_columns
 
         if self.provider is None:

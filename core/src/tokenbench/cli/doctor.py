@@ -1,4 +1,4 @@
-"""``bench doctor``: what this machine has, what plugins need, and what would spoil the numbers."""
+"""``bench doctor``: this machine, needs of plugins, and what would disturb a measurement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GIB = 1 << 30
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with all that is known.")
 @click.pass_obj
 def command(obj: dict[str, tuple[str, ...]], as_json: bool) -> None:
-    """What this machine has, what plugins need here, and what would spoil a measurement."""
+    """What this machine has, what plugins need here, and what would disturb a measurement."""
     from tokenbench.plugins.registry import PluginRegistry
     from tokenbench.telemetry.doctor import examine
 
@@ -114,7 +114,7 @@ def _show_problems(found: Examination) -> None:
     problems = [*found.problems, *(p for h in found.hardware for p in h.problems)]
     echo()
     if not problems:
-        echo("nothing here would spoil a measurement")
+        echo("nothing here would disturb a measurement")
     for problem in problems:
         echo(printable(f"warning: {problem.what}; to fix: {problem.fix}"))
 

@@ -21,7 +21,7 @@ _PRECISIONS = ("fp4", "fp8", "bf16")
 @click.group("hardware", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List accelerators with their figures and prices, or show one. Alone: list."""
+    """List accelerators with their figures and prices, or show one. Without a subcommand: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_command)
 
@@ -62,7 +62,7 @@ def show_command(obj: dict[str, tuple[str, ...]], name: str, as_json: bool) -> N
     echo(printable(f"{sku.name}{label}  of {sku.vendor}"))
     echo(f"hardware plugin {entry.plugin.key} of {entry.distribution}")
     if sku.aliases:
-        echo(printable(f"drivers call it: {', '.join(sku.aliases)}"))
+        echo(printable(f"names in drivers: {', '.join(sku.aliases)}"))
     echo()
     table = [["FIGURE", "VALUE", "DATE", "SOURCE"]]
     for figure in sku.figures():

@@ -57,7 +57,7 @@ def results(
     base: Path,
     reporters: tuple[str, ...],
 ) -> None:
-    """Make a run directory of result files, for `bench report` and `bench compare`.
+    """Convert result files to a run directory, for `bench report` and `bench compare`.
 
     Files: rows of InferenceX (CSV, JSON), and results of `vllm bench serve`, AIPerf, GuideLLM and
     llm-d-benchmark. Files that describe the same point are its repeats.

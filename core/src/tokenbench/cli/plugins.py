@@ -1,4 +1,4 @@
-"""``bench plugins``: what is installed, whether it is sound, and a start for a new one."""
+"""``bench plugins``: list, show, check and create plugins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.group("plugins", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List installed plugins, check them, make a new one. Alone: list."""
+    """List installed plugins, check them, create a new one. Without a subcommand: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_command)
 
@@ -27,13 +27,13 @@ def command(ctx: click.Context) -> None:
 @command.command("list", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option(
-    "--check", is_flag=True, help="Also import each in a process of its own: state, capabilities."
+    "--check", is_flag=True, help="Also import each in its own process, and show its capabilities."
 )
 @click.pass_obj
 def list_command(
     obj: dict[str, tuple[str, ...]], as_json: bool = False, check: bool = False
 ) -> None:
-    """What is installed, from metadata alone unless --check is given."""
+    """List installed plugins; without --check, from their metadata alone."""
     from tokenbench.plugins.discovery import discover, misplaced
 
     candidates = discover(without=obj["without"])
@@ -111,7 +111,7 @@ def _row(candidate: Candidate, outcome: Outcome | None) -> dict[str, Any]:
 
 @command.command("show", cls=Command)
 @click.argument("name", metavar="NAME")
-@click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
+@click.option("--kind", help="Its kind, if plugins of several kinds have this name.")
 @click.pass_obj
 def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> None:
     """The page of a plugin: what it is, its options, its capabilities."""
@@ -125,7 +125,7 @@ def show_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -
 
 @command.command("check", cls=Command)
 @click.argument("name", metavar="NAME[:key=value,...]")
-@click.option("--kind", help="Its kind, where plugins of several kinds have the name.")
+@click.option("--kind", help="Its kind, if plugins of several kinds have this name.")
 @click.pass_obj
 def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) -> int:
     """Run the conformance kit's checks that need no author's data (levels 0 to 2)."""
@@ -164,7 +164,7 @@ def check_command(obj: dict[str, tuple[str, ...]], name: str, kind: str | None) 
 @click.argument("kind")
 @click.argument("name")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to write it (default: its own name)."
+    "--folder", type=click.Path(path_type=Path), help="Where to write it (default: ./DISTRIBUTION)."
 )
 def new_command(kind: str, name: str, folder: Path | None) -> None:
     """Write a complete package for a new plugin: it installs and passes the kit as it stands."""

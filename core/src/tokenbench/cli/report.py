@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("report", cls=Command)
 @click.argument("run", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--reporter", "reporters", multiple=True, metavar="NAME[:...]", help="Instead of the run's own."
+    "--reporter", "reporters", multiple=True, metavar="NAME[:...]", help="Replaces the run's own."
 )
 @click.option(
     "--out",
@@ -84,7 +84,7 @@ def _render(
 
         costed = with_economics(registry, view, rates)
     elif rates is not None:
-        raise UsageError("--rates: no reporter of this report shows costs", hint="use --reporter")
+        raise UsageError("--rates: no reporter shows costs", hint="name one that does: --reporter")
     folder = out or _folder(directories)
     taken: set[str] = set()
     for one in wanted:

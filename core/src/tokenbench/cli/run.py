@@ -36,7 +36,7 @@ RUNS = Path("runs")
     "--resume",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIRECTORY",
-    help="Continue a run: points and answers that it has are kept.",
+    help="Continue a run; its finished points and answers are kept.",
 )
 @click.option("--allow-invalid", is_flag=True, help="Exit 0 even if a measurement is invalid.")
 @click.pass_obj
@@ -141,5 +141,5 @@ def _judge(outcome: Outcome, allow_invalid: bool) -> None:
         raise MeasurementInvalid(
             f"{len(invalid)} of {len(outcome.results)} measurements are invalid "
             f"({invalid[0].level.label}{why})",
-            hint="the report names the checks; --allow-invalid exits 0 nevertheless",
+            hint="the report names the checks; --allow-invalid exits with 0 anyway",
         )

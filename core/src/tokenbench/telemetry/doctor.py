@@ -1,4 +1,4 @@
-"""What is on this machine, and what of it would spoil a measurement."""
+"""What is on this machine, and what of it would disturb a measurement."""
 
 from __future__ import annotations
 
