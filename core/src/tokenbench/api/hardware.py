@@ -19,7 +19,7 @@ have a detail: ``hardware: power brake``.
 
 @attrs.frozen(kw_only=True)
 class PcieLink:
-    """A PCIe link: generation and lanes now, and the maximum of the device in its slot.
+    """A PCIe link: generation and lanes now, and the maximum of the device and its host.
 
     Drivers lower the generation of an idle link.
     """
