@@ -106,7 +106,7 @@ def test_nothing_in_common(cli: Cli, tmp_path: Path) -> None:
     a = _imported(cli, _files(tmp_path / "a"), "hardware=h100")
     b = _imported(cli, _files(tmp_path / "b", seed=2), "hardware=h200")
     done = cli("compare", a, b, "--fail-on", "regression>3%")
-    assert done.code == 6 and "no point of A and B is the same" in done.err
+    assert done.code == 6 and "A and B have no matched points" in done.err
     assert "not compared: 5 of A: B has no such point: m on unknown, h100 unknown c1" in done.out
     wide = cli("compare", a, b, "--across", "hardware", "--fail-on", "regression>3%")
     assert wide.code == 0 and "differ in hardware h100 -> h200" in wide.out

@@ -71,13 +71,13 @@ FIND = ("--find", "max-concurrency", "--slo", "ttft<1s")
         (("--burstiness", "1"), "--burstiness: it is the shape of gamma arrivals"),
         (("--rate", "1", "--burstiness", "0.5"), "--burstiness: it is the shape of gamma"),
         (("--trace", "t"), "--trace: replay is an arrival process of open loops"),
-        (("--rate", "1", "--trace", "t", "--arrival", "poisson"), "--trace: a trace is replayed"),
-        (("--rate", "1", "--trace", ""), "--trace: no file is named"),
+        (("--rate", "1", "--trace", "t", "--arrival", "poisson"), "--trace: a trace needs"),
+        (("--rate", "1", "--trace", ""), "--trace: the file name is empty"),
         (("--arrival", "poisson"), "--arrival: poisson is an arrival process of open loops"),
         (("--arrival", ""), "--arrival: expected one of constant"),
         (("--rate", "1", "--arrival", "ramp", "--requests", "9"), "--arrival: a ramp needs a dur"),
-        (("--from", "2"), "--from: no search"),
-        (("--to", "2"), "--to: no search"),
+        (("--from", "2"), "--from limits a search"),
+        (("--to", "2"), "--to limits a search"),
         ((*FIND, "--from", "4", "--to", "2"), "--to: highest (2) is below lowest (4)"),
         ((*FIND, "--concurrency", "4"), "--concurrency: find searches for the load"),
         ((*FIND, "--rate", "4"), "--rate: find searches for the load"),
@@ -118,7 +118,7 @@ def test_contradiction_of_flags_and_suite_names_its_origin(cli, tmp_path: Path) 
     done = cli("plan", "s.yaml", "--find", "max-rate", "--slo", "ttft<1s")
     assert "s.yaml:4: load.concurrency: find searches for the load" in done.complaint[0]
     done = cli("plan", "s.yaml", "--to", "8")
-    assert "--to: no search" in done.complaint[0]
+    assert "--to limits a search" in done.complaint[0]
     done = cli("plan", "s.yaml", "--tp", "1")
     assert "--tp cannot be combined" in done.complaint[0]
     (tmp_path / "s.yaml").write_text(

@@ -311,7 +311,7 @@ def test_a_topology_larger_than_what_is_given(cli, third) -> None:
     """The suite says 8, the topology needs 16."""
     done = cli(*PLAN, "--engine", "thirdengine", "--hardware", "third-x1:8", "--tp", "16")
     assert done.code == 2
-    assert "the topology needs 16 accelerators, 8 x third-x1 are given" in done.err
+    assert "the topology needs 16 accelerators, but only 8 x third-x1 are given" in done.err
 
 
 def test_a_suite_names_a_sku(cli, third, tmp_path: Path) -> None:

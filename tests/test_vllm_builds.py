@@ -126,17 +126,17 @@ def test_blocks_on_trainium(plan: Plan) -> None:
         (
             "tpuv7:4",
             {"topology": {"tp": 4}, "options": {"kv_offload": "native", "kv_offload_gib": 1}},
-            "no use for --kv-offloading-backend",
+            "does not support --kv-offloading-backend",
         ),
         (
             "tpuv7:4",
             {"topology": {"tp": 4}, "options": {"cudagraph_mode": "full"}},
-            "no use for --compilation-config",
+            "does not support --compilation-config",
         ),
         (
             "tpuv7:4",
             {"topology": _WIDE, "options": {"eplb": True}, **_R1},
-            "no use for --enable-eplb",
+            "does not support --enable-eplb",
         ),
         (
             "tpuv7:4",
@@ -148,7 +148,7 @@ def test_blocks_on_trainium(plan: Plan) -> None:
                     "speculative_model": "./draft",
                 },
             },
-            "does not draft by draft",
+            "does not support speculation=draft",
         ),
     ],
 )

@@ -17,7 +17,7 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "No such file"), (b"\xff\xfe", "it is no UTF-8 text")]
+    ("content", "said"), [(None, "No such file"), (b"\xff\xfe", "it is not UTF-8 text")]
 )
 def test_a_file_that_is_none(tmp_path: Path, content: bytes | None, said: str) -> None:
     """One that is missing, and one that is no text, which would otherwise blame the plugin."""

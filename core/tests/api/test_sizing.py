@@ -148,9 +148,9 @@ def test_what_drafts() -> None:
     assert drafting_weights(asked, "draft", "org/small") == "org/small"
     assert drafting_weights(_request(_MIXTURE), "mtp") is None
     for named in ("org/small", "head"):
-        with pytest.raises(UsageError, match=f"={named}: speculation=ngram drafts without"):
+        with pytest.raises(UsageError, match=f"={named}: speculation=ngram uses no weights"):
             drafting_weights(asked, "ngram", named)
-    for method, message in (("draft", "needs weights that draft"), ("mtp", "no MTP heads")):
+    for method, message in (("draft", "needs weights for drafting"), ("mtp", "no MTP heads")):
         with pytest.raises(UsageError, match=message):
             drafting_weights(asked, method)
 
@@ -170,7 +170,7 @@ def test_a_context_has_room_for_what_the_workloads_need(asked: int, found: int |
     if found is not None:
         assert required_context(request, asked) == found
         return
-    with pytest.raises(UsageError, match=r"199 tokens is asked for, and .* has up to 200"):
+    with pytest.raises(UsageError, match=r"199 tokens is too small: .* has up to 200"):
         required_context(request, asked)
 
 

@@ -75,7 +75,7 @@ def test_amendments_that_disagree_are_refused() -> None:
 
     plan = LaunchPlan(processes=(SERVER,))
     merge(plan, "eng", amendment_layers([("one", wants(1)), ("two", wants(1))]))
-    with pytest.raises(UsageError, match="one wants --x = 1 and two wants 2"):
+    with pytest.raises(UsageError, match="one sets --x = 1, but two sets 2"):
         merge(plan, "eng", amendment_layers([("one", wants(1)), ("two", wants(2))]))
 
 

@@ -390,7 +390,7 @@ def test_disaggregated_pools() -> None:
             "does not spread experts over hosts: one host in version 1",
         ),
         (_suite(), {"hardware": ("nvidia",)}, "does not run on 'cpu'"),
-        (_suite(weights="fp8"), {"weight_formats": ()}, "loads no weights, so nothing would use"),
+        (_suite(weights="fp8"), {"weight_formats": ()}, "loads no weights, so this would have"),
         *(
             (_suite(**given), {"starts_server": False, "weight_formats": ()}, f"{key}: the engine")
             for key, given in {
@@ -457,7 +457,9 @@ def test_images_need_a_launcher_that_starts_them() -> None:
     """Otherwise the process would run outside of its image, and the result would name it."""
     plugins = FakePlugins()
     suite = _suite(roles=FrozenMap({"server": RoleSettings(image="engine:1")}))
-    with pytest.raises(UsageError, match=r"no container images, and .* 'engine:1'") as caught:
+    with pytest.raises(
+        UsageError, match=r"not start container images, but .* 'engine:1'"
+    ) as caught:
         _plan(suite, plugins)
     assert caught.value.message.startswith("deployments[0].launcher: the launcher 'local'")
     plugins.images = True
@@ -495,7 +497,11 @@ def test_an_engine_for_accelerators_is_never_planned_for_a_cpu(monkeypatch) -> N
             "variable with that name, for the API key",
         ),
         ({"api_key_env": "sk-abcdefgh"}, None, "api_key_env: expected the NAME"),
-        ({"start_timeout_s": 1e300}, None, "a time limit of 1e[+]300 s"),
+        (
+            {"start_timeout_s": 1e300},
+            None,
+            "start_timeout_s: expected at most 604,800 s, got 1e[+]300",
+        ),
         (
             {"processes": (), "endpoints": (EndpointSpec(url="http://h:99999"),)},
             None,
@@ -536,7 +542,7 @@ def test_a_threshold_beyond_what_a_score_can_be_blames_the_model(monkeypatch) ->
     threshold = attrs.evolve(MODEL.thresholds[0], minimum=50.0)
     model = attrs.evolve(MODEL, thresholds=(threshold,))
     monkeypatch.setattr(FakePlugins, "model", lambda self, name: model)
-    with pytest.raises(PluginError, match="the model 'm' wants a score of 50 in the eval 'v'"):
+    with pytest.raises(PluginError, match="the model 'm' has a threshold of 50 for the eval 'v'"):
         _plan(_suite())
 
 

@@ -115,10 +115,10 @@ def test_errors_say_where_and_what(tmp_path: Path, text: str, said: str) -> None
     [
         ("  burstiness: 0.5\n", ":4: load.burstiness: it is the shape of gamma"),
         ("  rate: [1]\n  ramp_from: 0.5\n", ":5: load.ramp_from: it is where a ramp begins"),
-        ("  rate: [1]\n  trace: x\n", ":5: load.trace: a trace is replayed"),
+        ("  rate: [1]\n  trace: x\n", ":5: load.trace: a trace needs"),
         ("  rate: [1]\n  arrival: replay\n", ":5: load.arrival: replay needs a trace"),
         ("  arrival: replay\n  trace: x\n", ":5: load.trace: replay is an arrival process of open"),
-        ("  trace: ''\n  rate: [1]\n", ":4: load.trace: no file is named"),
+        ("  trace: ''\n  rate: [1]\n", ":4: load.trace: the file name is empty"),
         ("  arrival: gamma\n", ":4: load.arrival: gamma is an arrival process of open loops"),
         ("  rate: [1]\n  arrival: ramp\n  requests: 5\n", ":5: load.arrival: a ramp needs a dur"),
         ("  slo: ''\n", ":4: load.slo: no objective in ''"),
@@ -135,7 +135,7 @@ def test_errors_say_where_and_what(tmp_path: Path, text: str, said: str) -> None
         ("  rate: [1]\n  slo: ttft<1s\n  find: {what: max-rate}\n", ":4: load.rate: find searches"),
         (
             "  requests: 9\n  min_requests_per_concurrency: 4\n",
-            ":5: load.min_requests_per_concurrency: the time limit waits for it",
+            ":5: load.min_requests_per_concurrency: it extends the duration",
         ),
         ("  repeats: 0\n", ":4: load.repeats: expected at least 1, got 0"),
     ],

@@ -62,8 +62,8 @@ def test_numbers(tmp_path: Path, text: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{HEAD}name: a\nname: b\n", ":3: not valid YAML: the key 'name' stands twice"),
-        (f"{HEAD}'name': a\nname: b\n", ":3: not valid YAML: the key 'name' stands twice"),
+        (f"{HEAD}name: a\nname: b\n", ":3: not valid YAML: the key 'name' is given twice"),
+        (f"{HEAD}'name': a\nname: b\n", ":3: not valid YAML: the key 'name' is given twice"),
         ("deployments:\n- engine: a\n  port: 1\n  port: 2\n", ":4: deployments[0]: not valid YAML"),
         ("x: &x {engine: a}\ndeployments: [{<<: *x}]\n", ":2: deployments[0]: the merge key <<"),
         (f"{HEAD}---\n{HEAD}", ":2: not valid YAML: but found another document"),
@@ -115,7 +115,7 @@ def test_an_alias_is_read_and_its_lines_are_those_of_its_value(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"name": "a", "name": "b"}', "the key 'name' stands twice"),
+        ('{"name": "a", "name": "b"}', "the key 'name' is given twice"),
         ('{"deployments": {}}', "suite.json: deployments: expected a list, got a mapping"),
         ('{"load": {"rate": [NaN]}, "deployments": []}', "load.rate: expected a finite number"),
         ("[" * 100 + "]" * 100, "nested too deeply"),

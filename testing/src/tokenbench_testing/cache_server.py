@@ -9,7 +9,7 @@ and at least one token of each prompt is computed. Token ids are tokens, words o
 ============================ ==================================================================
 ``--block N``                tokens in a block
 ``--capacity N``             blocks in the cache; default: no limit
-``--context N``              refuses prompts whose prompt and answer have more tokens
+``--context N``              refuses requests whose prompt and answer have more tokens
 ``--prefill-s-per-token S``  time to compute one prompt token that is not cached
 ``--log FILE``               appends, for each request, its tokens, hits and headers as JSON lines
 ============================ ==================================================================
@@ -43,7 +43,7 @@ class PrefixCache:
         self._blocks.clear()
 
     def lookup(self, tokens: Sequence[int | str]) -> int:
-        """Tokens of the prompt that are in the cache; then the whole prompt is in it."""
+        """Number of the prompt's tokens that are in the cache. Adds the prompt to it."""
         chain, cached, found = 0, 0, True
         for start in range(0, len(tokens) - self.block + 1, self.block):
             chain = hash((chain, tuple(tokens[start : start + self.block])))

@@ -1,4 +1,4 @@
-"""The conformance kit's machinery: checks, their subject, and their findings.
+"""The conformance kit: checks, their subject, and their findings.
 
 A check is a function of one :class:`Subject`. Its docstring states the requirement and how to fix a
 plugin that fails it. It returns if the plugin conforms, calls :func:`fail` if it does not, and

@@ -10,7 +10,7 @@ run; this server is for behaviour that a real engine does not show on request.
 ``--never-ready``        answers 503 to everything, like a server that is still loading
 ``--hang-after N``       from request N on, accepts requests and sends nothing
 ``--die-after N``        exits with code 7 in the middle of request N
-``--die-slowly S``       then closes its sockets first, and exits S seconds later
+``--die-slowly S``       with --die-after: closes its sockets, and exits S seconds later
 ``--drop-share S``       cuts this fraction of streams after half of their tokens
 ``--refuse``             answers every generation with HTTP 400
 ``--reject TEXT``        answers requests whose prompt contains the text with HTTP 400
@@ -21,7 +21,7 @@ run; this server is for behaviour that a real engine does not show on request.
 ``--coalesce N``         buffers events, and writes N of them at once
 ``--tokens-per-chunk N`` puts N tokens into each event
 ``--no-done``            ends streams without ``[DONE]``
-``--jitter F``           times vary evenly by this fraction of themselves
+``--jitter F``           varies all times uniformly, by up to this fraction
 ``--slow-start N:S``     the first N requests wait S seconds more for their first token
 ``--freeze A:S``         sends nothing for S seconds, A seconds after the first request
 ``--drift F``            time between tokens grows by this fraction within 20 seconds
@@ -150,7 +150,7 @@ class ScriptedServer:
         script = self.script
         number = self._long_requests
         self.requests += 1
-        # Requests of one token only count tokens; they do not move where the script misbehaves.
+        # Requests of one token do not count for --die-after and other options with a number.
         self._long_requests += request["max_tokens"] > 1
         self.started = self.started or time.monotonic()
         if _drawn(self.requests - 1, 3) < script.status_share:
@@ -335,7 +335,7 @@ def _chunked(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 
 def write_plain(writer: asyncio.StreamWriter, status: int, text: str) -> None:
-    """Write a response that is no stream."""
+    """Write a response that is not a stream."""
     body = text.encode()
     writer.write(
         f"HTTP/1.1 {status} Scripted\r\nContent-Type: text/plain\r\n"

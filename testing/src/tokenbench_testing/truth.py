@@ -7,7 +7,7 @@ import time
 
 
 class Truth:
-    """What one request really got: monotonic nanoseconds and tokens."""
+    """What was really sent for one request: times (monotonic, ns) and tokens."""
 
     def __init__(self, number: int, n_in: int) -> None:
         self.number, self.n_in = number, n_in

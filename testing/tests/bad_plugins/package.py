@@ -57,7 +57,7 @@ def _subject(
 
 
 def _model() -> Subject:
-    """A distribution with one model, whose second name is no entry point."""
+    """A distribution with one model, whose second name is not an entry point."""
     subject = _subject("unnamed", _MODEL)
     info = SITE / f"{subject.module}-1.0.dist-info" / "entry_points.txt"
     text = info.read_text().replace("tokenbench.workloads", "tokenbench.models")

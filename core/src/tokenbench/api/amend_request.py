@@ -1,4 +1,4 @@
-"""What an amendment is asked about."""
+"""The input of the hook that amends a launch plan."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .topology import Pool
 class AmendRequest:
     """The input of an amendment: the engine's name and the request its plan was made for.
 
-    `roles`: by the name of an engine, the roles whose processes are its own: those of `engine`, and
-    of the engines whose workers it runs.
+    `roles`: which roles are processes of which engine, by its name: `engine` itself, and the
+    engines whose workers it runs.
     """
 
     engine: str

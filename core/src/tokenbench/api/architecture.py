@@ -33,8 +33,8 @@ BYTES_PER_PARAMETER: FrozenMap[float] = FrozenMap(
 
 @attrs.frozen(kw_only=True)
 class CacheLayers:
-    """Layers that cache alike: each of `layers` layers keeps `values` numbers per `stride` tokens,
-    of the last `window` tokens only (None: of all).
+    """`layers` layers with the same cache: each keeps `values` numbers per `stride` tokens, for the
+    last `window` tokens (None: for all).
     """
 
     layers: int
@@ -45,28 +45,27 @@ class CacheLayers:
 
 @attrs.frozen(kw_only=True)
 class Architecture:
-    """The model's shape; None for unknown values and for what it does not have. Counts, except for
-    fields named otherwise; widths are counts of numbers.
+    """A model's shape. None: unknown, or the model has no such part. Fields are counts unless their
+    name has a unit; a width counts numbers.
 
-    `heads`, `kv_heads`: of layers with softmax attention. `head_dim`: width of a head's key, and
-    of its value unless `value_head_dim` says otherwise. `latent_dim`, `rope_dim`: multi-head latent
+    `heads`, `kv_heads`: of layers with softmax attention. `head_dim`: width of a head's key, and of
+    its value unless `value_head_dim` says otherwise. `latent_dim`, `rope_dim`: multi-head latent
     attention (MLA) caches one vector of the first and one of the second width per token and layer
-    (`kv_lora_rank`, `qk_rope_head_dim`). `index_dim`: width of the key that the indexer of a sparse
-    attention caches besides, in `index_layers` layers (None: in all that cache).
+    (`kv_lora_rank`, `qk_rope_head_dim`). `index_dim`: width of the additional key that the indexer
+    of sparse attention caches, in `index_layers` layers (None: in all with full attention).
 
     `sliding_layers`: layers that attend to the last `sliding_window` tokens only. `linear_layers`:
     layers with linear attention or a state-space model, which cache nothing per token;
-    `state_bytes`: what they keep per sequence, whatever its length.
+    `state_bytes`: the size of their state per sequence, which does not depend on its length.
 
-    `intermediate`: width of a dense MLP. `experts`: routed experts of one layer, of which a token
-    takes `active_experts`; `shared_experts`: those that every token takes besides. The first
-    `dense_layers` layers have no experts. `expert_intermediate`: width of one expert;
-    `expert_hidden`: of the vectors it takes, where that is not `hidden`.
-    `mtp_heads`: layers that predict further tokens (multi-token prediction).
+    `intermediate`: width of a dense MLP. `experts`: routed experts of one layer. A token uses
+    `active_experts` of them and all `shared_experts`. The first `dense_layers` layers have no
+    experts. `expert_intermediate`: width of one expert; `expert_hidden`: width of its input, if not
+    `hidden`. `mtp_heads`: layers that predict further tokens (multi-token prediction).
 
     `parameters`: without MTP heads; `active_parameters`: those that one token uses.
 
-    `cache`: what the layers cache, where it does not follow from the fields above; see
+    `cache`: what the layers cache, if it does not follow from the fields above; see
     :func:`cache_layers`.
     """
 
@@ -100,10 +99,10 @@ class Architecture:
 
 
 def cache_layers(shape: Architecture) -> tuple[CacheLayers, ...] | None:
-    """What a model's layers cache, without MTP heads; None if its shape is not known well enough.
+    """What a model's layers cache, without MTP heads; None if the shape is incomplete.
 
     `shape.cache` if that is given. Else ``latent_dim + rope_dim`` numbers (MLA) per token and
-    layer, or ``kv_heads x (head_dim + value_head_dim)``; besides, `index_dim` for an indexer.
+    layer, or ``kv_heads x (head_dim + value_head_dim)``; plus `index_dim` for an indexer.
     """
     if shape.cache:
         return shape.cache
@@ -133,7 +132,7 @@ def _values_per_token(shape: Architecture) -> int | None:
 
 
 def kv_bytes_per_token(shape: Architecture, *, bytes_per_value: float = 2.0) -> float | None:
-    """Bytes that a sequence's cache grows by with each token, all layers together, once its sliding
+    """Bytes that each further token adds to a sequence's cache, over all layers, once the sliding
     windows are full; None if unknown.
 
     Args:

@@ -19,13 +19,13 @@ from .launch import EndpointSpec, FileSpec, Placement, ProcessSpec
 # brace is literal, so JSON needs no escaping (its keys are quoted).
 _NAME = r"[A-Za-z0-9_.-]+"
 PROCESS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-"""What the processes of a role can be called, so that symbols name them."""
+"""A valid name of a role: symbols contain it."""
 _SYMBOL = re.compile(
     r"\{(host|hosts|index|rank|weights|cpus|devices|scratch|shared"
     rf"|(?:port|ports|file|secret|weights):{_NAME}"
     rf"|(?:leader|beside|{PROCESS_NAME.pattern}\.\d+)\.[a-z]+(?::{_NAME})?)\}}"
 )
-# A number: programs that read a port from a file refuse a text.
+# Written to a file as a number: programs refuse a port that is a string.
 _PORT = re.compile(rf"\{{(?:(?:leader|{PROCESS_NAME.pattern}\.\d+)\.)?port:{_NAME}\}}")
 
 
@@ -66,10 +66,11 @@ def bind_process(
 
 
 def bind_file(file: FileSpec, values: Mapping[str, str], where: str) -> str:
-    """The text of a file; texts of a mapping are bound, and one that is a port alone is a number.
+    """The text of a file. In a mapping, symbols are bound; a string that is only a port becomes a
+    number.
 
     Raises:
-        PluginError: a symbol has no value, or the name ends with no format that is known.
+        PluginError: a symbol has no value, or the file name's extension is unknown.
     """
     if isinstance(file.content, str):
         return file.content
@@ -78,10 +79,10 @@ def bind_file(file: FileSpec, values: Mapping[str, str], where: str) -> str:
 
 
 def render_file(name: str, content: Mapping[str, Any], where: str) -> str:
-    """A mapping in the format that the end of the file's name names.
+    """A mapping as JSON, YAML or TOML, by the extension of the file's name.
 
     Raises:
-        PluginError: it names none that is known.
+        PluginError: another extension.
     """
     end = name.rpartition(".")[2]
     if end == "json":
@@ -143,8 +144,8 @@ def symbols(text: str) -> tuple[str, ...]:
 def symbol_values(
     placements: Sequence[Placement], processes: Sequence[ProcessSpec], own: Placement | None
 ) -> dict[str, str]:
-    """Values by symbol for one process, as far as placements have them; for an endpoint, `own` is
-    None.
+    """Values by symbol, as far as placements give them: for the process at `own`, or for an
+    endpoint (None).
 
     A launch adds ``cpus``, ``scratch``, ``shared``, ``weights``, ``weights:NAME`` and
     ``file:NAME``.
@@ -181,7 +182,7 @@ def _addresses(place: Placement) -> dict[str, str]:
 
 
 def of_each_process(url: str) -> bool:
-    """Whether a URL has symbols of its own process, and so stands for one of each."""
+    """Whether a URL has a process's own symbols, so that it stands for one URL per process."""
     return any(symbol == "host" or symbol.startswith("port:") for symbol in symbols(url))
 
 

@@ -21,21 +21,20 @@ EMBEDDINGS = "openai-embeddings"
 class Dialect:
     """The protocol fields that a server understands. Fields it does not claim are not sent.
 
-    `codecs`: supported codecs, preferred first. A workload is sent with the first one that can
-    carry its prompts: a workload that raises UsageError for one codec is asked again for the next.
-    Messages are never sent with ``openai-completions``, token ids never with ``openai-chat``, and
-    only turns that ask for no token (`max_tokens` 0) with a codec whose answers have none; what
-    else a codec can carry is not checked beforehand. Evals name their codec themselves
-    (:class:`EvalNeeds`). `extra_body`: fields added to every measured request (for example a switch
-    that turns prefix caching off). `token_id_prompts`: a prompt may be token ids. `ignore_eos`,
-    `min_tokens`: it knows the field that makes an answer exactly as long as asked; without either,
-    answers may end early, which the check `lengths` reports. `exact_body`: fields of a server that
-    knows neither but can be told so otherwise; they are added to requests for an exact length.
-    `usage`: it reports token counts at the end of a stream, if asked to; `continuous_usage`: in
-    every chunk. `seed`: it knows that field. `max_tokens_field`: the field of the output limit.
-    `done_event`: every complete stream ends with an event that means `done` (``[DONE]``), so a
-    stream without it has failed. `affinity_header`: the request header by which a router recognises
-    turns that should reach the same replica; it gets `Turn.affinity`.
+    `codecs`: supported codecs, preferred first. Core uses the first one that can encode a
+    workload's prompts; if the workload raises UsageError for one, it tries the next. Three rules
+    are checked beforehand: no messages with ``openai-completions``, no token ids with
+    ``openai-chat``, and `max_tokens` 0 if a codec's answers have no tokens. Evals name their own
+    codec (:class:`EvalNeeds`). `extra_body`: fields added to every measured request (for example a
+    switch that turns prefix caching off). `token_id_prompts`: a prompt may be token ids.
+    `ignore_eos`, `min_tokens`: the server has this field, for answers of exactly the requested
+    length; without either, answers may end early, which the check `lengths` reports. `exact_body`:
+    other fields with that effect; they are added to requests for an exact length. `usage`: it
+    reports token counts at the end of a stream on request; `continuous_usage`: in every chunk.
+    `seed`: it has that field. `max_tokens_field`: the field of the output limit. `done_event`:
+    every complete stream ends with an event that means `done` (``[DONE]``), so a stream without it
+    has failed. `affinity_header`: the request header by which a router recognises turns that should
+    reach the same replica; it gets `Turn.affinity`.
     """
 
     codecs: tuple[str, ...] = (CHAT,)
@@ -66,11 +65,11 @@ _SECRET_HEADERS = frozenset(
 
 
 def turn_headers(turn: Turn, dialect: Dialect) -> tuple[tuple[str, str], ...]:
-    """The headers of a turn's request, for a codec's ``HttpRequest``: its affinity key under the
-    dialect's name, and its own.
+    """The headers of a turn's request: the turn's own, and its affinity key in the dialect's
+    header.
 
     Raises:
-        UsageError: one of its own would carry a secret, or is the dialect's.
+        UsageError: one of its own holds a secret, or is the affinity header.
     """
     if not turn.headers and turn.affinity is None:
         return ()  # Most turns.
@@ -79,7 +78,7 @@ def turn_headers(turn: Turn, dialect: Dialect) -> tuple[tuple[str, str], ...]:
         if name.lower() in _SECRET_HEADERS:
             raise UsageError(
                 f"a workload cannot send the header {name}",
-                hint="secrets belong into the engine's options, such as api_key_env",
+                hint="set secrets in the engine's options, such as api_key_env",
             )
     affinity = dialect.affinity_header
     if turn.affinity is not None and affinity is not None:
@@ -93,8 +92,8 @@ def turn_headers(turn: Turn, dialect: Dialect) -> tuple[tuple[str, str], ...]:
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to an endpoint. `path` starts with a slash. `headers`: names and values of headers
-    of this request; core adds the authorization header and those of every request.
+    """A request to an endpoint. `path` starts with a slash. `headers`: name and value of this
+    request's own headers; core adds authorization and the headers of all requests.
     """
 
     path: str
@@ -111,7 +110,7 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     an empty delta or a role alone does not count; its arrival is the token's timestamp. `n_tokens`:
     number of tokens in the event, if the server reports it. `text`: the generated text; it starts
     with `reasoning`, the rest of it is the `answer`. `tool_calls`: names and arguments of tool
-    calls, which are no part of `text`; `n_tool_calls`: how many calls begin in the event. `n_in`,
+    calls, which `text` does not contain; `n_tool_calls`: how many calls begin in the event. `n_in`,
     `n_out`, `n_cached`: cumulative usage, if the event carries it. `finish`: why the generation
     ended. `complete`: the answer ends here, although there is no `finish`. `done`: the last event
     of the protocol. `error`: the server's message; the request has failed.
@@ -145,12 +144,12 @@ class Codec(ABC):
     `framing`: how the body is cut into events: ``sse`` (the data of one server-sent event),
     ``lines`` (one line each) or ``body`` (the whole body is one event). `ends_with_done`: a
     complete stream must contain an event with `done`. `ends_with_finish`: it must contain one with
-    `finish` or `complete`. Server-sent events named ``error`` fail the request and are not decoded,
-    and neither are empty events and responses with another status than 200. A request is successful
-    if it has at least one token, no `error`, and the ends that the class asks for.
+    `finish` or `complete`. A server-sent event named ``error`` fails the request. It is not
+    decoded, nor are empty events and responses with a status other than 200. A request is
+    successful if it has at least one token, no `error`, and the end events that the class requires.
 
     `tokens`: the answers have tokens. If not (embeddings, scores), an event with `token` carries
-    the answer or a part of it, its arrival is that of the answer, and `n_out` stays None: results
+    the answer or a part of it, its arrival time is the answer's, and `n_out` stays None: results
     then have requests, input tokens and E2E latency, but no TTFT, TPOT or output tokens.
 
     `text_marks`: for JSON events, the bytes after which the generated text starts as a JSON string,
@@ -185,9 +184,9 @@ class Codec(ABC):
         """
 
     def decoder(self) -> Callable[[bytes], StreamEvent]:
-        """What decodes the events of one response; called once per request.
+        """The function that decodes the events of one response; called once per request.
 
-        By default :meth:`classify`. A protocol that sends the text so far with every event returns
-        the method of a new object, which remembers what it has seen; its `text_marks` are empty.
+        By default :meth:`classify`. If every event repeats the text so far, return a method of a
+        new object that remembers it, and leave `text_marks` empty.
         """
         return self.classify

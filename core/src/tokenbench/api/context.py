@@ -18,7 +18,7 @@ _NONE: Mapping[str, Any] = FrozenMap()
 
 
 class EngineByName(Protocol):
-    """Gives another engine."""
+    """Returns another engine, by name."""
 
     def __call__(self, name: str, options: Mapping[str, Any] = _NONE, /) -> Engine:
         """The engine of that name, with options by name; the same object for the same options.
@@ -32,7 +32,7 @@ class EngineByName(Protocol):
 def _no_engine(name: str, options: Mapping[str, Any] = _NONE, /) -> Engine:
     raise PluginError(
         f"a factory asked for the engine {name!r} where no other plugin is available",
-        hint="worker processes (of codecs and evals) and unit tests have this plugin alone",
+        hint="worker processes (for codecs and evals) and unit tests have no other plugins",
     )
 
 

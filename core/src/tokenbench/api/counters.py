@@ -27,7 +27,7 @@ class Counters:
     `external_cached_prompt_tokens`: prompt tokens read from a cache outside of the engine's own,
     such as one in host memory or on other hosts. `kv_capacity_tokens`: what the KV cache can hold,
     on all replicas together. `preemptions` counts requests whose KV cache was taken from them.
-    `kv_usage` is the share of the KV cache in use, 0 to 1, where it is fullest. `queue_time_s`,
+    `kv_usage` is the share of the KV cache in use, 0 to 1, of the fullest replica. `queue_time_s`,
     `prefill_time_s`, `decode_time_s`: how long requests waited to be scheduled, until their first
     token, and after it.
     """
@@ -55,8 +55,8 @@ class Counters:
 def counters_of_pools(
     pages: Sequence[MetricsPage], count: Callable[[MetricsPage], Counters]
 ) -> Counters:
-    """What `count` reads from all pages added up; with prefill and decode apart, each prompt and
-    each answer once.
+    """The sum of what `count` reads from all pages. If prefill and decode are disaggregated, each
+    prompt and each answer counts once.
 
     Both pools count every prompt, and prefill generates one token of each answer that decode
     generates again. So prompts, the share of them that came from caches, and the times until the

@@ -10,16 +10,16 @@ from .errors import UsageError
 
 
 def data_files(path: str, *, where: str, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
-    """The file that a user named, or the files of a folder, in the order of their names.
+    """The file at a path, or the files of a folder, sorted by name.
 
     Args:
-        path: a file, or a folder whose files with one of the suffixes count (not those of its
-            folders). A file may have any name.
-        where: what names the path, at the start of errors (``conversations: file``).
+        path: a file with any name, or a folder with files that have one of the suffixes; its
+            subfolders are not read.
+        where: the option that names the path, for errors (``conversations: file``).
         suffixes: for example ``(".json", ".jsonl")``.
 
     Raises:
-        UsageError: there is nothing to read.
+        UsageError: there is no such file.
     """
     given = Path(path).expanduser()
     if given.is_dir():
@@ -38,7 +38,7 @@ def data_files(path: str, *, where: str, suffixes: tuple[str, ...]) -> tuple[Pat
 def data_hash(files: Sequence[Path]) -> str:
     """SHA-256 of the contents of files, in their order, as `Workload.dataset_hash` returns it.
 
-    Names and places do not count. One file has the hash that ``sha256sum`` prints.
+    File names are not hashed. One file has the hash that ``sha256sum`` prints.
     """
     digests = []
     for file in files:

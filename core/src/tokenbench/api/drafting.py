@@ -18,7 +18,7 @@ def check_drafts(made: Any) -> None:
     `synthetic_acceptance_length`, the tokens that a step gives on average.
 
     Raises:
-        ValueError: the length of a draft is missing, or shorter than what is to be accepted of it.
+        ValueError: `speculative_tokens` is missing, or too small for the acceptance length.
     """
     tokens = made.speculative_tokens
     if made.speculation == "none":
@@ -28,14 +28,14 @@ def check_drafts(made: Any) -> None:
     length = getattr(made, "synthetic_acceptance_length", None)
     if length is not None and length > tokens + 1:
         raise ValueError(
-            f"synthetic_acceptance_length: expected at most {tokens + 1} (a draft of {tokens} and "
-            f"one more token), got {length:g}"
+            f"synthetic_acceptance_length: expected at most {tokens + 1} (speculative_tokens + 1), "
+            f"got {length:g}"
         )
 
 
 def drafting_weights(request: EngineRequest, method: str, named: str | None = None) -> str | None:
-    """The weights that draft: a symbol for those of the model, or the user's folder or hub name.
-    None where the method needs none, as n-gram, or has them in the main weights, as MTP.
+    """The weights for drafting: a symbol for the model's, or the user's folder or hub name. None if
+    the method needs none (n-gram), or if they are in the main weights (MTP).
 
     Args:
         method: ``ngram``, ``draft``, ``eagle``, ``eagle3`` or ``mtp``.
@@ -48,9 +48,8 @@ def drafting_weights(request: EngineRequest, method: str, named: str | None = No
     purposes = _PURPOSES.get(method, ())
     if named is not None and not purposes:
         raise UsageError(
-            f"speculative_model={named}: speculation={method} drafts without weights of its own, "
-            "so nothing would use it",
-            hint="leave speculative_model out, or use draft, eagle3 or another method",
+            f"speculative_model={named}: speculation={method} uses no weights for drafting",
+            hint="leave speculative_model out, or set speculation to draft or eagle3",
         )
     if named is not None and (named in request.extra_weights or "/" not in named):
         request.weights_named(named, *purposes)
@@ -64,7 +63,7 @@ def drafting_weights(request: EngineRequest, method: str, named: str | None = No
         _check_mtp(request)
     elif purposes:
         raise UsageError(
-            f"speculation={method} needs weights that draft: {request.model} has "
+            f"speculation={method} needs weights for drafting: {request.model} has "
             f"{'several' if found else 'none'}",
             hint=f"name them: speculative_model={' or '.join(found) or 'FOLDER or ORG/NAME'}",
         )

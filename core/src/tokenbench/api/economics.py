@@ -33,7 +33,7 @@ class RateView:
     `name` is short (``v3``, or the name in the user's file). `ownership` is one of `OWNERSHIP`.
     `identities` name every dated set that entered a number. `usd_per_hour` (per accelerator-hour)
     and `all_in_w` (provisioned watts per accelerator) map a point's `hardware` to its figure;
-    hardware without a figure is missing. `notes` limit figures (a guess).
+    hardware without a figure is missing. `notes`: caveats of figures (a guess).
     """
 
     name: str
@@ -47,7 +47,7 @@ class RateView:
 
 @attrs.frozen(kw_only=True)
 class ListedPrice:
-    """What a provider asks for a model's tokens, in US dollars per million. `cached_input` is None
+    """A provider's prices of a model's tokens, in US dollars per million. `cached_input` is None
     where cached input tokens have no price of their own. `identity`: the dated list.
     """
 
@@ -63,9 +63,10 @@ class ListedPrice:
 class GainAt:
     """Gains at one interactivity (tok/s/user), as ratios of throughput per accelerator.
 
-    `gain`: all changes together / the base. `product`: of the gains of each change alone. `ratio`:
-    gain / product, below 1 where the changes do not compose; both are None for one change, and
-    where a single one was not measured. Half-widths are those of 95 % intervals, None without.
+    `gain`: all changes together / the base. `product`: the product of the gains of each change
+    alone. `ratio`: gain / product, below 1 if the changes do not compose. Both are None for one
+    change, and if a single change was not measured. Half-widths are of 95 % intervals, None without
+    one.
     """
 
     interactivity: float
@@ -79,8 +80,8 @@ class GainAt:
 
 @attrs.frozen(kw_only=True)
 class CombinedGain:
-    """What changes of the base (``precision fp8 -> fp4``) give together, from the lowest to the
-    highest interactivity at which all of them were measured.
+    """The gain of several changes of the base (``precision fp8 -> fp4``) together, from the lowest
+    to the highest interactivity at which all of them were measured.
 
     `engines` are those on its frontier. `reason`: why `at`, or the products in it, are missing.
     """

@@ -26,14 +26,14 @@ from .topology import SERVER, Layout, Pool
 class EngineCapabilities:
     """What an engine supports. Core branches on these, never on a name.
 
-    `starts_server`: False for a server that is already running; core then refuses what only a
-    start would use (`port`, `flags`, `environment`, `launcher`). `weight_formats`: formats it can
-    load (empty: it brings its own model, and core refuses `weights`). `axes`: parallel degrees of a
-    Topology that may exceed 1. `roles`: pools it can be split into. `hardware`: kinds it runs on
-    (empty: any). `needs_accelerators`: core refuses to plan it for the host's CPU, which is the
-    hardware of a suite that names none. `counters`, `reset_cache`: the method of that name is
-    implemented. `control_timeout_s`: limit of each request through :class:`ServerClient`; an engine
-    that compiles may answer none for a minute.
+    `starts_server`: False for a server that is already running; core then refuses settings that
+    only a start would use (`port`, `flags`, `environment`, `launcher`). `weight_formats`: formats
+    it can load (empty: it brings its own model, and core refuses `weights`). `axes`: parallel
+    degrees of a Topology that may exceed 1. `roles`: pools it can be split into. `hardware`: kinds
+    it runs on (empty: any). `needs_accelerators`: core refuses to plan it for the host's CPU, a
+    suite's default hardware. `counters`, `reset_cache`: the method of that name is implemented.
+    `control_timeout_s`: limit of each request through :class:`ServerClient`; an engine may answer
+    none for a minute while it compiles.
 
     The following are shown to users, who compare engines by them. `precisions`: of the weights that
     it is known to load. `speculation`: methods of drafting (``ngram``, ``draft``, ``eagle``,
@@ -43,12 +43,12 @@ class EngineCapabilities:
     `tool_calls`: it finds tool calls in answers. `wide_ep`: experts may be spread over hosts; core
     refuses that otherwise.
 
-    `lacks`: why it cannot do something, by the name of the axis, role, precision or field: a short
-    sentence with version and source. Core refuses weights of a precision named here, and gives the
-    reason where it refuses anything else that is.
+    `lacks`: the axes, roles, precisions and fields that it does not support, each with the reason:
+    a short sentence with version and source. Core refuses weights of such a precision, and shows
+    the reason when it refuses anything else in it.
 
-    `builds`: what the engine's build for a chip can do where that is less, by the name of the
-    hardware plugin: its `axes`, `roles`, `speculation` and `lacks`. Core refuses the rest there.
+    `builds`: the `axes`, `roles`, `speculation` and `lacks` of builds that support less, by the
+    name of the hardware plugin. Core refuses what such a build does not support.
     """
 
     starts_server: bool = True
@@ -77,7 +77,7 @@ class EngineCapabilities:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it can do: values of the fields that list names, and fields that are True."""
+        """What it supports: the names in its lists, and its fields that are True."""
         found: list[str] = []
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)
@@ -94,7 +94,7 @@ class ServingNeeds:
 
     `context_tokens` is per request; `concurrency` is the largest number of requests in flight.
     `prefix_caching` False asks for a server that computes every prompt from scratch.
-    `real_acceptance` asks for one that simulates no acceptance of drafts, whatever the options say.
+    `real_acceptance` asks for a server that verifies drafts, even if the options simulate it.
     """
 
     context_tokens: int | None = None
@@ -140,13 +140,13 @@ class EngineRequest:
         if found is None:
             raise UsageError(
                 f"the model {self.model!r} has no weights named {name!r}",
-                hint=f"besides its own it has: {known or 'none'}",
+                hint=f"its extra weights: {known or 'none'}",
             )
         if purposes and found.purpose not in purposes:
             raise UsageError(
                 f"the weights {name!r} of the model {self.model!r} are for {found.purpose!r}, not "
                 f"for {' or '.join(map(repr, purposes))}",
-                hint=f"besides its own it has: {known}",
+                hint=f"its extra weights: {known}",
             )
         return found
 
@@ -159,9 +159,7 @@ class Reply:
     text: str
 
     def data(self) -> dict[str, Any]:
-        """The JSON object of a response with status 200; empty if it is another status, or no
-        object.
-        """
+        """The JSON object of the response; empty for a status other than 200 or another body."""
         try:
             found = json.loads(self.text) if self.status == 200 else {}
         except ValueError:
@@ -170,7 +168,7 @@ class Reply:
 
 
 class ServerClient(Protocol):
-    """A running deployment, as engine plugins access it. Core owns time limits and keys."""
+    """A running deployment, as engine plugins access it. Core sets time limits and API keys."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -186,7 +184,7 @@ class ServerClient(Protocol):
 
 
 def metrics_page(server: ServerClient, endpoint: int = 0, path: str = "/metrics") -> MetricsPage:
-    """What a server's page of metrics says now; without metrics if there is none.
+    """The server's current metrics page; without metrics if it has none.
 
     Raises:
         ConnectionError: the server does not answer.
@@ -214,8 +212,7 @@ class Negotiation:
 class Engine(ABC):
     """One engine. Only :meth:`plan` is required; the other defaults mean "not supported".
 
-    `messages`: what its log says about failures and starts; :meth:`diagnose` and :meth:`phase`
-    find them.
+    `messages`: log messages that :meth:`diagnose` and :meth:`phase` recognise.
     """
 
     messages: ClassVar[LogMessages | None] = None
@@ -229,9 +226,8 @@ class Engine(ABC):
         """
 
     def worker(self, request: EngineRequest, role: str) -> ProcessSpec:
-        """The processes of one pool, by its key, for an engine that wraps this one: with the flags
-        that say how the model is run, without those of the HTTP server. Pure. By default, as
-        planned.
+        """The processes of one pool, by its key, as an engine that wraps this one starts them: with
+        the model's flags, without those of the HTTP server. Pure. By default, as planned.
 
         Raises:
             KeyError: the plan has no such role.
@@ -265,7 +261,7 @@ class Engine(ABC):
 
     def synthetic_acceptance(self, plan: LaunchPlan) -> bool:
         """Whether `plan`, with the settings of all layers, simulates how many drafted tokens are
-        accepted. The answers of such a server are not the model's: no eval is asked there. Pure.
+        accepted. The answers of such a server are not the model's, so evals do not use it. Pure.
         """
         return False
 
@@ -280,7 +276,7 @@ class Engine(ABC):
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer of the served model, if the engine's options name one.
 
-        It is used instead of the model's. Its hash belongs into :meth:`planned_version`.
+        It is used instead of the model's. Include its hash in :meth:`planned_version`.
         """
         return None
 
@@ -299,8 +295,8 @@ class Engine(ABC):
         return None
 
     def quiescent(self, server: ServerClient) -> bool | None:
-        """Whether the server has no running and no waiting requests; None if it does not report
-        the running ones. By default, by what :meth:`counters` reads from all metrics pages.
+        """Whether the server has no running and no waiting requests; None if it does not report the
+        running ones. By default, from :meth:`counters` of all metrics pages.
         """
         found = self.counters(
             [
@@ -314,23 +310,23 @@ class Engine(ABC):
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
         """The deployment's counters, from the metrics pages of its processes. Pure.
 
-        The engine knows what may be added up: a prompt that a prefill process computes and a decode
-        process continues counts once. ``merge_pages`` adds up pages whose sums are meant. Core also
-        asks for the counters of each page alone, to keep them by role and replica.
+        Count a prompt once, even if a prefill process computes it and a decode process continues it
+        (:func:`counters_of_pools`). Core also asks for the counters of each page alone, to keep
+        them by role and replica.
         """
         return Counters()
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        """Why a process died or did not get ready, by the end of its log. By default, as
-        `messages` say. Pure.
+        """Why a process died or did not become ready, from the end of its log. By default, from
+        `messages`. Pure.
 
         None: unknown; core then shows the lines of the log that name an error.
         """
         return None if self.messages is None else self.messages.diagnose(log)
 
     def phase(self, log: str) -> str | None:
-        """What a process that is starting does, by the end of its log, in a few words such as
-        ``loading weights 45 %``. By default, as `messages` say. Pure.
+        """What a starting process does, from the end of its log, in a few words such as ``loading
+        weights 45 %``. By default, from `messages`. Pure.
 
         None: unknown. Called once a second until the server is ready.
         """

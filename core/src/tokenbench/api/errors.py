@@ -47,9 +47,9 @@ class UsageError(BenchError):
     """The command line or the suite is wrong.
 
     Args:
-        message: as for all errors, and so are `hint` and `log`.
-        key: the key of the deployment that is wrong, where an engine plans it: ``topology.tp``,
-            ``weights``. Core names its place in the suite, or its flag; without it, the engine's.
+        message: as for :class:`BenchError`, like `hint` and `log`.
+        key: the deployment's key that is wrong (``topology.tp``), if an engine raises the error
+            while planning. The error then shows that key's line or flag instead of the engine's.
     """
 
     exit_code = 2

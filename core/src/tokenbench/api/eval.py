@@ -47,24 +47,24 @@ class Question:
 def stratified_subset(
     questions: Sequence[Question], limit: int | None, seed: int
 ) -> tuple[Question, ...]:
-    """`limit` questions, drawn without replacement so that each stratum has its share of them, to
-    about one question. All of them, as they are, if there are no more than that.
+    """`limit` questions, drawn without replacement: each stratum has its share, to within about one
+    question. All questions, in order, if there are no more than `limit`.
 
     The same arguments give the same questions; a larger limit adds questions.
     """
     if limit is None or limit >= len(questions):
         return tuple(questions)
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     strata: dict[str, list[Question]] = collections.defaultdict(list)
     for question in questions:
         strata[question.stratum].append(question)
     placed = []
     for stratum in sorted(strata):
         members = strata[stratum]
-        dice.shuffle(members)
+        rng.shuffle(members)
         # Evenly over the whole order, from a random start: any first part has a fair share.
-        start = dice.random()
-        placed += [((i + start) / len(members), dice.random(), q) for i, q in enumerate(members)]
+        start = rng.random()
+        placed += [((i + start) / len(members), rng.random(), q) for i, q in enumerate(members)]
     placed.sort(key=lambda one: one[:2])
     return tuple(question for *_, question in placed[:limit])
 
@@ -119,8 +119,8 @@ class Generation:
 class Answer:
     """The answer to a generation request. `text` has neither reasoning nor tool calls.
 
-    `finish`: why it ended, in the protocol's word (``stop``, ``length``, ``tool_calls``), None if
-    the codec does not tell. `tokens`: generated tokens, reasoning included, None if unknown.
+    `finish`: why it ended, in the protocol's words (``stop``, ``length``, ``tool_calls``), None if
+    the codec does not report it. `tokens`: generated tokens, reasoning included, None if unknown.
     """
 
     text: str
@@ -136,7 +136,7 @@ class EvalClient(Protocol):
     @property
     def base_url(self) -> str:
         """URL without a path, for harnesses with their own HTTP client. Prefer :meth:`generate`:
-        what is asked otherwise is not asked again after a failure, nor kept before it is graded.
+        core neither retries nor stores other requests.
         """
 
     @property
@@ -159,17 +159,16 @@ class EvalClient(Protocol):
         """The texts of :meth:`answers`."""
 
     def answers(self, requests: Sequence[Generation]) -> Sequence[Answer]:
-        """The answers, in order. Each is on disk as soon as it is there.
+        """The answers, in order. Each is written to disk as soon as it arrives.
 
-        A request that fails because the connection or the stream breaks or times out, or with 429
-        or 503 (408, 502 and 504, by which a proxy reports such a failure), is sent again, up to
-        four times, with growing pauses; ``Retry-After`` is respected up to a minute. An answer is
-        never asked for again, whatever it is.
+        If the connection or the stream breaks or times out, or the status is 408, 429, 502, 503 or
+        504, the request is sent again, up to four times, with growing pauses; ``Retry-After`` is
+        respected up to a minute. A complete answer is never asked for again.
 
         Raises:
-            EngineError: a request got no answer even so. Do not catch it: core asks each question
-                of the batch alone then, with the answers that are there, and counts the question
-                that has none as unanswered.
+            EngineError: a request got no answer. Do not catch it: core then asks the questions of
+                the batch one by one, reuses the answers it has, and counts a question without one
+                as unanswered.
         """
 
 
@@ -197,8 +196,7 @@ class Eval(ABC):
 
     @abstractmethod
     def score(self, samples: Sequence[EvalSample]) -> EvalScore:
-        """Grade and aggregate the samples. Pure: the same samples give the same score. `correct` of
-        several samples is the sum of what each of them alone gives: core grades them one by one,
-        to stop early and to compare two runs question by question. Core adds the questions that
-        got no answer.
+        """Grade and aggregate the samples. Pure: the same samples give the same score. `correct`
+        must equal the sum over samples that are scored one by one: core does so to stop early and
+        to compare two runs question by question. Core adds unanswered questions.
         """

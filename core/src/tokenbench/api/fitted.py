@@ -14,11 +14,11 @@ from .frozen import FrozenMap
 class FittedWords:
     """Words whose token counts were measured on a running server before the clock started.
 
-    `words`: tokens of each word after a space. `starts`: words that cost the same at the start of a
-    prompt. `overhead`: tokens that the server adds to every prompt (chat template, start token), so
-    that its usage reports the asked length plus `overhead`. `source`: ``tokenize endpoint`` or
-    ``probes``, one-token requests. `scale`: tokens to compose for each token asked. `error`: the
-    largest relative error of the prompts that were sent to verify the fit.
+    `words`: tokens of each word after a space. `starts`: words with the same count at the start of
+    a prompt. `overhead`: tokens that the server adds to every prompt (chat template, start token),
+    so that its usage reports the asked length plus `overhead`. `source`: ``tokenize endpoint`` or
+    ``probes``, one-token requests. `scale`: tokens to compose for each requested token. `error`:
+    the largest relative error of the prompts that were sent to verify the fit.
     """
 
     words: FrozenMap[int]

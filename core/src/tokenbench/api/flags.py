@@ -19,7 +19,8 @@ tuple: the flag once, then all values. A mapping: the flag, then the mapping as 
 
 @attrs.frozen(kw_only=True)
 class FlagGrammar:
-    """How a program's command line is written, so that settings of several layers meet.
+    """How a program's command line is written, so that core can merge the settings of several
+    layers.
 
     Core gives each flag its canonical name before it merges, explains and hashes settings.
 
@@ -47,9 +48,9 @@ class FlagGrammar:
         """The grammar of flags that were read from a program's parser.
 
         Args:
-            flags: for each, `names`, the canonical one first; where they apply, `negations` and
-                the `kind` ``repeated``. Other keys are ignored. Which values are JSON objects
-                parsers rarely say: see `json`.
+            flags: for each, `names` (the canonical one first) and, if they apply, `negations` and
+                the `kind` ``repeated``. Other keys are ignored. Parsers rarely report JSON objects:
+                name those flags in `json`.
         """
         known = [(flag["names"][0], flag) for flag in flags]
         return cls(
@@ -99,7 +100,7 @@ class FlagGrammar:
         """A canonical flag as it is merged: a JSON value as one entry for each of its keys.
 
         Raises:
-            ValueError: the value of a JSON flag is text that is no JSON object.
+            ValueError: the value of a JSON flag is text that is not a JSON object.
         """
         name = flag.partition(".")[0]
         if name not in self.json or value is None:
@@ -146,8 +147,8 @@ class FlagGrammar:
 
 @functools.cache
 def package_json(package: str, file: str = "flags.json") -> dict[str, Any]:
-    """A JSON object that a package holds as data, such as what a program's parser accepts. Not to
-    be changed: it is read once.
+    """A JSON object in a file of a package, such as the flags of a program. It is cached: do not
+    change it.
     """
     # Here, because every command imports this module.
     from importlib.resources import files

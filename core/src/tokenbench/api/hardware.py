@@ -11,14 +11,15 @@ from .frozen import FrozenMap
 from .sku import Sku
 
 SLOWDOWNS = ("thermal", "hardware")
-"""Reasons in `Sample.throttle` that spoil a measurement: too hot, or a fault or a brake of the
-board. Others are normal and only recorded: ``power cap``, ``idle``, ``clock setting``, ``other``.
-A reason may have a detail: ``hardware: power brake``."""
+"""Reasons in `Sample.throttle` that disturb a measurement: heat, a fault or a power brake. Others
+are normal and only recorded: ``power cap``, ``idle``, ``clock setting``, ``other``. A reason may
+have a detail: ``hardware: power brake``.
+"""
 
 
 @attrs.frozen(kw_only=True)
 class PcieLink:
-    """A PCIe link: generation and lanes now, and the most that the device and its place can do.
+    """A PCIe link: generation and lanes now, and the maximum of the device and its host.
 
     Drivers lower the generation of an idle link.
     """
@@ -115,9 +116,9 @@ class NodeProgram:
 
     The host needs Python 3.8 or newer and nothing else: core sends the module's files. It may
     import the standard library, its own files (relatively, if it is a package) and `bindings`:
-    modules in pure Python that are installed here and travel with it. What it finds on the host by
-    itself (``amdsmi``) may be missing there. It has two functions, whose results are dicts with the
-    fields of the classes named:
+    modules in pure Python that are installed here and travel with it. Packages that it expects on
+    the host (``amdsmi``) may be missing there. It has two functions, whose results are dicts with
+    the fields of the classes named:
 
     ``probe(options) -> dict``
         a :class:`Probe` as dict. Never raises.

@@ -267,11 +267,12 @@ def bench_use_options() -> type[Any]:  # type: ignore[empty-body]
 def bench_amend_launch(request: AmendRequest, plan: LaunchPlan, options: Any) -> Amendment | None:
     """A change to a launch plan, with its reason; None for no change.
 
-    Called by the planner while planning, once per deployment and loaded plugin, with the plan
-    as the engine made it. Plugins that only amend are loaded if a suite's ``use`` names them.
+    Called by the planner while planning, once per deployment and loaded plugin, with the plan as
+    the engine made it. Plugins that only amend are loaded if a suite's ``use`` names them.
     Amendments override the settings of hardware and recipes (`recipes_win`: of hardware only); the
-    suite's own settings override amendments. Contradicting amendments are refused by name. ``bench
-    plan --explain`` shows where settings come from. Refuse what cannot work with a UsageError.
+    suite's own settings override amendments. Core refuses contradicting amendments and names their
+    plugins. ``bench plan --explain`` shows where settings come from. Raise a UsageError for what
+    cannot work.
 
     Must not: read facts of this machine (a plan is pure), raise for an unknown engine, or name a
     role that the plan does not have.

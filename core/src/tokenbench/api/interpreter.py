@@ -31,7 +31,7 @@ def installed_version(python: str, distribution: str) -> str | None:
     if path is None:
         raise UsageError(
             f"there is no interpreter {python!r}",
-            hint=f"name that of an environment with {distribution} by the engine's option python",
+            hint=f"set the engine's option python to one that has {distribution} installed",
         )
     try:
         # From the root folder and with this variable, no file of the current folder is imported.

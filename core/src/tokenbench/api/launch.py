@@ -56,11 +56,10 @@ def _env(value: Mapping[str, str]) -> FrozenMap[str]:
 class FileSpec:
     """A file that core writes before a process starts (a config, a chat template).
 
-    `content`: text, which is written verbatim; or a mapping, which layers may change key by key,
-    whose texts may contain symbols, and which is written in the format that the end of `name`
-    names: ``.json``, ``.yaml`` or ``.toml``. There, a text that is a port's symbol alone
-    (``{port:http}``) becomes a number, and None is a null; None of a layer takes a key away. `name`
-    has no folder.
+    `content`: text, which is written verbatim; or a mapping, which is written as JSON, YAML or
+    TOML, by the extension of `name`. Strings of a mapping may contain symbols; a port's symbol
+    alone (``{port:http}``) becomes a number, None a null. Layers may change a mapping key by key;
+    None in a layer removes a key. `name` has no folder.
     """
 
     name: str
@@ -74,19 +73,19 @@ class FileSpec:
             what: what it is, for the error: ``chat template``.
 
         Raises:
-            UsageError: it cannot be read, or is no text.
+            UsageError: it cannot be read, or is not text.
         """
         try:
             return cls(name=name, content=Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            reason = "it is no UTF-8 text" if isinstance(error, ValueError) else error.strerror
+            reason = "it is not UTF-8 text" if isinstance(error, ValueError) else error.strerror
             raise UsageError(
                 f"cannot read the {what} {path}: {reason}", hint="check the path"
             ) from None
 
     @classmethod
     def given(cls, name: str, path: str | None, what: str) -> tuple[FileSpec, ...]:
-        """The file that an option names, as for :meth:`read`; none if it names none."""
+        """The file at the path of an option, as :meth:`read` reads it; empty for None."""
         return () if path is None else (cls.read(name, path, what),)
 
 
@@ -120,17 +119,14 @@ class ProcessSpec:
 
     `argv` is the program and its fixed arguments; `wrap` stands before it (``numactl -N 0``).
     `flags` is an ordered mapping that is rendered after `argv`, so that layers can merge and
-    explain each flag; `grammar` says how the program writes them. The value of a flag is text or a
-    number (the flag, then the value), True (the flag alone), False (its negative form, if it has
-    one), None (left out), a tuple (the flag once, then each
-    value), or a mapping (as JSON).
+    explain each flag; `grammar` says how the program writes them.
 
     `ports` are the names of the ports that each process needs, or blocks of ports; every port is
     below 32,768. `replicas` share the work. A replica has `ranks`, processes on different hosts as
     far as there are enough; `leader_only`: only rank 0 is started, and starts the others itself, as
-    ``mpirun`` does. `accelerators` is the number per replica, spread evenly over its ranks, and
-    `sku` which; core sets it to that of the pool's hardware. `beside`: a role whose replica of the
-    same number runs on the same host.
+    ``mpirun`` does. `accelerators`: number per replica, spread evenly over its ranks; `sku`: their
+    SKU, set by core from the pool's hardware. `beside`: a role whose replica of the same number
+    runs on the same host.
 
     `after`: roles whose processes start earlier. `ready`: a URL of each process that tells when it
     is ready: ``http://{host}:{port:http}/health`` answers with a status from 200 to 299,
@@ -186,11 +182,11 @@ class LaunchPlan:
     `start_timeout_s` limits the time from start to the first generated token. `served_name` is the
     model name in requests; None: the name of the engine request. `api_key_env` is the NAME of the
     environment variable with the API key, if requests need one, or ``keyring:SERVICE/USER``.
-    `access`: how requests reach the server, beyond the endpoint's URL. `first_prompt_tokens`: the
-    least number of tokens of the request that confirms a start, so that every pool takes part in
-    it. `wraps`: the engine whose worker a role runs, by role; recipes and amendments for that
-    engine reach the role. `speculation`: the method of speculative decoding, ``none`` without it;
-    None if the engine does not know.
+    `access`: how requests reach the server, beyond the endpoint's URL. `first_prompt_tokens`:
+    minimum prompt length of the request that confirms a start, so that every pool takes part.
+    `wraps`: the engine whose worker a role runs, by role; recipes and amendments for that engine
+    reach the role. `speculation`: the method of speculative decoding, ``none`` without it; None if
+    the engine does not know.
     """
 
     processes: tuple[ProcessSpec, ...] = ()
@@ -215,8 +211,8 @@ class Amendment:
     earlier). `mounts` and `devices` go to every process; `processes` are added. Core rejects
     contradicting amendments and names both plugins.
 
-    `reasons`: why, by the name of a flag, a variable, a file or the role of an added process, where
-    that is not `reason`. `recipes_win`: a model's recipe overrides it; otherwise it overrides the
+    `reasons`: reasons other than `reason`, by the name of a flag, variable or file, or the role of
+    an added process. `recipes_win`: a model's recipe overrides it; otherwise it overrides the
     recipe.
     """
 
@@ -326,7 +322,7 @@ class Launcher(ABC):
 
         Raises:
             HardwareAbsent: the requested resources do not exist.
-            EngineError: they could not be had.
+            EngineError: they could not be allocated.
         """
 
     @abstractmethod

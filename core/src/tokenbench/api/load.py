@@ -24,8 +24,8 @@ class LoadLevel:
     """One concurrency (closed loop), one rate or one speed (open loop). Exactly one of them is set.
 
     `concurrency`: requests in flight (sessions, if `unit` is ``session``). `rate_per_s`: sessions
-    that begin per second. `speed`: sessions begin at the times that the workload's data gives, that
-    many times as fast (arrival ``workload``). `arrival`: the arrival process of an open loop
+    that begin per second. `speed`: sessions begin at the times in the workload's data, divided by
+    this number (arrival ``workload``). `arrival`: the arrival process of an open loop
     (:data:`ARRIVALS`): ``constant``, ``poisson``, ``gamma`` with shape `burstiness` (1 is Poisson,
     less than 1 is burstier), ``ramp`` from `ramp_from_per_s` to the rate over the phase, or
     ``replay`` of a trace's timestamps, scaled to the rate. `trace` is the SHA-256 of those
@@ -80,8 +80,8 @@ class Stop:
     """When a phase stops sending: at the first limit reached. In-flight turns are drained.
 
     `duration_s` (seconds) takes effect only after `min_requests` were sent, so that a slow server
-    reaches a steady state too. After `sessions` have begun no more do, and those in progress go on
-    to their end; the other limits cut them.
+    reaches a steady state too. After `sessions` sessions, no more begin and those in progress are
+    completed; the other limits cut them.
     """
 
     duration_s: float | None = None

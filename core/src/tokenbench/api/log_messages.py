@@ -48,7 +48,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 @attrs.frozen
 class LogMessages:
-    r"""The messages of a TOML file in a package; the file is read at the first question.
+    r"""The messages of a TOML file in a package; the file is read when first needed.
 
     Example::
 
@@ -132,7 +132,7 @@ def _compiled(pattern: str, *texts: str, names: Sequence[str] = ()) -> re.Patter
     """The pattern.
 
     Raises:
-        ValueError: it is none, or a text has a place that neither a group nor a name fills.
+        ValueError: it is invalid, or a text has a placeholder without a group or a name.
     """
     try:
         compiled = re.compile(pattern, re.MULTILINE)

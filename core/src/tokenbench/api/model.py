@@ -77,9 +77,9 @@ def hub_weights(
 
 def weight_bytes(weights: Weights, shape: Architecture) -> int | None:
     """Bytes that weights take in memory, on all accelerators of one replica together; None if
-    unknown. The size of their files; else an estimate: every parameter in their precision, or only
-    those of routed experts, the rest in bf16, for a 4-bit precision of a model with experts. An
-    estimate is good to about 10 %: what else a checkpoint leaves unquantised is not known here.
+    unknown. The size of their files, else an estimate: all parameters in their precision; for a
+    4-bit precision of a model with experts, only the routed experts, and the rest in bf16. The
+    estimate is good to about 10 %: a checkpoint may leave other parts unquantised.
     """
     if weights.size_bytes is not None:
         return weights.size_bytes
@@ -175,12 +175,11 @@ class ModelSpec:
 
     `aliases`: other names; each needs an entry point of its own, like the name. `extra_weights`:
     draft models, EAGLE and MTP heads and adapters, by the name that an engine's options use.
-    `chat_template`: its text. `facts`: what else of the model can change a result, for the records
-    of a run.
+    `chat_template`: its text. `facts`: other properties of the model that can change a result, for
+    provenance.
 
-    A plugin for many models has `options` and a `factory`, which returns the spec of the
-    model that they describe. It may read files. What its registered spec says besides name and
-    summary is not used.
+    A plugin for many models has `options` and a `factory`, which returns the spec of the model that
+    they describe. It may read files. Of its registered spec, only name and summary are used.
     """
 
     name: str

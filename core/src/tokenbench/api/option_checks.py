@@ -14,10 +14,10 @@ def http_url(text: str) -> None:
     """The address of a server: ``http://HOST``, with a port and a path if needed.
 
     Raises:
-        ValueError: it is not, or it holds a key. A key is not part of the message.
+        ValueError: it is not one, or may hold a key. The message does not repeat a key.
     """
     if "@" in text:
-        raise ValueError("a user or password must not be part of an address")
+        raise ValueError("an address must not contain a user or password")
     if not _URL.fullmatch(text):
         raise ValueError(f"expected http://HOST:PORT without spaces, got {text!r}")
     try:
@@ -34,7 +34,7 @@ def http_url(text: str) -> None:
         raise ValueError("expected http://HOST:PORT/PATH, without ? or #")
     labels = host.removesuffix(".").split(".")
     if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
-        raise ValueError(f"expected the name of a host, got {host!r}")
+        raise ValueError(f"expected a host name, got {host!r}")
 
 
 def variable_name(text: str) -> None:

@@ -19,9 +19,9 @@ values. On a command line, ``NAME:key=value,key=value``, values are text:
 text with a comma   in quotes: ``NAME:words='one,two'``
 =================== ==========================================================================
 
-An option that is passed on as it is names its `flag`, for :func:`option_flags`. One that means
-something only together with another names that as `needs`. Other checks of several options belong
-into ``__attrs_post_init__``: a ValueError there is shown as a usage error, exit code 2.
+An option that sets one flag of the engine has `flag`, for :func:`option_flags`. One that has a
+meaning only together with another has `needs`. Put other checks of several options into
+``__attrs_post_init__``: a ValueError there is shown as a usage error, exit code 2.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .flags import FlagValue
 
 _NO_DEFAULT: Any = attrs.NOTHING
 T = TypeVar("T")
-# No program that a plugin starts counts further, and Python cannot divide larger ones.
+# Programs that plugins start take 64-bit integers, and Python cannot divide much larger ones.
 _MOST = 2**63 - 1
 
 
@@ -56,7 +56,7 @@ def option(
     secret: bool = False,
     identity: bool = True,
 ) -> Any:
-    """One option of a plugin. Of a list, each item is checked. No number may be infinite or nan.
+    """One option of a plugin. The items of a list are checked one by one. Numbers must be finite.
 
     Args:
         help: what it does; shown in error messages and documentation. Required.
@@ -67,7 +67,7 @@ def option(
         maximum: the largest allowed number.
         check: called with the value (unless that is None); raises ValueError with what was
             expected, such as :func:`http_url` and :func:`variable_name` do.
-        flag: the flag of the engine's program that has the value.
+        flag: the flag of the engine's program that gets the value.
         needs: another option, ``NAME=VALUE``, or ``NAME`` for any value but its default. Otherwise
             only the default is accepted.
         secret: never shown, stored or put in argv. Prefer the NAME of an environment variable.
@@ -178,7 +178,7 @@ def _text(value: Any) -> str:
 
 def option_flags(made: Any) -> dict[str, FlagValue]:
     """The flags of options that have one, with their values. No flag for an option that is None,
-    empty, or switched off as it is by default.
+    empty, or False by default.
     """
     found: dict[str, FlagValue] = {}
     for field in attrs.fields(type(made)):
@@ -190,29 +190,29 @@ def option_flags(made: Any) -> dict[str, FlagValue]:
 
 
 def refuse_unused(made: Any, *names: str, because: str) -> None:
-    """Check that no named option differs from its default: the deployment has no use for it.
+    """Check that the named options have their defaults, because the deployment does not use them.
 
     Args:
-        because: why not, for the error: ``there are no pools for prefill and decode``.
+        because: why, for the error: ``there are no pools for prefill and decode``.
 
     Raises:
-        UsageError: one is.
+        UsageError: one has another value.
     """
     fields = attrs.fields_dict(type(made))
     for name in names:
         if getattr(made, name) != fields[name].default:
-            raise UsageError(f"{name}: {because}, so nothing would use it", hint="leave it out")
+            raise UsageError(f"{name}: {because}, so it would have no effect", hint="leave it out")
 
 
 def named_values(text: str, where: str) -> dict[str, Any]:
-    """``KEY=VALUE,KEY=VALUE`` by name, of an option that has the options of another plugin:
-    numbers, true, false and null as such, the rest as text.
+    """Parse ``KEY=VALUE,KEY=VALUE``, an option that holds the options of another plugin. Numbers,
+    true, false and null are parsed; the rest is text.
 
     Args:
         where: the option's name, for the error.
 
     Raises:
-        ValueError: an item is no KEY=VALUE, or a key is given twice.
+        ValueError: an item is not KEY=VALUE, or a key is given twice.
     """
     values: dict[str, Any] = {}
     for item in filter(None, text.split(",")):

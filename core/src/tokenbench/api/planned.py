@@ -138,7 +138,7 @@ class PlannedSession(Session):
         return shared
 
     def _content(self, planned: PlannedTurn) -> Piece:
-        """The whole prompt: that of the agent's turn before, as far as it is the same, and more."""
+        """The whole prompt. Reuses the agent's previous prompt if this one begins with it."""
         before, made = self._made.get(planned.agent, ((), None))
         if made is None or planned.blocks[: len(before)] != before:
             before, made = (), self._piece(planned.blocks[0], first=True)

@@ -126,7 +126,7 @@ class MetricsPage:
         return self._over(lambda values: sum(values) / len(values), name, labels)
 
     def by(self, name: str, label: str, /, **labels: str) -> FrozenMap[float] | None:
-        """Sums over the series with the same value of one label."""
+        """Sums by the value of one label."""
         found: dict[str, float] = {}
         for one in self.series(name, **labels):
             if label in one.labels and math.isfinite(one.value):
@@ -147,7 +147,7 @@ class MetricsPage:
     def histogram(self, name: str, /, **labels: str) -> Histogram | None:
         """A histogram or summary, added up over its series; None if its sum or count is missing.
 
-        Series with different buckets have those bounds that all of them have.
+        If buckets differ, only the bounds that all series have are kept.
         """
         total, count = self.sum(f"{name}_sum", **labels), self.sum(f"{name}_count", **labels)
         if total is None or count is None:

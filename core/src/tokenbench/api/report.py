@@ -57,8 +57,8 @@ class Artifact:
     """A rendered result. Core writes it to `name` in the run's `reports` folder, or prints it if it
     has no name.
 
-    Folders in `name` are dropped. A second artifact of the same name, also of another reporter, is
-    written with a number. For several runs the folder is ``reports/IDS`` in the current one.
+    Folders in `name` are dropped. If the name is taken, also by another reporter, a number is
+    added. For several runs the folder is ``reports/IDS`` in the current one.
     """
 
     content: bytes

@@ -24,8 +24,8 @@ class PointState(enum.StrEnum):
 class Measurement(enum.StrEnum):
     """Verdict: whether the measurement may be used.
 
-    ``imported``: another tool measured it. No check of ours has judged it, so it is never one of
-    the other three.
+    ``imported``: another tool measured it. No check has judged it, so it is never one of the other
+    three.
     """
 
     CERTIFIED = "certified"
@@ -103,10 +103,10 @@ class EvalOutcome:
 
     `n` counts the questions that were asked, `unanswered` those that got no answer although they
     were asked several times; `retries`: how often a question was asked again. `truncated`: answers
-    that ended at the output limit. `value` counts an unanswered question as wrong; it is None if
-    nothing was asked because of a `canary`, the fault of the server that a cheap request found.
-    `interval` is the 95 % Wilson interval, from the lower end if they are all wrong to the upper
-    end if they are all right.
+    that ended at the output limit. `value` counts an unanswered question as wrong. `canary`: the
+    fault of the server that a cheap request found; no question was asked then, and `value` is None.
+    `interval` is the 95 % Wilson interval, from its lower end if all unanswered questions are wrong
+    to its upper end if all are right.
 
     `questions`: how many the eval has. If `n` is less, a gate stopped as soon as the verdict over
     all of them was certain with `confidence`; the interval is then that over all of them, from the
@@ -149,8 +149,8 @@ class Origin:
 
     `format`: the name of the file format (``bench import results --help``). `files`: name of each
     file, one per repeat. `row`: the row in the file, counted from 1 for the first result, None if
-    the file has one result. `url`: the source's own address of the measurement. `fields`: what the
-    source says that no other field of the result has, under the source's own names.
+    the file has one result. `url`: the source's own address of the measurement. `fields`: other
+    figures of the source, under its own names.
     """
 
     format: str
@@ -167,13 +167,13 @@ class PointResult:
 
     `point` and `deployment` are identities. `level.label` is the load level in short (``c8``).
     `precision` is that of the weights. `accelerators` (None if unknown, which only an imported
-    result may have) and `layout` (``tp2``) describe the deployment; `roles` are the accelerators of
-    each role in a disaggregated one, None in any other. `hardware` is the SKU; of several, with the
-    accelerators of each (``8xh100+4xh200``), and then `role_hardware` is the same of each role.
-    `speculation`: the method of speculative
-    decoding, ``none`` without it, None if unknown. `repeats`: how many were measured. `saturated`:
-    requests queued in the server, None if unknown. `error`: why the point failed. `notes`: what a
-    reader of the result must know, such as figures that contradict each other.
+    result may have) and `layout` (``tp2``) describe the deployment; `roles`: accelerators by role
+    if it is disaggregated, else None. `hardware`: the SKU; if there are several, each with its
+    number (``8xh100+4xh200``), and `role_hardware` has the same by role. `speculation`: the method
+    of speculative decoding, ``none`` without it, None if unknown. `repeats`: how many were
+    measured. `saturated`: requests queued in the server, None if unknown. `error`: why the point
+    failed. `notes`: what a reader of the result must know, such as figures that contradict each
+    other.
 
     `devices`: the accelerators in short, with driver, firmware, power limits and uuids. `server`:
     host and port of a server that was already up; None for one that the run started. `date`: the

@@ -26,8 +26,8 @@ OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 
 
 class ServerEngine(Engine, Generic[OptionsT]):
-    """An engine that starts a server for each replica of a pool, and a process of the role
-    ``router`` in front of them where it has one.
+    """An engine that starts one server per replica of a pool and, if it has a router, a process of
+    the role ``router`` in front of them.
 
     `name`: the engine's. `distribution`: the Python package whose version is the engine's version.
     `metrics_path`: the page of counters of a server.
@@ -45,13 +45,13 @@ class ServerEngine(Engine, Generic[OptionsT]):
         self.python = interpreter_path(options.python)
 
     def endpoints(self, layout: Layout, *, routed: bool = False) -> tuple[EndpointSpec, ...]:
-        """One of every server, after that of the router, which has no counters of its own."""
+        """One endpoint per server, after that of a router. A router has no counters."""
         servers = (self.endpoint(key) for key in layout.keys)
         router = EndpointSpec(role=ROUTER, url=server_url(), metrics_path=None)
         return (*((router,) if routed else ()), *servers)
 
     def endpoint(self, role: str) -> EndpointSpec:
-        """One of every process of a role."""
+        """The endpoints of the processes of a role."""
         return EndpointSpec(role=role, url=server_url(), metrics_path=self.metrics_path)
 
     def servers(self, server: ServerClient) -> list[int]:

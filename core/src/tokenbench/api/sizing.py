@@ -1,5 +1,5 @@
-"""Plans that cannot work, by the facts of a model and of a chip: whether it fits, how it can be
-split. For engine plugins; each error has the arithmetic.
+"""Checks of a plan against the model and the chip: whether it fits, how it can be split. For engine
+plugins; each error shows the arithmetic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BYTES_PER_VALUE = (("fp8", 1.0), ("nvfp4", 0.5), ("fp4", 0.5), ("float32", 4.0)
 
 
 def is_dense(shape: Architecture) -> bool:
-    """Whether the model has no experts: a known shape leaves out what is not there."""
+    """Whether the model has no experts. A known shape without `experts` is dense."""
     if shape.experts is not None:
         return shape.experts <= 1
     if shape.parameters is not None and shape.active_parameters is not None:
@@ -55,8 +55,7 @@ def required_context(request: EngineRequest, asked: int | None = None) -> int | 
     least = request.needs.context_tokens
     if asked is not None and least is not None and asked < least:
         raise UsageError(
-            f"a context of {asked} tokens is asked for, and a prompt with its answer has up to "
-            f"{least}",
+            f"a context of {asked} tokens is too small: a prompt with its answer has up to {least}",
             hint=f"use a context of at least {least} tokens (context_tokens), or leave it out",
         )
     needed = asked or least
@@ -72,8 +71,8 @@ def required_context(request: EngineRequest, asked: int | None = None) -> int | 
 def served_context(
     request: EngineRequest, asked: int | None = None, *, unused: int = 0
 ) -> int | None:
-    """The context that a server is started with: :func:`required_context`, and enough for the check
-    of its start and for a short eval; None for the model's own limit.
+    """The context that a server is started with: :func:`required_context`, but enough for the
+    readiness check and a short eval; None for the model's own limit.
 
     Args:
         unused: tokens of a context that the engine leaves unused.
@@ -84,7 +83,7 @@ def served_context(
     needed = required_context(request, asked)
     if needed is None:
         return None
-    if unused:  # With them, it may be beyond the limit.
+    if unused:  # The sum may exceed the model's limit.
         required_context(request, needed + unused)
     limit = request.architecture.context_tokens
     return max(needed + unused, _LEAST_CONTEXT if limit is None else min(_LEAST_CONTEXT, limit))
@@ -108,7 +107,7 @@ def hosts_needed(
         hint: what to do instead.
 
     Raises:
-        UsageError: it would not fill them, or needs more than `most`.
+        UsageError: it does not fill whole hosts, or needs more than `most`.
     """
     here = None if chip is None else chip.accelerators_per_host
     if chip is None or here is None or accelerators <= here:
@@ -127,7 +126,7 @@ def check_precision(request: EngineRequest, *, hint: str, accepted: bool = False
     """Check that the chip computes in the precision of fp4 weights, as far as both are known.
 
     Args:
-        hint: what else than other weights the engine's user can do.
+        hint: an alternative to other weights.
         accepted: the user accepts that it does not.
 
     Raises:
@@ -154,14 +153,13 @@ def check_memory(
     context: int | None,
     kv_dtype: str | None,
 ) -> None:
-    """Check that weights and the cache of one sequence fit. A lower bound: what several ranks hold
-    alike is counted once, except for the whole weights of a dense model. Activations and graphs are
-    not counted.
+    """Check that weights and the cache of one sequence fit. A lower bound: copies on several ranks
+    count once, except the weights of a dense model. Activations and graphs are not counted.
 
     Args:
         ranks: all ranks of one replica, an accelerator each.
-        replicated: how many groups of them hold all weights each if the model is dense: its
-            data-parallel ranks. The experts of other models are split over all ranks.
+        replicated: data-parallel groups, each of which holds all weights of a dense model. The
+            experts of other models are split over all ranks.
         share: of each accelerator's memory that the engine uses.
         context: tokens of a sequence; None: its cache is not counted.
         kv_dtype: as for :func:`sequence_bytes`.
@@ -197,26 +195,26 @@ def _gib(size: float) -> str:
 
 
 def check_build(process: ProcessSpec, build: str, *, without: Sequence[str]) -> None:
-    """Check what an engine's build for a chip is asked for: one host for a server, and no flag that
-    it has no use for. For amendments of hardware plugins.
+    """Check that an engine's build for a chip supports the plan: each server on one host, and none
+    of the unsupported flags. For amendments of hardware plugins.
 
     Args:
         build: its name and version, and when that was read.
         without: the flags of the engine that it ignores or refuses.
 
     Raises:
-        UsageError: it is asked for something else.
+        UsageError: the build does not support it.
     """
     if process.ranks > 1:
         raise UsageError(
-            f"several hosts for one server are not planned with {build}",
+            f"{build} does not support one server on several hosts",
             hint="use a smaller topology",
             key="topology",
         )
     for flag in without:
         if flag in process.flags:
             raise UsageError(
-                f"{build} has no use for {flag}",
+                f"{build} does not support {flag}",
                 hint="leave out the option that sets it; `bench plugins show ENGINE` has the flags",
             )
 
@@ -233,7 +231,7 @@ def check_own_pools(layout: Layout, engine: str) -> None:
             raise UsageError(
                 f"the pool {pool.key!r} names the engine {pool.engine!r}: the engine {engine} "
                 "plans all of its pools itself",
-                hint="leave the engine of the pool out, or use one that runs workers of others",
+                hint="leave out the pool's engine, or use an engine that orchestrates others",
                 key="pools",
             )
     if layout.disaggregated and layout.of_role(SERVER):
@@ -283,7 +281,7 @@ def check_heads(shape: Architecture, model: str, *, tp: int) -> None:
     if kv_heads is not None and (kv_heads % tp if kv_heads >= tp else tp % kv_heads):
         raise UsageError(
             f"tp={tp}: the {kv_heads} KV heads of {model} cannot be divided by it",
-            hint="use a tp that divides them, or that is a multiple of them",
+            hint=f"use a tp that divides {kv_heads}, or is a multiple of it",
             key="topology.tp",
         )
 
@@ -340,15 +338,15 @@ def check_experts(
 
 
 def check_attention_dp(shape: Architecture, model: str, *, attention_dp: int) -> None:
-    """Check that there are experts, which the ranks share whose attention is apart.
+    """Check that the model has experts: attention DP splits only them over all ranks.
 
     Raises:
         UsageError: there are none.
     """
     if attention_dp > 1 and is_dense(shape):
         raise UsageError(
-            f"attention_dp={attention_dp}: {model} has no experts, so its other layers cannot be "
-            "split otherwise than its attention",
+            f"attention_dp={attention_dp}: {model} has no experts, so attention cannot be "
+            "split differently from the other layers",
             hint=f"for independent ranks use dp={attention_dp}",
             key="topology.attention_dp",
         )
@@ -369,7 +367,7 @@ def all_local(request: EngineRequest, draft: str | None = None) -> bool:
 
 
 def parser_name(request: EngineRequest, asked: str | None, kind: str, engine: str) -> str | None:
-    """The name of a parser; that of the model's facts for ``model``.
+    """The name of a parser; for ``model``, the one that the model's spec names.
 
     Args:
         asked: what the user asks for.
@@ -377,7 +375,7 @@ def parser_name(request: EngineRequest, asked: str | None, kind: str, engine: st
         engine: its title in the message.
 
     Raises:
-        UsageError: the model's facts name none.
+        UsageError: the model's spec names none.
     """
     if asked != "model":
         return asked

@@ -26,7 +26,7 @@ class Figure:
     """One known figure of a SKU, with where it comes from.
 
     `name`: ``tdp_w``, ``dense_flops.fp8``, ``costs[v2].usd_per_hour.neocloud``. `version`: that of
-    its cost set, None for other figures. `note`: what limits it (a guess).
+    its cost set, None for other figures. `note`: a caveat, such as that it is a guess.
     """
 
     name: str
@@ -78,11 +78,11 @@ class Sku:
 
     Bandwidths of links are per accelerator in one direction.
 
-    `aliases`: names as drivers report them, in lower case. `label`: the name on the box, if it
-    differs (``GB200 NVL72``). `precisions`: data types it is known to compute in, with or without a
-    figure in `dense_flops`, which are FLOP/s without sparsity by data type (``bf16``; operations
-    for ``int8``). `scale_up_size`: accelerators in one scale-up domain. `host_link`: how it is
-    attached (``PCIe 5.0 x16``).
+    `aliases`: names as drivers report them, in lower case. `label`: the product name, if it differs
+    (``GB200 NVL72``). `precisions`: data types it is known to compute in, with or without a figure
+    in `dense_flops`, which are FLOP/s without sparsity by data type (``bf16``; operations for
+    ``int8``). `scale_up_size`: accelerators in one scale-up domain. `host_link`: how it is attached
+    (``PCIe 5.0 x16``).
     """
 
     name: str

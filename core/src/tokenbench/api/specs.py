@@ -44,8 +44,8 @@ class HardwareSpec:
     """A vendor's accelerators, the host's CPU, or a meter of the host's power.
 
     `domain`: whose power and energy it reads, one of `DOMAINS`. Only accelerators are allocated to
-    processes. `catalogue_only`: it has no program for hosts. `unproven`: what of it never ran on
-    the real thing, one sentence.
+    processes. `catalogue_only`: it has no program for hosts. `unproven`: what was never run on real
+    hardware, in one sentence.
     """
 
     name: str
@@ -74,8 +74,8 @@ class WorkloadPart:
 class WorkloadSpec:
     """A workload. `multi_turn`: its sessions may have more than one turn; load levels then count
     sessions. `primes`: it has sessions that fill a prefix cache (:meth:`Workload.priming`).
-    `parts`: for a workload that is composed of others: which ones, by its options; the context of
-    its factory then has them.
+    `parts`: a function from its options to the workloads that it is composed of; its factory's
+    context has them.
     """
 
     name: str

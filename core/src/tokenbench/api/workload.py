@@ -107,10 +107,10 @@ class Turn:
 
     `label`: the class of traffic that the turn belongs to; objectives can be set for each class.
     `agent`: 0 for the session's own turns, another number for those of a sub-agent.
-    `shared_tokens`: how many tokens of the prompt a prefix cache without limit would hold, if it
-    got the sessions in the order of the stream; None if unknown. `model`: the model name to send
-    instead of the deployment's, for example a LoRA adapter's. `affinity`: turns with the same key
-    should reach the same replica; it is sent if the dialect has a header for it. `temperature` 0 is
+    `shared_tokens`: how many tokens of the prompt a prefix cache without limit would hold, after
+    the sessions before it in the stream; None if unknown. `model`: the model name to send instead
+    of the deployment's, for example a LoRA adapter's. `affinity`: turns with the same key should
+    reach the same replica; it is sent if the dialect has a header for it. `temperature` 0 is
     greedy. `seed` is sent if the dialect claims it. `extra_body`: fields that the codec adds to
     this request; `headers`: headers that it adds, never secrets.
     """
@@ -204,11 +204,10 @@ class WorkloadContext:
     `fitted`, from whose words it composes its text. `fitted` is None if the server's counts do not
     follow the text and the user accepts approximate lengths. `token_ids`: the server accepts
     token-id prompts. `chat`: requests use a chat template. `tokens`: answers have tokens; if not,
-    `max_tokens` of every turn is 0. `context_tokens`: the context that the
-    server was configured for, None if unknown. `primed`: the sessions of
-    :meth:`Workload.priming` were sent before. `begin_inside`: so many of the first sessions should
-    begin in their middle, with what came before in their first prompt, as if the load had been
-    running for long; 0: all begin at their start.
+    `max_tokens` of every turn is 0. `context_tokens`: the context that the server was configured
+    for, None if unknown. `primed`: the sessions of :meth:`Workload.priming` were sent before.
+    `begin_inside`: how many of the first sessions should begin in their middle, with their earlier
+    turns in the first prompt, as if the load had been running for long.
     """
 
     tokenizer: Tokenizer | None

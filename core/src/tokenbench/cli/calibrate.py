@@ -75,7 +75,8 @@ def command(
     _show(data, as_json)
     if envelope.ended_by == "interrupted":
         raise Interrupted(
-            "the calibration was interrupted", hint="nothing was saved; an earlier one stays"
+            "the calibration was interrupted",
+            hint="nothing was saved; an earlier calibration is kept",
         )
     click.echo(f"saved: {save(data)}", err=True)
 

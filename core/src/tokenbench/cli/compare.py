@@ -160,7 +160,7 @@ def _judge(ctx: click.Context, comparison: Comparison, conditions: Sequence[Cond
     if failed:
         ctx.exit(REGRESSION)
     if conditions and (open_ or not comparison.verdicts):
-        reason = open_[0].reason if open_ else "no point of A and B is the same"
+        reason = open_[0].reason if open_ else "A and B have no matched points"
         raise MeasurementInvalid(
             f"the condition of --fail-on cannot be judged: {reason}",
             hint="measure at least 5 load levels with `--repeats 3` or more on both sides",

@@ -1,4 +1,4 @@
-"""A comparison as headings, lines, tables and verdicts, which each format lays out its own way."""
+"""A comparison as headings, lines, tables and verdicts, for all output formats."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _explained(one: SeriesVerdict) -> str:
     )
     if one.single:
         levels = ", ".join(f"{level.level} {percent(level.relative)}" for level in one.single)
-        text += f"; beyond the noise alone: {levels}"
+        text += f"; beyond the noise on their own: {levels}"
     return text
 
 

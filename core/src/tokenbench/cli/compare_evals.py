@@ -54,7 +54,7 @@ def _found(one: PairedEval) -> Iterator[str]:
         f"{100 * (one.difference or 0.0):+.1f} points [{low}, {high}], "
         f"p = {one.p_value:.2g} (McNemar)"
     )
-    verdict = "no difference can be told apart from chance"
+    verdict = "no significant difference"
     if one.p_value < _CLEAR:
         verdict = "B is worse" if (one.difference or 0.0) < 0 else "B is better"
     yield f"  right in A only {one.only_a}, in B only {one.only_b}: {verdict}"

@@ -130,7 +130,7 @@ class _Money:
         self.rates = catalogue_rates(skus, own.rates if own else None, "")[0].rates
 
     def prices_of(self, model: str) -> PriceColumns | None:
-        """Of the chosen provider."""
+        """The prices of the chosen provider."""
         from tokenbench.economics.rates import price_columns
 
         if self.provider is None:

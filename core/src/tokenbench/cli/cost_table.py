@@ -70,7 +70,7 @@ def series_of(
     if not groups:
         raise UsageError(
             "no usable point is left",
-            hint="invalid and failed points have no cost; look at --where",
+            hint="invalid and failed points have no cost; check --where",
         )
     return tuple(
         Series(name=name, workload=workload, points=tuple(some))

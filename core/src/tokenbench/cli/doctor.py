@@ -1,4 +1,4 @@
-"""``bench doctor``: what this machine has, what plugins need, and what would spoil the numbers."""
+"""``bench doctor``: this machine, needs of plugins, and what would disturb a measurement."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _show_problems(found: Examination) -> None:
     problems = [*found.problems, *(p for h in found.hardware for p in h.problems)]
     echo()
     if not problems:
-        echo("nothing here would spoil a measurement")
+        echo("nothing here would disturb a measurement")
     for problem in problems:
         echo(printable(f"warning: {problem.what}; to fix: {problem.fix}"))
 

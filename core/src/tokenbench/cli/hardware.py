@@ -65,7 +65,7 @@ def show_command(obj: dict[str, tuple[str, ...]], name: str, as_json: bool) -> N
     echo(printable(f"{sku.name}{label}  of {sku.vendor}"))
     echo(f"hardware plugin {entry.plugin.key} of {entry.distribution}")
     if sku.aliases:
-        echo(printable(f"drivers call it: {', '.join(sku.aliases)}"))
+        echo(printable(f"names in drivers: {', '.join(sku.aliases)}"))
     echo()
     table = [["FIGURE", "VALUE", "DATE", "SOURCE"]]
     for figure in sku.figures():

@@ -26,7 +26,7 @@ _COMMANDS = {
     "plan": "Show what `bench run` would do, without doing it.",
     "plugins": "List, check and create plugins.",
     "hardware": "List accelerators with their figures and prices.",
-    "doctor": "Show what this machine has, and what would spoil a measurement.",
+    "doctor": "Show what this machine has, and what would disturb a measurement.",
     "report": "Render finished runs again.",
     "compare": "Compare two runs: better, worse, or no change beyond the noise.",
     "cost": "Show which series is cheapest at the speed that users need.",
@@ -134,7 +134,7 @@ def _explain(error: Exception) -> int:
         log = f" (log: {error.log})" if error.log is not None else ""
         _say(error.message, error.hint + log)
         return error.exit_code
-    if (known := _surroundings(error)) is not None:
+    if (known := _system_error(error)) is not None:
         _say(*known)
         return 2 if isinstance(error, UnicodeError) else 1
     _say(
@@ -144,7 +144,7 @@ def _explain(error: Exception) -> int:
     return 1
 
 
-def _surroundings(error: Exception) -> tuple[str, str] | None:
+def _system_error(error: Exception) -> tuple[str, str] | None:
     """Message and hint for an error that is not the fault of `bench`."""
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return (

@@ -52,7 +52,7 @@ def _count(number: int, of: str) -> str:
 
 
 def _value(value: object) -> str:
-    """Objects within objects, as a file may have them, as JSON."""
+    """Nested values, which files may have, as JSON."""
     nested = isinstance(value, Mapping | tuple) and any(
         isinstance(one, Mapping | tuple) for one in value
     )
@@ -65,7 +65,7 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
         command = " ".join([*process.argv[1:], *_flags(process)])
         echo(f"  {process.role}{_wrapped(deployment, process)}: {command}")
     if not deployment.launch.processes:
-        echo(f"  already up: {deployment.launch.endpoints[0].url}")
+        echo(f"  already running: {deployment.launch.endpoints[0].url}")
     if explain:
         for s in deployment.settings:
             value = f" = {_value(s.value)}"
@@ -87,10 +87,11 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
             f"load workers: {_workers(point)}"
         )
     for planned in deployment.evals:
-        gate = "no gate" if planned.threshold is None else f"at least {planned.threshold.minimum:g}"
+        threshold = planned.threshold
+        least = "no threshold" if threshold is None else f"at least {threshold.minimum:g}"
         twin = f", twin ({'; '.join(planned.twin_settings)})" if planned.twin else ""
         kind = "gate" if planned.gate else "eval"
-        echo(f"  {kind} {planned.ref.name}  {gate}{twin}")
+        echo(f"  {kind} {planned.ref.name}  {least}{twin}")
 
 
 def _hardware(request: EngineRequest) -> str:

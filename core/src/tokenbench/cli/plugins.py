@@ -1,4 +1,4 @@
-"""``bench plugins``: what is installed, whether it is sound, and a start for a new one."""
+"""``bench plugins``: list, show, check and create plugins."""
 
 from __future__ import annotations
 

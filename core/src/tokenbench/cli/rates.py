@@ -62,8 +62,8 @@ def with_economics(registry: PluginRegistry, view: View, file: Path | None) -> V
 
 
 def _models(registry: PluginRegistry, view: View) -> list[Architecture | None]:
-    """The model's architecture of each result, as its run recorded it, else as a plugin knows it;
-    None: unknown.
+    """The model's architecture of each result: as its run recorded it, else from an installed
+    plugin, else None.
     """
     from tokenbench.plugins.instances import PluginInstances
 

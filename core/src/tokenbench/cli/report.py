@@ -88,7 +88,7 @@ def _render(
 
         costed = with_economics(registry, view, rates)
     elif rates is not None:
-        raise UsageError("--rates: no reporter of this report shows costs", hint="use --reporter")
+        raise UsageError("--rates: no reporter shows costs", hint="name one that does: --reporter")
     folder = out or _folder(directories)
     taken: set[str] = set()
     for one in wanted:

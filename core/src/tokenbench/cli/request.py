@@ -1,4 +1,4 @@
-"""What `bench run` and `bench plan` share: from flags or a file to a suite, and to a plan."""
+"""Shared by `bench run` and `bench plan`: from flags or a file to a suite, and to a plan."""
 
 from __future__ import annotations
 
@@ -174,9 +174,7 @@ def _eval_options(add: Callable[..., Any]) -> list[Callable[[Any], Any]]:
 
 
 def read_request(asked: dict[str, Any]) -> tuple[Suite, Places]:
-    """The suite of a file with the flags laid over it, or of the flags alone; and where each key
-    was written.
-    """
+    """The suite of a file with flags, or of flags alone; and where each key was written."""
     from tokenbench.suite.places import Places
     from tokenbench.suite.structure import read_suite
 
@@ -189,7 +187,7 @@ def read_request(asked: dict[str, Any]) -> tuple[Suite, Places]:
         if flag in given:
             raise UsageError(
                 f"--{flag} cannot be combined with a suite file",
-                hint="change the suite, or give flags alone",
+                hint="set it in the suite, or use flags without a suite",
             )
     suite, document = read_suite(asked["suite"])
     places = Places(document, flags)
@@ -289,8 +287,8 @@ def _minimum(text: str) -> tuple[str, float]:
 
 
 def _load_changes(load: LoadRequest, asked: dict[str, Any]) -> dict[str, Any]:
-    """The keys of `load` that flags set. `--arrival` also resets the parameters of the arrival
-    processes that the suite names and the flag does not.
+    """The keys of `load` that flags set. `--arrival` also resets the suite's parameters of other
+    arrival processes.
     """
     changes: dict[str, Any] = {
         key.removeprefix("load."): asked[flag]
@@ -338,7 +336,7 @@ def _repeats_change(suite: RepeatsRequest | None, asked: dict[str, Any]) -> dict
 
 
 def _find_change(find: FindRequest | None, asked: dict[str, Any]) -> dict[str, Any]:
-    """The search that is asked for; the ends that a suite gives hold for its own kind of load."""
+    """The search. The suite's limits apply only to the suite's own kind of search."""
     from tokenbench.suite.schema import FindRequest
 
     flags = {"from": "lowest", "to": "highest"}
@@ -348,7 +346,7 @@ def _find_change(find: FindRequest | None, asked: dict[str, Any]) -> dict[str, A
         if limits:
             flag = next(flag for flag in flags if asked[flag] is not None)
             raise UsageError(
-                f"--{flag}: no search is asked for",
+                f"--{flag} limits a search, but --find is not given",
                 hint="add --find max-rate or --find max-concurrency, with --slo",
             )
         return {}
@@ -375,7 +373,7 @@ def plan_request(
     drawn_seed: int | None = None,
     by_catalogue: bool = False,
 ) -> tuple[Plan, PluginInstances]:
-    """The plan of what was asked for, and the plugins behind it.
+    """The plan of the request, and its plugins.
 
     Args:
         drawn_seed: the seed of a run that is resumed; used if its suite has none.

@@ -1,4 +1,4 @@
-"""``bench run --resume``: the plan of an earlier run, and what is finished of it."""
+"""``bench run --resume``: the plan of an earlier run, and its finished parts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def resumed(
     directory: RunDirectory, asked: dict[str, Any], without: tuple[str, ...]
 ) -> tuple[Plan, PluginInstances, Kept]:
-    """The plan of the run in `directory`, made again, and what is finished of it.
+    """The plan of the run in `directory`, made again, and its finished parts.
 
     Raises:
-        UsageError: more was asked for, or the run cannot be resumed.
+        UsageError: other arguments are given, or the run cannot be resumed.
     """
     from tokenbench.run.kept import read_kept
 

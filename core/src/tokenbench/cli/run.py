@@ -141,5 +141,5 @@ def _judge(outcome: Outcome, allow_invalid: bool) -> None:
         raise MeasurementInvalid(
             f"{len(invalid)} of {len(outcome.results)} measurements are invalid "
             f"({invalid[0].level.label}{why})",
-            hint="the report names the checks; --allow-invalid exits 0 nevertheless",
+            hint="the report names the checks; --allow-invalid exits with 0 anyway",
         )

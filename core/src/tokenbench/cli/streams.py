@@ -1,8 +1,8 @@
 """The standard streams of `bench`, whatever they are connected to.
 
-A closed stream is opened on the null device. Standard error is for progress: a reader that goes
-away, or a full disk, ends nothing. Standard output belongs to the command's own text, printed with
-:func:`echo`; what plugins print goes to standard error.
+A closed stream is opened on the null device. Standard error is for progress: errors in writing it,
+such as a closed pipe or a full disk, are ignored. Standard output belongs to the command's own
+text, printed with :func:`echo`; what plugins print goes to standard error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COLUMNS = 120
 
 
 class _Output(io.RawIOBase):
-    """Writes to a descriptor. The first error ends that, and is kept in `error`."""
+    """Writes to a descriptor. After the first error, kept in `error`, it writes nothing."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -59,7 +59,7 @@ class _Kept:
 
 
 def prepare() -> None:
-    """Open closed streams, and make standard error survive its reader."""
+    """Open closed streams, and ignore errors in writing standard error."""
     _open_closed()
     codecs.register_error(_ERRORS, _as_bytes)
     if sys.stderr is sys.__stderr__:
@@ -90,7 +90,7 @@ def coloured(stream: TextIO) -> bool:
 
 
 def columns(stream: TextIO) -> int:
-    """Its width in characters: that of a terminal, or what COLUMNS says."""
+    """The width of a stream in characters: COLUMNS, or that of the terminal."""
     with contextlib.suppress(KeyError, ValueError):
         return int(os.environ["COLUMNS"]) or _COLUMNS
     try:
@@ -105,7 +105,7 @@ def is_dumb() -> bool:
 
 
 def lost_output() -> OSError | None:
-    """Why the command's own text could not be written; None if nobody wants to read it."""
+    """Why the command's own text could not be written; None if it was, or if its reader is gone."""
     error = _Kept.raw.error if _Kept.raw is not None else None
     return None if error is None or error.errno in _GONE else error
 
@@ -139,8 +139,8 @@ def _second_output() -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """Streams that were closed when the process started; else the next file would take their
-    numbers.
+    """Open the streams that were closed at the start; else the next open file would take their
+    descriptors.
     """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -180,5 +180,5 @@ class Command(click.Command):
             with plugins_apart():
                 return super().invoke(ctx)
         except BrokenPipeError as error:
-            # Not of a standard stream; click would exit without a word.
+            # Not of a standard stream; click would exit without a message.
             raise RuntimeError("a pipe to another process broke") from error

@@ -1,1 +1,1 @@
-"""The one way through which core calls plugins: time limits, exceptions, types of results."""
+"""Calls to plugins: time limits, exceptions, types of results. Core calls plugins only this way."""

@@ -27,7 +27,7 @@ from .owner import Owner, raised, too_slow, wrong
 from .types import mismatch
 
 T = TypeVar("T")
-# What a call may still take after the user asked to stop.
+# How long a call may still run after the user asked to stop.
 _INTERRUPTED_S = 1.0
 _LONGEST_PAUSE_S, _SHORTEST_PAUSE_S = 0.25, 0.001
 
@@ -68,7 +68,7 @@ class _Job(Generic[T]):
             self.done.set()
 
     def pause_s(self) -> float:
-        """How long nobody needs to look at the limits."""
+        """Time until the limits have to be checked again."""
         ends = [call.deadline for call in tuple(self.calls)]
         left = min(ends, default=time.monotonic() + _LONGEST_PAUSE_S) - time.monotonic()
         return min(max(left, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
@@ -105,7 +105,7 @@ class _Thread:
         self._jobs.put(None)
 
     def stack(self) -> str:
-        """Where it is now."""
+        """Its current stack."""
         frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - no other way
         return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
@@ -169,7 +169,7 @@ def call(
 def together(owner: object, function: Callable[[], T]) -> T:
     """Run a function of core that makes many calls into one plugin, in that plugin's thread.
 
-    Only the calls that it makes with :func:`call` are limited; its exceptions are its own.
+    Only the calls that it makes with :func:`call` are limited; its exceptions are raised unchanged.
     """
     if owner is None or _local.calls is not None:
         return function()
@@ -203,7 +203,7 @@ def _wait(job: _Job[T], thread: _Thread) -> T:
 
 
 def interrupt() -> None:
-    """The user wants to stop: calls end soon, except for those that stop what was started."""
+    """End calls soon, because the user wants to stop; not those with the limit ``stop``."""
     _interrupts.append(time.monotonic())
 
 

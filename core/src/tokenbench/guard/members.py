@@ -93,7 +93,7 @@ _OBJECTS: dict[Any, type[Any]] = {
 
 
 class _Limited:
-    """A plugin object. Pickled, it becomes the object itself: a session may contain a tokenizer."""
+    """Wraps a plugin object. Pickling gives the object itself: sessions may hold a tokenizer."""
 
     def __init__(self, target: Any, base: type[Any], owner: Owner, server_times: float) -> None:
         self._target = target

@@ -1,4 +1,4 @@
-"""Whose code is called, and the errors that name it."""
+"""The plugin whose code is called, and the errors that name it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def too_slow(owner: object, member: str, limit: str, seconds: float | None = Non
 
 
 def wrong(owner: object, member: str, what: str) -> PluginError:
-    """The error for a result that is not what the API asks for."""
+    """The error for a result that does not conform to the API."""
     return PluginError(
         f"{owner}: {member} {what}",
         hint="report it to the plugin's author; the reference of tokenbench.api has the types",

@@ -1,4 +1,4 @@
-"""Whether a value is what a type annotation of the API says, to the depth of its attrs classes."""
+"""Checks values against type annotations of the API, including the fields of attrs classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-# Items of a container that are looked at: a tokenizer returns thousands of ids.
+# Items of a container that are checked: a tokenizer returns thousands of ids.
 _MOST_ITEMS = 50
 _NUMBERS: dict[Any, type[Any]] = {int: numbers.Integral, float: numbers.Real}
 

@@ -1,4 +1,4 @@
-"""What is asked of an engine against what it declares: nothing is dropped silently."""
+"""Checks what a deployment asks of its engine against the engine's capabilities."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .resolve import ResolvedDeployment
 
 
 def check_keys(deployment: ResolvedDeployment, plugins: PluginInstances, places: Places) -> None:
-    """Check that the engine takes every key of the deployment.
+    """Check that the engine supports every key of the deployment.
 
     Raises:
         UsageError: it does not.
@@ -74,13 +74,13 @@ def _unused(asked: DeploymentRequest, declared: EngineCapabilities) -> Iterator[
         for key in (key for key, used in given.items() if used):
             yield (
                 key,
-                "starts no server, so nothing would use this",
+                "does not start a server, so this would have no effect",
                 f"leave {key} out; set it where the server is started",
             )
     if asked.weights is not None and not declared.weight_formats:
         yield (
             "weights",
-            "loads no weights, so nothing would use this",
+            "loads no weights, so this would have no effect",
             "leave weights out; the server chooses its own",
         )
 
@@ -92,7 +92,7 @@ def _layout(deployment: ResolvedDeployment, declared: EngineCapabilities) -> Ite
 
 
 def _pools(deployment: ResolvedDeployment) -> Iterator[tuple[str, Pool]]:
-    """Pools, with the beginning of their keys."""
+    """Pools, with the prefix of their keys."""
     for index, pool in enumerate(deployment.layout.pools):
         yield (f"pools[{index}]." if deployment.request.pools else ""), pool
 
@@ -174,7 +174,7 @@ def _hardware(deployment: ResolvedDeployment, plugins: PluginInstances) -> Itera
 def _of_build(
     pool: Pool, declared: EngineCapabilities, hardware: ResolvedHardware, inside: str
 ) -> Iterator[_Found]:
-    """What the engine's build for the hardware of a pool does not do."""
+    """What the engine's build for a pool's hardware does not support."""
     kind = hardware.plugin.name
     build = declared.builds.get(kind)
     if build is not None:
@@ -194,17 +194,17 @@ def _runs_on(
     accelerated = plugins.spec("hardware", hardware.plugin.key).accelerated
     if declared.needs_accelerators and not accelerated:
         installed = ", ".join(plugins.registry.names("hardware"))
-        hint = f"name it: --hardware NAME, in a suite hardware: NAME; installed: {installed}"
+        hint = f"name it: --hardware NAME (hardware: in a suite); installed: {installed}"
         yield key, f"needs accelerators, and {kind!r} has none", hint
 
 
 def check_wrapped(
     deployment: ResolvedDeployment, launch: LaunchPlan, plugins: PluginInstances, places: Places
 ) -> None:
-    """Check that the engines whose workers an orchestrator runs can do what is asked of them.
+    """Check that the engines whose workers an orchestrator runs support what is asked of them.
 
     Raises:
-        UsageError: one cannot.
+        UsageError: one does not.
     """
     for inside, pool in _pools(deployment):
         if pool.key not in launch.wraps:
@@ -222,11 +222,11 @@ def check_wrapped(
 def check_launch(
     deployment: ResolvedDeployment, launch: LaunchPlan, plugins: PluginInstances, places: Places
 ) -> None:
-    """Check that a process of the plan takes the port that is asked for, that the launcher starts
-    images if the plan has any, and that the engine's build for a chip drafts by the method.
+    """Check that a process has a port if one is asked for, that the launcher starts images if the
+    plan has any, and that the engine's build for a chip supports the method of speculation.
 
     Raises:
-        UsageError: none has a port, or one of the others does not.
+        UsageError: one of these does not hold.
     """
     asked = deployment.request
     for pool in deployment.layout.pools:
@@ -238,15 +238,15 @@ def check_launch(
     if asked.port is not None and not any(process.ports for process in launch.processes):
         raise UsageError(
             f"{places(f'{deployment.path}.port')}: no process of the engine "
-            f"{asked.engine.name!r} has a port, so nothing would use this",
+            f"{asked.engine.name!r} has a port, so this would have no effect",
             hint="leave the port out",
         )
     launcher: LauncherSpec = plugins.spec("launcher", asked.launcher.key)
     named = [process for process in launch.processes if process.image is not None]
     if named and not launcher.images:
         raise UsageError(
-            f"{places(f'{deployment.path}.launcher')}: the launcher {launcher.name!r} starts no "
-            f"container images, and {named[0].role} has {named[0].image!r}",
+            f"{places(f'{deployment.path}.launcher')}: the launcher {launcher.name!r} does "
+            f"not start container images, but {named[0].role} has {named[0].image!r}",
             hint="leave the image out, or use a launcher that starts images",
         )
 
@@ -254,5 +254,5 @@ def check_launch(
 def _drafting(launch: LaunchPlan, build: EngineCapabilities, kind: str) -> Iterator[_Found]:
     method = launch.speculation
     if method not in (None, "none", *build.speculation):
-        reason = f"on {kind} does not draft by {method}{_reason(build, 'speculation')}"
-        yield "engine", reason, f"it drafts by {', '.join(build.speculation) or 'no method'}"
+        reason = f"on {kind} does not support speculation={method}{_reason(build, 'speculation')}"
+        yield "engine", reason, f"methods it supports: {', '.join(build.speculation) or 'none'}"

@@ -71,7 +71,7 @@ def plan_evals(
 
 
 def _needs(ref: PluginRef, plugins: PluginInstances) -> EvalNeeds:
-    """What an eval needs of a server; its codec exists."""
+    """What an eval needs of a server. Checks that its codec exists."""
     needs = plugins.evaluation(ref).needs()
     plugins.codec(needs.codec)
     return needs
@@ -102,8 +102,8 @@ def _threshold(
         return attrs.evolve(asked, baseline=found.baseline, baseline_source=found.baseline_source)
     if found is not None and not 0 <= found.minimum <= 1:
         raise PluginError(
-            f"the model {model.name if model else 'unknown'!r} wants a score of {found.minimum:g} "
-            f"in the eval {ref.name!r}; scores are between 0 and 1",
+            f"the model {model.name if model else 'unknown'!r} has a threshold of "
+            f"{found.minimum:g} for the eval {ref.name!r}; scores are between 0 and 1",
             hint="report it to the plugin's author",
         )
     return found
@@ -143,7 +143,7 @@ def _twin(
     if simulated and _simulates(launch, asked, plugins):
         raise UsageError(
             f"the eval {ref.name!r} cannot be asked: the server simulates the acceptance of drafts",
-            hint="its answers are not the model's; remove the flag or variable that sets it, or "
+            hint="its answers are not the model's; remove the flag or variable that does so, or "
             "leave out the eval",
         )
     if not launch.processes or launch == measured:

@@ -123,7 +123,7 @@ def plan_hardware(
     if accelerators > count:
         raise UsageError(
             f"{place}: the topology needs {accelerators} accelerators, "
-            f"{count} x {sku.name} are given",
+            f"but only {count} x {sku.name} are given",
             hint=f"use a smaller topology, or {sku.name}:{accelerators} as the hardware",
         )
     facts = HardwareFacts(kind=hardware.plugin.name, sku=sku.name, count=accelerators, chip=sku)
@@ -151,7 +151,7 @@ def _chosen(probe: Probe, chosen: tuple[int, ...], place: str) -> Probe:
         if index not in devices:
             known = ", ".join(map(str, devices)) or "none"
             raise HardwareAbsent(
-                f"{place}: there is no device {index} here",
+                f"{place}: this machine has no device {index}",
                 hint=f"devices: {known}; `bench doctor` shows them",
             )
     return attrs.evolve(probe, devices=tuple(devices[index] for index in dict.fromkeys(chosen)))

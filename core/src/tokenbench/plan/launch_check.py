@@ -1,4 +1,4 @@
-"""What no launcher can start, told before it is tried."""
+"""Checks that a launch plan can be started at all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tokenbench.guard.owner import Owner, wrong
 
 
 def check_launch(owner: Owner, plan: LaunchPlan) -> None:
-    """Raise if the plan of an engine cannot be started anywhere.
+    """Check what every launcher needs of an engine's plan.
 
     Raises:
-        PluginError: it cannot.
+        PluginError: the plan is invalid.
     """
     if not plan.endpoints:
         raise wrong(owner, "plan()", "returned a plan without an endpoint")

@@ -1,4 +1,4 @@
-"""What a launch plan takes from outside, checked before anything starts."""
+"""Checks the user's inputs to a launch plan before anything starts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _LONGEST_SHOWN = 40
 
 
 def check_inputs(launch: LaunchPlan) -> None:
-    """Check what a launch plan takes from outside: addresses, variables, the time limit.
+    """Check the addresses, environment variables and time limit of a launch plan.
 
     Raises:
-        UsageError: something cannot be used. No key is shown.
+        UsageError: one is invalid. The message shows no key.
     """
     limit_s = launch.start_timeout_s
     if limit_s > MOST_DURATION_S:
         raise UsageError(
-            f"a time limit of {limit_s:g} s for the start",
-            hint=f"give start_timeout_s at most {MOST_DURATION_S:,.0f} s",
+            f"start_timeout_s: expected at most {MOST_DURATION_S:,.0f} s, got {limit_s:g}",
+            hint="use a shorter time limit for the start",
         )
     _check_addresses(launch)
     _check_variables(launch)
@@ -92,11 +92,11 @@ def _secrets(launch: LaunchPlan) -> Iterator[str]:
 def _value(name: str, what: str) -> str:
     value = os.environ.get(name)
     if not value:
-        # A key that stands where its variable's name belongs is not repeated.
+        # The user may have given the key itself instead of the name: do not show it.
         shown = name if name.isupper() and len(name) <= _LONGEST_SHOWN else "with that name"
         state = "not set" if value is None else "empty"
         raise UsageError(
             f"the environment variable {shown}, for {what}, is {state}",
-            hint="export it before starting bench; the name is given, never the key itself",
+            hint="export it before starting bench; give bench its name, never the key itself",
         )
     return value

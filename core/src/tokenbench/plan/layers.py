@@ -65,7 +65,7 @@ class Layer:
 
 def hardware_layers(facts: HardwareFacts, hardware: Hardware) -> list[Layer]:
     """What the hardware sets for every process with accelerators, as layers."""
-    # A device that is not in the catalogue goes by its driver's name.
+    # A device that is not in the catalogue has its driver's name.
     known = facts.sku in {sku.name for sku in hardware.catalogue()}
     settings = hardware.settings(facts.sku if known else None)
     return [
@@ -190,7 +190,7 @@ def _with_ports(own: tuple[PortBlock, ...], names: tuple[str, ...]) -> tuple[Por
 
 
 class _Merging:
-    """The settings of one process, as layers are laid over each other."""
+    """Merges the settings of one process, layer by layer."""
 
     def __init__(self, process: ProcessSpec, origin: str, source: str) -> None:
         self._process = process
@@ -206,12 +206,12 @@ class _Merging:
                 {f.name: f.content for f in process.files if not isinstance(f.content, str)}
             ),
         )
-        self._lay_all(own)
+        self._apply(own)
 
     def with_layers(self, layers: Sequence[Layer]) -> tuple[ProcessSpec, list[Setting]]:
         """The process with all settings, and the origin of each."""
         for layer in layers:
-            self._lay_all(layer)
+            self._apply(layer)
             for kind, names in (("device", layer.devices), ("group", layer.groups)):
                 for name in names:
                     needed = _needed(self._process.role, kind, name, layer)
@@ -229,20 +229,20 @@ class _Merging:
         )
         return merged, list(self._found.values())
 
-    def _lay_all(self, layer: Layer) -> None:
+    def _apply(self, layer: Layer) -> None:
         for kind, name, value in _settings_of(layer, self._process.grammar):
-            self._lay(kind, name, value, layer)
+            self._set(kind, name, value, layer)
 
-    def _lay(self, kind: str, name: str, value: Any, layer: Layer) -> None:
+    def _set(self, kind: str, name: str, value: Any, layer: Layer) -> None:
         if layer.name == "amendment":
             plugin = layer.source.partition(":")[0]
             first = self._by_amendment.setdefault((kind, name), (plugin, value))
             if first[1] != value:
                 raise UsageError(
-                    f"{first[0]} wants {name} = {first[1]!r} and {plugin} wants {value!r}",
-                    hint=f"leave one of them out, or set {name} in the suite",
+                    f"{first[0]} sets {name} = {first[1]!r}, but {plugin} sets {value!r}",
+                    hint="leave one of the two plugins out",
                 )
-        # A JSON flag, or a part of a file, as a whole replaces its keys, and the reverse.
+        # A JSON flag or a mapping in a file replaces settings of its keys, and the reverse.
         nested = [
             other
             for k, other in self._found
@@ -269,7 +269,7 @@ class _Merging:
         return {s.name: s.value for s in self._found.values() if s.kind == kind}
 
     def _files(self) -> tuple[FileSpec, ...]:
-        # None of the engine is a null in the file; that of another layer takes a key away.
+        # None from the engine is written as null; from another layer it removes a key.
         settings = {
             s.name: s.value
             for s in self._found.values()
@@ -336,5 +336,5 @@ def _needed(role: str, kind: str, name: str, layer: Layer) -> Setting:
 
 
 def _added(first: tuple[str, ...], more: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """All of them, each once."""
+    """All values, each once."""
     return tuple(dict.fromkeys([*first, *(one for some in more for one in some)]))

@@ -61,7 +61,7 @@ class ResolvedLoad:
         return RepeatsRequest(at_least=DEFAULT_REPEATS, at_most=DEFAULT_REPEATS)
 
     def workers(self, concurrency_per_worker: int) -> WorkerCount:
-        """How many load workers it gets, by this rule of thumb unless the user gave a number."""
+        """The number of load workers: the user's, else from the concurrency that each can drive."""
         workers = self.request.workers
         fixed = workers if isinstance(workers, int) else None
         return WorkerCount(fixed=fixed, concurrency_per_worker=concurrency_per_worker)
@@ -71,8 +71,8 @@ def resolve_load(load: LoadRequest, places: Places) -> ResolvedLoad:
     """Parse and check a load.
 
     Raises:
-        UsageError: its keys contradict each other, ask for more than can be meant, or name a trace
-            that cannot be read.
+        UsageError: its keys contradict each other, exceed a limit, or name a trace that cannot be
+            read.
     """
     slo = load.slo
     objectives = () if slo is None else parse_objectives(slo, where=places("load.slo"))

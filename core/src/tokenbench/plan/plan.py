@@ -96,7 +96,7 @@ class PlannedDeployment:
 
 
 def _constant(value: Any) -> Any:
-    """Without what a probe reads at one moment: the same arguments give the same data."""
+    """Without values that differ between probes, so that the same arguments give the same data."""
     if isinstance(value, Probe):
         return attrs.evolve(value, devices=_constant(value.devices))
     if isinstance(value, tuple):

@@ -151,7 +151,7 @@ def _deployment(
 def _check_remote(
     deployment: ResolvedDeployment, remote: bool, accelerated: bool, places: Places
 ) -> None:
-    """Accelerators of other hosts are planned by their SKU: nothing is looked for there."""
+    """Accelerators of other hosts need a SKU: other hosts are not probed while planning."""
     asked = deployment.request
     if remote and accelerated and deployment.hardware.sku is None:
         raise UsageError(
@@ -174,7 +174,7 @@ def _hardware(
     by_catalogue: bool,
     remote: bool,
 ) -> tuple[PlannedHardware, Layout]:
-    """The hardware of the deployment; the layout with that of its pools."""
+    """The deployment's hardware, and its layout with the hardware of each pool."""
     pools, notes = [], list[str]()
     for index, pool in enumerate(deployment.layout.pools):
         own = deployment.pool_hardware.get(pool.key)
@@ -235,7 +235,7 @@ def _request(
 
 
 def _canonical(request: EngineRequest, launch: LaunchPlan) -> dict[str, Any]:
-    """What of a server is part of identity, besides the engine's name, options and version."""
+    """The parts of a server's identity besides the engine's name, options and version."""
     facts = request.hardware
     return {
         "definitions": DEFINITIONS_VERSION,
@@ -247,7 +247,7 @@ def _canonical(request: EngineRequest, launch: LaunchPlan) -> dict[str, Any]:
 
 
 def _canonical_process(process: ProcessSpec) -> dict[str, Any]:
-    """What of a process is part of identity: not port numbers, paths or the interpreter."""
+    """The parts of a process's identity: not port numbers, paths or the interpreter."""
     return {
         "role": process.role,
         "program": process.argv[1:],
@@ -262,7 +262,7 @@ def _canonical_process(process: ProcessSpec) -> dict[str, Any]:
 
 
 def _canonical_pool(pool: Pool) -> dict[str, Any]:
-    """What of a pool is part of identity: of its hardware the names, not the figures."""
+    """The parts of a pool's identity: its hardware's names without their figures."""
     canonical = attrs.asdict(pool, recurse=False)
     if pool.hardware is not None:
         canonical["hardware"] = {"kind": pool.hardware.kind, "sku": pool.hardware.sku}

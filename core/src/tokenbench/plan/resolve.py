@@ -73,7 +73,7 @@ def resolve(
         drawn_seed: used if the suite has none; by default a new one is drawn.
 
     Raises:
-        UsageError: a key has no meaning, or contradicts another.
+        UsageError: a key is invalid, or contradicts another.
         PluginError: a plugin that it names is missing or broken.
     """
     places = places or Places()
@@ -99,7 +99,7 @@ def resolve(
         if name not in {ref.name for ref in (*suite.evals, *suite.gates)}:
             raise UsageError(
                 f"{places(f'accuracy.minimum.{name}')}: there is no eval or gate {name!r}",
-                hint="leave it out, or ask for it under evals or gates",
+                hint="leave it out, or add the eval to evals or gates",
             )
     _check_lists(suite, places)
     return ResolvedSuite(
@@ -116,7 +116,7 @@ def resolve(
 
 
 def _check_lists(suite: Suite, places: Places) -> None:
-    """There is something to do, and nothing is named twice that cannot be done twice."""
+    """Check that there is something to measure, and that what must be unique is listed once."""
     if not suite.deployments:
         raise UsageError(
             f"{places('deployments')}: no deployment is given",
@@ -127,7 +127,7 @@ def _check_lists(suite: Suite, places: Places) -> None:
             f"{places('workloads')}: neither a workload nor an eval is given",
             hint="list at least one, for example workloads: [random]",
         )
-    # Other options do not make it another amendment.
+    # An amendment with other options is still the same one.
     _check_unique([ref.key for ref in suite.use], "use", places)
     for key in ("requires", "reporters"):
         _check_unique(getattr(suite, key), key, places)
@@ -145,7 +145,7 @@ def _check_unique(items: Sequence[object], key: str, places: Places) -> None:
 def _check_plugin(
     plugins: PluginInstances, places: Places, kind: str, ref: PluginRef, path: str
 ) -> None:
-    """It is installed, takes its options, and can be created."""
+    """Check that the plugin is installed, takes its options, and can be created."""
     with places.told(path):
         plugins.spec(kind, ref.key)
     plugins.options(kind, ref, where=places.of_options(kind, ref.key, path))
@@ -186,7 +186,7 @@ def _deployment(
     _check_pools(request, path, places)
     pool_hardware = _pool_hardware(request, path, plugins, places)
     if len(pool_hardware) == len(request.pools) > 0:
-        # Nothing runs on the deployment's own.
+        # No pool uses the deployment's hardware.
         hardware = pool_hardware[request.pools[0].key]
     layout = _layout(request, plugins, path, places)
     _check_range(places, f"{path}.port", request.port, 65535)
@@ -241,7 +241,7 @@ def _pool_hardware(
 
 
 def _check_inner_degrees(topology: Topology, path: str, places: Places) -> None:
-    """Degrees that split the ranks of others divide them."""
+    """Check that these degrees divide the ranks that they split."""
     for axis, outer, ranks in (
         ("attention_dp", "tp x dp", topology.tp * topology.dp),
         ("dcp", "tp", topology.tp),
@@ -250,7 +250,7 @@ def _check_inner_degrees(topology: Topology, path: str, places: Places) -> None:
         if ranks % inner:
             raise UsageError(
                 f"{places(f'{path}.{axis}')}: {axis} {inner} does not divide {outer} = {ranks}",
-                hint=f"{axis} splits these ranks into groups of one size",
+                hint=f"{axis} splits these ranks into groups of equal size",
             )
 
 
@@ -259,15 +259,15 @@ def _check_environment(environment: Mapping[str, str], path: str, places: Places
         if looks_secret(name) and "{secret:" not in value:
             raise UsageError(
                 f"{places(f'{path}.environment.{name}')}: it looks like a secret, and a suite is "
-                "kept with its results",
-                hint=f'write "{{secret:{name}}}": it is taken from your own environment',
+                "stored with its results",
+                hint=f'write "{{secret:{name}}}": it is read from your own environment',
             )
 
 
 def _check_pools(request: DeploymentRequest, path: str, places: Places) -> None:
     if request.pools and request.topology.degrees:
         raise UsageError(
-            f"{places(f'{path}.topology')}: pools are given, so nothing would use it",
+            f"{places(f'{path}.topology')}: pools are given, so it would have no effect",
             hint="give each pool its topology, and leave this one out",
         )
     for index, pool in enumerate(request.pools):
@@ -299,8 +299,8 @@ def _check_pool_name(pool: PoolRequest, place: str) -> None:
         )
     if pool.name in _ROLES and pool.name != pool.role:
         raise UsageError(
-            f"{place}: the name {pool.name!r} is that of another role, and this pool's is "
-            f"{pool.role!r}",
+            f"{place}: the name {pool.name!r} is that of another role; this pool has the "
+            f"role {pool.role!r}",
             hint=f"for example name: {pool.role}-a",
         )
 

@@ -90,7 +90,7 @@ class Bisection(LoadPlan):
         return None if failed / best <= 1 + self.tolerance else (best * failed) ** 0.5
 
     def _halve(self, failed: float) -> float | None:
-        """Below the lowest load, if that failed: a few steps down, then give up."""
+        """The next load if the lowest failed, too; None after a few steps."""
         if self._whole:
             return failed // 2 if failed > 1 else None
         return failed / 2 if failed > self.lowest / 64 else None

@@ -41,7 +41,7 @@ def planned_launch(
     function that plans another request with the same layers.
 
     Raises:
-        UsageError: a role or a file of the suite, or what an amendment asks, is not in the plan.
+        UsageError: the suite or an amendment names a role or a file that the plan does not have.
     """
     asked, hardware = deployment.request, deployment.hardware.plugin
     name = asked.engine.name
@@ -127,7 +127,7 @@ def _recipes(
     """Recipes that match, the general ones first so that the special ones win.
 
     Args:
-        role: what recipes for all processes, or for a server, are for here; None: all processes.
+        role: the role that gets recipes for all processes and for a server; None: all roles.
     """
     found = [
         recipe if role is None else attrs.evolve(recipe, role=role)
@@ -165,7 +165,7 @@ def _roles(plan: LaunchPlan, amendments: Sequence[Amendment]) -> list[str]:
 
 
 def _check_roles(plan: LaunchPlan, amendments: Sequence[tuple[str, Amendment]]) -> None:
-    """Every role that an amendment names exists."""
+    """Check that every role that an amendment names exists."""
     roles = _roles(plan, [amendment for _, amendment in amendments])
     for plugin, amendment in amendments:
         for role in _named(amendment):
@@ -187,7 +187,7 @@ def _check_pool_names(
     deployment: ResolvedDeployment,
     places: Places,
 ) -> None:
-    """No process besides those of a pool has the name that the user gave the pool."""
+    """Check that no other process has the name that the user gave a pool."""
     added = (process for amendment in amendments for process in amendment.processes)
     roles = [process.role for process in (*plan.processes, *added)]
     for index, pool in enumerate(deployment.request.pools):
@@ -205,7 +205,7 @@ def _check_suite(
     deployment: ResolvedDeployment,
     places: Places,
 ) -> None:
-    """Every role and file that the suite names exists."""
+    """Check that every role and file that the suite names exists."""
     roles = _roles(plan, amendments)
     for inside, role, settings in deployment.request.settings_by_role():
         path = f"{deployment.path}.{inside}"

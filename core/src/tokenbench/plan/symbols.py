@@ -1,4 +1,4 @@
-"""Symbols in what the suite sets: a launch has a value for each, or the plan is refused."""
+"""Checks that a launch has a value for each symbol in the suite's settings."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _OF_A_LAUNCH = ("host", "hosts", "index", "rank", "weights", "cpus", "devices", 
 
 
 def check_symbols(launch: LaunchPlan, deployment: ResolvedDeployment, places: Places) -> None:
-    """Check the symbols in flags, variables and files of the suite. Those of plugins are theirs.
+    """Check the symbols in flags, variables and files of the suite. Symbols in settings of plugins
+    are not checked.
 
     Raises:
-        UsageError: a process that gets one of them has no such value.
+        UsageError: a process has no value for one of them.
     """
     for process in launch.processes:
         known = {*_OF_A_LAUNCH, *_of_process(process), *_of_others(launch)}
@@ -71,6 +72,6 @@ def _of_others(launch: LaunchPlan) -> Iterator[str]:
 
 def _hint(symbol: str, process: ProcessSpec) -> str:
     if symbol.startswith("secret:"):
-        return "a secret can be in a variable only, because every user sees the command line"
+        return "use secrets in environment variables only: other users can see the command line"
     ports = ", ".join(f"{{port:{block.name}}}" for block in process.ports)
-    return f"of its own it has {{host}}, {{index}}, {{rank}}{', ' if ports else ''}{ports}"
+    return f"its own symbols: {{host}}, {{index}}, {{rank}}{', ' if ports else ''}{ports}"

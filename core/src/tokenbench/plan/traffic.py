@@ -1,4 +1,4 @@
-"""Which codec of a server carries a workload, and its first request before the server starts."""
+"""Chooses a codec for a workload, and checks its first request before the server starts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def choose_codec(
     context_tokens: int | None,
     find: Callable[[str], Codec] = find_codec,
 ) -> tuple[str, WorkloadContext, Turn]:
-    """The first codec of the server that can carry the workload's prompts, what the workload is
-    told about the server, and its first turn.
+    """The first codec of the server that can encode the workload's prompts, the context for the
+    workload, and its first turn.
 
     Args:
         find: the codec of a name.
@@ -81,11 +81,11 @@ def choose_codec(
 def _other_answers(codec: str, *, tokens: bool) -> UsageError:
     if tokens:
         return UsageError(
-            f"the answers of {codec} have tokens, and this workload asks for none",
+            f"the answers of {codec} have tokens, but this workload asks for none",
             hint="choose an engine or an endpoint whose answers have none",
         )
     return UsageError(
-        f"the answers of {codec} have no tokens, and this workload asks for some",
+        f"the answers of {codec} have no tokens, but this workload asks for some",
         hint="use a workload that asks for none, or an engine that generates",
     )
 
@@ -124,7 +124,7 @@ def check_workload(name: str, spec: WorkloadSpec, workload: Workload, load: Load
         )
     if load.prime_cache and not spec.primes:
         raise UsageError(
-            f"the workload {name!r} does not know what would fill the prefix cache",
+            f"the workload {name!r} cannot fill the prefix cache beforehand",
             hint="leave load.prime_cache out, or use a workload with shared prefixes",
         )
 
@@ -172,16 +172,15 @@ def check_traffic(
     objectives: Sequence[Objective] = (),
     final: bool = True,
 ) -> None:
-    """Make and encode the first request of each workload, which would otherwise only fail once the
-    server runs.
+    """Make and encode the first request of each workload: errors appear before the server starts.
 
     Args:
-        objectives: what latencies are limited to.
-        final: False: the server may turn out to take more, so what a workload refuses is no error.
+        objectives: limits on latencies.
+        final: False: the running server may accept more, so a UsageError of a workload is ignored.
 
     Raises:
-        UsageError: no codec can carry the workload, or an objective limits what its answers have
-            not.
+        UsageError: no codec can encode the workload, or an objective limits a metric that its
+            answers do not have.
         PluginError: a plugin failed.
     """
     for codec in target.dialect.codecs:

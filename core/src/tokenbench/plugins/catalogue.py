@@ -80,8 +80,8 @@ class Catalogue:
 
 
 def read_catalogue(registry: PluginRegistry) -> Catalogue:
-    """The catalogues of all hardware plugins. They are loaded apart from `registry`, so that hooks
-    of plugins that nobody asked for are not called.
+    """The catalogues of all hardware plugins. They are loaded in a separate registry, so that
+    `registry` does not call hooks of plugins that were not requested.
     """
     plugins = PluginInstances(registry.apart())
     candidates = [c for c in registry.candidates if c.kind == "hardware"]

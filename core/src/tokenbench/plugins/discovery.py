@@ -20,8 +20,8 @@ _NAMED = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """An entry point in one of our groups. `api` is the API version its distribution declares; None
-    if it declares none, a comma-separated list if it declares several.
+    """An entry point in one of tokenbench's groups. `api` is the API version its distribution
+    declares; None if it declares none, a comma-separated list if it declares several.
     """
 
     kind: str
@@ -71,7 +71,7 @@ def discover(*, without: Iterable[str] = ()) -> tuple[Candidate, ...]:
 
 @attrs.frozen(kw_only=True)
 class Misplaced:
-    """An entry point that is found in no list of plugins, because its group does not exist.
+    """An entry point that no list of plugins shows, because its group does not exist.
 
     `meant`: the group that its author probably meant.
     """
@@ -96,7 +96,7 @@ class Misplaced:
 
 
 def misplaced() -> tuple[Misplaced, ...]:
-    """Entry points in groups that are named like ours, sorted by distribution and name."""
+    """Entry points in groups with names like tokenbench's, sorted by distribution and name."""
     known = (*BY_GROUP, API_GROUP)
     entries = _entry_points()
     facts = _Distributions(())

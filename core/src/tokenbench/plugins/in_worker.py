@@ -1,4 +1,4 @@
-"""Plugin objects in worker processes, which know the plugin's module and import nothing else."""
+"""Creates plugin objects in worker processes, which import the plugin's module only."""
 
 from __future__ import annotations
 

@@ -41,12 +41,12 @@ _Key = tuple[str, PluginRef, str]
 
 
 def _key(kind: str, ref: PluginRef) -> _Key:
-    """1, 1.0 and True are equal in Python, and no options accept all of them."""
+    """With `repr`: 1, 1.0 and True are equal in Python, but different options."""
     return kind, ref, repr(ref.options)
 
 
 class PluginInstances:
-    """Creates plugin objects. Core calls plugin factories only here; what they make is guarded."""
+    """Creates plugin objects, whose methods have time limits. Core calls factories only here."""
 
     def __init__(self, registry: PluginRegistry) -> None:
         self.registry = registry
@@ -151,7 +151,7 @@ class PluginInstances:
             inner = [PluginRef.of(part.name, YamlOptions(part.options)) for part in names]
             if any(self.spec("workload", one.key).parts is not None for one in inner):
                 raise UsageError(
-                    f"workload {ref.name}: a part is composed of others itself",
+                    f"workload {ref.name}: one of its parts is composed of others",
                     hint="name the parts of that part instead",
                 )
             context = attrs.evolve(context, parts=tuple(self.workload(one) for one in inner))
@@ -240,8 +240,8 @@ class PluginInstances:
         return limited(made, base, owner, server_times=self._server_times(kind, ref))
 
     def _server_times(self, kind: str, ref: PluginRef) -> float:
-        """The limit of members that ask a server holds for an engine with the default limit of
-        requests; a slow engine gets more.
+        """Factor on the time limits of members that ask a server, for an engine with a longer
+        `control_timeout_s` than the default.
         """
         if kind != "engine":
             return 1.0

@@ -109,8 +109,8 @@ class PluginRegistry:
         return made
 
     def _owner_of(self, module: str, hook: str) -> Owner:
-        """The plugin of a module that errors of this hook name: one of the hook's own kind, if it
-        has one.
+        """The plugin that errors of a hook name: of the module's plugins, one of the hook's kind if
+        possible.
         """
         kind = "amendment" if hook == "bench_amend_launch" else "observer"
         users = sorted(self._users.get(module, ()), key=lambda c: (c.kind != kind, c.kind, c.name))

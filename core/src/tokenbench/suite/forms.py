@@ -1,7 +1,4 @@
-"""The right form of every key of a suite, for hints: what to write where something else stood.
-
-A test reads each one, so that none can be wrong.
-"""
+"""An example of every key of a suite, for hints. A test reads each one."""
 
 from __future__ import annotations
 

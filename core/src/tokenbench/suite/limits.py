@@ -83,7 +83,7 @@ def check_level(
     timestamps: int,
     where: Callable[[str], str],
 ) -> None:
-    """Check what the keys of a load come to together at one level.
+    """Check the number of requests at one level, and the length of its schedule.
 
     Args:
         timestamps: of the trace that is replayed; 0 where there is none.

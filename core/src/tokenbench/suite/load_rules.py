@@ -1,4 +1,4 @@
-"""Keys of a load that contradict each other, or that nothing would use."""
+"""Keys of a load that contradict each other, or would have no effect."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _levels(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
                 yield Contradiction(
                     key,
                     f"find searches for the load, so no {key} can be given",
-                    "leave one of them out; find starts at its lowest (--from)",
+                    "leave one of them out; the search starts at load.find.lowest (--from)",
                 )
         return
     if not load.concurrencies and not load.rate and not load.speed:
@@ -79,7 +79,7 @@ def _find(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
         if value is None:
             continue
         if not rate and value != int(value):
-            yield Contradiction(key, f"{value:g} requests in flight", "give a whole number")
+            yield Contradiction(key, f"{value:g} is not a concurrency", "give a whole number")
         if not low <= value <= high:
             text = f"expected between {low:.3g} and {high:,.0f} for {find.what}, got {value:g}"
             yield Contradiction(key, text, "give a value in that range")
@@ -93,11 +93,11 @@ def _find(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
 
 def _arrival(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     if load.trace is not None and not load.trace.strip():
-        yield Contradiction("trace", "no file is named", "name a file of timestamps")
+        yield Contradiction("trace", "the file name is empty", "name a file of timestamps")
     if load.trace is not None and load.arrival != "replay":
         yield Contradiction(
             "trace",
-            f"a trace is replayed, but the arrival process is {load.arrival}",
+            f"a trace needs the arrival process replay, not {load.arrival}",
             "set load.arrival to replay, or leave the trace out",
         )
     if load.arrival == "replay" and load.trace is None:
@@ -109,7 +109,7 @@ def _arrival(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     if named and not open_loop:
         yield Contradiction(
             "trace" if load.arrival == "replay" else "arrival",
-            f"{load.arrival} is an arrival process of open loops, and none is asked for",
+            f"{load.arrival} is an arrival process of open loops, but no rate is given",
             "add arrivals per second: load.rate (--rate), or find max-rate",
         )
 
@@ -118,13 +118,13 @@ def _cache(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     if load.prime_cache and not load.prefix_caching:
         yield Contradiction(
             "prime_cache",
-            "it fills the prefix cache, which the load does not allow",
+            "it fills the prefix cache, but load.prefix_caching is false",
             "set load.prefix_caching to true, or leave it out",
         )
     if load.begin_inside and not load.concurrencies and load.find is None:
         yield Contradiction(
             "begin_inside",
-            "it is about the first sessions of a closed loop, and none is asked for",
+            "it changes the start of a closed loop, but no concurrency is given",
             "give load.concurrency (--concurrency), or leave it out",
         )
 
@@ -147,7 +147,7 @@ def _parameters(load: LoadRequest, given: set[str]) -> Iterator[Contradiction]:
     if load.min_requests_per_concurrency and load.duration_s is None and counted:
         yield Contradiction(
             "min_requests_per_concurrency",
-            "the time limit waits for it, but repeats end by a number of requests",
+            "it extends the duration of a repeat, but no duration is set",
             "set load.duration_s (--duration) too, or leave it out",
         )
     if load.arrival == "ramp" and load.duration_s is None and counted:

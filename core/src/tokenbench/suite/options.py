@@ -19,7 +19,7 @@ from .shown import kind_of, shown
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-# Text that a suite's YAML does not read as a number, and Python would.
+# Text that Python would read as a number, and a suite's YAML does not.
 _NO_NUMBER = re.compile(r"[+-]?0\d.*|.*_.*")
 
 
@@ -33,9 +33,9 @@ def build_options(
     """Construct `cls` from raw options.
 
     Args:
-        where: the path or flag of the options, or a function that tells the place of each (of all
-            of them, if given an empty text), for errors.
-        typed: a list is a list. Without it, it may be text with ``/`` between its items.
+        where: the path or flag of the options, or a function from an option's name (empty: all of
+            them) to its place, for errors.
+        typed: the values are from YAML. Otherwise a list may be text with ``/`` between its items.
 
     Raises:
         UsageError: an unknown, missing or invalid option.
@@ -63,7 +63,7 @@ def build_options(
     try:
         return cls(**values)
     except ValueError as error:
-        # What a validator says of an option begins with its name.
+        # The message of an option's validator begins with the option's name.
         key, _, reason = str(error).partition(": ")
         if key not in fields:
             key, _, rest = str(error).partition(" ")
@@ -87,7 +87,7 @@ def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
                 raise ValueError(f"expected {name}, got a string")
         if {int, float} & set(type_arms(kind)) and _NO_NUMBER.fullmatch(value):
             raise ValueError(f"expected a number, got {_got(value)}")
-    # Where it is one of the choices, it is that, not the lack of a value.
+    # If ``none`` is one of the choices, it is that choice, not None.
     chosen = value == "none" and "none" in (field.metadata.get("choices") or ())
     found = value if chosen else _convert(value, kind)
     if isinstance(found, str) and not found.strip() and field.default != found:

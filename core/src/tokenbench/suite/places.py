@@ -49,7 +49,7 @@ class Places:
 
     @contextlib.contextmanager
     def told(self, path: str, at: Callable[[str], str] | None = None) -> Iterator[None]:
-        """Add the place of `path` to a UsageError that does not know it.
+        """Add the place of `path` to a UsageError that has none.
 
         Args:
             at: the path of the key that an error names (`UsageError.key`).
@@ -66,7 +66,7 @@ class Places:
             ) from error.__cause__
 
     def _has_place(self, message: str) -> bool:
-        """Whether a message begins with a place in this suite, which is then the nearer one."""
+        """Whether a message begins with a place in this suite, which is then the more exact one."""
         known = [f"{flag}:" for flag in self.flags.values()]
         if self.document is not None:
             known.append(f"{self.document.file}:")

@@ -16,7 +16,7 @@ _DIGITS = 20
 def parse_plugin_ref(text: str, *, where: str) -> PluginRef:
     """Parse ``NAME[:key=value,...]``.
 
-    A value with a comma stands in single or double quotes, unless it is a JSON object.
+    A value with a comma must be in single or double quotes, unless it is a JSON object.
 
     Args:
         where: what the text was given for (``--workload``), for errors.

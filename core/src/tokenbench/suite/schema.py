@@ -288,8 +288,8 @@ class LoadRequest:
     tokens because the tokenizer is unknown; such points are not certified. `prefix_caching` allows
     the server's prefix cache: hits are then a result, not a fault. Before each repeat the cache is
     emptied, where the engine can. With `prime_cache` the prefixes of the repeat's prompts are then
-    sent once, which counts for nothing. With `begin_inside` the first sessions of a closed loop
-    begin in their middle, as if the load had been running for long.
+    sent once, and not measured. With `begin_inside` the first sessions of a closed loop begin in
+    their middle, as if the load had been running for long.
 
     A repeat ends after `duration_s`, `requests`, or `requests_per_concurrency` times the
     concurrency, whichever comes first; sessions in progress are then cut. After `sessions` have

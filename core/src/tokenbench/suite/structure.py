@@ -70,7 +70,7 @@ def read_suite(file: Path) -> tuple[Suite, Document]:
         raise UsageError(
             f"{document.where('version')}: this bench reads suites of version {SUITE_VERSION}, "
             f"not {shown(version)}",
-            hint="install a bench that knows that version",
+            hint="install a version of tokenbench that reads it",
         )
     return structure(document), document
 
@@ -236,7 +236,7 @@ def _flags(value: Any, _: Any) -> FrozenMap[FlagValue]:
     found = _mapping(value, None)
     for name, flag in found.items():
         if not name.startswith("-"):
-            raise ValueError(f"{name}: expected a flag as the command line has it, got {name!r}")
+            raise ValueError(f"{name}: expected a flag that begins with -, got {name!r}")
         check_finite(flag, name)
         if isinstance(flag, Mapping):  # For flags whose value is JSON.
             continue
@@ -247,7 +247,7 @@ def _flags(value: Any, _: Any) -> FrozenMap[FlagValue]:
 
 
 def _variables(value: Any, _: Any) -> FrozenMap[str]:
-    """Text. A whole number is taken as it is written; what else YAML changes is not."""
+    """Text. Whole numbers become text; other values that YAML converts are refused."""
     found = _mapping(value, None)
     for name, text in found.items():
         if not name or "=" in name or "\0" in name:
@@ -261,7 +261,7 @@ def _chosen(value: Any, _: Any, *, text: bool = False) -> PluginRef:
     """``name``, ``name:key=value`` or ``{name: {key: value}}``.
 
     Args:
-        text: options that are text were typed on a command line.
+        text: option values that are text come from a command line.
     """
     if isinstance(value, str):
         try:

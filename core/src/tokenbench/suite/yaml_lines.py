@@ -23,8 +23,8 @@ _MERGE_KEY = "<<"
 class Document:
     """A parsed file: its data, and `lines` from a path (``deployments[0].engine``) to a line.
 
-    `text_options`: options of plugins are strings where the user typed them on a command line, as
-    in the suite that a run keeps.
+    `text_options`: options of plugins may be strings from a command line, as in a run directory's
+    suite.
     """
 
     file: str
@@ -33,7 +33,7 @@ class Document:
     text_options: bool = False
 
     def where(self, path: str) -> str:
-        """``file:line: path`` of a path, or of the nearest thing above it."""
+        """``file:line: path`` of a path, or of the nearest key above it."""
         known = path
         while known and known not in self.lines:
             cut = max(known.rfind("."), known.rfind("["))
@@ -87,14 +87,14 @@ def _text(file: Path, what: str) -> str:
 
 
 def _json(file: Path, text: str) -> Document:
-    """As a run directory has it."""
+    """The suite of a run directory."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"the key {twice!r} stands twice")
+            raise ValueError(f"the key {twice!r} is given twice")
         return found
 
     try:
@@ -147,13 +147,13 @@ def _hint(problem: str) -> str:
     if "\\t" in problem:
         return "indent with spaces: YAML allows no tabs there"
     if "another document" in problem:
-        return "a file is one document: remove the line ---, or write a file for each"
+        return "a file is one document: remove the line ---, or write several files"
     return "check indentation and quotes there"
 
 
 @attrs.define
 class _Reader:
-    """Nodes to data. Refuses what would be read as something else than it says."""
+    """Nodes to data. Refuses what YAML would read as another value than the user expects."""
 
     file: str
     loader: Any
@@ -172,7 +172,7 @@ class _Reader:
                 "",
                 "not valid YAML: it is too large, or nested too deeply",
                 f"a file has at most {_MOST_NODES:,} values, {_DEEPEST} levels deep; does an "
-                "alias (*name) stand inside what it names?",
+                "alias (*name) refer to a value that contains it?",
             )
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         implied = self.loader.resolve(type(node), getattr(node, "value", None), (plain, not plain))
@@ -201,7 +201,7 @@ class _Reader:
             inner = f"{path}.{key}" if path else key
             self.lines[inner] = key_node.start_mark.line + 1
             if key in result:
-                said = f"not valid YAML: the key {key!r} stands twice"
+                said = f"not valid YAML: the key {key!r} is given twice"
                 self._refuse(key_node, path, said, "keep one of them")
             result[key] = self.value(value_node, inner, depth + 1)
         return result

@@ -247,7 +247,11 @@ _MI300X = attrs.evolve(MI355X, name="mi300x", memory_bytes=192 * GIB, precisions
         (request(LLAMA_70B, tp=8, attention_dp=8), {}, "has no experts"),
         (request(LLAMA_70B, tp=6), {}, "64 / 6 = 10.67"),
         (request(LLAMA_70B), _MTP, "name no MTP heads"),
-        (request(), {"speculation": "eagle3", "speculative_tokens": 1}, "needs weights that draft"),
+        (
+            request(),
+            {"speculation": "eagle3", "speculative_tokens": 1},
+            "needs weights for drafting",
+        ),
         (request(pools=(Pool(replicas=2, topology=Topology(tp=4)),)), {}, "it has no router"),
         (request(needs=ServingNeeds(context_tokens=200_000)), {}, "supports 163840"),
     ],

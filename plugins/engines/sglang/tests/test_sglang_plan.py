@@ -230,7 +230,7 @@ def test_the_interpreter() -> None:
         (
             request(LLAMA_70B, tp=4),
             {"speculation": "eagle3", "speculative_tokens": 1},
-            "needs weights that draft: m has none",
+            "needs weights for drafting: m has none",
         ),
         (
             _fp8(tp=8, attention_dp=8),

@@ -223,7 +223,11 @@ def test_too_little_memory() -> None:
         (request(LLAMA_70B, tp=1, pp=81), {}, "80 layers, fewer than stages"),
         (request(chip=GB200, tp=6, pp=1, attention_dp=6), {}, "a host with gb200 has 4"),
         (request(needs=ServingNeeds(context_tokens=200_000)), {}, "supports 163840"),
-        (request(), {"speculation": "draft", "speculative_tokens": 3}, "needs weights that draft"),
+        (
+            request(),
+            {"speculation": "draft", "speculative_tokens": 3},
+            "needs weights for drafting",
+        ),
         (request(), {"tool_call_parser": "model"}, "names no tool parser of TensorRT-LLM"),
         (request(), {"chat_template_file": "/no/such"}, "cannot read the chat template"),
         (request(pools=(Pool(replicas=2, topology=Topology(tp=8)),)), {}, "need a router"),

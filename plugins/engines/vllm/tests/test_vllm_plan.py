@@ -157,7 +157,7 @@ def test_speculation() -> None:
     assert config(heads, speculation="eagle3")["model"] == "{weights:a}"
     assert config(heads, speculation="draft")["model"] == "{weights:b}"
     assert config(heads, speculation="draft", speculative_model="/d")["model"] == "/d"
-    with pytest.raises(UsageError, match="needs weights that draft: m has none"):
+    with pytest.raises(UsageError, match="needs weights for drafting: m has none"):
         config(speculation="eagle3")
     with pytest.raises(UsageError, match="'a' of the model 'm' are for 'eagle'"):
         config(heads, speculation="draft", speculative_model="a")
@@ -284,7 +284,7 @@ def test_a_cache_of_a_size_that_is_named_holds_a_sequence() -> None:
     ("shape", "degrees", "message"),
     [
         (LLAMA_70B, {"tp": 8, "ep": 8}, "m has no experts that could be spread"),
-        (LLAMA_70B, {"tp": 8, "attention_dp": 8}, "m has no experts, so its other layers"),
+        (LLAMA_70B, {"tp": 8, "attention_dp": 8}, "m has no experts, so attention cannot"),
         (DEEPSEEK_R1, {"tp": 8, "ep": 4}, "tp x dp x pcp = 8 x 1 x 1 = 8 ranks, or over none"),
         (SMOLLM2, {"tp": 2}, r"9 attention heads of m cannot be divided by it \(9 / 2 = 4.5\)"),
         (attrs.evolve(LLAMA_70B, heads=96, kv_heads=8), {"tp": 3}, "the 8 KV heads of m"),

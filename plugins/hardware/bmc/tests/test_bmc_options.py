@@ -28,7 +28,7 @@ def test_options_have_the_name_of_the_variable_only(monkeypatch) -> None:
         ({"host": "a"}, "needs user and password_env"),
         ({"user": "admin", "password_env": "X"}, "belong to host or url"),
         ({"url": "http://b", **LOGIN}, "clear text"),
-        ({"url": "https://admin:pw@b", **LOGIN}, "must not be part"),
+        ({"url": "https://admin:pw@b", **LOGIN}, "must not contain"),
         ({"host": "-H", **LOGIN}, "expected the name or address"),
         ({"host": "a b", **LOGIN}, "expected the name or address"),
         ({"host": "a", "chassis": "1", **LOGIN}, "chassis belongs to url"),

@@ -163,7 +163,7 @@ def amendment_has_a_reason(subject: Subject) -> None:
 @check(2, "amendment")
 def amendment_reasons_are_of_its_settings(subject: Subject) -> None:
     """Every name in `reasons` is a flag, a variable, a file or an added process of the amendment,
-    and each has words.
+    and no reason is empty.
 
     To fix: write the name as in `flags`, `environment` or `files`, or the role of the process.
     """
@@ -183,7 +183,7 @@ def amendment_reasons_are_of_its_settings(subject: Subject) -> None:
 def amendment_refuses_with_a_hint(subject: Subject) -> None:
     """A plan that it refuses (UsageError) is refused with a message and a hint, of one line each.
 
-    To fix: UsageError("what is wrong", hint="what the user can do").
+    To fix: raise UsageError("what is wrong", hint="what the user can do").
     """
     refused = 0
     for request, plan in _cases(subject):

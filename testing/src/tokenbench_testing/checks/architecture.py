@@ -26,8 +26,8 @@ def architecture_counts_are_positive(subject: Subject) -> None:
 
 @check(2, "model")
 def kinds_of_layers_are_within_the_total(subject: Subject) -> None:
-    """Sliding and linear layers together, and dense layers, are not more than `layers`; `cache`
-    does not name more layers with one kind of window than there are.
+    """Sliding and linear layers together, and dense layers, are not more than `layers`; no group of
+    `cache` has more layers than the model.
 
     To fix: `layers` counts all layers, without MTP heads.
     """

@@ -141,7 +141,7 @@ def skus_have_source_and_date(subject: Subject) -> None:
 def sku_sources_name_figures(subject: Subject) -> None:
     """Each key of `sources` is a figure that the chip has: `tdp_w`, `dense_flops.fp8`.
 
-    To fix: look for a misspelt name, or remove the source of a figure that is gone.
+    To fix: look for a misspelt name, or remove the source of a figure that no longer exists.
     """
     for sku in catalogue_of(subject):
         names = {f.name for f in sku.figures() if f.version is None}
@@ -165,7 +165,7 @@ def sku_precisions_include_those_with_flops(subject: Subject) -> None:
 
 @check(2, "hardware")
 def cost_sets_are_distinct(subject: Subject) -> None:
-    """Cost sets of a chip differ in version and in date: the newest is the price of today.
+    """Cost sets of a chip differ in version and in date: the newest has the current price.
 
     To fix: give each set a version of its own, and the date from which it is valid.
     """

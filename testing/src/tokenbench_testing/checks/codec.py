@@ -351,10 +351,10 @@ def _try(codec: Codec, event: bytes) -> None:
 
 @check(2, "codec")
 def invalid_bytes_raise_value_error(subject: Subject) -> None:
-    """Bytes that are no event of the protocol raise ValueError: a corrupt response must not pass as
-    a short one. Invalid UTF-8 inside the text of an event may be replaced.
+    """Bytes that are not an event of the protocol raise ValueError: a corrupt response must not
+    count as a short one. Invalid UTF-8 inside the text of an event may be replaced.
 
-    To fix: let the decoder's error pass (``UnicodeDecodeError`` is a ValueError).
+    To fix: do not catch the decoder's error (``UnicodeDecodeError`` is a ValueError).
     """
     try:
         found = _codec(subject).classify(_NOT_TEXT)

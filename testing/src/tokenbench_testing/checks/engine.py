@@ -273,7 +273,7 @@ def counters_accept_any_page(subject: Subject) -> None:
 
 @check(2, "engine")
 def logs_of_any_kind_are_accepted(subject: Subject) -> None:
-    """`diagnose` and `phase` of a log without a failure are None, and of any log a text or None.
+    """`diagnose` and `phase` accept any text, and return None for a log without known messages.
 
     To fix: match whole messages of the engine, not words that any program writes.
     """

@@ -89,7 +89,7 @@ def dead_servers_are_handled(subject: Subject) -> None:
     """For a dead server every method returns, or raises ConnectionError or EngineError; core then
     reports that the server died.
 
-    To fix: let ConnectionError pass.
+    To fix: do not catch ConnectionError.
     """
     with _scripted() as client:
         endpoints = client.endpoints

@@ -170,7 +170,7 @@ def answers_are_in_order(subject: Subject) -> None:
 def answers_are_kept_in_full(subject: Subject) -> None:
     """A sample contains the full answer, so that it can be graded again.
 
-    To fix: put the whole text into `answer`; extracted parts belong into `details`.
+    To fix: put the whole text into `answer`; extracted parts belong in `details`.
     """
     made = _eval(subject)
     answer = "I count 17 apples, dear reader."

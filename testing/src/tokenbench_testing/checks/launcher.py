@@ -1,4 +1,4 @@
-"""Launchers: hosts, and channels to them. Core does the rest, so that is tested with core."""
+"""Launchers: hosts, and channels to them. Core does the rest; core's own tests cover it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def channels_carry_every_byte(subject: Subject) -> None:
     content = bytes(range(256)) * 512 + b"\r\n\x00\x03\x04"
     with _channel(subject, ("cat",)) as process:
         out, _ = _output(process, content)
-    # A login shell may greet.
+    # A login shell may print a greeting first.
     if not out.endswith(content):
         fail(f"of {len(content)} bytes that went through `cat`, {len(out)} came back changed")
 

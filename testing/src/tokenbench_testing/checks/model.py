@@ -78,7 +78,7 @@ def names_have_entry_points(subject: Subject) -> None:
     known = {e.name for e in dist.entry_points if e.group == "tokenbench.models"}
     for name in (subject.spec.name, *subject.spec.aliases):
         if name not in known:
-            fail(f"{name!r} is no entry point")
+            fail(f"{name!r} is not an entry point")
 
 
 @check(2, "model")

@@ -164,7 +164,7 @@ def _timed(hook: Callable[..., Any], event: Event) -> tuple[float, float]:
 
 @check(2, "observer")
 def observer_prints_nothing(subject: Subject) -> None:
-    """Hooks print nothing on standard output: programs read `bench run --json`.
+    """Hooks print nothing on standard output: it has only the command's own text.
 
     To fix: write to a file in the run's folder, or log through structlog.
     """

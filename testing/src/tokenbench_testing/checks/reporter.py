@@ -172,9 +172,9 @@ class _Asked(FrozenMap[Estimate]):
 
 @check(2, "reporter")
 def metrics_exist(subject: Subject) -> None:
-    """It asks a result only for metrics that are defined; of others it would never show a number.
+    """It reads only metrics that are defined: no result has others.
 
-    To fix: take a name of the reference, or of `bench metrics`.
+    To fix: use a name from `bench metrics`.
     """
     _Asked.names.clear()
     runs = [

@@ -35,7 +35,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class _Part(Workload):
-    """Stands for a part of a composed workload: short questions, each another one."""
+    """A part for composed workloads: short questions, all different."""
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
         """Single requests."""
@@ -49,7 +49,7 @@ class _Part(Workload):
 def make_workload(
     factory: Callable[..., Workload], parts: Callable[[Any], Sequence[Any]] | None, options: Any
 ) -> Workload:
-    """A workload as core makes it; other workloads that it is composed of are simple ones."""
+    """A workload as core makes it. The parts of a composed workload are simple ones."""
     inner = () if parts is None else tuple(_Part() for _ in parts(options))
     return factory(options, PluginContext(parts=inner))
 

@@ -1,4 +1,4 @@
-"""Level 2: what workloads say of the prefix cache."""
+"""Level 2: what workloads declare about the prefix cache."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ class SampleTokenizer(Tokenizer):
 
 
 def contexts() -> tuple[WorkloadContext, ...]:
-    """Every context that core can create: chat endpoints accept no token ids, and what answers
-    without tokens has no chat template.
+    """Every context that core can create: chat endpoints accept no token ids, and endpoints whose
+    answers have no tokens have no chat template.
     """
     sides = [(False, False, True), (True, False, True), (False, True, True)]
     sides += [(True, False, False), (False, False, False)]

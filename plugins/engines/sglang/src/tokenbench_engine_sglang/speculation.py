@@ -52,7 +52,7 @@ def speculation_flags(request: EngineRequest, options: SglangOptions) -> dict[st
 
 
 def drafting_model(request: EngineRequest, options: SglangOptions) -> str | None:
-    """The weights that draft, as a symbol, a folder or a hub name."""
+    """The weights for drafting, as a symbol, a folder or a hub name."""
     return drafting_weights(request, options.speculation, options.speculative_model)
 
 
