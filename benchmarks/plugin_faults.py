@@ -47,7 +47,7 @@ CREATED = tuple(
 CALLED = (
     *(f"Engine.{name}" for name in ("plan", "dialect", "planned_version", "tokenizer", "ready")),
     *(f"Engine.{name}" for name in ("version", "facts", "reset_cache", "quiescent", "counters")),
-    *(f"Engine.{name}" for name in ("diagnose", "phase", "synthetic_acceptance")),
+    *(f"Engine.{name}" for name in ("diagnose", "phase", "synthetic_acceptance", "negotiation")),
     *(f"Hardware.{name}" for name in ("catalogue", "settings", "program")),
     # Members of its node program, in the node agent's children.
     *("Node.probe", "Node.sampler", "NodeSampler.sample", "NodeSampler.close"),

@@ -139,6 +139,21 @@ def test_keys_of_a_suite(cli, tmp_path: Path, lines: str, error: str) -> None:
     assert (done.code, f"error: suite.yaml:{error}" in done.complaint[0]) == (2, True), done.err
 
 
+@pytest.mark.parametrize(
+    ("flags", "length"),
+    [
+        (("--concurrency", "2", "--sessions", "5"), "5 sessions"),
+        (("--concurrency", "2", "--requests", "7"), "7 requests"),
+        (("--concurrency", "2", "--duration", "9"), "9 s"),
+        (("--rate", "2", "--duration", "9"), "9 s"),
+    ],
+)
+def test_the_length_of_a_repeat_is_shown(cli, flags: tuple[str, ...], length: str) -> None:
+    """Whatever ends it."""
+    done = cli("plan", "--engine", "llamacpp", "--model", "smollm2", "--repeats", "3", *flags)
+    assert f"3 x {length}, warm-up" in done.out and "None" not in done.out, done.err
+
+
 def test_a_key_that_is_not_set_is_told_before_anything_starts(cli, tmp_path: Path) -> None:
     """No request without a key is sent, no run directory made."""
     options = "base_url=http://127.0.0.1:9,model=m,api_key_env=TOKENBENCH_NO_SUCH_KEY"

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from msgspec import structs
 
 from tokenbench.api import (
     CHAT,
@@ -20,8 +21,10 @@ from tokenbench.api import (
     ChatPrompt,
     Dialect,
     FrozenMap,
+    HttpRequest,
     ImagePart,
     Message,
+    PluginError,
     Session,
     SharedState,
     SingleTurn,
@@ -377,6 +380,24 @@ def test_shared_state_is_sent_once(tmp_path: Path) -> None:
     reader.close()
     assert [one.seed for one in found if isinstance(one, Speaker)] == list(range(100))
     assert len({id(one.vocabulary) for one in found if isinstance(one, Speaker)}) == 1
+
+
+@pytest.mark.parametrize("owner", ["codec 'y'", None])
+@pytest.mark.parametrize("headers", [(("x-a", "two\nlines"),), (("x-a", "v" * 70_000),)])
+def test_headers_that_cannot_be_sent_are_the_codec_s_fault(
+    owner: str | None, headers: tuple[tuple[str, str], ...], tmp_path: Path
+) -> None:
+    """Those of a built-in codec are the turn's, so they are the workload's."""
+    built_in = find_codec(COMPLETIONS, None)
+
+    class Adding:
+        def encode(self, turn: Turn, target: Target) -> HttpRequest:
+            return structs.replace(built_in.encode(turn, target), headers=headers)
+
+    writer = SessionWriter(tmp_path / "sessions", "workload 'w'", owner)
+    member = r"workload 'w': Session.next\(\)" if owner is None else r"codec 'y': encode\(\)"
+    with pytest.raises(PluginError, match=f"{member} returned what cannot be sent"):
+        writer.write(SingleTurn(_turn()), Adding(), TARGET)  # type: ignore[arg-type]
 
 
 def test_forks_and_joins_take_linear_time() -> None:

@@ -13,7 +13,7 @@ from .request import plan_request, suite_options
 from .streams import Command, echo
 
 if TYPE_CHECKING:
-    from tokenbench.api import EngineRequest, ProcessSpec
+    from tokenbench.api import EngineRequest, ProcessSpec, Stop
     from tokenbench.plan.plan import Plan, PlannedDeployment
     from tokenbench.plan.series import PlannedPoint
 
@@ -78,12 +78,11 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
                 echo(f"      replaced {replaced}")
     for point in deployment.points:
         stop = point.stop
-        length = f"{stop.duration_s:g} s" if stop.duration_s else f"{stop.requests} requests"
         options = ",".join(f"{k}={v}" for k, v in point.workload.options.items())
         workload = f"{point.workload.name}:{options}" if options else point.workload.name
         echo(
             f"  point {point.id}  {workload}  {point.level.label}  "
-            f"{point.repeats} x {length}, warm-up {point.warmup_requests} requests, "
+            f"{point.repeats} x {_length(stop)}, warm-up {point.warmup_requests} requests, "
             f"load workers: {_workers(point)}"
         )
     for planned in deployment.evals:
@@ -92,6 +91,15 @@ def _show(plan: Plan, deployment: PlannedDeployment, explain: bool) -> None:
         twin = f", twin ({'; '.join(planned.twin_settings)})" if planned.twin else ""
         kind = "gate" if planned.gate else "eval"
         echo(f"  {kind} {planned.ref.name}  {least}{twin}")
+
+
+def _length(stop: Stop) -> str:
+    """The length of a repeat."""
+    if stop.duration_s:
+        return f"{stop.duration_s:g} s"
+    counts = {"requests": stop.requests, "sessions": stop.sessions}
+    parts = [f"{count} {what}" for what, count in counts.items() if count is not None]
+    return " or ".join(parts) or "all arrivals"
 
 
 def _hardware(request: EngineRequest) -> str:

@@ -41,6 +41,7 @@ MEMBERS: dict[type[Any], dict[str, Member]] = {
         "plan": Member("pure"),
         "worker": Member("pure", (KeyError,)),
         "dialect": Member("pure"),
+        "negotiation": Member("pure"),
         "synthetic_acceptance": Member("pure"),
         "planned_version": Member("data"),
         "tokenizer": Member("data"),
@@ -62,6 +63,8 @@ MEMBERS: dict[type[Any], dict[str, Member]] = {
         "context_tokens": Member("data"),
         "dataset_hash": Member("data"),
         "sessions": Member("data"),
+        "arrivals_s": Member("data"),
+        "priming": Member("data"),
     },
     Tokenizer: {
         "vocab_size": Member("data"),
@@ -84,7 +87,7 @@ MEMBERS: dict[type[Any], dict[str, Member]] = {
     Codec: {"encode": Member("pure"), "classify": Member("pure", (ValueError,))},
 }
 # Members that may be generators, and what core reads them as.
-_STREAMS: dict[str, Callable[[Any], Any]] = {"sessions": iter, "render": list}
+_STREAMS: dict[str, Callable[[Any], Any]] = {"sessions": iter, "priming": iter, "render": list}
 # Results that are plugin objects themselves.
 _OBJECTS: dict[Any, type[Any]] = {
     Tokenizer: Tokenizer,
@@ -134,7 +137,7 @@ class _Limited:
         )
         if (base := _OBJECTS.get(hint)) is not None and found is not None:
             return limited(found, base, self.tokenbench_owner)
-        if name == "sessions":
+        if name in ("sessions", "priming"):
             return items(self.tokenbench_owner, text, "item", found, Session)
         return found
 

@@ -121,15 +121,25 @@ class SessionWriter:
             lambda: codec.encode(turn, target),
             result=HttpRequest,
         )
+        headers = self._headers(request)
         try:
-            self._write_request(turn, request)
+            self._write_request(turn, request, headers)
         except (TypeError, ValueError, struct.error) as error:
             problem = mismatch(turn, Turn) or f"a turn with an impossible number: {error}"
             raise wrong(self._workload_owner, "Session.next()", f"returned {problem}") from error
 
-    def _write_request(self, turn: Turn, request: HttpRequest) -> None:
+    def _headers(self, request: HttpRequest) -> bytes:
+        try:
+            return header_lines(request.headers)
+        except ValueError as error:
+            # A built-in codec only adds headers of the turn.
+            owner, member = self._codec_owner, "encode()"
+            if owner is None:
+                owner, member = self._workload_owner, "Session.next()"
+            raise wrong(owner, member, f"returned what cannot be sent: {error}") from error
+
+    def _write_request(self, turn: Turn, request: HttpRequest, headers: bytes) -> None:
         route = self._route((request.method, request.path, request.content_type))
-        headers = header_lines(request.headers)
         if turn.label is not None and turn.label not in self._labels:
             self._labels.add(turn.label)
             self._frame(_LABEL, turn.label.encode())

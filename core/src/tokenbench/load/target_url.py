@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import ssl
 
 # RFC 9110, section 5.
+# The size is a 16-bit field of the session file.
+_MAX_HEADER_BYTES = 2**16 - 1
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -109,14 +111,18 @@ def header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
     """Headers as bytes.
 
     Raises:
-        ValueError: a name or a value cannot be sent, for example because it has a line break.
+        ValueError: a name or a value cannot be sent, for example because it has a line break; or
+            they are longer than 65,535 bytes.
     """
     if not headers:
         return b""
     for name, value in headers:
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise ValueError(f"cannot send the header {name!r} with {value!r}")
-    return _lines(dict(headers)).encode("latin-1")
+    lines = _lines(dict(headers)).encode("latin-1")
+    if len(lines) > _MAX_HEADER_BYTES:
+        raise ValueError(f"{len(lines):,} bytes of headers, at most {_MAX_HEADER_BYTES:,}")
+    return lines
 
 
 def _tunnel(host: str, headers: dict[str, str]) -> bytes:

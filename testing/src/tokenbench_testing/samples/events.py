@@ -41,7 +41,7 @@ def events(path: str) -> dict[str, Event]:
         "bench_point_started": PointStarted(run=_RUN, deployment=_DEPLOYMENT, point=_POINT),
         "bench_point_finished": PointFinished(run=_RUN, result=_point()),
         "bench_eval_finished": EvalFinished(run=_RUN, outcome=_eval(0.9, Accuracy.PASS)),
-        "bench_run_finished": RunFinished(run=_RUN, path=path, state="finished", exit_code=0),
+        "bench_run_finished": RunFinished(run=_RUN, path=path, state="complete", exit_code=0),
     }
 
 

@@ -163,10 +163,20 @@ def empty() -> View:
 
 
 def unmeasured() -> View:
-    """Points with unknown facts and without measured metrics."""
+    """Points with unknown facts and without measured metrics; an eval that asked nothing."""
     unknown: dict[str, Any] = {"engine_version": None, "precision": None, "saturated": None}
     outcome = attrs.evolve(OUTCOME, threshold=None, threshold_source=None, seconds=None)
-    return view(run(point(1, None, **unknown), point(4, None, **unknown), evals=(outcome,)))
+    unsound = attrs.evolve(
+        OUTCOME,
+        eval="not asked",
+        value=None,
+        n=0,
+        interval=(0.0, 1.0),
+        accuracy=Accuracy.FAIL,
+        canary="the server repeats one token",
+    )
+    points = (point(1, None, **unknown), point(4, None, **unknown))
+    return view(run(*points, evals=(outcome, unsound)))
 
 
 def imported() -> View:
