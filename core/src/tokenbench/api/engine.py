@@ -186,7 +186,7 @@ class ServerClient(Protocol):
 
 
 def metrics_page(server: ServerClient, endpoint: int = 0, path: str = "/metrics") -> MetricsPage:
-    """What a server's page of metrics says now; without metrics if there is none.
+    """What a server's metrics page says now; without metrics if there is none.
 
     Raises:
         ConnectionError: the server does not answer.
