@@ -116,7 +116,7 @@ WRITTEN = {
         "the weights leave no memory for the KV cache"
     ),
     "RuntimeError: CUDA out of memory occurred when warming up sampler with 256 dummy requests. "
-    "Please": "the device's memory does not suffice for 256 requests at once",
+    "Please": "the device has too little memory for 256 concurrent requests",
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has": (
         "the accelerator is out of memory: could not allocate 2.00 GiB"
     ),
