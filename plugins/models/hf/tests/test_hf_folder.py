@@ -214,7 +214,7 @@ def test_a_path_that_is_no_folder_is_named(folder: Path, model) -> None:
     for given in ({}, {"path": folder, "id": "o/n"}):
         with pytest.raises(UsageError, match="path or id, but not both"):
             model(**given)
-    with pytest.raises(UsageError, match="no revision"):
+    with pytest.raises(UsageError, match="revision has no effect"):
         model(path=folder, revision="main")
 
 
