@@ -211,8 +211,8 @@ def test_shared_folder(hosts, tmp_path: Path) -> None:
             started.stop()
         assert list(Path(common).iterdir()) == []
     for shared, said in (
-        ("/tmp", "west does not see what another host writes to /tmp"),
-        (None, "server needs a folder that all of east, west see"),
+        ("/tmp", "west does not see files that another host writes to /tmp"),
+        (None, "server needs a folder shared by east, west"),
     ):
         started = deployment(
             launcher(hosts, "east", "west", shared=shared), tmp_path, *argv, ranks=2

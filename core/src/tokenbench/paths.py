@@ -12,5 +12,5 @@ def state_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """What can be made again. Raises RuntimeError where the user has no home folder."""
+    """Files that can be created again. Raises RuntimeError where the user has no home folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tokenbench"

@@ -80,7 +80,7 @@ def test_answers_of_a_batch_in_progress_survive(ask, tmp_path) -> None:
     """The server hangs in the middle of a batch: the answers that came are not asked for again."""
     said = ask("--hang-after", "4", concurrency=3, stall_timeout_s=1.0)
     assert said[-1]["kind"] == "EngineError"
-    assert "stalled: nothing came for 1 s" in said[-1]["error"]
+    assert "stalled: nothing arrived for 1 s" in said[-1]["error"]
     assert not read_samples(tmp_path / "samples.jsonl")
     kept = (tmp_path / "answers.jsonl").read_text().splitlines()
     assert len(kept) >= 4

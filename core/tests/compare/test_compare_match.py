@@ -56,7 +56,7 @@ def test_identity_comes_first() -> None:
     [
         ({"engine_version": "2"}, ("engine_version 1 -> 2",)),
         ({"deployment": "d2"}, ("settings",)),
-        ({}, ("how it is measured",)),
+        ({}, ("measurement settings",)),
     ],
 )
 def test_version_and_settings_may_differ(changes: dict[str, Any], differs: tuple[str, ...]) -> None:
@@ -118,7 +118,9 @@ def test_bad_points_are_left_out(changes: dict[str, Any], reason: str) -> None:
     found = match([attrs.evolve(_point(), **changes)], [_point()])
     assert not found.pairs
     assert [u.reason for u in found.only_a] == [reason]
-    assert [u.reason for u in found.only_b] == [f"that of A is not compared, because {reason}"]
+    assert [u.reason for u in found.only_b] == [
+        f"the matching point of A is not compared: {reason}"
+    ]
 
 
 def test_unknown_field() -> None:

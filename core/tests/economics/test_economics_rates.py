@@ -191,8 +191,8 @@ def test_prices_by_provider_and_model(parse) -> None:
 ERRORS = (
     ("", "", "rates.yaml:1: expected a mapping, got nothing: the file is empty"),
     ("name: our-contract\n", "", "rates.yaml:1: the key 'name' is missing"),
-    ("version: 1", "version: 2", "rates.yaml:1: version: this bench reads files of rates of"),
-    ("version: 1", "version: true", "rates.yaml:1: version: this bench reads"),
+    ("version: 1", "version: 2", "rates.yaml:1: version: this version of bench reads version 1"),
+    ("version: 1", "version: true", "rates.yaml:1: version: this version of bench reads"),
     ("date: 2026-11-30", "date: 2026", "rates.yaml:3: date: expected a day or a month, got 2026"),
     ("2026-11-30", "2026-13-01", 'rates.yaml:3: date: there is no such date: "2026-13-01"'),
     ("source: contract of the data centre", "source: ''", "rates.yaml:4: source: expected text"),

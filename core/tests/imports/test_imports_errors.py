@@ -100,9 +100,9 @@ def _csv(*lines: str) -> str:
             json.dumps([VLLM, VLLM]),
             r"expected one result of the format vllm-serve, got 2",
         ),
-        ("a.json", f'{{"a": {"9" * 5000}}}', r"a\.json: not valid JSON: a number of too many"),
+        ("a.json", f'{{"a": {"9" * 5000}}}', r"a\.json: not valid JSON: a number has too many"),
         ("a.json", '{"a": ' + "[" * 100_000, r"a\.json: not valid JSON"),
-        ("a.yaml", "a: 2026-99-99", r"a\.yaml: not valid YAML: a number or a date"),
+        ("a.yaml", "a: 2026-99-99", r"a\.yaml: not valid YAML: an impossible number"),
         ("a.yaml", "a: " + "[" * 5000, r"a\.yaml: not valid YAML"),
         ("a.json", json.dumps([1]), r"a\.json, row 1: expected an object, got int"),
         ("a.json", "{}", r"a\.json: a file of no known format"),
@@ -138,7 +138,7 @@ def test_two_formats(tmp_path: Path) -> None:
     rows, result = tmp_path / "a.csv", tmp_path / "a.json"
     rows.write_text(_csv())
     result.write_text(json.dumps(VLLM))
-    with pytest.raises(UsageError, match="of the format vllm-serve, others are"):
+    with pytest.raises(UsageError, match="has the format vllm-serve, other files have"):
         _import(tmp_path, rows, result)
 
 

@@ -387,7 +387,7 @@ def test_the_end_of_a_host(launch: Launch, started: Any) -> None:
     _wait(lambda: deployment.states()[1].ended)
     first, second = deployment.states()
     assert not first.ended
-    assert second.lost == "is not reached any more: the agent on n2 was killed by signal 9"
+    assert second.lost == "cannot be reached any more: the agent on n2 was killed by signal 9"
     deployment.stop()
     assert started() == []
 

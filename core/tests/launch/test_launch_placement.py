@@ -46,7 +46,7 @@ def test_a_sidecar_runs_beside_the_replica_of_its_number() -> None:
     assert _shown(side, worker, a=_devices(8), b=_devices(8)) == [
         *("store-0 a", "store-1 b", "w-0 a 0,1,2,3,4,5,6,7", "w-1 b 0,1,2,3,4,5,6,7")
     ]
-    with pytest.raises(PluginError, match="beside 'none', which no process is"):
+    with pytest.raises(PluginError, match="beside 'none', but there is no such process"):
         _shown(ProcessSpec(argv=("x",), beside="none"), a=[])
 
 
@@ -63,13 +63,17 @@ def test_a_pool_gets_its_own_kind_of_accelerator() -> None:
     both = {"a": _devices(2, "h200"), "b": _devices(2, "h100")}
     assert _shown(prefill, decode, **both) == ["p-0 b 0,1", "d-0 a 0,1"]
     assert _shown(prefill, a=_devices(2)) == ["p-0 a 0,1"]
-    with pytest.raises(HardwareAbsent, match="p 0 needs 2 x h100 on one host; 0 are free at most"):
+    with pytest.raises(
+        HardwareAbsent, match="p 0 needs 2 x h100 on one host; no host has more than 0 free"
+    ):
         _shown(prefill, a=_devices(8, "h200"))
 
 
 def test_a_rank_does_not_span_hosts() -> None:
     """Eight accelerators on two hosts of four are no place for a process of eight."""
-    with pytest.raises(HardwareAbsent, match="w 0 needs 8 accelerators on one host; 4 are free"):
+    with pytest.raises(
+        HardwareAbsent, match="w 0 needs 8 accelerators on one host; no host has more than 4 free"
+    ):
         _shown(ProcessSpec(role="w", argv=("x",), accelerators=8), a=_devices(4), b=_devices(4))
 
 

@@ -94,9 +94,9 @@ def test_what_a_probe_prints_goes_to_the_log(
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ("None", "probe() returned what it must not: Expected `object`, got `null`"),
-        ("'text'", "probe() returned what it must not: Expected `object`, got `str`"),
-        ("[1]", "probe() returned what it must not: Expected `object`, got `array`"),
+        ("None", "probe() returned an invalid value: Expected `object`, got `null`"),
+        ("'text'", "probe() returned an invalid value: Expected `object`, got `str`"),
+        ("[1]", "probe() returned an invalid value: Expected `object`, got `array`"),
         ("{'divices': []}", "probe() returned the unknown key 'divices'"),
         (
             "{'devices': [{'index': 0, 'name': 'a'}, {'index': 1, 'name': 'b', 'nmae': 'b'}]}",
@@ -106,15 +106,15 @@ def test_what_a_probe_prints_goes_to_the_log(
             "{'devices': [{'index': 0, 'name': 'a', 'pcie': {'gen': 5}}]}",
             "probe() returned the unknown key 'devices[0].pcie.gen'",
         ),
-        ("{'devices': [{'name': 'a'}]}", "probe() returned what it must not: Object missing"),
-        ("{'devices': 7}", "probe() returned what it must not: Expected `array`"),
-        ("{'devices': [7]}", "probe() returned what it must not: Expected `object`, got `int`"),
+        ("{'devices': [{'name': 'a'}]}", "probe() returned an invalid value: Object missing"),
+        ("{'devices': 7}", "probe() returned an invalid value: Expected `array`"),
+        ("{'devices': [7]}", "probe() returned an invalid value: Expected `object`, got `int`"),
         (
             "{'devices': [{'index': '0', 'name': 'a'}]}",
-            "returned what it must not: Expected `int`, got `str` - at `$.devices[0].index`",
+            "returned an invalid value: Expected `int`, got `str` - at `$.devices[0].index`",
         ),
-        ("{'notes': {'power_w': None}}", "probe() returned what it must not"),
-        ("{'facts': [1]}", "probe() returned what it must not"),
+        ("{'notes': {'power_w': None}}", "probe() returned an invalid value"),
+        ("{'facts': [1]}", "probe() returned an invalid value"),
         ("{'reason': {1, 2}}", "probe() failed: TypeError: Object of type set is not JSON"),
         ("{'reason': b'x'}", "probe() failed: TypeError: Object of type bytes is not JSON"),
         (
@@ -139,7 +139,7 @@ def test_a_program_that_cannot_be_loaded(
     """No such module here; what it imports is missing there; a syntax error."""
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("no_such_module", "math", "no.such.module"):
-        with pytest.raises(PluginError, match=r"names the module .*, which is no Python file"):
+        with pytest.raises(PluginError, match=r"names the module .*, which is not a Python file"):
             RunningProgram(agent, OWNER, NodeProgram(module=name))
     (tmp_path / "needs_more.py").write_text("import no_such_binding\n")
     with pytest.raises(PluginError, match=r"failed: ModuleNotFoundError: .*no_such_binding"):

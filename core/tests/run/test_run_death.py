@@ -181,5 +181,5 @@ def test_a_lost_host_is_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     finally:
         deployment.stop()
     assert str(death) == (
-        "server-0-1 on n2 is not reached any more: the agent on n2 was killed by signal 9"
+        "server-0-1 on n2 cannot be reached any more: the agent on n2 was killed by signal 9"
     )

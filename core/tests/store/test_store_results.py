@@ -201,7 +201,7 @@ def test_view_of_an_interrupted_run(tmp_path: Path, result: PointResult) -> None
     (run.evals("d1", "gsm8k") / "outcome.json").write_text("{")
     view = read_view(run)
     assert (view.state, view.finished) == ("running", None)
-    assert view.error == "it still runs, or bench was killed"
+    assert view.error == "it is in progress, or bench was killed"
     assert view.results == (result,) and view.evals == () and dict(view.provenance) == {}
     (run.path / "run.json").write_text("")
     assert read_view(run).state == "unknown"

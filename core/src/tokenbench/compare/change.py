@@ -1,7 +1,7 @@
 """The change of a metric from one point to another.
 
 Repeats are compared on a logarithmic scale: a change is the ratio of geometric means, minus 1. The
-interval is Welch's, of the difference of the means of the logarithms.
+interval is Welch's, for the difference of the mean logarithms.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Change:
 class Sides:
     """The logarithms of a metric's repeats at two points.
 
-    `extra`: the variance of the difference that the repeats do not show, from intervals that are
-    wider than theirs (the ends of the steady state).
+    `extra`: variance of the difference beyond that of the repeats, where an estimate's interval is
+    wider than its repeats give (at the ends of the steady state).
     """
 
     a: tuple[float, ...]
@@ -118,7 +118,7 @@ def _welch(found: Sides) -> tuple[float, int]:
 
 
 def satterthwaite(parts: Sequence[tuple[float, int]]) -> int:
-    """The degrees of freedom of a sum of variances, each with its own, rounded down.
+    """Degrees of freedom of a sum of variances that each have their own, rounded down.
 
     Source: F. E. Satterthwaite, An approximate distribution of estimates of variance components,
     Biometrics Bulletin 2 (1946) 110.
@@ -131,7 +131,7 @@ def satterthwaite(parts: Sequence[tuple[float, int]]) -> int:
 
 
 def _logs(estimate: Estimate) -> tuple[float, ...]:
-    """Empty if a measured value is not positive."""
+    """Logarithms of the values; empty if one is not positive."""
     values = [value for value in estimate.values if value is not None]
     return tuple(map(math.log, values)) if all(value > 0 for value in values) else ()
 

@@ -21,8 +21,8 @@ JUDGED = (
     ("tpot_s.p50",),
     ("ttft_s.p50",),
 )
-"""Metrics with a verdict, unless the user names others; of several, the first that both sides of
-all pairs of a series have.
+"""Metrics with a verdict, unless the user names others. Of alternatives, the first that all pairs
+of a series have on both sides.
 """
 SHOWN = (
     ("total_tok_s_per_accelerator.steady", "total_tok_s_per_accelerator.whole"),
@@ -30,12 +30,12 @@ SHOWN = (
     ("ttft_s.p99",),
     ("energy_j_per_output_token.accelerator",),
 )
-"""Metrics that are shown besides."""
+"""Metrics that are also shown, without a verdict."""
 
 
 @attrs.frozen(kw_only=True)
 class Series:
-    """The matched points that differ in the load level alone, and a verdict on each metric of
+    """The matched points that differ only in the load level, and a verdict on each metric of
     `judged`. Metrics of `shown` have none.
     """
 
@@ -60,7 +60,7 @@ class Comparison:
 
     @property
     def verdicts(self) -> tuple[SeriesVerdict, ...]:
-        """Those of all series."""
+        """The verdicts of all series."""
         return tuple(verdict for one in self.series for verdict in one.verdicts)
 
 
@@ -75,7 +75,7 @@ def compare(
     """Compare run A with run B, which is newer or the candidate.
 
     Args:
-        metrics: to judge instead of `JUDGED`; no others are shown.
+        metrics: judged instead of `JUDGED`; no others are shown.
         across: fields that matched points may differ in (see :func:`~.match.match`).
         at: interactivities, in tok/s/user, at which frontiers are compared.
 
@@ -144,7 +144,7 @@ def _load(pair: Pair) -> tuple[float, ...]:
 
 
 def _present(pairs: Sequence[Pair], choices: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Of each choice the first metric that all pairs have, else the first that any pair has."""
+    """For each choice, the first metric that all pairs have, else the first that any pair has."""
     found = []
     for names in choices:
         for enough in (all, any):

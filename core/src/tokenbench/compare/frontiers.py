@@ -1,4 +1,4 @@
-"""Frontier against frontier: throughput and cost of two runs at the same interactivity.
+"""Comparison of frontiers: throughput and cost of two runs at the same interactivity.
 
 A frontier goes through all points of one model on one engine and hardware, whatever their layout
 and load level, so points need not be matched. The curve is that of
@@ -73,7 +73,7 @@ def frontiers(
 
     Args:
         across: fields that a family may differ in between A and B.
-        at: interactivities in tok/s/user; without any, 5 of the common range.
+        at: interactivities in tok/s/user; if empty, 5 in the common range.
     """
     fields = [f for f in FIELDS if f not in {*_FREE, *ALWAYS_ACROSS, *across}]
     mine, theirs = _families(a, fields), _families(b, fields)

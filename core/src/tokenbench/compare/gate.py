@@ -19,7 +19,7 @@ _FORM = re.compile(r"\s*([\w.]+)\s*>\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 
 @attrs.frozen(kw_only=True)
 class Condition:
-    """Fails if a judged metric (None: any) got worse, beyond its noise, by more than `limit`."""
+    """Fails if a judged metric (None: any) got worse by more than `limit` beyond its noise."""
 
     metric: str | None
     limit: float
@@ -65,9 +65,7 @@ def failures(
 
 
 def _worse_by(verdict: SeriesVerdict) -> float:
-    """By how much a metric got worse: the mean, or the worst single level, as far as they
-    are beyond the noise.
-    """
+    """How much worse a metric got: the mean, or the worst single level, if beyond the noise."""
     if verdict.verdict is not Verdict.WORSE:
         return -math.inf
     higher = definition(verdict.metric).higher_is_better

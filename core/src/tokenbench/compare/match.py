@@ -1,4 +1,4 @@
-"""Which point of one run is compared with which point of the other."""
+"""Matches the points of two runs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ FIELDS = (
     *("model", "precision", "engine", "engine_version", "hardware", "accelerators", "layout"),
     *("roles", "speculation", "workload", "workload_options", "level"),
 )
-"""What describes a point; matched points are equal in these, or have the same identity."""
+"""Fields that describe a point. Matched points have equal fields, or the same identity."""
 ALWAYS_ACROSS = ("engine_version",)
 """Fields that matched points may differ in. Settings that no field shows may differ as well."""
 
 
 @attrs.frozen(kw_only=True)
 class Pair:
-    """Two matched points. `differs`: what they differ in (``settings``: flags, environment and all
-    else that belongs to a deployment's identity and has no field of its own); empty for points of
-    one identity.
+    """Two matched points. `differs`: the fields in which they differ; empty if the identity is the
+    same. ``settings`` stands for flags, environment and everything else in a deployment's identity
+    that has no field.
     """
 
     a: PointResult
@@ -40,7 +40,7 @@ class Unmatched:
 
 @attrs.frozen(kw_only=True)
 class Matching:
-    """The pairs, in the order of A, and what is left of each run."""
+    """The pairs, in the order of A, and the unmatched points of each run."""
 
     pairs: tuple[Pair, ...]
     only_a: tuple[Unmatched, ...]
@@ -50,7 +50,7 @@ class Matching:
 def match(
     a: Iterable[PointResult], b: Iterable[PointResult], across: Sequence[str] = ()
 ) -> Matching:
-    """Match points by identity, the others by what describes them.
+    """Match points by identity, and the others by their fields.
 
     Args:
         across: fields of `FIELDS` that matched points may differ in, besides `ALWAYS_ACROSS`.
@@ -125,7 +125,7 @@ def _left(
     left_out: dict[tuple[object, ...], str],
     sides: tuple[str, str],
 ) -> list[Unmatched]:
-    """Points without a partner. `left_out`: why a partner of the other side is not compared."""
+    """Points without a match. `left_out`: why a matching point of the other run is not compared."""
     here, there = sides
     left = []
     for key, points in mine.items():
@@ -134,7 +134,7 @@ def _left(
             continue
         reason = f"{there} has no such point"
         if key in left_out:
-            reason = f"that of {there} is not compared, because {left_out[key]}"
+            reason = f"the matching point of {there} is not compared: {left_out[key]}"
         if count:
             reason = f"ambiguous: {len(points)} such points in {here}, {count} in {there}"
         left += [Unmatched(point=point, reason=reason) for point in points]
@@ -142,8 +142,8 @@ def _left(
 
 
 def _differences(a: PointResult, b: PointResult) -> tuple[str, ...]:
-    """Fields with their values; ``settings`` if the deployments differ in more than the fields of a
-    deployment show.
+    """Differing fields with their values; ``settings`` if the deployments also differ outside of
+    these fields.
     """
     found = [
         f"{name} {getattr(a, name)} -> {getattr(b, name)}"
@@ -151,5 +151,5 @@ def _differences(a: PointResult, b: PointResult) -> tuple[str, ...]:
         if getattr(a, name) != getattr(b, name)
     ]
     if not found:
-        return ("settings" if a.deployment != b.deployment else "how it is measured",)
+        return ("settings" if a.deployment != b.deployment else "measurement settings",)
     return tuple(found)

@@ -18,7 +18,7 @@ _OF_A_POINT = ("workload", "workload_options", "level")
 
 @attrs.frozen(kw_only=True)
 class Grade:
-    """The grade of one question: 1 is right, 0 wrong. `digest` is that of its text."""
+    """The grade of one question: 1 is right, 0 wrong. `digest`: of the question's text."""
 
     score: float
     digest: str | None = None
@@ -32,10 +32,10 @@ Grades = Mapping[str, Grade]
 class PairedEval:
     """An eval that two deployments answered. `n`: questions with a grade in both. `a` and `b`: the
     scores on these. `only_a`, `only_b`: right on one side only. `difference` is b - a, with its
-    95 % interval; `p_value` is that of McNemar's exact test, that there is no difference.
+    95 % interval; `p_value`: McNemar's exact test of no difference.
 
-    `differs`: what the deployments differ in, as far as it is known. `problem`: why the two are not
-    compared; then there is no difference.
+    `differs`: known differences of the deployments. `problem`: why the two are not compared; then
+    `difference` is None.
     """
 
     eval: str
@@ -59,8 +59,8 @@ def pair_evals(
     points: tuple[Sequence[PointResult], Sequence[PointResult]],
     across: Sequence[str] = (),
 ) -> list[tuple[EvalOutcome, EvalOutcome, tuple[str, ...]]]:
-    """Outcomes of the same eval and variant, whose deployments are the same, or are equal in all
-    that describes them except `across`, or are the only ones with it. With what they differ in.
+    """Pairs of outcomes of one eval and variant, with their differences. Their deployments are the
+    same, or have equal fields except for `across`, or are the only ones with this eval.
     """
     facts = [{point.deployment: point for point in side} for side in points]
     fields = [f for f in FIELDS if f not in {*across, *ALWAYS_ACROSS, *_OF_A_POINT}]
@@ -113,9 +113,7 @@ def _differences(a: EvalOutcome, b: EvalOutcome, facts: _Facts) -> tuple[str, ..
 def compare_grades(
     a: EvalOutcome, b: EvalOutcome, differs: tuple[str, ...], grades: tuple[Grades, Grades]
 ) -> PairedEval:
-    """Compare two outcomes on the questions that both have a grade of. A question whose text
-    differs is none of these.
-    """
+    """Compare two outcomes on the questions that are graded in both, with the same text."""
     base = PairedEval(
         eval=a.eval,
         variant=a.variant,
@@ -149,8 +147,8 @@ def compare_grades(
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """The two-sided p-value of the exact test (Q. McNemar, Psychometrika 12, 1947): if there is no
-    difference, a question that one side alone has right is on either side with equal chance.
+    """The two-sided p-value of the exact test (Q. McNemar, Psychometrika 12, 1947): without a
+    difference, a question that only one side has right is equally likely on either side.
     """
     n, fewer = only_a + only_b, min(only_a, only_b)
     logs = (_log_choose(n, k) - n * math.log(2) for k in range(fewer + 1))

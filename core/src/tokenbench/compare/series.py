@@ -22,12 +22,13 @@ from .change import CONFIDENCE, POWER, Sides, satterthwaite
 
 MIN_LEVELS = 5
 _NOISIER = 2.0
-"""A level whose variance is more than this many times that of the others is judged by its own."""
+"""A level whose variance is more than this many times that of the others is judged by its own
+variance."""
 _ROUNDING = 1e-12
 
 
 class Verdict(enum.StrEnum):
-    """What happened to a metric of a series."""
+    """Whether a metric of a series changed."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -50,8 +51,8 @@ class SeriesVerdict:
 
     `relative`: the mean change over the levels (geometric), with the interval `low` to `high`; all
     intervals of a comparison hold together with 95 %. `detectable`: the size of a mean change that
-    would be found in 90 % of cases. `levels`: the load levels used. `single`: those that differ by
-    themselves. `reason`: why there is too little data.
+    would be found in 90 % of cases. `levels`: the load levels used. `single`: levels that differ
+    individually. `reason`: why there is too little data.
     """
 
     series: str
@@ -140,7 +141,7 @@ def _single(used: Mapping[str, Sides], probability: float) -> tuple[LevelChange,
 
 
 def _verdict(found: Sequence[float], higher_is_better: bool | None) -> Verdict:
-    """Of significant changes; one for the worse outweighs others for the better."""
+    """The verdict on significant changes: one for the worse outweighs any for the better."""
     if not found:
         return Verdict.NO_CHANGE
     if higher_is_better is None:

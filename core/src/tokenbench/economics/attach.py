@@ -1,4 +1,6 @@
-"""Derived numbers as metrics of results, so that every reporter shows them like measured ones."""
+"""Adds derived numbers to results as metrics, so that every reporter shows them like measured
+ones.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from tokenbench.api import DerivedColumn, Estimate, FrozenMap, RunView
 
 
 def with_metrics(runs: Iterable[RunView], columns: Sequence[DerivedColumn]) -> tuple[RunView, ...]:
-    """The runs, whose results also have the known entries of the columns.
+    """Copies of the runs whose results also have the known entries of the columns.
 
     Columns have one entry per result, in the order of the runs and of their results.
     """
@@ -27,7 +29,7 @@ def with_metrics(runs: Iterable[RunView], columns: Sequence[DerivedColumn]) -> t
 
 
 def _entries(columns: Sequence[DerivedColumn], index: int) -> dict[str, Estimate]:
-    # The half-width of an exact number is 0; as an estimate it has no interval.
+    # Exact numbers have half-width 0; an estimate of them has no interval.
     return {
         column.name: Estimate(mean=value, half_width=column.half_widths[index] or None, values=())
         for column in columns

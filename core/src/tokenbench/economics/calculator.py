@@ -33,9 +33,9 @@ _INTERACTIVITY = "interactivity_tok_s.p50"
 class Calculation:
     """One series; each column has an entry per interactivity.
 
-    `input`, `output` and their margins carry the whole machine: they are never added. `faster`:
-    cost per token at the faster tier / here. `accelerators`: those of the power budget;
-    `cost_month` and `revenue_month` are theirs.
+    `input`, `output` and their margins each carry the whole machine, so they are never added.
+    `faster`: cost per token at the faster tier / at this interactivity. `accelerators`: number in
+    the power budget; `cost_month` and `revenue_month` are for all of them.
     """
 
     throughput: Column
@@ -69,7 +69,7 @@ def calculate(
         at: interactivities, tok/s/user; nothing is extrapolated.
         usd_per_hour: rate of the series' hardware, one entry; `all_in_w` likewise.
         prices: of its model, one entry each; None: there is no revenue.
-        hit_share: share of the input tokens that the prefix cache has.
+        hit_share: share of the input tokens that are in the prefix cache.
         faster: interactivity of the faster tier.
         budget_mw: power budget of the fleet.
     """

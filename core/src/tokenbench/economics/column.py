@@ -27,7 +27,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Basis(enum.StrEnum):
-    """Which accelerators the cost of a token carries.
+    """The accelerators whose cost is charged to a token.
 
     ``whole machine``: all of them. The costs of input and output tokens then describe the same
     money twice, and are never added. ``per role``: those of one role of a disaggregated deployment;
@@ -58,8 +58,8 @@ class Column:
         unit: of `values` and `half_widths`.
         values: shape (points,); NaN where the number is unknown.
         half_widths: half-widths of the 95 % intervals; NaN: no interval; 0: exact.
-        basis: for costs, J and margins, the accelerators that they carry.
-        rates: every set of rates or prices that entered any entry.
+        basis: for costs, energy and margins, the accelerators included.
+        rates: all sets of rates or prices used for any entry.
         hints: why an entry is unknown and what would make it known; None for others.
     """
 
@@ -166,7 +166,7 @@ def first_order(
         missing |= np.isnan(column.values)
         with np.errstate(invalid="ignore", over="ignore"):
             term = derivative * column.half_widths
-            # What has no influence needs no interval.
+            # An input without influence needs no interval.
             variance = variance + np.where(np.equal(derivative, 0), 0.0, term) ** 2
     unknown = missing | ~np.isfinite(results)
     results[unknown] = math.nan

@@ -1,4 +1,5 @@
-"""Do optimisations compose? The gain of several together against the product of the single gains.
+"""Whether optimisations compose: the gain of several together against the product of the single
+gains.
 
 A family is measured on one chip, with one model and workload. Its points differ in precision,
 disaggregation, wide expert parallelism and speculation, besides layout and load level. The gain of
@@ -8,8 +9,8 @@ and B that of the base::
 
     gain = T / B        product = S_1 / B * S_2 / B * ...        ratio = gain / product
 
-A ratio below 1: together they give less than each promises alone. Intervals are of first order,
-from those of the throughputs, which are independent.
+A ratio below 1 means that together they gain less than the single gains predict. Intervals are of
+first order, from those of the throughputs, which are independent.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def _family(points: Sequence[PointResult], engine: str) -> Composition | None:
             groups[values].append(point)
     metric = _THROUGHPUTS[0 if all(_THROUGHPUTS[0] in p.metrics for p in points) else 1]
     measured = {values: _measured(group, metric) for values, group in groups.items()}
-    # The base has the first value of each axis: the widest precision, then what is simplest.
+    # The base has the first value of each axis: the widest precision, otherwise the simplest value.
     base = tuple(min({v[axis] for v in groups}, key=_simplest) for axis in range(len(AXES)))
     if base not in measured:
         return None
@@ -178,7 +179,7 @@ def _targets(curves: Sequence[Curve]) -> list[float]:
 
 
 def _at(x: float, b: _Number, t: _Number, *alone: _Number) -> GainAt:
-    """From the throughputs of the base, of all changes together, and of each alone."""
+    """The gains, from the throughputs of the base, of all changes together, and of each alone."""
     gain = t[0] / b[0]
     found = GainAt(interactivity=x, gain=gain, gain_half_width=_half(gain, (t, 1), (b, 1)))
     if not alone:

@@ -84,8 +84,8 @@ def costs(
     """All costs of the same points.
 
     The first three throughputs are per accelerator of the whole deployment, the others per
-    accelerator of their role. `usd_per_hour` is per accelerator; where the roles have different
-    ones, it is their mean, and the last two are those of each role.
+    accelerator of their role. `usd_per_hour` is per accelerator; if the roles have different rates,
+    it is their mean, and the last two arguments are the rate of each role.
     """
     whole = [
         usd_per_million_tokens(speed, usd_per_hour)
@@ -148,7 +148,7 @@ def revenue_per_hour(
 
 
 def _cached_price(price: Column, hit: Floats) -> Column:
-    """The price where it is needed, 0 where nothing was cached, else a hint."""
+    """The cached price; 0 where nothing was cached; a hint where it is missing."""
     values, hits = np.broadcast_arrays(price.values, hit)
     values = np.where(np.isnan(values) & (hits == 0), 0.0, values)
     hints = tuple(
@@ -181,8 +181,8 @@ def blended_margin(usd_per_hour: Numbers, revenue: Numbers) -> Column:
 def side_margin(cost: Column, price: Numbers) -> Column:
     """1 - cost / price of input or of output tokens, both in US dollars per million.
 
-    The basis is that of `cost`: of the whole machine, the margins of both sides are two views of
-    the same money, and neither their sum nor their mean means anything.
+    The basis is that of `cost`: for the whole machine, both margins describe the same money, and
+    neither their sum nor their mean has a meaning.
     """
     asked = exact(price, PER_MILLION)
     with np.errstate(divide="ignore", invalid="ignore"):

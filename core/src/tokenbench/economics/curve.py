@@ -1,8 +1,8 @@
 """Values at a chosen interactivity: the curve through the frontier of a series.
 
 Only throughput is interpolated. Cost and energy at an interactivity are derived from the
-interpolated throughput: they are its reciprocals, and a cubic through reciprocals is far off where
-points are far apart.
+interpolated throughput: they are its reciprocals, and a cubic through reciprocals is inaccurate
+where points are far apart.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Curve:
         """Cost per token at interactivity `fast` / cost at `slow`.
 
         At one rate this is throughput(slow) / throughput(fast): no rate is needed. The interval is
-        that of the ratio, because both may depend on the same knots.
+        computed for the ratio, because both may depend on the same knots.
         """
         at_slow, at_fast = np.broadcast_arrays(floats(slow), floats(fast))
         xs, ys = self.x.values, self.y.values
@@ -77,7 +77,7 @@ class Curve:
         xs, ys = self.x.values, self.y.values
         if len(xs) == 0:
             return np.full(size, np.nan)
-        if len(xs) == 1:  # Only the knot itself has a value.
+        if len(xs) == 1:  # A single knot: only its own x has a value.
             return np.full(size, self.y.half_widths[0])
         nearest = np.minimum(np.diff(xs, prepend=-np.inf), np.diff(xs, append=np.inf))
         steps = (_STEP * nearest, _STEP * np.maximum(np.abs(ys), np.abs(ys).max() * _STEP))
@@ -122,7 +122,7 @@ class Curve:
 
 
 def _part(slope: Floats, half_width: float) -> Floats:
-    """A contribution to a half-width. One without influence needs no interval."""
+    """A contribution to a half-width. An input without influence needs no interval."""
     part: Floats = np.where(slope == 0, 0.0, np.abs(slope) * half_width)
     return part
 

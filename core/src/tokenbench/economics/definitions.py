@@ -17,8 +17,8 @@ _CARRIES = {
     "output": " It carries the whole machine: never add it to the cost of input tokens.",
 }
 _ALL_IN = (
-    "Provisioned (all-in) power has the accelerator's share of host, network and cooling; it is a "
-    "figure of planning, not measured."
+    "Provisioned (all-in) power includes the accelerator's share of host, network and cooling; it "
+    "is a planning figure, not measured."
 )
 SPEED = "total_tok_s_per_accelerator"
 TPOT = "tpot_bound_share.p50"

@@ -1,4 +1,4 @@
-"""What a point's layout says of its replicas and of expert parallelism."""
+"""Replicas and expert parallelism, read from a point's layout."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _DEGREE = re.compile(r"(dpa|dp|tp|pp|ep|dcp|pcp)(\d*)")
 def decoding_replicas(point: PointResult) -> int:
     """Copies of the model that decode, each on its share of the accelerators.
 
-    1 where the layout does not tell, as for pools with names of their own: one replica on all
-    accelerators has the fastest bound.
+    1 if the layout does not say, as for named pools: one replica on all accelerators gives the
+        fastest bound.
     """
     for pool, count, degrees in _pools(point.layout):
         if pool == (DECODE if point.roles else None):
@@ -28,8 +28,8 @@ def decoding_replicas(point: PointResult) -> int:
 
 
 def _servers(point: PointResult, degrees: dict[str, int], count: int) -> int:
-    """Replicas of a pool. Behind a router, several servers have one layout, and more accelerators
-    than its degrees.
+    """Replicas of a pool. Several servers behind a router share one layout, so the accelerators
+    exceed its degrees.
     """
     if point.roles or point.accelerators is None:
         return count

@@ -1,7 +1,7 @@
 """The speed of light of the points of a report, and the share of it that each reached.
 
-What a point says of itself is used; where it is silent, the bound is that of the fastest case, or
-there is none. Assumptions: docs/explanation/speed-of-light.md.
+Facts of the point are used; for a missing fact, the bound assumes the fastest case, or there is no
+bound. Assumptions: docs/explanation/speed-of-light.md.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from .speed_of_light import (
 )
 
 MOST_DRAFTS = FrozenMap({"mtp": 3})
-"""Draft tokens per step by method, assumed where a result gives no acceptance: the most in the
-DeepSeek-R1 recipes of InferenceX (``...mtp3.yaml``, 2026-06). Of other methods none is known.
+"""Draft tokens per step by method, assumed if a result has no acceptance: the maximum in the
+DeepSeek-R1 recipes of InferenceX (``...mtp3.yaml``, 2026-06). No number is known for other methods.
 """
 CACHE_BYTES = 1.0
-"""Of a number in the KV cache: fp8. Results do not say how their cache was stored."""
+"""Bytes of a number in the KV cache: fp8. Results do not state the cache's data type."""
 
 
 def speed_of_light(
@@ -52,7 +52,7 @@ def speed_of_light(
     models: Sequence[Architecture | None],
 ) -> tuple[DerivedColumn, ...]:
     """The columns of `SPEED_OF_LIGHT`. A point of unknown hardware, model or speculation has no
-    bound, and the hint says what is not known.
+    bound; the hint names what is unknown.
     """
     groups: dict[tuple[Architecture | None, str | None], list[int]] = collections.defaultdict(list)
     for index, (result, model) in enumerate(zip(results, models, strict=True)):
@@ -83,7 +83,7 @@ def _columns(
     model: Architecture | None,
     precision: str | None,
 ) -> dict[str, Column]:
-    """Of points that serve one model in one precision."""
+    """The columns for points that serve one model in one precision."""
     served = ServedModel(
         architecture=model or Architecture(),
         bytes_per_weight=least_bytes_per_weight(precision or ""),
@@ -164,8 +164,8 @@ def _steps(points: Sequence[PointResult]) -> tuple[Floats, np.typing.NDArray[np.
 
 
 def _cache_bytes(model: Architecture | None, tokens: float) -> float:
-    """Bytes of one sequence's cache that a decode step reads; NaN if unknown. A model with sparse
-    attention reads a part that is not known here: 0.
+    """Bytes of one sequence's cache that a decode step reads; NaN if unknown. 0 for sparse
+    attention, which reads an unknown part.
     """
     if model is None or math.isnan(tokens):
         return math.nan
@@ -201,9 +201,7 @@ def _in_flight(point: PointResult) -> float:
 
 
 def _time(point: PointResult, name: str) -> float | None:
-    """The mean, because shares of a request's time in flight are shares of means; else the median
-    of both.
-    """
+    """The mean of both times, because their ratio is one of means; else the median of both."""
     both = all(_mean(point, f"{each}.mean") is not None for each in ("ttft_s", "e2e_s"))
     return _mean(point, f"{name}.{'mean' if both else 'p50'}")
 

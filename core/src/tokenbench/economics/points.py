@@ -34,8 +34,8 @@ class NamedRates:
 
 
 def catalogue_rates(skus: Iterable[Sku], own: RateSet | None, own_name: str) -> list[NamedRates]:
-    """The sets that a report offers: the user's over the catalogue's newest, then each version of
-    the catalogue from the newest to the oldest.
+    """The sets that a report offers: the user's merged over the catalogue's newest, then each
+    catalogue version, newest first.
 
     The newest figures come first under the name ``newest``, which may mix versions.
     """
@@ -70,7 +70,7 @@ def economics_of(
     views = [
         _view(one, ownership, results, skus, speeds) for one in sets for ownership in OWNERSHIP
     ]
-    # A set without a figure of any of this hardware says nothing; the first one has the hints.
+    # Skip sets without any figure for this hardware, except the first, which has the hints.
     views = [view for view in views if view.usd_per_hour or view.all_in_w] or views[:1]
     return Economics(
         definitions=COSTS,
@@ -150,7 +150,7 @@ def _columns(
     power: Column,
     speeds: dict[str, Column],
 ) -> Iterator[DerivedColumn]:
-    """Without those of throughputs that no point has."""
+    """The columns, without those of throughputs that no point has."""
     speed = {kind: speeds[f"{kind}_tok_s_per_accelerator.{window}"] for kind in KINDS}
     side = {k: speeds[f"{k}_tok_s_per_{role}_accelerator.{window}"] for k, role in ROLES.items()}
     found = costs(

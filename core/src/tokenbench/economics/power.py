@@ -1,7 +1,7 @@
-"""Provisioned power: what a token takes of a data centre's power.
+"""Provisioned power per token.
 
 Provisioned (all-in) power includes the accelerator's share of host, network and cooling. It is a
-figure of planning; measured accelerator and host power are other numbers (``energy_j_per_*``).
+planning figure; measured accelerator and host power are other numbers (``energy_j_per_*``).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def fleet(budget_mw: Numbers, all_in_w: Numbers) -> Column:
     budget, power = exact(budget_mw, "MW"), exact(all_in_w, _W)
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient = budget.values * 1e6 / power.values
-    # 0.57 * 1e6 may be a little below 570,000, and a whole accelerator must not be lost for it.
+    # 0.57 * 1e6 may be slightly below 570,000, which must not cost an accelerator.
     nearest = np.round(quotient)
     whole = np.isclose(quotient, nearest, rtol=1e-14, atol=0.0)
     count = np.where(whole, nearest, np.floor(quotient))

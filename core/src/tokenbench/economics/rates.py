@@ -1,4 +1,4 @@
-"""Rates: what an accelerator costs per hour and how much power is provisioned for it.
+"""Rates: an accelerator's cost per hour and its provisioned power.
 
 They are data with a version and a date: the cost sets of the hardware catalogue, or a file of the
 user (:mod:`.rates_file`). A SKU without a figure has no cost: None and a hint, never 0.
@@ -28,9 +28,9 @@ _TO_ADD = "add it to a file of rates (--rates FILE)"
 
 @attrs.frozen(kw_only=True)
 class Rate:
-    """One figure of a SKU (`name`: ``all_in_w``, ``usd_per_hour.neocloud``) and the set it is of.
+    """One figure of a SKU (`name`: ``all_in_w``, ``usd_per_hour.neocloud``) and its set.
 
-    `source` is where the figure was read, `note` what limits it (a guess).
+    `source`: where the figure was read. `note`: a limitation, such as a guess.
     """
 
     name: str
@@ -48,7 +48,7 @@ class RateSet:
 
     @classmethod
     def from_catalogue(cls, skus: Iterable[Sku], version: str | None = None) -> RateSet:
-        """The cost sets of a catalogue: those of one version, or of each figure the newest.
+        """The cost sets of a catalogue: of one version, or the newest of each figure.
 
         Raises:
             UsageError: no SKU has a set of that version.
@@ -64,7 +64,7 @@ class RateSet:
         return cls(rates=FrozenMap({name: rates for name, rates in found.items() if rates}))
 
     def over(self, base: RateSet) -> RateSet:
-        """The figures of this set, and those of `base` that it does not have."""
+        """This set, completed by the figures of `base` that it lacks."""
         merged: dict[str, FrozenMap[Rate]] = dict(base.rates)
         for sku, rates in self.rates.items():
             merged[sku] = FrozenMap({**base.rates.get(sku, FrozenMap()), **rates})
@@ -117,13 +117,13 @@ class RateSet:
         if sku is None:
             return "the hardware of this point is not known"
         if sku not in self.rates:
-            # Of several, the first without a figure.
+            # Of several SKUs, the first without a figure.
             sku = next((chip for chip in _chips(sku) if self.find(chip, name) is None), sku)
         what = "provisioned power" if name == ALL_IN_W else f"price ({name.removeprefix(_PRICE)})"
         if sku in self.rates:
             has = ", ".join(known.removeprefix(_PRICE) for known in self.rates[sku])
             return f"no {what} of {sku!r}, only {has}: {_TO_ADD}"
-        # Names of several are like none of them.
+        # A name of several SKUs resembles none of them.
         near = [] if "+" in sku else difflib.get_close_matches(sku, self.rates, n=1)
         meant = f"did you mean {near[0]!r}? else " if near else ""
         return f"no {what} of {sku!r}: {meant}{_TO_ADD}"
@@ -131,14 +131,14 @@ class RateSet:
 
 def _chips(hardware: str) -> dict[str, int]:
     """The accelerators of each SKU of ``8xh100+4xh200``; empty for the name of one."""
-    # A result may come from anywhere: six digits are more accelerators than a suite can ask for.
+    # Results are untrusted; six digits exceed what a suite can request.
     parts = [re.fullmatch(r"([1-9][0-9]{0,5})x(.+)", part) for part in hardware.split("+")]
     found = {part[2]: int(part[1]) for part in parts if part is not None}
     return found if len(found) == len(parts) > 1 else {}
 
 
 def _mean(rates: Sequence[tuple[Rate, int]]) -> Rate:
-    """Of accelerators of several SKUs."""
+    """The mean rate of accelerators of several SKUs."""
 
     def joined(texts: Iterable[str]) -> str:
         return " and ".join(dict.fromkeys(texts))
@@ -165,7 +165,7 @@ def _rates(sku: Sku, version: str | None) -> FrozenMap[Rate]:
         if version in (None, costs.version)
         for figure in costs.figures()
     ]
-    # Of the newest date, because later ones replace earlier ones.
+    # Later entries replace earlier ones, so the newest date remains.
     return FrozenMap({rate.name: rate for rate in map(_rate, figures)})
 
 
@@ -182,7 +182,7 @@ def _rate(figure: Figure) -> Rate:
 
 @attrs.frozen(kw_only=True)
 class TokenPrice:
-    """What a provider asks for a model's tokens, in US dollars per million.
+    """A provider's prices for a model's tokens, in US dollars per million.
 
     `cached_input` is None where cached input tokens have no price of their own.
     """

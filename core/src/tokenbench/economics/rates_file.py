@@ -24,11 +24,11 @@ from .column import RateIdentity
 from .rates import ALL_IN_W, Rate, RateSet, TokenPrice
 
 FILE_VERSION = 1
-"""Of the file's format."""
+"""Version of the file's format."""
 MOST_USD_PER_HOUR = 1000.0
-"""The dearest accelerator of the catalogue is 5 US dollars per hour."""
+"""Upper limit. The most expensive accelerator of the catalogue costs 5 US dollars per hour."""
 LEAST_W, MOST_W = 10.0, 100_000.0
-"""Kilowatts written as watts (1.37) are below, milliwatts above."""
+"""Limits that reject kilowatts (1.37) and milliwatts given as watts."""
 MOST_USD_PER_MILLION = 10_000.0
 
 _KEYS = ("version", "name", "date", "source", "rates", "prices")
@@ -57,7 +57,8 @@ def parse_rates(document: Document) -> UserRates:
     if type(version) is not int or version != FILE_VERSION:
         reader.refuse(
             "version",
-            f"this bench reads files of rates of version {FILE_VERSION}, not {shown(version)}",
+            f"this version of bench reads version {FILE_VERSION} of the rates file, not "
+            f"{shown(version)}",
             f"for example: version: {FILE_VERSION}",
         )
     if not data.get("rates") and not data.get("prices"):
@@ -101,7 +102,9 @@ def _rates(reader: _Reader, data: Any, default: _Origin) -> RateSet:
             )
         if not figures:
             reader.refuse(
-                path, "no figure is given", f"give usd_per_hour, {ALL_IN_W} or both, or no {sku!r}"
+                path,
+                "no figure is given",
+                f"give usd_per_hour, {ALL_IN_W} or both, or remove {sku!r}",
             )
         found[sku] = FrozenMap(
             {
@@ -156,7 +159,7 @@ _FORMS = {
 
 @attrs.frozen
 class _Reader:
-    """Checks of values, whose errors name their place in the file."""
+    """Checks values. Errors name the place in the file."""
 
     document: Document
 
@@ -208,10 +211,10 @@ class _Reader:
         return str(value)
 
     def number(self, path: str, value: Any, low: float, high: float, unit: str = "") -> float:
-        """A number above 0, from `low` to `high`. What is not known is left out, and is not 0."""
+        """A number above 0, from `low` to `high`. Unknown values are left out, never 0."""
         if type(value) not in (int, float):
             self.refuse(path, f"expected a number, got {shown(value)}")
-        # Neither nan nor an integer that no float can hold passes.
+        # Rejects nan and integers too large for a float.
         if not (value > 0 and low <= value <= high):
             least = f"{low:,g}" if low else "more than 0"
             self.refuse(

@@ -1,4 +1,4 @@
-"""Speed of light: what the chips' memory bandwidth and FLOP/s allow at most.
+"""Speed of light: the maximum that the chips' memory bandwidth and FLOP/s allow.
 
 Formulas and assumptions: docs/explanation/speed-of-light.md. Every estimate errs towards a faster
 bound, except for the routing of experts, which is the mean of uniform routing.
@@ -45,7 +45,7 @@ class ServedModel:
 
         Without the table of input embeddings (vocabulary x hidden), of which a step reads a few
         rows. Of E experts of which a token takes k, a step of n tokens touches E * (1 - (1 -
-        k/E)^n) in the mean, if tokens choose independently and all experts alike.
+        k/E)^n) on average, if tokens choose experts independently and uniformly.
         """
         shape = self.architecture
         total, active = shape.parameters or 0, shape.active_parameters or shape.parameters or 0
@@ -53,7 +53,7 @@ class ServedModel:
         if not shape.experts or not shape.active_experts or shape.active_experts >= shape.experts:
             return np.full(len(tokens), float(total - table))
         share = shape.active_experts / shape.experts
-        # All layers together: total = rest + E * expert, active = rest + k * expert.
+        # Over all layers: total = rest + E * expert, active = rest + k * expert.
         experts = (total - active) / (1 - share)
         touched: Floats = (total - experts - table) + experts * (1 - (1 - share) ** tokens)
         return touched
@@ -113,13 +113,13 @@ class Traffic:
     """What each point serves. All entries are arrays of one number per point, NaN for unknown.
 
     Attributes:
-        input_tokens: mean of a request, without those that the prefix cache had.
-        cached_tokens: mean of a request, of those that it had.
+        input_tokens: mean of a request, without cached tokens.
+        cached_tokens: mean of a request, from the prefix cache.
         output_tokens: mean of a request.
         concurrency: requests in flight in the whole deployment.
-        decoding: those of them that are in decoding, in the mean (:func:`decoding_requests`).
-        kv_bytes: that a decode step reads for one sequence of mean length. A model with sparse
-            attention reads less than it keeps.
+        decoding: the mean number of them that decode (:func:`decoding_requests`).
+        kv_bytes: that a decode step reads for one sequence of mean length: with sparse attention,
+            less than is stored.
         tokens_per_step: output tokens of one sequence per decode step: 1, or 1 + the mean of
             accepted draft tokens.
         assumed: whether `tokens_per_step` is the assumed maximum (:func:`tokens_per_step`).
@@ -137,7 +137,7 @@ class Traffic:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Bounds:
-    """Bounds of each point: TPOT is at least the one, total throughput at most the other.
+    """Bounds of each point: the least TPOT and the most total throughput.
 
     `assumed`: the points whose tokens per decode step are not known; the bound holds for up to the
     number in `tokens_per_step`.
@@ -215,10 +215,10 @@ def _step_bytes(model: ServedModel, at: dict[str, Floats], sequences: Floats) ->
 
 
 def _throughput(model: ServedModel, at: dict[str, Floats]) -> Floats:
-    """Total tokens per second and accelerator; those that the prefix cache had count as tokens."""
+    """Total tokens per second and accelerator, including cached tokens."""
     sequences = np.maximum(at["concurrency"] / at["replicas"], 1.0)
     flops = model.flops_per_token() / at["flops"]
-    # Seconds of one accelerator that a request takes.
+    # Accelerator seconds per request.
     prefill = at["input_tokens"] * flops
     decode = at["output_tokens"] * flops
     steps = at["output_tokens"] / at["tokens_per_step"]
@@ -238,7 +238,7 @@ def _bound(unit: str, values: Floats, hints: tuple[str | None, ...]) -> Column:
 
 
 def _missing(at: dict[str, Floats], values: Floats) -> tuple[str | None, ...]:
-    """What is not known of each point without a bound."""
+    """The unknown facts of each point without a bound."""
     unknown = np.isnan(values)
     return tuple(
         f"not known of this point: {', '.join(k for k, v in at.items() if math.isnan(v[index]))}"
@@ -249,7 +249,7 @@ def _missing(at: dict[str, Floats], values: Floats) -> tuple[str | None, ...]:
 
 
 def decoding_requests(concurrency: Numbers, ttft_s: Numbers, e2e_s: Numbers) -> Floats:
-    """Requests that are in decoding, in the mean: concurrency * (1 - TTFT / E2E latency).
+    """Mean number of requests that decode: concurrency * (1 - TTFT / E2E latency).
 
     The others wait for their first token. NaN where one of them is not known.
 
@@ -268,7 +268,7 @@ def tokens_per_step(
 
     Args:
         accepted_drafts: measured mean of accepted draft tokens per step; None where not reported.
-        most_drafts: draft tokens per step, which is the most that can be accepted.
+        most_drafts: draft tokens per step, the maximum that can be accepted.
 
     >>> found, assumed = tokens_per_step([False, True, True], [None, 1.6, None], 3)
     >>> found.tolist(), assumed.tolist()

@@ -14,8 +14,8 @@ from .column import Floats, Ints
 def steffen(x: Floats, y: Floats, targets: Floats) -> Floats:
     """Values at `targets` of the curve through knots with strictly increasing `x`.
 
-    Two knots are joined by a straight line. One knot is a curve at its own x only. Outside of the
-    knots the result is NaN: there is no extrapolation.
+    Two knots are joined by a straight line; one knot has a value only at its own x. Outside of the
+    knots the result is NaN.
 
     >>> steffen(np.array([0.0, 2.0]), np.array([4.0, 0.0]), np.array([1.0, 3.0])).tolist()
     [2.0, nan]
@@ -34,7 +34,7 @@ def steffen(x: Floats, y: Floats, targets: Floats) -> Floats:
 
 
 def cubic(x: Floats, y: Floats, targets: Floats) -> Floats:
-    """The same for at least two knots, with the cubics at the ends continued: for derivatives."""
+    """Like :func:`steffen`, for at least two knots, but extrapolating; used for derivatives."""
     width = np.diff(x)
     secant = np.diff(y) / width
     slope = _slopes(width, secant)

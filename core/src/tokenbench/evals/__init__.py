@@ -1,1 +1,1 @@
-"""Accuracy evals, in a separate process: their imports must not disturb a measurement."""
+"""Accuracy evals, in a separate process so that their imports do not disturb a measurement."""

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from tokenbench.api import EngineError
 from tokenbench.load.generate import Generated
 
-# So many questions given up in a row, and no further one is asked.
+# The eval ends after this many consecutive questions without an answer.
 ROW = 8
-# The server refuses a single question, for example because it is too long.
+# The server refuses one question, for example because it is too long.
 _OF_THE_QUESTION = {400, 413, 422}
 
 
 class Health:
-    """What was heard from the server. `down`: the error that ends the eval; None while it goes on.
+    """The state of the server. `down`: the error that ends the eval; None while it continues.
 
     Args:
         stall_timeout_s: the longest time without a byte while questions wait for one.
@@ -52,12 +52,12 @@ class Health:
                 self._waiting -= 1
 
     def answered(self) -> None:
-        """A question has its answer."""
+        """A question was answered."""
         with self._lock:
             self._row, self._last_answer = 0, self.now()
 
     def given_up(self, last: Generated, begun: float) -> None:
-        """A question has none. `last`: its last failure; `begun`: when it was first asked."""
+        """A question was given up. `last`: its last failure; `begun`: when it was first asked."""
         with self._lock:
             self._row += 1
             if self.down is not None:
@@ -70,7 +70,7 @@ class Health:
                 times = "" if self._row == 1 else f" ({self._row} questions in a row)"
                 self.down = EngineError(
                     f"the server failed on an eval question: {last.error}{times}",
-                    hint="is it still running? What was answered is kept; resume the run later"
+                    hint="check that it still runs; answers are kept, so the run can be resumed"
                     if dead
                     else "see the server's log",
                 )
@@ -79,7 +79,7 @@ class Health:
         """Raise what ends the eval, if anything does."""
         if self.down is None and self._stalled():
             self.down = EngineError(
-                f"the server stalled: nothing came for {self._stall_timeout_s:g} s, with "
+                f"the server stalled: nothing arrived for {self._stall_timeout_s:g} s, with "
                 f"{self._waiting} eval questions in flight",
                 hint="see its log; raise load.stall_timeout_s if it is only slow",
             )

@@ -1,4 +1,4 @@
-"""Answers of the batch in progress, on disk as soon as each is there.
+"""Answers of the batch in progress. Each is written to disk when it arrives.
 
 An eval grades a batch as a whole. Until it has, a kill would lose the batch's answers.
 """
@@ -55,8 +55,8 @@ class Journal:
             return reply
 
     def keep(self, request: Generation, reply: Reply) -> None:
-        """Write an answer to disk, where it stays beside the journal in ``responses.jsonl``, too.
-        Failures are remembered in memory only.
+        """Write an answer to disk: to the journal, and to ``responses.jsonl``, where it stays.
+        Failures are kept in memory only.
         """
         key, (answer, _) = _key(request), reply
         with self._lock:
@@ -67,19 +67,19 @@ class Journal:
                 append_line(self._file.with_name("responses.jsonl"), line)
 
     def rewind(self) -> None:
-        """The batch is asked once more: what was used can be taken again."""
+        """Make used answers available again, because the batch is asked again."""
         with self._lock:
             for key, reply in self._used:
                 self._unused[key].append(reply)
             self._used.clear()
 
     def commit(self) -> None:
-        """What was used has become samples."""
+        """Discard used answers: they are in samples now."""
         with self._lock:
             self._used.clear()
 
     def clear(self) -> None:
-        """The batch's samples are on disk."""
+        """Empty the journal: the batch's samples are on disk."""
         with self._lock, guarded(self._file):
             self._unused.clear()
             self._used.clear()

@@ -20,7 +20,7 @@ def wait_s(failed: Generated, attempt: int) -> float | None:
     Waits double, from 0.5 s. A longer ``Retry-After`` is respected up to a minute.
 
     Args:
-        attempt: how often it was asked so far.
+        attempt: how often it was asked until now.
     """
     attempts = ATTEMPTS_AFTER_TIMEOUT if failed.lost == "timeout" else ATTEMPTS
     if attempt >= attempts or not passing(failed.http_status):
@@ -32,8 +32,8 @@ def wait_s(failed: Generated, attempt: int) -> float | None:
 
 
 def passing(http_status: int | None) -> bool:
-    """Whether a failure may pass: a lost connection, a response that breaks off, a busy server. A
-    refusal and an error of the server itself would be repeated.
+    """Whether a failure is temporary: a lost connection, an incomplete response, a busy server.
+    Refusals and errors of the server itself would occur again.
     """
     return http_status in (None, 200) or http_status in _PASSING
 

@@ -39,8 +39,8 @@ _POLL_S = 0.2
 class HttpEvalServer:
     """Implements :class:`tokenbench.api.EvalClient`.
 
-    A request that fails is sent again, see :mod:`.retries`. `retries` counts these. `missed`: the
-    failure of a request that was given up, None if there was none in this attempt at a batch.
+    A request that fails is sent again, see :mod:`.retries`. `retries` counts this. `missed`: the
+    failure of a request given up in this attempt at a batch, or None.
     """
 
     def __init__(self, job: EvalJob) -> None:
@@ -63,14 +63,14 @@ class HttpEvalServer:
         """See :class:`tokenbench.api.EvalClient`.
 
         Raises:
-            UsageError: a client of the eval's own would not reach the server as the engine says.
+            UsageError: the eval's own client cannot use the engine's access to the server.
         """
         own = Access(proxy=self._access.proxy)
         if self._access != own or find_proxy(self._url, self._access) is not None:
             raise UsageError(
-                "this eval sends requests of its own, without the engine's headers, certificates, "
+                "this eval sends its own requests, which lack the engine's headers, certificates, "
                 "API root and proxy",
-                hint="use an eval that asks through tokenbench",
+                hint="use an eval that sends its requests through tokenbench",
             )
         return self._url
 
@@ -82,8 +82,8 @@ class HttpEvalServer:
         """The answers, in the order of the requests.
 
         Raises:
-            EngineError: at least one of them got none, though it was sent several times; the others
-                are in the journal. Or the server is down.
+            EngineError: a request got no answer after several attempts (the other answers are in
+                the journal), or the server is down.
         """
         pool = ThreadPoolExecutor(max_workers=self.concurrency)
         asked = [pool.submit(self._reply, request) for request in requests]
@@ -94,7 +94,7 @@ class HttpEvalServer:
         finally:
             if self.health.down is not None:
                 self._end.set()
-            # Without waiting: a thread may wait for a server that hangs.
+            # Do not wait: a thread may be blocked by a server that hangs.
             pool.shutdown(wait=False, cancel_futures=True)
         replies = [future.result() for future in asked]
         found = []

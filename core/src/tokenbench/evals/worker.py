@@ -1,11 +1,11 @@
 """The eval worker: ``python -m tokenbench.evals.worker JOB``.
 
-Imports one eval plugin and asks its questions in batches. Answers are on disk as they come, each
-batch's samples before the next batch: an eval that was stopped or killed is resumed where it was.
-A gate asks in random order, and ends before all are asked once its verdict is certain. Writes to
-standard output: ``{"questions": n}``, ``{"answered": n}`` after each batch, and ``{"score": ...,
-"unanswered": [...], "retries": n, "truncated": n}`` or ``{"error": ..., "hint": ..., "kind":
-...}`` at the end.
+Imports one eval plugin and asks its questions in batches. Answers are written to disk when they
+arrive, and each batch's samples before the next batch, so that a stopped or killed eval can be
+resumed. A gate asks in random order, and ends before all are asked once its verdict is certain.
+Writes to standard output: ``{"questions": n}``, ``{"answered": n}`` after each batch, and
+``{"score": ..., "unanswered": [...], "retries": n, "truncated": n}`` or ``{"error": ..., "hint":
+..., "kind": ...}`` at the end.
 """
 
 from __future__ import annotations
@@ -97,12 +97,12 @@ def main(path: str) -> None:
         traceback.print_exception(error)
         send({"error": error.message, "hint": error.hint, "kind": _kind(error)})
         sys.stderr.flush()
-        # Not sys.exit: threads may wait for a server that hangs, or be the plugin's.
+        # Not sys.exit: threads may wait for a server that hangs, or belong to the plugin.
         os._exit(error.exit_code)
 
 
 def _kind(error: BenchError) -> str:
-    """The name of the class of `tokenbench.api` that it is."""
+    """The name of the error's class in `tokenbench.api`."""
     return next(one.__name__ for one in type(error).__mro__ if one.__module__ == _ERRORS)
 
 
@@ -111,7 +111,7 @@ def _run(job: EvalJob, send: Any) -> None:
     evaluation = make(owner, job.module, job.options, Eval)  # type: ignore[type-abstract]
     questions = list(evaluation.questions(job.seed))
     if job.gate is not None:
-        # Only a random order allows to infer all answers from the first ones.
+        # Early answers predict the others only in random order.
         random.Random(f"order {job.seed}").shuffle(questions)
     send({"questions": len(questions)})
     grading = Grading(evaluation, owner)
@@ -152,9 +152,9 @@ def _certain(
     asking: Asking,
     grading: Grading,
 ) -> bool:
-    """Whether the verdict of a gate over all questions is certain by now."""
+    """Whether the verdict of a gate over all questions is already certain."""
     grades = [sample.score for sample in samples]
-    # What is inferred holds for right and wrong only, not for partial scores.
+    # The inference is valid for right and wrong only, not for partial scores.
     if gate is None or not samples or not set(grades) <= {0.0, 1.0}:
         return False
     if gate.variant is not None and not grading.variant(samples[0]).startswith(gate.variant):
@@ -197,7 +197,7 @@ class Grading:
         """Check the score of all samples.
 
         Raises:
-            PluginError: it is impossible, or not the sum of single scores.
+            PluginError: the score is impossible, or not the sum of the samples' scores.
         """
         if not (0 <= score.value <= 1 and 0 <= score.correct <= score.n and score.n > 0):
             raise wrong(self._owner, "score()", f"returned an impossible score: {score}")
@@ -206,7 +206,7 @@ class Grading:
             raise wrong(
                 self._owner,
                 "score()",
-                f"gave {score.correct:g} for all answers together and {alone:g} one by one",
+                f"gave {score.correct:g} for all answers together, but {alone:g} one by one",
             )
 
 
@@ -229,7 +229,7 @@ class Asking:
         self._owner = owner
 
     def ask(self, batch: list[Question]) -> list[EvalSample]:
-        """The samples of a batch, without those of questions that got no answer. They are on disk.
+        """The samples of a batch, already on disk; questions without an answer have none.
 
         Raises:
             EngineError: the server is down.
@@ -237,7 +237,7 @@ class Asking:
         """
         samples = self._try(batch)
         if samples is None and len(batch) > 1:
-            # One by one, to find out whose answer is missing. Nothing is sent again.
+            # One by one, to find the question without an answer. Nothing is sent again.
             alone = [self._try([question]) for question in batch]
             samples = [sample for found in alone if found is not None for sample in found]
         samples = [self._grading.graded(sample) for sample in samples or ()]
@@ -257,7 +257,7 @@ class Asking:
         try:
             samples = list(self._evaluation.ask(batch, self.server))
         except Exception as error:
-            # The eval, or a library behind it, may have put its own exception around the server's.
+            # The eval, or a library in it, may have wrapped the server's exception.
             if self.server.health.down is not None:
                 raise self.server.health.down from error
             if self.server.missed is None:
@@ -273,7 +273,7 @@ class Asking:
 
 
 def _digest(question: Question) -> str:
-    """Tells questions of two runs with the same id apart. The text itself may be secret."""
+    """Distinguishes questions with the same id in two runs. The text itself may be secret."""
     return hashlib.sha256(question.text.encode()).hexdigest()[:16]
 
 

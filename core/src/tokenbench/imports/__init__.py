@@ -1,5 +1,4 @@
 """Results of other tools become a run directory that reports and comparisons work on.
 
-Nothing is repaired: what a source lacks is None, and figures of a source that contradict each other
-stay as they are, with a note.
+Nothing is repaired: missing values are None, and contradicting figures are kept, with a note.
 """

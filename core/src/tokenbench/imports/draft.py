@@ -31,9 +31,8 @@ _DEPLOYMENT = (
 
 @attrs.frozen(kw_only=True)
 class Draft:
-    """One measurement of another tool. `metrics` are ours, by name, in our units.
-
-    `separate`: not a repeat of another measurement of the same point. Other fields are those of
+    """One measurement of another tool. `metrics` have tokenbench's names and units. `separate`:
+    this is not a repeat of another measurement of the point. Other fields are those of
     :class:`~tokenbench.api.PointResult` and :class:`~tokenbench.api.Origin`.
     """
 
@@ -62,7 +61,7 @@ class Draft:
 
     @property
     def deployment(self) -> str:
-        """Identity of the deployment, as far as the source describes it."""
+        """Identity of the deployment, from what the source describes."""
         return identity({"imported": {name: getattr(self, name) for name in _DEPLOYMENT}})
 
     @property
@@ -80,7 +79,7 @@ class Draft:
 
 
 def results(drafts: Sequence[Draft], *, run: str, format: str) -> list[PointResult]:
-    """One result per point, in the order of the first draft of each. Drafts of one point are its
+    """One result per point, in the order of their first drafts. Drafts of one point are its
     repeats.
     """
     points: dict[str, list[Draft]] = {}
@@ -125,7 +124,7 @@ def _estimates(repeats: Sequence[Mapping[str, float]]) -> FrozenMap[Estimate]:
 
 
 def per_accelerator(metrics: Mapping[str, float], accelerators: int | None) -> dict[str, float]:
-    """The metrics, and the throughputs per accelerator that follow from their number."""
+    """The metrics, with throughputs per accelerator added."""
     derived = {
         f"{name}_per_accelerator.whole": metrics[f"{name}.whole"] / accelerators
         for name in PER_ACCELERATOR

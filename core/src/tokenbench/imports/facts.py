@@ -66,6 +66,6 @@ def add(draft: Draft, facts: Mapping[str, Any]) -> Draft:
         if stated not in (None, UNKNOWN, value):
             raise UsageError(
                 f"--set {key}={value}: {draft.file} says {stated}",
-                hint="--set adds what a file does not state; it changes nothing",
+                hint="--set only adds facts that a file does not state",
             )
     return attrs.evolve(draft, **facts)

@@ -16,7 +16,7 @@ Scalar = str | int | float | bool | None
 
 @attrs.frozen
 class Place:
-    """A file, the result in it (`row`, from 1), and where in the text that begins (`line`)."""
+    """A file, the number of a result in it (`row`, from 1), and the line where it begins."""
 
     file: Path
     row: int | None = None
@@ -36,8 +36,8 @@ class Place:
 class Fields:
     """A mapping of a file. Missing and empty fields are None; a field of a wrong type is an error.
 
-    `path`: where the mapping is in the document, for messages. `text`: whether all values are text,
-    as in CSV; in other files, a number must not be text.
+    `path`: the mapping's place in the document, for messages. `text`: whether all values are text,
+    as in CSV; otherwise numbers must not be text.
     """
 
     values: Mapping[str, Any]
@@ -112,7 +112,8 @@ class Fields:
         if missing:
             raise self.place.error(
                 f"no value for {', '.join(missing)}",
-                "the file is of another format or version, or was cut; --format names the format",
+                "the file has another format or version, or is incomplete; set the format with "
+                "--format",
             )
 
     def wrong(self, key: str, expected: str, value: Any) -> UsageError:

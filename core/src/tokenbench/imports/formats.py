@@ -22,7 +22,7 @@ _LIMIT_BYTES = 1 << 30
 
 @attrs.frozen(kw_only=True)
 class Format:
-    """A format of files. `recognised_by`: the fields of the first row that no other format has.
+    """A format of files. `recognised_by`: fields of the first row that identify the format.
     `rows`: whether a file has many rows, one measurement each.
     """
 
@@ -95,7 +95,7 @@ def read_file(
         name: of the format; None to recognise it.
 
     Raises:
-        UsageError: the file cannot be read, is cut, or is of no known format.
+        UsageError: the file cannot be read, is incomplete, or has no known format.
     """
     data = _bytes(file)
     rows, single = _parse(file, data)
@@ -144,11 +144,11 @@ def _json(text: str, place: Place) -> tuple[list[Fields], bool]:
     except json.JSONDecodeError as error:
         raise place.error(
             f"not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
-            "the file was cut or edited; copy it again",
+            "the file is incomplete or was edited; copy it again",
         ) from None
     except (ValueError, RecursionError):
         raise place.error(
-            "not valid JSON: a number of too many digits, or nested too deeply",
+            "not valid JSON: a number has too many digits, or the nesting is too deep",
             "the file was edited, or is of another format",
         ) from None
     if isinstance(document, dict):
@@ -178,11 +178,12 @@ def _yaml(text: str, place: Place) -> tuple[list[Fields], bool]:
         where = "" if mark is None else f" line {mark.line + 1}:"
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise place.error(
-            f"not valid YAML:{where} {problem}", "the file was cut or edited; copy it again"
+            f"not valid YAML:{where} {problem}",
+            "the file is incomplete or was edited; copy it again",
         ) from None
     except (ValueError, RecursionError):
         raise place.error(
-            "not valid YAML: a number or a date that there is not, or nested too deeply",
+            "not valid YAML: an impossible number or date, or nested too deeply",
             "the file was edited, or is of another format",
         ) from None
     if not isinstance(document, Mapping):
@@ -206,13 +207,13 @@ def _csv(text: str, place: Place) -> list[Fields]:
                 more = len(row.get(None) or ()) - 1 if None in row else 0
                 raise at.error(
                     f"expected {len(names)} cells, got {got + more}",
-                    "the file was cut or edited; copy it again",
+                    "the file is incomplete or was edited; copy it again",
                 )
             rows.append(Fields(row, at, text=True))
     except csv.Error as error:
         raise place.error(
             f"not valid CSV: line {reader.reader.line_num}: {error}",
-            "the file was cut or edited; copy it again",
+            "the file is incomplete or was edited; copy it again",
         ) from None
     return rows
 

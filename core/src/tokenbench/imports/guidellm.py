@@ -38,8 +38,8 @@ _RATES = {
     "prompt_tokens_per_second": "input_tok_s.whole",
 }
 _UNEQUAL = (
-    "GuideLLM's TPOT counts a request once per token: with answers of unequal length it is not the "
-    "distribution over requests"
+    "GuideLLM's TPOT counts a request once per token, so it is not the distribution over requests "
+    "if answers differ in length"
 )
 
 

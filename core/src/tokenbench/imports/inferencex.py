@@ -46,7 +46,7 @@ ENGINES = MappingProxyType(
         "mori-sglang": "sglang-mori",
     }
 )
-"""Frameworks whose engine has another name here; others keep theirs."""
+"""Frameworks whose engine has another name in tokenbench."""
 AGREEMENT = 1e-3
 """Relative difference up to which figures of a row agree."""
 _INTERACTIVITY_AGREEMENT = 1e-6
@@ -111,10 +111,8 @@ def _draft(about: Fields, sku: Callable[[str], str]) -> Draft:
 
 
 def _row(about: Fields, figures: Fields) -> _Row:
-    """How many accelerators a row is about.
-
-    Rows of one server state them twice, and older ones state tp x ep, in which ep does not add any:
-    their own throughput, concurrency and latency give max(tp, ep).
+    """Number of accelerators of a row. Rows of one server state it twice. Older rows state tp x ep,
+    although ep adds no accelerators: their throughput, concurrency and latency imply max(tp, ep).
     """
     prefill, decode = about.count("num_prefill_gpu"), about.count("num_decode_gpu")
     if about.flag("disagg"):
@@ -187,8 +185,8 @@ def _times_count(value: float | None, count: int) -> float | None:
 def _energy(row: _Row) -> dict[str, float]:
     """Energy of the accelerators. `avg_power_w` is the mean of one accelerator.
 
-    Where roles are apart, energy per input and output token was that of one role; rows with a
-    version of the power metrics state the whole deployment's, and that of a role by its name.
+    In disaggregated rows, energy per input and output token was that of one role. Rows with a
+    version of the power metrics state the whole deployment's, and a role's under the role's name.
     """
     joules = {
         side: row.figures.number(f"joules_per_{side}_token")
@@ -229,7 +227,7 @@ def _degrees(about: Fields, role: str) -> str:
 
 
 def _contradictions(row: _Row) -> list[str]:
-    """Figures of the row that do not agree."""
+    """Contradicting figures of the row."""
     found = []
     if _split_contradicts(row):
         stated = f"{row.prefill} + {row.decode}" if row.disaggregated else str(row.accelerators)
@@ -274,10 +272,9 @@ def _split_contradicts(row: _Row) -> bool:
 
 
 def _rest(row: _Row) -> FrozenMap[Scalar]:
-    """All that has no field and no metric, under InferenceX's own names.
-
-    The standard deviation of interactivity is 1 / that of TPOT in published rows, which is no
-    figure of anything; it stays here.
+    """Values without a field or metric, under InferenceX's names. This includes the standard
+    deviation of interactivity, which published rows state as 1 / that of TPOT, a number without
+    meaning.
     """
     values: dict[str, Scalar] = {}
     for source in (row.about, row.figures):

@@ -1,7 +1,7 @@
 """Aggregate JSON of InferenceX (``agg_*.json``), as its `utils/process_result.py` writes it.
 
-Keys read in SemiAnalysisAI/InferenceX of 2026-08-21. A row becomes one with the keys of a published
-row, which `inferencex` reads.
+Keys as in SemiAnalysisAI/InferenceX of 2026-08-21. A row is converted to a published row, which
+`inferencex` reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .fields import Fields
 _RENAMED = {"hw": "hardware", "infmax_model_prefix": "model", "spec_decoding": "spec_method"}
 _DEGREES = {"tp": "tp", "pp": "pp", "dcp_size": "dcp", "pcp_size": "pcp", "ep": "ep"}
 _RUNNER = re.compile(r"-(multinode|trt|disagg)$")
-"""What a runner's name may have after the accelerator's."""
+"""Suffixes of a runner's name after the accelerator."""
 
 
 def read(rows: Sequence[Fields], sku: Callable[[str], str]) -> list[Draft]:
@@ -47,7 +47,7 @@ def _published(row: Fields) -> Fields:
 
 
 def _prefix(row: Fields) -> str:
-    """That of the degrees of one server; over several nodes, they are those of prefill."""
+    """The prefix of one server's degrees: for several nodes, that of prefill."""
     return f"{PREFILL}_" if row.flag("is_multinode") else ""
 
 
@@ -64,7 +64,7 @@ def _role(row: Fields, role: str, values: dict[str, Any], prefix: str) -> dict[s
 
 
 def _accelerators(row: Fields) -> int:
-    """Of one server: tp x pp x pcp, by which InferenceX divides its throughput."""
+    """Accelerators of one server: tp x pp x pcp, by which InferenceX divides throughput."""
     prefix = _prefix(row)
     if prefix:
         return row.count("num_prefill_gpu") or 0

@@ -37,7 +37,7 @@ _GAPS = MappingProxyType(
         "aiperf": "tpot_s",
     }
 )
-"""Load generator -> what its `inter_token_latency` is; of others it is not known."""
+"""Load generator -> meaning of its `inter_token_latency`; unknown for others."""
 _RATES = {
     "request_rate": "req_s.whole",
     "output_token_rate": "output_tok_s.whole",
@@ -111,7 +111,7 @@ def _level(asked: Fields, load: Fields) -> tuple[LoadLevel, tuple[str, ...]]:
         arrival = kind.get("type") if isinstance(kind, Mapping) else None
         if arrival in ("constant", "poisson"):
             return LoadLevel(rate_per_s=per_s, arrival=arrival), ()
-        note = "the report does not state the arrival process; it is taken as constant"
+        note = "the report does not state the arrival process; constant is assumed"
         return LoadLevel(rate_per_s=per_s, arrival="constant"), (note,)
     if in_flight is None or in_flight == math.inf:
         raise asked.place.error(
@@ -147,7 +147,7 @@ def _fields(document: Fields, asked: Fields) -> dict[str, Scalar]:
 
 
 def _stack(scenario: Fields, sku: Callable[[str], str]) -> dict[str, Any]:
-    """What the engines' components say of the deployment."""
+    """The deployment, from the components of the engines."""
     stack = scenario.get("stack")
     components = [c for c in stack if isinstance(c, Mapping)] if isinstance(stack, list) else []
     engines = [
@@ -187,7 +187,7 @@ def _layout(engine: Fields, apart: bool) -> str:
 
 
 def _model_of(native: object) -> str:
-    """The model that GuideLLM's own configuration names, where the report has no stack."""
+    """The model in GuideLLM's configuration, if the report has no stack."""
     for key in ("spec", "backend", "model"):
         native = native.get(key) if isinstance(native, Mapping) else None
     return native if isinstance(native, str) else UNKNOWN

@@ -22,7 +22,7 @@ from .formats import read_file
 
 @attrs.frozen(kw_only=True)
 class Imported:
-    """What was imported. `rows`: measurements in the files."""
+    """The result of an import. `rows`: measurements in the files."""
 
     directory: RunDirectory
     format: str
@@ -44,7 +44,7 @@ def import_files(
 
     Args:
         name: the format of all files; None to recognise it.
-        facts: what the files do not state (see :mod:`tokenbench.imports.facts`).
+        facts: facts that the files do not state (see :mod:`tokenbench.imports.facts`).
         sku: the catalogue's name of an accelerator.
         command: the command line, for the provenance.
 
@@ -59,7 +59,7 @@ def import_files(
         found, read, data = read_file(file, sku, name)
         if chosen is not None and found != chosen:
             raise UsageError(
-                f"{file}: of the format {found}, others are of the format {chosen}",
+                f"{file}: has the format {found}, other files have {chosen}",
                 hint="import files of one format at a time",
             )
         chosen = found
@@ -116,7 +116,7 @@ def _write(
 
 
 def _notes(drafts: Sequence[Draft], points: Sequence[PointResult]) -> tuple[str, ...]:
-    """How many, and every point with contradicting figures."""
+    """Notes: the number of points, and each point with contradicting figures."""
     repeats = "" if len(drafts) == len(points) else f" of {len(drafts)} measurements"
     notes = [f"{len(points)} imported points{repeats}; no check of bench has judged them"]
     for kind in ("inconsistent", "doubtful"):

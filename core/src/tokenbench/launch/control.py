@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
 _TIMEOUT_S = 5.0
-# Of connecting: a server of the wrong protocol may say nothing.
+# Limit for connecting: a server of another protocol may never answer.
 _CONNECT_S = 2.0
 
 
@@ -88,7 +88,7 @@ class ControlClient:
         url = self._endpoints[endpoint].url.rstrip("/") + self.access.path(path)
         try:
             with self._clients[endpoint].stream(method, url, json=json) as reply:
-                # The timeout of httpx is per read; a slow response could last forever.
+                # httpx limits each read only, so a slow response could last forever.
                 deadline = time.monotonic() + self._timeout_s
                 body = b""
                 for chunk in reply.iter_bytes():
@@ -115,7 +115,7 @@ def http_client(
     timeout_s: float,
     connect_s: float = math.inf,
 ) -> httpx.Client:
-    """A client for requests that are not measured; it takes the same way as measured ones.
+    """A client for requests that are not measured. It uses the same access as measured ones.
 
     Args:
         timeout_s: limit of each step.

@@ -1,4 +1,4 @@
-"""CPU time of cores and of processes, from /proc: how much of some cores others used."""
+"""CPU time of cores and processes, from /proc: how much other programs used some cores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CoreTimes:
             return cls(0, 0, 0)
         names = {f"cpu{core}" for core in cores}
         rows = [list(map(int, row[1:])) for row in map(str.split, lines) if row and row[0] in names]
-        # Waiting for I/O is idle time, too. The columns after steal are part of user time.
+        # Waiting for I/O is idle time as well. The columns after steal are part of user time.
         return cls(
             idle=sum(row[3] + row[4] for row in rows),
             stolen=sum(row[7] for row in rows),
@@ -94,7 +94,7 @@ def _with_descendants(roots: Collection[int], processes: Mapping[int, _Process])
 
 
 def outsiders(pids: Collection[int], roots: Collection[int]) -> tuple[str, ...]:
-    """Those of `pids` that run and descend neither from `roots` nor from this process, by name."""
+    """Names of the running `pids` that descend neither from `roots` nor from this process."""
     now = _processes()
     own = _with_descendants({os.getpid(), *roots}, now)
     return tuple(f"{now[pid].name} (pid {pid})" for pid in pids if pid in now and pid not in own)
@@ -102,10 +102,8 @@ def outsiders(pids: Collection[int], roots: Collection[int]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Foreign:
-    """What other programs used of some cores.
-
-    `share`: 0 to 1; None if it is not known, and `unknown` says why. `busiest`: the program that
-    used most CPU, for a message.
+    """Use of some cores by other programs. `share`: 0 to 1; None if unknown, and `unknown` says
+    why. `busiest`: the program that used most CPU, for a message.
     """
 
     share: float | None
@@ -114,7 +112,7 @@ class Foreign:
 
 
 class ForeignLoad:
-    """The share of some cores that is not used by this run.
+    """The share of some cores that other programs use.
 
     Measured from the creation of the object on.
 
@@ -131,7 +129,7 @@ class ForeignLoad:
         self._before = _processes()
 
     def measure(self) -> Foreign:
-        """What others used since then.
+        """The share that others used since the object was created.
 
         Time that this run's processes spent on other cores is subtracted too, so the share is a
         lower bound. Time that the hypervisor stole is included.

@@ -46,7 +46,7 @@ from .start_failure import start_error
 from .start_order import start_order
 
 GRACE_S = 10.0
-"""How long a process may take to end, after that it is killed."""
+"""Time that a process has to end before it is killed."""
 _STOP_S = GRACE_S + 5.0
 _POLL_S = 0.02
 _HALTED = "was halted by a signal, such as SIGSTOP, for more than 5 s"
@@ -55,8 +55,8 @@ _HALTED = "was halted by a signal, such as SIGSTOP, for more than 5 s"
 class Deployment:
     """The processes of a plan, their hosts and agents.
 
-    Everything that is started is in here before it is started: `stop` ends it whenever it is
-    called, from another thread, too.
+    Everything is registered here before it is started, so `stop` ends all of it at any time, also
+    from another thread.
 
     Attributes:
         allocation: the hosts, once they are granted.
@@ -82,11 +82,11 @@ class Deployment:
     # -- start -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Get the hosts and start the processes that wait for nothing; :meth:`proceed` starts the
-        others.
+        """Get the hosts and start the processes that depend on no other; :meth:`proceed` starts the
+        rest.
 
         Raises:
-            EngineError: a host is not reached, or a program cannot be started.
+            EngineError: a host cannot be reached, or a program cannot be started.
             HardwareAbsent: there are not enough devices.
         """
         begun = time.monotonic()
@@ -105,14 +105,14 @@ class Deployment:
         self.proceed()
 
     def proceed(self) -> bool:
-        """Start the processes whose predecessors are ready. Whether all have been started and are
-        ready, as far as the plan says how that is told.
+        """Start the processes whose predecessors are ready. Returns whether all are started and
+        ready, as far as the plan says how to check it.
         """
         while self._waiting:
             spec = self._waiting[0]
             if not all(self._ready(role) for role in spec.after):
                 return False
-            # Before it starts: nobody waits for the next role while this one is started.
+            # Checked before the start: nothing waits for the next role while this one starts.
             del self._waiting[0]
             for placement in self.placements:
                 if placement.role == spec.role and self._starts(placement):
@@ -121,7 +121,7 @@ class Deployment:
 
     @property
     def waits_for(self) -> str:
-        """What :meth:`proceed` waits for, for messages."""
+        """Text for messages: what :meth:`proceed` waits for."""
         roles = self._waiting[0].after if self._waiting else [p.role for p in self.plan.processes]
         return ", ".join(role for role in roles if not self._ready(role))
 
@@ -149,7 +149,7 @@ class Deployment:
         self._states = {p.name: ProcessState(place=p) for p in self.placements if self._starts(p)}
 
     def _reach(self, hosts: Sequence[Host]) -> None:
-        """Start the agents that are missing, side by side: each takes a moment."""
+        """Start the missing agents concurrently, because each takes a moment."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._agent, [host for host in hosts if host.name not in self._agents]))
 
@@ -166,7 +166,7 @@ class Deployment:
             command = shlex.join(self.launcher.channel(host, (host.python, "-V")))
             raise EngineError(
                 f"no process can be started on {host.name}: {error}",
-                hint=f"this must show Python 3.8 or newer: {command}",
+                hint=f"check that this prints Python 3.8 or newer: {command}",
                 log=self._settings.logs,
             ) from error
         with self._lock:
@@ -177,7 +177,7 @@ class Deployment:
         raise _interrupted()
 
     def _check_weights(self, agent: NodeAgent) -> None:
-        """Files that processes on another host need must be there; names of a hub are not files."""
+        """Check that other hosts have the files they need. Hub names are not files."""
         if agent.is_here:
             return
         settings = self._settings
@@ -188,7 +188,8 @@ class Deployment:
                 if not found:
                     raise EngineError(
                         f"{agent.host} has no {path}, the weights of the model",
-                        hint="put them there under the same path, or on a file system of all hosts",
+                        hint="copy them there to the same path, or use a file system shared by "
+                        "all hosts",
                     )
 
     def _with_ports(self, placed: Sequence[Placement]) -> tuple[Placement, ...]:
@@ -214,7 +215,8 @@ class Deployment:
     def _start(self, spec: ProcessSpec, placement: Placement) -> None:
         agent, name = self._agents[placement.host.name], placement.name
         log = self._settings.logs / f"{name}.log"
-        # The log of a process on another host comes in parts; there is one, even if it is empty.
+        # The log of a process on another host arrives in parts. The file exists even if it is
+        # empty.
         log.touch()
         arguments = start_arguments(
             spec, placement, self.placements, self.plan, agent, self._settings, self._shared
@@ -248,7 +250,7 @@ class Deployment:
     def _ended(self, name: str, code: int | None) -> None:
         if code is None and not self._stopped:
             agent = self._agents[self._states[name].place.host.name]
-            self._lost(name, f"is not reached any more: {agent.how_it_ended()}")
+            self._lost(name, f"cannot be reached any more: {agent.how_it_ended()}")
         with self._lock:
             self._states[name] = attrs.evolve(self._states[name], exit_code=code)
 
@@ -261,7 +263,7 @@ class Deployment:
         return not (spec.leader_only and placement.rank)
 
     def _ready(self, role: str) -> bool:
-        """Whether all processes of a role have started and say that they are ready."""
+        """Whether all processes of a role have started and report that they are ready."""
         (spec,) = (process for process in self.plan.processes if process.role == role)
         if spec in self._waiting:
             return False
@@ -293,7 +295,7 @@ class Deployment:
         values = symbol_values(self.placements, self.plan.processes, placement)
         url, metrics_url = bind_url(spec, values)
         if placement is None:
-            # Of a URL with another process's symbols, the first one's host.
+            # For a URL with another process's symbols: the first one's host.
             placement = next((p for p in self.placements if p.role == spec.role), None)
         return Endpoint(
             role=spec.role,
@@ -321,18 +323,18 @@ class Deployment:
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        """The hosts of its processes; those of the allocation if it has none of its own."""
+        """The hosts of its processes; those of the allocation if it starts no process."""
         if self._agents:
             return tuple({p.host.name: p.host for p in self.placements}.values())
         return self.allocation.hosts if self.allocation is not None else ()
 
     def channel(self, host: Host) -> Callable[[Sequence[str]], Sequence[str]]:
-        """What makes of a command the one that runs it on a host."""
+        """The function that turns a command into one that runs it on a host."""
         return lambda argv: self.launcher.channel(host, argv)
 
     @property
     def pids(self) -> list[int]:
-        """Pids of processes that are this machine's."""
+        """Pids of the processes on this machine."""
         agents = self._agents
         return [
             state.pid

@@ -2,7 +2,7 @@
 
 Readiness checks, load workers, evals and control calls write a failure as text of the same form:
 
-* ``HTTP 404: WORDS``: a response; the words are the server's, see :func:`server_words`,
+* ``HTTP 404: WORDS``: a response with the server's message, see :func:`server_words`,
 * ``HTTP 307: to URL``: a redirect,
 * ``cannot resolve HOST: REASON`` and ``cannot connect: REASON``,
 * ``connection closed: REASON``, ``not HTTP: REASON``,
@@ -23,7 +23,7 @@ import attrs
 
 from tokenbench.api import BenchError, EngineError, MeasurementInvalid
 
-# Characters of a server's words, and of a failure with them.
+# Maximum characters of a server's message, and of a failure that quotes it.
 _MAX_WORDS, _MAX_FAILURE = 300, 400
 
 
@@ -67,7 +67,7 @@ PERMANENT = frozenset(
         Cause.FORBIDDEN,
     }
 )
-# The server understood the request and rejects it: it is not the engine that failed.
+# The server understood the request and rejects it. The engine did not fail.
 _OF_THE_REQUEST = frozenset(
     {
         Cause.KEY,
@@ -87,9 +87,7 @@ UNCONNECTED = frozenset({Cause.REFUSED, Cause.UNREACHABLE, Cause.SILENT})
 
 @attrs.frozen(kw_only=True)
 class Explanation:
-    """What to tell the user. `message` is a sentence without its subject's requests: "nothing
-    listens at http://...".
-    """
+    """What to tell the user. `message` is a clause such as "nothing listens at http://..."."""
 
     cause: Cause
     message: str
@@ -101,8 +99,8 @@ class Explanation:
         return self.cause in PERMANENT
 
     def error(self, begin: str = "") -> BenchError:
-        """The error of requests that all failed for this reason: exit code 6 if the server rejects
-        them, 5 if it failed.
+        """The error if all requests failed for this reason. Exit code 6: the server rejects them;
+        5: it failed.
         """
         kind = MeasurementInvalid if self.cause in _OF_THE_REQUEST else EngineError
         return kind(begin + self.message, hint=self.hint)
@@ -152,13 +150,13 @@ def explain(failure: str, url: str, *, key_variable: str | None = None) -> Expla
             )
     return Explanation(
         cause=Cause.ANSWER,
-        message=f"the response of {url} is not a whole answer: {failure}",
+        message=f"the response of {url} is incomplete or not valid: {failure}",
         hint="check that it serves this API, and see the server's log",
     )
 
 
 _CONNECT = "cannot connect: "
-# Pattern, cause, message, hint; the first that is found counts.
+# Pattern, cause, message, hint; the first match is used.
 _TEXTS: tuple[tuple[str, Cause, str, str], ...] = (
     (
         r"cannot resolve (.+)",
@@ -182,7 +180,7 @@ _TEXTS: tuple[tuple[str, Cause, str, str], ...] = (
         r"CERTIFICATE_VERIFY_FAILED\]?(?: certificate verify failed)?:? ?([^(]*)",
         Cause.CERTIFICATE,
         "the certificate of {url} is not trusted: {found}",
-        "name a file with its authority's certificate: openai:ca_file=FILE, or SSL_CERT_FILE",
+        "name a file with its CA's certificate: openai:ca_file=FILE, or SSL_CERT_FILE",
     ),
     (
         _HTTP_ANSWER.pattern,
@@ -200,7 +198,7 @@ _TEXTS: tuple[tuple[str, Cause, str, str], ...] = (
         r"\[SSL[^\]]*\]|TLS",
         Cause.TLS,
         "no TLS connection to {url}: {failure}",
-        "check that the port serves https, and the server's TLS versions",
+        "check that the port serves https, and which TLS versions the server supports",
     ),
     (
         rf"{_CONNECT}Connection refused",
@@ -235,8 +233,8 @@ _TEXTS: tuple[tuple[str, Cause, str, str], ...] = (
     (
         r"compressed response \((.*)\)",
         Cause.COMPRESSED,
-        "{url} compresses its responses ({found}), which it was asked not to do",
-        "switch compression off, on the server or on the proxy before it",
+        "{url} compresses its responses ({found}), although the request forbids it",
+        "switch compression off on the server, or on the proxy in front of it",
     ),
     (
         r"no response within (.*)|not complete after (.*)",
@@ -263,7 +261,7 @@ def _of_status(status: int, words: str, url: str, key_variable: str | None) -> E
 
 
 _LOG_HINT = "see the server's log"
-# Statuses, pattern of the words, cause, message, hint; the first that fits counts.
+# Statuses, pattern of the words, cause, message, hint; the first match is used.
 _STATUSES: tuple[tuple[Container[int], re.Pattern[str] | None, Cause, str, str], ...] = (
     (
         (400,),
@@ -277,7 +275,7 @@ _STATUSES: tuple[tuple[Container[int], re.Pattern[str] | None, Cause, str, str],
         None,
         Cause.REDIRECT,
         "{url} redirects to {words}",
-        "use the address it redirects to: redirects are not followed, they would be measured too",
+        "use the new address: redirects are not followed, because they would be measured too",
     ),
     ((401,), None, Cause.KEY, "{url} does not accept the API key ({said})", "{key_hint}"),
     (
@@ -285,7 +283,7 @@ _STATUSES: tuple[tuple[Container[int], re.Pattern[str] | None, Cause, str, str],
         None,
         Cause.FORBIDDEN,
         "{url} forbids the request ({said})",
-        "check what the key is permitted to do, and the rules of a proxy before the server",
+        "check the permissions of the key, and the rules of any proxy in front of the server",
     ),
     (
         (402, 429),
@@ -299,7 +297,7 @@ _STATUSES: tuple[tuple[Container[int], re.Pattern[str] | None, Cause, str, str],
         None,
         Cause.RATE_LIMIT,
         "{url} limits the rate of requests ({said})",
-        "use a lower load, or raise the limit of the server or of the proxy before it",
+        "use a lower load, or raise the limit of the server or of the proxy in front of it",
     ),
     (
         (400, 413, 422, 500),
@@ -320,14 +318,14 @@ _STATUSES: tuple[tuple[Container[int], re.Pattern[str] | None, Cause, str, str],
         None,
         Cause.PATH,
         "{url} does not exist on the server ({said})",
-        "check the address: the API's path, such as /v1/chat/completions, is appended to it",
+        "check the address without the API's path: /v1/chat/completions and others are appended",
     ),
     (
         (408, 425, 502, 503, 504),
         None,
         Cause.UNAVAILABLE,
         "{url} is not available ({said})",
-        "see the log of the server, or of the proxy before it: it may be loading or overloaded",
+        "see the log of the server, or of a proxy in front of it: it may be loading or overloaded",
     ),
     (
         range(400, 500),
@@ -352,19 +350,19 @@ def compression(header: str | None, body: bytes) -> str | None:
 
 
 def server_words(body: bytes | str) -> str:
-    """A server's own words from the body of an error: its message, shortened, on one line."""
+    """The server's message in the body of an error, shortened, on one line."""
     text = body if isinstance(body, str) else body.decode(errors="replace")
     try:
         page = json.loads(text)
     except ValueError:
-        # A proxy's page: its title says what happened.
+        # A proxy's HTML page: its title has the message.
         title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         return _one_line(title[1] if title else re.sub(r"<[^>]*>", " ", text))
     return _one_line(_message(page) or ("" if page in ({}, [], None, "") else text))
 
 
 def _message(page: object) -> str | None:
-    """The message inside of an error, in the forms that servers use."""
+    """The message in an error body, in the forms that servers use."""
     if isinstance(page, str):
         return page
     if isinstance(page, list):

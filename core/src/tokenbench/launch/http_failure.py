@@ -1,4 +1,4 @@
-"""Failures of httpx, in the words of the load workers; and what a port really speaks."""
+"""Failures of httpx as text in the form of :mod:`.failure`, and the protocol of a port."""
 
 from __future__ import annotations
 
@@ -56,11 +56,9 @@ def _reason(error: BaseException) -> str | None:
 
 
 def check_scheme(failure: str, url: str) -> str:
-    """The failure, or ``speaks TLS`` or ``HTTP_REQUEST`` if the port was tried with the wrong
-    scheme.
-
-    Some servers answer the wrong protocol by silence or by closing, which has other causes too; so
-    the other protocol is tried.
+    """The failure, or ``speaks TLS`` or ``HTTP_REQUEST`` if the URL has the wrong scheme. Some
+    servers answer the wrong protocol with silence or by closing. Both have other causes too, so
+    this tries the other protocol.
     """
     parts = urlsplit(url)
     suspect = failure.startswith(("connection closed", "not HTTP", "cannot connect: no answer"))
@@ -96,7 +94,7 @@ def _answers_http(url: str) -> bool:
 
 def _answers_tls(url: str) -> bool:
     context = ssl.create_default_context()
-    # Only whether it speaks TLS; nothing is sent.
+    # Only a handshake, to see whether it speaks TLS. No request is sent.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (

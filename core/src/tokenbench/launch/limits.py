@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 
-# Beyond this, programs that try each possible descriptor take seconds to start.
+# Above this, programs that try every possible descriptor take seconds to start.
 _MOST = 1 << 20
 
 
@@ -17,7 +17,7 @@ def allow_many_files() -> None:
 
 
 def most_files() -> int:
-    """How many files a process may have open once :func:`allow_many_files` was called."""
+    """The number of files that a process may open after :func:`allow_many_files`."""
     return _finite(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 

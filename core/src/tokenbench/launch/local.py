@@ -14,9 +14,9 @@ class LocalLauncher(Launcher):
     """Gives this machine."""
 
     def allocate(self, resources: Resources) -> Allocation:
-        """This machine is always there."""
+        """Return this machine, which needs no reservation."""
         return Allocation(id="local", hosts=(HOST,))
 
     def channel(self, host: Host, argv: Sequence[str]) -> Sequence[str]:
-        """The command itself."""
+        """Return the command unchanged."""
         return argv

@@ -23,10 +23,10 @@ def place(
     hosts: Sequence[Host],
     devices: Mapping[str, Sequence[Device]],
 ) -> list[Placement]:
-    """Place every process, without ports. Roles in the order given, sidecars behind those that they
-    run beside; replicas and ranks in their order.
+    """Place every process, without ports. Roles are in the given order, each sidecar after its
+    role; replicas and ranks are in their order.
 
-    Ranks of one replica go to different hosts as far as there are enough. Processes without
+    Ranks of one replica go to different hosts if there are enough hosts. Processes without
     accelerators go to the host with the fewest processes, others to the first one that has enough
     free devices.
 
@@ -94,7 +94,7 @@ def _neighbour(spec: ProcessSpec, index: int, placed: Sequence[Placement]) -> Ho
     found = [p.host for p in placed if (p.role, p.rank) == (spec.beside, 0)]
     if not found:
         raise PluginError(
-            f"{spec.role} is to run beside {spec.beside!r}, which no process is",
+            f"{spec.role} should run beside {spec.beside!r}, but there is no such process",
             hint="report it to the plugin's author",
         )
     return found[index % len(found)]

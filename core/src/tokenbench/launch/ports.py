@@ -57,9 +57,9 @@ def require_free(address: str, port: int) -> None:
 
 
 def listeners(port: int) -> dict[int, str]:
-    """Name by pid of the processes that listen on `port`, as far as this user may see them.
+    """Names, by pid, of the processes that listen on `port`, if this user may see them.
 
-    A socket that a parent opened for its workers is found in all of them. From /proc.
+    Workers that share a socket are all listed. Read from /proc.
     """
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -81,13 +81,13 @@ def listeners(port: int) -> dict[int, str]:
 
 
 def on_this_machine(host: str) -> bool:
-    """Whether a host name or address is one of this machine's."""
+    """Whether a host name or address belongs to this machine."""
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
         return False
     for family, kind, _, _, address in found:
-        # Only a machine's own addresses can be bound.
+        # A machine can bind only its own addresses.
         with contextlib.suppress(OSError), socket.socket(family, kind) as probe:
             probe.bind(address)
             return True

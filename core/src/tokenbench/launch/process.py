@@ -1,4 +1,4 @@
-"""Commands under a supervisor, which kills all their processes even if `bench` is killed."""
+"""Commands with a supervisor, which kills all their processes even if `bench` is killed."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Process:
         if self._popen.poll() is None:
             self.terminate()
             if self.wait(self._grace_s + 12.0) is None:
-                # Unexpected: the supervisor limits its own time. The command dies with it.
+                # Unexpected, because the supervisor limits its own time. The command dies with it.
                 self._popen.kill()
                 self._popen.wait()
         if self._popen.returncode < 0:
@@ -129,7 +129,7 @@ class Process:
 
 
 class HaltWatch:
-    """Notices a process that was halted and does not go on."""
+    """Detects a process that was halted and does not continue."""
 
     def __init__(self) -> None:
         self._used: int | None = None
@@ -138,7 +138,7 @@ class HaltWatch:
     def too_long(self, process: Process) -> bool:
         """Whether it has been halted for longer than :data:`HALT_LIMIT_S`.
 
-        A process that has used CPU time between two calls went on between them.
+        A process that used CPU time between two calls was not halted all the time.
         """
         used = process.halted_at
         now = time.monotonic()
@@ -175,9 +175,9 @@ def start(
 
     Args:
         cpus: CPU cores it may run on; None keeps the current ones.
-        env: its whole environment; None inherits this process's. TMPDIR is a folder of its own in
-            its scratch folder, unless `env` has another than this process. Empty entries of
-            PYTHONPATH are left out.
+        env: its whole environment; None inherits this process's. TMPDIR is in its scratch folder,
+            unless `env` sets one that differs from this process's. Empty entries of PYTHONPATH are
+            left out.
         stdin: ``"pipe"``, or None for an empty input.
         stdout: ``"pipe"``, an open file, or None for the log.
         log: file to which standard error and, by default, standard output are appended.

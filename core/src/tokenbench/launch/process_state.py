@@ -12,8 +12,8 @@ class ProcessState:
     """The state of one process.
 
     `pid`: on its host; None until it is known. `exit_code` is None while it runs, 128 + N for
-    signal N. `lost`: why it does not serve any more although it has not ended: its host is not
-    reached, or a signal has halted it.
+    signal N. `lost`: why it no longer serves although it has not ended: its host cannot be reached,
+    or a signal has halted it.
     """
 
     place: Placement
@@ -23,5 +23,5 @@ class ProcessState:
 
     @property
     def ended(self) -> bool:
-        """Whether it does not serve any more, as far as can be told."""
+        """Whether it is known to serve no longer."""
         return self.exit_code is not None or self.lost is not None

@@ -36,7 +36,7 @@ class Proxy:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be written anywhere."""
+        """Values that must not be written anywhere."""
         return (self.user or "", self.password)
 
 
@@ -75,7 +75,7 @@ def _parsed(address: str, scheme: str) -> Proxy:
     if parts.scheme != "http" or not parts.hostname:
         # Never the address itself: it may have a password.
         raise UsageError(
-            f"the proxy in {variable} is of the kind {parts.scheme!r}; only HTTP proxies are "
+            f"the proxy in {variable} has the scheme {parts.scheme!r}; only HTTP proxies are "
             "supported",
             hint="name an http:// proxy, add the server to NO_PROXY, or set proxy=false",
         )

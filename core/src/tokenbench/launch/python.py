@@ -1,4 +1,4 @@
-"""How our own modules are started, so that files of the current folder change nothing."""
+"""Starts our own modules so that files in the current folder cannot replace imports."""
 
 from __future__ import annotations
 

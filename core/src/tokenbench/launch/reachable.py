@@ -1,4 +1,4 @@
-"""Whether a process says that it is ready."""
+"""Whether a process is ready."""
 
 from __future__ import annotations
 

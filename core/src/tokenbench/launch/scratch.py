@@ -15,7 +15,7 @@ from tokenbench.api import MachineError
 
 from .python import module_environment
 
-# Identifies a process and its descendants, even if they outlive their supervisor.
+# Marks a process and its descendants, even if they outlive their supervisor.
 _MARK = "TOKENBENCH_SCRATCH"
 _KILL_LIMIT_S = 2.0
 

@@ -1,4 +1,4 @@
-"""Secrets: where they come from, and how they are kept out of everything that is written."""
+"""Secrets: reading them, and redacting them from everything that is written."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _from_keyring(entry: str) -> str:
     service, _, user = entry.partition("/")
     try:
         found = keyring.get_password(service, user)
-    except Exception as error:  # Locked, no backend, no session bus: each backend has its own.
+    except Exception as error:  # Each backend has its own: locked, no session bus.
         raise UsageError(
             f"the keyring cannot be read: {type(error).__name__}",
             hint="unlock it, or put the key into a variable and name that with api_key_env",
@@ -91,14 +91,14 @@ def secrets(url: str, access: Access, api_key: str | None) -> tuple[str, ...]:
     values = [api_key, *(os.environ.get(name) for name in access.headers_env.values())]
     proxy = find_proxy(url, access)
     values += proxy.secrets if proxy is not None else ()
-    # "none" and the like stand for no key, and are parts of other words.
+    # "none" and similar values mean no key, and are parts of other words.
     return tuple(value for value in values if value and len(value) >= _SHORTEST)
 
 
 def redact(text: str, hidden: Iterable[str]) -> str:
     """`text` without secrets: servers and proxies repeat headers in their error messages.
 
-    At the end, where `text` may have been cut, the beginning of a secret is hidden too.
+    `text` may have been cut, so the beginning of a secret at its end is hidden too.
     """
     for value in hidden:
         text = text.replace(value, _HIDDEN)

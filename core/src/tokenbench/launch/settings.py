@@ -19,7 +19,7 @@ class LaunchSettings:
 
     `logs`: a folder on this machine for the log of each process. `weights`, `extra_weights`: the
     values of ``{weights}`` and ``{weights:NAME}``. `port`: the first port of the first process;
-    None for a free one. `cpus`: the cores of this machine that processes may use. `devices`: the
+    None: a free one. `cpus`: the cores of this machine that processes may use. `devices`: the
     accelerators of a host; called with its agent if the launcher does not name them.
     """
 

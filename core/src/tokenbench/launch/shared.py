@@ -1,4 +1,4 @@
-"""The folder that all processes of a deployment see."""
+"""The folder that all processes of a deployment share."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ _SYMBOL = "{shared}"
 def shared_folder(
     processes: Sequence[ProcessSpec], hosts: Sequence[str], allocation: Allocation
 ) -> str | None:
-    """The path of a new folder for ``{shared}``; None if the agent's own will do, because there is
-    one host, or nothing uses it.
+    """The path of a new folder for ``{shared}``; None if the agent's own suffices, because there is
+    one host or nothing uses it.
 
     Raises:
-        PluginError: the hosts have no folder in common, as far as the launcher says.
+        PluginError: the launcher names no folder that the hosts share.
     """
     users = [spec.role for spec in processes if _uses(spec)]
     if len(hosts) < 2 or not users:
         return None
     if allocation.shared is None:
         raise PluginError(
-            f"{users[0]} needs a folder that all of {', '.join(hosts)} see",
-            hint="name one (on NFS, for example) with the launcher's option for it",
+            f"{users[0]} needs a folder shared by {', '.join(hosts)}",
+            hint="set one, for example on NFS, with the launcher's option",
         )
     return f"{allocation.shared.rstrip('/')}/bench-{uuid.uuid4().hex}"
 
 
 def check_shared(agent: NodeAgent, folder: str) -> None:
-    """After another host has made it.
+    """Check the shared folder after another host has created it.
 
     Raises:
-        EngineError: this one does not see it.
+        EngineError: this host does not see it.
         AgentError: the agent does not answer.
     """
     if not agent.ask("exists", path=folder):
         parent = folder.rpartition("/")[0]
         raise EngineError(
-            f"{agent.host} does not see what another host writes to {parent}",
-            hint="name a folder on a file system that all hosts have mounted",
+            f"{agent.host} does not see files that another host writes to {parent}",
+            hint="use a folder on a file system that all hosts have mounted",
         )
 
 

@@ -22,8 +22,8 @@ def start_error(
     Args:
         cwd: the folder that it was to run in.
         cpus: the cores that it was to run on.
-        where: the host, where that must be said.
-        here: the program would have run on this machine.
+        where: the host, if the message must name it.
+        here: whether the program was to run on this machine.
     """
     number, stage, text = [*status.split(" ", 2), "", "", ""][:3]
     on = f" on {where}" if where else ""

@@ -8,7 +8,7 @@ from tokenbench.api import ProcessSpec
 
 
 def start_order(processes: Sequence[ProcessSpec]) -> list[ProcessSpec]:
-    """The processes, each behind those of the roles that it names in `after`; otherwise as given.
+    """The processes in the given order, but each after those of the roles in its `after`.
 
     Raises:
         ValueError: roles wait for each other, or for one that no process has.

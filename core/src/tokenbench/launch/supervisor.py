@@ -98,8 +98,8 @@ def _prepare_child(supervisor: int, inherited: tuple[int, ...]) -> None:
     signal.set_wakeup_fd(-1)
     for name in DEFAULT_SIGNALS:
         signal.signal(getattr(signal, name), signal.SIG_DFL)
-    # No session of its own: Linux shares the CPU among sessions (sched_autogroup), and one was seen
-    # to get none for 30 s beside another that polls without pause (6.18, NIXL's progress thread).
+    # Not a new session: Linux shares the CPU among sessions (sched_autogroup), and one got no CPU
+    # time for 30 s beside another that polls constantly (6.18, NIXL's progress thread).
     os.setpgid(0, 0)
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:
@@ -140,7 +140,7 @@ def _reap(child: int) -> int | None:
 
 def _terminate(child: int, grace_s: float) -> int:
     """SIGTERM, then SIGKILL after `grace_s`; returns the exit code."""
-    for number in (signal.SIGTERM, signal.SIGCONT):  # A halted process would not see the first.
+    for number in (signal.SIGTERM, signal.SIGCONT):  # A halted process would not handle SIGTERM.
         _signal(-child, number)
         _signal(child, number)
     deadline = time.monotonic() + grace_s

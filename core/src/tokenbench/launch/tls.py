@@ -29,7 +29,7 @@ def tls_context(access: Access, *urls: str) -> ssl.SSLContext | bool:
 def _context(
     ca_file: str | None, verify: bool, system: tuple[str | None, str | None]
 ) -> ssl.SSLContext:
-    """Loaded once; `system`: the variables that OpenSSL reads."""
+    """The context, loaded once. `system`: the variables that OpenSSL reads."""
     import ssl
 
     try:

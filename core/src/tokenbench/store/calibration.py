@@ -1,4 +1,4 @@
-"""The saved calibration of this machine, and the facts of it that later runs record.
+"""The saved calibration of this machine, and the facts from it that later runs record.
 
 :mod:`tokenbench.calibrate` writes it; this module only reads.
 """
@@ -50,7 +50,7 @@ def saved() -> dict[str, Any] | None:
 
 
 def concurrency_per_worker() -> int:
-    """What one load worker can drive on this machine: requests in flight.
+    """Requests in flight that one load worker can drive on this machine.
 
     From the saved calibration, if the client's own checks ended it; else at least the rule of
     thumb, :data:`tokenbench.load.cores.CONCURRENCY_PER_WORKER`.

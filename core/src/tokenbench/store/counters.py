@@ -20,8 +20,8 @@ _OF_MANY = frozenset({"finished", "accepted_by_position"})
 
 @attrs.frozen(kw_only=True)
 class CountersRow:
-    """The counters of one process, or (`role` and what follows None) of the deployment, as the
-    engine combines them. `t_ns`: monotonic clock.
+    """The counters of one process; or of the deployment, as the engine combines them (then `role`
+    and all fields after it are None). `t_ns`: monotonic clock.
     """
 
     t_ns: int

@@ -39,7 +39,7 @@ def machine_error(error: OSError, path: Path) -> MachineError:
     if error.errno == errno.ENOENT:
         return MachineError(
             f"cannot write {path}: its folder was deleted, or does not exist",
-            hint="do not delete folders that bench uses, nor start it in a deleted one",
+            hint="keep the folders that bench uses, and start it in a folder that exists",
         )
     if error.errno in _FULL:
         return MachineError(
@@ -52,7 +52,7 @@ def machine_error(error: OSError, path: Path) -> MachineError:
 
 
 def is_machine_error(error: OSError, folder: Path) -> bool:
-    """Whether an error is of a file in `folder`, or of an exhausted resource."""
+    """Whether an error concerns a file in `folder` or an exhausted resource."""
     if error.errno in {*_FULL, errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
         return True
     return error.filename is not None and folder in Path(os.fsdecode(error.filename)).parents
@@ -87,7 +87,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_with_room(path: Path, data: bytes, room: int) -> None:
-    """As :func:`write_atomic`, with room for `room` bytes: blank space at the end.
+    """Like :func:`write_atomic`, but reserve `room` bytes as blank space at the end.
 
     If the disk is full, the file is overwritten in place, which needs no space.
 
@@ -128,7 +128,7 @@ def append_line(path: Path, data: bytes) -> None:
 
     An incomplete last line, left by a crash, is removed first.
     """
-    # Unbuffered, because closing a buffered file after a failed flush would write its rest.
+    # Unbuffered: after a failed flush, closing a buffered file would write the rest.
     with guarded(path), path.open("a+b", buffering=0) as file:
         before = _complete_length(file)
         file.truncate(before)

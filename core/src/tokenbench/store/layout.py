@@ -43,7 +43,8 @@ class RunDirectory:
 
         Raises:
             MachineError: the folder cannot be created.
-            UsageError: the name of `base` is not valid UTF-8; files with names of files need that.
+            UsageError: the name of `base` is not valid UTF-8; files that contain file names need
+                that.
         """
         timestamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
         if not is_utf8(str(base)):
@@ -99,7 +100,8 @@ class RunDirectory:
         return self._folder("evals", deployment, name)
 
     def check(self) -> None:
-        """Raise if the folder was deleted: what is written later would be without the rest.
+        """Raise if the folder was deleted, because later files would be incomplete without the
+        rest.
 
         Raises:
             MachineError: it was.

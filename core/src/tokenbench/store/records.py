@@ -26,7 +26,7 @@ _NEVER_ABSENT = frozenset(
     }
 )
 
-# Columns that files of earlier releases do not have, with what stands for "not recorded then".
+# Columns that files of earlier releases lack, with the value for "not recorded".
 _ADDED = {
     **dict.fromkeys(("retries", "agent", "finish", "tool_calls", "reasoning_chunks"), 0),
     **dict.fromkeys(("label", "asked_shared", "answer_ns"), ABSENT),
@@ -58,7 +58,7 @@ def read_raw(folder: Path) -> tuple[Rows, Rows]:
 
 
 def read_sessions(folder: Path) -> Rows:
-    """The records of sessions that are no single requests, from Parquet or the raw files."""
+    """Records of sessions with several requests, from Parquet or the raw files."""
     parquet = folder / "sessions.parquet"
     if not parquet.is_file():
         parts = [_rows(file, SESSION_DTYPE) for file in raw_files(folder, "sessions")]
@@ -84,8 +84,8 @@ def _chunks(records: Path) -> Rows:
 
 
 def raw_files(folder: Path, name: str) -> list[Path]:
-    """Raw files of all load workers. That of the first is listed even if it is missing, unless a
-    worker may have none (sessions).
+    """Raw files of all load workers. The first worker's is listed even if it is missing, unless
+    workers may have none (sessions).
     """
     first = folder / f"{name}.bin"
     missing = name == "sessions" and not first.exists()
@@ -135,7 +135,7 @@ def write_parquet(folder: Path, records: Rows, chunks: Rows, summary: PhaseSumma
         try:
             tables = _tables(records, chunks, summary)
             first = next(tables)
-            # Timestamps rarely repeat: dictionaries would cost memory and enlarge the file.
+            # Timestamps rarely repeat, so dictionaries would only cost memory and space.
             options = {"compression": "zstd", "use_dictionary": False}
             with pq.ParquetWriter(draft, first.schema, **options) as writer:
                 writer.write_table(first)
@@ -193,7 +193,7 @@ def _tables(records: Rows, chunks: Rows, summary: PhaseSummary) -> Iterator[Any]
 
 
 def _chunk_order(records: Rows, chunks: Rows) -> tuple[Any, Any]:
-    """List offsets by turn, and the indices of the chunks in the order of the turns."""
+    """List offsets by turn, and the chunks' indices in the order of the turns."""
     counts = records["chunks"].astype(np.int64)
     starts = records["chunk_offset"].astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)

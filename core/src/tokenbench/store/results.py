@@ -97,7 +97,7 @@ def _converter() -> cattrs.Converter:
 
 
 def _exact(value: Any, kind: type[_T]) -> _T:
-    """The value unchanged: a string is not converted to a number, or the reverse."""
+    """The value unchanged. Strings and numbers are not converted to each other."""
     if issubclass(kind, enum.Enum):
         # StrEnum is a subclass of str.
         return kind(value)
@@ -182,7 +182,7 @@ def read_results(file: Path) -> list[PointResult]:
         try:
             results.append(from_json(line))
         except ValueError:
-            # Not only JSONDecodeError: zero bytes after a crash look like another encoding.
+            # Also UnicodeDecodeError: zero bytes after a crash look like another encoding.
             if number < len(lines) - 1:
                 raise UsageError(
                     f"{file}:{number + 1} is damaged", hint="restore the file from a copy"

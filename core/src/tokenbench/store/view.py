@@ -1,4 +1,4 @@
-"""A run directory as reporters see it; the run may be incomplete."""
+"""A run directory as reporters see it. The run may be incomplete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tokenbench.api import Architecture, EvalOutcome, FrozenMap, RunView, UsageE
 from .layout import RunDirectory
 from .results import architecture_from_json, outcome_from_json, read_results
 
-_UNFINISHED = "it still runs, or bench was killed"
+_UNFINISHED = "it is in progress, or bench was killed"
 
 
 def read_view(directory: RunDirectory) -> RunView:
@@ -35,7 +35,7 @@ def read_view(directory: RunDirectory) -> RunView:
             f"results.jsonl is damaged: it has {len(results)} of {measured} measured points"
         )
     evals, lost = _evals(directory)
-    damaged += [f"{name} is damaged: that eval is missing here" for name in lost]
+    damaged += [f"{name} is damaged: the report lacks this eval" for name in lost]
     try:
         architectures = _architectures(directory)
     except UsageError as error:
@@ -81,7 +81,7 @@ def _mapping(directory: RunDirectory, name: str) -> dict[str, Any] | None:
 
 
 def _evals(directory: RunDirectory) -> tuple[list[EvalOutcome], list[str]]:
-    """The outcomes, and the names of the files that cannot be read."""
+    """Outcomes, and names of files that cannot be read."""
     outcomes, lost = [], []
     for file in sorted((directory.path / "evals").glob("*/*/outcome.json")):
         found = read_outcome(directory, file.parent.parent.name, file.parent.name)

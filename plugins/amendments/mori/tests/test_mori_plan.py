@@ -114,11 +114,15 @@ def test_workers_that_another_engine_runs() -> None:
 @pytest.mark.parametrize(
     ("engine", "given", "words"),
     [
-        ("vllm", {"kind": "nvidia", "sku": "h200"}, r"MoRI runs on AMD GPUs, and server on nvidia"),
-        ("trtllm", {"kind": "nvidia", "sku": "h200"}, "MoRI runs on AMD GPUs"),
+        (
+            "vllm",
+            {"kind": "nvidia", "sku": "h200"},
+            "AMD GPUs, but server runs on nvidia",
+        ),
+        ("trtllm", {"kind": "nvidia", "sku": "h200"}, "MoRI needs AMD GPUs"),
         ("vllm", {"sku": "mi455x"}, "gfx942, gfx950"),
-        ("vllm", {"topology": Topology(tp=8, ep=8)}, "nothing for MoRI to carry"),
-        ("sglang", {"topology": Topology(tp=8)}, "nothing for MoRI to carry"),
+        ("vllm", {"topology": Topology(tp=8, ep=8)}, "MoRI has nothing to send"),
+        ("sglang", {"topology": Topology(tp=8)}, "MoRI has nothing to send"),
         ("llamacpp", {}, "does not spread experts"),
         ("trtllm", {}, "runs on NVIDIA GPUs"),
     ],

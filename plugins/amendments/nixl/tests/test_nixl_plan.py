@@ -123,7 +123,7 @@ def test_what_does_not_go_together(
 
 def test_settings_of_ucx_need_ucx() -> None:
     """Another backend does not read them."""
-    with pytest.raises(ValueError, match="transports is a setting of UCX"):
+    with pytest.raises(ValueError, match="transports needs UCX"):
         NixlOptions(backend="LIBFABRIC", transports=("rc",))
 
 

@@ -242,7 +242,7 @@ _MI300X = attrs.evolve(MI355X, name="mi300x", memory_bytes=192 * GIB, precisions
         (request(chip=None, tp=16), {}, "at most 8 ranks"),
         (request(tp=8, ep=4), {}, "over the 8 accelerators that share them"),
         (request(tp=2, dp=4, ep=8), {}, "over the 2 accelerators that share them"),
-        (request(tp=8, attention_dp=4), {}, "a rank on each accelerator"),
+        (request(tp=8, attention_dp=4), {}, "attention DP only over all"),
         (request(LLAMA_70B, tp=8, ep=8), {}, "has no experts"),
         (request(LLAMA_70B, tp=8, attention_dp=8), {}, "has no experts"),
         (request(LLAMA_70B, tp=6), {}, "64 / 6 = 10.67"),
@@ -314,14 +314,14 @@ def test_what_it_lacks_has_a_reason() -> None:
                 "AssertionError: Not enough memory for KV cache with block size(16). At least 1 "
                 "block (2.00MB) is required, but available_for_kv=-512.00MB (budget=1.00GB"
             ),
-            "a block needs 2.00MB, and -512.00MB are available",
+            "a block needs 2.00MB, but -512.00MB is available",
         ),
         (
             (
                 "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB. GPU 3 has "
                 "a total capacity of 288.00 GiB of which"
             ),
-            "GPU 3 (288.00 GiB) has no memory for 2.00 GiB more",
+            "GPU 3 (288.00 GiB) is out of memory: could not allocate 2.00 GiB",
         ),
     ],
 )

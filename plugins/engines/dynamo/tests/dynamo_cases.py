@@ -155,7 +155,7 @@ def text(name: str) -> str:
 
 
 def page(name: str, role: str, index: int = 0) -> MetricsPage:
-    """A captured page of metrics."""
+    """A captured metrics page."""
     return parse_metrics(text(f"{name}.txt"), role=role, index=index)
 
 

@@ -22,7 +22,7 @@ _CACHING = ServingNeeds(context_tokens=2048, concurrency=16, prefix_caching=True
 
 
 def test_a_frontend_and_workers() -> None:
-    """The load goes to the frontend; every process of a pool has a page of metrics."""
+    """The load goes to the frontend; every process of a pool has a metrics page."""
     plan = engine().plan(request(*xpyd(4, 1)))
     assert [(one.role, one.replicas) for one in plan.processes] == [
         ("frontend", 1),
@@ -94,7 +94,7 @@ def test_pools_have_engines_of_their_own() -> None:
         (
             (Pool(role="prefill", engine="sglang"), Pool(role="decode")),
             {},
-            r"different engines \(sglang, vllm\): none reads the KV cache of another",
+            r"different engines \(sglang, vllm\): engines cannot read each other's KV cache",
         ),
         ((Pool(engine="vllm"),), {"worker_options": "a=1"}, "every pool names its engine"),
     ],
@@ -239,7 +239,7 @@ def test_workers_that_do_not_exist(options: dict[str, Any], says: str) -> None:
 
 def test_a_mocker_computes_nothing() -> None:
     """It has no tensor parallelism."""
-    with pytest.raises(UsageError, match="the mocker has no tp2"):
+    with pytest.raises(UsageError, match="the mocker does not support tp2"):
         mockers(request(Pool(topology=Topology(tp=2))))
 
 
@@ -251,9 +251,9 @@ def test_a_mocker_computes_nothing() -> None:
         ({"request_plane": "nats", "nats_url": "http://h:1"}, "expected nats://HOST:PORT"),
         ({"request_plane": "nats", "nats_url": "nats://u:p@h:1"}, "user or password"),
         ({"worker_options": "eager"}, "expected KEY=VALUE, got 'eager'"),
-        ({"block_size": 16, "worker_options": "block_size=32"}, "worker_options has one, too"),
+        ({"block_size": 16, "worker_options": "block_size=32"}, "block_size is given twice"),
         ({"worker_options": "a=1,a=2"}, "a is given twice"),
-        ({"worker": "mocker", "worker_options": "a=1"}, "the mocker has no options of an engine"),
+        ({"worker": "mocker", "worker_options": "a=1"}, "the mocker takes no engine options"),
         ({"etcd": "/opt/etcd"}, "etcd needs discovery=etcd"),
         ({"speedup": 2.0}, "speedup needs worker=mocker"),
         ({"startup_s": 2.0}, "startup_s needs worker=mocker"),

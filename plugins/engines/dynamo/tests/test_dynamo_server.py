@@ -129,9 +129,9 @@ _CAUSES = {
     "mocker-empty-folder": "the folder /models/empty has no config.json",
     "etcd-unreachable": "etcd does not answer at http://localhost:2379",
     "nats-unreachable": "the NATS server does not answer",
-    "file-kv-unwritable": "cannot write to the folder where processes find each other",
-    "registration-lost": "others removed its registration",
-    "vllm-prefill-no-connector": "needs a connector for its KV cache",
+    "file-kv-unwritable": "cannot write to the folder for service discovery",
+    "registration-lost": "its registration was removed",
+    "vllm-prefill-no-connector": "needs a KV connector",
     "vllm-no-address": "no address that other hosts can reach",
 }
 

@@ -128,8 +128,8 @@ def test_options_of_the_servers() -> None:
 @pytest.mark.parametrize(
     ("pools", "options", "says"),
     [
-        ((Pool(engine="sglang"),), {}, "servers of vLLM only"),
-        (xpyd(1, 1), {"worker_options": "kv_connector=mooncake"}, "planned for NIXL only"),
+        ((Pool(engine="sglang"),), {}, "only with vLLM"),
+        (xpyd(1, 1), {"worker_options": "kv_connector=mooncake"}, "supports only NIXL"),
         ((Pool(engine="vllm"),), {"worker_options": "a=1"}, "every pool names its engine"),
     ],
 )

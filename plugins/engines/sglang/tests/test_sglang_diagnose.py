@@ -14,7 +14,7 @@ _CAUSES = {
     "no-folder": "the model's folder /nowhere/model does not exist",
     "empty-folder": "/models/empty holds no model",
     "hub-offline": "the model asked for is not in the Hugging Face cache",
-    "beyond-context": "a context of 100000 tokens is asked for, but the model has 8192",
+    "beyond-context": "a context of 100000 tokens is requested, but the model has 8192",
     "port-taken": "the port 18210 is already in use",
     "wrong-python": "SGLang is not installed for the interpreter /opt/python/bin/python",
 }
@@ -23,15 +23,15 @@ _READ = (
     # model_executor/model_runner.py
     (
         "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.",
-        "beside the weights no memory is left for the KV cache",
+        "the weights leave no memory for the KV cache",
     ),
     (
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...",
-        "the accelerator is out of memory: no room for 2.00 GiB more",
+        "the accelerator is out of memory: could not allocate 2.00 GiB",
     ),
     (
         "RuntimeError: HIP out of memory. Tried to allocate 512.00 MiB.",
-        "the accelerator is out of memory: no room for 512.00 MiB more",
+        "the accelerator is out of memory: could not allocate 512.00 MiB",
     ),
     # model_loader/loader.py
     (

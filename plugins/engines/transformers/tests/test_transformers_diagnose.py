@@ -32,7 +32,7 @@ CAUSES = {
     "bad-attention": ("transformers knows no attention implementation 'fast'", "'sdpa'"),
     "bad-log-level": ("transformers knows no log level 'loud'", "warning"),
     "no-device": (
-        "there is no such device for torch: Torch not compiled with CUDA enabled",
+        "torch cannot use the device: Torch not compiled with CUDA enabled",
         "device=cpu",
     ),
     "no-folder": ("the model's folder /nope does not exist", "check the path"),
@@ -67,7 +67,7 @@ CAUSES = {
         "same model",
     ),
     "own-code": (
-        "the model /models/own-code comes with code of its own",
+        "the model /models/own-code contains custom code",
         "trust_remote_code=true",
     ),
     "no-bitsandbytes": (
@@ -87,7 +87,7 @@ CAUSES = {
         "transformers:python=PATH",
     ),
     "address-space": (
-        "the host is out of memory, or a limit of it is reached (`ulimit -v`, the container's)",
+        "the host is out of memory, or a memory limit is reached (`ulimit -v`, or the container's)",
         "raise the limit",
     ),
 }

@@ -22,7 +22,7 @@ def test_a_server_is_pinned_to_its_model_under_the_name_of_its_path() -> None:
     plan = engine().plan(request(source="hub:org/name"))
     assert plan.served_name == "org/name@abc"
     assert plan.processes[0].argv[-1] == "{weights}@abc"
-    # Without a page of metrics.
+    # Without a metrics page.
     assert [one.metrics_path for one in plan.endpoints] == [None]
 
 
@@ -77,8 +77,8 @@ def test_exact_lengths_without_a_field_for_them() -> None:
         (request(kind="amd", pp=9, chip=_CHIP), {}, "9 accelerators are needed"),
         (request(kind="amd", pp=4, chip=_CHIP, shape=_SHAPE), {}, "m does not fit"),
         (request(kind="amd", pp=8, shape=_SHAPE), {}, "has 4 layers, fewer than stages"),
-        (request(source="file:/models/a@b"), {}, "for a revision"),
-        (request(), BATCHING, "no flag that switches this off"),
+        (request(source="file:/models/a@b"), {}, "as a revision"),
+        (request(), BATCHING, "cannot switch that off"),
     ],
 )
 def test_refused(asked: object, options: dict[str, object], says: str) -> None:

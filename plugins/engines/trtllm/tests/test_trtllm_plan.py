@@ -217,7 +217,7 @@ def test_too_little_memory() -> None:
         (request(LLAMA_70B, tp=6), {}, r"64 / 6 = 10.67"),
         (request(LLAMA_70B), _MTP, "name no MTP heads"),
         (request(chip=H200, precision="nvfp4"), {}, "does not compute in fp4"),
-        (request(tp=8, attention_dp=4), {}, "as many groups as tp has ranks"),
+        (request(tp=8, attention_dp=4), {}, "attention DP only over all"),
         (request(tp=8, ep=3), {}, r"8 / 3 = 2.667"),
         (request(tp=4, ep=8), {}, "groups of its tp ranks"),
         (request(LLAMA_70B, tp=1, pp=81), {}, "80 layers, fewer than stages"),

@@ -136,7 +136,7 @@ def test_version_and_facts() -> None:
                 "CUDA out of memory. Tried to allocate 40.00 MiB. GPU 0 has a total capacity of "
                 "22.07 GiB of which"
             ),
-            "GPU 0 (22.07 GiB) has no memory for 40.00 MiB more",
+            "GPU 0 (22.07 GiB) is out of memory: could not allocate 40.00 MiB",
         ),
     ],
 )

@@ -41,12 +41,12 @@ CAUSES = {
         "vllm:python=PATH",
     ),
     "beyond-context": (
-        "a context of 100000 tokens is asked for, but the model has 4096",
+        "a context of 100000 tokens is requested, but the model has 4096",
         "--max-model-len",
     ),
     "port-taken": ("the port 18790 is already in use", "ss -ltnp"),
     "kv-memory": (
-        "the KV cache is to have 1000.0 GiB, but 17.48 of 23.54 GiB of memory are free",
+        "a KV cache of 1000.0 GiB is requested, but 17.48 of 23.54 GiB of memory are free",
         "VLLM_CPU_KVCACHE_SPACE",
     ),
     "kv-context": (
@@ -86,11 +86,11 @@ CAUSES = {
         "choose a tp",
     ),
     "no-compiler-switch": (
-        "torch.compile is switched off in the environment, but vLLM is to compile the model",
+        "vLLM needs torch.compile, which the environment switches off",
         "TORCHDYNAMO_DISABLE",
     ),
     "address-space": (
-        "the host is out of memory, or a limit of it is reached (`ulimit -v`, the container's)",
+        "the host is out of memory, or a memory limit is reached (`ulimit -v`, or the container's)",
         "raise the limit",
     ),
     "memory-limit": ("a worker process of vLLM was killed", "out of memory"),
@@ -109,16 +109,16 @@ WRITTEN = {
     "ValueError: Free memory on device cuda:0 (10.5/79.1 GiB) on startup is less than desired GPU "
     "memory utilization (0.92, 72.77 GiB). Decrease GPU memory utilization or reduce GPU memory "
     "used by other processes.": (
-        "72.77 GiB of the device's memory are asked for (utilization 0.92), but 10.5 of 79.1 GiB "
+        "vLLM needs 72.77 GiB of the device's memory (utilization 0.92), but 10.5 of 79.1 GiB "
         "are free"
     ),
     "ValueError: No available memory for the cache blocks. Try increasing": (
-        "beside the weights no memory is left for the KV cache"
+        "the weights leave no memory for the KV cache"
     ),
     "RuntimeError: CUDA out of memory occurred when warming up sampler with 256 dummy requests. "
-    "Please": "the device's memory does not suffice for 256 requests at once",
+    "Please": "the device has too little memory for 256 concurrent requests",
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has": (
-        "the accelerator is out of memory: no room for 2.00 GiB more"
+        "the accelerator is out of memory: could not allocate 2.00 GiB"
     ),
     "ValueError: The quantization method fp8 is not supported for the current GPU. Minimum "
     "capability: 89. Current capability: 80.": (

@@ -288,7 +288,7 @@ def test_a_cache_of_a_size_that_is_named_holds_a_sequence() -> None:
         (DEEPSEEK_R1, {"tp": 8, "ep": 4}, "tp x dp x pcp = 8 x 1 x 1 = 8 ranks, or over none"),
         (SMOLLM2, {"tp": 2}, r"9 attention heads of m cannot be divided by it \(9 / 2 = 4.5\)"),
         (attrs.evolve(LLAMA_70B, heads=96, kv_heads=8), {"tp": 3}, "the 8 KV heads of m"),
-        (LLAMA_70B, {"tp": 8, "dcp": 2}, "with tp=8, 1 ranks hold each of the 8 KV heads of m"),
+        (LLAMA_70B, {"tp": 8, "dcp": 2}, "with tp=8 each of the 8 KV heads of m"),
         (attrs.evolve(SMOLLM2, layers=2), {"pp": 4}, "m has 2 layers, fewer than stages"),
         (DEEPSEEK_R1, {"tp": 16}, "16 accelerators are needed, a host with h200 has 8"),
     ],

@@ -147,7 +147,7 @@ def test_only_whole_ranks_are_spread(topology: Topology, says: str) -> None:
     [
         (xpyd(1, 1, WIDE), {}, "several hosts need an orchestrator"),
         (xpyd(1, 1, engine="vllm"), {}, "names the engine 'vllm'"),
-        (xpyd(1, 1), {"kv_offload": "native", "kv_offload_gib": 8.0}, "not planned for a prefill"),
+        (xpyd(1, 1), {"kv_offload": "native", "kv_offload_gib": 8.0}, "which a prefill pool uses"),
         ((Pool(replicas=2, topology=Topology(tp=8)),), {}, "need a router in front of them"),
     ],
 )
@@ -216,7 +216,7 @@ def test_the_servers_are_asked_not_the_router() -> None:
     [
         ((Pool(name="s"), *xpyd(1, 1)), {}, "the pool 's' is a server beside pools for prefill"),
         ((Pool(),), {"kv_connector": "mooncake"}, "kv_connector: there are no pools for prefill"),
-        ((Pool(),), {"router_policy": "random"}, "router_policy: requests do not go through"),
+        ((Pool(),), {"router_policy": "random"}, "router_policy: vLLM's router is used only"),
         (xpyd(1, 1), {"cpu_threads": 4}, "cpu_threads: this deployment does not run on CPUs"),
         ((Pool(),), {"cpu_binding": "0-3"}, "cpu_binding: this deployment does not run on CPUs"),
         ((Pool(),), {"eplb": True}, "eplb: m has no experts"),

@@ -212,9 +212,9 @@ def test_a_path_that_is_no_folder_is_named(folder: Path, model) -> None:
         with pytest.raises(UsageError, match=said):
             model(path=path)
     for given in ({}, {"path": folder, "id": "o/n"}):
-        with pytest.raises(UsageError, match="one of them"):
+        with pytest.raises(UsageError, match="path or id, but not both"):
             model(**given)
-    with pytest.raises(UsageError, match="no revision"):
+    with pytest.raises(UsageError, match="revision has no effect"):
         model(path=folder, revision="main")
 
 

@@ -211,7 +211,7 @@ def test_files_and_folders(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("{", "cannot read"),
-        ('{"texts": []}', "number 1: ValueError: none of the keys conversations"),
+        ('{"texts": []}', "conversation 1: ValueError: none of the keys conversations"),
         ('{"messages": [{"role": "clown", "content": "x"}]}', "KeyError: 'clown'"),
         ('{"messages": [{"role": "user", "content": "x"}]}', "no conversation with an answer"),
         (

@@ -76,5 +76,5 @@ def test_priming_sends_each_prefix_once() -> None:
 
 def test_zipf_needs_mixed_groups() -> None:
     """Nothing would use it."""
-    with pytest.raises((ValueError, UsageError), match="the order is grouped"):
+    with pytest.raises((ValueError, UsageError), match="zipf needs order=mixed"):
         PrefixOptions(zipf=1.0, order="grouped")

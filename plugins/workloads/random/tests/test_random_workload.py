@@ -176,5 +176,5 @@ def test_presets(preset: str, lengths: tuple[int, int]) -> None:
     """They set both lengths, and refuse others beside them."""
     options = RandomOptions(preset=preset)
     assert (options.input_tokens, options.output_tokens) == lengths
-    with pytest.raises(ValueError, match="leave one of them out"):
+    with pytest.raises(ValueError, match="remove one of them"):
         RandomOptions(preset=preset, input_tokens=77)

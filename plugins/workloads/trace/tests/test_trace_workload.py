@@ -72,7 +72,7 @@ def test_requests_without_output(tmp_path: Path) -> None:
     assert _ids(skipping[0]) != _ids(skipping[2])
     assert [turn.max_tokens for turn in _turns(3, file=file, without_output="one")] == [2, 3, 1]
     assert [turn.n_in for turn in _turns(2, file=file, most_tokens=800)] == [700, 700]
-    with pytest.raises(UsageError, match="no request is left"):
+    with pytest.raises(UsageError, match="the options skip every request"):
         _turns(1, file=file, most_tokens=5)
 
 

@@ -1,17 +1,17 @@
-"""The node agent. It runs on each host of a deployment, as long as the deployment.
+"""The node agent. It runs on each host of a deployment, for as long as the deployment does.
 
 One file, standard library only, Python 3.8 or newer: a host needs nothing else. `bench` sends this
 text through a launcher's channel (see `client`), which connects standard input and output. Both
 carry JSON, one object a line. A request is ``{"id": 1, "do": NAME, ...}``; its reply has the same
-`id` and ``"result"`` or ``"error"``. `NAME` is the end of a method ``do_NAME`` below, whose
-docstring has the other keys. Readings come unasked: ``{"sample": PROGRAM, "t": monotonic_ns, "w":
-wall_ns, "s": [...]}``, and at the end of a sampler ``{"ended": PROGRAM, "code": exit code, "error":
-text or null}``. So do the ends of processes, ``{"exited": NAME, "code": exit code}``, those that a
-signal has halted, ``{"halted": NAME}``, and what they print where bench cannot read their logs,
-``{"log": NAME, "text": ...}``.
+`id` and ``"result"`` or ``"error"``. `NAME` selects a method ``do_NAME`` below, whose docstring
+lists the other keys. These messages come unrequested: readings, ``{"sample": PROGRAM, "t":
+monotonic_ns, "w": wall_ns, "s": [...]}``, the end of a sampler, ``{"ended": PROGRAM, "code": exit
+code, "error": text or null}``, the end of a process, ``{"exited": NAME, "code": exit code}``, a
+process halted by a signal, ``{"halted": NAME}``, and a process's output where bench cannot read its
+log, ``{"log": NAME, "text": ...}``.
 
-When standard input ends, or on SIGTERM, all processes that it started are ended and its folder is
-removed. If the agent itself is killed, its parent, which is the guard, does that.
+When standard input ends, or on SIGTERM, the agent ends all processes that it started and removes
+its folder. If the agent is killed, its parent (the guard) does this.
 """
 
 from __future__ import annotations
@@ -37,25 +37,24 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
 CLOSE_S = 2.0
-"""How long a sampler may take to release its driver."""
+"""Time that a sampler has to release its driver."""
 ELSEWHERE = "shared-with-hosts"
 """A link in the agent's folder."""
 CHUNK = 1 << 16
 MOST_OUTPUT = 1 << 20
 """Bytes kept of each output of a child."""
 LOG_EVERY_S = 0.2
-"""How often the logs of processes are read on."""
+"""Interval at which logs of processes are read."""
 HALT_LIMIT_S = 5.0
-"""A process that a signal has halted for so long is told."""
+"""A process halted by a signal is reported after this time."""
 LOWEST_PORT, HIGHEST_PORT = 10000, 32767
-"""Some servers keep a port in 16 bits with a sign. The kernel gives the higher ones to outgoing
-connections, also while a server is still loading."""
+"""Some servers store a port in a signed 16-bit integer. The kernel uses higher ports for outgoing
+connections, even while a server is still loading."""
 
 
 class Child:
-    """A process of its own. `outputs` maps its descriptors to the bytes read so far.
-
-    `on_output` and `on_end`: what is done with its output, and at its end.
+    """A child process. `outputs` maps its descriptors to the bytes read so far. `on_output` and
+    `on_end` are called with its output and at its end.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Agent:
     def serve(self) -> None:
         """Until standard input ends."""
         try:
-            # What a login shell printed may have no line end.
+            # Output of a login shell may have no line end.
             self.send_line(b"")
             while not self.ending:
                 self.turn()
@@ -104,7 +103,7 @@ class Agent:
             self.close()
 
     def turn(self) -> None:
-        """Wait for what happens next, and handle it."""
+        """Wait for the next event and handle it."""
         descriptors = {fd: child for child in self.children for fd in child.open}
         ready, _, _ = select.select([self.read, *descriptors], [], [], self.pause_s())
         if self.read in ready:
@@ -119,7 +118,7 @@ class Agent:
         self.reap()
 
     def pause_s(self) -> float:
-        """Until the next child may have ended or is late."""
+        """Seconds until the next child may have ended or is late."""
         if any(not child.open for child in self.children):
             return 0.01
         ends = [child.deadline for child in self.children if child.deadline is not None]
@@ -131,7 +130,7 @@ class Agent:
         if not data:
             self.ending = True
             return
-        # Also where it waits for output to be taken, by a channel that leads nowhere.
+        # Also while a dead channel does not take its output.
         signal.alarm(self.silence_s)
         self.left += data
         *lines, rest = self.left.split(b"\n")
@@ -177,8 +176,8 @@ class Agent:
         )
 
     def do_expect(self, request: dict[str, Any]) -> None:
-        """End as on SIGTERM if nothing comes for `silence_s`, whole seconds: a network that is
-        lost without a word ends no channel here for hours.
+        """End as on SIGTERM if nothing arrives for `silence_s` (whole seconds): after a silent loss
+        of the network, the channel stays open for hours.
         """
         self.silence_s = request["silence_s"]
         signal.alarm(self.silence_s)
@@ -260,8 +259,8 @@ class Agent:
         self.reply(request, result={})
 
     def do_folders(self, request: dict[str, Any]) -> None:
-        """Store the text of the `supervisor`, and make the folders of processes, `names`, and the
-        one that they share, `shared`; if that is null, one of this host.
+        """Store the text of the `supervisor`. Make the folders of the processes `names`, and the
+        folder that they share: `shared`, or one of this host if that is null.
         """
         with open(os.path.join(self.folder, "supervisor.py"), "w", encoding="utf-8") as out:
             out.write(request["supervisor"])
@@ -282,8 +281,8 @@ class Agent:
 
     def do_start(self, request: dict[str, Any]) -> None:
         """Start a process under the supervisor: `name`, `argv`, `environment`, `files` (name:
-        text), `cpus`, `grace_s`, and `log`, a path in hexadecimal digits, or null: then what it
-        prints is sent.
+        text), `cpus`, `grace_s`, and `log`, a path in hexadecimal digits, or null to send its
+        output.
         """
         name = request["name"]
         folder = os.path.join(self.folder, name)
@@ -330,7 +329,7 @@ class Agent:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for descriptor in (1, 2):
             os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), descriptor)
-        # It notices the agent's end at the lifeline, and ends all that it started.
+        # The lifeline tells it that the agent ended. It then ends everything that it started.
         prctl(PR_SET_PDEATHSIG, 0)
         options = {"lifeline": lifeline, "status": status, "grace": request["grace_s"]}
         options["scratch"] = folder
@@ -345,7 +344,8 @@ class Agent:
         """Begin to end the processes `names`, in this order."""
         for name in request["names"]:
             if name in self.processes:
-                for number in (signal.SIGTERM, signal.SIGCONT):  # A halted one sees no signal.
+                # A halted process handles no signal.
+                for number in (signal.SIGTERM, signal.SIGCONT):
                     os.kill(self.processes[name].pid, number)
         self.reply(request, result={})
 
@@ -353,7 +353,7 @@ class Agent:
         return os.path.join(self.folder, request["name"].replace("/", "_"))
 
     def watch_halt(self, name: str, child: Child) -> None:
-        """Tell once that a process is halted and does not go on, so that it uses no CPU time."""
+        """Report once that a process stays halted, so that it uses no CPU time."""
         used = None if child.command is None else halted_at(child.command)
         now = time.monotonic()
         if used is None or used != child.halted_at:
@@ -365,7 +365,7 @@ class Agent:
     def free_ports(self, count: int) -> int:
         """The first of `count` consecutive ports that nothing listens at."""
         lowest, highest = LOWEST_PORT, highest_port()
-        # From a random one on: other runs look for ports, too.
+        # Start at a random port: other runs search for ports at the same time.
         tries = list(range(lowest, highest - count + 2))
         start = random.randrange(len(tries))
         for first in tries[start:] + tries[:start]:
@@ -376,7 +376,7 @@ class Agent:
         raise OSError(f"no {count} free ports from {lowest} to {highest}")
 
     def follow(self, name: str) -> None:
-        """Send what a process has printed since."""
+        """Send the output of a process since the last call."""
         while True:
             data = self.logs[name].read(CHUNK)
             if not data:
@@ -393,7 +393,7 @@ class Agent:
         limit_s: float | None = None,
     ) -> Child:
         """A child that does `work`. It inherits `writes`; this process keeps `reads`. The child's
-        standard input is a pipe that ends when the child should.
+        standard input is a pipe, which is closed to end the child.
         """
         control_read, control_write = os.pipe()
         parent = os.getpid()
@@ -418,8 +418,8 @@ class Agent:
         return child
 
     def prepare(self, parent: int, control: int, writes: list[int]) -> None:
-        """In the child: a process group of its own, standard input, and no descriptors of others.
-        All processes of a host are in one session: see the supervisor.
+        """In the child: set its process group and standard input, and close descriptors of others.
+        All processes of a host stay in one session: see the supervisor.
         """
         for number in (*ENDING, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
@@ -450,7 +450,7 @@ class Agent:
         child.on_output(descriptor)
 
     def reap(self) -> None:
-        """Notice ends, and kill what is late."""
+        """Handle children that ended, and kill those that are late."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -461,7 +461,7 @@ class Agent:
             for child in self.children:
                 if child.pid == pid:
                     child.code = exit_code(status)
-                    # What it started and left behind keeps its pipes open.
+                    # Processes that it left behind keep its pipes open.
                     kill_group(child.pid)
         for child in list(self.children):
             if child.code is None and child.deadline and time.monotonic() > child.deadline:
@@ -497,7 +497,7 @@ class Agent:
         remove(self.folder)
 
     def kill_left_behind(self) -> None:
-        """Kill what a process left behind whose supervisor was killed."""
+        """Kill the descendants of a process whose supervisor was killed."""
         kill_children(but={child.pid for child in self.children})
 
     def note_ends(self) -> None:
@@ -513,13 +513,13 @@ class Agent:
 
 
 def load(folder: str, module: str) -> Any:
-    """The module of a node program, from its own files before all others."""
+    """The module of a node program. Its own files take precedence."""
     sys.path.insert(0, folder)
     return importlib.import_module(module)
 
 
 def sample(name: str, sampler: Any, interval_s: float, write: int) -> None:
-    """Read until standard input ends. After a late reading, continue at the interval."""
+    """Sample until standard input ends. After a late reading, continue at the interval."""
     due = time.monotonic()
     try:
         while True:
@@ -540,7 +540,7 @@ def clocks() -> dict[str, Any]:
 
 
 def boot_id() -> str:
-    """The same for all processes of one running kernel that see the same files."""
+    """An id that is equal for all processes of one running kernel that see the same files."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip() + " " + os.readlink("/proc/self/ns/mnt")
@@ -549,8 +549,8 @@ def boot_id() -> str:
 
 
 def halted_at(pid: int) -> int | None:
-    """The CPU time, in clock ticks, that a process had used when a signal such as SIGSTOP halted
-    it; None if it is not halted. State T or t of proc_pid_stat(5).
+    """CPU time of a process, in clock ticks, at which a signal such as SIGSTOP halted it; None if
+    it is not halted. State T or t of proc_pid_stat(5).
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -561,7 +561,7 @@ def halted_at(pid: int) -> int | None:
 
 
 def pid_namespace() -> str:
-    """The same for processes that see each other's pids."""
+    """An id that is equal for processes that see each other's pids."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -575,18 +575,18 @@ def usable_cpus() -> int:
 
 
 def own_environment(given: dict[str, str], folder: str) -> dict[str, str]:
-    """This process's environment, what is given, and a temporary folder of its own."""
+    """This process's environment with the given variables and a separate temporary folder."""
     return {**os.environ, "TMPDIR": os.path.join(folder, "tmp"), **given}
 
 
 def highest_port() -> int:
-    """The highest port that the kernel does not give to outgoing connections."""
+    """The highest port that the kernel does not use for outgoing connections."""
     try:
         with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
             first = int(file.read().split()[0]) - 1
     except (OSError, ValueError):
         return HIGHEST_PORT
-    # Some machines give nearly all of them.
+    # Some machines use nearly all ports for them.
     return min(first, HIGHEST_PORT) if first > LOWEST_PORT + 1000 else HIGHEST_PORT
 
 
@@ -600,7 +600,7 @@ def is_free(port: int) -> bool:
 
 
 def said(text: bytes, child: Child) -> str:
-    """Why a child failed, in its own words if it said something."""
+    """Why a child failed: its last output, if there is any."""
     try:
         return str(json.loads(text.split(b"\n")[-1].decode())["error"])
     except (ValueError, KeyError, TypeError):
@@ -631,7 +631,7 @@ def kill_group(pid: int) -> None:
 
 
 def kill_children(but: Collection[int] = ()) -> None:
-    """Kill what children left behind in groups of their own: it became this process's child."""
+    """Kill what children left behind in other groups: it became this process's child."""
     for _ in range(100 if os.path.isdir("/proc") else 0):
         found = [int(name) for name in filter(is_child, os.listdir("/proc"))]
         left = [pid for pid in found if pid not in but]
@@ -673,7 +673,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def main() -> None:
-    """Take standard input and output for the channel; what is printed goes to the log."""
+    """Use standard input and output for the channel. Other output goes to the log."""
     folder = guarded()
     read, write = os.dup(0), os.dup(1)
     null_input()
@@ -686,13 +686,13 @@ def main() -> None:
         agent.serve()
     except (BrokenPipeError, SystemExit):
         pass  # bench is gone, or stops this.
-    # Threads of libraries must not keep it.
+    # Threads of libraries must not keep it running.
     os._exit(0)
 
 
 def guarded() -> str:
-    """Go on in a child, in the folder that this returns. Its parent waits for its end, and then
-    removes what is left: processes and the folder.
+    """Fork, and continue in the child, in the returned folder. The parent waits for the child's
+    end, then removes remaining processes and the folder.
     """
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     folder, guard = tempfile.mkdtemp(prefix="bench-node-"), os.getpid()
@@ -713,7 +713,7 @@ def guarded() -> str:
 
 
 def remove(folder: str) -> None:
-    """Remove the agent's folder, and the one that is shared with other hosts."""
+    """Remove the agent's folder and the folder shared with other hosts."""
     try:
         shutil.rmtree(os.readlink(os.path.join(folder, ELSEWHERE)), ignore_errors=True)
     except OSError:

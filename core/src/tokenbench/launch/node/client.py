@@ -27,7 +27,7 @@ _AGENT = Path(__file__).with_name("agent.py")
 _SUPERVISOR = Path(__file__).parent.with_name("supervisor.py")
 # -u: what programs print is in the log, however they end.
 # With -c the current folder is searched first: a file queue.py there would be imported.
-# Old Pythons can read it, and say what is wrong.
+# Valid in old Pythons, so that they can report their version.
 _BOOTSTRAP = """
 import sys
 if sys.version_info < (3, 8):
@@ -49,11 +49,12 @@ _CLOSE_S = 3.0
 _CLOCK_TRIES = 5
 _BEAT_S = 1.0
 _SILENCE_S = 300
-"""How long an agent elsewhere goes on when it hears nothing: as long as `bench` may be halted."""
+"""An agent on another host ends after this time without a message: as long as `bench` may be
+halted."""
 
 
 class AgentError(Exception):
-    """An agent did not do what it was asked. The message says why."""
+    """A request to an agent failed. The message says why."""
 
 
 class AgentGone(AgentError):
@@ -61,12 +62,12 @@ class AgentGone(AgentError):
 
 
 class AgentLate(AgentError):
-    """The agent, or what it called, did not answer in time."""
+    """The agent, or the program that it called, did not answer in time."""
 
 
 @attrs.frozen(kw_only=True)
 class Events:
-    """What is called, in the agent's thread, for a reading and at the end of a sampler."""
+    """Callbacks in the agent's thread: for a reading, and at the end of a sampler."""
 
     reading: Callable[[dict[str, Any]], None]
     ended: Callable[[int | None, str | None], None]
@@ -74,9 +75,9 @@ class Events:
 
 @attrs.frozen(kw_only=True)
 class ProcessEvents:
-    """What is called, in the agent's thread, for what a process prints that is not logged on this
-    machine, and at its end; None: the agent is gone, and the process with it. `halted`: a signal
-    has halted it for seconds.
+    """Callbacks in the agent's thread: for output of a process that is not logged on this machine,
+    and at its end (None: the agent and the process are gone). `halted`: a signal has halted it for
+    seconds.
     """
 
     printed: Callable[[str], None]
@@ -91,13 +92,13 @@ class NodeAgent:
 
     Args:
         host: the host's name, for samples and errors.
-        channel: makes of a command the one that runs it on the host, with standard input and
-            output connected.
+        channel: turns a command into one that runs it on the host with standard input and output
+            connected.
         python: the host's Python.
-        log: a file for what programs print there.
+        log: a file for the output of programs on the host.
         cpus: CPU cores it may run on, if the host is this machine.
-        grace_s: how long its processes may take to end, after that they are killed.
-        silence_s: how long it goes on without a word from here, if the host is another machine.
+        grace_s: time that its processes have to end before they are killed.
+        silence_s: on another machine, it ends after this time without a message from here.
 
     Raises:
         AgentError: it did not start.
@@ -145,7 +146,8 @@ class NodeAgent:
                 self._start_thread(self._keep_alive, silence_s / 5)
         except AgentGone:
             self.close()
-            # Nothing of it ran: its channel tells why. ssh needs two lines for the key of a host.
+            # The agent did not start: the channel's output says why. ssh needs two lines for a host
+            # key.
             raise AgentGone(" | ".join(self._said()[-2:]) or self.how_it_ended()) from None
         except BaseException:
             self.close()
@@ -153,14 +155,14 @@ class NodeAgent:
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs on this machine, in no other container and with this Python, so that it
+        """Whether it runs on this machine, in the same container and with this Python, so that it
         has the same modules.
         """
         return (self.facts["boot"], self.facts["prefix"]) == (boot_id(), sys.prefix)
 
     @property
     def sees_our_pids(self) -> bool:
-        """Whether its pids are those of this machine, as this process sees it."""
+        """Whether its pids are valid in this process's pid namespace."""
         same_kernel = self.facts["boot"].partition(" ")[0] == boot_id().partition(" ")[0]
         return bool(same_kernel) and str(self.facts["pids"]) == pid_namespace()
 
@@ -181,8 +183,8 @@ class NodeAgent:
 
         Raises:
             AgentGone: it ended.
-            AgentLate: no answer within `limit_s`, or what it called was late.
-            AgentError: what it was asked failed on its host.
+            AgentLate: no answer within `limit_s`, or the called program was late.
+            AgentError: the request failed on its host.
         """
         number, replies = next(self._numbers), queue.SimpleQueue[dict[str, Any]]()
         self._replies[number] = replies
@@ -213,10 +215,10 @@ class NodeAgent:
             raise
 
     def prepare(self, names: Sequence[str], shared: str | None = None) -> None:
-        """Make the folders of processes, and the one that they share. Raises like :meth:`ask`.
+        """Make the folders of processes and their shared folder. Raises like :meth:`ask`.
 
         Args:
-            shared: its path, if processes on other hosts share it, too.
+            shared: path of the shared folder, if processes on other hosts use it too.
         """
         supervisor = _SUPERVISOR.read_text(encoding="utf-8")
         self.ask("folders", names=names, supervisor=supervisor, shared=shared)
@@ -236,7 +238,7 @@ class NodeAgent:
     # -- life --------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End it with all that it started. Idempotent."""
+        """End the agent and everything that it started. Idempotent."""
         if self._process.exit_code is None:
             self._process.close_stdin(self._grace_s)
         self._process.stop()
@@ -251,10 +253,11 @@ class NodeAgent:
     # -- inside ------------------------------------------------------------------------------------
 
     def _write(self, data: bytes, limit_s: float) -> None:
-        """Send it. What a halted agent does not take is sent before the next request.
+        """Send a message. The rest that a halted agent does not take is sent before the next
+        request.
 
         Raises:
-            queue.Empty: it did not take all within `limit_s`.
+            queue.Empty: the agent did not take all of it within `limit_s`.
             AgentGone: it ended.
         """
         deadline = time.monotonic() + limit_s
@@ -268,7 +271,7 @@ class NodeAgent:
                         raise queue.Empty
                     part = self._unsent[: select.PIPE_BUF]  # More could block.
                     self._unsent = self._unsent[os.write(self._process.stdin_fd, part) :]
-            except (OSError, ValueError):  # The listener tells all who wait.
+            except (OSError, ValueError):  # The listener thread notifies all waiting callers.
                 self._gone.wait(_CLOSE_S)
         if self._gone.is_set():
             raise AgentGone(self.how_it_ended())
@@ -307,7 +310,7 @@ class NodeAgent:
                 replies.put(message)
 
     def how_it_ended(self) -> str:
-        """What is known of its end, or of the channel's."""
+        """How the agent or its channel ended, as far as known."""
         code = self._process.wait(_CLOSE_S)
         if code is not None and 128 < code <= 128 + signal.NSIG:  # 255: ssh failed.
             return f"the agent on {self.host} was killed by signal {code - 128}"
@@ -315,7 +318,7 @@ class NodeAgent:
         return ": ".join([ended, *self._said()[-1:]])
 
     def _said(self) -> list[str]:
-        """What it wrote into its log, by line."""
+        """The lines that it wrote to its log."""
         if self.log is None:
             return []
         try:
@@ -330,7 +333,7 @@ class NodeAgent:
         return thread
 
     def _keep_alive(self, every_s: float) -> None:
-        """Let the agent know that somebody is there."""
+        """Show the agent that this process is still there."""
         while not self._gone.wait(every_s):
             with contextlib.suppress(AgentError, queue.Empty):
                 self._write(b"\n", _BEAT_S)
@@ -344,5 +347,5 @@ class NodeAgent:
             after = time.monotonic_ns()
             found.append((after - before, (before + after) // 2 - there))
         took, offset = min(found)
-        # Within the time of a message the two cannot be told apart: the same clock, on one host.
+        # The difference is below the message time: it is the same clock, on one host.
         return 0 if abs(offset) <= took else offset

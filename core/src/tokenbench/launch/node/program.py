@@ -1,4 +1,4 @@
-"""Node programs: their files, and what they return as values of the API."""
+"""Node programs: their files, and their results as values of the API."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def files_of(owner: Owner, module: str) -> dict[str, str]:
     except (ImportError, ValueError):
         spec = None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise wrong(owner, "program()", f"names the module {module!r}, which is no Python file")
+        raise wrong(owner, "program()", f"names the module {module!r}, which is not a Python file")
     origin = Path(spec.origin)
     if spec.submodule_search_locations is None:
         return {origin.name: origin.read_text(encoding="utf-8")}
@@ -122,11 +122,11 @@ def _convert(value: Any, cls: type[T], owner: Owner, member: str) -> T:
     try:
         return msgspec.convert(value, cls, dec_hook=_frozen_map)
     except msgspec.ValidationError as error:
-        raise wrong(owner, member, f"returned what it must not: {error}") from error
+        raise wrong(owner, member, f"returned an invalid value: {error}") from error
 
 
 def _unknown_key(value: Any, cls: Any, path: str = "") -> str | None:
-    """The path of the first key that is no field."""
+    """The path of the first unknown key."""
     if not isinstance(value, dict):
         return None
     fields = {field.name: field for field in attrs.fields(cls)}

@@ -28,7 +28,7 @@ from .transfer import TRANSFERS, transfer
 
 FILE = "mooncake.json"
 _CONFIG, _STORAGE = "--kv-transfer-config", "--hicache-storage-backend"
-# What sends KV cache elsewhere, by engine.
+# Flags with which an engine sends its KV cache elsewhere.
 _ELSEWHERE = {
     "vllm": ("--kv-offloading-backend", _CONFIG),
     "sglang": (_STORAGE, "--enable-lmcache"),
@@ -37,18 +37,18 @@ _ELSEWHERE = {
 WITHOUT = {
     "llamacpp": "llama.cpp keeps its KV cache in its slots and has no connector to a store",
     "transformers": "transformers serve keeps no KV cache between requests",
-    "trtllm": "TensorRT-LLM keeps KV cache in host memory by itself (host_cache_size); tokenbench "
-    "knows no setting of it that selects the Mooncake store",
+    "trtllm": "TensorRT-LLM has its own offloading to host memory (host_cache_size), and no known "
+    "setting that selects the Mooncake store",
     "atom": "ATOM uses Mooncake from prefill to decode only (commit ffdf3bb, 2026-08-22)",
 }
-REASON = "KV cache outlives the engine's own cache in the Mooncake store, which its servers share"
+REASON = "the Mooncake store keeps KV cache outside the engine, and all servers share it"
 
 
 def amend(request: AmendRequest, plan: LaunchPlan, options: MooncakeOptions) -> Amendment | None:
     """The amendment; None where nothing is started.
 
     Raises:
-        UsageError: the engine, or how it is used, does not go together with the store.
+        UsageError: the engine, or its settings, cannot be used with the store.
     """
     if not plan.processes:
         return None
@@ -57,14 +57,13 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MooncakeOptions) -> 
         return transfer(engine, [p for p in plan.processes if p.role in roles], options)
     if engine in WITHOUT:
         raise UsageError(
-            f"the Mooncake store does not go together with {engine}: {WITHOUT[engine]}",
-            hint="leave `--use mooncake` out, or use vllm or sglang",
+            f"the Mooncake store cannot be used with {engine}: {WITHOUT[engine]}",
+            hint="remove `--use mooncake`, or use vllm or sglang",
         )
     if engine in ("vllm", "sglang") and not request.request.needs.prefix_caching:
         raise UsageError(
-            "the suite asks for a server that computes every prompt, and the Mooncake store is a "
-            "cache of prompts",
-            hint="set prefix_caching: true under load in the suite, or leave `--use mooncake` out",
+            "the Mooncake store is a prefix cache, and the suite does not enable prefix caching",
+            hint="set prefix_caching: true under load in the suite, or remove `--use mooncake`",
         )
     flags, variables, files = _client(engine, options)
     servers = [process for process in plan.processes if process.role in roles]
@@ -95,23 +94,23 @@ def _servers(request: AmendRequest, plan: LaunchPlan) -> tuple[str, tuple[str, .
     if len(engines) > 1:
         raise UsageError(
             f"the pools have different engines ({', '.join(engines)}), whose KV caches differ",
-            hint="leave `--use mooncake` out, or give all pools one engine",
+            hint="remove `--use mooncake`, or give all pools one engine",
         )
     return engines[0], found.get(engines[0]) or tuple(p.role for p in plan.processes)
 
 
 _REASONS = {
-    "MOONCAKE_REQUESTER_LOCAL_HOSTNAME": "vLLM would guess its address from the route to the "
+    "MOONCAKE_REQUESTER_LOCAL_HOSTNAME": "vLLM's default is the address of the route to the "
     "internet (vLLM 0.32, kv_connector/v1/mooncake/rdma_utils.py)",
     "MOONCAKE_LOCAL_HOSTNAME": "SGLang's default is localhost, which other hosts cannot reach "
     "(SGLang 0.5.23, environ.py)",
     "MOONCAKE_CONFIG_PATH": "vLLM reads the store's addresses and sizes from this file only (vLLM "
     "0.32, distributed/mooncake_store.py)",
-    "PYTHONHASHSEED": "processes that share the store must hash blocks alike, whatever the hash "
-    "function (vLLM 0.32, v1/core/kv_cache_utils.py)",
-    "MC_TCP_BIND_ADDRESS": "a client registers the first network address that it finds otherwise, "
-    "and fails where there is none (Mooncake 0.3.13.post1, run 2026-12-01)",
-    "--enable-hierarchical-cache": "SGLang's cache in host memory, which the store is behind of "
+    "PYTHONHASHSEED": "processes that share the store must compute equal hashes for equal blocks "
+    "(vLLM 0.32, v1/core/kv_cache_utils.py)",
+    "MC_TCP_BIND_ADDRESS": "by default a client registers the first network address that it "
+    "finds, and fails if there is none (Mooncake 0.3.13.post1, run 2026-12-01)",
+    "--enable-hierarchical-cache": "SGLang's cache in host memory, which the store extends "
     "(SGLang 0.5.23, arg_groups/fields/memory.py)",
 }
 
@@ -177,13 +176,13 @@ def _sglang(
 
 
 def _check_alone(engine: str, process: ProcessSpec) -> None:
-    """Its KV cache does not go elsewhere already."""
+    """Raise if the engine already sends its KV cache elsewhere."""
     for flag in _ELSEWHERE.get(engine, ()):
         value = process.flags.get(flag)
         if value is None or (flag, value) == (_STORAGE, "mooncake"):
             continue
         shown = dict(value) if isinstance(value, Mapping) else value
         raise UsageError(
-            f"the KV cache of {process.role} goes elsewhere already: {flag} {shown}",
-            hint="leave the engine's own offloading out (kv_offload), or `--use mooncake`",
+            f"{process.role} already sends its KV cache elsewhere: {flag} {shown}",
+            hint="remove the engine's own offloading (kv_offload), or remove `--use mooncake`",
         )

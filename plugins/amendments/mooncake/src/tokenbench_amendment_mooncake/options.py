@@ -15,7 +15,7 @@ class MooncakeOptions:
         help="how KV cache travels; rdma needs InfiniBand or RoCE adapters",
     )
     devices: tuple[str, ...] = option(
-        default=(), help="with rdma: the adapters (mlx5_0, ...); default: those that it finds"
+        default=(), help="with rdma: the adapters (mlx5_0, ...); default: those that Mooncake finds"
     )
     segment_gib: float | None = option(
         default=None,

@@ -24,7 +24,7 @@ _SEGMENT_GIB = 4.0
 
 
 def metadata_address(options: MooncakeOptions) -> str:
-    """What clients are given as metadata server."""
+    """The metadata server that clients connect to."""
     return _METADATA_URL if options.metadata == "http" else _HANDSHAKE
 
 
@@ -34,7 +34,7 @@ def segment_bytes(options: MooncakeOptions) -> int:
 
 
 def processes(plan: LaunchPlan, options: MooncakeOptions) -> tuple[ProcessSpec, ...]:
-    """The master, and the metadata service if it is asked for."""
+    """The master and, with `metadata=http`, the metadata service."""
     python = options.python or _interpreter(plan)
     master = ProcessSpec(
         role=MASTER,
@@ -64,7 +64,7 @@ def processes(plan: LaunchPlan, options: MooncakeOptions) -> tuple[ProcessSpec, 
 
 
 def _interpreter(plan: LaunchPlan) -> str:
-    """That of the first process that Python runs: the engine's environment has Mooncake, too."""
+    """The interpreter of the engine's first Python process: its environment also has Mooncake."""
     for process in plan.processes:
         if PurePath(process.argv[0]).name.startswith("python"):
             return process.argv[0]

@@ -1,4 +1,5 @@
-"""Mooncake between prefill and decode: the engine selects it, this sets how it travels.
+"""Mooncake between prefill and decode: the engine's option selects it; this module sets protocol
+and adapters.
 
 Facts: vLLM 0.32, kv_connector/v1/mooncake/mooncake_connector.py; SGLang 0.5.23,
 distributed/device_communicators/mooncake_transfer_engine.py; ATOM ffdf3bb (2026-08-22),
@@ -21,20 +22,20 @@ TRANSFERS = ("vllm", "sglang", "atom", "trtllm")
 # As vLLM and as ATOM name it.
 _CONNECTORS = ("mooncakeconnector", "mooncake")
 _REASONS = {
-    "MOONCAKE_PROTOCOL": "SGLang takes rdma otherwise (SGLang 0.5.23, environ.py)",
-    "MC_FORCE_TCP": "Mooncake takes an RDMA adapter that it finds otherwise (its documentation of "
-    "the transfer engine, 2026-08-22)",
-    "TRTLLM_USE_MOONCAKE_KVCACHE": "TensorRT-LLM sends by other means otherwise, where its options "
-    "file does not name one (commit 02734d9, cpp/tensorrt_llm/common/envUtils.cpp)",
+    "MOONCAKE_PROTOCOL": "SGLang's default is rdma (SGLang 0.5.23, environ.py)",
+    "MC_FORCE_TCP": "Mooncake's default is an RDMA adapter that it finds (documentation of its "
+    "transfer engine, 2026-08-22)",
+    "TRTLLM_USE_MOONCAKE_KVCACHE": "TensorRT-LLM's default is another backend, unless its options "
+    "file names one (commit 02734d9, cpp/tensorrt_llm/common/envUtils.cpp)",
     "ATOM_MOONCAKE_IB_DEVICE": "the adapters for transfers (ATOM ffdf3bb, mooncake_connector.py)",
-    _CONFIG: "the engine takes rdma and any adapter otherwise (vLLM 0.32 and ATOM ffdf3bb, "
+    _CONFIG: "the engine's default is rdma with any adapter (vLLM 0.32 and ATOM ffdf3bb, "
     "mooncake_connector.py)",
     "--disaggregation-ib-device": "the adapters for transfers (SGLang 0.5.23)",
 }
 
 
 def transfer(engine: str, servers: Sequence[ProcessSpec], options: MooncakeOptions) -> Amendment:
-    """Protocol and adapters of transfers. No store: what decode needs is sent to it.
+    """Protocol and adapters of transfers. There is no store: prefill sends KV cache to decode.
 
     Raises:
         UsageError: the engine sends its KV cache by other means, or not by this protocol.
@@ -44,7 +45,7 @@ def transfer(engine: str, servers: Sequence[ProcessSpec], options: MooncakeOptio
     flags, variables = _settings(engine, options)
     roles = [process.role for process in servers]
     return Amendment(
-        reason="how Mooncake carries KV cache from prefill to decode",
+        reason="how Mooncake transfers KV cache from prefill to decode",
         reasons=FrozenMap({k: v for k, v in _REASONS.items() if k in {*flags, *variables}}),
         flags=FrozenMap({role: FrozenMap(flags) for role in roles} if flags else {}),
         environment=FrozenMap({r: FrozenMap(variables) for r in roles} if variables else {}),
@@ -75,7 +76,7 @@ def _settings(engine: str, options: MooncakeOptions) -> tuple[dict[str, FlagValu
 
 
 def _check(engine: str, process: ProcessSpec) -> None:
-    """Its KV cache goes through Mooncake."""
+    """Raise unless the engine sends KV cache with Mooncake."""
     if engine == "sglang":
         found = process.flags.get(_BACKEND, "mooncake")  # SGLang's default.
         if found not in ("mooncake", "mooncake_tcp"):
@@ -93,7 +94,7 @@ def _check(engine: str, process: ProcessSpec) -> None:
 
 
 def _backend(process: ProcessSpec) -> str | None:
-    """What TensorRT-LLM's options file names; None for what it takes by itself."""
+    """The backend in TensorRT-LLM's options file; None for its default."""
     for file in process.files:
         config = None if isinstance(file.content, str) else file.content.get(_TRANSCEIVER)
         if isinstance(config, Mapping) and config.get("backend") != "DEFAULT":
@@ -104,5 +105,5 @@ def _backend(process: ProcessSpec) -> str | None:
 def _refuse(role: str, found: str, option: str) -> None:
     raise UsageError(
         f"the KV cache of {role} goes through {found}, not through Mooncake",
-        hint=f"set {option}, or leave `--use mooncake` out",
+        hint=f"set {option}, or remove `--use mooncake`",
     )

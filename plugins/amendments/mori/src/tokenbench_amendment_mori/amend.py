@@ -38,7 +38,7 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MoriOptions) -> Amen
     """The amendment; None where nothing is started, or of an unknown engine.
 
     Raises:
-        UsageError: the hardware is not AMD's, or there is nothing for MoRI to carry.
+        UsageError: the hardware is not AMD's, or MoRI has nothing to send.
     """
     owned = request.roles or {request.engine: tuple(p.role for p in plan.processes)}
     known = {role: engine for engine, roles in owned.items() if engine in _KNOWN for role in roles}
@@ -50,8 +50,8 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MoriOptions) -> Amen
         _check_hardware(request, pool)
     if refused is not None:
         raise UsageError(
-            f"MoRI does not go together with {refused}: {WITHOUT[refused]}",
-            hint="leave `--use mori` out, or use vllm, sglang or atom",
+            f"MoRI cannot be used with {refused}: {WITHOUT[refused]}",
+            hint="remove `--use mori`, or use vllm, sglang or atom",
         )
     flags: dict[str, FrozenMap[FlagValue]] = {}
     variables: dict[str, FrozenMap[str]] = {}
@@ -74,7 +74,7 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MoriOptions) -> Amen
         _refuse(request)
     set_here = {name for one in (*flags.values(), *variables.values()) for name in one}
     return Amendment(
-        reason="AMD's own kernels for what GPUs send each other",
+        reason="AMD's own kernels for communication between GPUs",
         reasons=FrozenMap({k: v for k, v in REASONS.items() if k in set_here}),
         flags=FrozenMap({role: mine for role, mine in flags.items() if mine}),
         environment=FrozenMap({role: mine for role, mine in variables.items() if mine}),
@@ -86,8 +86,8 @@ def _check_hardware(request: AmendRequest, pool: Pool) -> None:
     facts = pool.hardware or request.request.hardware
     if facts.kind != "amd":
         raise UsageError(
-            f"MoRI runs on AMD GPUs, and {pool.key} on {facts.kind} ({facts.sku})",
-            hint="leave `--use mori` out; on NVIDIA GPUs see vllm:all2all_backend=deepep_...",
+            f"MoRI needs AMD GPUs, but {pool.key} runs on {facts.kind} ({facts.sku})",
+            hint="remove `--use mori`; on NVIDIA GPUs see vllm:all2all_backend=deepep_...",
         )
 
 
@@ -97,7 +97,7 @@ def _check_chip(request: AmendRequest, pool: Pool) -> None:
         raise UsageError(
             f"vLLM 0.32 uses MoRI on {', '.join(VLLM_CHIPS)} (gfx942, gfx950), not on "
             f"{facts.chip.name}",
-            hint="leave `--use mori` out",
+            hint="remove `--use mori`",
         )
 
 
@@ -175,7 +175,7 @@ def _leaves_host(request: AmendRequest) -> bool:
 
 def _refuse(request: AmendRequest) -> None:
     raise UsageError(
-        f"there is nothing for MoRI to carry: {request.engine} neither spreads experts over "
+        f"MoRI has nothing to send: {request.engine} neither spreads experts over "
         "data-parallel ranks here, nor sends KV cache from prefill to decode with it",
-        hint="use --ep with --dp (or --attention-dp), or leave `--use mori` out",
+        hint="use --ep with --dp (or --attention-dp), or remove `--use mori`",
     )

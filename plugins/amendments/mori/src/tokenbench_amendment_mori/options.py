@@ -7,13 +7,13 @@ from tokenbench.api import option, options
 
 @options
 class MoriOptions:
-    """Options of the amendment. What has no value is left to MoRI or to the engine."""
+    """Options of the amendment. None keeps the default of MoRI or of the engine."""
 
     experts: bool = option(
-        default=True, help="MoRI carries tokens to their experts, where experts are spread"
+        default=True, help="MoRI sends tokens to their experts, if experts are spread over ranks"
     )
     transfer: bool = option(
-        default=True, help="SGLang: MoRI carries KV cache from prefill to decode"
+        default=True, help="SGLang: MoRI transfers KV cache from prefill to decode"
     )
     mode: str | None = option(
         default=None,
@@ -26,13 +26,11 @@ class MoriOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="SGLang: most tokens that a rank sends to experts at once; default: as large as a "
+        help="SGLang: maximum number of tokens that a rank sends to experts at once; default: a "
         "chunk of prefill",
         needs="experts=true",
     )
-    tuned: bool = option(
-        default=True, help="launch expert kernels with the parameters that MoRI was tuned for"
-    )
+    tuned: bool = option(default=True, help="launch expert kernels with MoRI's tuned parameters")
     heap_gib: int | None = option(
         default=None,
         minimum=1,
@@ -43,7 +41,7 @@ class MoriOptions:
     heap_mode: str | None = option(
         default=None,
         choices=("static", "vmm", "isolation"),
-        help="how that memory is taken: at once, as needed, or each buffer on its own",
+        help="how that memory is allocated: at once, on demand, or one allocation per buffer",
         needs="experts=true",
     )
     devices: tuple[str, ...] = option(
@@ -66,6 +64,6 @@ class MoriOptions:
     )
     blocking_wait: bool = option(
         default=True,
-        help="SGLang: wait for RCCL without its watchdog, which breaks the capture of graphs "
-        "before ROCm 7.2.2",
+        help="SGLang: wait for RCCL without its watchdog, which breaks graph capture before ROCm "
+        "7.2.2",
     )

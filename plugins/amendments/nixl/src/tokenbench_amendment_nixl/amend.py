@@ -30,7 +30,7 @@ _CONNECTORS = ("NixlConnector", "NixlPullConnector", "NixlPushConnector")
 _HOST, _PORT = "VLLM_NIXL_SIDE_CHANNEL_HOST", "VLLM_NIXL_SIDE_CHANNEL_PORT"
 SIDE_CHANNEL = "nixl"
 _RACKS = ("gb200", "gb300")
-# Engines that send KV cache by NIXL; of others nothing is known.
+# Engines that can send KV cache with NIXL. Other engines are unknown.
 KNOWN = ("vllm", "sglang", "trtllm")
 WITHOUT = {
     "llamacpp": "llama.cpp does not divide prefill and decode",
@@ -38,24 +38,24 @@ WITHOUT = {
     "atom": "ATOM sends KV cache by MoRI-IO or Mooncake (commit ffdf3bb, 2026-08-22)",
 }
 _REASONS = {
-    _HOST: "prefill and decode shake hands there; vLLM's default is localhost, which other hosts "
-    "cannot reach (vLLM 0.32, envs.py)",
-    _PORT: "one port for each server; vLLM's default is 5600 for all of a host (vLLM 0.32)",
-    "UCX_TLS": "UCX may use these transports only, as in InferenceX's recipes of Dynamo (commit "
+    _HOST: "the address for the handshake of prefill and decode; vLLM's default is localhost, "
+    "which other hosts cannot reach (vLLM 0.32, envs.py)",
+    _PORT: "one port for each server; vLLM's default is 5600 for all servers of a host (vLLM 0.32)",
+    "UCX_TLS": "restricts UCX to these transports, as InferenceX's recipes for Dynamo do (commit "
     "843c625, 2026-08-21)",
-    "UCX_NET_DEVICES": "UCX may use any adapter otherwise, also one that does not reach the other "
-    "side (NVIDIA's DOCA documentation 2.10, DOCA UCX)",
-    "UCX_CUDA_IPC_ENABLE_MNNVL": "KV cache goes over the NVLink of the rack, not over the network: "
-    "set so in InferenceX's recipes for GB200 and GB300 (commit 843c625, 2026-08-21)",
+    "UCX_NET_DEVICES": "by default UCX may use any adapter, even one that does not reach the "
+    "other side (NVIDIA's DOCA documentation 2.10, DOCA UCX)",
+    "UCX_CUDA_IPC_ENABLE_MNNVL": "KV cache is sent over the rack's NVLink, not over the network, "
+    "as in InferenceX's recipes for GB200 and GB300 (commit 843c625, 2026-08-21)",
     "UCX_IB_GID_INDEX": "the adapters' address that is routed between hosts (InferenceX "
     "benchmarks/multi_node/amd_utils/env.sh, commit 843c625, 2026-08-21)",
-    "UCX_IB_TRAFFIC_CLASS": "the class without loss of a RoCE network (InferenceX "
+    "UCX_IB_TRAFFIC_CLASS": "traffic class of the lossless RoCE network (InferenceX "
     "benchmarks/multi_node/amd_utils/env.sh, commit 843c625, 2026-08-21)",
-    "SGLANG_DISAGGREGATION_NIXL_BACKEND": "SGLang takes UCX otherwise (SGLang 0.5.23, environ.py)",
-    "TRTLLM_NIXL_KVCACHE_BACKEND": "TensorRT-LLM takes UCX otherwise (commit 02734d9, "
+    "SGLANG_DISAGGREGATION_NIXL_BACKEND": "SGLang's default is UCX (SGLang 0.5.23, environ.py)",
+    "TRTLLM_NIXL_KVCACHE_BACKEND": "TensorRT-LLM's default is UCX (commit 02734d9, "
     "cpp/tensorrt_llm/common/envUtils.cpp)",
     "NIXL_LOG_LEVEL": "what NIXL writes to the server's log (NIXL 8770b655, src)",
-    _CONFIG: "vLLM takes UCX otherwise (vLLM 0.32, kv_connector/v1/nixl/base_worker.py)",
+    _CONFIG: "vLLM's default is UCX (vLLM 0.32, kv_connector/v1/nixl/base_worker.py)",
 }
 
 
@@ -71,8 +71,8 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: NixlOptions) -> Amen
     for engine in owned:
         if engine in WITHOUT:
             raise UsageError(
-                f"NIXL does not go together with {engine}: {WITHOUT[engine]}",
-                hint="leave `--use nixl` out",
+                f"NIXL cannot be used with {engine}: {WITHOUT[engine]}",
+                hint="remove `--use nixl`",
             )
     pools = {pool.key for pool in request.request.layout.pools}
     known = {e: [r for r in roles if r in pools] for e, roles in owned.items() if e in KNOWN}
@@ -80,8 +80,8 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: NixlOptions) -> Amen
         return None
     if not request.request.layout.disaggregated:
         raise UsageError(
-            "NIXL carries KV cache from prefill to decode, and this deployment has one pool",
-            hint="give it pools for prefill and decode, or leave `--use nixl` out",
+            "NIXL transfers KV cache from prefill to decode, but this deployment has one pool",
+            hint="add pools for prefill and decode, or remove `--use nixl`",
         )
     return _amendment(request, plan, known, options)
 
@@ -115,7 +115,7 @@ def _amendment(
     if not set_here:
         return None
     return Amendment(
-        reason="how NIXL carries KV cache from prefill to decode",
+        reason="how NIXL transfers KV cache from prefill to decode",
         reasons=FrozenMap({k: v for k, v in _REASONS.items() if k in set_here}),
         flags=FrozenMap(flags),
         environment=FrozenMap(variables),
@@ -163,7 +163,7 @@ def _own(engine: str, options: NixlOptions) -> dict[str, str]:
 
 
 def _backend(process: ProcessSpec) -> str | None:
-    """What TensorRT-LLM's options file names; None for what it takes by itself."""
+    """The backend in TensorRT-LLM's options file; None for its default."""
     for file in process.files:
         config = None if isinstance(file.content, str) else file.content.get(_TRANSCEIVER)
         if isinstance(config, Mapping) and config.get("backend") != "DEFAULT":
@@ -172,7 +172,7 @@ def _backend(process: ProcessSpec) -> str | None:
 
 
 def _check(engine: str, process: ProcessSpec) -> None:
-    """Its KV cache goes through NIXL."""
+    """Raise unless the engine sends KV cache with NIXL."""
     found: object = "NIXL"
     if engine == "sglang":
         found = process.flags.get(_BACKEND, "mooncake")  # SGLang's default.

@@ -7,12 +7,12 @@ from tokenbench.api import option, options
 
 @options
 class NixlOptions:
-    """Options of the amendment. What has no value is left to NIXL and UCX."""
+    """Options of the amendment. None keeps the default of NIXL or UCX."""
 
     backend: str | None = option(
         default=None,
         choices=("UCX", "GPUNETIO", "LIBFABRIC", "Mooncake", "UCCL"),
-        help="plugin of NIXL that carries the KV cache; default: UCX",
+        help="NIXL's backend plugin, which transfers the KV cache; default: UCX",
     )
     transports: tuple[str, ...] = option(
         default=(), help="UCX transports that may be used (rc, cuda_copy, cuda_ipc, tcp, ...)"
@@ -34,11 +34,11 @@ class NixlOptions:
     log_level: str | None = option(
         default=None,
         choices=("TRACE", "DEBUG", "INFO", "WARN", "ERROR"),
-        help="what NIXL logs",
+        help="log level of NIXL",
     )
 
     def __attrs_post_init__(self) -> None:
         if self.backend not in (None, "UCX"):
             for name in ("transports", "devices", "rack_nvlink", "gid_index", "traffic_class"):
                 if getattr(self, name) not in (None, ()):
-                    raise ValueError(f"{name} is a setting of UCX, and backend={self.backend}")
+                    raise ValueError(f"{name} needs UCX as backend, not {self.backend}")

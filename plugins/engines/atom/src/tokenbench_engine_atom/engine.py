@@ -1,4 +1,4 @@
-"""The engine `atom`. Facts: ROCm/ATOM's source at the tag v0.1.5; nothing of it ran here."""
+"""The engine `atom`. Facts: ROCm/ATOM's source at the tag v0.1.5; it never ran here."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _PACKAGE, _MODULE = "tokenbench_engine_atom", "atom.entrypoints.openai_server"
 # Default of --gpu-memory-utilization.
 _UTILIZATION = 0.9
 INTERNAL = "engine"
-"""The port of `--port`, on which its ranks meet; the HTTP server has another flag."""
+"""The port on which ranks connect (`--port`). The HTTP server's is `--server-port`."""
 _ENVIRONMENT = FrozenMap(
     {
         # InferenceX@843c625 of 2026-08-22, dsr1_fp8_mi355x_atom.sh and others.
         "OMP_NUM_THREADS": "1",
-        # recipes/DeepSeek-R1.md: it logs each kernel otherwise.
+        # recipes/DeepSeek-R1.md: by default it logs each kernel.
         "AITER_LOG_LEVEL": "WARNING",
-        # A file of the current folder replaces no module.
+        # No file of the current folder can shadow a module.
         "PYTHONSAFEPATH": "1",
     }
 )
@@ -80,7 +80,7 @@ class Atom(ServerEngine[AtomOptions]):
             refuse_unused(options, "all2all_backend", because=f"{asked.model} has no experts")
         check_memory(
             asked,
-            # Without attention DP every data-parallel rank has all weights.
+            # Without attention DP each data-parallel rank has all weights.
             ranks=topology.tp * (topology.dp if topology.attention_dp > 1 else 1),
             replicated=1,
             share=options.gpu_memory_utilization or _UTILIZATION,
@@ -118,20 +118,20 @@ class Atom(ServerEngine[AtomOptions]):
             "--max-num-seqs": options.max_num_seqs or request.needs.concurrency,
             "--enable_prefix_caching": request.needs.prefix_caching,
             "--method": None if options.speculation == "none" else options.speculation,
-            # MTP drafts with --model, whatever this says (model_engine/arg_utils.py).
+            # For MTP, ATOM ignores this and drafts with --model (model_engine/arg_utils.py).
             "--draft-model": draft if options.speculation == "eagle3" else None,
             "--cudagraph-capture-sizes": f"[{','.join(map(str, sizes))}]" if sizes else None,
         }
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """Prompts are text, and usage comes with every stream (entrypoints/openai/protocol.py).
-        Fields that it does not know are ignored, so lengths are exact by ignore_eos alone.
+        """Prompts are text, and every stream has usage (entrypoints/openai/protocol.py). Unknown
+        fields are ignored; `ignore_eos` makes lengths exact.
         """
         return Dialect(codecs=(COMPLETIONS, CHAT), ignore_eos=True, done_event=True)
 
 
 def _served_name(weights: Weights | None) -> str | None:
-    """The model of requests must be the value of `--model` (api_server.py, `validate_model`)."""
+    """Requests must name the value of `--model` (api_server.py, `validate_model`)."""
     scheme, _, rest = ("", "", "") if weights is None else weights.source.partition(":")
     if scheme == "file":
         return str(Path(rest).expanduser())

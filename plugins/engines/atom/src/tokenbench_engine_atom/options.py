@@ -11,7 +11,7 @@ MOST_DRAFTS = 4
 
 @options
 class AtomOptions:
-    """Options of the engine. Those without a value are ATOM's own, or derived from the plan."""
+    """Options of the engine. None: ATOM's default, or derived from the plan."""
 
     python: str | None = option(
         default=None,
@@ -26,7 +26,7 @@ class AtomOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="longest prompt and answer of a request; default: what the workloads need",
+        help="maximum tokens of a prompt and its answer; default: what the workloads need",
         flag="--max-model-len",
     )
     max_num_seqs: int | None = option(
@@ -69,30 +69,30 @@ class AtomOptions:
         flag="--enable_chunked_prefill",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
+        default=False, help="run the model's custom Python code", flag="--trust-remote-code"
     )
     dummy_weights: bool = option(
         default=False,
-        help="leave the weights uninitialised, for tests of speed",
+        help="leave the weights uninitialised, for speed tests only",
         flag="--load_dummy",
     )
 
     speculation: str = option(
-        default="none", choices=SPECULATION, help="method that drafts tokens ahead"
+        default="none", choices=SPECULATION, help="method of speculative decoding"
     )
     speculative_tokens: int | None = option(
         default=None,
         minimum=1,
         maximum=MOST_DRAFTS,
         unit="tokens",
-        help="tokens in one draft",
+        help="draft tokens per step",
         flag="--num-speculative-tokens",
         needs="speculation",
     )
     speculative_model: str | None = option(
         default=None,
-        help="eagle3: what drafts: a name among the model's extra weights, a folder or a hub name; "
-        "default: the only one that the model has for the method",
+        help="eagle3: draft weights: the name of one of the model's extra weights, a folder or a "
+        "hub name; default: the model's only one for the method",
         needs="speculation=eagle3",
     )
 
@@ -105,11 +105,13 @@ class AtomOptions:
     two_batch_overlap: str | None = option(
         default=None,
         choices=("prefill", "all"),
-        help="compute one half of a batch while the other is sent",
+        help="compute one half of a batch while the other half is sent",
         flag="--enable-tbo",
     )
     enforce_eager: bool = option(
-        default=False, help="capture no graphs: starts faster, runs slower", flag="--enforce-eager"
+        default=False,
+        help="do not capture graphs: starts faster, runs slower",
+        flag="--enforce-eager",
     )
     compile_level: int | None = option(
         default=None,

@@ -1,4 +1,4 @@
-"""How a topology is written for ATOM, and what ATOM cannot do of it.
+"""A topology as ATOM's flags, and the topologies that ATOM does not support.
 
 Each of `dp` ranks has `tp` accelerators and its own copy of the model. With `--enable-dp-attention`
 each accelerator is a data-parallel rank, and all share the experts; `--enable-expert-parallel`
@@ -24,10 +24,10 @@ _MOST_TP = 8
 
 
 def check_topology(topology: Topology, shape: Architecture, model: str, chip: Sku | None) -> None:
-    """Check that ATOM can split this model so.
+    """Check that ATOM supports this topology for the model.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it does not.
     """
     tp, dp, ep, attention_dp = topology.tp, topology.dp, topology.ep, topology.attention_dp
     hosts_needed(
@@ -45,8 +45,8 @@ def check_topology(topology: Topology, shape: Architecture, model: str, chip: Sk
         )
     if attention_dp not in (1, tp * dp):
         raise UsageError(
-            f"attention_dp={attention_dp}: ATOM's attention DP has a rank on each accelerator "
-            f"(tp x dp = {tp * dp}), or is off",
+            f"attention_dp={attention_dp}: ATOM supports attention DP only over all {tp * dp} "
+            "accelerators (tp x dp)",
             hint=f"use attention_dp={tp * dp}, or leave it out",
             key="topology.attention_dp",
         )

@@ -16,16 +16,16 @@ from tokenbench.api import (
 from .options import SPECULATION, AtomOptions
 
 # ROCm/ATOM at the tag v0.1.5 of 2026-06-22, read 2026-12-01. main of 2026-08-22 has pipeline
-# parallelism, KV offload, a page of metrics and more parsers of tool calls.
+# parallelism, KV offload, a metrics page and more parsers of tool calls.
 _LACKS = {
     "pp": "it has no flag for that (0.1.5, model_engine/arg_utils.py)",
     "dcp": "it has no flag for that (0.1.5, model_engine/arg_utils.py)",
     "pcp": "it has no flag for that (0.1.5, model_engine/arg_utils.py)",
     "wide_ep": "a server starts all of its ranks on its own host (0.1.5, "
     "model_engine/engine_core_mgr.py)",
-    "prefill": "its proxy for prefill and decode has no page that says when it is ready (0.1.5, "
+    "prefill": "its proxy for prefill and decode does not report when it is ready (0.1.5, "
     "kv_transfer/disaggregation/proxy.py), so this is not planned",
-    "decode": "its proxy for prefill and decode has no page that says when it is ready (0.1.5, "
+    "decode": "its proxy for prefill and decode does not report when it is ready (0.1.5, "
     "kv_transfer/disaggregation/proxy.py), so this is not planned",
     "ngram": "--method takes mtp and eagle3 only (0.1.5, model_engine/arg_utils.py)",
     "draft": "--method takes mtp and eagle3 only (0.1.5, model_engine/arg_utils.py)",
@@ -34,7 +34,7 @@ _LACKS = {
     "tool_calls": "it finds those of Kimi-K2's format only (0.1.5, "
     "entrypoints/openai/tool_parser.py)",
     "nvfp4": "it computes in FP8, MXFP4, INT8 and INT4 (0.1.5, README)",
-    "counters": "its server has no page of metrics (0.1.5, entrypoints/openai/api_server.py)",
+    "counters": "its server has no metrics page (0.1.5, entrypoints/openai/api_server.py)",
     "reset_cache": "its server has no request that empties the cache (0.1.5, "
     "entrypoints/openai/api_server.py)",
 }

@@ -11,9 +11,9 @@ from tokenbench.api import Counters, Engine, MetricsPage, merge_pages
 FRONTEND = "frontend"
 _OWN = "dynamo_frontend_"
 _COMPONENT = "dynamo_component_"
-# A worker's other endpoints answer questions of the router.
+# A worker's other endpoints are for the router.
 _ENDPOINT = "generate"
-# What the frontend does not have, and the workers' engine may.
+# Counters that only the workers' engine can have.
 _OF_WORKERS = (
     "drafts",
     "draft_tokens",
@@ -28,8 +28,8 @@ _OF_WORKERS = (
 
 
 def counters(pages: Sequence[MetricsPage], engine: Engine | None = None) -> Counters:
-    """Requests and tokens as the frontend counts them, each prompt and each answer once: workers
-    for prefill and for decode both count a request. The rest is the workers' own.
+    """Requests and tokens are the frontend's: it counts each request once, while prefill and decode
+    workers both count it. Other counters are the workers'.
 
     Args:
         engine: the engine that the workers wrap; None for the mocker.
@@ -44,8 +44,8 @@ def counters(pages: Sequence[MetricsPage], engine: Engine | None = None) -> Coun
 
 
 def _frontend(page: MetricsPage) -> Counters:
-    """Output tokens by their histogram: `output_tokens_total` leaves out tokens that come together
-    with the end of an answer.
+    """Output tokens come from their histogram: `output_tokens_total` omits tokens that arrive with
+    the end of an answer.
     """
     return Counters(
         prompt_tokens=page.sum(f"{_OWN}input_sequence_tokens_sum"),
@@ -59,7 +59,7 @@ def _frontend(page: MetricsPage) -> Counters:
 
 
 def _worker(pages: Sequence[MetricsPage], engine: Engine | None) -> Counters:
-    """What the wrapped engine counts; requests are those that reached Dynamo's worker."""
+    """The wrapped engine's counters; requests are those that reached Dynamo's worker."""
     page = merge_pages(pages)
     found = _mocker(page) if engine is None else engine.counters(pages)
     requests = page.sum(f"{_COMPONENT}requests_total", dynamo_endpoint=_ENDPOINT)
@@ -72,7 +72,7 @@ def _worker(pages: Sequence[MetricsPage], engine: Engine | None) -> Counters:
 
 
 def _mocker(page: MetricsPage) -> Counters:
-    """It has some of vLLM's metrics, under vLLM's names, and counts no tokens."""
+    """The mocker reports some of vLLM's metrics, under vLLM's names, but no token counts."""
     return Counters(
         running=page.sum("vllm:num_requests_running"),
         waiting=page.sum("vllm:num_requests_waiting"),

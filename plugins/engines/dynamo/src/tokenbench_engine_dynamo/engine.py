@@ -37,7 +37,7 @@ from .workers import Workers
 if TYPE_CHECKING:
     from .options import DynamoOptions
 
-# Of the block sizes that workers use by default, the largest (vLLM on CPUs).
+# The largest default block size of a worker (vLLM on CPUs).
 _LARGEST_BLOCK = 128
 
 
@@ -92,7 +92,7 @@ class Dynamo(Engine):
             **runtime.flags(options),
         }
         if options.router_mode == "kv" and not request.needs.prefix_caching:
-            # Otherwise it sends equal prompts to one worker, for a cache that is off.
+            # The cache is off, so equal prompts need not go to one worker.
             flags["--router-assume-kv-reuse"] = False
         return ProcessSpec(
             role=FRONTEND,
@@ -154,13 +154,13 @@ class Dynamo(Engine):
         return f"dynamo {own}" if workers is None else f"dynamo {own} ({workers})"
 
     def version(self, server: ServerClient) -> str | None:
-        """What the frontend's description of its API says; the workers report theirs nowhere."""
+        """From the frontend's API description. Workers do not report their version."""
         info = server.get("/openapi.json").data().get("info")
         version = info.get("version") if isinstance(info, dict) else None
         return None if version is None else f"dynamo {version}"
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:
-        """What workers registered of their KV cache and batches."""
+        """The KV cache and batch sizes that workers registered."""
         page = metrics_page(server)
         facts: dict[str, str] = {}
         for name in _MODEL_FACTS:
@@ -177,7 +177,7 @@ class Dynamo(Engine):
         return found.running == 0 and found.waiting == 0
 
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
-        """The metrics of the frontend and of the workers, which wrap those of their engine."""
+        """The metrics of the frontend and of the workers' engine."""
         return counters(pages, self._workers.engine())
 
     def diagnose(self, log: str) -> Diagnosis | None:
@@ -186,7 +186,7 @@ class Dynamo(Engine):
         return super().diagnose(log) or (None if engine is None else engine.diagnose(log))
 
     def phase(self, log: str) -> str | None:
-        """What a process waits for, then what the workers' engine does."""
+        """Dynamo's own phases, then those of the workers' engine."""
         engine = self._workers.engine()
         return super().phase(log) or (None if engine is None else engine.phase(log))
 
@@ -195,7 +195,7 @@ _MODEL_FACTS = ("kv_cache_block_size", "total_kv_blocks", "max_num_seqs", "max_n
 
 
 def _system_endpoint(key: str) -> EndpointSpec:
-    """The page of metrics of each process of a pool."""
+    """The metrics page of each process of a pool."""
     return EndpointSpec(role=key, url=f"http://{{host}}:{{port:{runtime.SYSTEM_PORT}}}")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from tokenbench.api import FlagGrammar, FrozenMap
 
 PACKAGE, FRONTEND_FLAGS = "tokenbench_engine_dynamo", "frontend.json"
-# The mocker has a switch for each of both.
+# The mocker has a separate switch for each.
 MOCKER_GRAMMAR = FlagGrammar(
     negations=FrozenMap(
         {

@@ -21,7 +21,7 @@ def _nats(url: str) -> None:
 
 @options
 class DynamoOptions:
-    """Options of the engine. Those without a value are Dynamo's own."""
+    """Options of the engine. None: Dynamo's default."""
 
     python: str | None = option(
         default=None,
@@ -35,13 +35,12 @@ class DynamoOptions:
 
     worker: str = option(
         default="vllm",
-        help="engine of the workers, of pools that name none: an engine of tokenbench that Dynamo "
-        "has workers for (vllm, sglang, trtllm), or mocker, Dynamo's simulation without a model",
+        help="the workers' engine, for pools that name none: vllm, sglang, trtllm, or mocker "
+        "(Dynamo's simulation without a model)",
     )
     worker_options: str = option(
         default="",
-        help="options of that engine, KEY=VALUE with commas between; in a suite, pools have their "
-        "own",
+        help="options of that engine, as KEY=VALUE,...; in a suite, pools have their own",
     )
     block_size: int | None = option(
         default=None, minimum=1, unit="tokens", help="tokens in one block of the workers' KV cache"
@@ -53,8 +52,8 @@ class DynamoOptions:
     discovery: str = option(
         default="file",
         choices=DISCOVERY,
-        help="where processes find each other: file, in a folder that all of them see; etcd, a "
-        "server that is started with them",
+        help="service discovery: file, in a folder that all processes share; etcd, a server that "
+        "is started with them",
     )
     etcd: str = option(
         default="etcd",
@@ -63,12 +62,14 @@ class DynamoOptions:
         needs="discovery=etcd",
     )
     request_plane: str = option(
-        default="tcp", choices=REQUEST_PLANES, help="how requests get from the frontend to workers"
+        default="tcp",
+        choices=REQUEST_PLANES,
+        help="transport of requests from the frontend to workers",
     )
     nats_url: str | None = option(
         default=None,
         identity=False,
-        help="a NATS server that runs already, nats://HOST:PORT",
+        help="address of a running NATS server, nats://HOST:PORT",
         needs="request_plane=nats",
         check=_nats,
     )
@@ -76,14 +77,14 @@ class DynamoOptions:
     speedup: float | None = option(
         default=None,
         minimum=0,
-        help="mocker: how much faster than its simulated times it answers; 0: at once",
+        help="mocker: speed-up of the simulated times; 0: answer immediately",
         needs="worker=mocker",
     )
     startup_s: float | None = option(
         default=None,
         minimum=0,
         unit="s",
-        help="mocker: simulated time of the start",
+        help="mocker: simulated start time",
         needs="worker=mocker",
     )
 
@@ -91,9 +92,9 @@ class DynamoOptions:
         if self.request_plane == "nats" and self.nats_url is None:
             raise ValueError("request_plane=nats needs nats_url=nats://HOST:PORT")
         if self.worker == MOCKER and self.worker_options:
-            raise ValueError("worker_options: the mocker has no options of an engine")
+            raise ValueError("worker_options: the mocker takes no engine options")
         if "block_size" in self.worker_values() and self.block_size is not None:
-            raise ValueError("block_size: worker_options has one, too")
+            raise ValueError("block_size is given twice: here and in worker_options")
 
     def worker_values(self) -> dict[str, Any]:
         """`worker_options` by name."""

@@ -1,4 +1,4 @@
-"""What all processes of a deployment have in common: how they find and reach each other.
+"""Flags and variables that all processes share: service discovery and transport.
 
 Facts: Dynamo 1.6.1, its help and its environment variables (run 2026-11-30).
 """
@@ -10,7 +10,7 @@ from tokenbench.api import FlagValue, FrozenMap, ProcessSpec, Weights
 from .options import DynamoOptions
 
 ETCD = "etcd"
-# Without the lines for each request: they cost time, and hide the log's other lines.
+# Without a log line per request, which costs time and hides the other lines.
 _LOG = ",".join(
     (
         "info",
@@ -41,13 +41,13 @@ def flags(options: DynamoOptions) -> dict[str, FlagValue]:
 def environment(options: DynamoOptions, weights: Weights | None) -> dict[str, str]:
     """Variables of every process."""
     found = {
-        # Without these, processes take an address of the host's first network.
+        # Without these, processes use an address of the host's first network.
         "DYN_TCP_RPC_HOST": "{host}",
         "DYN_TCP_RESPONSE_STREAM_HOST": "{host}",
         "DYN_EVENT_PLANE_HOST": "{host}",
         "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
         "DYN_LOG": _LOG,
-        # A file of the current folder replaces no module.
+        # No file of the current folder can shadow a module.
         "PYTHONSAFEPATH": "1",
     }
     if options.discovery == "file":
@@ -62,14 +62,14 @@ def environment(options: DynamoOptions, weights: Weights | None) -> dict[str, st
 
 
 def system_environment() -> dict[str, str]:
-    """Variables of a worker: where it serves its page of metrics. Its /health says nothing: that
-    of a mocker reports "notready" for ever.
+    """Variables of a worker: where it serves its metrics page. Its /health is useless: a mocker's
+    reports "notready" forever.
     """
     return {"DYN_SYSTEM_HOST": "{host}", "DYN_SYSTEM_PORT": f"{{port:{SYSTEM_PORT}}}"}
 
 
 def after(options: DynamoOptions) -> tuple[str, ...]:
-    """What starts before every process."""
+    """Roles that start before every process."""
     return (ETCD,) if options.discovery == "etcd" else ()
 
 

@@ -82,7 +82,7 @@ def _of_trtllm(process: ProcessSpec) -> str | None:
     return "none"
 
 
-# Which of them can be used is a question to core: it has the engine's plugin or not.
+# Core decides which can be used: it knows whether the engine's plugin is installed.
 _MODULES = {
     "vllm": _Module(
         name="dynamo.vllm",
@@ -91,7 +91,7 @@ _MODULES = {
         publishing=FrozenMap({"enable_kv_cache_events": True}),
         every_host=True,
     ),
-    # It takes all flags of SGLang's own server (args.py), and `agg` for SGLang's `null`.
+    # It accepts all flags of SGLang's server (args.py), with `agg` for SGLang's `null`.
     "sglang": _Module(
         name="dynamo.sglang", model="--model-path", method=_of_sglang, publishing=FrozenMap()
     ),
@@ -99,7 +99,7 @@ _MODULES = {
         name="dynamo.trtllm",
         model="--model",
         method=_of_trtllm,
-        # A file of LlmArgs, as trtllm-serve's; it goes over all flags.
+        # A file of LlmArgs, like trtllm-serve's. It overrides all flags.
         renamed=FrozenMap({"--config": "--extra-engine-args"}),
         # The engine's own counters on the worker's page.
         flags=FrozenMap({"--publish-metrics": True}),
@@ -110,7 +110,7 @@ _MODULES = {
 
 
 class Workers:
-    """Plans workers. Engines that are wrapped come from core, with the options of their pool."""
+    """Plans workers. Core provides the wrapped engine with the options of its pool."""
 
     def __init__(self, options: DynamoOptions, context: PluginContext, python: str) -> None:
         self._options = options
@@ -118,7 +118,7 @@ class Workers:
         self._python = python
 
     def engine_name(self, pool: Pool | None = None) -> str:
-        """The engine of a pool's workers; without a pool, that of pools that name none."""
+        """The engine of a pool's workers. Without `pool`: of pools that name none."""
         return self._options.worker if pool is None or pool.engine is None else pool.engine
 
     def engine(self, pool: Pool | None = None) -> Engine | None:
@@ -146,7 +146,7 @@ class Workers:
         return engine
 
     def check_pools(self, pools: Sequence[Pool]) -> None:
-        """Check that pools exchange KV cache that both understand, and use what is given.
+        """Check that both pools use one KV-cache format, and that every option has an effect.
 
         Raises:
             UsageError: they do not.
@@ -155,29 +155,29 @@ class Workers:
         if len(engines) > 1:
             raise UsageError(
                 f"the pools for prefill and decode have different engines ({', '.join(engines)}): "
-                "none reads the KV cache of another",
-                hint="give all of them one engine",
+                "engines cannot read each other's KV cache",
+                hint="use one engine for all pools",
             )
         if self._options.worker_options and all(pool.engine is not None for pool in pools):
             raise UsageError(
-                "worker_options: every pool names its engine, so nothing would use them",
-                hint="leave them out, or give them to the pools",
+                "worker_options has no effect: every pool names its engine",
+                hint="remove it, or move the options to the pools",
             )
 
     @property
     def every_host(self) -> bool:
-        """Whether each host of a worker registers with the frontend, by the engine of pools that
-        name none.
+        """Whether each host of a worker registers with the frontend. Decided by the engine of pools
+        that name none.
         """
         module = _MODULES.get(self.engine_name())
         return module is None or module.every_host
 
     def is_wrapped(self, name: str) -> bool:
-        """Whether it is an engine of core, not the simulation."""
+        """Whether the pool's workers wrap an engine, and are not the mocker."""
         return name != MOCKER
 
     def speculation(self, process: ProcessSpec, pool: Pool) -> str | None:
-        """The method by which workers draft tokens; None if the engine's flags do not tell."""
+        """The workers' method of speculative decoding; None if their flags do not tell."""
         name = self.engine_name(pool)
         if name == MOCKER:
             return "none"
@@ -210,11 +210,11 @@ class Workers:
         module = _MODULES[self.engine_name(pool)]
         process = engine.worker(request, pool.key)
         if process.ranks > 1 and module.every_host != self.every_host:
-            # The frontend's list does not tell engines apart.
+            # The frontend's list does not distinguish engines.
             raise UsageError(
-                f"the pool {pool.key!r} spans {process.ranks} hosts, and its engine registers "
-                f"otherwise with Dynamo's frontend than that of the other pools",
-                hint=f"name it for all pools: dynamo:worker={self.engine_name(pool)}",
+                f"the pool {pool.key!r} spans {process.ranks} hosts, but its engine registers "
+                "with Dynamo's frontend in another way than that of the other pools",
+                hint=f"use it for all pools: dynamo:worker={self.engine_name(pool)}",
             )
         flags: dict[str, FlagValue] = {
             "--served-model-name": request.served_name,
@@ -241,7 +241,7 @@ class Workers:
     def _mocker(self, request: EngineRequest, pool: Pool) -> ProcessSpec:
         if pool.topology.accelerators > pool.topology.dp:
             raise UsageError(
-                f"the mocker has no {pool.topology.label}: it computes nothing",
+                f"the mocker does not support {pool.topology.label}: it only simulates dp",
                 hint="use dp alone, or another worker",
             )
         options, prefill = self._options, pool.role == PREFILL
@@ -275,7 +275,7 @@ def _events(more: FrozenMap[Any]) -> FrozenMap[Any]:
         {
             "publisher": "zmq",
             "topic": "kv-events",
-            # vLLM and SGLang connect to an address, and listen on a star.
+            # vLLM and SGLang connect to an address, but listen on `*`.
             "endpoint": f"tcp://*:{{port:{EVENTS}}}",
             **more,
         }

@@ -55,7 +55,8 @@ class LlamaCpp(Engine):
         limit = request.architecture.context_tokens
         if limit is not None and context > limit:
             raise UsageError(
-                f"a context of {context} tokens is required, {request.model} supports {limit}",
+                f"the workload needs a context of {context} tokens, but {request.model} supports "
+                f"{limit}",
                 hint="use shorter prompts or outputs",
             )
         flags: dict[str, str | int | float | bool | None] = {
@@ -68,7 +69,7 @@ class LlamaCpp(Engine):
             "--threads": options.threads or "{cpus}",
             "--batch-size": self._batch(context),
             "--cache-prompt": self._caches(request),
-            # Of the last token, as in models that are made for it; generating models name none.
+            # Pool from the last token, as embedding models do; generative models name no pooling.
             "--pooling": "last" if options.embeddings else None,
             # The tokens of a sequence are computed in one batch.
             "--ubatch-size": context if options.embeddings else None,
@@ -107,19 +108,19 @@ class LlamaCpp(Engine):
         )
 
     def _batch(self, context: int) -> int | None:
-        """Embeddings of a sequence need all of its tokens in one batch."""
+        """To embed a sequence, all of its tokens must be in one batch."""
         asked = self._options.batch_tokens
         if not self._options.embeddings:
             return asked
         if asked is not None and asked < context:
             raise UsageError(
                 f"llamacpp: embeddings need batch_tokens of at least the context, {context}",
-                hint="leave batch_tokens out",
+                hint="remove batch_tokens",
             )
         return asked or context
 
     def _caches(self, request: EngineRequest) -> bool:
-        """Whether prompts are kept: by the option, or because the load asks for it."""
+        """Whether prompts are cached: the option or the load asks for it."""
         return self._options.prefix_caching or request.needs.prefix_caching
 
     def planned_version(self) -> str | None:

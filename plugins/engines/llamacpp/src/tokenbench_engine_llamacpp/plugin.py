@@ -28,7 +28,7 @@ class LlamaCppOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="context of one slot; default: what the workloads need",
+        help="context length of one slot; default: what the workloads need",
     )
     threads: int | None = option(
         default=None, minimum=1, help="compute threads; default: the cores of the server"

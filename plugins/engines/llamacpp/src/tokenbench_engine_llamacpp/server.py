@@ -21,7 +21,7 @@ GGUF_MAGIC = b"GGUF"
 def main(argv: list[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     args = _parser().parse_args(argv)
-    # Only sigwait in this thread receives the signals; native threads inherit the mask.
+    # Native threads inherit the mask, so that only sigwait in this thread receives signals.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     _check_weights(args.model)
     _check_port(args.host, args.port)
@@ -87,7 +87,7 @@ def _params(library: Any, args: argparse.Namespace) -> Any:
     params.cont_batching = True
     params.endpoint_metrics = True
     params.endpoint_slots = True
-    # Without a folder for slots it refuses to erase one, which saves nothing.
+    # It refuses to erase a slot without a folder for slots. Nothing is saved there.
     params.slot_save_path = os.path.join(tempfile.gettempdir(), "")  # noqa: PTH118
     params.endpoint_props = True
     params.cache_prompt = args.cache_prompt

@@ -1,4 +1,4 @@
-"""The engine `llmd`. Facts: llm-d-router v0.10.0, read 2026-12-01; it never ran."""
+"""The engine `llmd`. Facts: llm-d-router v0.10.0, read 2026-12-01; it never ran here."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from .options import LlmdOptions
 
 _WORKER = "vllm"
-# Of the block sizes that vLLM uses, the largest.
+# The largest block size that vLLM uses.
 _LARGEST_BLOCK = 128
 
 
 class Llmd(Engine):
-    """Envoy and the endpoint picker before vLLM's servers; with prefill and decode apart, a sidecar
-    beside each decode server.
+    """Envoy and the endpoint picker in front of vLLM's servers. If disaggregated, each decode
+    server also has a sidecar.
     """
 
     messages = LogMessages("tokenbench_engine_llmd")
@@ -60,8 +60,8 @@ class Llmd(Engine):
         pools = request.layout.pools
         if self._options.worker_options and all(pool.engine is not None for pool in pools):
             raise UsageError(
-                "worker_options: every pool names its engine, so nothing would use them",
-                hint="leave them out, or give them to the pools",
+                "worker_options has no effect: every pool names its engine",
+                hint="remove it, or move the options to the pools",
             )
         plans = [self._alone(request, pool) for pool in pools]
         return LaunchPlan(
@@ -93,9 +93,9 @@ class Llmd(Engine):
         own = pool is not None and pool.engine is not None
         if own and pool is not None and pool.engine != _WORKER:
             raise UsageError(
-                f"the pool {pool.key!r} names the engine {pool.engine!r}: llm-d is planned with "
-                "servers of vLLM only",
-                hint="name the engine vllm, or leave it out",
+                f"the pool {pool.key!r} names the engine {pool.engine!r}: llm-d is planned only "
+                "with vLLM",
+                hint="use the engine vllm, or name no engine",
             )
         given: Mapping[str, Any] = (
             pool.engine_options if own and pool is not None else self._options.worker_values()
@@ -104,12 +104,12 @@ class Llmd(Engine):
         return self._context.engine(_WORKER, FrozenMap({**python, **given}))
 
     def _alone(self, request: EngineRequest, pool: Pool) -> LaunchPlan:
-        """What vLLM plans for one server of a pool."""
+        """The plan of vLLM for one server of a pool."""
         one = attrs.evolve(pool, replicas=1, engine=None, engine_options=FrozenMap())
         return self._engine(pool).plan(attrs.evolve(request, layout=Layout(pools=(one,))))
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """What vLLM takes: the picker and the sidecar pass on what they do not know."""
+        """The dialect of vLLM: the picker and the sidecar forward unknown fields."""
         return Dialect(
             codecs=(COMPLETIONS, CHAT),
             token_id_prompts=True,
@@ -121,8 +121,8 @@ class Llmd(Engine):
         )
 
     def ready(self, server: ServerClient) -> bool:
-        """Every server is: Envoy and the picker started after them. A sidecar's /health is its own,
-        this page is its server's.
+        """Whether every server is ready; Envoy and the picker start after them. Unlike /health, a
+        sidecar forwards this page to its server.
         """
         workers = _Workers(server)
         return all(
@@ -131,19 +131,19 @@ class Llmd(Engine):
         )
 
     def synthetic_acceptance(self, plan: LaunchPlan) -> bool:
-        """By the settings of the servers."""
+        """Read from the settings of the servers."""
         return self._engine().synthetic_acceptance(plan)
 
     def planned_version(self) -> str | None:
-        """That of vLLM; llm-d's programs do not tell theirs."""
+        """The version of vLLM; llm-d's programs do not report theirs."""
         return _named(self._engine().planned_version())
 
     def version(self, server: ServerClient) -> str | None:
-        """The same, as the first server reports it."""
+        """The version of vLLM, from the first server."""
         return _named(self._engine().version(_Workers(server)))
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:
-        """Those of the first server."""
+        """The facts of the first server."""
         return self._engine().facts(_Workers(server))
 
     def quiescent(self, server: ServerClient) -> bool | None:
@@ -155,7 +155,7 @@ class Llmd(Engine):
         return self._engine().reset_cache(_Workers(server))
 
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
-        """Those of the servers: vLLM's plugin knows which of them count what."""
+        """The servers' counters; vLLM's plugin knows which server counts what."""
         return self._engine().counters(pages)
 
     def diagnose(self, log: str) -> Diagnosis | None:
@@ -163,7 +163,7 @@ class Llmd(Engine):
         return super().diagnose(log) or self._engine().diagnose(log)
 
     def phase(self, log: str) -> str | None:
-        """What a server does; the other programs start at once."""
+        """The phase of a vLLM server; the other programs start immediately."""
         return self._engine().phase(log)
 
 
@@ -173,7 +173,7 @@ def _transfer(pool: Pool) -> FrozenMap[str]:
 
 
 class _Workers:
-    """A deployment without Envoy, which is the first endpoint, if there are others."""
+    """The deployment without its first endpoint, Envoy, if there are others."""
 
     def __init__(self, server: ServerClient) -> None:
         self._server = server
@@ -191,8 +191,8 @@ class _Workers:
 
 
 def _endpoints(pool: Pool) -> Sequence[EndpointSpec]:
-    """Where a pool's servers are asked for their counters: those for decode through their sidecars,
-    which pass on what is not theirs.
+    """Endpoints for a pool's counters. Decode servers are reached through their sidecars, which
+    forward the request.
     """
     if pool.role != DECODE:
         return [EndpointSpec(role=pool.key, url=server_url())]
@@ -201,25 +201,25 @@ def _endpoints(pool: Pool) -> Sequence[EndpointSpec]:
 
 
 def _server(process: ProcessSpec, pool: Pool, request: EngineRequest) -> ProcessSpec:
-    """A pool's servers. Those for decode are reached by their sidecars only, as localhost.
+    """A pool's servers. Only its sidecar connects to a decode server, over localhost.
 
     Raises:
-        UsageError: prefill and decode are to talk by something else than NIXL.
+        UsageError: another connector than NIXL is set.
     """
     flags = dict(process.flags)
     transfer = flags.get("--kv-transfer-config")
     if pool.role != SERVER and isinstance(transfer, FrozenMap) and transfer != _transfer(pool):
         raise UsageError(
-            f"the pool {pool.key!r} sends its KV cache by {transfer.get('kv_connector')}: llm-d's "
-            "sidecar is planned for NIXL only, because it takes one bootstrap port for all prefill "
+            f"the pool {pool.key!r} sends KV cache with {transfer.get('kv_connector')}, but "
+            "llm-d's sidecar supports only NIXL here: it takes one bootstrap port for all prefill "
             "workers (llm-d-router v0.10.0, read 2026-12-01)",
-            hint="leave kv_connector out",
+            hint="remove kv_connector",
         )
     ready = process.ready
     if pool.role == DECODE:
         flags["--host"], ready = "127.0.0.1", None
     if request.layout.disaggregated:
-        # Cached tokens that a decode server reports came from prefill, computed or not.
+        # A decode server also reports tokens that prefill computed as cached.
         flags.pop("--enable-prompt-tokens-details", None)
     return attrs.evolve(process, flags=FrozenMap(flags), replicas=pool.replicas, ready=ready)
 

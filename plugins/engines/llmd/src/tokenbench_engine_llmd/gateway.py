@@ -1,4 +1,4 @@
-"""Envoy, which asks the endpoint picker for each request and sends it where that says.
+"""Envoy, which asks the endpoint picker where to send each request.
 
 Its configuration is that of llm-d-router v0.10.0, docs/discovery.md (2026-08-17); Envoy 1.40.0
 accepts it (`envoy --mode validate`, 2026-12-01).
@@ -21,7 +21,7 @@ _TYPES = "type.googleapis.com/envoy.extensions"
 
 
 def gateway(options: LlmdOptions) -> ProcessSpec:
-    """Envoy, as in llm-d's docs/discovery.md: it sends each request where the EPP's header says.
+    """Envoy, as in llm-d's docs/discovery.md. The EPP's header names the destination of a request.
     Its flags: Envoy 1.40.0, `envoy --help` (2026-12-01).
     """
     return ProcessSpec(
@@ -30,7 +30,7 @@ def gateway(options: LlmdOptions) -> ProcessSpec:
         flags=FrozenMap(
             {
                 "--config-path": "{file:envoy.yaml}",
-                # Two of them on a host would otherwise share memory by number.
+                # Separates its shared memory from that of another Envoy on the host.
                 "--disable-hot-restart": True,
                 "--log-level": "warning",
             }

@@ -24,7 +24,7 @@ PICKERS = ("max-score-picker", "random-picker", "weighted-random-picker")
 
 @options
 class LlmdOptions:
-    """Options of the engine. Those without a value are llm-d's own, or derived from the plan."""
+    """Options of the engine. None: llm-d's default, or derived from the plan."""
 
     python: str | None = option(
         default=None,
@@ -37,7 +37,7 @@ class LlmdOptions:
     sidecar: str = option(
         default="pd-sidecar",
         identity=False,
-        help="program of the routing sidecar (llm-d-router), for prefill and decode apart",
+        help="program of the routing sidecar (llm-d-router), if disaggregated",
     )
     envoy: str = option(
         default="envoy", identity=False, help="program of Envoy, which asks the endpoint picker"
@@ -48,28 +48,27 @@ class LlmdOptions:
 
     worker_options: str = option(
         default="",
-        help="options of the engine vllm, KEY=VALUE with commas between, for pools that have none "
-        "of their own",
+        help="options of the engine vllm, as KEY=VALUE,..., for pools without their own",
     )
     scorers: tuple[str, ...] = option(
         default=("queue-scorer",),
         choices=SCORERS,
-        help="what the endpoint picker compares workers by, besides their prefix caches",
+        help="scores by which the endpoint picker compares workers, besides their prefix caches",
     )
     picker: str = option(
-        default="max-score-picker", choices=PICKERS, help="how it chooses one by its score"
+        default="max-score-picker", choices=PICKERS, help="how the picker chooses a worker by score"
     )
     decider: str = option(
         default="always",
         choices=tuple(DECIDERS),
-        help="which prompts go to a prefill worker: always all, or prefix: those with enough "
-        "tokens that the decode worker has not in its cache",
+        help="which prompts go to a prefill worker: always (all), or prefix (those with enough "
+        "tokens that the decode worker has not cached)",
     )
     non_cached_tokens: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
-        help="decider=prefix: how many tokens are enough; default: 16, as in llm-d's own sample",
+        help="decider=prefix: minimum uncached tokens; default: 16, as in llm-d's sample",
         needs="decider=prefix",
     )
 

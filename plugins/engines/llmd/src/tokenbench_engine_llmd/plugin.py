@@ -59,7 +59,8 @@ def bench_register_engines() -> Sequence[EngineSpec]:
     return [
         EngineSpec(
             name="llmd",
-            summary="llm-d without Kubernetes: its endpoint picker before vLLM's servers; unproven",
+            summary="llm-d without Kubernetes: its endpoint picker in front of vLLM's servers; "
+            "unproven",
             options=LlmdOptions,
             factory=_make,
             capabilities=CAPABILITIES,

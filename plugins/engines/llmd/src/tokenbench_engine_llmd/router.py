@@ -40,7 +40,7 @@ def sidecar_of(pool: Pool) -> str:
 
 
 def sidecar(pool: Pool, request: EngineRequest, options: LlmdOptions) -> ProcessSpec:
-    """One on the host of each decode worker, which it reaches as localhost."""
+    """A sidecar on the host of each decode worker, which it reaches over localhost."""
     return ProcessSpec(
         role=sidecar_of(pool),
         argv=(options.sidecar,),
@@ -87,7 +87,7 @@ def endpoint_picker(request: EngineRequest, options: LlmdOptions) -> ProcessSpec
         ),
         ports=("grpc", "health", "metrics"),
         after=tuple(map(_front, request.layout.pools)),
-        # It listens once it has read the addresses.
+        # It listens after it has read the addresses.
         ready="tcp://{host}:{port:grpc}",
     )
 

@@ -1,4 +1,4 @@
-"""The way to the server, from the engine's options."""
+"""Access to the server, from the engine's options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"auth|cookie|secret|password|token|api[-_]?key|^key$|[-_]key$", re.IGNORECASE)
-# Set by the load client, or by what the request is.
+# Headers that the load client or the request itself sets.
 _RESERVED = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept")
 # Fields of a request that the tool sets itself.
 _OWN_FIELDS = {"model", "prompt", "messages", "stream", "stream_options", "ignore_eos"}
@@ -40,12 +40,12 @@ def access(options: OpenAIOptions) -> Access:
 
 
 def api_key(options: OpenAIOptions) -> str | None:
-    """Where core finds the key."""
+    """The reference by which core finds the key."""
     if options.keyring is None:
         return options.api_key_env
     if options.api_key_env is not None:
         raise UsageError(
-            "engine openai: api_key_env and keyring are both given", hint="give one of them"
+            "engine openai: api_key_env and keyring are both given", hint="give only one of them"
         )
     if "/" not in options.keyring:
         raise UsageError(
@@ -71,7 +71,7 @@ def _api_root(text: str) -> str:
     if (root and not root.startswith("/")) or "?" in root or not root.isprintable() or " " in root:
         raise UsageError(
             f"engine openai: api_root: expected a path such as /openai/v1, got {text!r}",
-            hint="a query belongs into the option query",
+            hint="use the option query for the query",
         )
     return root
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenbench.api import Counters, MetricsPage
 
-# Where a counter is not a sum over series: how it is read. Labels are those of vLLM.
+# Counters that are not a sum over series, with their reader. Labels are those of vLLM.
 _REASON, _POSITION = "finished_reason", "position"
 
 

@@ -77,10 +77,10 @@ class OpenAIServer(Engine):
         return self._dialect(tried=False)
 
     def negotiation(self, request: EngineRequest) -> Negotiation | None:
-        """What the options do not decide; of an unknown server, everything."""
+        """The fields that the options leave open; all of them for an unknown server."""
         options = self._options
         if not options.probe or options.codec == "embeddings":
-            return None  # What could be tried are fields of generations.
+            return None  # Only fields of generation requests can be tried.
         asked = {
             "ignore_eos": options.ignore_eos,
             "min_tokens": options.min_tokens,
@@ -92,7 +92,9 @@ class OpenAIServer(Engine):
         return Negotiation(tries=self._dialect(tried=True), firm=frozenset(firm), pages=_PAGES)
 
     def _dialect(self, *, tried: bool) -> Dialect:
-        """The claims, or (`tried`) with what an unknown server may take beyond them."""
+        """The fields that the server is known to accept; with `tried`, also those that an unknown
+        server may accept.
+        """
         known, options = self._known, self._options
         maybe = tried and options.server == "generic"
         token_ids = _given(options.token_ids, known.token_id_prompts)
@@ -197,7 +199,7 @@ def base_url(text: str) -> str:
         UsageError: not an http address, or it contains a user, a password or a query.
     """
     parts = urlsplit(text)
-    # First: the other message would show the password.
+    # Checked first, because the other message would show the password.
     if "@" in text:
         raise UsageError(
             "engine openai: base_url must not contain a user or password",
@@ -207,7 +209,7 @@ def base_url(text: str) -> str:
         # Its value may be a key.
         raise UsageError(
             "engine openai: base_url: expected an address without ? or #",
-            hint="a query belongs into the option query",
+            hint="use the option query for the query",
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(

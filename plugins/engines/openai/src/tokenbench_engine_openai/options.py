@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenbench.api import FrozenMap, http_url, option, options, variable_name
 
-_PROBED = "default: what the kind of server takes, checked by the probe"
+_PROBED = "default: what this kind of server accepts, checked by the probe"
 
 
 @options
@@ -16,7 +16,7 @@ class OpenAIOptions:
     base_url: str = option(
         check=http_url,
         identity=False,
-        help="address of the server, as http://HOST:PORT; a key belongs into api_key_env",
+        help="address of the server, as http://HOST:PORT; put a key into api_key_env",
     )
     model: str = option(help="the model's name on the server")
     server: str = option(
@@ -41,7 +41,7 @@ class OpenAIOptions:
     query: str = option(
         default="",
         identity=False,
-        help="query of every request to the API, such as api-version=2024-10-21",
+        help="query string of every API request, such as api-version=2024-10-21",
     )
     max_tokens_field: str | None = option(
         default=None,
@@ -52,8 +52,8 @@ class OpenAIOptions:
     stream_options: bool | None = option(
         default=None,
         identity=False,
-        help="ask for usage in the stream; false: use what the server sends by itself; "
-        "default: yes, unless the server refuses it",
+        help="request usage in the stream; false: use what the server sends unasked; default: "
+        "true, unless the server refuses it",
     )
     ignore_eos: bool | None = option(default=None, help=f"send ignore_eos; {_PROBED}")
     min_tokens: bool | None = option(default=None, help=f"send min_tokens; {_PROBED}")
@@ -77,13 +77,13 @@ class OpenAIOptions:
     )
     affinity_header: str | None = option(
         default=None,
-        help="header that names the session of a request, by which a router keeps it on one "
-        "replica, such as x-session-id; default: that of the kind of server, if it has one",
+        help="header with the session's id, such as x-session-id, by which a router keeps a "
+        "session on one replica; default: that of the kind of server",
     )
     headers_env: FrozenMap[str] = option(
         default=FrozenMap(),
         identity=False,
-        help="headers whose values are secret: the NAMES of the variables that hold them, such as "
+        help="headers with secret values: the NAMES of their environment variables, such as "
         '{"api-key": "AZURE_KEY"}',
     )
     organization: str | None = option(
@@ -94,17 +94,17 @@ class OpenAIOptions:
         default=None, identity=False, help="file with the certificates to trust, in PEM format"
     )
     verify: bool = option(
-        default=True, identity=False, help="false accepts any certificate, which the result tells"
+        default=True, identity=False, help="false: accept any certificate; the result records it"
     )
     proxy: bool = option(
         default=True,
         identity=False,
-        help="use the proxy of HTTPS_PROXY, HTTP_PROXY and NO_PROXY; false connects directly",
+        help="use the proxy of HTTPS_PROXY, HTTP_PROXY and NO_PROXY; false: connect directly",
     )
     probe: bool = option(
         default=True,
         identity=False,
-        help="find out what the server takes, with a few one-token requests",
+        help="find out with a few one-token requests what the server accepts",
     )
     start_timeout_s: float = option(
         default=30.0, minimum=1, unit="s", identity=False, help="how long to wait for an answer"

@@ -10,9 +10,9 @@ from tokenbench.api import FrozenMap
 @attrs.frozen(kw_only=True)
 class KnownServer:
     """One kind of server. `counters` maps names of `Counters` to metrics (histograms without their
-    suffix); `source` and `date` say where the facts come from. `done_event`: every whole stream
-    ends with ``[DONE]``. `lists_models`: it is up before its workers are, and lists a model once
-    one serves it. `affinity_header`: the header by which its router knows a session.
+    suffix); `source` and `date` say where the facts come from. `done_event`: every complete stream
+    ends with ``[DONE]``. `lists_models`: it is up before its workers, and lists a model as soon as
+    a worker serves it. `affinity_header`: the header with which its router identifies a session.
     """
 
     source: str

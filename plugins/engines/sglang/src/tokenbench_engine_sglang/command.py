@@ -1,5 +1,5 @@
-"""Flags and variables of one SGLang process: those of the model apart from those of the server, so
-that an orchestrator can wrap the worker.
+"""Flags and variables of one SGLang process. Model and server flags are separate, so that an
+orchestrator can wrap the worker.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from .transfer import transfer_flags
 
 DIST = "dist"
 DIST_PORTS = 7
-"""The port where ranks meet, and those that SGLang derives from it (`PortArgs`, SGLang 0.5.23)."""
+"""The port on which ranks connect, and those that SGLang derives from it (`PortArgs`, SGLang
+0.5.23)."""
 TEMPLATE = "chat-template.jinja"
 CPU = "cpu"
-# The largest share that SGLang takes by itself (0.5.23, arg_groups/memory_hook.py): the rest, 1.5
-# GiB and more, is for activations and graphs.
+# The largest default of SGLang (0.5.23, arg_groups/memory_hook.py). It leaves 1.5 GiB or more for
+# activations and graphs.
 _LARGEST_SHARE = 0.99
 # Tokens of a context that SGLang leaves unused.
 _UNUSED = 2
@@ -46,7 +47,7 @@ _SERVER: dict[str, FlagValue] = {
     "--port": "{port:http}",
     # Usage reports cached tokens only with this flag.
     "--enable-cache-report": True,
-    # A line for each request costs time, and hides the log's other lines.
+    # A log line per request costs time and hides the other lines.
     "--log-level-http": "warning",
 }
 _WITHOUT_GRAPHS: dict[str, FlagValue] = {
@@ -54,9 +55,9 @@ _WITHOUT_GRAPHS: dict[str, FlagValue] = {
     "--cuda-graph-backend-prefill": "disabled",
 }
 _ENVIRONMENT = {
-    # A file of the current folder replaces no module.
+    # No file of the current folder can shadow a module.
     "PYTHONSAFEPATH": "1",
-    # By which other hosts and the KV transfer reach it; otherwise that of the first network.
+    # The address for other hosts and for KV transfer. The default is that of the first network.
     "SGLANG_HOST_IP": "{host}",
 }
 
@@ -125,8 +126,8 @@ def _parallel_flags(found: Ranks, hosts: int, version: str | None) -> dict[str, 
 
 
 def needs_meeting_port(found: Ranks, hosts: int) -> bool:
-    """Whether ranks meet on a port. With attention DP on one host, SGLang would otherwise derive
-    seven ports from that of HTTP, which may be another server's.
+    """Whether ranks need a port to connect on. Without it, attention DP on one host derives seven
+    ports from the HTTP port, and another server may use them.
     """
     return hosts > 1 or found.attention_dp > 1
 
@@ -154,23 +155,23 @@ def _offload_flags(options: SglangOptions) -> dict[str, FlagValue]:
 
 
 def _running(request: EngineRequest, found: Ranks) -> int:
-    """SGLang divides the number among its schedulers, and requests not evenly."""
+    """SGLang divides this number evenly among its schedulers, but not the requests."""
     return request.needs.concurrency * found.schedulers
 
 
 def _check_chip(request: EngineRequest, options: SglangOptions, found: Ranks) -> None:
-    hint = "fp4_weight_only=true to convert them back for each operation"
+    hint = "fp4_weight_only=true to dequantize them in each operation"
     check_precision(request, hint=hint, accepted=options.fp4_weight_only)
     context, cache = required_context(request, options.context_tokens), options.kv_cache_tokens
     # Decode context parallelism divides the tokens of a sequence.
     if cache is not None and context is not None and cache * found.dcp < context:
         raise UsageError(
-            f"kv_cache_tokens={cache}: a prompt with its answer has up to {context} tokens",
-            hint=f"use at least {math.ceil(context / found.dcp)}, or leave it out",
+            f"kv_cache_tokens={cache}: a prompt and its answer have up to {context} tokens",
+            hint=f"use at least {math.ceil(context / found.dcp)}, or remove it",
         )
     check_memory(
         request,
-        # Data-parallel replicas hold all weights each, experts as well.
+        # Each data-parallel replica holds all weights, including experts.
         ranks=found.count // found.dp,
         replicated=1,
         share=options.memory_share or _LARGEST_SHARE,

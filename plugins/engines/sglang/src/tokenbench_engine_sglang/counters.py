@@ -12,8 +12,8 @@ _ACCELERATOR = ("device", "total")
 
 def counters(page: MetricsPage) -> Counters:
     """Sums over servers and data-parallel ranks. Requests and tokens are counted by the tokenizer,
-    once for all ranks; gauges by the first rank of each attention group and of each pipeline stage,
-    of which the first counts.
+    once for all ranks; gauges are per attention group and pipeline stage, of which only the first
+    stage counts.
     """
     prompts, requests = page.sum(_PROMPTS), page.sum("sglang:num_requests_total")
     generated = page.sum("sglang:generation_tokens_total")
@@ -41,15 +41,15 @@ def counters(page: MetricsPage) -> Counters:
 
 
 def _speculation(found: Counters, page: MetricsPage) -> Counters:
-    """SGLang counts verifications only. Each gives one token besides the accepted ones, and the
-    prompt gives the first: what else was generated was drafted. Drafted tokens that were accepted
-    beyond the end of an answer are not in it.
+    """SGLang counts only verifications. Each yields the accepted drafts and one more token, and
+    prefill yields the first; so the accepted drafts are the other generated tokens. Drafts accepted
+    beyond the end of an answer are not counted.
     """
     drafts = page.sum("sglang:spec_verify_calls_total")
     generated, requests = found.generated_tokens, found.requests
     if drafts is None or generated is None or requests is None:
         return found
-    # With the token that is verified as well.
+    # Includes the token that is also verified.
     each = page.max("sglang:spec_num_draft_tokens")
     return attrs.evolve(
         found,

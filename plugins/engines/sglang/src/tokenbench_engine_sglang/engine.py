@@ -53,8 +53,8 @@ _MEETING = PortBlock(name=DIST, count=DIST_PORTS)
 
 
 class Sglang(ServerEngine[SglangOptions]):
-    """One SGLang server, or several of them, for prefill and for decode or alike, behind SGLang's
-    router. A server is one process that starts a scheduler for each rank of its host.
+    """One SGLang server, or several behind SGLang's router, aggregated or disaggregated. A server
+    is one process, which starts a scheduler for each rank on its host.
     """
 
     name = distribution = "sglang"
@@ -73,14 +73,14 @@ class Sglang(ServerEngine[SglangOptions]):
             processes=tuple(processes),
             endpoints=self.endpoints(layout, routed=routed),
             start_timeout_s=options.start_timeout_s,
-            # Only whole pages of the KV cache are sent from prefill to decode.
+            # Prefill sends decode only whole pages of KV cache.
             first_prompt_tokens=2 * (options.block_size or 1) + 1 if layout.disaggregated else 1,
             speculation=options.speculation,
         )
 
     def worker(self, request: EngineRequest, role: str) -> ProcessSpec:
-        """The process of one pool without the flags of the HTTP server, which the orchestrator has
-        itself.
+        """The process of one pool without the flags of the HTTP server, which the orchestrator
+        replaces.
         """
         check_used(request, self.options, routed=False)
         return self._process(request, request.layout.pool(role), server=False)
@@ -89,7 +89,7 @@ class Sglang(ServerEngine[SglangOptions]):
         options, asked = self.options, request.on(pool)
         found = ranks(pool.topology, asked.architecture, asked.model)
         spread = hosts(found, asked.hardware.chip)
-        # Only the form of attention DP depends on it.
+        # Only the flags of attention DP depend on it.
         version = self._planned() if found.attention_dp > 1 else None
         flags = model_flags(asked, options, found, pool, hosts=spread, version=version)
         files: tuple[FileSpec, ...] = ()
@@ -115,9 +115,8 @@ class Sglang(ServerEngine[SglangOptions]):
         )
 
     def dialect(self, request: EngineRequest) -> Dialect:
-        """Completions first: they accept token ids, so lengths are exact. The router accepts texts
-        only (sglang-router 0.3.2: HTTP 422), and does not pass on that usage is to come with each
-        chunk.
+        """Completions first: they accept token ids, so lengths are exact. The router accepts only
+        text (sglang-router 0.3.2: HTTP 422), and drops the request for usage in each chunk.
         """
         direct = not has_router(request.layout)
         return Dialect(
@@ -140,11 +139,11 @@ class Sglang(ServerEngine[SglangOptions]):
         )
 
     def servers(self, server: ServerClient) -> list[int]:
-        """Those that answer requests: on further hosts a server has only health and metrics."""
+        """Servers that answer requests. Further hosts of a server only have health and metrics."""
         return [number for number in super().servers(server) if not server.endpoints[number].rank]
 
     def synthetic_acceptance(self, plan: LaunchPlan) -> bool:
-        """By SGLang's variable, whoever set it."""
+        """Read from SGLang's variable, whichever layer set it."""
         return is_synthetic(plan)
 
     def planned_version(self) -> str | None:
@@ -159,18 +158,18 @@ class Sglang(ServerEngine[SglangOptions]):
             return None
 
     def version(self, server: ServerClient) -> str | None:
-        """What the server's page of itself says."""
+        """From the server's info page."""
         return self.named(self._info(server).get("version"))
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:
-        """What SGLang decided where the plan left it open, and whether acceptance is real."""
+        """Settings that SGLang chose itself, and whether acceptance is real."""
         info = self._info(server)
         decided = {name: str(info[name]) for name in _FACTS if info.get(name) is not None}
         return super().facts(server).updated(decided)
 
     def _info(self, server: ServerClient) -> dict[str, Any]:
         first = self.servers(server)[0]
-        # The older name is that of versions before 0.5.23.
+        # Versions before 0.5.23 use the older name.
         found = server.get("/server_info", endpoint=first).data()
         return found or server.get("/get_server_info", endpoint=first).data()
 

@@ -22,7 +22,7 @@ def _version(text: str) -> None:
 
 @options
 class SglangOptions:
-    """Options of the engine. Those without a value are SGLang's own, or derived from the plan."""
+    """Options of the engine. None: SGLang's default, or derived from the plan."""
 
     python: str | None = option(
         default=None,
@@ -31,8 +31,8 @@ class SglangOptions:
     )
     version: str | None = option(
         default=None,
-        help="version to write flags for, where it is not the one of that interpreter (0.5.21); "
-        "default: that one, or the newest known",
+        help="SGLang version to plan flags for, such as 0.5.21; default: the interpreter's, or "
+        "the newest known",
         check=_version,
     )
     start_timeout_s: float = option(
@@ -43,7 +43,7 @@ class SglangOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="longest prompt and answer of a request; default: what the workloads need",
+        help="maximum tokens of a prompt and its answer; default: what the workloads need",
         flag="--context-length",
     )
     max_running_requests: int | None = option(
@@ -57,7 +57,7 @@ class SglangOptions:
         default=None,
         minimum=-1,
         unit="tokens",
-        help="prompt tokens in one batch; -1: prompts are not divided",
+        help="prompt tokens in one batch; -1: prompts are not split",
         flag="--chunked-prefill-size",
     )
     memory_share: float | None = option(
@@ -98,87 +98,86 @@ class SglangOptions:
     )
     fp4_weight_only: bool = option(
         default=False,
-        help="accept fp4 weights on a chip that does not compute in fp4: SGLang converts them back "
-        "for each operation",
+        help="allow fp4 weights on a chip without fp4 arithmetic: SGLang dequantizes them in each "
+        "operation",
     )
     load_format: str | None = option(
         default=None,
-        help="how weights are read; dummy: random weights, for tests of speed",
+        help="how weights are read; dummy: random weights, for speed tests only",
         flag="--load-format",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
+        default=False, help="run the model's custom Python code", flag="--trust-remote-code"
     )
 
     speculation: str = option(
-        default="none", choices=SPECULATION, help="method that drafts tokens ahead"
+        default="none", choices=SPECULATION, help="method of speculative decoding"
     )
     speculative_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one draft", needs="speculation"
+        default=None, minimum=1, unit="tokens", help="draft tokens per step", needs="speculation"
     )
     speculative_topk: int = option(
         default=1,
         minimum=1,
-        help="branches at each step of a draft; above 1 a draft is a tree, and speculative_tokens "
-        "is its depth",
+        help="branches per draft step; above 1 a draft is a tree of depth speculative_tokens",
         needs="speculation",
     )
     speculative_tree_tokens: int | None = option(
         default=None,
         minimum=2,
         unit="tokens",
-        help="tokens that one step verifies; default: a draft and one more",
+        help="tokens verified per step; default: speculative_tokens + 1",
         needs="speculation",
     )
     speculative_model: str | None = option(
         default=None,
-        help="what drafts: a name among the model's extra weights, a folder or a hub name; "
-        "default: the only one that the model has for the method",
+        help="draft weights: the name of one of the model's extra weights, a folder or a hub "
+        "name; default: the model's only one for the method",
         needs="speculation",
     )
     synthetic_acceptance_length: float | None = option(
         default=None,
         minimum=1,
         unit="tokens",
-        help="accept drafts at random so that a step gives this many tokens on average, whatever "
-        "they are; results carry that it is synthetic, and answers have no meaning",
+        help="accept random drafts so that a step yields this many tokens on average; results are "
+        "marked as synthetic, and answers are meaningless",
         needs="speculation",
     )
 
     kv_offload: str = option(
         default="none",
         choices=OFFLOAD,
-        help="keep KV cache in the host's memory too; needs the prefix cache",
+        help="also keep KV cache in host memory; needs the prefix cache",
     )
     kv_offload_gib: int | None = option(
         default=None,
         minimum=1,
         unit="GiB",
-        help="hicache: host memory for that, of each rank",
+        help="hicache: host memory per rank",
         flag="--hicache-size",
         needs="kv_offload=hicache",
     )
     kv_storage: str = option(
         default="none",
         choices=STORAGE,
-        help="hicache: where KV cache goes beyond that memory",
+        help="hicache: storage backend for KV cache beyond host memory",
         needs="kv_offload=hicache",
     )
 
     kv_connector: str = option(
         default="mooncake",
         choices=TRANSFER,
-        help="with pools for prefill and decode: what carries the KV cache from one to the other",
+        help="disaggregated: how KV cache is transferred",
     )
     kv_devices: str | None = option(
         default=None,
         identity=False,
-        help="with pools for prefill and decode: network devices for that (mlx5_0); default: all",
+        help="disaggregated: network devices for KV cache (mlx5_0); default: all",
     )
     router_policy: str = option(
         default="round_robin",
         choices=POLICIES,
-        help="with several servers: how SGLang's router chooses one",
+        help="several servers: policy by which SGLang's router chooses one",
     )
 
     all2all_backend: str | None = option(
@@ -187,7 +186,7 @@ class SglangOptions:
         flag="--moe-a2a-backend",
     )
     eplb: bool = option(
-        default=False, help="balance the load of experts while serving", flag="--enable-eplb"
+        default=False, help="balance load between experts while serving", flag="--enable-eplb"
     )
     attention_backend: str | None = option(
         default=None, help="attention kernels", flag="--attention-backend"
@@ -202,7 +201,7 @@ class SglangOptions:
     cuda_graph_max_batch: int | None = option(
         default=None,
         minimum=1,
-        help="largest batch of decode that is captured as a graph",
+        help="largest decode batch that is captured as a graph",
         flag="--cuda-graph-max-bs-decode",
         needs="cuda_graphs=true",
     )
@@ -215,17 +214,15 @@ class SglangOptions:
     )
     tool_call_parser: str | None = option(
         default=None,
-        help="how tool calls are found in answers (qwen25, deepseekv3, ...); model: as the model's "
-        "facts say",
+        help="parser of tool calls (qwen25, deepseekv3, ...); model: as the model's facts say",
     )
     reasoning_parser: str | None = option(
         default=None,
-        help="how reasoning is told from the answer (deepseek-r1, qwen3, ...); model: as the "
-        "model's facts say",
+        help="parser of reasoning (deepseek-r1, qwen3, ...); model: as the model's facts say",
     )
 
     cpu_binding: str | None = option(
-        default=None, help="on CPU: cores of the threads of each rank, such as 0-15|16-31"
+        default=None, help="on CPU: cores of each rank, such as 0-15|16-31"
     )
 
     def __attrs_post_init__(self) -> None:

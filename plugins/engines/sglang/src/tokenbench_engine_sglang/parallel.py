@@ -1,9 +1,9 @@
-"""How a topology is written for SGLang, and what SGLang cannot do of it.
+"""A topology as SGLang's flags, and the topologies that SGLang does not support.
 
 SGLang (0.5.23, `arg_groups/parallel_hook.py` and `validation_hook.py`) counts the accelerators of a
 replica as tp x pp. Attention DP, decode context parallelism and expert parallelism divide the tp
-ranks; `--dp-size` multiplies them by independent replicas in one server, which share no experts and
-no host boundary.
+ranks; `--dp-size` multiplies them by independent replicas in one server, which do not share experts
+and run on one host.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Ranks:
 
     @property
     def schedulers(self) -> int:
-        """Ranks that have requests of their own."""
+        """Ranks with a scheduler of their own."""
         return self.dp * self.attention_dp
 
 
@@ -48,7 +48,7 @@ def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
     """The topology as SGLang's degrees. Data-parallel ranks that share experts are attention DP.
 
     Raises:
-        UsageError: SGLang cannot split this model so.
+        UsageError: SGLang does not support the topology for this model.
     """
     tp, dp, attention_dp = topology.tp, topology.dp, topology.attention_dp
     if attention_dp > 1 or (dp > 1 and topology.ep > topology.tp):
@@ -59,8 +59,8 @@ def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
     )
     if tp % attention_dp:
         raise UsageError(
-            f"attention_dp={attention_dp} does not divide the {tp} ranks (tp x dp): SGLang's "
-            "attention groups are of one size",
+            f"attention_dp={attention_dp} does not divide the {tp} ranks (tp x dp): SGLang needs "
+            "attention groups of equal size",
             hint="use an attention_dp that divides tp x dp",
             key="topology.attention_dp",
         )
@@ -68,8 +68,8 @@ def ranks(topology: Topology, shape: Architecture, model: str) -> Ranks:
         check_experts(shape, model, ep=found.ep)
         if tp % found.ep:
             raise UsageError(
-                f"ep={found.ep}: SGLang spreads experts within the {tp} ranks (tp x dp), and "
-                f"{tp} / {found.ep} is no whole number",
+                f"ep={found.ep}: SGLang spreads experts over the {tp} ranks (tp x dp), which "
+                f"{found.ep} does not divide",
                 hint=f"use an ep that divides {tp}, or more tp"
                 if tp > 1
                 else "use more tp, or no ep",
@@ -92,16 +92,16 @@ def hosts(found: Ranks, chip: Sku | None) -> int:
     """Hosts that one replica needs; 1 if the size of a host is unknown.
 
     Raises:
-        UsageError: SGLang cannot be spread so.
+        UsageError: SGLang does not support this distribution over hosts.
     """
     if found.dp > 1:
         return hosts_needed(
             found.count,
             chip,
             most=1,
-            why="SGLang has no data-parallel replicas over hosts",
-            hint=f"use attention_dp={found.dp} instead of dp for a model with experts, or replicas "
-            "of a pool",
+            why="SGLang does not spread data-parallel replicas over hosts",
+            hint=f"use attention_dp={found.dp} instead of dp for a model with experts, or several "
+            "replicas",
         )
-    why = "SGLang fills whole hosts"
+    why = "SGLang uses all accelerators of each host"
     return hosts_needed(found.count, chip, why=why, hint="use a multiple of {here} accelerators")

@@ -10,8 +10,7 @@ from tokenbench.api import EngineRequest, FlagValue, LaunchPlan, UsageError, dra
 from .options import SglangOptions
 
 _SYNTHETIC = "SGLANG_SIMULATE_ACC_LEN"
-# NEXTN is EAGLE with the model's own MTP heads; for models that have them, SGLang fills in their
-# place.
+# NEXTN is EAGLE with the model's own MTP heads, which SGLang then finds itself.
 _ALGORITHMS = {
     "ngram": "NGRAM",
     "draft": "STANDALONE",
@@ -35,7 +34,7 @@ def speculation_flags(request: EngineRequest, options: SglangOptions) -> dict[st
             "speculation=draft: SGLang does not combine a draft model with attention DP",
             hint="use speculation=eagle, eagle3 or mtp",
         )
-    # The number that one step verifies has the token that the target model gave last.
+    # A step also verifies the target model's last token.
     verified = options.speculative_tree_tokens or tokens + 1
     flags: dict[str, FlagValue] = {
         "--speculative-algorithm": _ALGORITHMS[method],
@@ -57,7 +56,7 @@ def drafting_model(request: EngineRequest, options: SglangOptions) -> str | None
 
 
 def environment_of_drafts(request: EngineRequest, options: SglangOptions) -> dict[str, str]:
-    """The variable that simulates acceptance, unless answers have to be the model's."""
+    """The variable that simulates acceptance; none if the answers must be the model's."""
     length = options.synthetic_acceptance_length
     if length is None or request.needs.real_acceptance:
         return {}
@@ -65,8 +64,8 @@ def environment_of_drafts(request: EngineRequest, options: SglangOptions) -> dic
 
 
 def is_synthetic(plan: LaunchPlan) -> bool:
-    """Whether a plan, with the variables of all layers, simulates the acceptance of drafts. SGLang
-    does so for numbers above 0.
+    """Whether a plan, with the variables of all layers, simulates the acceptance of drafts: the
+    variable is above 0.
     """
     return any(_positive(process.environment.get(_SYNTHETIC)) for process in plan.processes)
 

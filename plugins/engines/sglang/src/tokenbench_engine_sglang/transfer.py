@@ -1,4 +1,4 @@
-"""Several servers: prefill and decode in processes of their own, and SGLang's router.
+"""Several servers: disaggregated prefill and decode, and SGLang's router.
 
 Facts: SGLang 0.5.23, `arg_groups/fields/disagg.py`; sglang-router 0.3.2, its parser, run
 2026-12-01.
@@ -33,18 +33,18 @@ _ROUTER: FrozenMap[FlagValue] = FrozenMap(
         "--port": "{port:http}",
         "--prometheus-host": "{host}",
         "--prometheus-port": "{port:metrics}",
-        # It asks its workers every 30 s by default, and starts after them.
+        # By default it polls its workers every 30 s. It starts after them.
         "--worker-startup-check-interval": 1,
-        # A request that is sent again would be measured as one that took longer.
+        # A retried request would be measured as a slow one.
         "--disable-retries": True,
-        # A line for each request costs time.
+        # A log line per request costs time.
         "--log-level": "warn",
     }
 )
 
 
 def transfer_flags(role: str, options: SglangOptions) -> dict[str, FlagValue]:
-    """How the KV cache gets from prefill to decode; nothing for a process that does both."""
+    """Flags for the transfer of KV cache; none for an aggregated process."""
     if role not in ROLES:
         return {}
     return {
@@ -56,13 +56,13 @@ def transfer_flags(role: str, options: SglangOptions) -> dict[str, FlagValue]:
 
 
 def has_router(layout: Layout) -> bool:
-    """Whether requests need one in front of the servers."""
+    """Whether there is a router in front of the servers."""
     return layout.servers > 1
 
 
 def router(python: str, request: EngineRequest, options: SglangOptions) -> ProcessSpec:
-    """SGLang's router. With prefill and decode apart it sends each request to one of both, with the
-    port where these two meet.
+    """SGLang's router. If disaggregated, it sends each request to a prefill and a decode server,
+    with the port on which the two connect.
     """
     layout = request.layout
     workers: list[str] = ["--pd-disaggregation"] if layout.disaggregated else ["--worker-urls"]
@@ -84,20 +84,20 @@ def router(python: str, request: EngineRequest, options: SglangOptions) -> Proce
 
 
 def check_used(request: EngineRequest, options: SglangOptions, *, routed: bool) -> None:
-    """Check that what is asked for pools, for a router, for experts and for CPUs has these.
+    """Check that options for pools, the router, experts and CPUs have an effect.
 
     Args:
         routed: requests go through SGLang's router.
 
     Raises:
-        UsageError: nothing would use an option.
+        UsageError: an option has no effect.
     """
     pools = request.layout.pools
     if not any(pool.role in ROLES for pool in pools):
         because = "there are no pools for prefill and decode"
         refuse_unused(options, "kv_connector", "kv_devices", because=because)
     if not routed:
-        because = "requests do not go through SGLang's router, which is for several servers"
+        because = "SGLang's router is used only with several servers"
         refuse_unused(options, "router_policy", because=because)
     if is_dense(request.architecture):
         because = f"{request.model} has no experts"
@@ -115,8 +115,7 @@ def check_pools(request: EngineRequest, options: SglangOptions) -> None:
     check_own_pools(request.layout, "sglang")
     if options.kv_offload != "none" and not request.needs.prefix_caching:
         raise UsageError(
-            f"kv_offload={options.kv_offload} extends the prefix cache, which the load switches "
-            "off",
-            hint="measure with the prefix cache (load: prefix_caching: true), or leave kv_offload "
-            "out",
+            f"kv_offload={options.kv_offload} extends the prefix cache, which the suite does not "
+            "enable",
+            hint="measure with the prefix cache (load: prefix_caching: true), or remove kv_offload",
         )

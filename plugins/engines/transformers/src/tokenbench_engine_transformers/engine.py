@@ -39,7 +39,7 @@ _CPU = "cpu"
 _BLOCK = 256
 # Enough for the readiness check and a short eval.
 _LEAST_CONTEXT = 512
-# No token has this id, so that no token ends an answer. The server takes it as a text.
+# No token has this id, so no token ends an answer. The server expects text.
 _NO_END = '{"eos_token_id": -1}'
 
 
@@ -51,7 +51,7 @@ class Transformers(ServerEngine[TransformersOptions]):
     messages = LogMessages(_PACKAGE)
 
     def plan(self, request: EngineRequest) -> LaunchPlan:
-        """One process. The server loads its model before it listens, and takes no other one."""
+        """One process. The server loads its model before it listens, and serves no other."""
         _check(request, self.options)
         (pool,) = request.layout.pools
         on_cpu = request.hardware.kind == _CPU
@@ -91,10 +91,10 @@ class Transformers(ServerEngine[TransformersOptions]):
 
     def _environment(self, request: EngineRequest, *, on_cpu: bool) -> dict[str, str]:
         found = {
-            # Otherwise the command first asks PyPI for newer versions, for minutes without one.
+            # Without it, the command first asks PyPI for newer versions, which can take minutes.
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
-            # A file of the current folder replaces no module.
+            # No file of the current folder can shadow a module.
             "PYTHONSAFEPATH": "1",
         }
         if request.weights is not None and not request.weights.on_hub:
@@ -112,7 +112,7 @@ class Transformers(ServerEngine[TransformersOptions]):
         )
 
     def version(self, server: ServerClient) -> str | None:
-        """The same: the server reports none."""
+        """The planned version: the server reports none."""
         return self.planned_version()
 
 
@@ -122,36 +122,35 @@ def _check(request: EngineRequest, options: TransformersOptions) -> None:
     pp = request.layout.pools[0].topology.pp
     if pp > 1 and request.hardware.kind == _CPU:
         raise UsageError(
-            f"pp={pp}: layers are spread over accelerators, and a CPU is one device",
-            hint="leave pp out",
+            f"pp={pp}: pp spreads layers over accelerators, and a CPU is one device",
+            hint="remove pp",
         )
     _check_devices(request, options, pp)
     required_context(request)
     if options.continuous_batching and not request.needs.prefix_caching:
         raise UsageError(
-            "continuous_batching: it shares blocks of equal prompts, and `transformers serve` "
-            "5.23.0 has no flag that switches this off",
-            hint="measure it with load.prefix_caching: true (--prefix-caching), or leave out "
-            "continuous_batching",
+            "continuous_batching caches prefixes, and `transformers serve` 5.23.0 cannot switch "
+            "that off",
+            hint="set load.prefix_caching: true (--prefix-caching), or remove continuous_batching",
         )
 
 
 def _check_devices(request: EngineRequest, options: TransformersOptions, pp: int) -> None:
-    """The server computes on what is planned, which holds the model.
+    """Check that `device` is the planned hardware and that the model fits on it.
 
     Raises:
-        UsageError: it would not.
+        UsageError: it is not, or does not fit.
     """
     kind, chip, device = request.hardware.kind, request.hardware.chip, options.device
     if device is not None and (device.partition(":")[0] == _CPU) != (kind == _CPU):
         raise UsageError(
             f"device={device}: the deployment is planned for {request.hardware.sku or kind}",
-            hint="leave device out, or name the hardware on which it is to run",
+            hint="remove device, or set the hardware to run on",
         )
     if device not in (None, "auto") and pp > 1:
         raise UsageError(
             f"device={device}: pp={pp} spreads layers over all accelerators",
-            hint="leave out device or pp",
+            hint="remove device or pp",
         )
     if kind != _CPU:
         refuse_unused(options, "cpu_threads", because="this deployment does not run on CPUs")
@@ -169,8 +168,8 @@ def _check_devices(request: EngineRequest, options: TransformersOptions, pp: int
 
 
 def _served_name(weights: Weights | None) -> str | None:
-    """What ``{weights}`` becomes: a server that is pinned to a model refuses requests that name
-    it otherwise.
+    """The name in requests: the value of ``{weights}``. A server with a fixed model refuses other
+    names.
     """
     if weights is None:
         return None
@@ -179,7 +178,7 @@ def _served_name(weights: Weights | None) -> str | None:
         return rest + _revision(weights)
     if "@" in rest:
         raise UsageError(
-            f"transformers takes what stands behind the @ in {rest} for a revision",
+            f"transformers reads the part after the @ in {rest} as a revision",
             hint="move the model to a folder whose path has no @",
         )
     return str(Path(rest).expanduser())
@@ -191,7 +190,7 @@ def _revision(weights: Weights | None) -> str:
 
 
 def _blocks(request: EngineRequest, size: int) -> int | None:
-    """Blocks for a full batch: otherwise the cache takes most of the host's memory."""
+    """Blocks for a full batch. By default the cache takes most of the host's memory."""
     context = request.needs.context_tokens
     if context is None:
         return None

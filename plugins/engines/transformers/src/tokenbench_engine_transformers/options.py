@@ -36,9 +36,7 @@ def _json_object(text: str) -> None:
 
 @options
 class TransformersOptions:
-    """Options of the engine. Those without a value are transformers' own, or derived from the
-    plan.
-    """
+    """Options of the engine. None: transformers' default, or derived from the plan."""
 
     python: str | None = option(
         default=None,
@@ -52,8 +50,8 @@ class TransformersOptions:
 
     device: str | None = option(
         default=None,
-        help="cpu, cuda:0, auto (layers are spread over all visible accelerators); default: cpu on "
-        "the host's CPU, otherwise auto",
+        help="cpu, cuda:0, or auto (layers spread over all visible accelerators); default: cpu if "
+        "the hardware is a CPU, else auto",
         flag="--device",
         check=_device,
     )
@@ -81,12 +79,12 @@ class TransformersOptions:
         flag="--compile",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
+        default=False, help="run the model's custom Python code", flag="--trust-remote-code"
     )
 
     continuous_batching: bool = option(
         default=False,
-        help="serve requests together, with paged attention; without it, one after the other",
+        help="batch requests, with paged attention; false: one request after the other",
         flag="--continuous-batching",
     )
     block_size: int | None = option(
@@ -131,7 +129,7 @@ class TransformersOptions:
     reasoning: str | None = option(
         default=None,
         choices=REASONING,
-        help="switch reasoning on or off, for models whose chat template knows a switch",
+        help="switch reasoning on or off, for models whose chat template supports it",
         flag="--reasoning",
     )
     chat_template_kwargs: str | None = option(

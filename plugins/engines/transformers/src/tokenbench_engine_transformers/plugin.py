@@ -27,9 +27,9 @@ _LACKS = FrozenMap(
         "pcp": _ONE_DEVICE,
         "prefill": f"its server keeps the KV cache to itself ({_READ})",
         "decode": f"its server keeps the KV cache to itself ({_READ})",
-        "counters": f"its server has no page of metrics: /metrics answers 404 ({_READ})",
-        "reset_cache": f"its server empties no cache without unloading the model ({_READ})",
-        "speculation": f"`transformers serve` has no option for a model that drafts ({_READ})",
+        "counters": f"its server has no metrics page: /metrics answers 404 ({_READ})",
+        "reset_cache": f"its server empties its cache only by unloading the model ({_READ})",
+        "speculation": f"`transformers serve` has no option for draft models ({_READ})",
     }
 )
 

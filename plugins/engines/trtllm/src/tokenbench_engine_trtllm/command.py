@@ -32,8 +32,7 @@ SYNTHETIC = "TLLM_SPEC_DECODE_FORCE_NUM_ACCEPTED_TOKENS"
 _TEMPLATE = "chat-template.jinja"
 _TITLE = "TensorRT-LLM"
 _ROLES = {PREFILL: "CONTEXT", DECODE: "GENERATION"}
-# What ranks on other hosts need of rank 0's environment, besides the plan's own variables: Open MPI
-# forwards no others.
+# Variables of rank 0 that ranks on other hosts need. Open MPI forwards only these and the plan's.
 _FORWARDED = (
     *("PATH", "LD_LIBRARY_PATH", "HF_HOME", "CUDA_DEVICE_ORDER", "NCCL_CUMEM_ENABLE"),
     # What the hardware and other amendments set for TensorRT-LLM.
@@ -45,7 +44,7 @@ _FORWARDED = (
 
 _ENVIRONMENT = {
     "TRTLLM_NO_USAGE_STATS": "1",
-    # A file of the current folder replaces no module.
+    # No file of the current folder can shadow a module.
     "PYTHONSAFEPATH": "1",
 }
 
@@ -53,7 +52,7 @@ _ENVIRONMENT = {
 def process(
     request: EngineRequest, pool: Pool, options: TrtllmOptions, python: str, *, server: bool
 ) -> ProcessSpec:
-    """The processes of a pool. `server`: with the HTTP server, which a wrapped worker has not."""
+    """The processes of a pool. `server`: with the HTTP server; false for a wrapped worker."""
     asked, topology = request.on(pool), pool.topology
     _check(asked, topology, options)
     spread, content = hosts(topology, asked.hardware.chip), llm_args(asked, pool, options)
@@ -90,7 +89,7 @@ def _check(request: EngineRequest, topology: Topology, options: TrtllmOptions) -
         request,
         ranks=topology.accelerators,
         replicated=1,
-        # The fraction of the option is one of what weights leave.
+        # The option is a fraction of the memory left by the weights.
         share=1.0,
         context=required_context(request, options.context_tokens),
         kv_dtype=options.kv_cache_dtype,
@@ -126,7 +125,7 @@ def _environment(request: EngineRequest, options: TrtllmOptions) -> dict[str, st
     length = options.synthetic_acceptance_length
     if length is None or request.needs.real_acceptance:
         return _ENVIRONMENT
-    # It counts accepted drafts only, without the target model's own token.
+    # It counts only accepted drafts, without the target model's token.
     return {**_ENVIRONMENT, SYNTHETIC: f"{length - 1:g}"}
 
 

@@ -1,7 +1,7 @@
 """The options file of one server: everything that `LlmArgs` has a field for.
 
-TensorRT-LLM lays its file over its flags, so a setting stands in one of the two: here, unless it is
-one of the HTTP server.
+The file overrides the flags, so each setting is in one place: in the file, unless it is one of the
+HTTP server.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _parallel(request: EngineRequest, pool: Pool, options: TrtllmOptions) -> dic
         "tensor_parallel_size": topology.tp,
         "pipeline_parallel_size": topology.pp if topology.pp > 1 else None,
         "moe_expert_parallel_size": None if is_dense(request.architecture) else topology.ep,
-        # Otherwise the number of devices that rank 0 sees.
+        # The default is the number of devices that rank 0 sees.
         "gpus_per_node": chip.accelerators_per_host
         if chip is not None and hosts(topology, chip) > 1
         else None,
@@ -152,7 +152,7 @@ def _weights(request: EngineRequest, options: TrtllmOptions) -> dict[str, Any]:
         "dtype": options.dtype,
         "load_format": options.load_format,
         "revision": revision,
-        # Otherwise the tokenizer is that of the newest revision.
+        # The default is the tokenizer of the newest revision.
         "tokenizer_revision": revision,
         "trust_remote_code": True if options.trust_remote_code else None,
     }

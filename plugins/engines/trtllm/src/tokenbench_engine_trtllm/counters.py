@@ -1,5 +1,5 @@
 """TensorRT-LLM's metrics in the common vocabulary. Names: its metrics/collector.py@050f80d, read
-2026-12-01; no page of a real server was at hand.
+2026-12-01; no page of a real server was available.
 
 Counters of requests are increased when a request ends. Those of iterations (`kv_cache_*`,
 `num_requests_*`, `spec_decode_num_*`) are not used where they would have to be complete: the server
@@ -15,7 +15,7 @@ from tokenbench.api import Counters, MetricsPage
 
 _P = "trtllm_"
 _SUCCESS = f"{_P}request_success_total"
-# Reasons of requests that got no whole answer.
+# Finish reasons of requests without a complete answer.
 _BROKEN = ("cancelled", "timeout", "error")
 
 
@@ -31,7 +31,7 @@ def counters(page: MetricsPage) -> Counters:
         generated_tokens=page.sum(f"{_P}generation_tokens_total"),
         requests=page.sum_without(_SUCCESS, "finished_reason", _BROKEN),
         finished=page.by(_SUCCESS, "finished_reason"),
-        # Every draft has a first token.
+        # The first position counts every draft.
         drafts=None if drafted is None else drafted.get("0", 0.0),
         draft_tokens=None if drafted is None else sum(drafted.values()),
         accepted_draft_tokens=None if drafted is None else sum(accepted.values()),

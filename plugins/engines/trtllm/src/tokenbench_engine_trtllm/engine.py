@@ -1,5 +1,5 @@
-"""The engine `trtllm`. Facts: TensorRT-LLM's source (surface.json names commits and date); nothing
-of it ran here.
+"""The engine `trtllm`. Facts: TensorRT-LLM's source (surface.json names commits and date); it never
+ran here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .counters import counters
 from .options import TrtllmOptions
 from .router import check_used, router
 
-# `/metrics` is a JSON queue of iterations, and reading it takes them from the counters.
+# `/metrics` is a JSON queue of iterations. Reading it removes them from the counters.
 _METRICS = "/prometheus/metrics"
 _INFOS = ("model", "parallel", "speculative", "kv_cache")
 _UNTOLD = ("model_name", "engine_type", "pid")
@@ -43,7 +43,7 @@ _BLOCK = 32
 
 
 class Trtllm(ServerEngine[TrtllmOptions]):
-    """One server of TensorRT-LLM, or servers for prefill and for decode behind its own router."""
+    """One TensorRT-LLM server, or disaggregated servers behind TensorRT-LLM's router."""
 
     name, distribution = "trtllm", "tensorrt_llm"
     messages = LogMessages(PACKAGE)
@@ -79,7 +79,7 @@ class Trtllm(ServerEngine[TrtllmOptions]):
         return process(request, pool, self.options, self.python, server=False)
 
     def endpoint(self, role: str) -> EndpointSpec:
-        """One of every process of the role."""
+        """An endpoint of every process of the role."""
         page = _METRICS if self.options.request_metrics else None
         return EndpointSpec(role=role, url=server_url(), metrics_path=page)
 
@@ -96,11 +96,11 @@ class Trtllm(ServerEngine[TrtllmOptions]):
         )
 
     def synthetic_acceptance(self, plan: LaunchPlan) -> bool:
-        """By the variable, whoever set it."""
+        """Read from the variable, whichever layer set it."""
         return any(SYNTHETIC in one.environment for one in plan.processes)
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:
-        """What the server's page says of its configuration, and whether acceptance is real."""
+        """Configuration that the server reports, and whether acceptance is real."""
         page = metrics_page(server, self.servers(server)[0], _METRICS)
         facts = super().facts(server)
         for name in _INFOS:

@@ -16,9 +16,7 @@ MOE_BACKENDS = (
 
 @options
 class TrtllmOptions:
-    """Options of the engine. Those without a value are TensorRT-LLM's own, or derived from the
-    plan.
-    """
+    """Options of the engine. None: TensorRT-LLM's default, or derived from the plan."""
 
     python: str | None = option(
         default=None,
@@ -33,27 +31,27 @@ class TrtllmOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="longest prompt and answer of a request; default: what the workloads need",
+        help="maximum tokens of a prompt and its answer; default: what the workloads need",
     )
     max_batch_size: int | None = option(
         default=None,
         minimum=1,
-        help="requests in one batch, of each rank with attention DP; default: the largest "
-        "concurrency of the plan; with attention DP twice a rank's share of it; of a prefill pool, "
-        "the prompts that fit into one batch",
+        help="requests in one batch (with attention DP, of each rank); default: the plan's "
+        "largest concurrency (with attention DP, twice a rank's share; for a prefill pool, the "
+        "prompts of one batch)",
     )
     max_num_tokens: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
-        help="tokens in one batch; default: room for the largest prompt and for one step of all "
-        "requests, drafts included",
+        help="tokens in one batch; default: enough for the largest prompt and one step of all "
+        "requests with drafts",
     )
     free_gpu_memory_fraction: float | None = option(
         default=None,
         minimum=0.01,
         maximum=1,
-        help="share of the memory that weights and buffers leave free, for the KV cache",
+        help="share of the memory left by weights and buffers that the KV cache gets",
     )
     block_size: int | None = option(
         default=None, minimum=1, unit="tokens", help="tokens in one block of the KV cache"
@@ -65,7 +63,7 @@ class TrtllmOptions:
         default=None,
         minimum=0.1,
         unit="GiB",
-        help="keep KV cache in the host's memory too, this much of each rank",
+        help="also keep KV cache in host memory, this much per rank",
     )
     chunked_prefill: bool | None = option(
         default=None, help="compute long prompts in several batches"
@@ -79,22 +77,20 @@ class TrtllmOptions:
     load_format: str | None = option(
         default=None,
         choices=("auto", "dummy"),
-        help="how weights are read; dummy: random weights, for tests of speed",
+        help="how weights are read; dummy: random weights, for speed tests only",
     )
-    trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model"
-    )
+    trust_remote_code: bool = option(default=False, help="run the model's custom Python code")
 
     speculation: str = option(
-        default="none", choices=SPECULATION, help="method that drafts tokens ahead"
+        default="none", choices=SPECULATION, help="method of speculative decoding"
     )
     speculative_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one draft", needs="speculation"
+        default=None, minimum=1, unit="tokens", help="draft tokens per step", needs="speculation"
     )
     speculative_model: str | None = option(
         default=None,
-        help="what drafts: a name among the model's extra weights, a folder or a hub name; "
-        "default: the only one that the model has for the method",
+        help="draft weights: the name of one of the model's extra weights, a folder or a hub "
+        "name; default: the model's only one for the method",
         needs="speculation",
     )
     ngram_max: int = option(
@@ -108,20 +104,21 @@ class TrtllmOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="accept drafts at random so that a step gives this many tokens on average, whatever "
-        "they are; results carry that it is synthetic, and answers have no meaning",
+        help="accept random drafts so that a step yields this many tokens on average; results are "
+        "marked as synthetic, and answers are meaningless",
         needs="speculation",
     )
 
     moe_backend: str | None = option(
         default=None,
         choices=MOE_BACKENDS,
-        help="kernels of expert layers; default: by chip and precision, where a source recommends "
-        "one",
+        help="kernels of expert layers; default: the recommended ones for chip and precision, if "
+        "known",
     )
     attention_dp_balance: bool = option(
         default=False,
-        help="with attention DP: wait for prompts on other ranks before a rank computes its own",
+        help="with attention DP: a rank waits to compute a prompt until other ranks have prompts "
+        "too",
     )
     cuda_graphs: bool = option(default=True, help="capture CUDA graphs for decoding")
     cuda_graph_padding: bool = option(
@@ -130,29 +127,29 @@ class TrtllmOptions:
     cuda_graph_batch_sizes: tuple[int, ...] = option(
         default=(),
         minimum=1,
-        help="sizes to capture; default: up to the largest batch",
+        help="batch sizes to capture; default: up to the largest batch",
         needs="cuda_graphs=true",
     )
     stream_interval: int | None = option(
-        default=None, minimum=1, unit="tokens", help="send an event for this many tokens"
+        default=None, minimum=1, unit="tokens", help="tokens per event of a stream"
     )
     num_postprocess_workers: int | None = option(
-        default=None, minimum=0, help="processes that turn tokens into text"
+        default=None, minimum=0, help="processes that detokenize"
     )
     request_metrics: bool = option(
         default=True,
-        help="count tokens and requests; without it the server has no page of metrics",
+        help="count tokens and requests; without it the server has no metrics page",
     )
     iteration_metrics: bool = option(
         default=False,
-        help="report batches and KV cache too, which costs time in every step",
+        help="also report batches and KV cache, which costs time in every step",
         needs="request_metrics=true",
     )
 
     kv_connector: str = option(
         default="default",
         choices=CONNECTORS,
-        help="with pools for prefill and decode: what carries the KV cache from one to the other",
+        help="disaggregated: how KV cache is transferred",
     )
     mpirun: str = option(
         default="mpirun", identity=False, help="program that starts ranks on several hosts"
@@ -163,12 +160,12 @@ class TrtllmOptions:
     )
     tool_call_parser: str | None = option(
         default=None,
-        help="how tool calls are found in answers; auto: as TensorRT-LLM knows the model; model: "
+        help="parser of tool calls; auto: as TensorRT-LLM knows the model; model: "
         "as the model's facts say",
     )
     reasoning_parser: str | None = option(
         default=None,
-        help="how reasoning is told from the answer; auto and model as for tool_call_parser",
+        help="parser of reasoning; auto and model as for tool_call_parser",
     )
 
     def __attrs_post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How a topology is written for TensorRT-LLM, and what TensorRT-LLM cannot do of it.
+"""A topology as TensorRT-LLM's flags, and the topologies that TensorRT-LLM does not support.
 
 Its ranks are tp x pp (llm_args.py, `_ParallelConfig.world_size`). Attention DP is a switch: each of
 the tp ranks then has attention layers of its own. Experts are split over the tp ranks, by expert in
@@ -20,16 +20,16 @@ from tokenbench.api import (
 
 
 def check_topology(topology: Topology, shape: Architecture, model: str) -> None:
-    """Check that TensorRT-LLM can split this model so.
+    """Check that TensorRT-LLM supports this topology for the model.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it does not.
     """
     tp, ep, attention_dp = topology.tp, topology.ep, topology.attention_dp
     if attention_dp not in (1, tp):
         raise UsageError(
-            f"attention_dp={attention_dp}: TensorRT-LLM's attention DP has as many groups as tp "
-            f"has ranks ({tp}), or is off",
+            f"attention_dp={attention_dp}: TensorRT-LLM supports attention DP only over all {tp} "
+            "ranks of tp",
             hint=f"use attention_dp={tp}, or leave it out",
             key="topology.attention_dp",
         )
@@ -53,7 +53,7 @@ def hosts(topology: Topology, chip: Sku | None) -> int:
     """Hosts that one replica needs; 1 if the size of a host is unknown.
 
     Raises:
-        UsageError: it would not fill them.
+        UsageError: the replica would not fill them.
     """
-    why = "MPI starts as many ranks on each host"
+    why = "MPI starts the same number of ranks on each host"
     return hosts_needed(topology.accelerators, chip, why=why, hint="use a multiple of {here}")

@@ -1,4 +1,4 @@
-"""Prefill and decode apart: the server in front of them, `trtllm-serve disaggregated`.
+"""The router of disaggregated prefill and decode, `trtllm-serve disaggregated`.
 
 Its file names hosts and ports (disagg_utils.py, `extract_disagg_cfg`).
 """
@@ -24,12 +24,12 @@ from .command import MODULE, PACKAGE
 from .options import TrtllmOptions
 
 _FILE = "disaggregated.yaml"
-# A request that takes longer is answered with an error; the default is three minutes.
+# Longer requests fail; the default is three minutes.
 _REQUEST_TIMEOUT_S = 7200
 _ENVIRONMENT = FrozenMap(
     {
         "TRTLLM_NO_USAGE_STATS": "1",
-        # Lost connections are otherwise tried again whatever max_retries says
+        # Without this, lost connections are retried whatever max_retries says
         # (serve/openai_client.py@00cc02a).
         "TRTLLM_DISAGG_NO_RETRY": "1",
         "PYTHONSAFEPATH": "1",
@@ -38,11 +38,11 @@ _ENVIRONMENT = FrozenMap(
 
 
 def router(python: str, layout: Layout, options: TrtllmOptions) -> ProcessSpec:
-    """It asks a prefill server for the first token, then a decode server for the rest."""
+    """The router. A prefill server generates the first token, a decode server the rest."""
     content: dict[str, Any] = {
         "hostname": "{host}",
         "port": "{port:http}",
-        # A request that is sent again would be measured as one that took longer.
+        # A retried request would be measured as a slow one.
         "max_retries": 0,
         "context_servers": _servers(layout, PREFILL),
         "generation_servers": _servers(layout, DECODE),
@@ -72,10 +72,10 @@ def _servers(layout: Layout, role: str) -> FrozenMap[Any]:
 
 
 def check_used(layout: Layout, options: TrtllmOptions) -> None:
-    """Check that what is asked for pools and for attention DP has these.
+    """Check that options for pools and attention DP have an effect.
 
     Raises:
-        UsageError: nothing would use an option.
+        UsageError: an option has no effect.
     """
     if not any(pool.role in (PREFILL, DECODE) for pool in layout.pools):
         because = "there are no pools for prefill and decode"

@@ -1,5 +1,5 @@
-"""Flags and variables of one vLLM process: those of the model apart from those of the server, so
-that an orchestrator can wrap the worker.
+"""Flags and variables of one vLLM process. Model and server flags are separate, so that an
+orchestrator can wrap the worker.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GIB = 1 << 30
 _SERVER: dict[str, FlagValue] = {
     "--host": "{host}",
     "--port": "{port:http}",
-    # A line for each request costs time, and hides the log's other lines.
+    # A log line per request costs time and hides the other lines.
     "--disable-uvicorn-access-log": True,
 }
 # One process on each host, with its own data-parallel ranks, which vLLM numbers by host.
@@ -51,7 +51,7 @@ _ENVIRONMENT = {
     "VLLM_SERVER_DEV_MODE": "1",
     "VLLM_HOST_IP": "{host}",
     "VLLM_LOGGING_COLOR": "0",
-    # A file of the current folder replaces no module.
+    # No file of the current folder can shadow a module.
     "PYTHONSAFEPATH": "1",
 }
 
@@ -61,8 +61,8 @@ def server_flags(request: EngineRequest, options: VllmOptions) -> dict[str, Flag
     return {
         **_SERVER,
         "--served-model-name": request.served_name,
-        # Usage reports cached tokens only with this flag. Those that a decode server reports came
-        # from prefill, computed or not.
+        # Usage reports cached tokens only with this flag. A decode server also reports tokens that
+        # prefill computed as cached.
         "--enable-prompt-tokens-details": None if request.layout.disaggregated else True,
         "--chat-template": f"{{file:{TEMPLATE}}}" if options.chat_template_file else None,
         "--enable-auto-tool-choice": True if options.tool_call_parser else None,
@@ -78,7 +78,7 @@ def model_flags(
     revision = None if request.weights is None else request.weights.hub_revision
     return {
         "--revision": revision,
-        # Otherwise the tokenizer is that of the newest revision.
+        # The default is the tokenizer of the newest revision.
         "--tokenizer-revision": revision,
         **option_flags(options),
         **_parallel_flags(ranks, hosts),
@@ -94,7 +94,7 @@ def model_flags(
 
 
 def _parallel_flags(ranks: Ranks, hosts: int) -> dict[str, FlagValue]:
-    # Rank 0 of the replica, which has the ports that all ranks meet on.
+    # Rank 0 of the replica has the ports on which all ranks connect.
     leader = "leader." if hosts > 1 else ""
     flags: dict[str, FlagValue] = {
         "--tensor-parallel-size": ranks.tp if ranks.count > 1 else None,
@@ -140,7 +140,7 @@ def _compilation(options: VllmOptions) -> FrozenMap[str] | None:
 
 
 def max_num_seqs(request: EngineRequest, options: VllmOptions) -> int:
-    """The largest batch of each rank: vLLM does not divide requests evenly among ranks."""
+    """The largest batch of each rank. vLLM does not distribute requests evenly over ranks."""
     return options.max_num_seqs or request.needs.concurrency
 
 

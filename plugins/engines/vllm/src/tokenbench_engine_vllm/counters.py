@@ -15,7 +15,7 @@ def counters(page: MetricsPage) -> Counters:
     """Sums over servers and data-parallel ranks, which have a series each (label `engine`).
 
     `prompt_tokens_cached_total` counts what usage reports as cached tokens. Versions without it
-    count the hits of the prefix cache, which also has those of requests that were preempted.
+    only count prefix cache hits, which include those of preempted requests.
     """
     cached = page.sum(_CACHED) if page.series(_CACHED) else page.sum("vllm:prefix_cache_hits_total")
     return Counters(
@@ -42,7 +42,7 @@ def counters(page: MetricsPage) -> Counters:
 
 
 def _capacity(page: MetricsPage) -> float | None:
-    """Blocks times their size, over the engines, which tell it as labels."""
+    """Blocks times block size, summed over engines, which report both as labels."""
     found = page.series("vllm:cache_config_info")
     try:
         sizes = [int(one.labels["num_gpu_blocks"]) * int(one.labels["block_size"]) for one in found]

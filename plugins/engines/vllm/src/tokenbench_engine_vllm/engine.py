@@ -68,8 +68,8 @@ class Vllm(ServerEngine[VllmOptions]):
         )
 
     def worker(self, request: EngineRequest, role: str) -> ProcessSpec:
-        """The process of one pool without the flags of the HTTP server, which the orchestrator has
-        itself.
+        """The process of one pool without the flags of the HTTP server, which the orchestrator
+        replaces.
         """
         check_used(request, self.options, routed=False)
         return self._process(request, request.layout.pool(role), server=False)
@@ -120,7 +120,7 @@ class Vllm(ServerEngine[VllmOptions]):
         )
 
     def synthetic_acceptance(self, plan: LaunchPlan) -> bool:
-        """By the speculative configuration, whoever set it."""
+        """Read from the speculative configuration, whichever layer set it."""
         return is_synthetic(plan)
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:
@@ -133,14 +133,13 @@ class Vllm(ServerEngine[VllmOptions]):
         return facts
 
     def reset_cache(self, server: ServerClient) -> bool | None:
-        """Empty the prefix cache of all servers and ranks, with the tiers of connectors. None where
-        a server does not have the page: it was started without ``VLLM_SERVER_DEV_MODE=1``.
-
-        vLLM 0.32 answers success although LMCache's connector has no `reset_cache`: False then.
+        """Empty the prefix cache of all servers and ranks, including the tiers of connectors. None
+        if a server lacks the page: it runs without ``VLLM_SERVER_DEV_MODE=1``. False with LMCache:
+        vLLM 0.32 reports success, but LMCache's connector has no `reset_cache`.
         """
         done = True
         for number in self.servers(server):
-            # Also what a connector keeps outside: in host memory, in a store.
+            # Includes what a connector keeps in host memory or in a store.
             reply = server.post("/reset_prefix_cache?reset_external=true", endpoint=number)
             if reply.status == _NOT_FOUND:
                 return None

@@ -14,7 +14,7 @@ KV_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2", "nvfp
 
 @options
 class VllmOptions:
-    """Options of the engine. Those without a value are vLLM's own, or derived from the plan."""
+    """Options of the engine. None: vLLM's default, or derived from the plan."""
 
     python: str | None = option(
         default=None,
@@ -29,7 +29,7 @@ class VllmOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="longest prompt and answer of a request; default: what the workloads need",
+        help="maximum tokens of a prompt and its answer; default: what the workloads need",
         flag="--max-model-len",
     )
     max_num_seqs: int | None = option(
@@ -84,28 +84,28 @@ class VllmOptions:
     )
     fp4_weight_only: bool = option(
         default=False,
-        help="accept fp4 weights on a chip that does not compute in fp4: vLLM converts them back "
-        "for each operation",
+        help="allow fp4 weights on a chip without fp4 arithmetic: vLLM dequantizes them in each "
+        "operation",
     )
     load_format: str | None = option(
         default=None,
-        help="how weights are read; dummy: random weights, for tests of speed",
+        help="how weights are read; dummy: random weights, for speed tests only",
         flag="--load-format",
     )
     trust_remote_code: bool = option(
-        default=False, help="run Python code that comes with the model", flag="--trust-remote-code"
+        default=False, help="run the model's custom Python code", flag="--trust-remote-code"
     )
 
     speculation: str = option(
-        default="none", choices=SPECULATION, help="method that drafts tokens ahead"
+        default="none", choices=SPECULATION, help="method of speculative decoding"
     )
     speculative_tokens: int | None = option(
-        default=None, minimum=1, unit="tokens", help="tokens in one draft", needs="speculation"
+        default=None, minimum=1, unit="tokens", help="draft tokens per step", needs="speculation"
     )
     speculative_model: str | None = option(
         default=None,
-        help="what drafts: a name among the model's extra weights, a folder or a hub name; "
-        "default: the only one that the model has for the method",
+        help="draft weights: the name of one of the model's extra weights, a folder or a hub "
+        "name; default: the model's only one for the method",
         needs="speculation",
     )
     ngram_min: int = option(
@@ -126,33 +126,33 @@ class VllmOptions:
         default=None,
         minimum=1,
         unit="tokens",
-        help="accept drafts at random so that a step gives this many tokens on average, whatever "
-        "they are; results carry that it is synthetic, and answers have no meaning",
+        help="accept random drafts so that a step yields this many tokens on average; results are "
+        "marked as synthetic, and answers are meaningless",
         needs="speculation",
     )
 
     kv_offload: str = option(
         default="none",
         choices=OFFLOAD,
-        help="keep KV cache in the host's memory too; lmcache needs the package lmcache",
+        help="also keep KV cache in host memory; lmcache needs the package lmcache",
     )
     kv_offload_gib: float | None = option(
         default=None,
         minimum=0.1,
         unit="GiB",
-        help="host memory for that, of all ranks together",
+        help="host memory for the offloaded KV cache, of all ranks together",
         needs="kv_offload",
     )
 
     kv_connector: str = option(
         default="nixl",
         choices=CONNECTORS,
-        help="with pools for prefill and decode: what carries the KV cache from one to the other",
+        help="disaggregated: how KV cache is transferred",
     )
     router_policy: str = option(
         default="round_robin",
         choices=("round_robin", "random", "power_of_two", "cache_aware", "consistent_hash"),
-        help="with pools for prefill and decode: how vllm-router chooses workers",
+        help="disaggregated: policy by which vllm-router chooses workers",
     )
 
     all2all_backend: str | None = option(
@@ -161,7 +161,7 @@ class VllmOptions:
         flag="--all2all-backend",
     )
     eplb: bool = option(
-        default=False, help="balance the load of experts while serving", flag="--enable-eplb"
+        default=False, help="balance load between experts while serving", flag="--enable-eplb"
     )
     attention_backend: str | None = option(
         default=None, help="attention kernels", flag="--attention-backend"
@@ -172,7 +172,7 @@ class VllmOptions:
 
     enforce_eager: bool = option(
         default=False,
-        help="neither compile nor capture graphs: starts faster, runs slower",
+        help="do not compile or capture graphs: starts faster, runs slower",
         flag="--enforce-eager",
     )
     compile_level: int | None = option(
@@ -201,13 +201,11 @@ class VllmOptions:
     )
     tool_call_parser: str | None = option(
         default=None,
-        help="how tool calls are found in answers (hermes, deepseek_v3, ...); model: as the "
-        "model's facts say",
+        help="parser of tool calls (hermes, deepseek_v3, ...); model: as the model's facts say",
     )
     reasoning_parser: str | None = option(
         default=None,
-        help="how reasoning is told from the answer (deepseek_r1, qwen3, ...); model: as the "
-        "model's facts say",
+        help="parser of reasoning (deepseek_r1, qwen3, ...); model: as the model's facts say",
     )
 
     cpu_threads: int | None = option(
@@ -215,8 +213,8 @@ class VllmOptions:
     )
     cpu_binding: str | None = option(
         default=None,
-        help="on CPU: cores of the threads: auto (one NUMA node for each rank), nobind, or lists "
-        "such as 0-15|16-31; default: auto for one rank, nobind for several",
+        help="on CPU: cores of each rank: auto (a NUMA node each), nobind, or lists such as "
+        "0-15|16-31; default: auto for one rank, nobind for several",
     )
 
     def __attrs_post_init__(self) -> None:

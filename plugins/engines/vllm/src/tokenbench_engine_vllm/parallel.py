@@ -1,4 +1,4 @@
-"""How a topology is written for vLLM, and what vLLM cannot do of it.
+"""A topology as vLLM's flags, and the topologies that vLLM does not support.
 
 vLLM (0.32, config/parallel.py) multiplies tp, pp, pcp and dp. On a model with experts, its
 data-parallel ranks have attention layers of their own and share the experts, which are split over
@@ -44,15 +44,15 @@ def ranks(topology: Topology, architecture: Architecture, model: str) -> Ranks:
     """The topology as vLLM's degrees.
 
     Raises:
-        UsageError: vLLM cannot split this model so.
+        UsageError: vLLM does not support the topology for this model.
     """
     tp, dp, ep, groups = topology.tp, topology.dp, topology.ep, topology.attention_dp
     check_attention_dp(architecture, model, attention_dp=groups)
     if groups > 1 and groups % dp:
         raise UsageError(
-            f"attention_dp={groups} is no multiple of dp={dp}: vLLM's data-parallel ranks are "
-            "groups of attention layers",
-            hint="give dp alone, or attention_dp with dp=1",
+            f"attention_dp={groups} is not a multiple of dp={dp}: in vLLM each data-parallel rank "
+            "has its own attention layers",
+            hint="use dp alone, or attention_dp with dp=1",
             key="topology.attention_dp",
         )
     if groups > 1:
@@ -75,8 +75,8 @@ def _check_divisions(found: Ranks, shape: Architecture, model: str) -> None:
     kv_heads = None if shape.latent_dim is not None else shape.kv_heads
     if kv_heads is not None and dcp > 1 and tp < kv_heads * dcp:
         raise UsageError(
-            f"dcp={dcp}: with tp={tp}, {max(1, tp // kv_heads)} ranks hold each of the {kv_heads} "
-            f"KV heads of {model}; dcp splits a sequence among these",
+            f"dcp={dcp}: dcp splits a sequence over the ranks of one KV head, and with tp={tp} "
+            f"each of the {kv_heads} KV heads of {model} has {max(1, tp // kv_heads)} ranks",
             hint="use a smaller dcp, or a larger tp",
             key="topology.dcp",
         )
@@ -89,7 +89,7 @@ def hosts(found: Ranks, chip: Sku | None, *, wrapped: bool) -> int:
     them itself (vLLM's hybrid load balancing). So an orchestrator must send requests to every host.
 
     Raises:
-        UsageError: vLLM cannot be spread so.
+        UsageError: vLLM does not support this distribution over hosts.
     """
     if not wrapped:
         why = "several hosts need an orchestrator"
@@ -100,7 +100,6 @@ def hosts(found: Ranks, chip: Sku | None, *, wrapped: bool) -> int:
         found.count,
         chip,
         whole=whole,
-        why=f"only whole data-parallel ranks are spread over hosts, and each of the {found.dp} has "
-        f"{whole}",
-        hint="use dp (or attention_dp) and ep over hosts; tp x pp x pcp within a host",
+        why=f"each host needs whole data-parallel ranks, and each of the {found.dp} has {whole}",
+        hint="spread dp (or attention_dp) and ep over hosts; keep tp x pp x pcp within one",
     )

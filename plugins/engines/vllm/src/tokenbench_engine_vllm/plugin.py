@@ -18,7 +18,7 @@ from tokenbench.api import (
 
 from .options import CONNECTORS, OFFLOAD, SPECULATION, VllmOptions
 
-# Unproven. Their flags and variables come from the plugins tpu and trainium.
+# Unproven. The plugins tpu and trainium provide their flags and variables.
 _TPU, _NEURON = "tpu-inference v0.27.0", "vllm-neuron 0.2.0"
 _READ = "(read 2026-12-01)"
 BUILDS = FrozenMap(
@@ -54,7 +54,7 @@ CAPABILITIES = EngineCapabilities(
     weight_formats=("hf",),
     roles=(SERVER, PREFILL, DECODE),
     axes=("tp", "pp", "dp", "ep", "attention_dp", "dcp", "pcp"),
-    # The last two with builds of vLLM that are plugins of it, unproven.
+    # The last two need builds that are plugins of vLLM; they are unproven.
     hardware=("nvidia", "amd", "cpu", "tpu", "trainium"),
     counters=True,
     precisions=("bf16", "fp16", "fp8", "mxfp8", "mxfp4", "nvfp4", "int4"),

@@ -1,4 +1,4 @@
-"""Refuses plans that cannot work on the chip, with the arithmetic."""
+"""Refuses plans that do not fit the chip, and shows the calculation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_chip(request: EngineRequest, options: VllmOptions, ranks: Ranks) -> No
     Raises:
         UsageError: the chip does not compute in the precision, or the model does not fit.
     """
-    hint = "fp4_weight_only=true to convert them back for each operation"
+    hint = "fp4_weight_only=true to dequantize them in each operation"
     check_precision(request, hint=hint, accepted=options.fp4_weight_only)
     context = required_context(request, options.context_tokens)
     _check_cache(request, options, ranks, context)
@@ -44,8 +44,8 @@ def check_chip(request: EngineRequest, options: VllmOptions, ranks: Ranks) -> No
 def _check_cache(
     request: EngineRequest, options: VllmOptions, ranks: Ranks, context: int | None
 ) -> None:
-    """A KV cache of a size that the user names holds one sequence: a lower bound, as for the memory
-    of the chip.
+    """Check that a KV cache of the given size holds one sequence. This is a lower bound, as for the
+    chip's memory.
     """
     if options.kv_cache_gib is None or context is None:
         return

@@ -40,8 +40,8 @@ def speculative_config(request: EngineRequest, options: VllmOptions) -> FrozenMa
 
 
 def is_synthetic(plan: LaunchPlan) -> bool:
-    """Whether a plan, with the flags of all layers, simulates the acceptance of drafts. A user may
-    give the configuration as one flag, or each key as a flag.
+    """Whether a plan, with the flags of all layers, simulates the acceptance of drafts. The
+    configuration may be one flag, or one flag per key.
     """
     return any(
         flag.startswith(FLAG) and "synthetic" in f"{flag} {value}"

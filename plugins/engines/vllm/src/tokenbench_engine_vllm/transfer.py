@@ -1,4 +1,4 @@
-"""Prefill and decode in processes of their own: how the KV cache gets from one to the other.
+"""Disaggregated prefill and decode: the transfer of the KV cache between them.
 
 Facts: vLLM 0.32, `distributed/kv_transfer/kv_connector/v1/{nixl,mooncake}` and `envs.py`;
 vllm-router 0.1.17, its help and its requests (read and run 2026-11-30).
@@ -34,34 +34,34 @@ _ROUTER: FrozenMap[FlagValue] = FrozenMap(
         "--port": "{port:http}",
         "--prometheus-host": "{host}",
         "--prometheus-port": "{port:metrics}",
-        # It asks its workers every 30 s by default, and starts after them.
+        # By default it polls its workers every 30 s. It starts after them.
         "--worker-startup-check-interval": 1,
-        # A request that is sent again would be measured as one that took longer.
+        # A retried request would be measured as a slow one.
         "--disable-retries": True,
     }
 )
 
 
 def transfer_config(role: str, options: VllmOptions) -> FrozenMap[str] | None:
-    """The value of ``--kv-transfer-config``; None for a process that does both.
+    """The value of ``--kv-transfer-config``; None for an aggregated process.
 
     Raises:
-        UsageError: the KV cache would have to go to two places.
+        UsageError: the KV cache would need two connectors.
     """
     kind = _ROLES.get(role)
     if kind is None:
         return None
     if options.kv_offload != "none":
         raise UsageError(
-            f"kv_offload={options.kv_offload} is not planned for a {role} pool: its KV cache goes "
-            f"through {CONNECTORS[options.kv_connector]}",
-            hint="leave kv_offload out",
+            f"kv_offload={options.kv_offload} cannot be combined with "
+            f"{CONNECTORS[options.kv_connector]}, which a {role} pool uses for its KV cache",
+            hint="remove kv_offload",
         )
     return FrozenMap({"kv_connector": CONNECTORS[options.kv_connector], "kv_role": kind})
 
 
 def transfer_environment(role: str, options: VllmOptions) -> dict[str, str]:
-    """Where the other side finds the KV cache: the process's own address and port."""
+    """The process's address and port, at which the other side fetches KV cache."""
     if role not in _ROLES:
         return {}
     if options.kv_connector == "nixl":
@@ -103,20 +103,20 @@ def router(python: str, request: EngineRequest, options: VllmOptions) -> Process
 
 
 def check_used(request: EngineRequest, options: VllmOptions, *, routed: bool) -> None:
-    """Check that what is asked for pools, for a router, for experts and for CPUs has these.
+    """Check that options for pools, the router, experts and CPUs have an effect.
 
     Args:
         routed: requests go through vLLM's router.
 
     Raises:
-        UsageError: nothing would use an option.
+        UsageError: an option has no effect.
     """
     pools = request.layout.pools
     if not any(pool.role in _ROLES for pool in pools):
         because = "there are no pools for prefill and decode"
         refuse_unused(options, "kv_connector", because=because)
     if not routed:
-        because = "requests do not go through vLLM's router, which is for prefill and decode"
+        because = "vLLM's router is used only with pools for prefill and decode"
         refuse_unused(options, "router_policy", because=because)
     if is_dense(request.architecture):
         because = f"{request.model} has no experts"
@@ -127,7 +127,7 @@ def check_used(request: EngineRequest, options: VllmOptions, *, routed: bool) ->
 
 
 def first_prompt_tokens(pools: tuple[Pool, ...], options: VllmOptions) -> int:
-    """A prompt whose KV cache is sent: only whole blocks are."""
+    """Length of a prompt whose KV cache is transferred: only whole blocks are."""
     disaggregated = any(pool.role in _ROLES for pool in pools)
     return 2 * (options.block_size or _LARGEST_BLOCK) + 1 if disaggregated else 1
 

@@ -12,7 +12,10 @@ class DemoOptions:
     """Options of the eval."""
 
     limit: int | None = option(
-        default=None, minimum=1, unit="questions", help="how many; the run's seed selects them"
+        default=None,
+        minimum=1,
+        unit="questions",
+        help="number of questions; the run's seed selects them",
     )
 
 

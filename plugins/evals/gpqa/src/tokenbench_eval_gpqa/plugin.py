@@ -29,7 +29,7 @@ class GpqaOptions:
         default=None,
         minimum=1,
         unit="questions",
-        help="how many; the run's seed selects them, with each domain in its share",
+        help="number of questions; the run's seed selects them, stratified by domain",
     )
     max_tokens: int = option(default=2048, minimum=1, unit="tokens", help="output limit")
     shuffle_seed: int = option(

@@ -60,9 +60,8 @@ def asked(item: Item, shuffle_seed: int) -> Asked:
 
 
 def chosen(answer: str) -> str | None:
-    """The letter that an answer chooses: the last one that it calls its answer, else the last in
-    a box, in parentheses or in bold, else the letter that is its whole last line. None if there is
-    none.
+    """The chosen letter: the last one stated as the answer, else the last in a box, in parentheses
+    or in bold, else the letter that is the whole last line, else None.
     """
     for pattern in (_SAID, _BOXED, _MARKED):
         found = pattern.findall(answer)

@@ -29,16 +29,17 @@ class Gsm8kOptions:
         default=None,
         minimum=1,
         unit="questions",
-        help="how many; the run's seed selects them, with each number of steps in its share",
+        help="number of questions; the run's seed selects them, stratified by number of steps",
     )
     shots: int = option(default=5, help="worked examples in the prompt: 0, 5 or 8")
     filter: str = option(
         default="flexible",
         choices=("strict", "flexible"),
-        help="what is graded: the number behind ####, or the last number; the other is shown, too",
+        help="graded number: strict (after ####) or flexible (the last); the other score is also "
+        "shown",
     )
     reasoning: bool = option(
-        default=False, help="the model reasons first: stop strings cut the answer only"
+        default=False, help="the model reasons first: stop strings apply only to the answer"
     )
     max_tokens: int = option(default=512, minimum=1, unit="tokens", help="output limit")
 

@@ -1,4 +1,4 @@
-"""An Eval that uses prompts, filters and metrics of lm-evaluation-harness.
+"""An eval with prompts, filters and metrics of lm-evaluation-harness.
 
 Observed with lm-eval 0.4.13 (2026-11-21): ``evaluate(samples={task: [indices]}, log_samples=True)``
 asks only these documents and returns their answers and metrics, one row per document and filter.

@@ -1,4 +1,6 @@
-"""The server as a model of the harness: core asks, so that its retries, limits and records hold."""
+"""The server as a model of the harness. Requests go through core, with its retries, limits and
+records.
+"""
 
 from __future__ import annotations
 

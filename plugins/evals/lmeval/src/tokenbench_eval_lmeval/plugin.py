@@ -16,7 +16,10 @@ class LmEvalOptions:
         default=None, help="folder with your own task files (lm-eval's --include_path)"
     )
     limit: int | None = option(
-        default=None, minimum=1, unit="questions", help="how many; the run's seed selects them"
+        default=None,
+        minimum=1,
+        unit="questions",
+        help="number of questions; the run's seed selects them",
     )
     metric: str | None = option(
         default=None,
@@ -28,12 +31,12 @@ class LmEvalOptions:
     endpoint: str = option(
         default="chat",
         choices=("chat", "completions"),
-        help="how it is asked: messages with the server's chat template, or plain text",
+        help="chat (messages, with the server's chat template) or completions (plain text)",
     )
     reasoning: bool = option(
         default=False,
-        help="the model reasons first: max_tokens replaces the task's limit, and stop strings cut "
-        "the answer only",
+        help="the model reasons first: max_tokens replaces the task's limit, and stop strings "
+        "apply only to the answer",
     )
     context_tokens: int = option(
         default=4096, minimum=1, unit="tokens", help="context for prompt and answer"

@@ -12,13 +12,19 @@ class LongContextOptions:
     """Options of the eval."""
 
     input_tokens: int = option(
-        default=4096, minimum=128, unit="tokens", help="length of a prompt, to about a fifth"
+        default=4096, minimum=128, unit="tokens", help="length of a prompt, to within about 20 %"
     )
     facts: int = option(
-        default=8, minimum=1, unit="facts", help="how many numbers a text hides; one is asked for"
+        default=8,
+        minimum=1,
+        unit="facts",
+        help="numbers hidden in a text; the question asks for one",
     )
     limit: int = option(
-        default=100, minimum=1, unit="questions", help="how many; the run's seed generates them"
+        default=100,
+        minimum=1,
+        unit="questions",
+        help="number of questions; the run's seed generates them",
     )
     max_tokens: int = option(default=64, minimum=1, unit="tokens", help="output limit")
 

@@ -10,7 +10,7 @@ import attrs
 # tokens, 2026-11-30); the rest is a margin for other vocabularies: a text must fit the context.
 TOKENS_PER_WORD = 1.23
 DEPTHS = 10
-"""A fact stands in one of so many equal parts of its text."""
+"""Number of equal parts of a text; a fact is in one of them."""
 
 _PEOPLE = (
     *("the baker", "a sailor", "the teacher", "my neighbour", "the gardener", "a painter"),
@@ -73,7 +73,7 @@ def hidden(number: int, seed: int, *, input_tokens: int, facts: int) -> Hidden:
     depth = number % DEPTHS
     spots = [int((depth + dice.random()) / DEPTHS * len(sentences))]
     spots += [dice.randrange(len(sentences) + 1) for _ in said[1:]]
-    # From the back, so that earlier spots keep their meaning.
+    # From the back, so that earlier positions stay valid.
     for spot, fact in sorted(zip(spots, said, strict=True), reverse=True):
         sentences.insert(spot, fact)
     return Hidden(" ".join(sentences), places[0], values[0], depth)

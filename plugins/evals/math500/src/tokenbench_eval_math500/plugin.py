@@ -21,11 +21,11 @@ class Math500Options:
         default=None,
         minimum=1,
         unit="questions",
-        help="how many; the run's seed selects them, with each subject and level in its share",
+        help="number of questions; the run's seed selects them, stratified by subject and level",
     )
     max_tokens: int = option(default=2048, minimum=1, unit="tokens", help="output limit")
     reasoning: bool = option(
-        default=False, help="the model reasons first: stop strings cut the answer only"
+        default=False, help="the model reasons first: stop strings apply only to the answer"
     )
 
 

@@ -12,15 +12,18 @@ class ToolCallsOptions:
     """Options of the eval."""
 
     tools: int = option(
-        default=4, minimum=1, unit="tools", help="how many a request offers; one is to be called"
+        default=4, minimum=1, unit="tools", help="tools offered in a request; one must be called"
     )
     choice: str = option(
         default="auto",
         choices=("auto", "required"),
-        help="tool_choice of the request: auto leaves it to the model whether to call a tool",
+        help="tool_choice of the request; auto: the model decides whether to call a tool",
     )
     limit: int = option(
-        default=100, minimum=1, unit="questions", help="how many; the run's seed generates them"
+        default=100,
+        minimum=1,
+        unit="questions",
+        help="number of questions; the run's seed generates them",
     )
     max_tokens: int = option(default=512, minimum=1, unit="tokens", help="output limit")
 

@@ -30,8 +30,8 @@ _TOOL_TOKENS, _REQUEST_TOKENS = 200, 256
 
 
 class ToolCallsEval(Eval):
-    """Right is one call of the right tool, whose arguments are valid by its schema and have the
-    values that the request names.
+    """An answer is right if it is one call of the right tool with valid arguments and the requested
+    values.
     """
 
     def __init__(self, options: ToolCallsOptions) -> None:

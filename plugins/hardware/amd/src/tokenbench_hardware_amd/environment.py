@@ -11,7 +11,7 @@ from tokenbench.api import Amendment, AmendRequest, FrozenMap, LaunchPlan, optio
 
 KIND = "amd"
 _REDUCE_REASON = (
-    "sums over GPUs are sent in fewer bits, which rounds them; int4 in InferenceX's scripts for "
+    "all-reduce sends fewer bits, which rounds the sums; int4 in InferenceX's scripts for "
     "DeepSeek-R1 on MI355X (commit 843c625, 2026-08-21)"
 )
 REASONS = {
@@ -24,11 +24,11 @@ REASONS = {
     "AITER_QUICK_REDUCE_QUANTIZATION": _REDUCE_REASON,
     "HSA_NO_SCRATCH_RECLAIM": "MEC firmware before 177 cannot reclaim scratch memory of RCCL and "
     "crashes (InferenceX dsr1_fp8_mi300x.sh, commit 843c625, by ROCm 6.4.3's release notes)",
-    "NCCL_SOCKET_IFNAME": "RCCL takes any interface otherwise, and hosts may meet on one without a "
+    "NCCL_SOCKET_IFNAME": "by default RCCL may choose an interface without a "
     "route (InferenceX amd_utils/env.sh, commit 843c625)",
-    "GLOO_SOCKET_IFNAME": "torch's process groups on CPU take the host name's interface otherwise "
+    "GLOO_SOCKET_IFNAME": "torch's process groups on CPU use the host name's interface by default "
     "(InferenceX amd_utils/env.sh, commit 843c625)",
-    "NCCL_IB_HCA": "RCCL uses all adapters otherwise (InferenceX amd_utils/env.sh, commit 843c625)",
+    "NCCL_IB_HCA": "RCCL's default is all adapters (InferenceX amd_utils/env.sh, commit 843c625)",
 }
 _AITER = {"vllm": "VLLM_ROCM_USE_AITER", "sglang": "SGLANG_USE_AITER"}
 _REDUCE = {
@@ -46,14 +46,14 @@ class AmdEnvironment:
     quick_reduce: str | None = option(
         default=None,
         choices=("fp", "int8", "int6", "int4"),
-        help="vLLM, SGLang, ATOM: precision in which sums over the GPUs of a host are sent; below "
-        "fp they are rounded",
+        help="vLLM, SGLang, ATOM: precision of the all-reduce between the GPUs of a host; fp is "
+        "exact, others round",
     )
     scratch_reclaim: bool = option(
         default=True, help="false for an MI300X whose MEC firmware is older than 177"
     )
     interface: str | None = option(
-        default=None, help="several hosts: the interface on which ranks meet (eth0, ...)"
+        default=None, help="several hosts: the network interface on which ranks connect (eth0, ...)"
     )
     adapters: tuple[str, ...] = option(
         default=(), help="several hosts: the RDMA adapters of RCCL (mlx5_0, ...)"

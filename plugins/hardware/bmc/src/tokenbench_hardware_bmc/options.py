@@ -47,8 +47,8 @@ class BmcOptions:
         minimum=1,
         maximum=17,
         identity=False,
-        help="RMCP+ cipher suite of host, 3 or 17; default: ipmitool asks the BMC for its best, "
-        "which some answer slowly",
+        help="RMCP+ cipher suite of host, 3 or 17; default: ipmitool asks the BMC, which some "
+        "BMCs answer slowly",
     )
     url: str | None = option(
         default=None, check=_url, identity=False, help="a BMC by Redfish, as https://HOST"
@@ -58,7 +58,7 @@ class BmcOptions:
         default=None,
         check=variable_name,
         identity=False,
-        help="NAME of the environment variable that has the password, on the measured host",
+        help="NAME of the environment variable with the password, on the measured host",
     )
     chassis: str | None = option(
         default=None,
@@ -68,7 +68,7 @@ class BmcOptions:
     insecure: bool = option(
         default=False,
         identity=False,
-        help="accept any certificate, and http:// addresses; the password can then be stolen",
+        help="accept any certificate, and http:// addresses; this exposes the password",
     )
 
     def __attrs_post_init__(self) -> None:

@@ -20,22 +20,20 @@ from tokenbench.api import (
 )
 
 KIND = "nvidia"
-_GC = (
-    "collecting garbage stops all requests for a while; so in InferenceX's recipes of TensorRT-LLM"
-)
+_GC = "garbage collection pauses all requests; also off in InferenceX's recipes for TensorRT-LLM"
 REASONS = {
     "TRTLLM_SERVER_DISABLE_GC": f"{_GC} (commit 843c625; TensorRT-LLM, commands/serve.py)",
     "TRTLLM_WORKER_DISABLE_GC": f"{_GC} (commit 843c625; TensorRT-LLM, executor/worker.py)",
-    "NCCL_GRAPH_MIXING_SUPPORT": "NCCL keeps CUDA graphs and other calls in order otherwise, which "
-    "costs time (NCCL user guide; 0 in InferenceX's recipes of TensorRT-LLM, commit 843c625)",
-    "NCCL_SOCKET_IFNAME": "NCCL takes any interface otherwise, and hosts may meet on one without a "
+    "NCCL_GRAPH_MIXING_SUPPORT": "by default NCCL orders its calls in and outside CUDA graphs, "
+    "which costs time (NCCL user guide; 0 in InferenceX's recipes of TensorRT-LLM, commit 843c625)",
+    "NCCL_SOCKET_IFNAME": "by default NCCL may choose an interface without a "
     "route (NCCL user guide; set in InferenceX's llm-d/server.sh, commit 843c625)",
-    "GLOO_SOCKET_IFNAME": "torch's process groups on CPU take the host name's interface otherwise "
+    "GLOO_SOCKET_IFNAME": "torch's process groups on CPU use the host name's interface by default "
     "(InferenceX llm-d/server.sh, commit 843c625)",
-    "NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME": "DeepEP's ranks meet there; NVSHMEM guesses otherwise "
-    "(InferenceX llm-d/server.sh, commit 843c625)",
-    "NCCL_IB_HCA": "NCCL uses all adapters otherwise (NCCL user guide)",
-    "NVSHMEM_HCA_LIST": "DeepEP sends tokens by these adapters; NVSHMEM takes all otherwise "
+    "NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME": "DeepEP's ranks connect on it; NVSHMEM's default is a "
+    "guess (InferenceX llm-d/server.sh, commit 843c625)",
+    "NCCL_IB_HCA": "NCCL's default is all adapters (NCCL user guide)",
+    "NVSHMEM_HCA_LIST": "DeepEP sends tokens with these adapters; NVSHMEM's default is all "
     "(InferenceX llm-d/server.sh, commit 843c625)",
 }
 # Flags with which engines use DeepEP (vLLM 0.32, SGLang 0.5.23).
@@ -47,13 +45,13 @@ class NvidiaEnvironment:
     """Options of the amendment, with which engines run on NVIDIA GPUs."""
 
     garbage_collection: bool = option(
-        default=False, help="TensorRT-LLM: Python collects garbage while requests run"
+        default=False, help="TensorRT-LLM: keep Python's garbage collection on"
     )
     graph_mixing: bool = option(
-        default=False, help="TensorRT-LLM: NCCL calls may run beside those of CUDA graphs"
+        default=False, help="TensorRT-LLM: NCCL calls may overlap with those in CUDA graphs"
     )
     interface: str | None = option(
-        default=None, help="several hosts: the interface on which ranks meet (eth0, ...)"
+        default=None, help="several hosts: the network interface on which ranks connect (eth0, ...)"
     )
     adapters: tuple[str, ...] = option(
         default=(), help="several hosts: the RDMA adapters of NCCL and NVSHMEM (mlx5_0, ...)"

@@ -1,4 +1,5 @@
-"""What tpu-inference, vLLM's build for TPUs, needs otherwise than vLLM. Unproven: it never ran.
+"""Settings in which tpu-inference, vLLM's build for TPUs, differs from vLLM. Unproven: it never
+ran.
 
 Facts: tpu-inference v0.27.0 (2026-08-20), `platforms/tpu_platform.py`, `layers/common/sharding.py`,
 its CI's settings and `support_matrices/nightly/v7x` (read 2026-12-01).

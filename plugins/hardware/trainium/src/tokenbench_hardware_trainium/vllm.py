@@ -1,5 +1,5 @@
-"""What vLLM's build for Trainium, vllm-neuron, needs otherwise than vLLM. Unproven: it never ran
-here.
+"""Settings in which vllm-neuron, vLLM's build for Trainium, differs from vLLM. Unproven: it never
+ran here.
 
 Facts: vllm-neuron 0.2.0 (2025-11-14), `platform.py` and README; AWS Neuron documentation, "Best
 practices for training" (logical cores of Trn2) and "Trainium" (read 2026-12-01).
@@ -76,13 +76,13 @@ def _check_prefix_caching(process: ProcessSpec) -> None:
         return
     if "--block-size" not in process.flags:
         raise UsageError(
-            f"with prefix caching, blocks have no size of their own: {_BUILD}",
-            hint="name it: block_size=32",
+            f"prefix caching needs an explicit block size: {_BUILD}",
+            hint="set it: block_size=32",
         )
     if process.flags.get("--max-num-seqs") == 1:
         raise UsageError(
             f"prefix caching gives wrong answers in batches of one: {_BUILD}",
-            hint="use more concurrency",
+            hint="use a higher concurrency",
         )
 
 

@@ -1,4 +1,4 @@
-"""The address of a host in the network of the servers."""
+"""Addresses of hosts in the network of the servers."""
 
 from __future__ import annotations
 

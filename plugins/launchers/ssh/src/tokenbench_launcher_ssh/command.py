@@ -12,9 +12,9 @@ from .options import SshOptions
 
 # These override the user's configuration, which is for terminals.
 _OPTIONS = (
-    "BatchMode=yes",  # No questions: nobody could answer.
-    "LogLevel=ERROR",  # What standard error says last is then the cause of a failure.
-    # A host that is gone without a word is noticed after 20 s.
+    "BatchMode=yes",  # No prompts: nobody could answer.
+    "LogLevel=ERROR",  # The last line of standard error is then the cause of a failure.
+    # A silently lost host is detected after 20 s.
     "ServerAliveInterval=5",
     "ServerAliveCountMax=4",
     # A shared connection would outlive this one, and end with the first of its users.

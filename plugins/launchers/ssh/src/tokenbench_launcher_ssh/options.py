@@ -22,7 +22,7 @@ class SshOptions:
     addresses: FrozenMap[str] = option(
         default=FrozenMap(),
         identity=False,
-        help="address in the network of the servers by host, as {gpu1: 10.0.0.11}; default: the "
+        help="address of each host in the servers' network, as {gpu1: 10.0.0.11}; default: the "
         "address that ssh connects to",
     )
     config: str | None = option(
@@ -34,7 +34,7 @@ class SshOptions:
     shared: str | None = option(
         default=None,
         identity=False,
-        help="folder that all hosts see under this path, for engines that share files",
+        help="folder shared by all hosts under this path, for engines that share files",
     )
     connect_timeout_s: int = option(
         default=10, minimum=1, unit="s", identity=False, help="time limit for the connection"

@@ -1,4 +1,4 @@
-"""A model's shape from its config.json. What a key does not say is None.
+"""A model's shape from its config.json. Unknown values are None.
 
 The keys are those that published models use; they were read in 2026-11 in the configurations of
 Llama, Mistral, Qwen 2 to 3.5, Gemma, gpt-oss, DeepSeek V3 to V4, Kimi K2 and K3, GLM-5, MiniMax M2

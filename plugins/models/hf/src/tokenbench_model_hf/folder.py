@@ -1,4 +1,4 @@
-"""The files of a model's folder. Bad folders are errors that name the true cause."""
+"""The files of a model's folder. Errors name the cause of an unusable folder."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def open_folder(text: str) -> Folder:
 
 
 def check_model(folder: Folder) -> Mapping[str, Any]:
-    """The config.json of a folder with a model.
+    """The config.json of a model's folder.
 
     Raises:
         UsageError: the folder holds something else, or the file is damaged.
@@ -123,7 +123,7 @@ def _no_model(folder: Folder) -> UsageError:
         base = folder.json("adapter_config.json").get("base_model_name_or_path")
         return UsageError(
             f"{path} holds a LoRA adapter alone, for the model {base or 'that it does not name'}",
-            hint="name the model, and the adapter besides: hf:path=MODEL,adapter=THIS_FOLDER",
+            hint="set the model, and the adapter as well: hf:path=MODEL,adapter=THIS_FOLDER",
         )
     if found := [name for name in names if name.endswith(".gguf")]:
         return _gguf(path / found[0])

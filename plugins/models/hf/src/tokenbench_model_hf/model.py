@@ -46,14 +46,14 @@ def make_model(options: HfOptions) -> ModelSpec:
     """
     if (options.path is None) == (options.id is None):
         raise UsageError(
-            "the model hf takes a path or an id, one of them",
+            "the model hf needs path or id, but not both",
             hint="write hf:path=FOLDER or hf:id=ORG/NAME",
         )
     if options.path is not None:
         if options.revision is not None:
             raise UsageError(
-                "a folder has no revision to choose",
-                hint="leave revision out, or write id=ORG/NAME",
+                "revision has no effect with path",
+                hint="remove revision, or use id=ORG/NAME",
             )
         folder, source = _local(options.path)
         name = _folder_name(folder.path)
@@ -154,8 +154,8 @@ def _extra(text: str | None, kind: str) -> Weights | None:
 
 
 def _tokenizer_of(folder: Folder) -> Any:
-    """A function that reads the tokenizer when it is needed; None if the folder has none that the
-    library tokenizers reads.
+    """A function that reads the tokenizer on first use; None if the folder has no tokenizer that
+    the library tokenizers can read.
     """
     file = folder.path / TOKENIZER_FILE
     if not file.exists():

@@ -1,4 +1,4 @@
-"""What a table does not show of derived numbers: speed of light, rates."""
+"""Lines below a table: shares of the speed of light, and rates."""
 
 from __future__ import annotations
 

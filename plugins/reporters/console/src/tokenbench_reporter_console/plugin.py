@@ -16,13 +16,13 @@ class ConsoleOptions:
     )
     chart: bool = option(
         default=True,
-        help="also draw throughput per accelerator against interactivity, where a series has 3 "
+        help="also draw throughput per accelerator against interactivity, if a series has 3 "
         "points and the terminal 70 columns",
     )
     composition: bool = option(
         default=True,
-        help="also show what precision, disaggregation, wide EP and speculation give together, "
-        "where each was measured alone as well",
+        help="also show the combined gain of precision, disaggregation, wide EP and speculation, "
+        "if each was also measured alone",
     )
 
 

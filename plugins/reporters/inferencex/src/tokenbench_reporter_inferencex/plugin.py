@@ -12,7 +12,7 @@ class InferenceXOptions:
     """Options of the reporter."""
 
     image: str | None = option(
-        default=None, help="container image of the engine, where the run does not know it"
+        default=None, help="container image of the engine, if the run does not record it"
     )
     model_prefix: str | None = option(
         default=None, help="InferenceX's short name of the model, for models without a known one"

@@ -1,4 +1,4 @@
-"""What the tables' derived numbers stand on."""
+"""Notes on the assumptions behind derived numbers."""
 
 from __future__ import annotations
 

@@ -15,48 +15,52 @@ class AgenticOptions:
         default=4096, minimum=1, unit="tokens", help="system prompt and tools, in every session"
     )
     task_tokens: int = option(default=512, minimum=1, unit="tokens", help="the user's task")
-    turns: int = option(default=20, minimum=1, help="turns of the main agent, on average")
+    turns: int = option(default=20, minimum=1, help="mean number of turns of the main agent")
     answer_tokens: int = option(
-        default=256, minimum=1, unit="tokens", help="answer of a turn, on average"
+        default=256, minimum=1, unit="tokens", help="mean length of a turn's answer"
     )
     tool_tokens: int = option(
-        default=768, minimum=1, unit="tokens", help="result of a tool, on average"
+        default=768, minimum=1, unit="tokens", help="mean length of a tool's result"
     )
     spread: float = option(
         default=0.5,
         minimum=0.0,
         maximum=1.0,
-        help="numbers that are said on average are uniform in [1 - spread, 1 + spread] times that",
+        help="means vary: values are uniform in [1 - spread, 1 + spread] x mean",
     )
     tool_s: float = option(
-        default=2.0, minimum=0.0, unit="s", help="time of a tool, exponential with this mean"
+        default=2.0, minimum=0.0, unit="s", help="mean duration of a tool, exponential"
     )
-    idle_cap_s: float = option(default=60.0, minimum=0.0, unit="s", help="longest time of a tool")
+    idle_cap_s: float = option(
+        default=60.0, minimum=0.0, unit="s", help="maximum duration of a tool"
+    )
     forks: int = option(
-        default=1, minimum=0, help="times that the main agent starts sub-agents and waits for all"
+        default=1,
+        minimum=0,
+        help="how often the main agent starts sub-agents and waits for all of them",
     )
-    subagents: int = option(default=2, minimum=1, help="sub-agents that are started together")
-    subagent_turns: int = option(default=4, minimum=1, help="turns of a sub-agent, on average")
+    subagents: int = option(default=2, minimum=1, help="sub-agents started at each fork")
+    subagent_turns: int = option(default=4, minimum=1, help="mean number of turns of a sub-agent")
     background: int = option(
-        default=0, minimum=0, help="sub-agents in the background, for which nothing waits"
+        default=0, minimum=0, help="background sub-agents, which no turn waits for"
     )
     salt: str = option(
         default="none",
         choices=("none", "session"),
-        help="session: each session has a system prompt of its own, so that sessions share nothing",
+        help="session: each session has its own system prompt, so that sessions share nothing",
     )
     limit_tokens: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
-        help="context at which the main agent compacts its history; default: that of the server, "
-        "where it is known",
+        help="context length at which the main agent compacts its history; default: the server's, "
+        "if known",
     )
     overflow: str = option(
         default="compact",
         choices=("compact", "send"),
-        help="what is done with a context over the limit: compact it, or send it all the same, "
-        "which counts as an overflow",
+        help="what happens to a context over the limit: compact it, or send it unchanged, which "
+        "counts as an overflow",
     )
 
 

@@ -62,8 +62,8 @@ class AgenticWorkload(Workload):
         """The system prompt, if sessions share it."""
         if self._options.salt == "session":
             raise UsageError(
-                "agentic: with salt=session no prompt is known that would fill the cache",
-                hint="leave load.prime_cache out",
+                "agentic: with salt=session, no shared prompt exists that could prime the cache",
+                hint="remove load.prime_cache",
             )
         vocabulary = Vocabulary.of(context)
         tokens = self._options.system_tokens
@@ -121,15 +121,15 @@ class _Plan:
         return last
 
     def _fitting(self, blocks: list[Block], n_out: int) -> list[Block]:
-        """The context; if it is too long, a summary replaces all but the system prompt and the last
-        result.
+        """The context. If it is too long, a summary replaces everything except the system prompt
+        and the last result.
         """
         needed = sum(block.tokens for block in blocks) + n_out
         if self._limit is None or needed <= self._limit or self._options.overflow == "send":
             return blocks
         left = self._limit - n_out - self._system.tokens - blocks[-1].tokens
         if left < 1:
-            return blocks  # Not even that fits: it is sent, and overflows.
+            return blocks  # If even the summary does not fit, it is sent and overflows.
         summary = self._block("summary", min(self._options.task_tokens, left))
         return [self._system, summary, blocks[-1]]
 
@@ -172,11 +172,11 @@ class _Plan:
 
 
 def from_middle(plan: tuple[PlannedTurn, ...], draw: random.Random) -> tuple[PlannedTurn, ...]:
-    """The rest of a session from one of the main agent's turns on, which begins at once. What
-    sub-agents did before is part of its context.
+    """The rest of a session from one of the main agent's turns, which begins immediately. Its
+    context contains earlier results of sub-agents.
     """
     start = draw.choice([index for index, turn in enumerate(plan) if turn.agent == 0])
-    # Sub-agents of which the beginning is gone are left out.
+    # Omit sub-agents whose beginning was cut off.
     kept = [start]
     for index in range(start + 1, len(plan)):
         parents = plan[index].parents

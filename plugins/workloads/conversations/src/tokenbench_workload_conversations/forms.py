@@ -57,7 +57,8 @@ def read_conversations(files: tuple[Path, ...], form: str) -> tuple[Conversation
                 conversation = _conversation(row, form)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise UsageError(
-                    f"conversations: {file}: number {number}: {type(error).__name__}: {error}",
+                    f"conversations: {file}: conversation {number}: {type(error).__name__}: "
+                    f"{error}",
                     hint="name the form with form=, or repair the file",
                 ) from None
             if conversation.asked:

@@ -25,24 +25,24 @@ class ConversationsOptions:
     answers: str = option(
         default="recorded",
         choices=("recorded", "live"),
-        help="what later turns quote: the answers in the file, or those of the server",
+        help="answers that later turns contain: recorded (from the file) or live (from the server)",
     )
     output_tokens: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
-        help="limit of an answer; default: the length of the recorded one",
+        help="output limit; default: the length of the recorded answer",
     )
     think_s: float = option(
         default=0.0, minimum=0.0, unit="s", help="mean pause before a later turn, exponential"
     )
     think_cap_s: float = option(default=60.0, minimum=0.0, unit="s", help="longest pause")
-    most_turns: int = option(default=100, minimum=1, help="turns of a conversation that are sent")
+    most_turns: int = option(default=100, minimum=1, help="maximum turns sent of a conversation")
     salt: str = option(
         default="none",
         choices=("none", "repeat", "session"),
-        help="a random word before the first message, so that no cache holds it from earlier: new "
-        "in each repeat, or in each session",
+        help="prevent cache hits from earlier requests by a random word before the first message: "
+        "new in each repeat, or in each session",
     )
 
 

@@ -57,7 +57,7 @@ class ConversationsWorkload(Workload):
         return read_conversations(self._files, self._options.form)
 
     def dataset_hash(self) -> str:
-        """Of the files."""
+        """Hash of the files."""
         return data_hash(self._files)
 
     def sessions(self, context: WorkloadContext, seed: int) -> Iterator[Session]:
@@ -113,15 +113,15 @@ class ConversationsWorkload(Workload):
     def _shared(
         self, context: WorkloadContext, messages: tuple[Message, ...], asked: tuple[int, ...]
     ) -> tuple[int, ...]:
-        """Tokens that each turn shares with the one before; empty if that cannot be known: the
-        template of a chat, live answers, or other conversations with the same beginning.
+        """Tokens that each turn shares with the previous one. Empty if unknown: with a chat
+        template, live answers, or other conversations with the same beginning.
         """
         known = self._options.salt == "session" and self._options.answers == "recorded"
         if context.tokenizer is None or context.chat or not known:
             return ()
         found, text, tokens = [0], "", 0
         for last in asked[:-1]:
-            # One text begins the next, and tokens end where it ends: before a space.
+            # Each text is a prefix of the next, and a token boundary is at its end, before a space.
             whole = _as_text(messages[: last + 1])
             tokens += len(context.tokenizer.encode(whole[len(text) :]))
             text = whole
@@ -155,7 +155,7 @@ class Talk(Session):
     _answers: dict[int, str] = attrs.field(factory=dict, init=False)
 
     def next(self, previous: TurnResult | None) -> Turn | None:
-        """The next question, after its predecessor was answered."""
+        """The next turn, after the previous one was answered."""
         number = 0 if previous is None else previous.number + 1
         if previous is not None:
             if not previous.ok or number == len(self.asked):

@@ -35,7 +35,7 @@ def bench_register_workloads() -> Sequence[WorkloadSpec]:
     return [
         WorkloadSpec(
             name="embeddings",
-            summary="random texts to embed, one or several in a request",
+            summary="random texts to embed, one or several per request",
             options=EmbeddingsOptions,
             factory=_make,
         )

@@ -42,7 +42,7 @@ class EmbeddingsWorkload(Workload):
         if context.tokens:
             raise UsageError(
                 "workload embeddings: the server generates text",
-                hint="choose an engine that embeds, such as openai:codec=embeddings or "
+                hint="use an engine for embeddings, such as openai:codec=embeddings or "
                 "llamacpp:embeddings=true",
             )
         options, draw = self._options, random.Random(seed)

@@ -50,7 +50,7 @@ def parts_of(options: MixtureOptions) -> tuple[Part, ...]:
     """The parts, in the order given.
 
     Raises:
-        ValueError: there is none, or one is not as it should be.
+        ValueError: there are no parts, or one is not valid.
     """
     found = []
     for name, value in options.parts.items():

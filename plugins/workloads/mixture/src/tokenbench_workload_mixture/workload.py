@@ -61,7 +61,7 @@ class MixtureWorkload(Workload):
 
 @attrs.define(kw_only=True)
 class PartSession(Session):
-    """A session of a part. Labels that its workload gives are replaced."""
+    """A session of a part, whose name replaces the labels of its workload."""
 
     inner: Session
     label: str

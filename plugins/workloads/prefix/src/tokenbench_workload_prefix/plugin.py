@@ -11,31 +11,35 @@ from tokenbench.api import PluginContext, Workload, WorkloadSpec, hookimpl, opti
 class PrefixOptions:
     """Options of the workload."""
 
-    groups: int = option(default=8, minimum=1, help="groups of prompts with one prefix each")
+    groups: int = option(
+        default=8, minimum=1, help="number of groups; prompts of a group share a prefix"
+    )
     prompts: int = option(
         default=16, minimum=1, help="prompts of a group before the next one, with order=grouped"
     )
     prefix_tokens: int = option(default=1024, minimum=1, unit="tokens", help="length of a prefix")
     suffix_tokens: int = option(
-        default=128, minimum=1, unit="tokens", help="length of what follows it, new in each prompt"
+        default=128,
+        minimum=1,
+        unit="tokens",
+        help="length of the rest of a prompt, which is always new",
     )
     output_tokens: int = option(default=128, minimum=1, unit="tokens", help="length of an answer")
     order: str = option(
         default="mixed",
         choices=("mixed", "grouped"),
-        help="mixed: each prompt is of a random group; grouped: one group after the other",
+        help="mixed: each prompt has a random group; grouped: one group after the other",
     )
     zipf: float = option(
         default=0.0,
         minimum=0.0,
         maximum=10.0,
-        help="with order=mixed: group n comes with probability proportional to 1 / n ** zipf; 0: "
-        "all alike",
+        help="order=mixed: the probability of group n is proportional to 1 / n ** zipf; 0: uniform",
     )
 
     def __attrs_post_init__(self) -> None:
         if self.zipf and self.order == "grouped":
-            raise ValueError("zipf: it is about mixed groups, but the order is grouped")
+            raise ValueError("zipf needs order=mixed")
 
 
 def _make(options: PrefixOptions, context: PluginContext) -> Workload:

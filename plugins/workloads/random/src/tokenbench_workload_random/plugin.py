@@ -55,7 +55,7 @@ class RandomOptions:
         for name, tokens in lengths.items():
             if getattr(self, name) not in (_DEFAULT, tokens):
                 raise ValueError(
-                    f"{name}: the preset {self.preset} has {tokens}; leave one of them out"
+                    f"{name}: the preset {self.preset} has {tokens}; remove one of them"
                 )
             object.__setattr__(self, name, tokens)
 

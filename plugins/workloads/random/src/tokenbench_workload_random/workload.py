@@ -56,7 +56,7 @@ class RandomWorkload(Workload):
             n_in = _length(draw, options.input_tokens, options.input_range)
             n_in = max(n_in, options.prefix_tokens + 1)
             n_out = _length(draw, options.output_tokens, options.output_range)
-            # Always the asked length, so that the server's usage is compared with it.
+            # Always the requested length, so that the server's usage is compared with it.
             yield SingleTurn(
                 Turn(prompt=make(n_in), n_in=n_in, max_tokens=n_out, exact_output=True)
             )

@@ -53,7 +53,7 @@ def read_trace(files: tuple[Path, ...], form: str, join: str = "recorded") -> Tr
             ) from None
     if len(blocks) > 1:
         raise UsageError(
-            "trace: the files have blocks of different sizes", hint="measure each by itself"
+            "trace: the files have different block sizes", hint="measure each in a run of its own"
         )
     sessions.sort(key=lambda session: session.at_s)
     return Trace(block_tokens=blocks.pop(), sessions=tuple(sessions))

@@ -32,35 +32,39 @@ class TraceOptions:
     without_output: str = option(
         default="skip",
         choices=("skip", "one"),
-        help="requests with an answer of 0 tokens, which mostly failed: skip them, or ask for one "
-        "token",
+        help="requests with 0 output tokens, most of which failed: skip them, or request one token",
     )
     most_tokens: int | None = option(
         default=None,
         minimum=1,
         unit="tokens",
-        help="skip requests whose prompt and answer have more; default: none",
+        help="skip requests with more tokens (prompt and answer together); default: none",
     )
     idle_cap_s: float = option(
         default=60.0,
         minimum=0.0,
         unit="s",
-        help="longest pause between two requests of a session (weka)",
+        help="maximum pause between two requests of a session (weka)",
     )
     join: str = option(
         default="recorded",
         choices=("recorded", "next"),
-        help="which request of the main agent waits for a sub-agent (weka): the first after its "
-        "recorded end, or the next one",
+        help="request of the main agent that waits for a sub-agent (weka): recorded (the first "
+        "after its recorded end) or next (the next one)",
     )
     begin_least: float = option(
         default=0.0,
         minimum=0.0,
         maximum=1.0,
-        help="with load.begin_inside: where the first sessions begin, as a share of the main "
-        "agent's requests, at least",
+        help="load.begin_inside: earliest start of the first sessions, as a share of the main "
+        "agent's requests",
     )
-    begin_most: float = option(default=1.0, minimum=0.0, maximum=1.0, help="the same, at most")
+    begin_most: float = option(
+        default=1.0,
+        minimum=0.0,
+        maximum=1.0,
+        help="load.begin_inside: latest start, as a share of the main agent's requests",
+    )
 
     def __attrs_post_init__(self) -> None:
         apply(self, self.preset)

@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def apply(options: Any, preset: str) -> None:
-    """Set the options of a preset in an instance that is being made.
+    """Set the options of a preset on an instance under construction.
 
     Raises:
         ValueError: another value was given for one of them.
@@ -32,5 +32,5 @@ def apply(options: Any, preset: str) -> None:
     defaults = {field.name: field.default for field in attrs.fields(type(options))}
     for name, value in PRESETS.get(preset, {}).items():
         if getattr(options, name) not in (defaults[name], value):
-            raise ValueError(f"{name}: the preset {preset} has {value}; leave one of them out")
+            raise ValueError(f"{name}: the preset {preset} has {value}; remove one of them")
         object.__setattr__(options, name, value)

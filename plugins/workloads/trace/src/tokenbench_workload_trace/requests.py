@@ -1,4 +1,4 @@
-"""What a trace says of a request, whatever its format."""
+"""Requests of a trace, independent of its format."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ class TraceRequest:
 
 @attrs.frozen(kw_only=True)
 class TraceSession:
-    """Requests that belong together; a plain request is one of one. `at_s`: when it begins.
-
-    `own_blocks`: block ids mean something only within this session.
+    """Requests of one session; a plain request is a session of one. `at_s`: its start.
+    `own_blocks`: block ids are valid only within this session.
     """
 
     at_s: float

@@ -42,7 +42,7 @@ _KEPT_BLOCKS = 2048
 
 
 class TraceWorkload(Workload):
-    """The sessions of a trace in its order; at its end they begin again with other content."""
+    """The sessions of a trace in order. At its end they repeat with other content."""
 
     def __init__(self, options: TraceOptions) -> None:
         self._options = options
@@ -59,7 +59,8 @@ class TraceWorkload(Workload):
         kept = [s for s in (_kept(one, options) for one in trace.sessions) if s is not None]
         if not kept:
             raise UsageError(
-                "trace: no request is left", hint="raise most_tokens, or set without_output=one"
+                "trace: the options skip every request",
+                hint="raise most_tokens, or set without_output=one",
             )
         return attrs.evolve(trace, sessions=tuple(kept))
 
@@ -69,7 +70,7 @@ class TraceWorkload(Workload):
         return max(r.n_in + r.n_out for r in requests) + _TEMPLATE_TOKENS
 
     def dataset_hash(self) -> str:
-        """Of the trace's files."""
+        """Hash of the trace's files."""
         return data_hash(self._files)
 
     def arrivals_s(self) -> tuple[float, ...]:
@@ -175,7 +176,7 @@ def _plan(requests: tuple[TraceRequest, ...], tokens: int) -> tuple[PlannedTurn,
 def _from_middle(
     requests: tuple[TraceRequest, ...], draw: random.Random, options: TraceOptions
 ) -> tuple[TraceRequest, ...]:
-    """The rest of a session from one of the main agent's requests on, which begins at once."""
+    """The rest of a session from one of the main agent's requests, which begins immediately."""
     main = [index for index, request in enumerate(requests) if request.agent == 0]
     least = min(int(options.begin_least * len(main)), len(main) - 1)
     start = draw.choice(main[least : max(least + 1, math.ceil(options.begin_most * len(main)))])
@@ -189,7 +190,7 @@ def _from_middle(
 
 def _kept(session: TraceSession, options: TraceOptions) -> TraceSession | None:
     """The session as the options want it; None: it is skipped."""
-    # A session would lose the requests that wait for one without output.
+    # Skipping a request without output would lose the requests that wait for it.
     least = 1 if options.without_output == "one" or len(session.requests) > 1 else 0
     requests = tuple(
         attrs.evolve(

@@ -31,7 +31,7 @@ def probe(options: dict[str, Any]) -> dict[str, Any]:
     except QueryError as error:
         return _none(f"amdsmi does not list the GPUs ({error.reason})")
     except Exception as error:
-        return _none(f"amdsmi answers in an unexpected way ({error!r})")
+        return _none(f"unexpected answer of amdsmi ({error!r})")
     finally:
         smi.close()
 

@@ -1,9 +1,9 @@
 """AMD SMI's Python interface, the package `amdsmi`, as the host has it.
 
-It comes with ROCm and belongs to one version of the library libamd_smi.so: it repeats the layout of
-the library's structs. Therefore it is not sent to hosts, and that of ROCm's own folder is preferred
-to one that was installed otherwise. Read: amdsmi 6.0.2, 6.1.2, 6.2.4, 6.3.3, 6.4.4 and 7.0.2 from
-PyPI, and ROCm/amdsmi (0ceca28, 2024-10) for what the library does (all read 2026-11).
+It comes with ROCm and matches one version of libamd_smi.so, because it repeats the layout of the
+library's structs. So it is not sent to hosts, and the one in ROCm's folder is preferred. Read:
+amdsmi 6.0.2, 6.1.2, 6.2.4, 6.3.3, 6.4.4 and 7.0.2 from PyPI, and ROCm/amdsmi (0ceca28, 2024-10) for
+what the library does (all read 2026-11).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _CANNOT_OPEN = {
 
 
 class Absent(Exception):
-    """AMD SMI cannot be used here: why, and what would help."""
+    """AMD SMI cannot be used here: the reason and a remedy."""
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""What a probe says about each GPU or partition."""
+"""The description of each GPU or partition in a probe."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Board:
         self._throttle: list[str] | None = None
 
     def read(self) -> dict[str, Any]:
-        """One reading. A GPU that answered before and now fails in every field is lost, until it
+        """One reading. A GPU that answered before and now fails for every field is lost until it
         answers again.
         """
         self._metrics = None

@@ -1,4 +1,4 @@
-"""What keeps a BMC from being read."""
+"""The error of a BMC that cannot be read."""
 
 from __future__ import annotations
 

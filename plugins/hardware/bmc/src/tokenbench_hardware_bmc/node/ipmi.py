@@ -31,7 +31,7 @@ _HINTS = (
     ("Permission denied", "run as root, or give this user access to /dev/ipmi0"),
     ("Unable to establish", "check address, user and password, and that IPMI over LAN is enabled"),
     ("Address lookup", "check the address of the BMC"),
-    ("DCMI request failed", f"this BMC does not measure power by DCMI; {_USE_REDFISH}"),
+    ("DCMI request failed", f"this BMC does not report power by DCMI; {_USE_REDFISH}"),
 )
 
 

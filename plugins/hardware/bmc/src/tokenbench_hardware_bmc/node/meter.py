@@ -10,9 +10,9 @@ from typing import Any
 from .errors import Unavailable
 
 PERIOD_S = 1.0
-# A BMC that was asked with a wrong password many times blocks the user or the address.
+# After many attempts with a wrong password, a BMC blocks the user or the address.
 PERMANENT_PERIOD_S = 60.0
-# Older readings say nothing about now.
+# Older readings are not current.
 OLDEST_S = 3.0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _J_PER_KWH = 3.6e6
-# Steps of 1 Wh. A coarser counter says nothing about a measurement of a minute.
+# Steps of 1 Wh. A coarser counter is useless for a measurement of a minute.
 _LEAST_DECIMALS = 3
 
 

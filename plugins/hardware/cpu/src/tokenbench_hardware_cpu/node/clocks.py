@@ -1,4 +1,4 @@
-"""Clocks of the CPU and how they are governed, from cpufreq.
+"""Clocks of the CPU and their governors, from cpufreq.
 
 Kernel documentation, "CPU Performance Scaling", "intel_pstate" and "amd-pstate" (docs.kernel.org,
 read 2026-11): frequencies are in kHz. /proc/cpuinfo's "cpu MHz" is not used: on virtual machines it

@@ -46,8 +46,8 @@ class Package:
 
 
 def packages(sys: Path) -> tuple[list[Package], str | None]:
-    """All packages, or the reason why there are none and a remedy. One unreadable package means
-    none: a sum over some sockets would be wrong.
+    """All packages, or the reason why there are none and a remedy. If one package is unreadable,
+    none is used: a sum over some sockets would be wrong.
     """
     folders = _folders(sys)
     if not folders:

@@ -41,8 +41,8 @@ def probe(options: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as error:
         return {
             "devices": [],
-            "reason": f"the NVIDIA driver gave an unexpected answer ({error!r})",
-            "hint": "compare with nvidia-smi; a newer nvidia-ml-py may know this driver",
+            "reason": f"unexpected answer of the NVIDIA driver ({error!r})",
+            "hint": "compare with nvidia-smi; a newer nvidia-ml-py may support this driver",
         }
     finally:
         nvml.close()

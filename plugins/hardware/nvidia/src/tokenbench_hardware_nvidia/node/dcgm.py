@@ -115,7 +115,7 @@ class Poller:
         self._thread.start()
 
     def page(self) -> Page | str:
-        """The newest page, or why there is none that is new enough."""
+        """The newest page, or why none is new enough."""
         newest = self._newest
         if newest is not None and time.monotonic() - newest[0] <= _MAX_AGE_S:
             return newest[1]

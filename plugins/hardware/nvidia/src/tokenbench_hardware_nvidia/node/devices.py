@@ -1,4 +1,4 @@
-"""What a probe says of each device."""
+"""The description of each device in a probe."""
 
 from __future__ import annotations
 

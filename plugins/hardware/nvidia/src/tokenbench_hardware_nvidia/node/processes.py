@@ -43,8 +43,8 @@ def pids(nvml: Nvml, handle: Any) -> list[int] | None:
 def here(found: set[int], namespace: str | None = None) -> list[int] | None:
     """The processes of `found` that exist; None if this pid namespace is not the driver's.
 
-    In a namespace of its own (a container), an empty list or a number without a process means that
-    the driver does not tell this namespace.
+    In a container's namespace, an empty list or a number without a process means that the driver
+    does not translate its numbers.
     """
     alive = sorted(pid for pid in found if _exists(pid))
     if (namespace or _namespace()) == _FIRST_NAMESPACE:

@@ -58,8 +58,8 @@ def find(nvml: Nvml) -> Units:
 def memory(nvml: Nvml, handle: Any) -> Any:
     """Its memory (`total` and `used`), in bytes.
 
-    Since driver 510 the used memory is without what the driver reserves, as in nvidia-smi. Before,
-    it is with that (479 MiB on an H100, driver 580).
+    Since driver 510, used memory excludes the driver's reservation (479 MiB on an H100, driver
+    580), as in nvidia-smi. Before, it includes it.
 
     Raises:
         QueryError: it has no memory of its own.

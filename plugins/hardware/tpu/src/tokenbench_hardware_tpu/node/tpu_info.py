@@ -19,9 +19,9 @@ _COMMANDS: tuple[tuple[str, ...], ...] = (
 )
 _GIB = 1 << 30
 FRESH_S = 3.0
-"""A reading older than this, plus the time that it took, is not used."""
+"""Maximum age of a reading, plus the time of its run."""
 PAUSE_S = 2.0
-"""Between two runs: a run takes more than a second of a core."""
+"""Pause between two runs, because a run takes more than a second of a core."""
 TIMEOUT_S = 10.0
 _FAILURES = 3
 _LONG_PAUSE_S = 10.0

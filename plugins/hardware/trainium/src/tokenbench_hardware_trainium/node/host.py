@@ -19,7 +19,7 @@ _GENERATIONS = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
 
 
 class Failed(Exception):
-    """A program did not do what it should. The text says why."""
+    """A program failed. The text says why."""
 
 
 def text(path: Path) -> str | None:

@@ -33,11 +33,11 @@ CONFIGURATION = {
 FRESH_S = 3.0
 """A report older than this is not used."""
 SILENT_S = 10.0
-"""Without a report for so long, the program hangs: it is killed."""
+"""The program is killed after this time without a report."""
 STARTS = 4
-"""It is started so often in a row."""
+"""Maximum number of starts in a row."""
 GOOD_S = 30.0
-"""If it worked for so long, its end does not count."""
+"""An end after this time of work does not count."""
 _LONGEST = 1 << 24
 
 
@@ -100,7 +100,7 @@ class Monitor:
             sys.stderr.write(f"no readings from neuron-monitor: {self.problem}\n")
 
     def _once(self) -> str:
-        """Start it and read until it ends. Returns how that came."""
+        """Start the program and read until it ends. Returns why it ended."""
         with tempfile.TemporaryFile() as errors:
             with self._lock:
                 if self._closing.is_set():
