@@ -346,7 +346,10 @@ def test_kill_9(bench, stage: str) -> None:
     assert bench.all_gone()
     assert json.loads((bench.run_directory / "run.json").read_text())["state"] == "running"
     shown = bench("report", str(bench.run_directory), "--reporter", "console")
-    assert (shown.code, "run running: it is in progress, or bench was killed" in shown.out) == (0, True)
+    assert (shown.code, "run running: it is in progress, or bench was killed" in shown.out) == (
+        0,
+        True,
+    )
 
 
 def test_failing_observer_does_not_end_the_run(bench) -> None:

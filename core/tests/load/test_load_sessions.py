@@ -398,6 +398,7 @@ def test_headers_that_cannot_be_sent_are_the_codec_s_fault(
     member = r"workload 'w': Session.next\(\)" if owner is None else r"codec 'y': encode\(\)"
     with pytest.raises(PluginError, match=f"{member} returned what cannot be sent"):
         writer.write(SingleTurn(_turn()), Adding(), TARGET)  # type: ignore[arg-type]
+    writer.delete()
 
 
 def test_forks_and_joins_take_linear_time() -> None:
