@@ -95,7 +95,7 @@ def test_usage_is_the_asked_length_plus_the_overhead(url, codec, source) -> None
     )
     (random,) = bench_register_workloads()
     workload = random.factory(
-        RandomOptions(input_tokens=120, input_range=0.2, output_tokens=1), PluginContext()
+        RandomOptions(input_tokens=48, input_range=0.2, output_tokens=1), PluginContext()
     )
     made = traffic(workload, dialect, None, None, fitting)
     control.close()

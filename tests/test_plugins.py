@@ -84,8 +84,12 @@ def test_list_is_complete_despite_broken_plugins(cli, thirty) -> None:
 
 
 def test_check_reports_the_stage_of_each_failure(bench, thirty) -> None:
-    """Sound plugins are ok and list their capabilities."""
-    done = bench("plugins", "list", "--check", "--json")
+    """Sound plugins are ok and list their capabilities. Each is imported in a process of its own,
+    so only some are checked here.
+    """
+    good = [f"third-{n}" for n in range(1, 5)]
+    only = ",".join(("double", "random", "scripted", *good, *BROKEN))
+    done = bench("plugins", "list", "--check", "--json", TOKENBENCH_PLUGINS=only)
     assert done.code == 0, done.err
     states = {row["distribution"]: row for row in json.loads(done.out)}
     for name, (_, _, error) in BROKEN.items():
@@ -93,7 +97,6 @@ def test_check_reports_the_stage_of_each_failure(bench, thirty) -> None:
         assert row["state"] == "broken"
         assert f"{row['stage']}: {row['message']}".startswith(error), row
         assert row["hint"]
-    good = [f"third-{n}" for n in range(1, 25)]
     assert {states[dist]["state"] for dist in good} == {"ok"}
     assert states["tokenbench-workload-random"]["capabilities"] == {}
 

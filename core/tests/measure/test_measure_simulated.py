@@ -104,12 +104,12 @@ def _broken_promises(judged: Judged) -> list[str]:
 
 
 def test_no_wrong_number_is_certified() -> None:
-    """300 servers that drift, freeze or report wrong usage, in runs of 2 s to 10 min. Where the
+    """200 servers that drift, freeze or report wrong usage, in runs of 2 s to 10 min. Where the
     fault is so small that a run is certified, its numbers are true to their interval and 2 %.
     """
     tally: collections.Counter[tuple[str, str]] = collections.Counter()
     broken = []
-    for seed in range(300):
+    for seed in range(200):
         run, fault = draw_dishonest(seed)
         judged = judge(run)
         tally[fault, judged.verdict.value] += 1
@@ -119,8 +119,8 @@ def test_no_wrong_number_is_certified() -> None:
     assert broken == []
     certified = sum(tally[fault, "certified"] for fault in FAULTS)
     # The test has something to judge, and what is grossly wrong does not pass.
-    assert 15 <= certified <= 100
-    assert tally["misreports", "certified"] <= 0.05 * 100
+    assert 10 <= certified <= 67
+    assert tally["misreports", "certified"] <= 0.05 * 67
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3])
