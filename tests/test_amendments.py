@@ -106,11 +106,14 @@ def test_experts_by_mori(cli: CLI) -> None:
     [
         (
             (*_EXPERTS, "--hardware", "h200:8", "--dp", "8", "--ep", "8", "--use", "mori"),
-            "MoRI runs on AMD GPUs",
+            "MoRI needs AMD GPUs",
         ),
-        ((*_MODEL, "--hardware", "mi300x:4", "--tp", "4", "--use", "mori"), "nothing for MoRI"),
+        (
+            (*_MODEL, "--hardware", "mi300x:4", "--tp", "4", "--use", "mori"),
+            "nothing to send",
+        ),
         ((*_MODEL, "--hardware", "h200:4", "--tp", "4", "--use", "nixl"), "has one pool"),
-        ((*_MODEL, "--hardware", "h200:4", "--tp", "4", "--use", "mooncake"), "cache of prompts"),
+        ((*_MODEL, "--hardware", "h200:4", "--tp", "4", "--use", "mooncake"), "is a prefix cache"),
     ],
 )
 def test_what_cannot_work_is_refused(cli: CLI, args: tuple[str, ...], words: str) -> None:

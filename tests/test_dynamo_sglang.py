@@ -77,4 +77,4 @@ def test_engines_that_register_otherwise(cli, tmp_path: Path) -> None:
     ]
     done = cli("plan", str(_suite(tmp_path, pools, prefix_caching=False)))
     assert done.code == 2
-    assert "registers otherwise" in done.err and "dynamo:worker=vllm" in done.err
+    assert "registers with" in done.err and "dynamo:worker=vllm" in done.err

@@ -287,6 +287,6 @@ def test_a_server_without_the_end_mark(bench, kind: str) -> None:
             "--repeats",
             "1",
         )
-    told = "no [DONE]" in _notes(bench)
+    told = "do not end with [DONE]" in _notes(bench)
     assert told is (kind == "trtllm")
     assert _output_tokens(bench) == 48

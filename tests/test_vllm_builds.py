@@ -112,7 +112,11 @@ def test_blocks_on_trainium(plan: Plan) -> None:
         ("trn2:4", {"topology": {"tp": 2, "pp": 2}}, "does not support pp=2"),
         ("trn2:2", {"topology": {"dp": 2}}, "does not support dp=2"),
         ("trn2:4", {"topology": _WIDE, **_R1}, "does not support attention_dp=4"),
-        ("trn2:4", {"topology": {"tp": 4}, "load": {"prefix_caching": True}}, "blocks have no"),
+        (
+            "trn2:4",
+            {"topology": {"tp": 4}, "load": {"prefix_caching": True}},
+            "explicit block",
+        ),
         (
             "trn2:4",
             {

@@ -191,4 +191,6 @@ def test_a_lowered_power_limit() -> None:
     """Below the board's default. A raised or unknown one is none."""
     raised = DeviceInfo(index=0, name="x", power_limit_w=800.0, default_power_limit_w=700.0)
     unknown = DeviceInfo(index=2, name="x", power_limit_w=500.0)
-    assert below_limit([raised, DEVICE, unknown], "acme") == {"acme 1": (500.0, 700.0)}
+    found = {("localhost", "acme"): [raised, DEVICE, unknown], ("n1", "acme"): [DEVICE]}
+    limits = (500.0, 700.0)
+    assert below_limit(found) == {"acme 1": limits, "acme 1 on n1": limits}

@@ -4,8 +4,7 @@ A plugin is a module named by an entry point. It implements the hooks it needs a
 ``@hookimpl``. *Register* hooks return specs, the *amend* hook changes launch plans, *observe* hooks
 receive events. An implementation may omit arguments; `options` is None without `bench_use_options`.
 
-The name of an entry point is the name of a spec that the module registers. A module with several
-specs, of one kind or several, needs an entry point for each.
+The name of an entry point is the name of a spec that the module registers: one for each spec.
 
 The amend and observe hooks are called in every module that the run has loaded. A module is loaded
 if the run names one of its plugins: ``--engine``, ``--workload``, ...; ``--use NAME``, or ``use``

@@ -80,7 +80,7 @@ def _host(
         each = " on one host for each of its ranks" if spec.ranks > 1 else " on one host"
         others = sorted({d.sku for host in hosts for d in free[host.name] if d.sku} - {spec.sku})
         raise HardwareAbsent(
-            f"{spec.role} {index} needs {what}{each}; {most} are free at most",
+            f"{spec.role} {index} needs {what}{each}; no host has more than {most} free",
             hint=f"the hosts have {', '.join(others)}: plan for that with --hardware"
             if spec.sku and others and not most
             else "use a smaller topology, fewer replicas or more hosts",

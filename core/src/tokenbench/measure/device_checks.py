@@ -46,7 +46,10 @@ def accelerators(evidence: Evidence, limits: CertificationThresholds) -> Check:
             f"the energy counter reads {percent(ratio, 0)} of the power integral, "
             f"limit 100 ± {percent(limits.energy_counter_deviation, 0)}"
         )
-    text = "; ".join(faults) or "no slowdown, no other user"
+    seen = "no slowdown, no other user"
+    if devices.unseen:
+        seen = f"no slowdown; other users of {', '.join(devices.unseen)} are not known here"
+    text = "; ".join(faults) or seen
     return above(name, float(len(faults)), Limits(flag=0.0), text)
 
 

@@ -53,7 +53,8 @@ class Devices:
     device stopped answering. `slowdowns`: share of samples with a slowdown, and the reasons.
     `slow_clocks`: median clock over the median of all. `idle`: devices that were idle while most
     others worked. `below_limit`: the power limit and the board's default, in W. `foreign`:
-    processes that use a device but do not belong to the run.
+    processes that use a device but do not belong to the run. `unseen`: hosts whose processes are
+    not known here, so that `foreign` has none of theirs.
     """
 
     gaps_s: Mapping[str, float] = attrs.field(factory=dict)
@@ -64,6 +65,7 @@ class Devices:
     idle: tuple[str, ...] = ()
     below_limit: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
     foreign: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     power_cap_share: float | None = None
     clock_hz: float | None = None
 

@@ -132,7 +132,7 @@ def _twin(
     if needs.logprobs and not wanted.logprobs:
         settings.append("logprobs: off -> on")
         wanted = attrs.evolve(wanted, logprobs=True)
-    simulated = needs.real_acceptance and _simulates(measured, asked, plugins)
+    simulated = needs.real_acceptance and simulates(measured, asked, plugins)
     if simulated:
         settings.append("acceptance of drafts: simulated -> real")
         wanted = attrs.evolve(wanted, real_acceptance=True)
@@ -140,7 +140,7 @@ def _twin(
         return None
     other = attrs.evolve(request, needs=wanted)
     launch = start(other)
-    if simulated and _simulates(launch, asked, plugins):
+    if simulated and simulates(launch, asked, plugins):
         raise UsageError(
             f"the eval {ref.name!r} cannot be asked: the server simulates the acceptance of drafts",
             hint="its answers are not the model's; remove the flag or variable that does so, or "
@@ -157,7 +157,7 @@ def _twin(
     )
 
 
-def _simulates(plan: LaunchPlan, asked: DeploymentRequest, plugins: PluginInstances) -> bool:
+def simulates(plan: LaunchPlan, asked: DeploymentRequest, plugins: PluginInstances) -> bool:
     """Whether the engine, or one whose workers it runs, simulates the acceptance of drafts."""
     wrapped = (PluginRef.of(name) for name in dict.fromkeys(plan.wraps.values()))
     engines = map(plugins.engine, (asked.engine, *wrapped))

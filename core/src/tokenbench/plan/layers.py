@@ -48,7 +48,8 @@ class Setting:
 @attrs.frozen(kw_only=True)
 class Layer:
     """Settings of one origin. `role` None is every role of the engine's own plan; `accelerated`
-    every process with accelerators, whoever planned it. `files`: mappings by name of the file.
+    every process with accelerators, whoever planned it, but not of `except_roles`. `files`:
+    mappings by name of the file.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Layer:
     devices: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     accelerated: bool = False
+    except_roles: frozenset[str] = frozenset()
 
 
 def hardware_layers(facts: HardwareFacts, hardware: Hardware) -> list[Layer]:
@@ -163,7 +165,7 @@ def merge(
 def _applies(layer: Layer, process: ProcessSpec, origin: str) -> bool:
     """A layer without a role applies to the engine's own processes only."""
     if layer.accelerated:
-        return bool(process.accelerators)
+        return bool(process.accelerators) and process.role not in layer.except_roles
     return layer.role == process.role or (layer.role is None and origin == "engine")
 
 

@@ -53,7 +53,11 @@ def planned_launch(
     plan = _with_skus(plan, request, accelerated=accelerated)
     amendments = amendments_for(plugins.registry, name, request, plan)
     layers = [
-        *hardware_layers(facts, plugins.hardware(hardware)),
+        *(
+            # Pools with hardware of their own get the settings of theirs.
+            attrs.evolve(layer, except_roles=frozenset(_own_hardware(request)))
+            for layer in hardware_layers(facts, plugins.hardware(hardware))
+        ),
         *_pool_layers(deployment, request, plugins),
         *amendment_layers(one for one in amendments if one[1].recipes_win),
         *recipe_layers(_recipes(model, name, None, facts, weights)),
@@ -76,11 +80,16 @@ def planned_launch(
     return launch, settings, start
 
 
+def _own_hardware(request: EngineRequest) -> dict[str, HardwareFacts]:
+    """The hardware of pools that name their own, by role."""
+    return {p.key: p.hardware for p in request.layout.pools if p.hardware is not None}
+
+
 def _with_skus(plan: LaunchPlan, request: EngineRequest, *, accelerated: bool) -> LaunchPlan:
     """The plan, with the SKU of the accelerators of each process. On hardware without devices to
     allocate, such as CPUs, it needs none, whatever the engine counts.
     """
-    own = {p.key: p.hardware for p in request.layout.pools if p.hardware is not None}
+    own = _own_hardware(request)
     known = request.hardware.sku if request.hardware.chip is not None else None
     processes = []
     for process in plan.processes:

@@ -26,6 +26,7 @@ from tokenbench.guard.members import owner_text
 from tokenbench.launch.settings import LaunchSettings
 from tokenbench.load.generate import generate
 from tokenbench.load.worker_group import WorkerGroup
+from tokenbench.plan.evals import simulates
 from tokenbench.plan.launch_inputs import named_weights
 from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plan.series import PlannedPoint, PlannedSeries
@@ -149,6 +150,8 @@ class DeploymentRun:
             interrupted=self._run.interrupted,
             show=self._run.display.note,
             show_phase=self._run.display.starting,
+            # An engine that runs workers of another one, such as Dynamo, does not mark its version.
+            mark="synthetic acceptance" if simulates(launch, asked, self._run.plugins) else "",
         )
         self._run.display.note(
             "starting the server", engine=asked.engine.name, kind=kind or "measured"
@@ -218,8 +221,8 @@ class DeploymentRun:
             run_seed=resolved.seed,
             load=resolved.load,
             thresholds=resolved.thresholds,
-            watched_cores=self._watched_cores(deployment),
-            below_limit=below_limit(deployment.devices, deployment.hardware.name),
+            watched_cores=self._watched_cores(server),
+            below_limit=below_limit(telemetry.devices),
             idle_power=measure_idle(self._run, telemetry),
         )
         for series in left:
@@ -266,10 +269,10 @@ class DeploymentRun:
             interrupted=self._run.interrupted,
         )
 
-    def _watched_cores(self, deployment: PlannedDeployment) -> tuple[int, ...]:
+    def _watched_cores(self, server: RunningServer) -> tuple[int, ...]:
         """Cores on which other programs would disturb the client or a local engine."""
         cores = self._run.plan.cores
-        engine = cores.engine if deployment.launch.processes else ()
+        engine = cores.engine if server.deployment.pids else ()
         return tuple(sorted({*cores.workers, *engine}))
 
     def _measure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -45,11 +45,18 @@ def devices_in_short(devices: Sequence[DeviceInfo]) -> str | None:
     return "; ".join(f"{name} {text}".strip() for name, text in parts.items() if text)
 
 
-def below_limit(devices: Sequence[DeviceInfo], plugin: str) -> dict[str, tuple[float, float]]:
-    """Devices whose power limit is below the board's default: both, in W."""
+def below_limit(
+    devices: Mapping[tuple[str, str], Sequence[DeviceInfo]],
+) -> dict[str, tuple[float, float]]:
+    """Devices whose power limit is below the board's default: both, in W.
+
+    Args:
+        devices: by host and hardware plugin.
+    """
     return {
-        source_name(f"{plugin} {device.index}", "localhost"): (limit, default)
-        for device in devices
+        source_name(f"{plugin} {device.index}", host): (limit, default)
+        for (host, plugin), found in devices.items()
+        for device in found
         if (limit := device.power_limit_w) is not None
         and (default := device.default_power_limit_w) is not None
         and limit < default

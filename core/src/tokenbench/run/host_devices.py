@@ -19,7 +19,10 @@ def devices_of(run: RunContext, deployment: PlannedDeployment, agent: NodeAgent)
     """
     if not deployment.accelerated:
         return []
-    if agent.is_here:
+    if agent.is_here and deployment.devices:
         return [Device(d.handle or str(d.index), d.sku) for d in deployment.devices]
     probes = [probe_on(agent, run.plugins, ref) for ref in deployment.all_hardware]
-    return [Device(d.handle or str(d.index), d.sku) for probe in probes for d in probe.devices]
+    # A device that the catalogue does not know fits no process that is planned for a SKU.
+    return [
+        Device(d.handle or str(d.index), d.sku or d.name) for probe in probes for d in probe.devices
+    ]

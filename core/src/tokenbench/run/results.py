@@ -146,7 +146,8 @@ def _with_telemetry(context: PointContext, evidence: Evidence, folder: Path) -> 
         window.findings(telemetry.sources, context.thresholds),
         problems=telemetry.problems,
         below_limit=context.below_limit,
-        foreign=foreign_processes(window.pids(context.telemetry.here), context.server),
+        foreign=foreign_processes(window.pids(telemetry.here), context.server),
+        unseen=tuple(sorted({host for host, _ in telemetry.devices} - telemetry.here)),
     )
     more = {**power_metrics(window, evidence.metrics, devices), **context.idle_power}
     return attrs.evolve(evidence, metrics={**evidence.metrics, **more}, devices=devices)
@@ -193,7 +194,9 @@ def result(
         measurement=measurement,
         checks=checks,
         saturated=_saturated(context, seen),
-        devices=devices_in_short(deployment.devices),
+        devices=devices_in_short(
+            [one for found in context.telemetry.devices.values() for one in found]
+        ),
         roles=None if roles is None else FrozenMap(roles),
         role_hardware=_role_hardware(request),
         speculation=deployment.launch.speculation,

@@ -67,23 +67,21 @@ class RunningServer:
         interrupted: Callable[[], bool],
         show: Callable[[str], None] = lambda _: None,
         show_phase: Callable[[str], None] = lambda _: None,
+        mark: str = "",
     ) -> None:
-        self.spec = spec
-        self.engine = engine
-        self.request = request
-        self.plan = plan
+        self.spec, self.engine = spec, engine
+        self.request, self.plan = request, plan
         self.api_key_env = plan.api_key_env
         self.dialect: Dialect = engine.dialect(request)
         self.version: str | None = None
         self.facts: dict[str, str] = {}
         self.notes: list[str] = []
         self.start_s = 0.0
-        self._launcher = launcher
-        self._settings = settings
+        self._launcher, self._settings = launcher, settings
         self._codec = codec
         self._interrupted = interrupted
         self.log_folder = settings.logs
-        self._show = show
+        self._show, self._mark = show, mark
         self._show_phase = show_phase
         self._deployment: Deployment | None = None
         self._control: ControlClient | None = None
@@ -393,7 +391,9 @@ class RunningServer:
         try:
             found = self.engine.version(self.control)
         except ConnectionError:
-            return None
+            found = None
+        if self._mark not in (found or ""):
+            found = f"{found or self.spec.name} ({self._mark})"
         return None if found is None else self._redacted(found)
 
     def _redacted(self, text: str) -> str:

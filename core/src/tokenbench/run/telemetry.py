@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
-from tokenbench.api import BenchError, Host, Probe
+from tokenbench.api import BenchError, DeviceInfo, Host, Probe
 from tokenbench.launch.node.client import NodeAgent
 from tokenbench.launch.node.program import RunningProgram
 from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.schema import PluginRef
 from tokenbench.telemetry.collect import Telemetry, Watched, source_name
+from tokenbench.telemetry.doctor import device_problems
 
 from .context import RunContext
 from .device_facts import device_facts
@@ -86,6 +87,24 @@ def _record_devices(run: RunContext, deployment: PlannedDeployment) -> None:
     _record_probe(run, deployment.hardware.name, deployment.probe)
 
 
+def _record_devices_of(
+    run: RunContext,
+    deployment: PlannedDeployment,
+    source: str,
+    devices: Sequence[DeviceInfo],
+    probe: Probe,
+) -> None:
+    """Record the devices of another host, and what of their settings distorts a measurement."""
+    for key, text in device_facts(devices).items():
+        run.facts[f"deployment.{deployment.id}.device.{source}.{key}"] = text
+    # The engine uses them by now, and names of its processes are not known here.
+    idle = [attrs.evolve(device, pids=None, memory_used_bytes=None) for device in devices]
+    for problem in device_problems(idle, source, probe.fixes):
+        run.note(f"before the run: {problem.what}; to fix: {problem.fix}")
+        run.display.note(f"warning: {problem.what}", fix=problem.fix)
+    run.directory.write_json("provenance.json", run.facts)
+
+
 def _record_probe(run: RunContext, name: str, probe: Probe) -> None:
     run.facts.update({f"not_measured.{name}.{f}": why for f, why in probe.notes.items()})
     run.facts.update({f"hardware.{name}.{key}": text for key, text in probe.facts.items()})
@@ -114,7 +133,7 @@ def _watch_own(
     running = RunningProgram(agent, owner, program)
     placements = [p for p in server.deployment.placements if p.host.name == host.name]
     devices = deployment.devices
-    if not agent.is_here:
+    if not (agent.is_here and devices):
         used = {handle for placement in placements for handle in placement.devices}
         probe = running.probe()
         _record_probe(run, source_name(ref.name, host.name), probe)
@@ -122,6 +141,7 @@ def _watch_own(
         devices = tuple(d for d in found if (d.handle or str(d.index)) in used)
         if not deployment.accelerated:
             devices = found
+        _record_devices_of(run, deployment, source_name(ref.name, host.name), devices, probe)
     layout = deployment.request.layout
     roles = {
         device.index: layout.role_of(placement.role)
@@ -131,6 +151,7 @@ def _watch_own(
     }
     if not devices:
         return
+    telemetry.add_devices(host.name, ref.name, devices)
     watched = Watched(
         hardware=ref.name,
         owner=owner,

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench.api import BenchError, Host, PluginError, Sample
+from tokenbench.api import BenchError, DeviceInfo, Host, PluginError, Sample
 from tokenbench.guard.owner import Owner, wrong
 from tokenbench.launch.node.client import AgentError, Events, NodeAgent
 from tokenbench.launch.node.program import RunningProgram, to_sample
@@ -64,7 +64,7 @@ class _Stream:
         self.closing = False
         self.readings: list[Reading] = []
         self._offset_ns = offset_ns
-        self._file = file.open("wb", buffering=0)
+        self._file = file.open("ab", buffering=0)  # A resumed run goes on.
 
     def take(self, message: dict[str, Any]) -> None:
         """Write a reading to the file, and keep it."""
@@ -128,6 +128,7 @@ class Telemetry:
         self._interval_s = interval_s
         self._agents: list[NodeAgent] = []
         self._streams: list[_Stream] = []
+        self.devices: dict[tuple[str, str], tuple[DeviceInfo, ...]] = {}
 
     def agent(
         self,
@@ -184,6 +185,10 @@ class Telemetry:
                     hint=error.hint,
                     log=self._folder / f"{file_name(stream.host)}.log",
                 )
+
+    def add_devices(self, host: str, plugin: str, devices: Sequence[DeviceInfo]) -> None:
+        """Note the devices that the deployment uses on a host."""
+        self.devices[host, plugin] = tuple(devices)
 
     @property
     def sources(self) -> tuple[str, ...]:

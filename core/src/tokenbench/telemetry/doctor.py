@@ -123,7 +123,7 @@ def _settings_problems(device: DeviceInfo, fixes: Mapping[str, str]) -> list[Pro
     link = device.pcie
     if link is not None and link.width and link.max_width and link.width < link.max_width:
         what = f"its PCIe link has {link.width} of {link.max_width} lanes"
-        found.append(Problem(what=what, fix="reseat the board, or use another slot"))
+        found.append(Problem(what=what, fix="reseat the board, or move it"))
     return found
 
 

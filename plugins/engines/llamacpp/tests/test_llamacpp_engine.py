@@ -71,7 +71,7 @@ def test_plans_are_pure() -> None:
 
 def test_a_context_larger_than_the_model_s_is_rejected() -> None:
     """While planning."""
-    with pytest.raises(UsageError, match="9000 tokens is required, smollm2 supports 8192"):
+    with pytest.raises(UsageError, match="context of 9000 tokens, but smollm2 supports 8192"):
         _engine().plan(_request(context=9000))
 
 

@@ -164,7 +164,7 @@ def test_a_missing_interpreter_is_named(tmp_path: Path) -> None:
     """Before anything starts."""
     with pytest.raises(UsageError, match=r"no interpreter '.*/none/python'") as error:
         engine(python=str(tmp_path / "none/python")).planned_version()
-    assert "with vllm by the engine's option python" in error.value.hint
+    assert "set the engine's option python to one that has vllm" in error.value.hint
 
 
 def test_an_interpreter_that_does_not_run(tmp_path: Path) -> None:
