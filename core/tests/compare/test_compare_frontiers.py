@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import pytest
 
 from tokenbench.api import (
@@ -80,6 +81,18 @@ def test_only_where_both_were_measured() -> None:
     assert [at.speed_up is None for at in found.at] == [True, False, True]
     apart = _one(_run([(20, 1000), (30, 900)]), _run([(40, 700), (80, 100)]))
     assert (apart.low, apart.area, apart.at) == (None, None, ())
+
+
+def test_without_a_steady_state_the_whole_repeat_counts() -> None:
+    """Results of bench have every metric, with None for what was not measured."""
+    unknown = Estimate(mean=None, half_width=None, values=(None,))
+    knots = [(20.0, 1000.0), (60.0, 200.0)]
+    points = [
+        attrs.evolve(point, metrics=FrozenMap({**point.metrics, THROUGHPUTS[0]: unknown}))
+        for point in _run(knots)
+    ]
+    found = _one(points, points, at=[40])
+    assert (found.points, found.at[0].a) == ((2, 2), pytest.approx(600))
 
 
 def test_dominated_and_bad_points_do_not_count() -> None:

@@ -256,6 +256,17 @@ def test_offered_load_includes_refused_connections(turn: Any, evidence: Any, pha
     assert client_checks.offered_load(evidence(turns, summary), LIMITS).outcome is OK
 
 
+def test_a_refused_connection_is_not_late(turn: Any, evidence: Any, phase: Any) -> None:
+    """With think time, too: the session goes on at once, although nothing was sent."""
+    turns = [turn(3.0 * k, [3.0 * k + 1.0], session=0, turn=k) for k in range(10)]
+    turns.append(turn(-1, [], scheduled=0.0, end=0.001, session=1, status=Status.CONNECT))
+    summary = phase(
+        0.0, 28.0, in_flight_ns=10 * 10**9, target_in_flight_ns=28 * 10**9, concurrency=1
+    )
+    check = client_checks.offered_load(evidence(turns, summary), LIMITS)
+    assert (check.outcome, check.value) == (OK, pytest.approx(1.0, abs=0.001))
+
+
 @pytest.mark.parametrize(("late", "outcome"), [(0.0, OK), (0.15, FLAGGED), (0.6, INVALID)])
 def test_offered_load_with_think_time(
     turn: Any, evidence: Any, phase: Any, late: float, outcome: CheckOutcome

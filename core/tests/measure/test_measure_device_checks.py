@@ -106,6 +106,19 @@ def test_accelerators_need_accelerators_and_telemetry(evidence: Any, phase: Any)
     assert device_checks.accelerators(host, LIMITS).outcome is NOT_ASSESSED
     blind = evidence([], phase(0.0, 1.0), accelerated=True)
     assert device_checks.accelerators(blind, LIMITS).outcome is NOT_ASSESSED
+    silent = evidence([], phase(0.0, 1.0), accelerated=True, devices=findings([]))
+    assert device_checks.accelerators(silent, LIMITS).outcome is NOT_ASSESSED
+    capped = Devices(sampled=False, below_limit={"acme 0": (500.0, 700.0)})
+    known = evidence([], phase(0.0, 1.0), accelerated=True, devices=capped)
+    assert device_checks.accelerators(known, LIMITS).outcome is FLAGGED
+
+
+def test_other_users_of_other_hosts_are_not_denied(evidence: Any, phase: Any) -> None:
+    """Their processes cannot be told from the server's here."""
+    data = evidence([], phase(0.0, 1.0), accelerated=True, devices=Devices(unseen=("n1",)))
+    check = device_checks.accelerators(data, LIMITS)
+    assert check.outcome is OK
+    assert check.evidence.startswith("no slowdown; other users of n1 are not known here")
 
 
 def test_all_faults_are_named_together(evidence: Any, phase: Any) -> None:
@@ -162,6 +175,27 @@ def test_the_worst_device_is_what_counts(evidence: Any, phase: Any) -> None:
     assert found.slowdowns == {"acme 7": (pytest.approx(1 / 51), ("thermal",))}
     data = evidence([], phase(0.0, 1.0), accelerated=True, devices=found)
     assert "acme 7 was slowed down" in device_checks.accelerators(data, LIMITS).evidence
+
+
+def test_peers_do_the_same_work() -> None:
+    """Prefill at its power cap is not slow, and with long answers not idle, beside decode."""
+
+    def device(role: str, number: int, hz: float, utilization: float) -> DeviceSamples:
+        sample = Sample(device=number, clock_hz=hz, utilization=utilization)
+        return DeviceSamples(label=f"{role} {number}", samples=(sample,), peers=("acme", role))
+
+    prefill = [device("prefill", n, 1.3e9, 0.01) for n in range(2)]
+    decode = [device("decode", n, 1.98e9, 0.9) for n in range(6)]
+    limits = {
+        "idle_below": LIMITS.idle_utilization,
+        "working_above": LIMITS.working_utilization,
+    }
+    found = accelerator_findings([*prefill, *decode], **limits)
+    assert set(found.slow_clocks.values()) == {1.0} and found.idle == ()
+    slow = device("decode", 6, 1.0e9, 0.0)
+    found = accelerator_findings([*prefill, *decode, slow], **limits)
+    assert found.slow_clocks["decode 6"] == pytest.approx(1.0 / 1.98)
+    assert found.idle == ("decode 6",)
 
 
 def test_power_cap_share() -> None:

@@ -298,6 +298,31 @@ def test_goodput(
     assert found["goodput_req_s.steady"] == pytest.approx(good_in_steady_state / 2)
 
 
+@pytest.mark.parametrize(
+    ("changes", "slo", "known"),
+    [
+        ({}, "tpot<1s", True),
+        ({"n_out": -1}, "tpot<1s", False),  # without usage
+        ({"n_out": -1}, "ttft<1s", True),
+        ({"n_out": 1}, "tpot<1s", True),
+        ({"last": 0.1}, "tpot<1s", True),  # one answer in one chunk
+    ],
+)
+def test_goodput_needs_what_its_objectives_limit(
+    turn: Any, arrays: Any, phase: Any, changes: dict[str, Any], slo: str, known: bool
+) -> None:
+    """A request of unknown TPOT does not count as fast; one of a single token has none to limit."""
+    turns = [turn(0.0, [0.1, 0.2]), turn(0.0, [0.1, 0.2], **changes)]
+    objectives = parse_objectives(slo, where="--slo")
+    found = measure_repeat(*arrays(turns), phase(0.0, 4.0), accelerators=1, objectives=objectives)
+    assert found["goodput_req_s.whole"] == (pytest.approx(0.5) if known else None)
+    buffered = [turn(0.0, [0.1, 0.1]), turn(0.0, [0.2, 0.2])]
+    found = measure_repeat(
+        *arrays(buffered), phase(0.0, 4.0), accelerators=1, objectives=objectives
+    )
+    assert (found["goodput_req_s.whole"] is None) is slo.startswith("tpot")
+
+
 def test_rates_per_role(turn: Any, arrays: Any, phase: Any) -> None:
     """Disaggregated: input per prefill, output per decode, total per any accelerator."""
     found = measure_repeat(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import collections
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 
 from tokenbench.api import MetricDefinition, PointResult, UsageError
+from tokenbench.economics.known import is_known
 from tokenbench.measure.definitions import BY_NAME
 
 from .change import Change, change, sides
@@ -156,8 +157,7 @@ def _present(pairs: Sequence[Pair], choices: Sequence[Sequence[str]]) -> tuple[s
 
 
 def _both(pair: Pair, name: str) -> bool:
-    values: list[Mapping[str, object]] = [pair.a.metrics, pair.b.metrics]
-    return all(name in metrics for metrics in values)
+    return is_known(pair.a, name) and is_known(pair.b, name)
 
 
 def _label(point: PointResult, other: PointResult) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from tokenbench.api import PointResult
 from tokenbench.economics.column import from_estimates
 from tokenbench.economics.curve import Curve, frontier_curve
+from tokenbench.economics.known import is_known
 
 from .match import ALWAYS_ACROSS, FIELDS, usable
 
@@ -96,7 +97,7 @@ def _families(
 def _compared(
     a: Sequence[PointResult], b: Sequence[PointResult], at: Sequence[float], same_chip: bool
 ) -> FrontierPair:
-    steady = all(THROUGHPUTS[0] in point.metrics for point in (*a, *b))
+    steady = all(is_known(point, THROUGHPUTS[0]) for point in (*a, *b))
     metric = THROUGHPUTS[0] if steady else THROUGHPUTS[1]
     first, second = _curve(a, metric), _curve(b, metric)
     low, high = _common(first, second)

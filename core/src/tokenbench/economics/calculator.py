@@ -23,6 +23,7 @@ from .cost import (
 )
 from .curve import frontier_curve
 from .definitions import KINDS, SPEED
+from .known import is_known
 from .power import fleet
 from .rates import PriceColumns
 
@@ -73,7 +74,7 @@ def calculate(
         faster: interactivity of the faster tier.
         budget_mw: power budget of the fleet.
     """
-    window = "steady" if all(f"{SPEED}.steady" in point.metrics for point in points) else "whole"
+    window = "steady" if all(is_known(point, f"{SPEED}.steady") for point in points) else "whole"
     speeds = {
         kind: _column(points, f"{kind}_tok_s_per_accelerator.{window}", PER_ACCELERATOR)
         for kind in KINDS

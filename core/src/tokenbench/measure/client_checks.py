@@ -183,7 +183,10 @@ def _late_ns(evidence: Evidence) -> int:
     # A turn that was not sent, because a turn before it failed, is not late.
     records = evidence.records[evidence.records["status"] != Status.PARENT_FAILED]
     end_ns = evidence.phase.dispatch_ended_ns
-    sent = np.where(records["sent_first_ns"] == ABSENT, end_ns, records["sent_first_ns"])
+    # One that could not connect went on at once: the check `failures` reports it.
+    refused = records["status"] == Status.CONNECT
+    unsent_ns = np.where(refused, records["end_ns"], end_ns)
+    sent = np.where(records["sent_first_ns"] == ABSENT, unsent_ns, records["sent_first_ns"])
     late = np.minimum(sent, end_ns) - np.minimum(records["scheduled_ns"], end_ns)
     return int(np.maximum(late, 0).sum())
 

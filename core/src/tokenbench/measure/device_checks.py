@@ -46,6 +46,8 @@ def accelerators(evidence: Evidence, limits: CertificationThresholds) -> Check:
             f"the energy counter reads {percent(ratio, 0)} of the power integral, "
             f"limit 100 ± {percent(limits.energy_counter_deviation, 0)}"
         )
+    if not faults and not devices.sampled:
+        return not_assessed(name, "no telemetry of accelerators")
     seen = "no slowdown, no other user"
     if devices.unseen:
         seen = f"no slowdown; other users of {', '.join(devices.unseen)} are not known here"

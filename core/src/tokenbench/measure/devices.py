@@ -17,10 +17,13 @@ POWER_CAP = "power cap"
 
 @attrs.frozen(kw_only=True)
 class DeviceSamples:
-    """The samples of one device in a window, in order of time. `label`: its name in texts."""
+    """The samples of one device in a window, in order of time. `label`: its name in texts. `peers`:
+    the same for all devices that should do the same work.
+    """
 
     label: str
     samples: tuple[Sample, ...]
+    peers: tuple[str, ...] = ()
 
     def slowdown(self) -> tuple[float, tuple[str, ...]]:
         """The share of samples with a reason of :data:`SLOWDOWNS`, and these reasons."""
@@ -53,7 +56,8 @@ class Devices:
     device stopped answering. `slowdowns`: share of samples with a slowdown, and the reasons.
     `slow_clocks`: median clock over the median of all. `idle`: devices that were idle while most
     others worked. `below_limit`: the power limit and the board's default, in W. `foreign`:
-    processes that use a device but do not belong to the run. `unseen`: hosts whose processes are
+    processes that use a device but do not belong to the run. `sampled`: accelerators have sent
+    samples. `unseen`: hosts whose processes are
     not known here, so that `foreign` has none of theirs.
     """
 
@@ -66,6 +70,7 @@ class Devices:
     below_limit: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
     foreign: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+    sampled: bool = True
     power_cap_share: float | None = None
     clock_hz: float | None = None
 
@@ -74,14 +79,17 @@ def accelerator_findings(
     devices: Sequence[DeviceSamples], *, idle_below: float, working_above: float
 ) -> Devices:
     """Findings from the samples of all accelerators."""
-    clocks = {one.label: _median(one.values("clock_hz")) for one in devices}
+    groups: dict[tuple[str, ...], list[DeviceSamples]] = {}
+    for one in devices:
+        groups.setdefault(one.peers, []).append(one)
     capped = [share for one in devices if (share := one.capped()) is not None]
     all_clocks = [hz for one in devices for hz in one.values("clock_hz")]
     return Devices(
         lost={one.label: why for one in devices if (why := one.lost()) is not None},
         slowdowns={one.label: one.slowdown() for one in devices if one.slowdown()[0]},
-        slow_clocks=_of_peers({label: hz for label, hz in clocks.items() if hz is not None}),
-        idle=_idle(devices, idle_below, working_above),
+        slow_clocks={k: v for peers in groups.values() for k, v in _of_peers(peers).items()},
+        idle=tuple(k for peers in groups.values() for k in _idle(peers, idle_below, working_above)),
+        sampled=any(one.samples for one in devices),
         power_cap_share=statistics.fmean(capped) if capped else None,
         clock_hz=statistics.fmean(all_clocks) if all_clocks else None,
     )
@@ -101,8 +109,10 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _of_peers(clocks: Mapping[str, float]) -> dict[str, float]:
-    """Each clock over the median of all; nothing for a device without peers."""
+def _of_peers(devices: Sequence[DeviceSamples]) -> dict[str, float]:
+    """Each median clock over the median of all; nothing for a device without peers."""
+    medians = {one.label: _median(one.values("clock_hz")) for one in devices}
+    clocks = {label: hz for label, hz in medians.items() if hz is not None}
     if len(clocks) < 2:
         return {}
     median = statistics.median(clocks.values())

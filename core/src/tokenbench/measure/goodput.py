@@ -61,18 +61,34 @@ def goodput(
     names = ("goodput_req_s", "goodput_all_classes_req_s")
     if not objectives:
         return {f"{name}.{window}": None for name in names[:1] for window in windows}
+    known = _are_measured(records, objectives)
     good = meets_objectives(records, objectives)
-    hold = classes_hold(records, objectives)
+    hold = classes_hold(records, objectives) if known else None
     metrics: Metrics = {}
     for name, window in windows.items():
         ended = good if name == "whole" else good & window.holds(records["last_ns"])
         seconds = window.seconds
-        rate = None if seconds is None else int(np.count_nonzero(ended)) / seconds
+        rate = None if seconds is None or not known else int(np.count_nonzero(ended)) / seconds
         metrics[f"goodput_req_s.{name}"] = rate
         if any(objective.label is not None for objective in objectives):
             every = None if hold is None else rate if hold else 0.0
             metrics[f"goodput_all_classes_req_s.{name}"] = every
     return metrics
+
+
+def _are_measured(records: Rows, objectives: Sequence[Objective]) -> bool:
+    """Whether the values that the objectives limit are known.
+
+    TPOT is not, if an answer has no token count, or if all answers came in one chunk each.
+    """
+    ok = records[records["status"] == Status.OK]
+    for objective in objectives:
+        rows = ok[applies(objective, ok) & (ok["n_out"] != 1)]
+        if objective.metric == "tpot" and len(rows):
+            values = tpot_s(rows)
+            if np.any(rows["n_out"] == ABSENT) or np.all(np.isnan(values)):
+                return False
+    return True
 
 
 def classes_hold(records: Rows, objectives: Sequence[Objective]) -> bool | None:

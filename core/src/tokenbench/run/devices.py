@@ -51,7 +51,12 @@ class Window:
     def findings(self, sources: Collection[str], limits: CertificationThresholds) -> Devices:
         """Findings about the devices. `sources`: samplers that should have sent samples."""
         devices = [
-            DeviceSamples(label=label_of(group[0]), samples=self._inside(group))
+            DeviceSamples(
+                label=label_of(group[0]),
+                samples=self._inside(group),
+                # Prefill and decode load their devices differently.
+                peers=(group[0].hardware, group[0].role or ""),
+            )
             for group in self.groups.values()
             if group[0].domain == "accelerator"
         ]

@@ -190,7 +190,7 @@ def _load(
     sessions: Iterator[Session],
     arrivals: array[int] | None,
 ) -> PhaseSummary:
-    folder, level = context.directory.phase(point.id, phase), point.level
+    folder, level = context.directory.new_phase(point.id, phase), point.level
     with guarded(folder / "sessions"):
         job = LoadJob(
             url=context.server.url,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import attrs
 
 from tokenbench.api import BenchError, DeviceInfo, Host, Probe
 from tokenbench.launch.node.client import NodeAgent
 from tokenbench.launch.node.program import RunningProgram
+from tokenbench.launch.ports import on_this_machine
 from tokenbench.plan.plan import PlannedDeployment
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.schema import PluginRef
@@ -47,19 +49,34 @@ def start_telemetry(
     request = run.plan.resolved.suite.telemetry
     telemetry = Telemetry(run.directory.telemetry(deployment.id), request.interval_s)
     try:
-        _record_devices(run, deployment)
+        here = _is_here(server)
+        if here:
+            _record_devices(run, deployment)
+        else:
+            run.note(
+                "the server is on another machine: its power and devices are not measured, and "
+                "those of this machine are not the server's"
+            )
         for host in server.deployment.hosts:
             channel = server.deployment.channel(host)
             agent = telemetry.agent(host, channel, run.plan.cores.workers)
-            for ref in deployment.all_hardware:
+            for ref in deployment.all_hardware if here else ():
                 _watch_own(run, deployment, ref, server, host, agent, telemetry)
             for plugin in _other_plugins(run, deployment):
-                _watch_other(run, plugin, agent, telemetry)
+                # A plugin that the user named may read the server's host over the network.
+                if here or plugin.asked:
+                    _watch_other(run, plugin, agent, telemetry)
         telemetry.wait()
     except BaseException:
         telemetry.close()
         raise
     return telemetry
+
+
+def _is_here(server: RunningServer) -> bool:
+    """Whether the server's hosts are the launcher's: it was started, or listens on this machine."""
+    host = urlsplit(server.url).hostname or ""
+    return bool(server.plan.processes) or on_this_machine(host)
 
 
 def measure_idle(run: RunContext, telemetry: Telemetry) -> Metrics:

@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import json
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,13 @@ class RunDirectory:
     def phase(self, point: str, phase: str) -> Path:
         """The folder of a point's phase (``warmup``, ``repeat-0``); created if missing."""
         return self._folder("points", point, phase)
+
+    def new_phase(self, point: str, phase: str) -> Path:
+        """The same, empty: what an interrupted attempt left there is deleted."""
+        folder = self.phase(point, phase)
+        with guarded(folder):
+            shutil.rmtree(folder)
+        return self.phase(point, phase)
 
     def logs(self, deployment: str) -> Path:
         """The folder of a deployment's logs; created if missing."""
