@@ -84,12 +84,16 @@ def _server(engine: Any, logs: Path, *, skipped: str | None) -> RunningServer:
         settings=LaunchSettings(logs=logs),
         codec=lambda name: find_codec(name, None),
         interrupted=lambda: False,
+        mark="synthetic acceptance",
     )
 
 
 def test_ready_when_both_took_part(tinypools: Any, tmp_path: Path) -> None:
-    """The first request passes through prefill and decode."""
+    """The first request passes through prefill and decode. An engine that does not know how its
+    workers accept drafts still has the mark at its version.
+    """
     with _server(tinypools, tmp_path, skipped=None) as server:
+        assert (server.version or "").endswith(" (synthetic acceptance)")
         counted = {one.role: one.counters.requests for one in server.scrape().processes}
     assert counted["prefill"] == counted["decode"] == 1
 
