@@ -15,6 +15,7 @@ CLIENT = (
     "client_cpu_share",
     "offered_load",
     "foreign_load",
+    "pause_share",
 )
 QUICK = ("--engine", "scripted", "--workload", "random:input_tokens=20,output_tokens=10")
 
