@@ -36,8 +36,8 @@ lines: dict[str, list[str]] = {}
 @api.hookimpl
 def bench_point_finished(event: api.PointFinished) -> None:
     result = event.result
-    speed = result.metrics.get("output_tok_s.steady")
-    shown = "" if speed is None or speed.mean is None else f"{speed.mean:.1f}"
+    speed = result.mean("output_tok_s.steady")
+    shown = "" if speed is None else f"{speed:.1f}"
     line = f"{result.level.label},{shown},{result.measurement}"
     lines.setdefault(event.run, []).append(line)
 

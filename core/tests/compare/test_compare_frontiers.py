@@ -16,9 +16,9 @@ from tokenbench.api import (
     PointResult,
     PointState,
 )
-from tokenbench.compare.frontiers import INTERACTIVITY, THROUGHPUTS, FrontierPair, frontiers
+from tokenbench.compare.frontiers import INTERACTIVITY, FrontierPair, frontiers
 
-WHOLE = THROUGHPUTS[1]
+STEADY, WHOLE = (f"total_tok_s_per_accelerator.{window}" for window in ("steady", "whole"))
 
 
 def _run(
@@ -88,9 +88,10 @@ def test_without_a_steady_state_the_whole_repeat_counts() -> None:
     unknown = Estimate(mean=None, half_width=None, values=(None,))
     knots = [(20.0, 1000.0), (60.0, 200.0)]
     points = [
-        attrs.evolve(point, metrics=FrozenMap({**point.metrics, THROUGHPUTS[0]: unknown}))
+        attrs.evolve(point, metrics=FrozenMap({**point.metrics, STEADY: unknown}))
         for point in _run(knots)
     ]
+    assert [points[0].mean(name) for name in (STEADY, WHOLE, "absent")] == [None, 1000.0, None]
     found = _one(points, points, at=[40])
     assert (found.points, found.at[0].a) == ((2, 2), pytest.approx(600))
 

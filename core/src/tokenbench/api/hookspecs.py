@@ -360,7 +360,7 @@ def bench_point_finished(event: PointFinished, options: Any) -> None:
 
         @hookimpl
         def bench_point_finished(event):
-            rate = event.result.metrics.get("output_tok_s.whole")
+            rate = event.result.mean("output_tok_s.whole")
     """
 
 

@@ -222,3 +222,8 @@ class PointResult:
         if "+" in self.hardware:
             return self.hardware
         return f"{'?' if self.accelerators is None else self.accelerators} x {self.hardware}"
+
+    def mean(self, metric: str) -> float | None:
+        """The mean of a metric, in its unit; None if it was not measured."""
+        estimate = self.metrics.get(metric)
+        return None if estimate is None else estimate.mean

@@ -78,8 +78,8 @@ class Lines:
 
     def point(self, result: PointResult) -> None:
         """A point's result is on disk."""
-        rate = result.metrics.get("output_tok_s.steady")
-        shown = {} if rate is None or rate.mean is None else {"output_tok_s": round(rate.mean, 1)}
+        rate = result.mean("output_tok_s.steady")
+        shown = {} if rate is None else {"output_tok_s": round(rate, 1)}
         self._log.info(
             "point",
             load=result.level.label,
@@ -171,8 +171,8 @@ class Live:
 
     def point(self, result: PointResult) -> None:
         """A point's result is on disk."""
-        rate = result.metrics.get("output_tok_s.steady")
-        shown = f"{rate.mean:.1f} tok/s" if rate is not None and rate.mean is not None else "-"
+        rate = result.mean("output_tok_s.steady")
+        shown = "-" if rate is None else f"{rate:.1f} tok/s"
         self.note(f"{result.level.label}: {shown}, {result.measurement}")
 
     def asked(self, name: str, done: int, total: int | None) -> None:

@@ -89,7 +89,7 @@ def sides(a: PointResult, b: PointResult, metric: str) -> Sides | None:
 
 def change(a: PointResult, b: PointResult, metric: str) -> Change:
     """The change of one metric."""
-    means = [None if e is None else e.mean for e in (a.metrics.get(metric), b.metrics.get(metric))]
+    means = [a.mean(metric), b.mean(metric)]
     plain = Change(metric=metric, a=means[0], b=means[1])
     found = sides(a, b, metric)
     if found is None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import attrs
 
 from tokenbench.api import MetricDefinition, PointResult, UsageError
-from tokenbench.economics.known import is_known
 from tokenbench.measure.definitions import BY_NAME
 
 from .change import Change, change, sides
@@ -157,7 +156,7 @@ def _present(pairs: Sequence[Pair], choices: Sequence[Sequence[str]]) -> tuple[s
 
 
 def _both(pair: Pair, name: str) -> bool:
-    return is_known(pair.a, name) and is_known(pair.b, name)
+    return pair.a.mean(name) is not None and pair.b.mean(name) is not None
 
 
 def _label(point: PointResult, other: PointResult) -> str:

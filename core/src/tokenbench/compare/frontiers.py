@@ -17,13 +17,11 @@ import numpy as np
 
 from tokenbench.api import PointResult
 from tokenbench.economics.column import from_estimates
-from tokenbench.economics.curve import Curve, frontier_curve
-from tokenbench.economics.known import is_known
+from tokenbench.economics.curve import Curve, frontier_curve, throughput_metric
 
 from .match import ALWAYS_ACROSS, FIELDS, usable
 
 INTERACTIVITY = "interactivity_tok_s.p50"
-THROUGHPUTS = ("total_tok_s_per_accelerator.steady", "total_tok_s_per_accelerator.whole")
 _FREE = ("accelerators", "layout", "roles", "level")
 _GRID = 2001
 _DEFAULT_POINTS = 5
@@ -97,8 +95,7 @@ def _families(
 def _compared(
     a: Sequence[PointResult], b: Sequence[PointResult], at: Sequence[float], same_chip: bool
 ) -> FrontierPair:
-    steady = all(is_known(point, THROUGHPUTS[0]) for point in (*a, *b))
-    metric = THROUGHPUTS[0] if steady else THROUGHPUTS[1]
+    metric = throughput_metric((*a, *b))
     first, second = _curve(a, metric), _curve(b, metric)
     low, high = _common(first, second)
     targets = list(at)

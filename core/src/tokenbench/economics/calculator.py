@@ -21,9 +21,8 @@ from .cost import (
     revenue_per_hour,
     side_margin,
 )
-from .curve import frontier_curve
-from .definitions import KINDS, SPEED
-from .known import is_known
+from .curve import frontier_curve, throughput_metric
+from .definitions import KINDS
 from .power import fleet
 from .rates import PriceColumns
 
@@ -74,7 +73,7 @@ def calculate(
         faster: interactivity of the faster tier.
         budget_mw: power budget of the fleet.
     """
-    window = "steady" if all(is_known(point, f"{SPEED}.steady") for point in points) else "whole"
+    window = throughput_metric(points).rpartition(".")[2]
     speeds = {
         kind: _column(points, f"{kind}_tok_s_per_accelerator.{window}", PER_ACCELERATOR)
         for kind in KINDS

@@ -34,14 +34,12 @@ from tokenbench.api import (
 )
 
 from .column import from_estimates
-from .curve import Curve, frontier_curve
-from .known import is_known
+from .curve import Curve, frontier_curve, throughput_metric
 from .layouts import wide_ep
 from .speed_of_light import least_bytes_per_weight
 
 AXES = ("precision", "disaggregation", "wide EP", "speculation")
 _INTERACTIVITY = "interactivity_tok_s.p50"
-_THROUGHPUTS = ("total_tok_s_per_accelerator.steady", "total_tok_s_per_accelerator.whole")
 _TARGETS = 3
 Values = tuple[str, ...]
 """A value for each of `AXES`."""
@@ -99,7 +97,7 @@ def _family(points: Sequence[PointResult], engine: str) -> Composition | None:
     for point in points:
         if (values := _values(point)) is not None:
             groups[values].append(point)
-    metric = _THROUGHPUTS[0 if all(is_known(p, _THROUGHPUTS[0]) for p in points) else 1]
+    metric = throughput_metric(points)
     measured = {values: _measured(group, metric) for values, group in groups.items()}
     # The base has the first value of each axis: the widest precision, otherwise the simplest value.
     base = tuple(min({v[axis] for v in groups}, key=_simplest) for axis in range(len(AXES)))

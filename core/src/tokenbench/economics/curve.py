@@ -7,12 +7,15 @@ where points are far apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 import numpy as np
 
+from tokenbench.api import PointResult
+
 from .column import Bools, Column, Floats, Ints, Numbers, floats, measured
+from .definitions import SPEED, WINDOWS
 from .frontier import on_frontier
 from .steffen import cubic, steffen
 
@@ -125,6 +128,14 @@ def _part(slope: Floats, half_width: float) -> Floats:
     """A contribution to a half-width. An input without influence needs no interval."""
     part: Floats = np.where(slope == 0, 0.0, np.abs(slope) * half_width)
     return part
+
+
+def throughput_metric(points: Iterable[PointResult]) -> str:
+    """The throughput on the curve of these points: of the steady state if all have one, else of the
+    whole repeat.
+    """
+    steady, whole = (f"{SPEED}.{window}" for window in WINDOWS)
+    return steady if all(point.mean(steady) is not None for point in points) else whole
 
 
 def frontier_curve(interactivity: Numbers, throughput: Numbers) -> Curve:

@@ -128,7 +128,7 @@ def _traffic(points: Sequence[PointResult], model: Architecture | None) -> Traff
     tokens_in, tokens_out = (
         np.array([_tokens(point, side) for point in points]) for side in ("input", "output")
     )
-    cached = np.array([_mean(point, "cached_prompt_share.server") or 0.0 for point in points])
+    cached = np.array([point.mean("cached_prompt_share.server") or 0.0 for point in points])
     concurrency = np.array([_in_flight(point) for point in points])
     steps, assumed = _steps(points)
     lengths = tokens_in + tokens_out / 2
@@ -152,7 +152,7 @@ def _steps(points: Sequence[PointResult]) -> tuple[Floats, np.typing.NDArray[np.
     """Tokens of a sequence per decode step; NaN where it is not known whether, or with how many
     draft tokens, a model speculates.
     """
-    lengths = [_mean(point, "acceptance_length.server") for point in points]
+    lengths = [point.mean("acceptance_length.server") for point in points]
     return tokens_per_step(
         [
             length is not None or point.speculation != "none"
@@ -184,7 +184,7 @@ def _tokens(point: PointResult, side: str) -> float:
     """Mean tokens of a request: as measured, else by the options of the workload, whose lengths are
     uniform from `range` times the nominal length to all of it; NaN if unknown.
     """
-    rate, requests = _mean(point, f"{side}_tok_s.whole"), _mean(point, "req_s.whole")
+    rate, requests = point.mean(f"{side}_tok_s.whole"), point.mean("req_s.whole")
     if rate is not None and requests:
         return rate / requests
     nominal = _number(point, f"{side}_tokens")
@@ -196,19 +196,14 @@ def _in_flight(point: PointResult) -> float:
     """Requests in flight: the concurrency, or by Little's law where requests arrive at a rate."""
     if point.level.concurrency is not None:
         return float(point.level.concurrency)
-    requests, latency = _mean(point, "req_s.whole"), _mean(point, "e2e_s.mean")
+    requests, latency = point.mean("req_s.whole"), point.mean("e2e_s.mean")
     return math.nan if requests is None or latency is None else requests * latency
 
 
 def _time(point: PointResult, name: str) -> float | None:
     """The mean of both times, because their ratio is one of means; else the median of both."""
-    both = all(_mean(point, f"{each}.mean") is not None for each in ("ttft_s", "e2e_s"))
-    return _mean(point, f"{name}.{'mean' if both else 'p50'}")
-
-
-def _mean(point: PointResult, name: str) -> float | None:
-    estimate = point.metrics.get(name)
-    return None if estimate is None else estimate.mean
+    both = all(point.mean(f"{each}.mean") is not None for each in ("ttft_s", "e2e_s"))
+    return point.mean(f"{name}.{'mean' if both else 'p50'}")
 
 
 def _number(point: PointResult, name: str) -> float:

@@ -54,11 +54,10 @@ class Devices:
 
     `gaps_s`: the longest time without a sample. `problems`: why samples are missing. `lost`: why a
     device stopped answering. `slowdowns`: share of samples with a slowdown, and the reasons.
-    `slow_clocks`: median clock over the median of all. `idle`: devices that were idle while most
-    others worked. `below_limit`: the power limit and the board's default, in W. `foreign`:
-    processes that use a device but do not belong to the run. `sampled`: accelerators have sent
-    samples. `unseen`: hosts whose processes are
-    not known here, so that `foreign` has none of theirs.
+    `slow_clocks`: median clock over the median of its peers. `idle`: devices that were idle while
+    most peers worked. `below_limit`: the power limit and the board's default, in W. `foreign`:
+    processes that use a device but do not belong to the run. `unseen`: hosts whose processes are
+    not known here, so that `foreign` has none of theirs. `sampled`: accelerators have sent samples.
     """
 
     gaps_s: Mapping[str, float] = attrs.field(factory=dict)

@@ -11,8 +11,8 @@ from .context import RunContext
 
 
 def devices_of(run: RunContext, deployment: PlannedDeployment, agent: NodeAgent) -> list[Device]:
-    """The planned devices if the host is this machine; otherwise those that the deployment's
-    hardware plugins find on the host.
+    """The planned devices, if the host is this machine and the plan has any; otherwise those that
+    the deployment's hardware plugins find on the host.
 
     Raises:
         PluginError: a plugin failed on the host.

@@ -392,7 +392,7 @@ class RunningServer:
             found = self.engine.version(self.control)
         except ConnectionError:
             found = None
-        if self._mark not in (found or ""):
+        if self._mark and self._mark not in (found or ""):
             found = f"{found or self.spec.name} ({self._mark})"
         return None if found is None else self._redacted(found)
 

@@ -168,7 +168,7 @@ def _watch_own(
     }
     if not devices:
         return
-    telemetry.add_devices(host.name, ref.name, devices)
+    telemetry.devices[host.name, ref.name] = devices
     watched = Watched(
         hardware=ref.name,
         owner=owner,

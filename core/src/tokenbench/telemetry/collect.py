@@ -118,6 +118,7 @@ class _Stream:
 
 class Telemetry:
     """The node agents of a deployment, and their samples, which are also written to `folder`.
+    `devices`: those that the deployment uses, by host and hardware plugin.
 
     Args:
         interval_s: seconds between two readings.
@@ -185,10 +186,6 @@ class Telemetry:
                     hint=error.hint,
                     log=self._folder / f"{file_name(stream.host)}.log",
                 )
-
-    def add_devices(self, host: str, plugin: str, devices: Sequence[DeviceInfo]) -> None:
-        """Note the devices that the deployment uses on a host."""
-        self.devices[host, plugin] = tuple(devices)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -136,9 +136,5 @@ def _name(point: PointResult) -> str:
 
 
 def _spot(point: PointResult, window: str) -> Spot | None:
-    values = [
-        None if (estimate := point.metrics.get(name)) is None else estimate.mean
-        for name in (_INTERACTIVITY, f"{_THROUGHPUT}.{window}")
-    ]
-    x, y = values
+    x, y = point.mean(_INTERACTIVITY), point.mean(f"{_THROUGHPUT}.{window}")
     return (x, y) if x and y and x > 0 and y > 0 else None

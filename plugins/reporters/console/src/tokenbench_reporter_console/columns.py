@@ -75,10 +75,8 @@ def useful(results: Sequence[PointResult]) -> list[Column]:
 
 def measured(result: PointResult, column: Column) -> bool:
     """Whether a result has a value for this metric that is worth a column."""
-    estimate = result.metrics.get(column.metric)
-    if estimate is None or estimate.mean is None:
-        return False
-    return column.zero or estimate.mean != 0
+    mean = result.mean(column.metric)
+    return mean is not None and (column.zero or mean != 0)
 
 
 def cells(results: Sequence[PointResult], column: Column) -> list[str]:

@@ -17,9 +17,9 @@ def light_lines(results: Sequence[PointResult]) -> Iterator[str]:
     """Shares of the speed of light, and what their bounds assume."""
     parts = []
     for what, names in _SHARES:
-        name = next((n for n in names if any(_value(r, n) is not None for r in results)), None)
+        name = next((n for n in names if any(r.mean(n) is not None for r in results)), None)
         if name is not None:
-            shares = [(r.level.label, _value(r, name)) for r in results]
+            shares = [(r.level.label, r.mean(name)) for r in results]
             listed = ", ".join(
                 f"{level} {share * 100:.1f}" for level, share in shares if share is not None
             )
@@ -27,7 +27,7 @@ def light_lines(results: Sequence[PointResult]) -> Iterator[str]:
     if not parts:
         return
     yield f"% of the speed of light: {'; '.join(parts)}"
-    assumed = sorted({n for r in results if (n := _value(r, "assumed_tokens_per_step"))})
+    assumed = sorted({n for r in results if (n := r.mean("assumed_tokens_per_step"))})
     if assumed:
         steps = ", ".join(f"{number:g}" for number in assumed)
         yield (
@@ -46,8 +46,3 @@ def rate_lines(results: Sequence[PointResult], economics: Economics | None) -> I
             f"costs of total tokens at rates {rates.name}, {rates.ownership} "
             f"({'; '.join(rates.identities)})"
         )
-
-
-def _value(result: PointResult, name: str) -> float | None:
-    estimate = result.metrics.get(name)
-    return None if estimate is None else estimate.mean

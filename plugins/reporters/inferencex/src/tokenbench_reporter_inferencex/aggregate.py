@@ -95,8 +95,7 @@ def _unusable(point: PointResult) -> str | None:
     lengths = [point.workload_options.get(name) for name in ("input_tokens", "output_tokens")]
     if not all(isinstance(length, int) for length in lengths):
         return "its workload has no input_tokens and output_tokens"
-    total = point.metrics.get("total_tok_s_per_accelerator.whole")
-    if total is None or total.mean is None:
+    if point.mean("total_tok_s_per_accelerator.whole") is None:
         return "its total throughput per accelerator was not measured"
     return None
 

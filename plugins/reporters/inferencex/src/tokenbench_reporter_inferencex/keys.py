@@ -136,9 +136,5 @@ def _power(point: PointResult) -> dict[str, Any]:
 
 def _measured(point: PointResult, names: dict[str, str]) -> dict[str, float]:
     """The means of metrics by InferenceX's keys, without those that were not measured."""
-    found = {}
-    for key, name in names.items():
-        estimate = point.metrics.get(name)
-        if estimate is not None and estimate.mean is not None:
-            found[key] = estimate.mean
-    return found
+    means = {key: point.mean(name) for key, name in names.items()}
+    return {key: mean for key, mean in means.items() if mean is not None}

@@ -17,8 +17,8 @@ def bounds_note(points: Sequence[PointResult]) -> Iterator[str]:
     if not any(name.startswith(_SHARES) for point in points for name in point.metrics):
         return
     text = "Bounds are the speed of light: the most that the chips' bandwidth and FLOP/s allow."
-    found = (point.metrics.get("assumed_tokens_per_step") for point in points)
-    steps = sorted({each.mean for each in found if each is not None and each.mean is not None})
+    found = {point.mean("assumed_tokens_per_step") for point in points}
+    steps = sorted(mean for mean in found if mean is not None)
     if steps:
         listed = ", ".join(f"{number:g}" for number in steps)
         text += (

@@ -191,7 +191,7 @@ def _points(points: Sequence[PointResult]) -> Iterator[str]:
 def _metric(points: Sequence[PointResult], column: _Column) -> str | None:
     """The metric that the column shows for a series; None if no point has one."""
     for name in column.metrics:
-        if any((e := p.metrics.get(name)) is not None and e.mean is not None for p in points):
+        if any(point.mean(name) is not None for point in points):
             return name
     return None
 
