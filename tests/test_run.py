@@ -24,15 +24,15 @@ def test_real_model(bench, weights: Path) -> None:
     """Two load levels, an eval and both reporters; every file is in the run directory."""
     done = bench(
         *("run", "--engine", "llamacpp", "--model", "smollm2", "--hardware", "cpu"),
-        *("--workload", "random:input_tokens=24,output_tokens=8", "--concurrency", "1,3"),
-        *("--requests", "6", "--repeats", "2", "--eval", "demo:limit=4"),
+        *("--workload", "random:input_tokens=24,output_tokens=8", "--concurrency", "1,2"),
+        *("--requests", "3", "--repeats", "2", "--eval", "demo:limit=2"),
         *("--reporter", "console", "--reporter", "files", "--allow-invalid"),
     )
     assert done.code == 0, done.err
     results = measured(bench)
-    assert [r["level"]["concurrency"] for r in results] == [1, 3]
+    assert [r["level"]["concurrency"] for r in results] == [1, 2]
     for result in results:
-        _agrees(result, requests=6, n_in=24, n_out=8)
+        _agrees(result, requests=3, n_in=24, n_out=8)
         assert result["engine_version"].startswith("xllamacpp")
         assert [e["eval"] for e in result["evals"]] == ["demo"]
         assert result["speculation"] == "none"

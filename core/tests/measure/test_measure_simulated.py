@@ -14,7 +14,7 @@ from simulated_runs import FAULTS, Run, draw, draw_dishonest, regular
 
 from tokenbench.api import Check, CheckOutcome, Measurement
 
-RUNS = 200
+GOOD, DISHONEST = 200, 120
 PROMISED = ("output_tok_s.steady", "ttft_s.p50", "tpot_s.p50", "output_tokens")
 
 
@@ -28,7 +28,7 @@ def test_good_runs_are_certified_or_have_too_little_data() -> None:
     only fault is that they are too short or known too badly, and a check says what would do.
     """
     tally: collections.Counter[str] = collections.Counter()
-    for seed in range(RUNS):
+    for seed in range(GOOD):
         judged = judge(draw(seed))
         verdict = judged.verdict.value
         if judged.faults and all(map(_too_little_data, judged.faults)):
@@ -37,9 +37,9 @@ def test_good_runs_are_certified_or_have_too_little_data() -> None:
         tally[verdict] += 1
         if verdict in ("flagged", "invalid"):
             print(f"run {seed}:", *(f"{c.name}: {c.evidence}" for c in judged.faults), sep="\n  ")
-    print(f"of {RUNS} good runs: {dict(tally)}")
-    assert tally["certified"] >= 0.3 * RUNS
-    assert tally["certified"] + tally["too little data"] >= 0.95 * RUNS
+    print(f"of {GOOD} good runs: {dict(tally)}")
+    assert tally["certified"] >= 0.3 * GOOD
+    assert tally["certified"] + tally["too little data"] >= 0.95 * GOOD
 
 
 def test_good_runs_of_a_minute_are_certified() -> None:
@@ -104,12 +104,12 @@ def _broken_promises(judged: Judged) -> list[str]:
 
 
 def test_no_wrong_number_is_certified() -> None:
-    """200 servers that drift, freeze or report wrong usage, in runs of 2 s to 10 min. Where the
+    """120 servers that drift, freeze or report wrong usage, in runs of 2 s to 10 min. Where the
     fault is so small that a run is certified, its numbers are true to their interval and 2 %.
     """
     tally: collections.Counter[tuple[str, str]] = collections.Counter()
     broken = []
-    for seed in range(200):
+    for seed in range(DISHONEST):
         run, fault = draw_dishonest(seed)
         judged = judge(run)
         tally[fault, judged.verdict.value] += 1
@@ -119,8 +119,8 @@ def test_no_wrong_number_is_certified() -> None:
     assert broken == []
     certified = sum(tally[fault, "certified"] for fault in FAULTS)
     # The test has something to judge, and what is grossly wrong does not pass.
-    assert 10 <= certified <= 67
-    assert tally["misreports", "certified"] <= 0.05 * 67
+    assert 6 <= certified <= DISHONEST / 3
+    assert tally["misreports", "certified"] <= 0.05 * DISHONEST / 3
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3])
