@@ -37,6 +37,7 @@ from tokenbench.api import (
     Turn,
     TurnResult,
 )
+from tokenbench.load.answer_text import AnswerText
 from tokenbench.load.codecs import find_codec
 from tokenbench.load.overflow import is_overflow
 from tokenbench.load.records import (
@@ -126,8 +127,7 @@ def test_a_long_chain_behind_a_failure_is_no_recursion() -> None:
 
     class Failed:
         turn, status, end_ns = 0, Status.HTTP, 9
-        text: tuple[str, ...] = ()
-        reasoning = tool_calls = text
+        answer_text = AnswerText()
         n_in = n_out = ABSENT
 
     state.dispatched(5)
@@ -432,8 +432,7 @@ def test_forks_and_joins_take_linear_time() -> None:
 def _good(number: int) -> Any:
     class Good:
         turn, status, end_ns = number, Status.OK, number
-        text: tuple[str, ...] = ()
-        reasoning = tool_calls = text
+        answer_text = AnswerText()
         n_in = n_out = 1
 
     return Good()

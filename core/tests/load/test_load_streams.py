@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from tokenbench.api import Dialect, Target
+from tokenbench.load.answer_text import AnswerText
 from tokenbench.load.codecs import ChatCodec, CompletionsCodec
 from tokenbench.load.generate import _read as read_whole
 from tokenbench.load.records import Status
@@ -78,7 +79,7 @@ def _feed(stream: _Stream, *parts: bytes) -> InFlightRequest:
     request = InFlightRequest(
         0, 0, b"", (1, 1, False), ResponseFormat(stream.codec), 0, None, lambda _: None
     )
-    request.http_status, request.keep_text = 200, True
+    request.http_status, request.answer_text = 200, AnswerText()
     try:
         for part in parts:
             request.on_body(part, 1)
@@ -100,9 +101,9 @@ def test_every_cut_gives_the_same_answer(stream: _Stream) -> None:
             stream.n_out,
             stream.chunks,
         )
-        assert "".join(found.text) == stream.answer
-        assert "".join(found.reasoning) == stream.reasoning
-        assert "".join(found.tool_calls) == stream.tool_calls
+        assert found.answer_text is not None
+        said = (stream.answer, stream.reasoning, stream.tool_calls)
+        assert found.answer_text.joined() == said
 
 
 @_all

@@ -15,6 +15,7 @@ from tokenbench.launch.failure import compression
 from tokenbench.launch.http_failure import failure_text
 from tokenbench.launch.secret import redact, secrets
 
+from .answer_text import AnswerText
 from .codecs import BUILT_IN
 from .openai_facts import ResponseFacts, response_facts
 from .rate_limit import STATUS, rate_limit
@@ -123,17 +124,19 @@ def _read(codec: Codec, target: Target, body: bytes) -> Generated:
         None,
         lambda _: None,
     )
-    request.keep_text, request.http_status = True, 200
+    answer_text = request.answer_text = AnswerText()
+    request.http_status = 200
     try:
         request.on_body(body, 0)
         request.complete(0)
     except ValueError as error:
         request.end(0, Status.BROKEN, f"unreadable response: {error}")
     empty = request.status is Status.EMPTY and request.n_out > 0
+    text, reasoning, tool_calls = answer_text.joined()
     return Generated(
-        text="".join(request.text),
-        reasoning="".join(request.reasoning),
-        tool_calls="".join(request.tool_calls),
+        text=text,
+        reasoning=reasoning,
+        tool_calls=tool_calls,
         tokens=len(request.timestamps),
         n_in=None if request.n_in == ABSENT else request.n_in,
         n_out=None if request.n_out == ABSENT else request.n_out,

@@ -10,6 +10,7 @@ from tokenbench.api import BenchError, Codec, Dialect, StreamEvent
 from tokenbench.guard.types import mismatch
 
 from . import native
+from .answer_text import AnswerText
 from .chunk_template import ChunkTemplate, make_template
 from .framing import ERROR, FRAMINGS, Framing, NamedEvent, SseFraming
 from .overflow import is_overflow
@@ -71,10 +72,10 @@ class InFlightRequest:
     """A request and its response: created by a scheduler, fed by a connection, ended once.
 
     `session` and `turn` are numbers, as in the records. `session_state` is None for a session of
-    one turn; otherwise `text` (the answer), `reasoning` and `tool_calls` are collected, because a
-    later turn may use them. `counts` has the tokens of each token-bearing chunk, and is empty if
-    none of them reports it. `body_start`: the start of the body, until the first token.
-    `answer_ns`: arrival of the first text that is not reasoning.
+    one turn; otherwise `answer_text` is collected, because a later turn may use it. `counts` has
+    the tokens of each token-bearing chunk, and is empty if none of them reports it. `body_start`:
+    the start of the body, until the first token. `answer_ns`: arrival of the first text that is not
+    reasoning.
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class InFlightRequest:
         "_on_end",
         "_template",
         "answer_ns",
+        "answer_text",
         "asked",
         "body_start",
         "bytes_in",
@@ -98,13 +100,11 @@ class InFlightRequest:
         "framing",
         "http_bytes",
         "http_status",
-        "keep_text",
         "n_cached",
         "n_in",
         "n_out",
         "n_tokens",
         "n_tool_calls",
-        "reasoning",
         "reasoning_chunks",
         "retries",
         "reused",
@@ -114,9 +114,7 @@ class InFlightRequest:
         "session",
         "session_state",
         "status",
-        "text",
         "timestamps",
-        "tool_calls",
         "turn",
     )
 
@@ -138,7 +136,7 @@ class InFlightRequest:
         self.asked = asked
         self.scheduled_ns = scheduled_ns
         self.session_state = session_state
-        self.keep_text = session_state is not None
+        self.answer_text = None if session_state is None else AnswerText()
         self._on_end = on_end
         self._format = response_format
         self._classify = response_format.decoder()
@@ -162,9 +160,6 @@ class InFlightRequest:
         self.timestamps = native.timestamps()
         self.counts: list[int] = []
         self.body_start = b""
-        self.text: list[str] = []
-        self.reasoning: list[str] = []
-        self.tool_calls: list[str] = []
 
     def on_body(self, data: bytes, now_ns: int) -> None:
         """Handle a part of the body of a response with status 200.
@@ -172,10 +167,11 @@ class InFlightRequest:
         Raises:
             ValueError: the bytes are not in the codec's format.
         """
-        events = self.framing.feed(data)
-        if not self.timestamps and len(self.body_start) < _MAX_START:
-            self.body_start += data[:_MAX_START]
-        self._handle_events(events, now_ns)
+        try:
+            self._handle_events(self.framing.feed(data), now_ns)
+        finally:
+            if not self.timestamps and len(self.body_start) < _MAX_START:
+                self.body_start += data[:_MAX_START]
 
     def _handle_events(self, events: list[bytes], now_ns: int) -> None:
         event, classify = _NO_EVENT, self._classify
@@ -237,12 +233,15 @@ class InFlightRequest:
             self.n_tokens = _checked_count(self.n_tokens + _checked_count(count))
             self._pad_counts(len(self.timestamps) - 1)
             self.counts.append(count)
-        if self.keep_text:
-            self.text.append(event.answer)
-            self.reasoning.append(event.reasoning)
-            self.tool_calls.append(event.tool_calls)
-        else:
+        answer_text = self.answer_text
+        if answer_text is None:
             self._last_token = data, event
+            return
+        answer_text.parts.append(event.answer)
+        if event.reasoning:
+            answer_text.reasoning.append(event.reasoning)
+        if event.tool_calls:
+            answer_text.tool_calls.append(event.tool_calls)
 
     def template(self) -> ChunkTemplate | None:
         """The template for further tokens; None before the first plain token.

@@ -251,7 +251,16 @@ class Scheduler(ABC):
     def _drop(self, state: SessionState, turn_number: int, turn: Turn) -> None:
         """Record a turn that is not sent, because a turn that it waited for failed."""
         now_ns, asked = self._sender.possible_ns, self._sender.asked(turn)
-        request = self._request(state, state.number, turn_number, b"", asked, now_ns)
+        request = InFlightRequest(
+            state.number,
+            turn_number,
+            b"",
+            asked,
+            self._response_format,
+            now_ns,
+            state,
+            self._ended,
+        )
         request.status, request.end_ns = Status.PARENT_FAILED, now_ns
         request.error = "not sent: a turn that it waited for failed"
         self.turns += 1
@@ -267,7 +276,16 @@ class Scheduler(ABC):
         asked: Asked,
         scheduled_ns: int,
     ) -> None:
-        request = self._request(state, session, turn, http_bytes, asked, scheduled_ns)
+        request = InFlightRequest(
+            session,
+            turn,
+            http_bytes,
+            asked,
+            self._response_format,
+            scheduled_ns,
+            state,
+            self._ended,
+        )
         self.dispatched += 1
         # Before sending, because sending may end the request at once.
         request.dispatched_ns = monotonic_ns()
@@ -281,26 +299,6 @@ class Scheduler(ABC):
             self.stop("requests")
         elif self._duration_over:
             self._end_duration()
-
-    def _request(
-        self,
-        state: SessionState | None,
-        session: int,
-        turn: int,
-        http_bytes: bytes,
-        asked: Asked,
-        scheduled_ns: int,
-    ) -> InFlightRequest:
-        return InFlightRequest(
-            session,
-            turn,
-            http_bytes,
-            asked,
-            self._response_format,
-            scheduled_ns,
-            state,
-            self._ended,
-        )
 
     def _ended(self, request: InFlightRequest) -> None:
         """A request ended. It is handled later, because sockets are being read now."""

@@ -37,6 +37,8 @@ _SHARED, _LABEL = b"V", b"L"
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 # Most sessions that are unpickled before the load starts, besides the first ones; and their bytes.
 _READ_AHEAD, _READ_AHEAD_BYTES = 4096, 8 * 1024 * 1024
+# About a hundred requests per system call.
+_BUFFER_BYTES = 128 * 1024
 
 
 class PreparedRequest(msgspec.Struct, frozen=True, gc=False):
@@ -290,7 +292,7 @@ class SessionReader:
         self._path = path
         self._target_url = target_url
         self._number = 0
-        self._file: IO[bytes] = path.open("rb")
+        self._file: IO[bytes] = path.open("rb", _BUFFER_BYTES)
         self._position = 0
         self._head_prefixes: list[bytes] = []
         self._ahead: deque[QueuedSession] = deque()
@@ -368,7 +370,7 @@ class SessionReader:
             if self._number:
                 _file_name(self._path, self._number).unlink(missing_ok=True)
             self._number += 1
-            self._file = _file_name(self._path, self._number).open("rb")
+            self._file = _file_name(self._path, self._number).open("rb", _BUFFER_BYTES)
             self._position = 0
         else:
             self._ended = True

@@ -109,13 +109,15 @@ class SessionState:
         if not self.in_flight:
             self.idle_since_ns = request.end_ns
         self._overflow |= request.status is Status.OVERFLOW
+        assert request.answer_text is not None
+        text, reasoning, tool_calls = request.answer_text.joined()
         self._ended(
             TurnResult(
                 number=request.turn,
                 ok=request.status is Status.OK,
-                text="".join(request.text),
-                reasoning="".join(request.reasoning),
-                tool_calls="".join(request.tool_calls),
+                text=text,
+                reasoning=reasoning,
+                tool_calls=tool_calls,
                 n_in=None if request.n_in == ABSENT else request.n_in,
                 n_out=None if request.n_out == ABSENT else request.n_out,
             )
