@@ -85,7 +85,7 @@ def test_search_finds_the_largest_concurrency(bench) -> None:
     assert done.code == 0, done.err
     (file,) = bench.run_directory.glob("find-*.json")
     found = json.loads(file.read_text())
-    assert found["found"] == 8
+    assert found["found"] == 8, found["trials"]
     assert [trial["value"] for trial in found["trials"]] == [1, 2, 4, 8]
     assert "largest load that meets ttft_p99<10000ms: 8 requests in flight" in done.out
 
