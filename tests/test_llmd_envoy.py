@@ -22,7 +22,7 @@ import pytest
 from tokenbench_engine_llmd.gateway import gateway
 from tokenbench_engine_llmd.plugin import LlmdOptions
 
-from tokenbench.api import bind, bind_file
+from tokenbench.launch.symbols import bind, bind_file
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 

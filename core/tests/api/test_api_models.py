@@ -26,8 +26,6 @@ from tokenbench.api import (
     ServingNeeds,
     UsageError,
     Weights,
-    bind_process,
-    cache_layers,
     expert_parameters,
     hub_weights,
     kv_bytes_per_token,
@@ -35,6 +33,7 @@ from tokenbench.api import (
     read_tokenizer,
     weight_bytes,
 )
+from tokenbench.launch.symbols import bind_process
 from tokenbench.plan.launch_inputs import named_weights
 from tokenbench.plan.model import canonical_model, parsers_of
 from tokenbench.run.provenance import model_facts
@@ -100,10 +99,9 @@ def test_an_indexer_caches_a_key_besides() -> None:
 def test_an_unknown_shape_has_an_unknown_cache(missing: str) -> None:
     """None, not 0."""
     shape = attrs.evolve(GQA, **{missing: None})
-    assert cache_layers(shape) is None
     assert kv_bytes_per_token(shape) is None
     assert kv_cache_bytes(shape, 10) is None
-    assert cache_layers(attrs.evolve(GQA, sliding_layers=4)) is None
+    assert kv_bytes_per_token(attrs.evolve(GQA, sliding_layers=4)) is None
 
 
 def test_weights_take_their_files_size_or_an_estimate() -> None:

@@ -191,7 +191,6 @@ def test_endpoints_of_servers() -> None:
     "ServerEngine.named",
     "ServerEngine.facts",
     "ServerEngine.servers",
-    "ServerOptions.python",
 )
 def test_versions_and_facts_of_a_server() -> None:
     """The router is not asked; a simulated acceptance is part of the version."""

@@ -19,10 +19,9 @@ from tokenbench.api import (
     PluginError,
     ProcessSpec,
     UsageError,
-    bind_file,
-    bind_process,
 )
 from tokenbench.launch.start_order import start_order
+from tokenbench.launch.symbols import bind_file, bind_process
 from tokenbench.plan.layers import Layer, Setting, amendment_layers, merge
 
 GRAMMAR = FlagGrammar(

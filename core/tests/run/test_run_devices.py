@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tokenbench.api import DOMAINS, DeviceInfo, PcieLink, Sample
+from tokenbench.api import DeviceInfo, PcieLink, Sample
+from tokenbench.api.specs import DOMAINS
 from tokenbench.measure.definitions import BY_NAME
 from tokenbench.measure.devices import Devices
 from tokenbench.measure.thresholds import CertificationThresholds

@@ -11,22 +11,11 @@ from __future__ import annotations
 from .access import Access
 from .amend_request import AmendRequest
 from .architecture import (
-    BYTES_PER_PARAMETER,
     Architecture,
     CacheLayers,
-    cache_layers,
     expert_parameters,
     kv_bytes_per_token,
     kv_cache_bytes,
-)
-from .binding import (
-    BoundProcess,
-    bind,
-    bind_file,
-    bind_process,
-    bind_url,
-    of_each_process,
-    symbol_values,
 )
 from .codec import (
     CHAT,
@@ -130,7 +119,6 @@ from .launch import (
 from .load import FixedLoadPlan, LoadLevel, LoadPlan, Stop
 from .log_messages import Diagnosis, LogMessages
 from .model import (
-    PURPOSES,
     AccuracyThreshold,
     ModelSpec,
     Parsers,
@@ -165,7 +153,7 @@ from .result import (
     PointResult,
     PointState,
 )
-from .server_engine import ROUTER, ServerEngine, ServerOptions
+from .server_engine import ROUTER, ServerEngine
 from .sizing import (
     all_local,
     check_attention_dp,
@@ -186,7 +174,6 @@ from .sizing import (
 )
 from .sku import OWNERSHIP, CostSet, Figure, HardwareFacts, Sku, Source
 from .specs import (
-    DOMAINS,
     CodecSpec,
     EngineSpec,
     EvalSpec,
@@ -230,15 +217,12 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "API_VERSION",
-    "BYTES_PER_PARAMETER",
     "CHAT",
     "COMPLETIONS",
     "DECODE",
-    "DOMAINS",
     "EMBEDDINGS",
     "OWNERSHIP",
     "PREFILL",
-    "PURPOSES",
     "RESULT_SCHEMA_VERSION",
     "ROUTER",
     "SERVER",
@@ -256,7 +240,6 @@ __all__ = [
     "BatchPrompt",
     "BenchError",
     "Block",
-    "BoundProcess",
     "CacheLayers",
     "ChatPrompt",
     "Check",
@@ -363,7 +346,6 @@ __all__ = [
     "Series",
     "ServerClient",
     "ServerEngine",
-    "ServerOptions",
     "ServingNeeds",
     "Session",
     "SharedState",
@@ -391,11 +373,6 @@ __all__ = [
     "WorkloadPart",
     "WorkloadSpec",
     "all_local",
-    "bind",
-    "bind_file",
-    "bind_process",
-    "bind_url",
-    "cache_layers",
     "check_attention_dp",
     "check_build",
     "check_drafts",
@@ -423,7 +400,6 @@ __all__ = [
     "merge_pages",
     "metrics_page",
     "named_values",
-    "of_each_process",
     "one_token_words",
     "option",
     "option_flags",
@@ -438,7 +414,6 @@ __all__ = [
     "served_context",
     "server_url",
     "stratified_subset",
-    "symbol_values",
     "turn_headers",
     "variable_name",
     "weight_bytes",

@@ -65,8 +65,9 @@ class Architecture:
 
     `parameters`: without MTP heads; `active_parameters`: those that one token uses.
 
-    `cache`: what the layers cache, if it does not follow from the fields above; see
-    :func:`cache_layers`.
+    `cache`: what the layers cache, if it does not follow from the fields above. They give
+    ``latent_dim + rope_dim`` numbers (MLA) per token and layer, or ``kv_heads x (head_dim +
+    value_head_dim)``; plus `index_dim` for an indexer.
     """
 
     parameters: int | None = None
@@ -98,12 +99,8 @@ class Architecture:
     cache: tuple[CacheLayers, ...] = ()
 
 
-def cache_layers(shape: Architecture) -> tuple[CacheLayers, ...] | None:
-    """What a model's layers cache, without MTP heads; None if the shape is incomplete.
-
-    `shape.cache` if that is given. Else ``latent_dim + rope_dim`` numbers (MLA) per token and
-    layer, or ``kv_heads x (head_dim + value_head_dim)``; plus `index_dim` for an indexer.
-    """
+def _cache_layers(shape: Architecture) -> tuple[CacheLayers, ...] | None:
+    """What a model's layers cache, without MTP heads; None if the shape is incomplete."""
     if shape.cache:
         return shape.cache
     values = _values_per_token(shape)
@@ -138,7 +135,7 @@ def kv_bytes_per_token(shape: Architecture, *, bytes_per_value: float = 2.0) -> 
     Args:
         bytes_per_value: 2 for a cache in bf16 or fp16, 1 for fp8. Scales are not counted.
     """
-    groups = cache_layers(shape)
+    groups = _cache_layers(shape)
     if groups is None:
         return None
     growing = (group for group in groups if group.window is None)
@@ -154,7 +151,7 @@ def kv_cache_bytes(
     Args:
         bytes_per_value: as for :func:`kv_bytes_per_token`.
     """
-    groups = cache_layers(shape)
+    groups = _cache_layers(shape)
     if groups is None:
         return None
     numbers = 0

@@ -15,9 +15,6 @@ from .frozen import FrozenMap
 from .options import NoOptions
 
 PURPOSES = ("main", "draft", "eagle", "mtp", "adapter")
-"""What weights are for: the model itself; a small model that drafts; an EAGLE head; a separate MTP
-head; a LoRA adapter.
-"""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +26,8 @@ class Weights:
     ``file:PATH`` (a file or a folder) or ``hub:ORG/NAME`` (the engine downloads it). With
     `size_bytes` and `sha256`, core detects missing, truncated and modified files before it starts
     an engine. `size_bytes` of a folder or a repository is that of its weight files together.
-    `purpose` is one of `PURPOSES`.
+    `purpose`: ``main`` (the model itself), ``draft`` (a small model that drafts), ``eagle`` (an
+    EAGLE head), ``mtp`` (a separate MTP head) or ``adapter`` (a LoRA adapter).
     """
 
     precision: str

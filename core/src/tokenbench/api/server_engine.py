@@ -14,15 +14,12 @@ ROUTER = "router"
 """The role of a router in the plans of such an engine."""
 
 
-class ServerOptions(Protocol):
-    """The options that :class:`ServerEngine` reads: the interpreter with the engine."""
-
+class _Options(Protocol):
     @property
-    def python(self) -> str | None:
-        """A path, or a name on PATH; None for the interpreter of bench."""
+    def python(self) -> str | None: ...
 
 
-OptionsT = TypeVar("OptionsT", bound=ServerOptions)
+OptionsT = TypeVar("OptionsT", bound=_Options)
 
 
 class ServerEngine(Engine, Generic[OptionsT]):
@@ -32,8 +29,9 @@ class ServerEngine(Engine, Generic[OptionsT]):
     `name`: the engine's. `distribution`: the Python package whose version is the engine's version.
     `metrics_path`: the page of counters of a server.
 
-    It also reads the options `speculation` and `synthetic_acceptance_length` where the engine has
-    them: results of a server that accepts drafts at random say so.
+    It reads the option `python`, the interpreter with the engine: a path, or a name on PATH; None
+    for the interpreter of bench. It also reads `speculation` and `synthetic_acceptance_length`
+    where the engine has them: results of a server that accepts drafts at random say so.
     """
 
     name: ClassVar[str]

@@ -43,9 +43,9 @@ DOMAINS = ("accelerator", "cpu", "host")
 class HardwareSpec:
     """A vendor's accelerators, the host's CPU, or a meter of the host's power.
 
-    `domain`: whose power and energy it reads, one of `DOMAINS`. Only accelerators are allocated to
-    processes. `catalogue_only`: it has no program for hosts. `unproven`: what was never run on real
-    hardware, in one sentence.
+    `domain`: whose power and energy it reads, ``accelerator``, ``cpu`` or ``host``. Only
+    accelerators are allocated to processes. `catalogue_only`: it has no program for hosts.
+    `unproven`: what was never run on real hardware, in one sentence.
     """
 
     name: str

@@ -138,7 +138,7 @@ def _flags(process: ProcessSpec) -> list[str]:
 
 def _content(name: str, content: Mapping[str, Any]) -> str:
     """A file of settings, as comments; symbols stay in braces."""
-    from tokenbench.api.binding import render_file
+    from tokenbench.launch.symbols import render_file
     from tokenbench.plan.canonical import plain
 
     lines = render_file(name, plain(content), name).splitlines()

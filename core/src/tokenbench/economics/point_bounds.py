@@ -20,7 +20,7 @@ from tokenbench.api import (
     FrozenMap,
     PointResult,
     Sku,
-    cache_layers,
+    kv_cache_bytes,
 )
 
 from .column import Column, Floats, from_estimates, measured
@@ -171,13 +171,8 @@ def _cache_bytes(model: Architecture | None, tokens: float) -> float:
         return math.nan
     if model.index_dim is not None:
         return 0.0
-    groups = cache_layers(model)
-    if groups is None:
-        return math.nan
-    return CACHE_BYTES * sum(
-        group.layers * group.values * min(tokens, group.window or math.inf) / group.stride
-        for group in groups
-    )
+    found = kv_cache_bytes(model, int(tokens), bytes_per_value=CACHE_BYTES)
+    return math.nan if found is None else found
 
 
 def _tokens(point: PointResult, side: str) -> float:

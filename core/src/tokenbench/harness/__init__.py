@@ -10,12 +10,12 @@ the ways to cut the body of a response into events.
 
 from __future__ import annotations
 
-from tokenbench.api.binding import bind, symbols
 from tokenbench.economics.definitions import DERIVED
 from tokenbench.guard.call import call
 from tokenbench.guard.limits import limit_s
 from tokenbench.guard.owner import PluginTooSlow
 from tokenbench.launch.control import ControlClient
+from tokenbench.launch.symbols import BoundProcess, bind, bind_process, symbols
 from tokenbench.load.framing import FRAMINGS
 from tokenbench.measure.definitions import DEFINITIONS as MEASURED
 from tokenbench.plan.canonical import canonical_json
@@ -24,7 +24,7 @@ from tokenbench.run.weights import locate
 from tokenbench.suite.options import build_options
 
 from .hosts import HostProgram
-from .launches import bound_values, placements_of
+from .launches import bound_urls, bound_values
 from .plugins import Installed, amended, codec_names, installed, kind_of, plugin_context
 
 DEFINITIONS = (*MEASURED, *DERIVED)
@@ -32,6 +32,7 @@ DEFINITIONS = (*MEASURED, *DERIVED)
 __all__ = [
     "DEFINITIONS",
     "FRAMINGS",
+    "BoundProcess",
     "ControlClient",
     "HostProgram",
     "Installed",
@@ -39,6 +40,8 @@ __all__ = [
     "amended",
     "api_mismatch",
     "bind",
+    "bind_process",
+    "bound_urls",
     "bound_values",
     "build_options",
     "call",
@@ -48,7 +51,6 @@ __all__ = [
     "kind_of",
     "limit_s",
     "locate",
-    "placements_of",
     "plugin_context",
     "symbols",
 ]

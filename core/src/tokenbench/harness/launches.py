@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import attrs
 
-from tokenbench.api import FrozenMap, Host, LaunchPlan, Placement, ProcessSpec, symbol_values
+from tokenbench.api import FrozenMap, Host, LaunchPlan, Placement, ProcessSpec
 from tokenbench.launch.placement import Device, place
+from tokenbench.launch.symbols import bind_url, of_each_process, symbol_values
 
 _FIRST_PORT = 20_000
 
 
-def placements_of(plan: LaunchPlan) -> tuple[Placement, ...]:
+def _placements(plan: LaunchPlan) -> tuple[Placement, ...]:
     """A place for every process of a plan, all on one host, with distinct ports and devices."""
     host = Host(name="sample", address="127.0.0.1", cpus=(0, 1))
     count = sum(process.accelerators * process.replicas for process in plan.processes)
@@ -30,7 +31,7 @@ def placements_of(plan: LaunchPlan) -> tuple[Placement, ...]:
 
 def bound_values(plan: LaunchPlan) -> Iterator[tuple[ProcessSpec, Placement, dict[str, str]]]:
     """Each process of a plan, its placement, and a value for every symbol that it may use."""
-    placements = placements_of(plan)
+    placements = _placements(plan)
     for process in plan.processes:
         for placement in placements:
             if placement.role == process.role:
@@ -40,3 +41,12 @@ def bound_values(plan: LaunchPlan) -> Iterator[tuple[ProcessSpec, Placement, dic
                 values["cpus"] = "2"
                 values |= {f"file:{file.name}": f"scratch/{file.name}" for file in process.files}
                 yield process, placement, values
+
+
+def bound_urls(plan: LaunchPlan) -> Iterator[str]:
+    """The URLs of a plan's endpoints, with a value for every symbol that they may use."""
+    placements = _placements(plan)
+    for endpoint in plan.endpoints:
+        own = next((p for p in placements if p.role == endpoint.role), None)
+        own = own if of_each_process(endpoint.url) else None
+        yield bind_url(endpoint, symbol_values(placements, plan.processes, own))[0]

@@ -6,18 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from tokenbench.api import (
-    LaunchPlan,
-    Placement,
-    PluginError,
-    ProcessSpec,
-    bind_file,
-    bind_process,
-    symbol_values,
-)
+from tokenbench.api import LaunchPlan, Placement, PluginError, ProcessSpec
 
 from .node.client import NodeAgent
 from .settings import LaunchSettings
+from .symbols import bind_file, bind_process, symbol_values
 
 
 def start_arguments(

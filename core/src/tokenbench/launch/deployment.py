@@ -27,10 +27,6 @@ from tokenbench.api import (
     Placement,
     ProcessSpec,
     Resources,
-    bind,
-    bind_url,
-    of_each_process,
-    symbol_values,
 )
 
 from .binding import start_arguments
@@ -44,6 +40,7 @@ from .settings import LaunchSettings
 from .shared import check_shared, shared_folder
 from .start_failure import start_error
 from .start_order import start_order
+from .symbols import bind, bind_url, of_each_process, symbol_values
 
 GRACE_S = 10.0
 """Time that a process has to end before it is killed."""

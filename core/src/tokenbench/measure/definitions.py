@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 import attrs
 
-from tokenbench.api import DOMAINS, MetricDefinition
+from tokenbench.api import MetricDefinition
+from tokenbench.api.specs import DOMAINS
 
 from .server_definitions import SERVER_METRICS
 from .session_definitions import SESSION_METRICS

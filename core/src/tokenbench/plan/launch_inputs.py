@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 
 from tokenbench.api import LaunchPlan, UsageError, http_url, variable_name
-from tokenbench.api.binding import symbols
 from tokenbench.launch.secret import KEYRING
+from tokenbench.launch.symbols import symbols
 from tokenbench.suite.limits import MOST_DURATION_S
 
 from .canonical import canonical_json

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from tokenbench.api import DECODE, PREFILL, SERVER, FrozenMap, Layout, Pool, Topology, UsageError
-from tokenbench.api.binding import PROCESS_NAME
+from tokenbench.launch.symbols import PROCESS_NAME
 from tokenbench.measure.thresholds import CertificationThresholds, thresholds_from
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.plugins.requirements import check_requirements

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tokenbench.api import LaunchPlan, ProcessSpec, UsageError
-from tokenbench.api.binding import symbols
+from tokenbench.launch.symbols import symbols
 from tokenbench.suite.places import Places
 
 from .canonical import canonical_json

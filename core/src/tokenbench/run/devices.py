@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 import attrs
 import numpy as np
 
-from tokenbench.api import DOMAINS, Sample
+from tokenbench.api import Sample
+from tokenbench.api.specs import DOMAINS
 from tokenbench.measure.definitions import ROLE_ENERGY
 from tokenbench.measure.devices import (
     Devices,

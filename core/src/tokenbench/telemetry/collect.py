@@ -39,8 +39,8 @@ class Reading:
 class Watched:
     """The devices of one hardware plugin on one host.
 
-    `hardware`: its name. `domain`: see :data:`tokenbench.api.DOMAINS`. `roles`: by device, the role
-    of the processes that use it.
+    `hardware`: its name. `domain`: see :class:`tokenbench.api.HardwareSpec`. `roles`: by device,
+    the role of the processes that use it.
     """
 
     hardware: str

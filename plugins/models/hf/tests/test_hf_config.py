@@ -8,7 +8,7 @@ import pytest
 from tokenbench_model_hf.config import architecture_of
 from tokenbench_model_hf.precision import kv_precision_of, precision_of, quantization_of
 
-from tokenbench.api import cache_layers, kv_bytes_per_token, kv_cache_bytes
+from tokenbench.api import kv_bytes_per_token, kv_cache_bytes
 
 FP8 = {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}
 INT4 = {"num_bits": 4, "type": "int", "group_size": 32}
@@ -150,11 +150,11 @@ def test_what_a_config_does_not_say_is_unknown() -> None:
     """No width of a head without heads; no cache where layers differ in their heads; no layer is
     counted twice.
     """
-    assert cache_layers(architecture_of({"model_type": "x"})) is None
+    assert kv_bytes_per_token(architecture_of({"model_type": "x"})) is None
     assert architecture_of({"num_hidden_layers": 2}).head_dim is None
     mixed = architecture_of({**BASE, "hybrid_layer_pattern": [0, 1] * 12})
     assert mixed.layers == 24
-    assert cache_layers(mixed) is None
+    assert kv_bytes_per_token(mixed) is None
     assert architecture_of({**BASE, "multi_query": True}).kv_heads == 1
     assert architecture_of(BASE).kv_heads == 16
 

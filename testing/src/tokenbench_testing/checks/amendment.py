@@ -16,9 +16,8 @@ from tokenbench.api import (
     LaunchPlan,
     PluginError,
     UsageError,
-    bind_process,
 )
-from tokenbench.harness import amended, bound_values, symbols
+from tokenbench.harness import amended, bind_process, bound_values, symbols
 from tokenbench_testing.kit import Subject, check, fail, skip
 from tokenbench_testing.samples.launches import engine_plan, engine_request
 

@@ -13,7 +13,6 @@ import attrs
 
 from tokenbench.api import (
     COMPLETIONS,
-    BoundProcess,
     Counters,
     Engine,
     EngineCapabilities,
@@ -21,13 +20,16 @@ from tokenbench.api import (
     FrozenMap,
     LaunchPlan,
     UsageError,
-    bind_process,
-    bind_url,
-    of_each_process,
     parse_metrics,
-    symbol_values,
 )
-from tokenbench.harness import bound_values, codec_names, placements_of, symbols
+from tokenbench.harness import (
+    BoundProcess,
+    bind_process,
+    bound_urls,
+    bound_values,
+    codec_names,
+    symbols,
+)
 from tokenbench_testing.kit import Subject, check, fail, skip
 from tokenbench_testing.samples.requests import base_request, requests_of
 
@@ -110,11 +112,7 @@ def symbols_bind(subject: Subject) -> None:
     """
     for _, _, plan in plans_of(subject):
         list(_bound(plan))
-        placements = placements_of(plan)
-        for endpoint in plan.endpoints:
-            own = next((p for p in placements if p.role == endpoint.role), None)
-            own = own if of_each_process(endpoint.url) else None
-            bind_url(endpoint, symbol_values(placements, plan.processes, own))
+        list(bound_urls(plan))
 
 
 def _bound(plan: LaunchPlan) -> Iterator[BoundProcess]:

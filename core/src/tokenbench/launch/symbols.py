@@ -1,7 +1,4 @@
-"""Replaces the symbols of a plan with the values of one launch. Pure.
-
-A plan holds no host, port or path of a machine. Launchers bind it once they know them.
-"""
+"""Replaces the symbols of a plan with the values of one launch. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ from typing import Any
 
 import attrs
 
-from .errors import PluginError
-from .launch import EndpointSpec, FileSpec, Placement, ProcessSpec
+from tokenbench.api import EndpointSpec, FileSpec, Placement, PluginError, ProcessSpec
 
 # Matches misspelt symbols too: they must be an error and not reach an engine as text. Any other
 # brace is literal, so JSON needs no escaping (its keys are quoted).

@@ -18,10 +18,9 @@ from tokenbench.api import (
     PluginError,
     PortBlock,
     ProcessSpec,
-    symbol_values,
 )
-from tokenbench.api.binding import bind, bind_process, symbols
 from tokenbench.launch.ports import free_port, require_free
+from tokenbench.launch.symbols import bind, bind_process, symbol_values, symbols
 
 _FACTS = {"host": "127.0.0.1", "port:http": "81", "decode.1.port:http": "82", "weights": "/w"}
 
