@@ -22,6 +22,7 @@ from tokenbench.api import (
     Pool,
     Reply,
     Topology,
+    freeze,
 )
 
 CLASSES = [getattr(api, name) for name in api.__all__ if inspect.isclass(getattr(api, name))]
@@ -75,6 +76,13 @@ def test_frozen_map() -> None:
         made.x = 1
     with pytest.raises(TypeError):
         made["a"] = 1  # type: ignore[index]
+
+
+def test_json_data_is_frozen_at_every_depth() -> None:
+    """Objects in lists too; values that are already immutable stay as they are."""
+    found = freeze({"a": [{"b": [1, None]}], "c": FrozenMap(d=(2,)), "e": "text"})
+    assert found == {"a": (FrozenMap(b=(1, None)),), "c": FrozenMap(d=(2,)), "e": "text"}
+    assert hash(found) == hash(freeze(found))
 
 
 def test_errors_can_be_pickled() -> None:

@@ -88,7 +88,7 @@ from .flags import (
     FlagValue,
     package_json,
 )
-from .frozen import FrozenMap, JsonValue
+from .frozen import FrozenMap, JsonValue, freeze
 from .hardware import (
     SLOWDOWNS,
     DeviceInfo,
@@ -388,6 +388,7 @@ __all__ = [
     "data_hash",
     "drafting_weights",
     "expert_parameters",
+    "freeze",
     "hookimpl",
     "hosts_needed",
     "http_url",

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from .frozen import FrozenMap
+from .frozen import FrozenMap, freeze
 
 Scalar = str | int | float | bool
 FlagValue = Scalar | None | tuple[Scalar, ...] | FrozenMap[Any]
@@ -125,7 +125,7 @@ class FlagGrammar:
             for key in keys[:-1]:
                 place = place.setdefault(key, {})
             place[keys[-1]] = value
-        return {name: _frozen(value) for name, value in flags.items()}
+        return {name: freeze(value) for name, value in flags.items()}
 
     def render(self, flag: str, value: FlagValue) -> tuple[str, ...]:
         """A canonical flag as command-line arguments; :data:`FlagValue` has the rules."""
@@ -137,7 +137,7 @@ class FlagGrammar:
         if value is True:
             return (flag,)
         if isinstance(value, Mapping):
-            return (flag, json.dumps(_plain(value), separators=(",", ":")))
+            return (flag, json.dumps(value, separators=(",", ":"), default=dict))
         if isinstance(value, tuple):
             if flag in self.repeated:
                 return tuple(part for item in value for part in (flag, str(item)))
@@ -172,15 +172,3 @@ def _object(flag: str, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{flag} takes a JSON object, got {text!r}")
     return found
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return FrozenMap({key: _frozen(item) for key, item in value.items()})
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value

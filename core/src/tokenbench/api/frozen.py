@@ -1,9 +1,9 @@
-"""``FrozenMap``: an ordered, hashable, immutable mapping for API data."""
+"""Immutable, hashable data for the API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar, Union
+from typing import Any, TypeVar, Union
 
 V_co = TypeVar("V_co", covariant=True)
 W = TypeVar("W")
@@ -51,3 +51,12 @@ class FrozenMap(Mapping[str, V_co]):
 
 JsonScalar = str | int | float | bool | None
 JsonValue = Union[JsonScalar, "tuple[JsonValue, ...]", "FrozenMap[JsonValue]"]
+
+
+def freeze(value: Any) -> Any:
+    """JSON data as immutable, hashable data: objects as `FrozenMap`, lists as tuples."""
+    if isinstance(value, Mapping):
+        return FrozenMap({str(key): freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(map(freeze, value))
+    return value

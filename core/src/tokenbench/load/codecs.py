@@ -78,7 +78,8 @@ class _OpenAI(Codec):
         if turn.extra_body:
             body.update(turn.extra_body)
         headers = turn_headers(turn, dialect)
-        body_bytes = msgspec.json.encode(body, enc_hook=_plain)
+        # `enc_hook` is for FrozenMap, in `extra_body` and in a tool's schema.
+        body_bytes = msgspec.json.encode(body, enc_hook=dict)
         return HttpRequest(path=self.path, body=body_bytes, headers=headers)
 
     @abstractmethod
@@ -169,11 +170,6 @@ def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     return {"type": "image_url", "image_url": {"url": part.url}}
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    """For FrozenMap, the type of JSON objects in `extra_body` and in a tool's schema."""
-    return dict(value)
 
 
 BUILT_IN: dict[str, type[Codec]] = {

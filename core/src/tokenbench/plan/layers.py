@@ -24,6 +24,7 @@ from tokenbench.api import (
     ProcessSpec,
     Recipe,
     UsageError,
+    freeze,
 )
 
 
@@ -320,11 +321,8 @@ def _nested(file: str, settings: Mapping[str, Any]) -> FrozenMap[Any]:
             for key in keys:
                 place = place.setdefault(key, {})
             place[last] = value
-    return _frozen(content)
-
-
-def _frozen(content: Mapping[str, Any]) -> FrozenMap[Any]:
-    return FrozenMap({k: _frozen(v) if isinstance(v, dict) else v for k, v in content.items()})
+    found: FrozenMap[Any] = freeze(content)
+    return found
 
 
 def _is_text(file: FileSpec) -> bool:

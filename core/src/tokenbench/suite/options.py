@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from tokenbench.api import BenchError, FrozenMap, PluginError, UsageError
+from tokenbench.api import BenchError, FrozenMap, PluginError, UsageError, freeze
 
 from .shown import kind_of, shown
 
@@ -189,15 +189,6 @@ def check_finite(value: Any, at: str) -> None:
             check_finite(item, at)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{at}: expected a finite number, got {value}")
-
-
-def freeze(value: Any) -> Any:
-    """JSON data as immutable, hashable data."""
-    if isinstance(value, Mapping):
-        return FrozenMap({str(key): freeze(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(freeze(item) for item in value)
-    return value
 
 
 def _bool(value: Any) -> bool:

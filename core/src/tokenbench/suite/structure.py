@@ -14,10 +14,10 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from tokenbench.api import FlagValue, FrozenMap, Topology, UsageError
+from tokenbench.api import FlagValue, FrozenMap, Topology, UsageError, freeze
 
 from .forms import form_hint
-from .options import check_finite, freeze, holds_list, type_arms
+from .options import check_finite, holds_list, type_arms
 from .plugin_ref import parse_hardware_ref, parse_plugin_ref
 from .schema import (
     SUITE_VERSION,

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenbench.api import FileSpec, FrozenMap, ProcessSpec
+from tokenbench.api import FileSpec, FrozenMap, ProcessSpec, freeze
 
 from .grammar import EPP
 from .options import LlmdOptions
-from .router import frozen
 
 GATEWAY = "gateway"
 # Longer than any request that is measured.
@@ -35,7 +34,7 @@ def gateway(options: LlmdOptions) -> ProcessSpec:
                 "--log-level": "warning",
             }
         ),
-        files=(FileSpec(name="envoy.yaml", content=frozen(_envoy())),),
+        files=(FileSpec(name="envoy.yaml", content=freeze(_envoy())),),
         ports=("http", "admin"),
         after=(EPP,),
         ready="http://{host}:{port:admin}/ready",

@@ -20,6 +20,7 @@ from tokenbench.api import (
     FrozenMap,
     Pool,
     ProcessSpec,
+    freeze,
 )
 
 from .grammar import EPP, SIDECAR, grammar
@@ -82,8 +83,8 @@ def endpoint_picker(request: EngineRequest, options: LlmdOptions) -> ProcessSpec
         flags=FrozenMap(flags),
         grammar=grammar(EPP),
         files=(
-            FileSpec(name=_CONFIG, content=frozen(_config(request, options))),
-            FileSpec(name=_ENDPOINTS, content=frozen({"endpoints": list(_workers(request))})),
+            FileSpec(name=_CONFIG, content=freeze(_config(request, options))),
+            FileSpec(name=_ENDPOINTS, content=freeze({"endpoints": list(_workers(request))})),
         ),
         ports=("grpc", "health", "metrics"),
         after=tuple(map(_front, request.layout.pools)),
@@ -158,10 +159,3 @@ def _deciding(options: LlmdOptions) -> list[dict[str, Any]]:
         "parameters": {"deciders": {"prefill": decider["type"]}},
     }
     return [decider, handler]
-
-
-def frozen(value: Any) -> Any:
-    """Mappings and lists as a plan holds them."""
-    if isinstance(value, dict):
-        return FrozenMap({key: frozen(item) for key, item in value.items()})
-    return tuple(map(frozen, value)) if isinstance(value, list) else value

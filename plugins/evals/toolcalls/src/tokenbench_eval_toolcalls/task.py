@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tokenbench.api import (
     Answer,
@@ -18,6 +18,7 @@ from tokenbench.api import (
     Generation,
     Message,
     Question,
+    freeze,
 )
 
 from .schemas import ToolTask, tool_task
@@ -83,7 +84,7 @@ class ToolCallsEval(Eval):
         return Generation(
             prompt=ChatPrompt((Message("user", task.request),)),
             max_tokens=self._options.max_tokens,
-            extra_body=FrozenMap({key: _frozen(value) for key, value in body.items()}),
+            extra_body=freeze(body),
         )
 
 
@@ -116,12 +117,3 @@ def _graded(question: Question, answer: Answer, task: ToolTask) -> EvalSample:
         score=float(not wrong),
         details=FrozenMap({"fault": wrong, "wanted": f"{task.name}({json.dumps(task.arguments)})"}),
     )
-
-
-def _frozen(value: Any) -> Any:
-    """Mappings and lists that cannot change."""
-    if isinstance(value, Mapping):
-        return FrozenMap({key: _frozen(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
-    return value

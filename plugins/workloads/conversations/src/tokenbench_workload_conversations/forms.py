@@ -18,6 +18,7 @@ from tokenbench.api import (
     TextPart,
     ToolCall,
     UsageError,
+    freeze,
 )
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant"}
@@ -96,7 +97,7 @@ def _conversation(row: dict[str, Any], form: str) -> Conversation:
     # Data sets have conversations that begin in the middle.
     while messages and messages[0].role not in ("user", "system"):
         messages.pop(0)
-    tools = tuple(_frozen(tool) for tool in row.get("tools") or ())
+    tools = tuple(map(freeze, row.get("tools") or ()))
     return Conversation(tuple(messages), tools)
 
 
@@ -126,9 +127,3 @@ def _content(content: Any) -> str | tuple[Part, ...]:
         else:
             raise ValueError(f"a part of type {part['type']!r}")
     return tuple(parts)
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return FrozenMap({key: _frozen(item) for key, item in value.items()})
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
