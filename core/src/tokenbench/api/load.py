@@ -87,7 +87,6 @@ class Stop:
     duration_s: float | None = None
     min_requests: int | None = None
     requests: int | None = None
-    output_tokens: int | None = None
     sessions: int | None = None
 
 

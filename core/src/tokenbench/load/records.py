@@ -181,7 +181,7 @@ class PhaseSummary:
     Attributes:
         dispatch_ended_ns: end of the full load: from then on no new session began. Sessions in
             progress may have sent further turns.
-        stopped_by: what ended the full load: duration, requests, output_tokens, session_limit,
+        stopped_by: what ended the full load: duration, requests, session_limit,
             sessions (the workload has no more), schedule, stalled, failing (every request failed
             for a while), cancelled, drain, fatal.
         turns: turns that ended; `failed` of them without a complete answer.

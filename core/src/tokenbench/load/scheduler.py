@@ -66,7 +66,6 @@ class Scheduler(ABC):
         "failure",
         "finished",
         "in_flight_ns",
-        "output_tokens",
         "sessions",
         "started_ns",
         "stopped_by",
@@ -115,7 +114,7 @@ class Scheduler(ABC):
         self.failure: BenchError | None = None
         self.stopped_by: str | None = None
         self.started_ns = self.dispatch_ended_ns = self.cut_ns = self.ended_ns = ABSENT
-        self.dispatched = self.turns = self.failed = self.output_tokens = 0
+        self.dispatched = self.turns = self.failed = 0
         self.in_flight_ns = 0
         self.errors: list[str] = []
 
@@ -337,11 +336,6 @@ class Scheduler(ABC):
         self._completed_chunks += len(request.timestamps)
         if request.status is not _OK:
             self._count_failure(request)
-        elif request.n_out != ABSENT:
-            self.output_tokens += request.n_out
-            limit = self._job.stop.output_tokens
-            if limit is not None and self.output_tokens >= limit:
-                self.stop("output_tokens")
 
     def _continue_session(self, request: InFlightRequest) -> None:
         self._sender.possible_ns = request.end_ns

@@ -139,7 +139,6 @@ def split_job(job: LoadJob, workers: int) -> list[LoadJob]:
                 requests=_share(job.stop.requests, number, workers),
                 sessions=_share(job.stop.sessions, number, workers),
                 min_requests=_share(job.stop.min_requests, number, workers),
-                output_tokens=_share(job.stop.output_tokens, number, workers),
             ),
         )
         for number in range(workers)

@@ -51,8 +51,8 @@ def _asked(
         seconds = max(seconds, (phase.dispatch_ended_ns - phase.started_ns) / NS_PER_S)
     text = f"{length}, {stop.duration_s:g} s asked"
     hint = "raise --duration"
-    if phase.stopped_by in ("requests", "output_tokens"):
-        hint = f"the limit of {phase.stopped_by.replace('_', ' ')} ended it: remove or raise it"
+    if phase.stopped_by == "requests":
+        hint = "the limit of requests ended it: remove or raise it"
     return below(name, seconds / stop.duration_s, limits.steady_share, text, "1", hint=hint)
 
 
