@@ -144,9 +144,7 @@ def test_commands_have_default_signals(tmp_path: Path) -> None:
 
 
 def test_reasons_of_a_failed_start(tmp_path: Path) -> None:
-    """A missing folder, core, interpreter or log folder."""
-    with pytest.raises(MachineError, match=r"cannot run in the folder .*nope"):
-        start(["true"], cwd=tmp_path / "nope")
+    """A missing core, interpreter or log folder."""
     with pytest.raises(MachineError, match=r"cannot run on the CPU cores \(1000,\)"):
         start(["true"], cpus=(1000,))
     script = tmp_path / "script"

@@ -164,7 +164,6 @@ def start(
     *,
     cpus: tuple[int, ...] | None = None,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
     stdin: str | None = None,
     stdout: str | IO[bytes] | None = None,
     log: Path | None = None,
@@ -191,7 +190,7 @@ def start(
     scratch = new_scratch() if scratch is None else scratch
     try:
         made = own_environment(env, scratch)
-        return _start(argv, cpus, made, cwd, stdin, stdout, log, scratch, grace_s)
+        return _start(argv, cpus, made, stdin, stdout, log, scratch, grace_s)
     except BaseException:
         remove(scratch)
         raise
@@ -201,7 +200,6 @@ def _start(
     argv: Sequence[str],
     cpus: tuple[int, ...] | None,
     env: Mapping[str, str],
-    cwd: Path | None,
     stdin: str | None,
     stdout: str | IO[bytes] | None,
     log: Path | None,
@@ -211,8 +209,7 @@ def _start(
     lifeline = _lifeline_fd()
     status_read, status_write = os.pipe()
     options = [f"lifeline={lifeline}", f"status={status_write}", f"grace={grace_s}"]
-    optional = {"cpus": ",".join(map(str, cpus or ())), "cwd": cwd, "scratch": scratch}
-    options += [f"{name}={value}" for name, value in optional.items() if value]
+    options += [f"cpus={','.join(map(str, cpus or ()))}", f"scratch={scratch}"]
     command = [sys.executable, "-I", "-S", _SUPERVISOR, *options, "--", *argv]
     try:
         try:
@@ -220,7 +217,7 @@ def _start(
         finally:
             os.close(status_write)
         try:
-            pid = _wait_for_start(status_read, argv[0], cpus, cwd)
+            pid = _wait_for_start(status_read, argv[0], cpus)
         except BaseException:
             popen.terminate()
             popen.wait()
@@ -268,9 +265,7 @@ def _close_streams(popen: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _wait_for_start(
-    status: int, program: str, cpus: tuple[int, ...] | None, cwd: Path | None
-) -> int:
+def _wait_for_start(status: int, program: str, cpus: tuple[int, ...] | None) -> int:
     """The command's pid, from the supervisor's status pipe."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     received = b""
@@ -285,4 +280,4 @@ def _wait_for_start(
     state, _, rest = received.decode(errors="replace").partition("\n")[0].partition(" ")
     if state == "started":
         return int(rest)
-    raise start_error(program, rest, cpus=cpus, cwd=cwd)
+    raise start_error(program, rest, cpus=cpus)

@@ -12,7 +12,6 @@ def start_error(
     program: str,
     status: str,
     *,
-    cwd: Path | None = None,
     cpus: tuple[int, ...] | None = None,
     where: str = "",
     here: bool = True,
@@ -20,17 +19,12 @@ def start_error(
     """The error for a status ``ERRNO STAGE TEXT`` of the supervisor.
 
     Args:
-        cwd: the folder that it was to run in.
         cpus: the cores that it was to run on.
         where: the host, if the message must name it.
         here: whether the program was to run on this machine.
     """
     number, stage, text = [*status.split(" ", 2), "", "", ""][:3]
     on = f" on {where}" if where else ""
-    if stage == "cwd":
-        return MachineError(
-            f"cannot run in the folder {cwd}{on}: {text}", hint="check that it exists"
-        )
     if stage == "cpus":
         return MachineError(
             f"cannot run on the CPU cores {cpus}{on}: {text}",

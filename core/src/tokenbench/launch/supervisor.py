@@ -5,9 +5,9 @@ processes (double fork, setsid) remain its descendants. It stops everything when
 on SIGTERM, and when its lifeline ends: a pipe whose write end only `bench` holds and the kernel
 closes when `bench` dies.
 
-Options: ``lifeline=FD``, ``status=FD``, ``grace=SECONDS``, ``cpus=0,2``, ``cwd=FOLDER``,
-``scratch=FOLDER``. It writes ``started PID`` or ``failed ERRNO STAGE TEXT`` (stage: cpus, cwd or
-exec) to the status descriptor, and ``exited CODE`` at the end.
+Options: ``lifeline=FD``, ``status=FD``, ``grace=SECONDS``, ``cpus=0,2`` (may be empty),
+``scratch=FOLDER``. It writes ``started PID`` or ``failed ERRNO STAGE TEXT`` (stage: cpus or exec)
+to the status descriptor, and ``exited CODE`` at the end.
 
 Imports little, and from the standard library only, because it starts with every process. It also
 runs on other hosts, with Python 3.8 or newer.
@@ -114,9 +114,6 @@ def _exec(options: dict[str, str], command: list[str]) -> str:
     try:
         if options.get("cpus") and hasattr(os, "sched_setaffinity"):  # not on macOS
             os.sched_setaffinity(0, [int(cpu) for cpu in options["cpus"].split(",")])
-        stage = "cwd"
-        if options.get("cwd"):
-            os.chdir(options["cwd"])
         stage = "exec"
         os.execvp(command[0], command)
     except OSError as error:
