@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+import msgspec
 
 from tokenbench.api import MachineError
 
@@ -145,6 +148,51 @@ class HaltWatch:
         if used is None or used != self._used:
             self._used, self._since = used, now
         return used is not None and now - self._since > HALT_LIMIT_S
+
+
+class Messages:
+    """The messages of a worker process: JSON values, one per line of its standard output, which
+    must be a pipe. Errors call it `name`.
+    """
+
+    def __init__(self, name: str, process: Process) -> None:
+        self._name = name
+        self._process = process
+        self._buffer = b""
+        self._halted = HaltWatch()
+        self._poll = select.poll()
+        self._poll.register(process.stdout_fd, select.POLLIN)
+
+    def read(self, timeout_s: float) -> list[Any] | None:
+        """The next messages, after waiting at most `timeout_s` seconds for one; None at the end.
+
+        Raises:
+            MachineError: a signal halted the process and it did not continue.
+        """
+        if not self._poll.poll(timeout_s * 1e3):
+            if self._halted.too_long(self._process):
+                raise self._error(
+                    f"halted by a signal and did not continue within {HALT_LIMIT_S:g} s",
+                    "kill -CONT continues a halted process",
+                )
+            return []
+        self._halted = HaltWatch()
+        data = os.read(self._process.stdout_fd, 65536)
+        if not data:
+            return None
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [msgspec.json.decode(line) for line in lines]
+
+    def killed(self) -> MachineError | None:
+        """The error if a signal killed the process."""
+        signalled = (self._process.wait(5.0) or 0) - 128
+        hint = "after signal 9, check free memory"
+        return self._error(f"killed by signal {signalled}", hint) if signalled > 0 else None
+
+    def _error(self, how: str, hint: str) -> MachineError:
+        text = f"the {self._name} was {how}"
+        hint = f"run it again; {hint}; what was measured is kept"
+        return MachineError(text, hint=hint, log=self._process.log)
 
 
 def tail(file: Path, lines: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import selectors
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +15,7 @@ import msgspec
 from tokenbench import api
 from tokenbench.api import BenchError, EngineError, MachineError
 from tokenbench.guard.limits import limit_s
-from tokenbench.launch.node.agent import HALT_LIMIT_S
-from tokenbench.launch.process import HaltWatch, Process, start
+from tokenbench.launch.process import Messages, Process, start
 from tokenbench.launch.python import module_command
 
 from .job import LoadJob, encode
@@ -26,7 +24,6 @@ from .records import PhaseSummary
 from .session_feed import SessionFeed
 
 _START_TIMEOUT_S = 30.0
-_SIGNAL = 128  # A process that a signal killed exits with this plus the signal's number.
 # A worker may be silent for the time limit of a plugin's code, plus this.
 _SILENT_S = 30.0
 
@@ -58,12 +55,8 @@ class WorkerHandle:
             log=log,
             grace_s=2.0,
         )
-        self._buffer = b""
-        self._selector = selectors.DefaultSelector()
-        self._out: int = self._process.stdout_fd
-        self._selector.register(self._out, selectors.EVENT_READ)
+        self._messages = Messages("load worker", self._process)
         self._ready = False
-        self._halted = HaltWatch()
 
     @property
     def pid(self) -> int:
@@ -102,14 +95,7 @@ class WorkerHandle:
             raise self._exit_error() from None
 
     def _exit_error(self) -> MachineError:
-        code = self._process.wait(5.0) or 0
-        if code > _SIGNAL:
-            return MachineError(
-                f"the load worker was killed by signal {code - _SIGNAL}",
-                hint="run it again; after signal 9, check free memory; finished points are kept",
-                log=self.log,
-            )
-        return MachineError(
+        return self._messages.killed() or MachineError(
             f"the load worker exited unexpectedly: {self._process.log_tail(3).strip()}",
             hint="see its log; report it if it is a bug in bench",
             log=self.log,
@@ -121,25 +107,13 @@ class WorkerHandle:
         Raises:
             MachineError: the worker has exited, or a signal halted it and it did not continue.
         """
-        if not self._selector.select(timeout_s):
-            if self._halted.too_long(self._process):
-                raise MachineError(
-                    "the load worker was halted by a signal and did not continue within "
-                    f"{HALT_LIMIT_S:g} s",
-                    hint="measure again; kill -CONT continues a halted process",
-                    log=self.log,
-                )
-            return []
-        self._halted = HaltWatch()
-        data = os.read(self._out, 65536)
-        if not data:
+        found = self._messages.read(timeout_s)
+        if found is None:
             raise self._exit_error()
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        return [msgspec.json.decode(line) for line in lines]
+        return found
 
     def close(self) -> None:
         """Stop the worker, even during a phase. May be called twice."""
-        self._selector.close()
         self._process.stop()
 
     def wait_ready(self) -> None:

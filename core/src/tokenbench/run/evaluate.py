@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,11 @@ from tokenbench.api import (
     EvalScore,
     FrozenMap,
     Interrupted,
-    MachineError,
     PluginError,
 )
 from tokenbench.evals.worker import EvalJob, Gate
 from tokenbench.guard.members import owner_of
-from tokenbench.launch.node.agent import HALT_LIMIT_S
-from tokenbench.launch.process import HaltWatch, Process, start
+from tokenbench.launch.process import Messages, start
 from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
 from tokenbench.load.job import encode
@@ -38,7 +35,6 @@ from .eval_outcome import Asked, outcome
 from .running_server import RunningServer
 
 _DURING = "the engine died during an eval"
-_SIGNAL = 128  # A process that a signal killed exits with this plus the signal's number.
 
 
 def run_eval(
@@ -163,9 +159,10 @@ def _run(
         scratch=scratch,
         grace_s=3.0,
     )
+    messages = Messages("eval worker", process)
     total: int | None = None
     try:
-        for message in _messages(process, log, interrupted, server):
+        for message in _until_the_end(messages, interrupted, server):
             if "questions" in message:
                 total = message["questions"]
             elif "answered" in message:
@@ -180,14 +177,7 @@ def _run(
                 return {**message, "questions": total}
     finally:
         process.stop()
-    code = process.exit_code or 0
-    if code > _SIGNAL:
-        raise MachineError(
-            f"the eval worker was killed by signal {code - _SIGNAL}",
-            hint="run it again; the answers so far are kept",
-            log=log,
-        )
-    raise PluginError(
+    raise messages.killed() or PluginError(
         f"the eval worker ended without a score: {process.log_tail(2)}",
         hint="see its log",
         log=log,
@@ -201,30 +191,16 @@ def _hub(scratch: Path) -> dict[str, str]:
     return {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(scratch)}
 
 
-def _messages(
-    process: Process, log: Path, interrupted: Callable[[], bool], server: RunningServer
-) -> Any:
-    buffer, halted = b"", HaltWatch()
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout_fd, selectors.EVENT_READ)
-        while True:
-            if interrupted():
-                raise Interrupted("interrupted during an eval", hint="its samples so far are kept")
-            death = server.death()
-            if death is not None:
-                raise death.error(_DURING)
-            if not selector.select(0.2):
-                if halted.too_long(process):
-                    raise MachineError(
-                        "the eval worker was halted by a signal and did not continue within "
-                        f"{HALT_LIMIT_S:g} s",
-                        hint="run it again; the answers so far are kept",
-                        log=log,
-                    )
-                continue
-            data = os.read(process.stdout_fd, 65536)
-            if not data:
-                return
-            *lines, buffer = (buffer + data).split(b"\n")
-            for line in lines:
-                yield msgspec.json.decode(line)
+def _until_the_end(
+    messages: Messages, interrupted: Callable[[], bool], server: RunningServer
+) -> Iterator[dict[str, Any]]:
+    while True:
+        if interrupted():
+            raise Interrupted("interrupted during an eval", hint="its samples so far are kept")
+        death = server.death()
+        if death is not None:
+            raise death.error(_DURING)
+        found = messages.read(0.2)
+        if found is None:
+            return
+        yield from found
