@@ -12,6 +12,7 @@ from tokenbench.api import (
     Codec,
     Engine,
     EngineCapabilities,
+    EngineSpec,
     Eval,
     FrozenMap,
     Hardware,
@@ -32,7 +33,6 @@ from tokenbench.suite.options import build_options
 from tokenbench.suite.schema import PluginRef, YamlOptions
 
 from .codec_check import check_codec
-from .discovery import Candidate
 from .registry import PluginRegistry, owner_of
 
 P = TypeVar("P")
@@ -84,21 +84,10 @@ class PluginInstances:
         for kind in dict.fromkeys(c.kind for c in found) or ("amendment",):
             self.spec(kind, ref.key)
         for candidate in found:
-            self.registry.use_options[candidate.module] = self._use_options(candidate, ref, where)
-
-    def _use_options(
-        self, candidate: Candidate, ref: PluginRef, where: str | Callable[[str], str] | None
-    ) -> Any:
-        made = self.registry.use_class(candidate.module)
-        owner = owner_of(candidate)
-        place = where or f"use {ref.name}"
-        typed = isinstance(ref.options, YamlOptions)
-        return call(
-            owner,
-            "its options",
-            "options",
-            lambda: build_options(made or NoOptions, ref.options, where=place, typed=typed),
-        )
+            cls = self.registry.use_class(candidate.module) or NoOptions
+            self.registry.use_options[candidate.module] = _options(
+                owner_of(candidate), cls, ref, where or f"use {ref.name}"
+            )
 
     def owner(self, kind: str, name: str) -> Owner:
         """The plugin as errors name it."""
@@ -114,14 +103,9 @@ class PluginInstances:
         """
         key = _key(kind, ref)
         if key not in self._options:
-            spec = self.spec(kind, ref.key)
-            place = where or f"{kind} {ref.name}"
-            typed = isinstance(ref.options, YamlOptions)
-            self._options[key] = call(
-                self.owner(kind, ref.key),
-                "its options",
-                "options",
-                lambda: build_options(spec.options, ref.options, where=place, typed=typed),
+            cls = self.spec(kind, ref.key).options
+            self._options[key] = _options(
+                self.owner(kind, ref.key), cls, ref, where or f"{kind} {ref.name}"
             )
         return self._options[key]
 
@@ -169,10 +153,6 @@ class PluginInstances:
         """A launcher."""
         return self._make("launcher", ref, Launcher)  # type: ignore[type-abstract]
 
-    def module(self, kind: str, name: str) -> str:
-        """The hook module of a plugin, for worker processes that import it themselves."""
-        return self.registry.candidate(kind, name).module
-
     def codec_module(self, name: str) -> str | None:
         """The module that registers the codec `name`; None for a built-in codec.
 
@@ -182,7 +162,7 @@ class PluginInstances:
         if name in BUILT_IN:
             return None
         self.spec("codec", name)
-        return self.module("codec", name)
+        return self.registry.candidate("codec", name).module
 
     def codec(self, name: str) -> Codec:
         """A codec, in this process."""
@@ -227,23 +207,31 @@ class PluginInstances:
     ) -> P:
         key = _key(kind, ref)
         if key not in self._made:
-            spec = self.spec(kind, ref.key)
+            spec, owner = self.spec(kind, ref.key), self.owner(kind, ref.key)
             options = self.options(kind, ref)
             make = functools.partial(spec.factory, options, context or self._context)
-            self._made[key] = self._create(kind, ref, base, make)
-        made: P = self._made[key]
-        return made
+            made = call(owner, "its factory", "factory", make, result=base)
+            self._made[key] = limited(made, base, owner, server_times=_server_times(spec))
+        found: P = self._made[key]
+        return found
 
-    def _create(self, kind: str, ref: PluginRef, base: type[P], make: Callable[[], Any]) -> P:
-        owner = self.owner(kind, ref.key)
-        made: P = call(owner, "its factory", "factory", make, result=base)
-        return limited(made, base, owner, server_times=self._server_times(kind, ref))
 
-    def _server_times(self, kind: str, ref: PluginRef) -> float:
-        """Factor on the time limits of members that ask a server, for an engine with a longer
-        `control_timeout_s` than the default.
-        """
-        if kind != "engine":
-            return 1.0
-        allowed_s: float = self.spec(kind, ref.key).capabilities.control_timeout_s
-        return max(1.0, allowed_s / EngineCapabilities().control_timeout_s)
+def _options(
+    owner: Owner, cls: type[Any], ref: PluginRef, where: str | Callable[[str], str]
+) -> Any:
+    typed = isinstance(ref.options, YamlOptions)
+    return call(
+        owner,
+        "its options",
+        "options",
+        lambda: build_options(cls, ref.options, where=where, typed=typed),
+    )
+
+
+def _server_times(spec: Any) -> float:
+    """Factor on the time limits of members that ask a server, for an engine with a longer
+    `control_timeout_s` than the default.
+    """
+    if not isinstance(spec, EngineSpec):
+        return 1.0
+    return max(1.0, spec.capabilities.control_timeout_s / EngineCapabilities().control_timeout_s)

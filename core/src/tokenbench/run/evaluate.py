@@ -121,7 +121,7 @@ def _job(
     ref = planned.ref
     needs: EvalNeeds = plugins.evaluation(ref).needs()
     return EvalJob(
-        module=plugins.module("eval", ref.key),
+        module=plugins.registry.candidate("eval", ref.key).module,
         options=dict(ref.options),
         seed=seed,
         base_url=server.url,
