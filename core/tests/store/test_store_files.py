@@ -16,6 +16,7 @@ import pytest
 from tokenbench.api import MachineError, UsageError
 from tokenbench.store.files import append_line, machine_error, write_atomic, write_with_room
 from tokenbench.store.layout import RunDirectory
+from tokenbench.store.samples import read_sample_lines
 
 
 def test_write_atomic(tmp_path: Path) -> None:
@@ -194,3 +195,14 @@ def test_json_of_a_run_directory(tmp_path: Path) -> None:
     assert again.read_json("plan.json") is None
     assert again.read_json("nothing.json") is None
     assert again.phase("p", "repeat-0").is_dir()
+
+
+def test_samples_of_an_eval(tmp_path: Path) -> None:
+    """Answers may contain any character, such as a line separator; damaged lines are left out."""
+    file = tmp_path / "samples.jsonl"
+    assert read_sample_lines(file) == []
+    sample = {"question": "q", "answer": "one\u2028two\x85three"}
+    append_line(file, json.dumps(sample, ensure_ascii=False).encode())
+    with file.open("ab") as damaged:
+        damaged.write(b'{"question": "\xff"}\n[1]\n{"question": "cut')
+    assert read_sample_lines(file) == [sample]

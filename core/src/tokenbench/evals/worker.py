@@ -37,6 +37,7 @@ from tokenbench.load.job import decode
 from tokenbench.measure.sequential import Progress, certain_verdict
 from tokenbench.plugins.in_worker import make
 from tokenbench.store.files import append_line
+from tokenbench.store.samples import read_sample_lines
 
 from .server import HttpEvalServer
 
@@ -279,17 +280,9 @@ def _digest(question: Question) -> str:
 
 def read_samples(file: Path) -> list[EvalSample]:
     """The samples in a file, without an incomplete last line."""
-    if not file.exists():
-        return []
-    samples = []
-    for line in file.read_bytes().split(b"\n"):
-        try:
-            item = msgspec.json.decode(line)
-        except msgspec.DecodeError:
-            continue
-        item.pop("digest", None)
-        samples.append(EvalSample(**{**item, "details": FrozenMap(item.get("details") or {})}))
-    return samples
+    names = [field.name for field in attrs.fields(EvalSample)]
+    lines = ({name: line[name] for name in names} for line in read_sample_lines(file))
+    return [EvalSample(**{**line, "details": FrozenMap(line["details"])}) for line in lines]
 
 
 if __name__ == "__main__":

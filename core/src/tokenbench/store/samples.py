@@ -12,7 +12,7 @@ def read_sample_lines(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     found = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in file.read_bytes().split(b"\n"):  # Answers may contain other ends of lines.
         try:
             sample = json.loads(line)
         except ValueError:
