@@ -16,7 +16,7 @@ from tokenbench.economics.column import Floats
 from tokenbench.economics.composition import compositions
 from tokenbench.economics.cost import usd_per_million_tokens
 from tokenbench.economics.curve import Curve, frontier_curve
-from tokenbench.economics.frontier import Better, on_frontier
+from tokenbench.economics.frontier import on_frontier
 from tokenbench.economics.power import provisioned_j_per_token, tok_s_per_mw
 from tokenbench.economics.rates import RateSet
 from tokenbench.economics.steffen import steffen
@@ -178,7 +178,7 @@ def test_cheapest_hardware_at_an_interactivity(
                 assert at_knots[right - 1] <= value <= at_knots[right]
         # Dominated in throughput is dominated in cost, at one rate.
         all_costs = usd_per_million_tokens(numbers(some, "tput_per_gpu"), rate)
-        cheap = on_frontier(numbers(some, "median_intvty"), all_costs, y_better=Better.LOWER)
+        cheap = on_frontier(numbers(some, "median_intvty"), -all_costs.values)
         assert set(curve.points.tolist()) <= set(np.flatnonzero(cheap).tolist())
     for index, target in enumerate(targets):
         known = {name: cost for name, costs in found.items() if (cost := costs[index]) is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from tokenbench.economics.column import from_estimates, measured
 from tokenbench.economics.cost import blended_margin, per_month, revenue_per_hour
 from tokenbench.economics.cost import usd_per_million_tokens as usd_per_million
 from tokenbench.economics.curve import Curve, frontier_curve
-from tokenbench.economics.frontier import Better, on_frontier
+from tokenbench.economics.frontier import on_frontier
 from tokenbench.economics.power import fleet
 from tokenbench.store.layout import RunDirectory
 from tokenbench.store.results import read_results
@@ -71,13 +72,12 @@ def test_frontiers_are_the_same(opened: Opened, seed: int) -> None:
     """In all four pairs of directions, with ties, duplicates and unknown coordinates."""
     draw = random.Random(seed)
     for points in (_knots(draw) for _ in range(25)):
-        xs, ys = [p["x"] for p in points], [p["y"] for p in points]
-        for x_better in Better:
-            for y_better in Better:
-                kept = on_frontier(xs, ys, x_better=x_better, y_better=y_better)
-                call = "([p, x, y]) => tokenbenchReport.curve.frontierOf(p, x, y)"
-                found = opened.page.evaluate(call, [points, x_better.value, y_better.value])
-                assert sorted(found) == np.flatnonzero(kept).tolist() if points else not found
+        xs, ys = (np.array([p[axis] for p in points], dtype=float) for axis in ("x", "y"))
+        for x_sign, y_sign in itertools.product((1, -1), repeat=2):
+            kept = on_frontier(x_sign * xs, y_sign * ys)
+            call = "([p, x, y]) => tokenbenchReport.curve.frontierOf(p, x, y)"
+            found = opened.page.evaluate(call, [points, x_sign, y_sign])
+            assert sorted(found) == np.flatnonzero(kept).tolist() if points else not found
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -11,27 +11,26 @@ from hypothesis import strategies as st
 
 from tokenbench.economics.cost import usd_per_million_tokens
 from tokenbench.economics.curve import frontier_curve
-from tokenbench.economics.frontier import Better, on_frontier
+from tokenbench.economics.frontier import on_frontier
 from tokenbench.economics.steffen import steffen
 
 # Few values, so that ties and duplicates are common.
 coordinates = st.one_of(st.integers(0, 6).map(float), st.floats(-1e6, 1e6), st.none())
 points = st.lists(st.tuples(coordinates, coordinates), max_size=40)
-directions = st.sampled_from(Better)
 
 
-@given(points=points, x_better=directions, y_better=directions)
-def test_the_frontier_is_that_of_all_pairs(points, x_better: Better, y_better: Better) -> None:
+@given(points=points)
+def test_the_frontier_is_that_of_all_pairs(points) -> None:
     """By the definition of strict dominance, point by point."""
 
     def dominates(a, b) -> bool:
-        gains = [(a[i] - b[i]) * (x_better, y_better)[i].value for i in (0, 1)]
+        gains = [a[i] - b[i] for i in (0, 1)]
         return min(gains) >= 0 and max(gains) > 0
 
     known = [p for p in points if None not in p]
     wanted = [None not in p and not any(dominates(other, p) for other in known) for p in points]
     x, y = [p[0] for p in points], [p[1] for p in points]
-    assert on_frontier(x, y, x_better=x_better, y_better=y_better).tolist() == wanted
+    assert on_frontier(x, y).tolist() == wanted
 
 
 def test_exact_duplicates_all_stay() -> None:

@@ -167,15 +167,7 @@ def blended_margin(usd_per_hour: Numbers, revenue: Numbers) -> Column:
     (0.6, -1.0)
     """
     rate, sold = exact(usd_per_hour, PER_HOUR), measured(revenue, PER_HOUR)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = rate.values / sold.values
-        return first_order(
-            "share",
-            1 - ratio,
-            [(rate, -1 / sold.values), (sold, ratio / sold.values)],
-            basis=Basis.WHOLE_MACHINE,
-            undefined="the revenue is 0",
-        )
+    return _margin(rate, sold, Basis.WHOLE_MACHINE, "the revenue is 0")
 
 
 def side_margin(cost: Column, price: Numbers) -> Column:
@@ -184,15 +176,18 @@ def side_margin(cost: Column, price: Numbers) -> Column:
     The basis is that of `cost`: for the whole machine, both margins describe the same money, and
     neither their sum nor their mean has a meaning.
     """
-    asked = exact(price, PER_MILLION)
+    return _margin(cost, exact(price, PER_MILLION), cost.basis, "the price is 0")
+
+
+def _margin(spent: Column, earned: Column, basis: Basis | None, undefined: str) -> Column:
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = cost.values / asked.values
+        ratio = spent.values / earned.values
         return first_order(
             "share",
             1 - ratio,
-            [(cost, -1 / asked.values), (asked, ratio / asked.values)],
-            basis=cost.basis,
-            undefined="the price is 0",
+            [(spent, -1 / earned.values), (earned, ratio / earned.values)],
+            basis=basis,
+            undefined=undefined,
         )
 
 

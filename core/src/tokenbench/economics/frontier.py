@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import enum
-
 import numpy as np
 
 from .column import Bools, Numbers, floats
 
 
-class Better(enum.Enum):
-    """Which direction of an axis is better; the value is the sign that makes higher better."""
-
-    HIGHER = 1.0
-    LOWER = -1.0
-
-
-def on_frontier(
-    x: Numbers, y: Numbers, *, x_better: Better = Better.HIGHER, y_better: Better = Better.HIGHER
-) -> Bools:
-    """Which points are on the frontier; shape (points,).
+def on_frontier(x: Numbers, y: Numbers) -> Bools:
+    """Which points are on the frontier; shape (points,). Higher is better on both axes.
 
     A point is dropped if another is at least as good on both axes and better on one (strict
     dominance): exact duplicates all stay. A point with an unknown coordinate is not on it.
@@ -27,7 +16,7 @@ def on_frontier(
     >>> on_frontier([1.0, 2.0, 2.0, 3.0], [9.0, 8.0, 7.0, 1.0]).tolist()
     [True, True, False, True]
     """
-    xs, ys = floats(x) * x_better.value, floats(y) * y_better.value
+    xs, ys = floats(x), floats(y)
     known = np.flatnonzero(~(np.isnan(xs) | np.isnan(ys)))
     kept = np.zeros(len(xs), dtype=np.bool_)
     if len(known) == 0:
