@@ -8,7 +8,6 @@ from collections.abc import Callable
 import attrs
 
 from tokenbench.api import (
-    Codec,
     DeploymentReady,
     EngineError,
     EngineRequest,
@@ -146,7 +145,7 @@ class DeploymentRun:
                 cpus=self._run.plan.cores.engine,
                 devices=lambda agent: devices_of(self._run, deployment, agent),
             ),
-            codec=self._codec,
+            codec=self._run.plugins.codec,
             interrupted=self._run.interrupted,
             show=self._run.display.note,
             show_phase=self._run.display.starting,
@@ -189,9 +188,6 @@ class DeploymentRun:
             )
         )
 
-    def _codec(self, name: str) -> Codec:
-        return self._run.plugins.codec(name)
-
     # -- points ----------------------------------------------------------------------------------
 
     def _points(
@@ -233,7 +229,7 @@ class DeploymentRun:
                 tokenizer,
                 deployment.request.needs.context_tokens,
                 self._fitting(server),
-                self._codec,
+                self._run.plugins.codec,
             )
             if made.context.fitted is not None:
                 key = f"deployment.{deployment.id}.prompts.{series.workload.name}"
@@ -242,7 +238,7 @@ class DeploymentRun:
             own = attrs.evolve(
                 context,
                 codec_module=self._run.plugins.codec_module(made.codec),
-                codec_owner=owner_text(self._codec(made.codec)),
+                codec_owner=owner_text(self._run.plugins.codec(made.codec)),
             )
             self._measure(own, series, made)
             for source, why in telemetry.problems.items():
@@ -254,7 +250,7 @@ class DeploymentRun:
             send=lambda codec, turn: interruptible(
                 lambda: generate(
                     server.url,
-                    self._codec(codec),
+                    self._run.plugins.codec(codec),
                     turn,
                     server.target(),
                     server.control.api_key,
