@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tokenbench_eval_gsm8k.examples import EXAMPLES
 from tokenbench_eval_gsm8k.plugin import Gsm8kOptions, bench_register_evals
-from tokenbench_eval_gsm8k.task import DATA_VARIABLE, make
+from tokenbench_eval_gsm8k.task import make
 
 from tokenbench.api import UsageError
 
@@ -125,10 +125,10 @@ def test_the_real_test_set_loads(tasks: dict[str, dict[str, Any]]) -> None:
 
 def test_missing_data_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without data= and without the variable, the hint names both."""
-    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.delenv("TOKENBENCH_GSM8K", raising=False)
     with pytest.raises(UsageError) as caught:
         make(Gsm8kOptions())
-    assert DATA_VARIABLE in caught.value.hint
+    assert "TOKENBENCH_GSM8K" in caught.value.hint
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_the_variable_names_the_file(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """data= has precedence over the variable."""
-    monkeypatch.setenv(DATA_VARIABLE, str(rows))
+    monkeypatch.setenv("TOKENBENCH_GSM8K", str(rows))
     made = make(Gsm8kOptions())
     assert str(rows.resolve()) in str(made._task.overrides)
-    monkeypatch.setenv(DATA_VARIABLE, "absent.jsonl")
+    monkeypatch.setenv("TOKENBENCH_GSM8K", "absent.jsonl")
     assert make(Gsm8kOptions(data=str(rows)))._task == made._task
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tokenbench_eval_math500.plugin import Math500Options, bench_register_evals
-from tokenbench_eval_math500.task import DATA_VARIABLE, make
+from tokenbench_eval_math500.task import make
 
 from tokenbench.api import UsageError
 
@@ -17,13 +17,13 @@ OWN = Path(__file__).parent / "data" / "own.jsonl"
 
 def test_missing_data_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without data= and without the variable, the hint names both."""
-    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.delenv("TOKENBENCH_MATH500", raising=False)
     with pytest.raises(UsageError) as caught:
         make(Math500Options())
-    assert DATA_VARIABLE in caught.value.hint
+    assert "TOKENBENCH_MATH500" in caught.value.hint
     with pytest.raises(UsageError, match=r"no such file: .*absent\.jsonl"):
         make(Math500Options(data="absent.jsonl"))
-    monkeypatch.setenv(DATA_VARIABLE, str(OWN))
+    monkeypatch.setenv("TOKENBENCH_MATH500", str(OWN))
     assert str(OWN) in str(make(Math500Options())._task.overrides)
 
 

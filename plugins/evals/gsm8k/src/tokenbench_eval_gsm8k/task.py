@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask
+from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask, data_file
 
 from tokenbench.api import FrozenMap, UsageError
 
@@ -16,7 +14,6 @@ from .examples import EXAMPLES
 if TYPE_CHECKING:
     from .plugin import Gsm8kOptions
 
-DATA_VARIABLE = "TOKENBENCH_GSM8K"
 # Tasks of lm-eval 0.4.13 (all version 3.0), with their prompts, filters and metrics.
 _TASKS = {0: "gsm8k_cot_zeroshot", 5: "gsm8k", 8: "gsm8k_cot"}
 # The longest question has 240 tokens (vocabularies like GPT-2's), eight examples about 1,100.
@@ -38,7 +35,7 @@ def make(options: Gsm8kOptions) -> HarnessEval:
             f"eval gsm8k: shots: expected 0, 5 or 8, got {options.shots}",
             hint="0: the question alone; 5 or 8: worked examples before the question",
         )
-    file = _data(options.data)
+    file = data_file("gsm8k", options.data)
     files = {"train": str(file), "test": str(file)}
     overrides: dict[str, Any] = {
         "dataset_path": "json",
@@ -67,16 +64,3 @@ def make(options: Gsm8kOptions) -> HarnessEval:
 def _steps(document: Mapping[str, Any]) -> str:
     """How many steps the solution has: what makes a question hard."""
     return str(min(8, str(document["answer"]).count("<<")))
-
-
-def _data(given: str | None) -> Path:
-    name = given or os.environ.get(DATA_VARIABLE)
-    if name is None:
-        raise UsageError(
-            "eval gsm8k: no data file",
-            hint=f"use gsm8k:data=gsm8k_test.jsonl, or set {DATA_VARIABLE}",
-        )
-    file = Path(name).expanduser()
-    if not file.is_file():
-        raise UsageError(f"eval gsm8k: no such file: {file}", hint="check data=")
-    return file.resolve()

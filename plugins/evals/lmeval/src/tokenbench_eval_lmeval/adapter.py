@@ -26,10 +26,10 @@ from tokenbench.api import (
 )
 
 from .calling import answers
-from .loading import HarnessTask, harness_version, load
+from .loading import HarnessTask, data_file, harness_version, load
 from .model import served_model
 
-__all__ = ["HarnessEval", "HarnessTask"]
+__all__ = ["HarnessEval", "HarnessTask", "data_file"]
 
 _EXCERPT = 100
 Row = Mapping[str, Any]

@@ -7,6 +7,7 @@ member of a group; a bare ``{"task": name, ...}`` defines a new task.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,26 @@ class HarnessTask:
     stratum: Callable[[Mapping[str, Any]], str] | None = None
     completions: bool = False
     reasoning: bool = False
+
+
+def data_file(name: str, given: str | None) -> Path:
+    """The file with the questions of the eval `name`: `given`, the option `data`, or that in the
+    variable ``TOKENBENCH_NAME``.
+
+    Raises:
+        UsageError: neither is given, or there is no such file.
+    """
+    variable = f"TOKENBENCH_{name.upper()}"
+    path = given or os.environ.get(variable)
+    if path is None:
+        raise UsageError(
+            f"eval {name}: no data file",
+            hint=f"use {name}:data={name}_test.jsonl, or set {variable}",
+        )
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UsageError(f"eval {name}: no such file: {file}", hint="check data=")
+    return file.resolve()
 
 
 def load(task: HarnessTask) -> Any:

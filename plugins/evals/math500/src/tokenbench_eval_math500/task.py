@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask
+from tokenbench_eval_lmeval.adapter import HarnessEval, HarnessTask, data_file
 
-from tokenbench.api import FrozenMap, UsageError
+from tokenbench.api import FrozenMap
 
 from .verifier import process_results
 
 if TYPE_CHECKING:
     from .plugin import Math500Options
 
-DATA_VARIABLE = "TOKENBENCH_MATH500"
 # The longest problem has about 700 tokens, the four worked examples 700.
 _PROMPT_TOKENS = 1600
 
@@ -28,7 +25,7 @@ def make(options: Math500Options) -> HarnessEval:
     Raises:
         UsageError: there is no data file.
     """
-    file = _data(options.data)
+    file = data_file("math500", options.data)
     return HarnessEval(
         HarnessTask(
             # lm-eval 0.4.13, version 3.1: answers are equal if the verifier finds them equivalent
@@ -60,16 +57,3 @@ def verifier_is_installed() -> bool:
 
 def _stratum(document: Mapping[str, Any]) -> str:
     return f"{document.get('subject')} {document.get('level')}"
-
-
-def _data(given: str | None) -> Path:
-    name = given or os.environ.get(DATA_VARIABLE)
-    if name is None:
-        raise UsageError(
-            "eval math500: no data file",
-            hint=f"use math500:data=math500_test.jsonl, or set {DATA_VARIABLE}",
-        )
-    file = Path(name).expanduser()
-    if not file.is_file():
-        raise UsageError(f"eval math500: no such file: {file}", hint="check data=")
-    return file.resolve()
