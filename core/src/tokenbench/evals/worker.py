@@ -33,7 +33,7 @@ from tokenbench.api import (
     Question,
 )
 from tokenbench.guard.owner import Owner, wrong
-from tokenbench.load.job import decode
+from tokenbench.load.job import decode, error_message
 from tokenbench.measure.sequential import Progress, certain_verdict
 from tokenbench.plugins.in_worker import make
 from tokenbench.store.files import append_line
@@ -42,7 +42,6 @@ from tokenbench.store.samples import read_sample_lines
 from .server import HttpEvalServer
 
 BATCH = 8
-_ERRORS = BenchError.__module__
 
 
 @attrs.frozen(kw_only=True)
@@ -96,15 +95,10 @@ def main(path: str) -> None:
         _run(decode(Path(path).read_bytes(), EvalJob), send)
     except BenchError as error:
         traceback.print_exception(error)
-        send({"error": error.message, "hint": error.hint, "kind": _kind(error)})
+        send(error_message(error))
         sys.stderr.flush()
         # Not sys.exit: threads may wait for a server that hangs, or belong to the plugin.
         os._exit(error.exit_code)
-
-
-def _kind(error: BenchError) -> str:
-    """The name of the error's class in `tokenbench.api`."""
-    return next(one.__name__ for one in type(error).__mro__ if one.__module__ == _ERRORS)
 
 
 def _run(job: EvalJob, send: Any) -> None:

@@ -1,13 +1,17 @@
-"""The load job: everything a load worker needs, as data that can be sent to another host."""
+"""The load job: everything a load worker needs, as data that can be sent to another host. Also the
+errors of worker processes as data.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 import msgspec
 
-from tokenbench.api import Access, Dialect, FrozenMap, Stop
+from tokenbench.api import Access, BenchError, Dialect, FrozenMap, Stop, errors
 
 T = TypeVar("T")
 
@@ -65,6 +69,18 @@ def decode(data: bytes, kind: type[T]) -> T:
         msgspec.MsgspecError: the data is not of this kind.
     """
     return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
+
+
+def error_message(error: BenchError) -> dict[str, Any]:
+    """An error as a message of a worker process. Its kind is a class of `tokenbench.api`."""
+    classes = (one for one in type(error).__mro__ if one.__module__ == errors.__name__)
+    return {"error": error.message, "hint": error.hint, "kind": next(classes).__name__}
+
+
+def error_of(message: Mapping[str, Any], log: Path) -> BenchError:
+    """The error of such a message."""
+    kind: type[BenchError] = getattr(errors, message["kind"])
+    return kind(message["error"], hint=message["hint"], log=log)
 
 
 def _to_json(value: Any) -> Any:

@@ -20,7 +20,7 @@ from .clocks import read_clocks
 from .codecs import find_codec
 from .event_loop import EventLoop
 from .hang_watch import HangWatch
-from .job import LoadJob
+from .job import LoadJob, error_message
 from .pauses import PauseWatch
 from .phase_resources import PhaseResources
 from .pool import ConnectionPool
@@ -253,9 +253,3 @@ def _make_scheduler(job: LoadJob, resources: PhaseResources) -> Scheduler:
     schedule = array("q", Path(job.arrivals).read_bytes())
     resources.pool.spare = min(_SPARE, len(schedule))
     return OpenLoop(job, resources, schedule)
-
-
-def error_message(error: BenchError) -> dict[str, Any]:
-    """An error as a message of the load worker."""
-    kind = PluginError if isinstance(error, PluginError) else type(error)
-    return {"error": error.message, "hint": error.hint, "kind": kind.__name__}

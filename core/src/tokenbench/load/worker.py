@@ -24,8 +24,8 @@ from tokenbench.api import BenchError, UsageError
 from tokenbench.launch.limits import allow_many_files
 
 from .event_loop import EventLoop
-from .job import LoadJob, decode, encode
-from .phase import Phase, error_message
+from .job import LoadJob, decode, encode, error_message
+from .phase import Phase
 
 
 def main() -> None:

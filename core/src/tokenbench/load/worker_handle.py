@@ -12,13 +12,12 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench import api
-from tokenbench.api import BenchError, EngineError, MachineError
+from tokenbench.api import BenchError, MachineError
 from tokenbench.guard.limits import limit_s
 from tokenbench.launch.process import Messages, Process, start
 from tokenbench.launch.python import module_command
 
-from .job import LoadJob, encode
+from .job import LoadJob, encode, error_of
 from .merge import merge_summaries
 from .records import PhaseSummary
 from .session_feed import SessionFeed
@@ -269,7 +268,7 @@ def _sum(parts: list[Progress]) -> Progress:
 
 
 def _error(message: dict[str, Any], log: Path) -> BenchError:
-    text, hint = message["error"], message["hint"]
+    text = message["error"]
     if message.get("errno") == errno.ENOENT:
         return MachineError(
             f"the load worker failed: {text}: its folder was deleted, or does not exist",
@@ -282,6 +281,4 @@ def _error(message: dict[str, Any], log: Path) -> BenchError:
             hint="check free space and permissions of the run directory",
             log=log,
         )
-    kind = getattr(api, message["kind"], EngineError)
-    result: BenchError = kind(text, hint=hint, log=log)
-    return result
+    return error_of(message, log)

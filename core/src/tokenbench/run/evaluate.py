@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 import msgspec
 
-from tokenbench import api
 from tokenbench.api import (
     EvalNeeds,
     EvalOutcome,
@@ -25,7 +24,7 @@ from tokenbench.guard.members import owner_of
 from tokenbench.launch.process import Messages, start
 from tokenbench.launch.python import module_command
 from tokenbench.launch.scratch import new_scratch, remove
-from tokenbench.load.job import encode
+from tokenbench.load.job import encode, error_of
 from tokenbench.plan.plan import PlannedEval
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.store.files import write_atomic
@@ -171,8 +170,7 @@ def _run(
                 death = server.found_dead()
                 if death is not None:
                     raise death.error(_DURING)
-                kind: Any = getattr(api, message["kind"], PluginError)
-                raise kind(message["error"], hint=message["hint"], log=log)
+                raise error_of(message, log)
             elif "score" in message:
                 return {**message, "questions": total}
     finally:
