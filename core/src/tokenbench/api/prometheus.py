@@ -26,11 +26,7 @@ _SAMPLE = re.compile(
     re.DOTALL,
 )
 _LABEL = re.compile(r"(?:([a-zA-Z_][a-zA-Z0-9_]*|" + _TEXT + r")[ \t]*=[ \t]*)?(" + _TEXT + ")")
-_TYPE = re.compile(r"[ \t]*#[ \t]*TYPE[ \t]+(\S+)[ \t]+(\w+)[ \t]*\r?")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_created", "_info")
-# The label of a histogram's bucket: its upper bound.
-_BOUND = "le"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,15 +39,10 @@ class Series:
 
 @attrs.frozen(kw_only=True)
 class Histogram:
-    """A cumulative histogram, or the sum and count of a summary.
-
-    `sum` and `count` are of all observations. `buckets`: pairs of an upper bound and the number of
-    observations up to it, by ascending bound; the last bound is infinite. Empty for a summary.
-    """
+    """Sum and count of all observations of a histogram or summary."""
 
     sum: float
     count: float
-    buckets: tuple[tuple[float, float], ...] = ()
 
     @property
     def mean(self) -> float | None:
@@ -60,31 +51,9 @@ class Histogram:
 
     def since(self, earlier: Histogram) -> Histogram | None:
         """The observations after `earlier`; None if they shrank: the server was restarted."""
-        before = dict(earlier.buckets)
-        buckets = tuple((at, n - before[at]) for at, n in self.buckets if at in before)
-        counts = (self.count - earlier.count, *(n for _, n in buckets))
-        if min(counts) < 0:
+        if self.count < earlier.count:
             return None
-        return Histogram(sum=self.sum - earlier.sum, count=counts[0], buckets=buckets)
-
-    def quantile(self, q: float) -> float | None:
-        """The value below which a share `q` of the observations lies; None if unknown.
-
-        Linear within a bucket, from zero in the first one; in the last one, its lower bound. As
-        PromQL's ``histogram_quantile`` (prometheus.io, "Query functions", read 2026-11).
-        """
-        if not self.buckets or not (total := self.buckets[-1][1]):
-            return None
-        rank, low, below = q * total, 0.0, 0.0
-        for number, (high, count) in enumerate(self.buckets):
-            if count >= rank and count > below:
-                if math.isinf(high):
-                    return low if number else None
-                if not number and high <= 0:
-                    return high
-                return low + (high - low) * (rank - below) / (count - below)
-            low, below = high, count
-        return None
+        return Histogram(sum=self.sum - earlier.sum, count=self.count - earlier.count)
 
 
 @attrs.frozen(kw_only=True)
@@ -92,8 +61,7 @@ class MetricsPage:
     """A parsed metrics page, and the process that served it: what it does (`role`), the key of its
     pool, its replica (`index`) and its rank in the replica.
 
-    `samples`: series by the name of the sample (``NAME_total``, ``NAME_bucket``). `types`: types by
-    the name after ``# TYPE``.
+    `samples`: series by the name of the sample (``NAME_total``, ``NAME_bucket``).
 
     The methods take labels as keywords: ``page.sum("x_total", engine="0")``. They skip values that
     are not finite, and return None if nothing is left.
@@ -104,7 +72,6 @@ class MetricsPage:
     index: int = 0
     rank: int = 0
     samples: FrozenMap[tuple[Series, ...]] = FrozenMap()
-    types: FrozenMap[str] = FrozenMap()
 
     def series(self, name: str, /, **labels: str) -> tuple[Series, ...]:
         """All series of a sample that have these labels."""
@@ -145,32 +112,11 @@ class MetricsPage:
         return None if found is None else tuple(found[at] for at in sorted(found, key=int))
 
     def histogram(self, name: str, /, **labels: str) -> Histogram | None:
-        """A histogram or summary, added up over its series; None if its sum or count is missing.
-
-        If buckets differ, only the bounds that all series have are kept.
-        """
+        """A histogram or summary, added up over its series; None if its sum or count is missing."""
         total, count = self.sum(f"{name}_sum", **labels), self.sum(f"{name}_count", **labels)
         if total is None or count is None:
             return None
-        series: dict[frozenset[tuple[str, str]], dict[float, float]] = {}
-        for one in self.series(f"{name}_bucket", **labels):
-            bound = _number(one.labels.get(_BOUND, ""))
-            if bound is not None and not math.isnan(bound):
-                rest = frozenset(item for item in one.labels.items() if item[0] != _BOUND)
-                buckets = series.setdefault(rest, {})
-                buckets[bound] = buckets.get(bound, 0.0) + one.value
-        bounds = sorted(set.intersection(*map(set, series.values()))) if series else []
-        added = tuple((at, sum(one[at] for one in series.values())) for at in bounds)
-        return Histogram(sum=total, count=count, buckets=added)
-
-    def type(self, name: str) -> str | None:
-        """``counter``, ``gauge``, ``histogram``, ``summary``: the type of a metric or of one of its
-        samples; None if the page does not say.
-        """
-        for suffix in ("", *_SUFFIXES):
-            if name.endswith(suffix) and (known := self.types.get(name.removesuffix(suffix))):
-                return known
-        return None
+        return Histogram(sum=total, count=count)
 
     def _over(
         self, of: Callable[[list[float]], float], name: str, labels: dict[str, str]
@@ -185,12 +131,7 @@ def parse_metrics(text: str, *, role: str = SERVER, index: int = 0) -> MetricsPa
     Never raises: an error page has no samples.
     """
     samples: dict[str, list[Series]] = {}
-    types: dict[str, str] = {}
     for line in text.split("\n"):
-        if line.lstrip(" \t").startswith("#"):
-            if (found := _TYPE.fullmatch(line)) is not None:
-                types[found[1].strip('"')] = found[2]
-            continue
         match = _SAMPLE.fullmatch(line)
         if match is None or (value := _number(match[3])) is None:
             continue
@@ -202,7 +143,6 @@ def parse_metrics(text: str, *, role: str = SERVER, index: int = 0) -> MetricsPa
         role=role,
         index=index,
         samples=FrozenMap({name: tuple(series) for name, series in samples.items()}),
-        types=FrozenMap(types),
     )
 
 
@@ -212,14 +152,12 @@ def merge_pages(pages: Iterable[MetricsPage]) -> MetricsPage:
     Its role and index are those of the first page.
     """
     merged: dict[str, tuple[Series, ...]] = {}
-    types: dict[str, str] = {}
     all_pages: Sequence[MetricsPage] = tuple(pages)
     for page in all_pages:
-        types |= page.types
         for name, series in page.samples.items():
             merged[name] = merged.get(name, ()) + series
     first = all_pages[0] if all_pages else MetricsPage()
-    return attrs.evolve(first, samples=FrozenMap(merged), types=FrozenMap(types))
+    return attrs.evolve(first, samples=FrozenMap(merged))
 
 
 @functools.lru_cache(maxsize=8192)

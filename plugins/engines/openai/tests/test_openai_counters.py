@@ -62,8 +62,6 @@ def test_times_between_two_pages() -> None:
     between = after.queue_time_s.since(before.queue_time_s)
     assert between is not None and between.count == 20
     assert between.mean == pytest.approx(0.1048, abs=1e-4)
-    low, high = between.quantile(0.25), between.quantile(0.9)
-    assert low is not None and high is not None and low < high
     assert before.queue_time_s.since(after.queue_time_s) is None
 
 
