@@ -53,7 +53,7 @@ _WEAK = re.compile(
 )
 
 
-def error_lines(log: str, *, most: int = LINES) -> tuple[str, ...]:
+def error_lines(log: str) -> tuple[str, ...]:
     """The last lines that name an error, in their order, without prefixes and ANSI codes.
 
     Lines about memory take precedence over exceptions and deadly signals, and those over other
@@ -86,15 +86,15 @@ def error_lines(log: str, *, most: int = LINES) -> tuple[str, ...]:
         elif not _NOISE.search(text) and not indented:
             plain.append(text)
     if not found:
-        return tuple(_short(text) for text in plain[-most:])
+        return tuple(_short(text) for text in plain[-LINES:])
     least = 2 if max(rank for rank, _ in found.values()) > 1 else 1
     named = sorted((number, text) for text, (rank, number) in found.items() if rank >= least)
     if least > 1:
-        chosen = sorted(named, key=lambda one: found[one[1]])[-most:]
+        chosen = sorted(named, key=lambda one: found[one[1]])[-LINES:]
     else:
         burst = _last_burst(named)
         # The first error of a burst is likely the cause of the others.
-        chosen = burst if len(burst) <= most else [burst[0], *burst[1 - most :]]
+        chosen = burst if len(burst) <= LINES else [burst[0], *burst[1 - LINES :]]
     return tuple(_short(text) for _, text in sorted(chosen))
 
 
