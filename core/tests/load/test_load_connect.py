@@ -259,7 +259,7 @@ def test_a_dead_server_is_not_flooded_with_connects(run_here) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     result = run_here(url, 5000, concurrency=8, stop=Stop(duration_s=60))
     assert result.summary.stopped_by == "failing"
-    assert result.summary.wall_s < 30
+    assert result.summary.ended_ns - result.summary.started_ns < 30e9
     # After 10, 20, 40, ... ms: nine refusals in turn within 3 s, and those in progress at the end.
     assert result.summary.turns == result.summary.failed <= 8 * 12
     assert result.errors[0] == "connect: cannot connect: Connection refused"
@@ -275,7 +275,7 @@ def test_a_server_that_only_fails_ends_the_phase(start_server, run_here) -> None
 
     result = run_here(start_server(script).url, 5000, concurrency=2, stop=Stop(duration_s=60))
     assert (result.summary.stopped_by, result.summary.failed) == ("failing", result.summary.turns)
-    assert result.summary.wall_s < 30
+    assert result.summary.ended_ns - result.summary.started_ns < 30e9
     assert result.errors[0] == result.errors[-1] == "rate_limited: HTTP 429: quota"
 
 

@@ -18,6 +18,7 @@ from tokenbench.load.worker_handle import Progress
 from tokenbench.store.records import read_raw
 
 from .conftest import plain_session
+from .peers import Peer, whole
 
 
 def _status(folder: Path) -> dict[str, int]:
@@ -169,6 +170,41 @@ def test_empty_sessions_are_skipped(serve, drive) -> None:
     silent: list[Session] = [Silent() for _ in range(30_000)]
     summary = drive(serve(), concurrency=1, sessions=[*silent, Dialogue()], stop=Stop(requests=9))
     assert (summary.turns, summary.stopped_by) == (3, "sessions")
+
+
+class Thinker(Session):
+    """One turn, before which the session uses 5 ms of CPU time."""
+
+    def next(self, previous: TurnResult | None) -> Turn | None:
+        """The turn, then the end."""
+        if previous is not None:
+            return None
+        end_s = time.process_time() + 0.005
+        while time.process_time() < end_s:
+            pass
+        return _turn("word")
+
+
+def test_the_cpu_share_is_that_of_the_dispatching(start_server, drive) -> None:
+    """A long drain, in which the client only waits, does not reduce it."""
+
+    def script(peer: Peer) -> None:
+        while peer.request() is not None:
+            time.sleep(0 if peer.number else 4)
+            peer.send(whole())
+
+    thinkers: list[Session] = [Thinker() for _ in range(500)]
+    server = start_server(script)
+    summary = drive(server.url, concurrency=2, sessions=thinkers, stop=Stop(duration_s=1.2))
+    dispatching_s = (summary.dispatch_ended_ns - summary.started_ns) / 1e9
+    assert (summary.ended_ns - summary.started_ns) / 1e9 > 2 * dispatching_s
+    assert summary.cpu_share * dispatching_s > 0.9 * 0.005 * summary.turns
+
+
+def test_a_burst_has_the_cpu_share_of_its_phase(serve, drive) -> None:
+    """If all requests were sent at once, the time of sending is too short for a share."""
+    summary = drive(serve("--ttft-s", "1"), concurrency=20)
+    assert 0 < summary.cpu_share < 0.5
 
 
 def test_too_few_sessions_end_the_phase(serve, drive) -> None:

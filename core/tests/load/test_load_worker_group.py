@@ -150,8 +150,7 @@ def _summary(**changes: Any) -> PhaseSummary:
         "stopped_by": "duration",
         "turns": 5,
         "concurrency": 2,
-        "cpu_s": 1.0,
-        "wall_s": 4.0,
+        "cpu_share": 0.25,
         "loop_delay_ns": (1, 2, 3, 4),
     }
     return PhaseSummary(**{**facts, **changes})
@@ -161,11 +160,11 @@ def test_merged_summaries_have_the_worst_values() -> None:
     """Counts are added; delays, CPU and stall are those of the worst worker."""
     one = _summary()
     two = _summary(
-        started_ns=8, turns=7, cpu_s=3.0, loop_delay_ns=(0, 9, 1, 9), stopped_by="stalled"
+        started_ns=8, turns=7, cpu_share=0.75, loop_delay_ns=(0, 9, 1, 9), stopped_by="stalled"
     )
     both = merge_summaries([one, two])
     assert (both.started_ns, both.turns, both.concurrency, both.workers) == (8, 12, 4, 2)
-    assert (both.cpu_s, both.loop_delay_ns) == (3.0, (1, 9, 3, 9))
+    assert (both.cpu_share, both.loop_delay_ns) == (0.75, (1, 9, 3, 9))
     assert both.stopped_by == "stalled"
     assert merge_summaries([one]) is one
 

@@ -90,7 +90,6 @@ def build_phase(start: float, end: float, **changes: Any) -> PhaseSummary:
         stopped_by="requests",
         turns=0,
         concurrency=1,
-        wall_s=end - start,
     )
     return attrs.evolve(phase, **changes)
 

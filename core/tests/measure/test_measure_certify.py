@@ -62,7 +62,7 @@ def test_one_bad_repeat_invalidates_a_point(turn: Any, evidence: Any, phase: Any
     """Good repeats alone are certified. Each check appears once."""
     turns = [turn(k * 1.0, [k + 0.2 + i / 10 for i in range(9)], exact_output=1) for k in range(30)]
     summary = phase(
-        0.0, 31.0, cpu_s=1.0, loop_delay_ns=(1000, 2000, 3000, 4000),
+        0.0, 31.0, cpu_share=0.03, loop_delay_ns=(1000, 2000, 3000, 4000),
         in_flight_ns=10**9, target_in_flight_ns=10**9,
     )  # fmt: skip
     good = evidence(turns, summary)

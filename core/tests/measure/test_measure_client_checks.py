@@ -121,10 +121,10 @@ def test_dispatch_delay_outside_the_steady_state_is_ignored(
     assert client_checks.dispatch_delay(data, LIMITS).outcome is OK
 
 
-@pytest.mark.parametrize(("cpu_s", "outcome"), [(8.4, OK), (8.6, FLAGGED), (9.8, INVALID)])
-def test_cpu(turn: Any, evidence: Any, phase: Any, cpu_s: float, outcome: CheckOutcome) -> None:
-    """85 % and 97 % of a core over 10 s."""
-    data = evidence([], phase(0.0, 10.0, cpu_s=cpu_s))
+@pytest.mark.parametrize(("share", "outcome"), [(0.84, OK), (0.86, FLAGGED), (0.98, INVALID)])
+def test_cpu(turn: Any, evidence: Any, phase: Any, share: float, outcome: CheckOutcome) -> None:
+    """85 % and 97 % of a core."""
+    data = evidence([], phase(0.0, 10.0, cpu_share=share))
     assert client_checks.cpu(data, LIMITS).outcome is outcome
 
 

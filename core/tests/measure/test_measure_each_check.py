@@ -30,7 +30,7 @@ def _late_sends(turns: Any, phase: Any, more: Any) -> None:
 
 
 def _busy(turns: Any, phase: Any, more: Any) -> None:
-    phase["cpu_s"] = 30.0
+    phase["cpu_share"] = 1.0
 
 
 def _merged(turns: Any, phase: Any, more: Any) -> None:
@@ -126,7 +126,7 @@ def _outcomes(
         )
         for k in range(31)
     ]  # fmt: skip
-    phase = {"cpu_s": 1.0, "loop_delay_ns": (1000, 2000, 3000, 4000)}
+    phase = {"cpu_share": 0.03, "loop_delay_ns": (1000, 2000, 3000, 4000)}
     phase |= {"in_flight_ns": 31_000 * MS, "target_in_flight_ns": 31_000 * MS}
     more = {
         "before": Counters(prompt_tokens=0.0, generated_tokens=0.0),

@@ -105,7 +105,7 @@ def test_few_requests_never_certify(
         for k in range(count)
     ]
     summary = phase(
-        0.0, 30.0 * count, stopped_by="requests", turns=count, cpu_s=1.0,
+        0.0, 30.0 * count, stopped_by="requests", turns=count, cpu_share=0.03,
         loop_delay_ns=(1000, 2000, 3000, 4000), in_flight_ns=1, target_in_flight_ns=1,
     )  # fmt: skip
     data = [evidence(turns, summary)] * repeats

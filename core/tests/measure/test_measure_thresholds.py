@@ -78,6 +78,6 @@ def test_wrong_limits_are_named_with_their_path(data: dict[str, Any], message: s
 def test_check_names_its_limits(evidence: Any, phase: Any) -> None:
     """As fields, and the exceeded one in the evidence."""
     limits = thresholds_from({"client_cpu_share": {"flag": 0.5, "invalid": 0.6}})
-    check = client_checks.cpu(evidence([], phase(0.0, 10.0, cpu_s=5.5)), limits)
+    check = client_checks.cpu(evidence([], phase(0.0, 10.0, cpu_share=0.55)), limits)
     assert (check.outcome.value, check.flag_limit, check.invalid_limit) == ("flagged", 0.5, 0.6)
     assert check.evidence.startswith("a load worker used 55.0 % of a CPU core; limit 50 %; ")

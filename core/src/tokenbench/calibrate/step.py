@@ -322,9 +322,9 @@ def _judge(concurrency: int, summary: PhaseSummary, folder: Path, truth: Path) -
     return Step(
         concurrency=concurrency,
         load_workers=summary.workers,
-        seconds=summary.wall_s,
+        seconds=(summary.ended_ns - summary.started_ns) / 1e9,
         tokens_per_s=metrics["output_tok_s.whole"] or 0.0,
-        cpu_share=summary.cpu_s / summary.wall_s if summary.wall_s else 0.0,
+        cpu_share=summary.cpu_share or 0.0,
         failed=int(failed.sum()),
         errors=compare(read_truth(truth), records, chunks),
         checks=tuple(check(evidence, limits) for check in CLIENT_CHECKS),

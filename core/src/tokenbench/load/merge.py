@@ -20,7 +20,6 @@ def merge_summaries(parts: Sequence[PhaseSummary]) -> PhaseSummary:
     """
     if len(parts) == 1:
         return parts[0]
-    busiest = max(parts, key=lambda part: part.cpu_s / part.wall_s if part.wall_s else 0.0)
     reasons = [part.stopped_by for part in parts]
     started = min(part.started_ns for part in parts)
     ended = max(part.ended_ns for part in parts)
@@ -34,8 +33,7 @@ def merge_summaries(parts: Sequence[PhaseSummary]) -> PhaseSummary:
         failed=sum(part.failed for part in parts),
         scheduled_turns=sum(part.scheduled_turns for part in parts),
         concurrency=_sum([part.concurrency for part in parts]),
-        cpu_s=busiest.cpu_s,
-        wall_s=busiest.wall_s,
+        cpu_share=max((p.cpu_share for p in parts if p.cpu_share is not None), default=None),
         in_flight_ns=sum(part.in_flight_ns for part in parts),
         target_in_flight_ns=sum(part.target_in_flight_ns for part in parts),
         loop_delay_ns=_worst([part.loop_delay_ns for part in parts]),

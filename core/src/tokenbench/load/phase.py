@@ -41,6 +41,8 @@ _REPORT_NS = 50_000_000
 # reject all others.
 _FAILING_NS, _FAILING_REQUESTS = 3_000_000_000, 10
 _FIRST_MOMENTS_NS = 500_000_000
+# The CPU share of a shorter burst of requests says nothing about the load.
+_MIN_DISPATCHING_NS = 1_000_000_000
 # Idle connections that an open loop keeps ready.
 _SPARE = 64
 
@@ -144,6 +146,8 @@ class Phase:
             self.cancel()
         self._monitor_later(scheduler, resources)
         self._report_taken(scheduler, resources)
+        resources.loop.run_until(lambda: scheduler.stopped_by is not None)
+        dispatching_cpu_s = process_time() - cpu_start
         resources.loop.run_until(lambda: scheduler.finished)
         pauses.check()
         cpu_s = process_time() - cpu_start
@@ -165,8 +169,7 @@ class Phase:
             scheduled_turns=scheduler.scheduled_turns,
             concurrency=self._job.concurrency,
             rate_per_s=self._job.rate_per_s,
-            cpu_s=cpu_s,
-            wall_s=(scheduler.ended_ns - scheduler.started_ns) / 1e9,
+            cpu_share=_cpu_share(scheduler, dispatching_cpu_s, cpu_s),
             in_flight_ns=scheduler.in_flight_ns,
             target_in_flight_ns=target_ns,
             loop_delay_ns=receiver.delays.percentiles(),
@@ -245,6 +248,15 @@ class Phase:
             and failed >= max(_FAILING_REQUESTS, self._job.concurrency or 0)
             and scheduler.waiting_since_ns() > self._last_good_ns + _FIRST_MOMENTS_NS
         )
+
+
+def _cpu_share(scheduler: Scheduler, dispatching_cpu_s: float, cpu_s: float) -> float | None:
+    """See :attr:`.records.PhaseSummary.cpu_share`."""
+    started_ns = scheduler.started_ns
+    if (dispatching_ns := scheduler.dispatch_ended_ns - started_ns) >= _MIN_DISPATCHING_NS:
+        return dispatching_cpu_s / (dispatching_ns / 1e9)
+    seconds = (scheduler.ended_ns - started_ns) / 1e9
+    return cpu_s / seconds if seconds > 0 else None
 
 
 def _make_scheduler(job: LoadJob, resources: PhaseResources) -> Scheduler:

@@ -186,7 +186,8 @@ class PhaseSummary:
             for a while), cancelled, drain, fatal.
         turns: turns that ended; `failed` of them without a complete answer.
         scheduled_turns: turns that should have been sent.
-        cpu_s: CPU time of the busiest worker; `wall_s` is its wall time.
+        cpu_share: share of its CPU core that the busiest worker used, from the start to the end of
+            the full load, so without the drain. Of the whole phase, where that is less than 1 s.
         in_flight_ns: the number of requests in flight, integrated over the dispatching time.
         target_in_flight_ns: the same for the requested concurrency.
         loop_delay_ns: p50, p90, p99 and maximum of how late sockets may have been read, see
@@ -217,8 +218,7 @@ class PhaseSummary:
     concurrency: int | None = None
     rate_per_s: float | None = None
     scheduled_turns: int = 0
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
+    cpu_share: float | None = None
     in_flight_ns: int = 0
     target_in_flight_ns: int = 0
     loop_delay_ns: tuple[int, ...] = ()

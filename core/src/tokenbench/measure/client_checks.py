@@ -13,6 +13,7 @@ from .arrays import NS_PER_S, Rows
 from .checks import above, below, not_assessed, percent, too_short, worst
 from .evidence import Evidence
 from .thresholds import CertificationThresholds, Limits
+from .window import whole_window
 
 _HINT = "lower the load, or free CPU cores for the client"
 
@@ -74,11 +75,11 @@ def dispatch_delay(evidence: Evidence, limits: CertificationThresholds) -> Check
 
 
 def cpu(evidence: Evidence, limits: CertificationThresholds) -> Check:
-    """CPU time of the busiest load worker over wall time."""
+    """CPU time of the busiest load worker over wall time, while it sent requests."""
     name = "client CPU"
-    if not evidence.phase.wall_s:
+    share = evidence.phase.cpu_share
+    if share is None:
         return too_short(name, "the phase has no length", _longer(evidence))
-    share = evidence.phase.cpu_s / evidence.phase.wall_s
     text = f"a load worker used {percent(share)} of a CPU core"
     return above(name, share, limits.client_cpu_share, text, "1", hint=_HINT)
 
@@ -197,7 +198,7 @@ def paused(evidence: Evidence, limits: CertificationThresholds) -> Check:
     With kernel timestamps, also steps of the wall clock, which shift the timestamps.
     """
     name, phase = "client paused", evidence.phase
-    seconds = evidence.steady.seconds or phase.wall_s
+    seconds = evidence.steady.seconds or whole_window(phase).seconds or 0.0
     longest, total = phase.longest_pause_ns / NS_PER_S, phase.paused_ns / NS_PER_S
     floor = limits.pause_floor_s
     flag = max(limits.pause_share.flag * seconds, floor)
