@@ -114,6 +114,16 @@ def test_cold_and_primed_caches(serve: Serve, run: Any, bench: Bench) -> None:
     assert shares == {False: pytest.approx(37 * 64 / 3200), True: pytest.approx(0.8)}
 
 
+def test_an_incomplete_priming_is_flagged(serve: Serve, run: Any) -> None:
+    """One of the three prefixes is refused: hits are fewer than those of a primed cache."""
+    url = serve("--itl-s", "0", "--refuse-after-reset", "1")
+    result = run(url, {"prefix": PREFIX}, concurrency=[2], requests=40, prime_cache=True)
+    check = _check(result, "cache hits")
+    assert check["outcome"] == "flagged"
+    assert "1 of 3 prefixes are not in the cache, first: http: " in check["evidence"]
+    assert _check(result, "failures")["outcome"] == "ok"
+
+
 def test_a_cache_that_was_not_emptied_is_noticed(serve: Serve, run: Any, bench: Bench) -> None:
     """A server without a page to empty its cache keeps the prompts of a run with the same seed: it
     has more hits than are possible.

@@ -10,6 +10,7 @@ and at least one token of each prompt is computed. Token ids are tokens, words o
 ``--block N``                tokens in a block
 ``--capacity N``             blocks in the cache; default: no limit
 ``--context N``              refuses requests whose prompt and answer have more tokens
+``--refuse-after-reset N``   refuses so many requests whenever the cache was emptied
 ``--prefill-s-per-token S``  time to compute one prompt token that is not cached
 ``--log FILE``               appends, for each request, its tokens, hits and headers as JSON lines
 ============================ ==================================================================
@@ -64,13 +65,20 @@ class CacheServer(ScriptedServer):
     def __init__(self, script: argparse.Namespace) -> None:
         super().__init__(script)
         self.cache = PrefixCache(script.block, script.capacity)
+        self._to_refuse = 0
 
     async def respond(self, path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
         """Empty the cache, refuse what is too long, and answer as the scripted server does."""
         if path.partition("?")[0] == "/reset_prefix_cache":
             self.cache.clear()
+            self._to_refuse = self.script.refuse_after_reset
             self.note({"reset": True})
             write_plain(writer, 200, "{}")
+            await writer.drain()
+            return
+        if self._to_refuse and path.startswith("/v1/") and body:
+            self._to_refuse -= 1
+            write_plain(writer, 400, json.dumps({"error": {"message": "refused by script"}}))
             await writer.drain()
             return
         context = self.script.context
@@ -123,6 +131,7 @@ def main() -> None:
     options.add_argument("--block", type=int, default=16)
     options.add_argument("--capacity", type=int)
     options.add_argument("--context", type=int)
+    options.add_argument("--refuse-after-reset", type=int, default=0)
     options.add_argument("--prefill-s-per-token", type=float, default=0.0)
     options.add_argument("--log")
     asyncio.run(CacheServer(options.parse_args()).serve())

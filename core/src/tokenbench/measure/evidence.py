@@ -27,8 +27,8 @@ class Evidence:
     `foreign_busiest`: the one that used most; `foreign_unknown`: why the share is None.
 
     `classes`: metrics of each class of traffic. `prefix_caching`: the workload allows it.
-    `accelerated`: the deployment has accelerators. `devices`: findings from telemetry; None without
-    telemetry.
+    `not_primed`: what the priming of the cache could not put into it. `accelerated`: the deployment
+    has accelerators. `devices`: findings from telemetry; None without telemetry.
     """
 
     records: Rows
@@ -45,6 +45,7 @@ class Evidence:
     approximate_lengths: bool = False
     stop: Stop | None = None
     prefix_caching: bool = False
+    not_primed: str | None = None
     foreign_share: float | None = None
     foreign_busiest: str | None = None
     foreign_unknown: str | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from tokenbench.api import Check, CheckOutcome
 from tokenbench.load.records import ABSENT, Status
 
-from .checks import above, not_assessed, percent
+from .checks import above, not_assessed, percent, worst
 from .evidence import Evidence
 from .lengths import template_tokens
 from .thresholds import CertificationThresholds
@@ -63,11 +63,18 @@ def cache_hits(evidence: Evidence, limits: CertificationThresholds) -> Check:
     """Prompt tokens read from a cache against those that an unlimited cache would hold.
 
     If there are more, prompts were in the cache before the repeat, or the server or the workload
-    counts wrongly.
+    counts wrongly. Flagged if the cache was not completely primed.
     """
     name = "cache hits"
     if not evidence.prefix_caching:
         return not_assessed(name, "prefix caching is not asked for: see prefix cache")
+    check = _excess_hits(name, evidence, limits)
+    if evidence.not_primed is None:
+        return check
+    return worst([_flagged(name, evidence.not_primed), check])
+
+
+def _excess_hits(name: str, evidence: Evidence, limits: CertificationThresholds) -> Check:
     expected = evidence.metrics.get("theoretical_hit_share")
     if expected is None or evidence.metrics.get("working_set_tokens") is None:
         return not_assessed(name, "the workload does not say how many tokens its prompts share")

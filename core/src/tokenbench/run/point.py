@@ -87,8 +87,9 @@ def measure_point(
         name, number = f"repeat-{len(seen)}", f"repeat {len(seen) + 1}/{point.repeats.at_most}"
         context.display.step(step(number, point))
         _settle(context, point)
+        not_primed = None
         if context.load.request.prime_cache:
-            end = _prime(context, point, traffic, name)
+            end, not_primed = _prime(context, point, traffic, name)
             if end.state is not PointState.DONE:
                 break
         before = _scrape(context)
@@ -104,6 +105,7 @@ def measure_point(
             after=after,
             foreign=watch.foreign,
             scrapes=watch.scrapes,
+            not_primed=not_primed,
         )
         seen.append(evidence(context, point, name, observed, traffic))
     return result(context, point, seen, end.state, end.text), end
@@ -121,8 +123,13 @@ def _settle(context: PointContext, point: PlannedPoint) -> None:
         )
 
 
-def _prime(context: PointContext, point: PlannedPoint, traffic: Traffic, repeat: str) -> PhaseEnd:
-    """Send the prefixes of a repeat's prompts once, and leave them in the cache."""
+def _prime(
+    context: PointContext, point: PlannedPoint, traffic: Traffic, repeat: str
+) -> tuple[PhaseEnd, str | None]:
+    """Send the prefixes of a repeat's prompts once, and leave them in the cache.
+
+    Returns also what is missing in the cache because requests failed.
+    """
     number = repeat.removeprefix("repeat-")
     level = LoadLevel(concurrency=point.concurrency)
     priming = attrs.evolve(point, level=level, stop=Stop())
@@ -130,7 +137,11 @@ def _prime(context: PointContext, point: PlannedPoint, traffic: Traffic, repeat:
     context.display.note("filling the prefix cache", load=point.level.label, repeat=int(number) + 1)
     summary = _load(context, priming, traffic, f"priming-{number}", traffic.priming(seed), None)
     context.server.settle(empty_cache=False)
-    return _end(context, summary, "the priming of the cache")
+    end, not_primed = _end(context, summary, "the priming of the cache"), None
+    if summary.failed:
+        not_primed = f"{summary.failed} of {summary.turns} prefixes are not in the cache"
+        not_primed += f", first: {summary.errors[0]}"
+    return end, not_primed
 
 
 def _scrape(context: PointContext) -> Scrape:

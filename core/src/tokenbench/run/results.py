@@ -103,6 +103,7 @@ def evidence(
         prompt_form=traffic.prompt_form,
         approximate_lengths=context.load.request.lengths == "approximate",
         prefix_caching=context.deployment.request.needs.prefix_caching,
+        not_primed=observed.not_primed,
         accelerated=context.deployment.accelerated,
     )
     return _with_telemetry(context, withhold_itl(found, context.thresholds), folder)

@@ -29,13 +29,15 @@ _HIDDEN_SERVER = (
 class Observed:
     """Observations before, during and after one repeat.
 
-    `foreign`: CPU use of other programs on the cores of client and local engine.
+    `foreign`: CPU use of other programs on the cores of client and local engine. `not_primed`: what
+    the priming of the cache could not put into it.
     """
 
     before: Scrape
     after: Scrape
     foreign: Foreign
     scrapes: Sequence[Scrape]
+    not_primed: str | None = None
 
     @property
     def counters(self) -> tuple[Counters, ...]:
