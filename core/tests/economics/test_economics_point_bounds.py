@@ -160,6 +160,24 @@ def test_tokens_of_the_prefix_cache_are_not_computed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("metrics", "computed"),
+    [
+        ({"cached_input_share": 0.5, "theoretical_hit_share": 0.8}, 500 + 200),
+        ({"theoretical_hit_share": 0.8}, 200 + 200),
+        ({"theoretical_hit_share": 0.0}, 1000 + 200),
+        ({}, 200),
+    ],
+)
+def test_unknown_cache_hits_do_not_lower_the_bound(
+    metrics: dict[str, float], computed: int
+) -> None:
+    """By the responses; else at most the tokens that the prompts share, which may be all."""
+    slow = attrs.evolve(CHIP, dense_flops=FrozenMap({"bf16": 1e12}))
+    speed = found(point(metrics=metrics), chip=slow)["total_tok_s_per_accelerator_bound"]
+    assert speed == pytest.approx(1200 / (computed * 2e9 / 1e12), rel=1e-6)
+
+
+@pytest.mark.parametrize(
     ("layout", "roles", "replicas", "wide"),
     [
         ("tp8", None, 1, False),

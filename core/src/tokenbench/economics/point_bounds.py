@@ -128,7 +128,7 @@ def _traffic(points: Sequence[PointResult], model: Architecture | None) -> Traff
     tokens_in, tokens_out = (
         np.array([_tokens(point, side) for point in points]) for side in ("input", "output")
     )
-    cached = np.array([point.mean("cached_prompt_share.server") or 0.0 for point in points])
+    cached = np.array([_cached_share(point) for point in points])
     concurrency = np.array([_in_flight(point) for point in points])
     steps, assumed = _steps(points)
     lengths = tokens_in + tokens_out / 2
@@ -146,6 +146,15 @@ def _traffic(points: Sequence[PointResult], model: Architecture | None) -> Traff
         tokens_per_step=steps,
         assumed=assumed,
     )
+
+
+def _cached_share(point: PointResult) -> float:
+    """Share of the prompts' tokens that were in the prefix cache: by the engine's counters, or by
+    the responses. Otherwise at most what the prompts share, and all if that is not known either.
+    """
+    names = ("cached_prompt_share.server", "cached_input_share", "theoretical_hit_share")
+    known = (share for name in names if (share := point.mean(name)) is not None)
+    return next(known, 1.0)
 
 
 def _steps(points: Sequence[PointResult]) -> tuple[Floats, np.typing.NDArray[np.bool_]]:

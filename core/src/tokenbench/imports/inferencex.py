@@ -85,7 +85,11 @@ def _draft(about: Fields, sku: Callable[[str], str]) -> Draft:
     row = _row(about, figures)
     framework = about.word("framework") or UNKNOWN
     image = about.word("image")
+    random = about.get("isl") is not None
     metrics = {**_times(figures), **_throughputs(row), **_energy(row)}
+    if random:
+        # By their protocol, prompts are random tokens that share nothing.
+        metrics["theoretical_hit_share"] = 0.0
     return Draft(
         file=about.place.file.name,
         row=about.place.row,
@@ -98,7 +102,7 @@ def _draft(about: Fields, sku: Callable[[str], str]) -> Draft:
         layout=_layout(row),
         roles=FrozenMap({PREFILL: row.prefill, DECODE: row.decode}) if row.disaggregated else None,
         speculation=about.word("spec_method"),
-        workload="random" if about.get("isl") is not None else UNKNOWN,
+        workload="random" if random else UNKNOWN,
         workload_options=_lengths(about),
         level=_level(about),
         metrics=metrics,

@@ -52,14 +52,22 @@ class RandomWorkload(Workload):
         options = self._options
         draw = random.Random(seed)
         make = _maker(context, options.format, draw, options.prefix_tokens)
+        shared_tokens = 0
         while True:
             n_in = _length(draw, options.input_tokens, options.input_range)
             n_in = max(n_in, options.prefix_tokens + 1)
             n_out = _length(draw, options.output_tokens, options.output_range)
             # Always the requested length, so that the server's usage is compared with it.
             yield SingleTurn(
-                Turn(prompt=make(n_in), n_in=n_in, max_tokens=n_out, exact_output=True)
+                Turn(
+                    prompt=make(n_in),
+                    n_in=n_in,
+                    max_tokens=n_out,
+                    exact_output=True,
+                    shared_tokens=shared_tokens,
+                )
             )
+            shared_tokens = options.prefix_tokens
 
 
 def _length(draw: random.Random, longest: int, share: float) -> int:
