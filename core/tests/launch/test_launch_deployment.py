@@ -176,6 +176,17 @@ def test_a_fixed_port_in_use(launch: Launch, started: Callable[[], list[int]]) -
             launch(ProcessSpec(argv=("sleep", "60")), port=port)
 
 
+def test_a_fixed_port_of_another_host(launch: Launch, far: None) -> None:
+    """Its agent checks it: a port in use is refused before anything starts, a free one is used."""
+    spec = ProcessSpec(argv=("sleep", "60"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EngineError, match=f"port {port} of far cannot be used: Address al"):
+            launch(spec, launcher=Hosts("far"), port=port)
+    (place,) = launch(spec, launcher=Hosts("far"), port=(port := free_port())).placements
+    assert place.ports["http"] == port
+
+
 def test_port_out_of_range() -> None:
     """A usage error, not an OverflowError of the socket."""
     for port in (0, -1, 65536):

@@ -199,8 +199,8 @@ class Deployment:
             with self._told(placement.host.name):
                 numbers = agent.ask("ports", counts=[block.count for block in blocks])
             if fixed is not None and blocks:
-                if agent.is_here:
-                    require_free(placement.host.address, fixed)
+                with self._told(placement.host.name):
+                    require_free(placement.host.address, fixed, agent)
                 numbers[0], fixed = fixed, None
             ports = {block.name: number for block, number in zip(blocks, numbers, strict=True)}
             host = placement.host

@@ -8,10 +8,14 @@ import os
 import socket
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenbench.api import EngineError, UsageError
 
 from .cpu_time import process_name
+
+if TYPE_CHECKING:
+    from .node.client import NodeAgent
 
 _allocated: set[int] = set()
 _lock = threading.Lock()
@@ -29,15 +33,23 @@ def free_port() -> int:
                 return port
 
 
-def require_free(address: str, port: int) -> None:
-    """Check that a port can be bound.
+def require_free(address: str, port: int, agent: NodeAgent | None = None) -> None:
+    """Check that a port can be bound: at `address` of this machine, or on the agent's host.
 
     Raises:
+        AgentError: the agent cannot answer.
         EngineError: the port is in use, or this user may not bind it.
         UsageError: the port number is out of range.
     """
     if not 1 <= port <= 65535:
         raise UsageError(f"port {port} does not exist", hint="use one from 1 to 65535")
+    if agent is not None and not agent.is_here:
+        if (fault := agent.ask("port_fault", port=port)) is not None:
+            raise EngineError(
+                f"port {port} of {agent.host} cannot be used: {fault}",
+                hint="stop the process that uses it, or omit the port to get a free one",
+            )
+        return
     with socket.socket() as probe:
         # As servers do: a socket in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

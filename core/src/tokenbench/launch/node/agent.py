@@ -275,6 +275,18 @@ class Agent:
         """Find consecutive free ports, as many as each of `counts`; the first of each."""
         self.reply(request, result=[self.free_ports(count) for count in request["counts"]])
 
+    def do_port_fault(self, request: dict[str, Any]) -> None:
+        """Why a server cannot listen at `port`; null if it can."""
+        with socket.socket() as probe:
+            # As servers do: a socket in TIME_WAIT does not block the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", request["port"]))
+            except OSError as error:
+                self.reply(request, result=error.strerror)
+                return
+        self.reply(request, result=None)
+
     def do_exists(self, request: dict[str, Any]) -> None:
         """Whether there is a file or folder `path`."""
         self.reply(request, result=os.path.exists(request["path"]))
