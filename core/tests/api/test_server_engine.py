@@ -81,16 +81,16 @@ class _Engine(ServerEngine[_Options]):
 class _Server(ServerClient):
     """Answers with these pages."""
 
-    def __init__(self, pages: dict[str, Any]) -> None:
-        self._pages = pages
+    def __init__(self, pages: dict[str, Any], *, servers: int = 1) -> None:
+        self._pages, self._roles = pages, (ROUTER, *["server"] * servers)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        return tuple(Endpoint(role=role, index=0, url="http://h:1") for role in (ROUTER, "server"))
+        return tuple(Endpoint(role=role, index=0, url="http://h:1") for role in self._roles)
 
     def get(self, path: str, *, endpoint: int = 0) -> Reply:
-        assert endpoint == 1, "the router was asked"
-        found = self._pages.get(path)
+        assert endpoint > 0, "the router was asked"
+        found = self._pages.get(f"{endpoint}{path}", self._pages.get(path))
         return Reply(status=404 if found is None else 200, text=json.dumps(found))
 
     def post(self, path: str, json: object = None, *, endpoint: int = 0) -> Reply:
@@ -208,6 +208,14 @@ def test_versions_and_facts_of_a_server() -> None:
     assert fake.facts(server)["acceptance"] == "synthetic 2.5"
     silent = _Server({})
     assert (plain.version(silent), plain.facts(silent)) == (None, {})
+
+
+@pytest.mark.covers("ServerEngine.server_version")
+def test_versions_of_servers_that_differ() -> None:
+    """Each version once, in the order of the servers; one that reports none changes nothing."""
+    versions = ["1.2", "1.3", None, "1.2"]
+    pages = {f"{n}/version": {"version": v} for n, v in enumerate(versions, 1)}
+    assert _Engine(_Options()).version(_Server(pages, servers=4)) == "tiny 1.2, 1.3"
 
 
 @pytest.mark.parametrize(

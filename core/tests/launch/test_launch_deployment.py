@@ -123,6 +123,7 @@ def test_a_process_on_this_machine(launch: Launch, tmp_path: Path) -> None:
     port = placement.ports["http"]
     assert endpoint.url == f"http://127.0.0.1:{port}"
     assert endpoint.metrics_url == f"{endpoint.url}/metrics"
+    assert (endpoint.host, endpoint.here) == ("localhost", True)
     assert 10000 <= port < 32768
     (line,) = _lines(deployment, "server", 1)
     scratch, shared, cpus, flag, shown = line.split()
@@ -183,8 +184,11 @@ def test_a_fixed_port_of_another_host(launch: Launch, far: None) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(EngineError, match=f"port {port} of far cannot be used: Address al"):
             launch(spec, launcher=Hosts("far"), port=port)
-    (place,) = launch(spec, launcher=Hosts("far"), port=(port := free_port())).placements
-    assert place.ports["http"] == port
+    port = free_port()
+    found = launch(spec, launcher=Hosts("far"), endpoints=(EndpointSpec(),), port=port)
+    (endpoint,) = found.endpoints
+    assert endpoint.url.endswith(f":{port}")
+    assert (endpoint.host, endpoint.here) == ("far", False)
 
 
 def test_port_out_of_range() -> None:

@@ -121,7 +121,7 @@ class FakePlugins:
         self.log = ""
         self.links: dict[str, Any] = {"accelerators_per_host": 8, "scale_out_link": "Ethernet"}
         self.accelerated = True
-        self.images = False
+        self.images, self.this_machine = False, True
         self.registry = SimpleNamespace(
             names=lambda kind: ("m", "cpu", "gpus"), implementations=lambda hook: ()
         )
@@ -134,7 +134,7 @@ class FakePlugins:
         if kind == "hardware":
             return SimpleNamespace(accelerated=self.accelerated)
         if kind == "launcher":
-            return SimpleNamespace(name=name, this_machine=True, images=self.images)
+            return SimpleNamespace(name=name, this_machine=self.this_machine, images=self.images)
         if kind == "eval":
             return SimpleNamespace(thresholds=self.thresholds)
         if kind == "workload":
@@ -260,6 +260,28 @@ def test_what_changes_a_number_changes_the_identity() -> None:
         assert _plan(suite).deployments[0].points[0].id == base.points[0].id
     ids = [_plan(suite).deployments[0].points[0].id for suite in other]
     assert len({*ids, base.points[0].id}) == len(other) + 1
+
+
+class Versioned(Wrapping):
+    """Its version is the one that is installed on this machine."""
+
+    def __init__(self, installed: str) -> None:
+        self._installed = installed
+
+    def planned_version(self) -> str | None:
+        """The installed one."""
+        return self._installed
+
+
+@pytest.mark.parametrize(("here", "count"), [(True, 2), (False, 1)])
+def test_the_version_installed_here_is_not_that_of_other_hosts(here: bool, count: int) -> None:
+    """It is part of the identity where the server runs on this machine."""
+    found = set()
+    for version in ("1.2", "1.3"):
+        plugins = FakePlugins()
+        plugins.made, plugins.this_machine, plugins.accelerated = Versioned(version), here, False
+        found.add(_plan(_suite(), plugins).deployments[0].id)
+    assert len(found) == count
 
 
 def test_an_eval_that_needs_more_context_gets_a_twin() -> None:

@@ -266,7 +266,8 @@ class Engine(ABC):
         return False
 
     def planned_version(self) -> str | None:
-        """The version or image digest that would be started, if it is known before the start.
+        """The version or image digest that would be started, if it is known before the start. Not
+        called for processes that start on other hosts.
 
         It is part of a point's identity. The version that the running server reports is recorded
         separately.

@@ -298,14 +298,15 @@ class Placement:
 @attrs.frozen(kw_only=True)
 class Endpoint:
     """A bound endpoint of a running deployment. `index` is the replica's number within its role,
-    `rank` the process's within the replica, `host` the name of its host; None if it was not started
-    here.
+    `rank` the process's within the replica, `host` the name of its host; None if it was up before.
+    `here`: its process was started on this machine, where the interpreters are those of planning.
     """
 
     role: str
     index: int
     rank: int = 0
     host: str | None = None
+    here: bool = False
     url: str
     metrics_url: str | None = None
 

@@ -61,9 +61,13 @@ class ServerEngine(Engine, Generic[OptionsT]):
         return self.named(installed_version(self.python, self.distribution))
 
     def version(self, server: ServerClient) -> str | None:
-        """What ``GET /version`` of the first server reports."""
-        first = self.servers(server)[0]
-        return self.named(server.get("/version", endpoint=first).data().get("version"))
+        """What the servers report; if they differ, each version once: ``vllm 0.12.0, 0.13.0``."""
+        found = (self.server_version(server, number) for number in self.servers(server))
+        return self.named(", ".join(dict.fromkeys(str(v) for v in found if v is not None)) or None)
+
+    def server_version(self, server: ServerClient, number: int) -> object:
+        """What ``GET /version`` of one server reports, by the number of its endpoint."""
+        return server.get("/version", endpoint=number).data().get("version")
 
     def named(self, version: object) -> str | None:
         """The engine and its version, as results have it, with a mark for synthetic acceptance."""

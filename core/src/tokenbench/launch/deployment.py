@@ -294,11 +294,13 @@ class Deployment:
         if placement is None:
             # For a URL with another process's symbols: the first one's host.
             placement = next((p for p in self.placements if p.role == spec.role), None)
+        host = placement.host.name if placement is not None else None
         return Endpoint(
             role=spec.role,
             index=index,
             rank=placement.rank if placement is not None else 0,
-            host=placement.host.name if placement is not None else None,
+            host=host,
+            here=host is not None and self._agents[host].is_here,
             url=url,
             metrics_url=metrics_url,
         )

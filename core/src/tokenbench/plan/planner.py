@@ -115,7 +115,9 @@ def _deployment(
         )
         check_wrapped(deployment, launch, plugins, places)
         check_inputs(launch)
-        version = plugins.engine(asked.engine).planned_version()
+        # The interpreters of this machine say nothing about those of other hosts.
+        elsewhere = remote and bool(launch.processes)
+        version = None if elsewhere else plugins.engine(asked.engine).planned_version()
         canonical = _canonical(request, launch)
     check_launch(deployment, launch, plugins, places)
     base = {

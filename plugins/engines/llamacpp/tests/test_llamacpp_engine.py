@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ from tokenbench_engine_llamacpp.plugin import LlamaCppOptions, bench_register_en
 
 from tokenbench.api import (
     Architecture,
+    Endpoint,
     EngineRequest,
     HardwareFacts,
     Layout,
     PluginContext,
+    Reply,
     ServingNeeds,
     UsageError,
     parse_metrics,
@@ -32,6 +35,25 @@ llamacpp:spec_decode_num_draft_tokens_total 0
 llamacpp:requests_processing 0
 llamacpp:requests_deferred 2
 """
+
+
+class _Props:
+    """A server that reports its build, on this machine or on another host."""
+
+    def __init__(self, *, here: bool) -> None:
+        self.endpoints = (Endpoint(role="server", index=0, url="", here=here),)
+
+    def get(self, path: str) -> Reply:
+        """What `/props` reports."""
+        assert path == "/props"
+        return Reply(status=200, text='{"build_info": "b7000"}')
+
+
+def test_the_package_of_this_machine_is_not_that_of_another_host() -> None:
+    """There, only the build that the server reports is known."""
+    installed = importlib.metadata.version("xllamacpp")
+    assert _engine().version(_Props(here=True)) == f"xllamacpp {installed} (b7000)"
+    assert _engine().version(_Props(here=False)) == "(b7000)"
 
 
 def _request(concurrency: int = 4, context: int | None = 600) -> EngineRequest:

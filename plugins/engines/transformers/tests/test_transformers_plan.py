@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from tokenbench_engine_transformers.plugin import TransformersOptions, bench_register_engines
 from transformers_cases import BATCHING, REUSE, engine, process, request
 
-from tokenbench.api import Architecture, ServingNeeds, UsageError
+from tokenbench.api import Architecture, Endpoint, ServingNeeds, UsageError
 from tokenbench_testing.samples.deployments import sample_sku
 
 _CHIP = sample_sku("chip", "bf16", gib=1)
@@ -24,6 +27,18 @@ def test_a_server_is_pinned_to_its_model_under_the_name_of_its_path() -> None:
     assert plan.processes[0].argv[-1] == "{weights}@abc"
     # Without a metrics page.
     assert [one.metrics_path for one in plan.endpoints] == [None]
+
+
+def test_the_version_is_that_of_this_machine_or_unknown() -> None:
+    """The server reports none, so that of another host cannot be known."""
+
+    def server(here: bool) -> Any:
+        return SimpleNamespace(endpoints=(Endpoint(role="server", index=0, url="", here=here),))
+
+    made = engine()
+    made.distribution = "pytest"  # type: ignore[attr-defined]
+    assert made.version(server(here=True)) == f"transformers {pytest.__version__}"
+    assert made.version(server(here=False)) is None
 
 
 def test_it_asks_no_hub_for_what_is_here() -> None:

@@ -133,9 +133,11 @@ class LlamaCpp(Engine):
             return None
 
     def version(self, server: ServerClient) -> str | None:
-        """The package's version, and the build in `/props` (PyPI builds report none)."""
+        """The package's version, if it runs on this machine, and the build in `/props` (PyPI builds
+        report none).
+        """
         build = self._props(server).get("build_info")
-        planned = self.planned_version()
+        planned = self.planned_version() if server.endpoints[0].here else None
         return " ".join(str(part) for part in (planned, build and f"({build})") if part) or None
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:

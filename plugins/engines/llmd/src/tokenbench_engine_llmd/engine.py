@@ -139,7 +139,7 @@ class Llmd(Engine):
         return _named(self._engine().planned_version())
 
     def version(self, server: ServerClient) -> str | None:
-        """The version of vLLM, from the first server."""
+        """The versions of vLLM that the servers report."""
         return _named(self._engine().version(_Workers(server)))
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:

@@ -157,21 +157,20 @@ class Sglang(ServerEngine[SglangOptions]):
         except UsageError:  # planned_version() reports it.
             return None
 
-    def version(self, server: ServerClient) -> str | None:
+    def server_version(self, server: ServerClient, number: int) -> object:
         """From the server's info page."""
-        return self.named(self._info(server).get("version"))
+        return self._info(server, number).get("version")
 
     def facts(self, server: ServerClient) -> FrozenMap[str]:
         """Settings that SGLang chose itself, and whether acceptance is real."""
-        info = self._info(server)
+        info = self._info(server, self.servers(server)[0])
         decided = {name: str(info[name]) for name in _FACTS if info.get(name) is not None}
         return super().facts(server).updated(decided)
 
-    def _info(self, server: ServerClient) -> dict[str, Any]:
-        first = self.servers(server)[0]
+    def _info(self, server: ServerClient, number: int) -> dict[str, Any]:
         # Versions before 0.5.23 use the older name.
-        found = server.get("/server_info", endpoint=first).data()
-        return found or server.get("/get_server_info", endpoint=first).data()
+        found = server.get("/server_info", endpoint=number).data()
+        return found or server.get("/get_server_info", endpoint=number).data()
 
     def reset_cache(self, server: ServerClient) -> bool | None:
         """Empty the radix cache of all servers. SGLang refuses while a request runs."""

@@ -112,8 +112,8 @@ class Transformers(ServerEngine[TransformersOptions]):
         )
 
     def version(self, server: ServerClient) -> str | None:
-        """The planned version: the server reports none."""
-        return self.planned_version()
+        """The planned version, if it runs on this machine: the server reports none."""
+        return self.planned_version() if server.endpoints[0].here else None
 
 
 def _check(request: EngineRequest, options: TransformersOptions) -> None:
