@@ -42,7 +42,7 @@ KIT_USER = ROOT / "core/src/tokenbench/cli/plugins.py"
 FILE_LINES, FUNCTION_LINES, HOOK_MODULE_LINES = 400, 60, 110
 # It is sent to hosts as one file.
 LONGER = {
-    ROOT / "core/src/tokenbench/launch/node/agent.py": 740,  # Sent to hosts as one file.
+    ROOT / "core/src/tokenbench/launch/node/agent.py": 780,  # Sent to hosts as one file.
     ROOT / "core/src/tokenbench/api/__init__.py": 500,  # A list of names.
 }
 

@@ -41,6 +41,7 @@ def test_run_over_two_hosts(hosts, tmp_path: Path) -> None:
     (samples,) = (directory / "telemetry").iterdir()
     for name in ("east", "west"):
         assert [key for key in facts if key.startswith(f"hardware.cpu on {name}.")]
+        assert facts[f"host.{name}.kernel"] == facts["kernel"]
         rows = [json.loads(r) for r in (samples / f"{name}-cpu.jsonl").read_text().splitlines()]
         assert {row["host"] for row in rows} == {name}
         assert len(rows) > 3 and all(row["utilization"] is not None for row in rows[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import signal
 import socket
 import sys
@@ -39,6 +40,8 @@ from tokenbench.launch.local import HOST
 from tokenbench.launch.placement import Device
 from tokenbench.launch.ports import free_port, require_free
 from tokenbench.launch.settings import LaunchSettings
+from tokenbench.run.provenance import host_facts
+from tokenbench.store import calibration
 
 Launch = Callable[..., Deployment]
 
@@ -189,6 +192,25 @@ def test_a_fixed_port_of_another_host(launch: Launch, far: None) -> None:
     (endpoint,) = found.endpoints
     assert endpoint.url.endswith(f":{port}")
     assert (endpoint.host, endpoint.here) == ("far", False)
+
+
+def test_what_of_another_host_can_change_a_number(
+    launch: Launch, far: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine and its environment, under its name, without keys."""
+    monkeypatch.setenv("NCCL_DEBUG", "INFO")
+    monkeypatch.setenv("VLLM_API_KEY", "hush")
+    facts = host_facts(launch(ProcessSpec(argv=("sleep", "60")), launcher=Hosts("n1")).other_hosts)
+    assert facts["host.n1.kernel"] == f"{platform.system()} {platform.release()}"
+    assert facts["host.n1.cpu"] == calibration.cpu_model()
+    assert int(facts["host.n1.memory_bytes"]) > 0 and int(facts["host.n1.cpus"]) > 0
+    assert facts["host.n1.env.NCCL_DEBUG"] == "INFO"
+    assert "hush" not in facts.values()
+
+
+def test_this_machine_is_not_recorded_twice(launch: Launch) -> None:
+    """The facts of the run are its own."""
+    assert launch(ProcessSpec(argv=("sleep", "60"))).other_hosts == {}
 
 
 def test_port_out_of_range() -> None:

@@ -327,6 +327,11 @@ class Deployment:
             return tuple({p.host.name: p.host for p in self.placements}.values())
         return self.allocation.hosts if self.allocation is not None else ()
 
+    @property
+    def other_hosts(self) -> dict[str, NodeAgent]:
+        """The agents of hosts that are not this machine."""
+        return {name: agent for name, agent in self._agents.items() if not agent.is_here}
+
     def channel(self, host: Host) -> Callable[[Sequence[str]], Sequence[str]]:
         """The function that turns a command into one that runs it on a host."""
         return lambda argv: self.launcher.channel(host, argv)

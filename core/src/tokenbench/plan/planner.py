@@ -115,9 +115,7 @@ def _deployment(
         )
         check_wrapped(deployment, launch, plugins, places)
         check_inputs(launch)
-        # The interpreters of this machine say nothing about those of other hosts.
-        elsewhere = remote and bool(launch.processes)
-        version = None if elsewhere else plugins.engine(asked.engine).planned_version()
+        version = _version(plugins, asked, elsewhere=remote and bool(launch.processes))
         canonical = _canonical(request, launch)
     check_launch(deployment, launch, plugins, places)
     base = {
@@ -148,6 +146,11 @@ def _deployment(
         number=number,
         notes=planned.notes,
     )
+
+
+def _version(plugins: PluginInstances, asked: DeploymentRequest, *, elsewhere: bool) -> str | None:
+    """The engine's version, if it is known. This machine says nothing about those elsewhere."""
+    return None if elsewhere else plugins.engine(asked.engine).planned_version()
 
 
 def _check_remote(

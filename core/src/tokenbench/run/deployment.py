@@ -41,7 +41,7 @@ from .point import PointContext, measure_point
 from .progress import Step
 from .prompt_fit import Fitting
 from .prompts import Traffic, traffic
-from .provenance import model_facts, plugin_facts
+from .provenance import host_facts, model_facts, plugin_facts
 from .running_server import RunningServer
 from .search import record_search
 from .telemetry import measure_idle, start_telemetry
@@ -172,6 +172,7 @@ class DeploymentRun:
         for key, value in facts.items():
             self._run.facts[f"deployment.{deployment.id}.{key}"] = value
         self._run.facts.update(plugin_facts(self._run.plugins.registry.loaded))
+        self._run.facts.update(host_facts(server.deployment.other_hosts))
         self._run.directory.write_json("provenance.json", self._run.facts)
         for note in server.notes:
             self._run.note(f"{deployment.label}: {note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import tokenbench
 from tokenbench.api import API_VERSION, EngineRequest, ModelSpec
+from tokenbench.launch.node.client import AgentError, NodeAgent
 from tokenbench.load import native
 from tokenbench.plan.plan import Plan
 from tokenbench.plugins.discovery import Candidate
@@ -27,7 +29,9 @@ _PREFIXES = ("TOKENBENCH_", "CUDA_", "HIP_", "ROCR_", "NCCL_", "OMP_", "VLLM_", 
 
 
 def provenance(plugins: Iterable[Candidate], plan: Plan, *, argv: list[str]) -> dict[str, str]:
-    """Facts of a run: text by dotted key."""
+    """Facts of a run: text by dotted key. Those of the machine are this machine's, where the load
+    generator runs; :func:`host_facts` has those of other hosts.
+    """
     facts = {
         "bench.version": tokenbench.__version__,
         "bench.api": ".".join(map(str, API_VERSION)),
@@ -53,6 +57,18 @@ def provenance(plugins: Iterable[Candidate], plan: Plan, *, argv: list[str]) -> 
     for name, value in sorted(_environment(os.environ).items()):
         facts[f"env.{name}"] = value
     return {**facts, **_git()}
+
+
+def host_facts(agents: Mapping[str, NodeAgent]) -> dict[str, str]:
+    """The machine and the environment of each host: ``host.NAME.cpu``, ``host.NAME.env.X``."""
+    facts: dict[str, str] = {}
+    for name, agent in agents.items():
+        with contextlib.suppress(AgentError):  # A server that ends with its agent is reported.
+            found = agent.ask("machine", prefixes=_PREFIXES)
+            variables = _environment(found.pop("environment"))
+            facts |= {f"host.{name}.{key}": str(value) for key, value in found.items()}
+            facts |= {f"host.{name}.env.{key}": text for key, text in sorted(variables.items())}
+    return facts
 
 
 def plugin_facts(plugins: Iterable[Candidate]) -> dict[str, str]:

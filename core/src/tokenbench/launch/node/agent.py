@@ -175,6 +175,25 @@ class Agent:
             },
         )
 
+    def do_machine(self, request: dict[str, Any]) -> None:
+        """What of the host can change a number, and its variables that begin with one of
+        `prefixes`.
+        """
+        variables = os.environ.items()
+        prefixes = tuple(request["prefixes"])
+        self.reply(
+            request,
+            result={
+                "host": platform.node(),
+                "kernel": platform.system() + " " + platform.release(),
+                "machine": platform.machine(),
+                "cpu": cpu_model(),
+                "cpus": usable_cpus(),
+                "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+                "environment": {k: v for k, v in variables if k.startswith(prefixes)},
+            },
+        )
+
     def do_expect(self, request: dict[str, Any]) -> None:
         """End as on SIGTERM if nothing arrives for `silence_s` (whole seconds): after a silent loss
         of the network, the channel stays open for hours.
@@ -578,6 +597,17 @@ def pid_namespace() -> str:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
+
+
+def cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
 
 
 def usable_cpus() -> int:
