@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from tokenbench.api import (
     Architecture,
     Counters,
     Endpoint,
+    Engine,
     EngineCapabilities,
     EngineError,
     EngineRequest,
@@ -24,6 +26,7 @@ from tokenbench.api import (
     LaunchPlan,
     Layout,
     Pool,
+    Reply,
     ServingNeeds,
 )
 from tokenbench.launch.local import LocalLauncher
@@ -31,7 +34,7 @@ from tokenbench.launch.settings import LaunchSettings
 from tokenbench.load.codecs import find_codec
 from tokenbench.run.participation import idle_roles
 from tokenbench.run.running_server import RunningServer
-from tokenbench.run.scrape import ProcessCounters, Scrape
+from tokenbench.run.scrape import ProcessCounters, Scrape, scrape
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "pools"
 LAYOUT = Layout(pools=(Pool(role="prefill"), Pool(role="decode")))
@@ -126,3 +129,28 @@ def test_only_counters_that_are_there_tell() -> None:
     assert idle_roles(scrape(one, zero), scrape(one, one)) == ("prefill",)
     assert idle_roles(scrape(zero, zero), scrape(tokens, zero)) == ("decode",)
     assert idle_roles(Scrape(), scrape(zero, zero)) == ()
+
+
+def test_pages_name_the_engine_of_their_pool() -> None:
+    """An engine that wraps others reads each page as its pool's engine."""
+    layout = Layout(pools=(Pool(role="prefill", engine="inner"), Pool(role="decode")))
+    seen: list[tuple[str, str | None]] = []
+
+    class Wrapping(Engine):
+        def plan(self, request: EngineRequest) -> LaunchPlan:
+            raise NotImplementedError
+
+        def counters(self, pages: Any) -> Counters:
+            seen.extend((page.pool, page.engine) for page in pages)
+            return Counters()
+
+    urls = {"frontend": "http://h:1", "prefill": "http://h:2", "decode": "http://h:3"}
+    control: Any = SimpleNamespace(
+        endpoints=tuple(
+            Endpoint(role=role, index=0, url=url, metrics_url=f"{url}/metrics")
+            for role, url in urls.items()
+        ),
+        get=lambda path, *, endpoint: Reply(status=200, text=""),
+    )
+    scrape(Wrapping(), control, layout)
+    assert seen[:3] == [("frontend", None), ("prefill", "inner"), ("decode", None)]

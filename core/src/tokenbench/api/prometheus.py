@@ -59,7 +59,8 @@ class Histogram:
 @attrs.frozen(kw_only=True)
 class MetricsPage:
     """A parsed metrics page, and the process that served it: what it does (`role`), the key of its
-    pool, its replica (`index`) and its rank in the replica.
+    pool, the `engine` that the pool names (None: that of the deployment), its replica (`index`) and
+    its rank in the replica.
 
     `samples`: series by the name of the sample (``NAME_total``, ``NAME_bucket``).
 
@@ -69,6 +70,7 @@ class MetricsPage:
 
     role: str = SERVER
     pool: str = SERVER
+    engine: str | None = None
     index: int = 0
     rank: int = 0
     samples: FrozenMap[tuple[Series, ...]] = FrozenMap()

@@ -37,6 +37,7 @@ def scrape(engine: Engine, control: ControlClient, layout: Layout) -> Scrape:
     began_ns = time.monotonic_ns()
     pages: list[MetricsPage] = []
     served: list[Endpoint] = []
+    engines = {pool.key: pool.engine for pool in layout.pools}
     for number, endpoint in enumerate(control.endpoints):
         if endpoint.metrics_url is None:
             continue
@@ -48,7 +49,8 @@ def scrape(engine: Engine, control: ControlClient, layout: Layout) -> Scrape:
         if reply.status != 200:
             return Scrape(error=f"{endpoint.metrics_url} answers with status {reply.status}")
         page = parse_metrics(reply.text, role=layout.role_of(endpoint.role), index=endpoint.index)
-        pages.append(attrs.evolve(page, pool=endpoint.role, rank=endpoint.rank))
+        named = engines.get(endpoint.role)
+        pages.append(attrs.evolve(page, pool=endpoint.role, engine=named, rank=endpoint.rank))
         served.append(endpoint)
     if not pages:
         return Scrape()

@@ -70,10 +70,10 @@ class Wrapped(Engine):
         return "vllm 0.31.0"
 
     def counters(self, pages: Any) -> Counters:
-        """As vLLM's."""
+        """As vLLM's; another engine drafts more."""
         return Counters(
             prompt_tokens=sum(page.sum("vllm:prompt_tokens_total") or 0.0 for page in pages),
-            drafts=2.0,
+            drafts=2.0 if self.name == "vllm" else 3.0,
             kv_usage=0.5,
         )
 

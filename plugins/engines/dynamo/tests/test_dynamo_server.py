@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 from dynamo_cases import CAPTURED, Recorded, Wrapped, engine, page, request, text
 from tokenbench_engine_dynamo.counters import counters
@@ -102,6 +103,22 @@ def test_counters_of_real_workers() -> None:
     assert (found.drafts, found.kv_usage) == (2, 0.5)
     alone = counters((prefill,), wrapped)
     assert (alone.prompt_tokens, alone.requests, alone.running) == (7683, 16, 0)
+
+
+def test_workers_are_read_by_the_engine_that_their_pool_names() -> None:
+    """It need not be the one of pools that name none, which need not be installed. No engine reads
+    the pages of several.
+    """
+    frontend = page("vllm-frontend", "frontend")
+    prefill, decode = (
+        attrs.evolve(page(f"vllm-{role}", role), engine="sglang") for role in ("prefill", "decode")
+    )
+    assert engine("sglang").counters((frontend, prefill, decode)).drafts == 3
+    assert engine("sglang").counters((decode,)).drafts == 3
+    both = engine("sglang", "vllm")
+    assert both.counters((frontend, attrs.evolve(decode, engine=None))).drafts == 2
+    mixed = both.counters((frontend, prefill, attrs.evolve(decode, engine="vllm")))
+    assert (mixed.drafts, mixed.prompt_tokens) == (None, 7683)
 
 
 def test_a_page_without_metrics() -> None:

@@ -177,8 +177,13 @@ class Dynamo(Engine):
         return found.running == 0 and found.waiting == 0
 
     def counters(self, pages: Sequence[MetricsPage]) -> Counters:
-        """The metrics of the frontend and of the workers' engine."""
-        return counters(pages, self._workers.engine())
+        """The metrics of the frontend and of the workers' engine. No engine reads the pages of
+        several: then workers have counters only each for itself.
+        """
+        named = {page.engine for page in pages if page.role != FRONTEND}
+        if len(named) != 1:
+            return counters([page for page in pages if page.role == FRONTEND])
+        return counters(pages, self._workers.reader(named.pop()))
 
     def diagnose(self, log: str) -> Diagnosis | None:
         """Dynamo's own messages, then those of the workers' engine."""

@@ -145,6 +145,18 @@ class Workers:
             )
         return engine
 
+    def reader(self, name: str | None) -> Engine | None:
+        """The engine that reads metrics pages of workers; None for the simulation.
+
+        Args:
+            name: the engine that their pool names, if it names one.
+        """
+        if name is None or name == self._options.worker:
+            return self.engine()
+        if name == MOCKER:
+            return None
+        return self._context.engine(name, FrozenMap({"python": self._python}))
+
     def check_pools(self, pools: Sequence[Pool]) -> None:
         """Check that both pools use one KV-cache format, and that every option has an effect.
 
