@@ -77,6 +77,22 @@ class Wrapping(Engine):
         return LaunchPlan(processes=processes)
 
 
+class Keyed(Wrapping):
+    """One process a pool, under the pool's key, perhaps a worker of another engine."""
+
+    def __init__(self, wrapped: str | None) -> None:
+        self._wrapped = wrapped
+
+    def plan(self, request: EngineRequest) -> LaunchPlan:
+        """As many processes as there are pools."""
+        return LaunchPlan(
+            processes=tuple(
+                ProcessSpec(role=pool.key, argv=("python",)) for pool in request.layout.pools
+            ),
+            wraps=FrozenMap({key: self._wrapped for key in request.layout.keys if self._wrapped}),
+        )
+
+
 class Fixed(Workload):
     """Needs a context of 200."""
 
@@ -143,7 +159,7 @@ class FakePlugins:
             name=name, summary="", factory=lambda *_: Wrapping(), capabilities=self.capabilities
         )
 
-    def options(self, kind: str, ref: PluginRef, *, where: object) -> object:
+    def options(self, kind: str, ref: PluginRef, *, where: object = None) -> object:
         """None."""
         return None
 
@@ -219,6 +235,26 @@ def test_weights_recipes_and_thresholds_that_fit_are_chosen() -> None:
     assert deployment.launch.processes[0].flags["--r"] == 2
     assert deployment.evals[0].threshold.minimum == 0.5
     assert deployment.evals[0].twin is None
+
+
+@pytest.mark.parametrize("wraps", [False, True])
+def test_a_pool_with_hardware_of_its_own_gets_the_recipes_for_that(monkeypatch, wraps) -> None:
+    """The special recipe is for the deployment's hardware, which one of the pools has. The same
+    holds if the pools run workers of the engine that the recipes are for.
+    """
+    sku = Sku(name="g1", vendor="v", source="s", date="d")
+    entry = SimpleNamespace(accelerated=True, plugin=PluginRef("gpus"), sku=sku)
+    catalogue = SimpleNamespace(find=lambda name, distribution: entry)
+    monkeypatch.setattr("tokenbench.plan.hardware.read_catalogue", lambda registry: catalogue)
+    pools = (PoolRequest(name="own", hardware=PluginRef("g1")), PoolRequest(name="shared"))
+    plugins = FakePlugins()
+    plugins.made = Keyed("e" if wraps else None)
+    suite = _suite(pools=pools)
+    if wraps:
+        (asked,) = suite.deployments
+        suite = attrs.evolve(suite, deployments=(attrs.evolve(asked, engine=PluginRef("outer")),))
+    (deployment,) = _plan(suite, plugins).deployments
+    assert {p.role: p.flags["--r"] for p in deployment.launch.processes} == {"own": 1, "shared": 2}
 
 
 @pytest.mark.parametrize(("recipes_win", "value"), [(False, 9), (True, 2)])

@@ -49,7 +49,7 @@ class Setting:
 @attrs.frozen(kw_only=True)
 class Layer:
     """Settings of one origin. `role` None is every role of the engine's own plan; `accelerated`
-    every process with accelerators, whoever planned it, but not of `except_roles`. `files`:
+    every process with accelerators, whoever planned it; neither those of `except_roles`. `files`:
     mappings by name of the file.
     """
 
@@ -165,8 +165,10 @@ def merge(
 
 def _applies(layer: Layer, process: ProcessSpec, origin: str) -> bool:
     """A layer without a role applies to the engine's own processes only."""
+    if process.role in layer.except_roles:
+        return False
     if layer.accelerated:
-        return bool(process.accelerators) and process.role not in layer.except_roles
+        return bool(process.accelerators)
     return layer.role == process.role or (layer.role is None and origin == "engine")
 
 

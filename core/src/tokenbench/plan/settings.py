@@ -60,8 +60,7 @@ def planned_launch(
         ),
         *_pool_layers(deployment, request, plugins),
         *amendment_layers(one for one in amendments if one[1].recipes_win),
-        *recipe_layers(_recipes(model, name, None, facts, weights)),
-        *_wrapped_layers(plan, model, facts, weights),
+        *_recipe_layers(name, model, request, plan),
         *amendment_layers(one for one in amendments if not one[1].recipes_win),
         *suite_layers(asked),
     ]
@@ -115,34 +114,40 @@ def _pool_layers(
     return layers
 
 
-def _wrapped_layers(
-    plan: LaunchPlan, model: ModelSpec | None, facts: HardwareFacts, weights: Weights | None
+def _recipe_layers(
+    engine: str, model: ModelSpec | None, request: EngineRequest, plan: LaunchPlan
 ) -> list[Layer]:
-    """Recipes of the engines whose workers this one runs, for the roles of those."""
-    return [
-        layer
-        for role, engine in plan.wraps.items()
-        for layer in recipe_layers(_recipes(model, engine, role, facts, weights))
+    """The model's recipes for the engine, and those for the engines whose workers it runs. A pool
+    with hardware of its own gets the recipes for that.
+    """
+    own, weights = _own_hardware(request), request.weights
+    layers = [
+        attrs.evolve(layer, except_roles=frozenset(own))
+        for layer in recipe_layers(_recipes(model, engine, request.hardware, weights))
     ]
+    for role, facts in own.items():
+        layers += _layers_of_role(_recipes(model, engine, facts, weights), role, (None, role))
+    for role, wrapped in plan.wraps.items():
+        found = _recipes(model, wrapped, own.get(role, request.hardware), weights)
+        layers += _layers_of_role(found, role, (None, SERVER, role))
+    return layers
+
+
+def _layers_of_role(
+    recipes: Sequence[Recipe], role: str, named: tuple[str | None, ...]
+) -> list[Layer]:
+    """The recipes for the roles `named`, as layers of one role."""
+    return recipe_layers(attrs.evolve(one, role=role) for one in recipes if one.role in named)
 
 
 def _recipes(
-    model: ModelSpec | None,
-    engine: str,
-    role: str | None,
-    facts: HardwareFacts,
-    weights: Weights | None,
+    model: ModelSpec | None, engine: str, facts: HardwareFacts, weights: Weights | None
 ) -> list[Recipe]:
-    """Recipes that match, the general ones first so that the special ones win.
-
-    Args:
-        role: the role that gets recipes for all processes and for a server; None: all roles.
-    """
+    """Recipes that match, the general ones first so that the special ones win."""
     found = [
-        recipe if role is None else attrs.evolve(recipe, role=role)
+        recipe
         for recipe in (model.recipes if model else ())
         if recipe.engine == engine
-        and (role is None or recipe.role in (None, SERVER, role))
         and recipe.hardware in (None, facts.kind, facts.sku)
         and (recipe.precision is None or (weights and recipe.precision == weights.precision))
     ]
