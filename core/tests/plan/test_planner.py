@@ -266,10 +266,26 @@ def test_a_recipe_wins_over_an_amendment_that_lets_it(recipes_win: bool, value: 
         flags = FrozenMap({plan.processes[0].role: FrozenMap({"--r": 9})})
         return Amendment(reason="because", recipes_win=recipes_win, flags=flags)
 
-    amend.plugin = "plug"  # type: ignore[attr-defined]
+    amend.plugin, amend.owner = "plug", Owner("amendment", "plug")  # type: ignore[attr-defined]
     plugins.registry.implementations = lambda hook: (amend,)
     (deployment,) = _plan(_suite(), plugins).deployments
     assert deployment.launch.processes[0].flags["--r"] == value
+
+
+@pytest.mark.parametrize(("kind", "told"), [("amendment", True), ("engine", False)])
+def test_an_amendment_that_leaves_the_plan_alone_is_told(kind: str, told: bool) -> None:
+    """The user switched it on, perhaps with options, for another engine. The hook of a plugin that
+    the run uses anyway is not told.
+    """
+    plugins = FakePlugins()
+
+    def amend(limit: str, result: object, *, request: object, plan: LaunchPlan) -> None:
+        return None
+
+    amend.plugin, amend.owner = "plug", Owner(kind, "small")  # type: ignore[attr-defined]
+    plugins.registry.implementations = lambda hook: (amend,)
+    notes = _plan(_suite(), plugins).notes
+    assert ("the amendment 'small' changes nothing for the engine 'e'" in notes) is told
 
 
 def test_what_changes_a_number_changes_the_identity() -> None:

@@ -9,13 +9,14 @@ from tokenbench.api import (
     FrozenMap,
     LaunchPlan,
 )
-from tokenbench.plugins.registry import PluginRegistry
+from tokenbench.plugins.registry import Implementation, PluginRegistry
 
 
 def amendments_for(
     registry: PluginRegistry, engine: str, request: EngineRequest, plan: LaunchPlan
-) -> list[tuple[str, Amendment]]:
-    """The amendments of the loaded plugins, by module name, sorted by it.
+) -> list[tuple[Implementation, Amendment | None]]:
+    """The loaded plugins with the hook, sorted by module name, each with its amendment; None if it
+    leaves the plan alone.
 
     Raises:
         PluginError: a plugin failed.
@@ -25,9 +26,7 @@ def amendments_for(
         own = plan.wraps.get(process.role, engine)
         roles[own] = (*roles.get(own, ()), process.role)
     asked = AmendRequest(engine=engine, request=request, roles=FrozenMap(roles))
-    found = []
-    for amend in registry.implementations("bench_amend_launch"):
-        amendment = amend("pure", Amendment | None, request=asked, plan=plan)
-        if amendment is not None:
-            found.append((amend.plugin, amendment))
-    return found
+    return [
+        (amend, amend("pure", Amendment | None, request=asked, plan=plan))
+        for amend in registry.implementations("bench_amend_launch")
+    ]

@@ -110,7 +110,7 @@ def _deployment(
     request = _request(resolved, asked, layout, model, weights, facts, plugins)
     check_spread(request, deployment, spec, places)
     with places.told(f"{deployment.path}.engine", deployment.path_of):
-        launch, settings, start = planned_launch(
+        launch, settings, start, unaffected = planned_launch(
             request, deployment, model, weights, plugins, places
         )
         check_wrapped(deployment, launch, plugins, places)
@@ -144,7 +144,7 @@ def _deployment(
         series=series,
         evals=plan_evals(resolved, asked, plugins, model, weights, request, launch, start),
         number=number,
-        notes=planned.notes,
+        notes=(*planned.notes, *unaffected),
     )
 
 

@@ -36,9 +36,9 @@ def planned_launch(
     weights: Weights | None,
     plugins: PluginInstances,
     places: Places,
-) -> tuple[LaunchPlan, tuple[Setting, ...], Callable[[EngineRequest], LaunchPlan]]:
-    """The engine's processes with all layers of settings, the origin of each setting, and a
-    function that plans another request with the same layers.
+) -> tuple[LaunchPlan, tuple[Setting, ...], Callable[[EngineRequest], LaunchPlan], tuple[str, ...]]:
+    """The engine's processes with all layers of settings, the origin of each setting, a function
+    that plans another request with the same layers, and notes.
 
     Raises:
         UsageError: the suite or an amendment names a role or a file that the plan does not have.
@@ -51,7 +51,13 @@ def planned_launch(
     check_launch(plugins.owner("engine", asked.engine.key), plan)
     accelerated = plugins.spec("hardware", hardware.key).accelerated
     plan = _with_skus(plan, request, accelerated=accelerated)
-    amendments = amendments_for(plugins.registry, name, request, plan)
+    asked_of = amendments_for(plugins.registry, name, request, plan)
+    amendments = [(one.plugin, made) for one, made in asked_of if made is not None]
+    notes = tuple(
+        f"the amendment {one.owner.name!r} changes nothing for the engine {name!r}"
+        for one, made in asked_of
+        if made is None and one.owner.kind == "amendment"
+    )
     layers = [
         *(
             # Pools with hardware of their own get the settings of theirs.
@@ -76,7 +82,7 @@ def planned_launch(
         other_plan = _with_skus(engine.plan(other), other, accelerated=accelerated)
         return merge(other_plan, name, layers, changes)[0]
 
-    return launch, settings, start
+    return launch, settings, start, notes
 
 
 def _own_hardware(request: EngineRequest) -> dict[str, HardwareFacts]:

@@ -64,6 +64,8 @@ def test_sglang() -> None:
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "third"])
 def test_every_name_is_one_that_its_reader_knows(engine: str, options: dict[str, Any]) -> None:
     """Flags, variables, keys of the file and of the JSON flag, the master's and the service's."""
+    if engine == "sglang":
+        options = {key: value for key, value in options.items() if key != "buffer_gib"}
     found = amended(engine, **options)
     assert found is not None
     facts, mooncake = ENGINES.get(engine, {}), ENGINES["mooncake"]
@@ -163,6 +165,31 @@ def test_mooncake_between_prefill_and_decode() -> None:
     )
     assert atom is not None
     assert atom.environment["decode"] == {"ATOM_MOONCAKE_IB_DEVICE": "rdma0"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "roles", "options", "words"),
+    [
+        ("vllm", (), {"prefetch_policy": "timeout"}, "prefetch_policy: Mooncake's store has"),
+        ("third", (), {"prefetch_policy": "timeout"}, "prefetch_policy: Mooncake's store has"),
+        ("sglang", (), {"buffer_gib": 1}, "buffer_gib: SGLang has no setting for"),
+        ("sglang", ("prefill", "decode"), {"segment_gib": 1}, "segment_gib: .* without a store"),
+        ("trtllm", ("prefill", "decode"), {"metadata": "http"}, "metadata: .* without a store"),
+        (
+            "trtllm",
+            ("prefill", "decode"),
+            {"protocol": "rdma", "devices": ("mlx5_0",)},
+            "devices: TensorRT-LLM chooses",
+        ),
+    ],
+)
+def test_options_of_another_engine_or_of_the_store(
+    engine: str, roles: tuple[str, ...], options: dict[str, Any], words: str
+) -> None:
+    """Each is refused where it has no effect."""
+    with pytest.raises(UsageError, match=words) as refused:
+        amended(engine, *roles, **options)
+    assert refused.value.hint == "leave it out"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ ALL: dict[str, Any] = {
     "service_level": 3,
     "send_queue": 16384,
 }
+UNUSED = {"vllm": ("dispatch_tokens", "send_queue"), "atom": ("dispatch_tokens", "mode")}
 # Read in MoRI 624002c8 (2026-08-21): docs/MORI-EP-GUIDE.md, docs/MORI-SHMEM-GUIDE.md, src/io and
 # src/application. The last is torch's (ProcessGroupNCCL).
 MORI = {
@@ -76,8 +77,9 @@ def test_sglang_with_pools() -> None:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "atom"])
 def test_every_name_is_one_that_its_reader_knows(engine: str) -> None:
-    """With every option, in pools; and each has a reason."""
-    found = amended(engine, *PD, **ALL)
+    """With every option that the engine uses, in pools; and each has a reason."""
+    unused = UNUSED.get(engine, ())
+    found = amended(engine, *PD, **{k: v for k, v in ALL.items() if k not in unused})
     assert found is not None
     facts = ENGINES.get(engine, {"variables": (), "flags": ()})
     for role in PD:
@@ -132,6 +134,28 @@ def test_what_does_not_go_together(engine: str, given: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words) as refused:
         amended(engine, **given)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("engine", "given", "words"),
+    [
+        ("vllm", {"dispatch_tokens": 4096}, "dispatch_tokens: MoRI takes it from SGLang only"),
+        ("vllm", {"send_queue": 4}, "send_queue: MoRI transfers no KV cache here, so it would"),
+        ("atom", {"mode": "low_latency"}, "mode: ATOM chooses MoRI's kernels itself"),
+        (
+            "sglang",
+            {"topology": Topology(tp=8), "roles": PD, "heap_gib": 4},
+            "heap_gib: MoRI sends no tokens to experts here",
+        ),
+    ],
+)
+def test_options_of_another_engine(engine: str, given: dict[str, Any], words: str) -> None:
+    """Each is refused where it has no effect, and accepted where one role uses it."""
+    roles = given.pop("roles", ())
+    with pytest.raises(UsageError, match=words) as refused:
+        amended(engine, *roles, **given)
+    assert refused.value.hint == "leave it out"
+    assert amended("sglang", *PD, dispatch_tokens=4096, send_queue=4, heap_gib=4, mode=None)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tokenbench.api import (
     LaunchPlan,
     ProcessSpec,
     UsageError,
+    refuse_unused,
 )
 
 from .options import MooncakeOptions
@@ -65,6 +66,11 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MooncakeOptions) -> 
             "the Mooncake store is a prefix cache, and the suite does not enable prefix caching",
             hint="set prefix_caching: true under load in the suite, or remove `--use mooncake`",
         )
+    if engine != "sglang":
+        because = "Mooncake's store has such a policy with SGLang only"
+        refuse_unused(options, "prefetch_policy", because=because)
+    else:
+        refuse_unused(options, "buffer_gib", because="SGLang has no setting for Mooncake's buffer")
     flags, variables, files = _client(engine, options)
     servers = [process for process in plan.processes if process.role in roles]
     for process in servers:

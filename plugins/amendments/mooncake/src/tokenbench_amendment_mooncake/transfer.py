@@ -11,12 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenbench.api import Amendment, FlagValue, FrozenMap, ProcessSpec, UsageError
+from tokenbench.api import (
+    Amendment,
+    FlagValue,
+    FrozenMap,
+    ProcessSpec,
+    UsageError,
+    refuse_unused,
+)
 
 from .options import MooncakeOptions
 
 _TRANSCEIVER = "cache_transceiver_config"
 _CONFIG, _BACKEND = "--kv-transfer-config", "--disaggregation-transfer-backend"
+_OF_STORE = ("segment_gib", "buffer_gib", "metadata", "prefetch_policy", "python")
 TRANSFERS = ("vllm", "sglang", "atom", "trtllm")
 """Engines that can send KV cache through Mooncake."""
 # As vLLM and as ATOM name it.
@@ -38,8 +46,12 @@ def transfer(engine: str, servers: Sequence[ProcessSpec], options: MooncakeOptio
     """Protocol and adapters of transfers. There is no store: prefill sends KV cache to decode.
 
     Raises:
-        UsageError: the engine sends its KV cache by other means, or not by this protocol.
+        UsageError: the engine sends its KV cache by other means, or an option has no effect.
     """
+    because = "Mooncake sends KV cache from prefill to decode, without a store"
+    refuse_unused(options, *_OF_STORE, because=because)
+    if engine == "trtllm":
+        refuse_unused(options, "devices", because="TensorRT-LLM chooses Mooncake's adapters itself")
     for process in servers:
         _check(engine, process)
     flags, variables = _settings(engine, options)

@@ -14,6 +14,7 @@ from tokenbench.api import (
     Pool,
     ProcessSpec,
     UsageError,
+    refuse_unused,
 )
 
 from .facts import (
@@ -38,7 +39,7 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MoriOptions) -> Amen
     """The amendment; None where nothing is started, or of an unknown engine.
 
     Raises:
-        UsageError: the hardware is not AMD's, or MoRI has nothing to send.
+        UsageError: the hardware is not AMD's, MoRI has nothing to send, or an option no effect.
     """
     owned = request.roles or {request.engine: tuple(p.role for p in plan.processes)}
     known = {role: engine for engine, roles in owned.items() if engine in _KNOWN for role in roles}
@@ -55,6 +56,7 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MoriOptions) -> Amen
         )
     flags: dict[str, FrozenMap[FlagValue]] = {}
     variables: dict[str, FrozenMap[str]] = {}
+    used: list[tuple[str, bool, bool]] = []
     for process in plan.processes:
         engine, own = known.get(process.role), pools.get(process.role)
         if engine is None or own is None:
@@ -70,8 +72,10 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MoriOptions) -> Amen
         if engine == "sglang":
             found |= _of_sglang(process, own, options, experts)
         variables[process.role] = FrozenMap(found)
-    if not variables:
+        used.append((engine, experts, transfer))
+    if not used:
         _refuse(request)
+    _check_options(options, used)
     set_here = {name for one in (*flags.values(), *variables.values()) for name in one}
     return Amendment(
         reason="AMD's own kernels for communication between GPUs",
@@ -80,6 +84,22 @@ def amend(request: AmendRequest, plan: LaunchPlan, options: MoriOptions) -> Amen
         environment=FrozenMap({role: mine for role, mine in variables.items() if mine}),
         devices=("/dev/infiniband",) if _leaves_host(request) else (),
     )
+
+
+def _check_options(options: MoriOptions, used: list[tuple[str, bool, bool]]) -> None:
+    """Raise for an option without effect. `used`: of each role, its engine, and whether MoRI sends
+    tokens to experts and KV cache to decode.
+    """
+    spread = {engine for engine, experts, _ in used if experts}
+    if not spread:
+        names = ("mode", "dispatch_tokens", "heap_gib", "heap_mode")
+        refuse_unused(options, *names, because="MoRI sends no tokens to experts here")
+    if "sglang" not in spread:
+        refuse_unused(options, "dispatch_tokens", because="MoRI takes it from SGLang only")
+    if spread == {"atom"}:
+        refuse_unused(options, "mode", because="ATOM chooses MoRI's kernels itself")
+    if not any(transfer for _, _, transfer in used):
+        refuse_unused(options, "send_queue", because="MoRI transfers no KV cache here")
 
 
 def _check_hardware(request: AmendRequest, pool: Pool) -> None:
