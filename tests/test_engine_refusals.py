@@ -117,7 +117,7 @@ def test_dynamo_s_workers_take_what_trtllm_s_plugin_gives(cli: Any) -> None:
         assert not spelled & set(settings)
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "dynamo"])
 @pytest.mark.parametrize(
     ("deployment", "place"),
     [
@@ -136,10 +136,10 @@ def test_dynamo_s_workers_take_what_trtllm_s_plugin_gives(cli: Any) -> None:
         ),
         (
             (
-                "weights: fp8, hardware: h100:8, pools: [{role: prefill, topology: {tp: 3}}, "
-                "{role: decode, topology: {tp: 4}}]"
+                "weights: fp8, hardware: h100:8, pools: [{role: prefill, topology: {tp: 4}}, "
+                "{role: decode, topology: {tp: 3}}]"
             ),
-            r":3: deployments\[0\].pools: tp=3",
+            r":3: deployments\[0\].pools\[1\].topology.tp: tp=3",
         ),
     ],
 )

@@ -210,6 +210,23 @@ def test_versions_and_facts_of_a_server() -> None:
     assert (plain.version(silent), plain.facts(silent)) == (None, {})
 
 
+@pytest.mark.covers("Layout.each", "UsageError.pool")
+def test_an_error_is_that_of_its_pool() -> None:
+    """The one for which the engine raised it, unless it names another."""
+    assert _APART.each(lambda pool: pool.key) == ("prefill", "d")
+
+    def odd(pool: Pool, named: str | None = None) -> None:
+        if pool.key == "d":
+            error = UsageError("tp=3: is odd", hint="use 2", key="topology.tp")
+            error.pool = named
+            raise error
+
+    for named, shown in ((None, "d"), ("other", "other")):
+        with pytest.raises(UsageError) as refused:
+            _APART.each(lambda pool, named=named: odd(pool, named))  # type: ignore[misc]
+        assert refused.value.pool == shown
+
+
 @pytest.mark.covers("ServerEngine.server_version")
 def test_versions_of_servers_that_differ() -> None:
     """Each version once, in the order of the servers; one that reports none changes nothing."""

@@ -9,10 +9,10 @@ from tokenbench import api
 class TinyPools(api.Engine):
     def plan(self, request: api.EngineRequest) -> api.LaunchPlan:
         pools = request.layout.pools
-        servers = [_process(pool.key, {}, pool) for pool in pools]
+        servers = request.layout.each(lambda pool: _process(pool.key, {}, pool))
         if not request.layout.disaggregated:
             return api.LaunchPlan(
-                processes=tuple(servers), endpoints=(_endpoint(api.SERVER),), start_timeout_s=30
+                processes=servers, endpoints=(_endpoint(api.SERVER),), start_timeout_s=30
             )
         urls = {role: tuple(_urls(request.layout, role)) for role in (api.PREFILL, api.DECODE)}
         router = _process(api.ROUTER, {"--prefill": urls["prefill"], "--decode": urls["decode"]})

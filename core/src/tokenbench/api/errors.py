@@ -50,6 +50,8 @@ class UsageError(BenchError):
         message: as for :class:`BenchError`, like `hint` and `log`.
         key: the deployment's key that is wrong (``topology.tp``), if an engine raises the error
             while planning. The error then shows that key's line or flag instead of the engine's.
+
+    `pool`: the key of the pool for which the engine raised it, see :meth:`Layout.each`.
     """
 
     exit_code = 2
@@ -59,6 +61,7 @@ class UsageError(BenchError):
     ) -> None:
         super().__init__(message, hint=hint, log=log)
         self.key = key
+        self.pool: str | None = None
 
 
 class PluginError(BenchError):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import attrs
 
+from .errors import UsageError
 from .frozen import FrozenMap
 from .sku import HardwareFacts
 
 SERVER = "server"
 PREFILL = "prefill"
 DECODE = "decode"
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +116,17 @@ class Layout:
     def keys(self) -> tuple[str, ...]:
         """The keys of all pools: the roles of their processes in a launch plan."""
         return tuple(pool.key for pool in self.pools)
+
+    def each(self, make: Callable[[Pool], T]) -> tuple[T, ...]:
+        """What `make` returns for each pool. A UsageError that it raises is shown at that pool."""
+        made = []
+        for pool in self.pools:
+            try:
+                made.append(make(pool))
+            except UsageError as error:
+                error.pool = error.pool or pool.key
+                raise
+        return tuple(made)
 
     def pool(self, key: str) -> Pool:
         """The pool with that key.

@@ -36,12 +36,18 @@ class ResolvedDeployment:
     path: str
     pool_hardware: FrozenMap[ResolvedHardware] = FrozenMap()
 
-    def path_of(self, key: str) -> str:
-        """The path of a key of the deployment. With pools, topologies are theirs."""
-        pools = self.request.pools and key.partition(".")[0] in ("topology", "pools")
-        if key == "pools" and not pools:
-            key = "topology"
-        return f"{self.path}.{'pools' if pools else key}"
+    def path_of(self, key: str, pool: str | None = None) -> str:
+        """The path of a key of the deployment. With pools, topologies are theirs: that of the `pool`
+        with that key, or those of all.
+        """
+        if key.partition(".")[0] not in ("topology", "pools"):
+            return f"{self.path}.{key}"
+        keys = [one.key for one in self.request.pools]
+        if not keys:
+            return f"{self.path}.{'topology' if key == 'pools' else key}"
+        if pool not in keys:
+            return f"{self.path}.pools"
+        return f"{self.path}.pools[{keys.index(pool)}]{'' if key == 'pools' else f'.{key}'}"
 
 
 @attrs.frozen(kw_only=True)

@@ -48,11 +48,13 @@ class Places:
         return lambda key: document.where(f"{inside}.{key}" if key else inside)
 
     @contextlib.contextmanager
-    def told(self, path: str, at: Callable[[str], str] | None = None) -> Iterator[None]:
+    def told(
+        self, path: str, at: Callable[[str, str | None], str] | None = None
+    ) -> Iterator[None]:
         """Add the place of `path` to a UsageError that has none.
 
         Args:
-            at: the path of the key that an error names (`UsageError.key`).
+            at: the path of the key that an error names (`UsageError.key`), and of its `pool`.
         """
         try:
             yield
@@ -60,7 +62,7 @@ class Places:
             if self._has_place(error.message):
                 raise
             if at is not None and error.key is not None:
-                path = at(error.key)
+                path = at(error.key, error.pool)
             raise UsageError(
                 f"{self(path)}: {error.message}", hint=error.hint, log=error.log
             ) from error.__cause__

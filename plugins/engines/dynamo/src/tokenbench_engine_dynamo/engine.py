@@ -58,7 +58,7 @@ class Dynamo(Engine):
         """The frontend, the workers of each pool, and etcd if it is used."""
         pools = request.layout.pools
         self._workers.check_pools(pools)
-        workers = tuple(self._workers.process(request, pool) for pool in pools)
+        workers = request.layout.each(lambda pool: self._workers.process(request, pool))
         wraps = {pool.key: self._workers.engine_name(pool) for pool in pools}
         return LaunchPlan(
             processes=(

@@ -63,7 +63,7 @@ class Llmd(Engine):
                 "worker_options has no effect: every pool names its engine",
                 hint="remove it, or move the options to the pools",
             )
-        plans = [self._alone(request, pool) for pool in pools]
+        plans = request.layout.each(lambda pool: self._alone(request, pool))
         return LaunchPlan(
             processes=(
                 *(

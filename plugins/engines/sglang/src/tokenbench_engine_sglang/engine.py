@@ -66,7 +66,7 @@ class Sglang(ServerEngine[SglangOptions]):
         routed = has_router(layout)
         check_pools(request, options)
         check_used(request, options, routed=routed)
-        processes = [self._process(request, pool, server=True) for pool in layout.pools]
+        processes = [*layout.each(lambda pool: self._process(request, pool, server=True))]
         if routed:
             processes.append(router(self.python, request, options))
         return LaunchPlan(

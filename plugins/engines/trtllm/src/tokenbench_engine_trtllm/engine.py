@@ -54,7 +54,7 @@ class Trtllm(ServerEngine[TrtllmOptions]):
         check_own_pools(layout, self.name)
         check_used(layout, options)
         servers = [
-            process(request, pool, options, self.python, server=True) for pool in layout.pools
+            *layout.each(lambda pool: process(request, pool, options, self.python, server=True))
         ]
         if layout.disaggregated:
             servers.append(router(self.python, layout, options))

@@ -53,7 +53,7 @@ class Vllm(ServerEngine[VllmOptions]):
         layout, options = request.layout, self.options
         check_own_pools(layout, self.name)
         check_used(request, options, routed=layout.disaggregated)
-        processes = [self._process(request, pool, server=True) for pool in layout.pools]
+        processes = [*layout.each(lambda pool: self._process(request, pool, server=True))]
         if layout.disaggregated:
             processes.append(router(self.python, request, options))
         else:
