@@ -48,9 +48,7 @@ class Places:
         return lambda key: document.where(f"{inside}.{key}" if key else inside)
 
     @contextlib.contextmanager
-    def told(
-        self, path: str, at: Callable[[str, str | None], str] | None = None
-    ) -> Iterator[None]:
+    def told(self, path: str, at: Callable[[str, str | None], str] | None = None) -> Iterator[None]:
         """Add the place of `path` to a UsageError that has none.
 
         Args:
