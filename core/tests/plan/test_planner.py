@@ -163,6 +163,10 @@ class FakePlugins:
         """None."""
         return None
 
+    def given_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
+        """As given."""
+        return ref.options
+
     def identity_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
         """As given."""
         return ref.options
@@ -798,10 +802,14 @@ def test_symbols_of_the_suite_have_values(changes: dict[str, Any], said: str | N
 class Filed(Wrapping):
     """Has a file of settings."""
 
+    def __init__(self, file: FileSpec | None = None) -> None:
+        content = FrozenMap({"port": "{port:http}"})
+        self._file = file or FileSpec(name="a.yaml", content=content)
+
     def plan(self, request: EngineRequest) -> LaunchPlan:
         """One process."""
-        file = FileSpec(name="a.yaml", content=FrozenMap({"port": "{port:http}"}))
-        return LaunchPlan(processes=(ProcessSpec(role="server", argv=("serve",), files=(file,)),))
+        server = ProcessSpec(role="server", argv=("serve",), files=(self._file,))
+        return LaunchPlan(processes=(server,))
 
 
 @pytest.mark.parametrize(("text", "fine"), [("{port:http}", True), ("{port:kv}", False)])
@@ -813,6 +821,38 @@ def test_symbols_in_a_file_of_the_suite_have_values(text: str, fine: bool) -> No
     wrong = pytest.raises(UsageError, match=r"roles.server.files.a.yaml: .* \{port:kv\}")
     with contextlib.nullcontext() if fine else wrong:
         _plan(_suite(roles=FrozenMap(server=own)), plugins)
+
+
+@pytest.mark.parametrize(
+    ("value", "content"),
+    [
+        (5, None),
+        ("text", None),
+        ((), None),
+        (FrozenMap(), {"a": {"b": 1, "c": {"d": 2}}}),
+        (FrozenMap(c=7), None),
+        (FrozenMap(b=7), {"a": {"b": 7, "c": {"d": 2}}}),
+        (FrozenMap(c=FrozenMap(d=7)), {"a": {"b": 1, "c": {"d": 7}}}),
+        (FrozenMap(b=FrozenMap(e=7)), {"a": {"b": {"e": 7}, "c": {"d": 2}}}),
+        (None, {}),
+    ],
+)
+def test_a_mapping_of_a_file_is_replaced_by_no_other_value(value: Any, content: Any) -> None:
+    """Its keys are set, or null removes all of it."""
+    plugins, inner = FakePlugins(), FrozenMap({"b": 1, "c": FrozenMap({"d": 2})})
+    file = FileSpec(name="a.yaml", content=FrozenMap({"a": inner}))
+    plugins.made = Filed(file)
+    suite = _suite(
+        roles=FrozenMap(server=RoleSettings(files=FrozenMap({"a.yaml": FrozenMap(a=value)})))
+    )
+    if content is not None:
+        (deployment,) = _plan(suite, plugins).deployments
+        assert deployment.launch.processes[0].files[0].content == content
+        return
+    said = r"roles.server.files.a.yaml.a(.c)?: expected a mapping, which the engine's file has"
+    with pytest.raises(UsageError, match=said) as refused:
+        _plan(suite, plugins)
+    assert "null to remove it" in refused.value.hint
 
 
 def test_stop_rules() -> None:

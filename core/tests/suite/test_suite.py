@@ -329,13 +329,21 @@ def test_none_is_a_choice_where_it_is_one(value: str | None, found: str | None) 
 
 
 @pytest.mark.parametrize(
-    ("key", "text"), [("number", "1_000"), ("number", "017"), ("share", "1_0"), ("share", "00.5")]
+    ("key", "text", "value"),
+    [
+        *(("number", "1_000", 1000), ("number", "017", 17), ("number", "7", 7)),
+        *(("share", "1_0", 10), ("share", "00.5", 0.5), ("share", "1e-3", 0.001)),
+        *(("flag", "true", True), ("flag", "no", False)),
+    ],
 )
-def test_what_is_text_in_a_suite_is_no_number(key: str, text: str) -> None:
-    """On a command line Python's way to write numbers is taken."""
+def test_what_is_text_in_a_suite_is_no_number(key: str, text: str, value: float) -> None:
+    """Nor a switch: there they are quoted. On a command line all is text, and Python's way to write
+    numbers is taken.
+    """
     made = build_options(Options, {"must": "m", key: text}, where="here")
-    assert getattr(made, key) == float(text)
-    with pytest.raises(UsageError, match=f"here.{key}: expected a number, got '{text}'"):
+    assert getattr(made, key) == value
+    wanted = "true or false" if key == "flag" else "a number"
+    with pytest.raises(UsageError, match=f"here.{key}: expected {wanted}, got '{text}'"):
         build_options(Options, {"must": "m", key: text}, where="here", typed=True)
 
 

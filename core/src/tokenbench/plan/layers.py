@@ -253,6 +253,9 @@ class _Merging:
             for k, other in self._found
             if k == kind and (other.startswith(f"{name}.") or name.startswith(f"{other}."))
         ]
+        below = any(other.startswith(f"{name}.") for other in nested)
+        if kind == "file" and below and isinstance(value, Mapping) and not value:
+            return  # An empty mapping is merged into one that has keys.
         replaced: tuple[str, ...] = ()
         for other in (*nested, name):
             before = self._found.pop((kind, other), None) if other != name else None

@@ -37,8 +37,8 @@ class ResolvedDeployment:
     pool_hardware: FrozenMap[ResolvedHardware] = FrozenMap()
 
     def path_of(self, key: str, pool: str | None = None) -> str:
-        """The path of a key of the deployment. With pools, topologies are theirs: that of the `pool`
-        with that key, or those of all.
+        """The path of a key of the deployment. With pools, topologies are theirs: that of the
+        `pool` with that key, or those of all.
         """
         if key.partition(".")[0] not in ("topology", "pools"):
             return f"{self.path}.{key}"
@@ -223,7 +223,9 @@ def _layout(
                 topology=asked.topology,
                 replicas=asked.replicas,
                 engine=asked.engine.key if asked.engine else None,
-                engine_options=asked.engine.options if asked.engine else FrozenMap(),
+                engine_options=(
+                    plugins.given_values("engine", asked.engine) if asked.engine else FrozenMap()
+                ),
             )
         )
     return Layout(pools=tuple(pools))

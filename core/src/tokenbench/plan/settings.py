@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -21,6 +22,7 @@ from tokenbench.launch.start_order import start_order
 from tokenbench.plugins.instances import PluginInstances
 from tokenbench.suite.places import Places
 from tokenbench.suite.schema import DeploymentRequest
+from tokenbench.suite.shown import shown
 
 from .amend import amendments_for
 from .launch_check import check_launch
@@ -235,19 +237,37 @@ def _check_suite(
                 f"the role {role!r}",
                 hint=f"its roles: {', '.join(roles) or 'none'}",
             )
-        names = [
-            file.name
+        own = {
+            file.name: file.content
             for process in plan.processes
             if process.role == role
             for file in process.files
             if not isinstance(file.content, str)
-        ]
-        for name in settings.files:
-            if name not in names:
+        }
+        for name, given in settings.files.items():
+            if name not in own:
                 raise UsageError(
                     f"{places(f'{path}.files')}: {role} has no file {name!r} whose keys can be set",
-                    hint=f"its files: {', '.join(names) or 'none'}",
+                    hint=f"its files: {', '.join(own) or 'none'}",
                 )
+            _check_mappings(own[name], given, f"{path}.files.{name}", places)
+
+
+def _check_mappings(
+    own: Mapping[str, Any], given: Mapping[str, Any], path: str, places: Places
+) -> None:
+    """Check that no mapping of a file is replaced by another value; null removes it."""
+    for key, value in given.items():
+        mine, inside = own.get(key), f"{path}.{key}"
+        if not isinstance(mine, Mapping) or not mine or value is None:
+            continue
+        if not isinstance(value, Mapping):
+            raise UsageError(
+                f"{places(inside)}: expected a mapping, which the engine's file has there, got "
+                f"{shown(value)}",
+                hint=f"set its keys ({', '.join(mine)}), or null to remove it",
+            )
+        _check_mappings(mine, value, inside, places)
 
 
 def _check_order(launch: LaunchPlan) -> None:

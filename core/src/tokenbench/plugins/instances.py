@@ -109,6 +109,11 @@ class PluginInstances:
             )
         return self._options[key]
 
+    def given_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
+        """The options that were given, as values: those of a command line are text before."""
+        options = self.options(kind, ref)
+        return FrozenMap({name: getattr(options, name) for name in ref.options})
+
     def identity_values(self, kind: str, ref: PluginRef) -> FrozenMap[Any]:
         """The options that are part of a point's identity."""
         options = self.options(kind, ref)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -19,8 +18,6 @@ from .shown import kind_of, shown
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-# Text that Python would read as a number, and a suite's YAML does not.
-_NO_NUMBER = re.compile(r"[+-]?0\d.*|.*_.*")
 
 
 def build_options(
@@ -35,7 +32,8 @@ def build_options(
     Args:
         where: the path or flag of the options, or a function from an option's name (empty: all of
             them) to its place, for errors.
-        typed: the values are from YAML. Otherwise a list may be text with ``/`` between its items.
+        typed: the values are from YAML: text is no number. Otherwise all may be text, a list with
+            ``/`` between its items.
 
     Raises:
         UsageError: an unknown, missing or invalid option.
@@ -85,8 +83,11 @@ def _read(value: Any, kind: Any, field: Any, typed: bool) -> Any:
         for holds, name in ((holds_list, "a list"), (holds_mapping, "a mapping")):
             if holds(kind):
                 raise ValueError(f"expected {name}, got a string")
-        if {int, float} & set(type_arms(kind)) and _NO_NUMBER.fullmatch(value):
-            raise ValueError(f"expected a number, got {_got(value)}")
+        arms = set(type_arms(kind))
+        absent = value == "none" and type(None) in arms
+        if not absent and str not in arms and arms & {int, float, bool}:
+            wanted = "true or false" if bool in arms else "a number"
+            raise ValueError(f"expected {wanted}, got {_got(value)}")
     # If ``none`` is one of the choices, it is that choice, not None.
     chosen = value == "none" and "none" in (field.metadata.get("choices") or ())
     found = value if chosen else _convert(value, kind)
