@@ -210,7 +210,6 @@ def test_versions_and_facts_of_a_server() -> None:
     assert (plain.version(silent), plain.facts(silent)) == (None, {})
 
 
-@pytest.mark.covers("Layout.each", "UsageError.pool")
 def test_an_error_is_that_of_its_pool() -> None:
     """The one for which the engine raised it, unless it names another."""
     assert _APART.each(lambda pool: pool.key) == ("prefill", "d")
