@@ -52,6 +52,7 @@ def _mean(point: PointResult, name: str) -> float | None:
 def _row_of(point: PointResult) -> dict[str, Any]:
     """The row that a point was made of, from the point alone."""
     assert point.origin is not None
+    assert point.mean("theoretical_hit_share") == 0  # Random prompts.
     apart = point.roles is not None
     row: dict[str, Any] = {
         **point.origin.fields,

@@ -111,6 +111,8 @@ def test_prefix_tokens() -> None:
     turns = _turns(input_tokens=12, prefix_tokens=5)
     assert len({turn.prompt.ids[:5] for turn in turns}) == 1
     assert len({turn.prompt.ids[5:] for turn in turns}) == len(turns)
+    assert [turn.shared_tokens for turn in turns] == [0] + [5] * (len(turns) - 1)
+    assert {turn.shared_tokens for turn in _turns(input_tokens=12)} == {0}
     with pytest.raises(UsageError, match=r"prefix_tokens: expected less than input_tokens \(5\)"):
         _turns(input_tokens=5, prefix_tokens=5)
 
