@@ -64,4 +64,4 @@ def test_killed(hosts, tmp_path: Path, target: str, fault: str, moment: str) -> 
     end = strike(hosts, tmp_path / "run", target, fault, moment)
     assert end.problems == [], end
     assert end.exit_code == (-9 if target == "bench" else 5)
-    assert ("server-0-1 on west is not reached any more" in end.said) == (target != "bench")
+    assert ("server-0-1 on west cannot be reached any more" in end.said) == (target != "bench")
