@@ -96,15 +96,12 @@ class SessionFeed:
     def _top_up(self, taken: Sequence[int]) -> bool:
         self._measure_rate(sum(taken))
         begun = monotonic()
-        wanted = self._ahead()
-        missing = True
-        while not self.exhausted:
-            missing = self._least_left(taken) < wanted
-            if not missing or monotonic() - begun > _SLICE_S:
-                break
+        missing = self._ahead() - self._least_left(taken)
+        while missing > 0 and not self.exhausted and monotonic() - begun < _SLICE_S:
             self._write_next()
+            missing -= 1
         self._flush()
-        return missing and not self.exhausted
+        return missing > 0 and not self.exhausted
 
     def close(self) -> None:
         """Close and delete the files. May be called twice."""

@@ -97,7 +97,7 @@ class SessionWriter:
         self._workload_owner, self._codec_owner = workload_owner, codec_owner
         self._path = path
         self._files = 1
-        self._out: IO[bytes] = path.open("wb")
+        self._out: IO[bytes] = path.open("wb", _BUFFER_BYTES)
         self._routes: dict[Route, int] = {}
         self._labels: set[str] = set()
         self._shared: dict[int, SharedState] = {}
@@ -175,7 +175,7 @@ class SessionWriter:
 
     def _continue(self) -> None:
         """Continue in another file. It exists before the reader is directed to it."""
-        out = _file_name(self._path, self._files).open("wb")
+        out = _file_name(self._path, self._files).open("wb", _BUFFER_BYTES)
         self._files += 1
         self._frame(_NEXT_FILE, b"")
         self._out.close()
@@ -196,8 +196,7 @@ class SessionWriter:
         delay_s: float = 0.0,
         headers: int = 0,
     ) -> None:
-        self._out.write(_FRAME.pack(kind, len(data), route, *asked, delay_s, headers))
-        self._out.write(data)
+        self._out.write(_FRAME.pack(kind, len(data), route, *asked, delay_s, headers) + data)
         self._file_size += _FRAME.size + len(data)
         self.size += _FRAME.size + len(data)
 
