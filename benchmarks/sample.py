@@ -47,7 +47,7 @@ class Sample:
     miscounted: int | None
     errors: dict[str, float]
     server: dict[str, float]
-    more: dict[str, float | bool | str]
+    more: dict[str, float | bool | str | None]
 
     @property
     def us_per_token(self) -> float:
