@@ -37,11 +37,11 @@ from tokenbench.api import (
 from tokenbench.launch import deployment as module
 from tokenbench.launch.deployment import Deployment
 from tokenbench.launch.local import HOST
+from tokenbench.launch.node.agent import cpu_model
 from tokenbench.launch.placement import Device
 from tokenbench.launch.ports import free_port, require_free
 from tokenbench.launch.settings import LaunchSettings
 from tokenbench.run.provenance import host_facts
-from tokenbench.store import calibration
 
 Launch = Callable[..., Deployment]
 
@@ -202,7 +202,7 @@ def test_what_of_another_host_can_change_a_number(
     monkeypatch.setenv("VLLM_API_KEY", "hush")
     facts = host_facts(launch(ProcessSpec(argv=("sleep", "60")), launcher=Hosts("n1")).other_hosts)
     assert facts["host.n1.kernel"] == f"{platform.system()} {platform.release()}"
-    assert facts["host.n1.cpu"] == calibration.cpu_model()
+    assert facts["host.n1.cpu"] == cpu_model()
     assert int(facts["host.n1.memory_bytes"]) > 0 and int(facts["host.n1.cpus"]) > 0
     assert facts["host.n1.env.NCCL_DEBUG"] == "INFO"
     assert "hush" not in facts.values()

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import tokenbench
 from tokenbench.api import API_VERSION, EngineRequest, ModelSpec
+from tokenbench.launch.node.agent import machine
 from tokenbench.launch.node.client import AgentError, NodeAgent
 from tokenbench.load import native
 from tokenbench.plan.plan import Plan
@@ -41,12 +42,7 @@ def provenance(plugins: Iterable[Candidate], plan: Plan, *, argv: list[str]) -> 
         "load.request_path": native.path(),
         "load.worker_cores": ",".join(map(str, plan.cores.workers)),
         "engine.cores": ",".join(map(str, plan.cores.engine)),
-        "host": platform.node(),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-        "cpu": calibration.cpu_model(),
-        "cpus": str(len(os.sched_getaffinity(0))),
-        "memory_bytes": str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        **{name: str(value) for name, value in machine().items()},
         "clock.wall_ns": str(time.time_ns()),
         "clock.monotonic_ns": str(time.monotonic_ns()),
     }

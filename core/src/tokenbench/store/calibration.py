@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenbench
+from tokenbench.launch.node.agent import cpu_model
 from tokenbench.load import native
 from tokenbench.load.cores import CONCURRENCY_PER_WORKER
 from tokenbench.paths import state_folder
@@ -94,14 +95,3 @@ def facts() -> dict[str, str]:
         # An edited file: no facts rather than some of them.
         return {}
     return flat
-
-
-def cpu_model() -> str:
-    """The CPU model that the kernel reports."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"

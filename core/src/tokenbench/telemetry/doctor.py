@@ -12,6 +12,7 @@ import attrs
 
 from tokenbench.api import BenchError, DeviceInfo, Probe
 from tokenbench.launch.cpu_time import process_name
+from tokenbench.launch.node.agent import cpu_model
 from tokenbench.plan.probe import local_agent, probe_on
 from tokenbench.plugins.extras import Extra, extras_of
 from tokenbench.plugins.instances import PluginInstances
@@ -156,7 +157,7 @@ def machine() -> dict[str, str]:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": calibration.cpu_model(),
+        "cpu": cpu_model(),
         "cores": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}",
         "python": platform.python_version(),
         "open files": str(soft),

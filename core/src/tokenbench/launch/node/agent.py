@@ -176,23 +176,10 @@ class Agent:
         )
 
     def do_machine(self, request: dict[str, Any]) -> None:
-        """What of the host can change a number, and its variables that begin with one of
-        `prefixes`.
-        """
-        variables = os.environ.items()
+        """The facts of :func:`machine`, and the variables that begin with one of `prefixes`."""
         prefixes = tuple(request["prefixes"])
-        self.reply(
-            request,
-            result={
-                "host": platform.node(),
-                "kernel": platform.system() + " " + platform.release(),
-                "machine": platform.machine(),
-                "cpu": cpu_model(),
-                "cpus": usable_cpus(),
-                "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-                "environment": {k: v for k, v in variables if k.startswith(prefixes)},
-            },
-        )
+        variables = {k: v for k, v in os.environ.items() if k.startswith(prefixes)}
+        self.reply(request, result={**machine(), "environment": variables})
 
     def do_expect(self, request: dict[str, Any]) -> None:
         """End as on SIGTERM if nothing arrives for `silence_s` (whole seconds): after a silent loss
@@ -599,7 +586,20 @@ def pid_namespace() -> str:
         return ""
 
 
+def machine() -> dict[str, Any]:
+    """What of this host can change a number."""
+    return {
+        "host": platform.node(),
+        "kernel": platform.system() + " " + platform.release(),
+        "machine": platform.machine(),
+        "cpu": cpu_model(),
+        "cpus": usable_cpus(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+
+
 def cpu_model() -> str:
+    """The CPU model that the kernel reports."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:
