@@ -47,7 +47,7 @@ def require_free(address: str, port: int, agent: NodeAgent | None = None) -> Non
         if (fault := agent.ask("port_fault", port=port)) is not None:
             raise EngineError(
                 f"port {port} of {agent.host} cannot be used: {fault}",
-                hint="stop the process that uses it, or omit the port to get a free one",
+                hint="omit the port to get a free one, or free it on that host",
             )
         return
     with socket.socket() as probe:

@@ -149,7 +149,7 @@ RATES = (
         "goodput_req_s",
         "goodput",
         "req/s",
-        "successful requests that meet all SLOs of their class / seconds (None: TPOT unknown)",
+        "successful requests that meet all SLOs of their class / seconds; None: TPOT unknown",
     ),
 )
 PER_ACCELERATOR = ("output_tok_s", "input_tok_s", "total_tok_s")
